@@ -1,0 +1,51 @@
+# Each target makes the environment it needs; nothing but Python 3.11+ and pip is assumed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CODE := bench models baselines
+
+.PHONY: quickstart test test-slow check format golden clean
+
+quickstart: $(VENV)/.bench  ## Train two models on real digits and print both tables.
+	$(BIN)/bench run quickstart
+	$(BIN)/bench report quickstart --table 1 --table 2
+
+test: $(VENV)/.test  ## Run the fast tests.
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.test  ## Run the tests that take minutes.
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.lint  ## Lint, types and docstrings.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pydoclint --quiet $(CODE)
+
+format: $(VENV)/.lint  ## Rewrite the code in the house format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+golden: $(VENV)/.test  ## Rewrite the stored numbers; say why in CHANGELOG.md.
+	$(BIN)/python -m tests.golden.rewrite
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "bench needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.bench: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@ $(VENV)/.bench
+
+$(VENV)/.lint: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	@touch $@ $(VENV)/.test $(VENV)/.bench

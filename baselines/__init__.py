@@ -1,0 +1,1 @@
+"""The methods that the proposed model is compared with, one a file."""

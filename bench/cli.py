@@ -1,0 +1,252 @@
+"""The command line. Every command imports what it needs when it runs, so `--help` is instant."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import bench
+from bench.errors import BenchError, Interrupted
+
+if TYPE_CHECKING:
+    import torch
+
+RESULTS = click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    envvar="BENCH_RESULTS",
+    help="Root folder of all results.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(bench.__version__, prog_name="bench")
+def cli() -> None:
+    """Benchmark and ablate conditional image generators."""
+
+
+@cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@RESULTS
+@click.option("--dry-run", is_flag=True, help="Show what would run, then stop.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
+@click.option(
+    "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
+)
+@click.option(
+    "--inception-weights",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="BENCH_INCEPTION_WEIGHTS",
+    help="File of the Inception network, for metrics that ask for it.",
+)
+@click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
+@click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
+def run(
+    spec: Path,
+    overrides: tuple[str, ...],
+    results: Path,
+    dry_run: bool,
+    device: str,
+    retry_failed: bool,
+    checkpoint_seconds: float,
+    inception_weights: Path | None,
+    mlflow_uri: str | None,
+    no_mlflow: bool,
+) -> None:
+    """Run a sweep, or what is missing of it.
+
+    SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key
+    of it, for example base.iterations=500. The same command continues an interrupted sweep.
+    """
+    from bench.sweep import load_sweep
+
+    sweep = load_sweep(find_spec(spec), overrides)
+    if dry_run:
+        from bench.execution.plan import plan_text
+
+        click.echo(plan_text(sweep, results))
+        return
+    from bench.execution.driver import run_sweep
+    from bench.execution.mirrors import write_mirrors
+    from bench.execution.work import Workplace
+    from bench.tracking.console import StopSignal, say
+
+    workplace = Workplace(
+        choose_device(device),
+        command=sweep.command,
+        weights={"inception": inception_weights} if inception_weights else {},
+        checkpoint_seconds=checkpoint_seconds,
+        retry_failed=retry_failed,
+    )
+    say(f"{sweep.name}: {len(sweep.runs)} runs on {workplace.device}")
+    try:
+        with StopSignal().listening() as workplace.stop:
+            tally = run_sweep(sweep, results, workplace)
+    except (Interrupted, KeyboardInterrupt) as error:
+        say(f"{error or 'stopped'}; continue with: {sweep.command}")
+        sys.exit(130)
+    folder = results / sweep.name
+    write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)
+    counts = ", ".join(f"{n} {outcome}" for outcome, n in sorted(tally.outcomes.items()))
+    if tally.nothing_done:
+        say(f"nothing to do: all {len(sweep.runs)} runs are done, in {folder}")
+    else:
+        say(f"{counts}; results in {folder}")
+    if tally.failed:
+        say(f"why: cat {tally.failed[0] / 'failed'}; again: {sweep.command} --retry-failed")
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("sweeps", nargs=-1)
+@click.option("--table", "tables", multiple=True, help="Which table: 1, 2, 5, 6, ablation, ...")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "csv"]),
+    default="text",
+    show_default=True,
+)
+@RESULTS
+def report(sweeps: tuple[str, ...], tables: tuple[str, ...], form: str, results: Path) -> None:
+    """Print tables, and write them beside the results.
+
+    SWEEPS are names of folders under the results; all of them where none is named.
+    """
+    from bench.errors import UnknownName
+    from bench.execution.job import write_text
+    from bench.reporting.records import load_records
+    from bench.reporting.render import RENDERERS, SUFFIXES
+    from bench.reporting.tables import build_table, load_tables
+
+    records = load_records(results, sweeps or None)
+    specs = load_tables()
+    folder = results / sweeps[0] if len(sweeps) == 1 else results
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    for name in tables or ("summary",):
+        if name not in specs:
+            raise UnknownName("table", name, specs)
+        table = build_table(specs[name], records)
+        click.echo(RENDERERS[form](table))
+        for kind, render in RENDERERS.items():
+            write_text(folder / "tables" / f"table-{name}{SUFFIXES[kind]}", render(table))
+    click.echo(f"written to {folder / 'tables'}", err=True)
+
+
+@cli.command("list")
+@click.argument("what", type=click.Choice(["models", "datasets", "metrics", "sweeps", "tables"]))
+def list_(what: str) -> None:
+    """List what there is, one line each."""
+    from bench import registry
+
+    if what == "sweeps":
+        from bench.sweep import find_sweeps, summary
+
+        lines = [(str(path), summary(path)) for path in find_sweeps(sweeps_folder())]
+    elif what == "tables":
+        from bench.reporting.tables import load_tables
+
+        lines = [(name, spec.title) for name, spec in load_tables().items()]
+    else:
+        kinds: dict[str, registry.Kind] = {
+            "models": "model",
+            "datasets": "dataset",
+            "metrics": "metric",
+        }
+        lines = [(n, entry.summary) for n, entry in registry.entries(kinds[what]).items()]
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, line in lines:
+        click.echo(f"{name:<{width}}  {line}".rstrip())
+
+
+@cli.command()
+@click.argument("name")
+def check(name: str) -> None:
+    """Run the conformance suite on a registered model, your own included."""
+    from bench import contract
+
+    failures = 0
+    for title, problem in contract.check_model(name):
+        click.echo(f"{'ok  ' if problem is None else 'FAIL'}  {title}")
+        if problem is not None:
+            failures += 1
+            click.echo("      " + problem.replace("\n", "\n      "))
+    click.echo(f"{name}: {'conforms' if not failures else f'{failures} checks failed'}")
+    sys.exit(1 if failures else 0)
+
+
+@cli.command()
+@click.argument("sweeps", nargs=-1)
+@RESULTS
+def status(sweeps: tuple[str, ...], results: Path) -> None:
+    """Say which runs are done, failed, or still missing."""
+    from bench.reporting.records import load_records
+    from bench.reporting.status import status_text
+
+    click.echo(status_text(load_records(results, sweeps or None)))
+
+
+@cli.command()
+@click.argument("sweep")
+@RESULTS
+@click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
+def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
+    """Write the CSV files and MLflow runs of a sweep again, from its rows.
+
+    Only what is missing there is written, so this also catches up after a tracking server failed.
+    """
+    from bench.execution.mirrors import write_mirrors
+    from bench.reporting.records import load_records
+
+    load_records(results, [sweep])  # an unknown name gets its message here
+    if not write_mirrors(results / sweep, uri=mlflow_uri):
+        sys.exit(1)
+
+
+def find_spec(spec: Path) -> Path:
+    """Return the file that a user means: a path, or the name of a sweep that ships with bench."""
+    if spec.exists() or spec.suffix:
+        return spec
+    named = sweeps_folder() / f"{spec}.yaml"
+    return named if named.exists() else spec
+
+
+def sweeps_folder() -> Path:
+    """Return `sweeps` here, or the sweeps that ship with bench."""
+    here = Path("sweeps")
+    if here.is_dir():
+        return here
+    package = Path(bench.__file__).parent
+    return next((p for p in (package / "sweeps", package.parent / "sweeps") if p.is_dir()), here)
+
+
+def choose_device(wanted: str) -> "torch.device":
+    """Return the device that `--device` names; a `BenchError` says if it is not there."""
+    import torch
+
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BenchError(f"--device {wanted}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        arguments: The words after `bench`; those of the process where None.
+    """
+    try:
+        cli.main(arguments, standalone_mode=True)
+    except BenchError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)

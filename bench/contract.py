@@ -1,0 +1,354 @@
+"""The conformance suite: what every registered model must do, the user's own included.
+
+Each check is a function of a subject that returns nothing, or raises `Violation` with a sentence
+on what is wrong. The same suite runs in this repository's tests and behind `bench check NAME`.
+"""
+
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import config
+from bench.data.base import DataSet
+from bench.data.stream import Stream
+from bench.errors import BenchError, Interrupted
+from bench.seeding import generator_for
+from bench.training.interface import Batch, ConditionalGenerator, Encodes
+from bench.training.passes import StagePass, moving_rows
+from bench.training.trainer import Trainer, build_model
+
+BATCH = 16
+CPU = torch.device("cpu")
+
+
+class Violation(BenchError):
+    """The model breaks one rule of the interface."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under test, on a small data set.
+
+    Attributes:
+        run: Complete configuration, six iterations long.
+        data: The loaded data set.
+    """
+
+    run: config.RunConfig
+    data: DataSet
+
+    @property
+    def training(self) -> config.Training:
+        """The training part of the configuration."""
+        return self.run.training
+
+    def model(self) -> ConditionalGenerator:
+        """Return a fresh model in training mode."""
+        return build_model(self.training, self.data, CPU).train()
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The first draw."""
+        return Stream(self.data.train, batch_size=BATCH, seed=0, flip=False, device=CPU).batch(0)
+
+    def trainer(self, folder: Path, **changes: Any) -> Trainer:
+        """Return a trainer of a fresh model, with some settings changed."""
+        training = self.training.model_copy(update=changes)
+        folder.mkdir(exist_ok=True)
+        return Trainer(training, self.data, folder, CPU, "contract")
+
+    def labels(self) -> Tensor:
+        """Return two labels of each class."""
+        return torch.arange(self.data.spec.classes).repeat_interleave(2)
+
+
+def check_model(
+    name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
+) -> Iterator[tuple[str, str | None]]:
+    """Check one registered model.
+
+    Args:
+        name: Its registered name.
+        options: Options of the model; its defaults where None.
+        data: Name and options of a data set; tiny 8x8 images where None.
+
+    Yields:
+        The title of a check, and None or what is wrong.
+
+    Raises:
+        BenchError: If the name, the options or the data set do not exist.
+    """
+    subject = make_subject(name, options, data)
+    for check in CHECKS:
+        title = str(check.__doc__).splitlines()[0].rstrip(".")
+        try:
+            check(subject)
+        except BenchError as error:
+            yield title, str(error)
+        except Exception:
+            yield title, traceback.format_exc(limit=-3)
+        else:
+            yield title, None
+
+
+def make_subject(
+    name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
+) -> Subject:
+    """Return a subject for single checks; arguments as for `check_model`."""
+    settings = {
+        "model": {"name": name, **(options or {})},
+        "data": dict(data or {"name": "blobs"}),
+        "seed": 0,
+        "iterations": 6,
+        "batch_size": BATCH,
+    }
+    try:
+        run = config.complete(settings)
+    except config.KeyProblem as problem:
+        raise BenchError(str(problem)) from problem
+    return Subject(run, run.source().load())
+
+
+def players_and_stages_fit(subject: Subject) -> None:
+    """Every parameter has a player, and stages and objective name only players."""
+    model = subject.model()  # refuses parameters without a player
+    players = set(model.players())
+    for stage in model.stages:
+        if strangers := set(stage.players) - players:
+            raise Violation(f"stage {stage.name!r} moves {sorted(strangers)}, which are no players")
+    if strangers := set(model.objective) - players:
+        raise Violation(f"the objective has rows for {sorted(strangers)}, which are no players")
+    idle = players - {player for stage in model.stages for player in stage.players}
+    if idle:
+        raise Violation(f"the players {sorted(idle)} move in no stage")
+
+
+def terms_are_scalars(subject: Subject) -> None:
+    """Every wanted term is a finite 0-d float32 tensor."""
+    model = subject.model()
+    for stage, wanted in _stages(model):
+        values = _terms(model, stage, subject.batch, wanted)
+        if missing := wanted - values.keys():
+            raise Violation(f"stage {stage!r} does not return the wanted {sorted(missing)}")
+        for term in sorted(wanted):
+            value = values[term]
+            if value.ndim or value.dtype != torch.float32 or not torch.isfinite(value):
+                raise Violation(
+                    f"term {term!r} is {value.dtype} {list(value.shape)} {value.tolist()}, "
+                    "expected one finite float32 number"
+                )
+
+
+def subset_of_terms_has_the_same_values(subject: Subject) -> None:
+    """A term has the same value whichever other terms are wanted."""
+    model = subject.model()
+    for stage, wanted in _stages(model):
+        together = _terms(deepcopy(model), stage, subject.batch, wanted)
+        for term in sorted(wanted):
+            alone = _terms(deepcopy(model), stage, subject.batch, frozenset({term}))
+            if not torch.allclose(alone[term], together[term], rtol=1e-5, atol=1e-6):
+                raise Violation(
+                    f"term {term!r} is {alone[term].item():.7g} alone and "
+                    f"{together[term].item():.7g} with the others; draw randomness in an order "
+                    "that does not depend on `wanted`"
+                )
+
+
+def players_move_only_their_own(subject: Subject) -> None:
+    """A player that moves alone moves its own parameters and no others."""
+    for stage in subject.model().stages:
+        for player in moving_rows(stage, subject.training.objective):
+            row = {player: subject.training.objective[player]}
+            with tempfile.TemporaryDirectory() as folder:
+                trainer = subject.trainer(Path(folder) / "run", objective=row)
+                before = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
+                trainer._iterate(0)
+            own = {id(p) for p in trainer.model.players()[player]}
+            moved = {
+                name: id(p) in own
+                for name, p in trainer.model.named_parameters()
+                if not torch.equal(before[name], p)
+            }
+            if strangers := [name for name, mine in moved.items() if not mine]:
+                raise Violation(f"player {player!r} moved {', '.join(strangers)}, not its own")
+            if not moved:
+                raise Violation(f"player {player!r} descends its terms, but nothing of it moved")
+
+
+def shared_backwards_give_each_players_gradient(subject: Subject) -> None:
+    """The planned backwards give the gradients that one backward a player gives."""
+    trainer_model = subject.model()
+    for stage in trainer_model.stages:
+        rows = moving_rows(stage, subject.training.objective)
+        if not rows:
+            continue
+        model = deepcopy(trainer_model)
+        players = {p: q for p, q in model.players().items() if p in rows}
+        wanted = frozenset(term for row in rows.values() for term in row)
+        values = _terms(model, stage.name, subject.batch, wanted)
+        literal = {}
+        for player, row in rows.items():
+            loss = torch.stack([weight * values[term] for term, weight in row.items()]).sum()
+            literal[player] = torch.autograd.grad(loss, players[player], retain_graph=True)
+        recorded: dict[str, list[Tensor]] = {}
+        optimizers: Any = {p: _Recorder(p, q, recorded) for p, q in players.items()}
+        model.load_state_dict(trainer_model.state_dict())
+        torch.manual_seed(0)
+        StagePass(model, stage, subject.training.objective, optimizers).play(subject.batch, 0)
+        for player, gradients in literal.items():
+            for expected, found in zip(gradients, recorded[player], strict=True):
+                scale = expected.abs().max().item() + 1e-6
+                if (expected - found).abs().max().item() > 1e-4 * scale:
+                    raise Violation(f"the gradient of player {player!r} differs from its own loss")
+
+
+def resume_is_bit_exact(subject: Subject) -> None:
+    """Six iterations equal three, a checkpoint, and three more, bit for bit."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        straight = subject.trainer(folder / "straight").train()
+        steps = iter([False, False, True])
+        with suppress(Interrupted):
+            subject.trainer(folder / "halted").train(stop=lambda: next(steps))
+        resumed = subject.trainer(folder / "halted").train()
+        rows = [(folder / run / "rows.jsonl").read_bytes() for run in ("straight", "halted")]
+    _same_state(straight, resumed, "after a resumption")
+    if rows[0] != rows[1]:
+        raise Violation("the rows of a resumed run differ from those of the uninterrupted one")
+
+
+def sampling_changes_nothing(subject: Subject) -> None:
+    """Sampling with a generator changes neither the model nor the default random state."""
+    model = subject.model().eval()
+    before = deepcopy(model)
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    with torch.inference_mode():
+        model.sample(subject.labels(), generator_for(0, "contract"))
+    _same_state(before, model, "by sampling")
+    if not torch.equal(state, torch.get_rng_state()):
+        raise Violation("sample() drew from the default generator instead of the one it was given")
+
+
+def samples_are_a_function_of_the_generator(subject: Subject) -> None:
+    """Samples have the right shape and range, and depend on the generator alone."""
+    model, spec, y = subject.model().eval(), subject.data.spec, subject.labels()
+    with torch.inference_mode():
+        first, again = (model.sample(y, generator_for(0, "contract")) for _ in range(2))
+        other = model.sample(y, generator_for(1, "contract"))
+    if tuple(first.shape) != (len(y), *spec.shape):
+        raise Violation(f"sample() returned {list(first.shape)}, not {[len(y), *spec.shape]}")
+    if not torch.equal(first, again):
+        raise Violation("the same generator gave different samples")
+    if torch.equal(first, other):
+        raise Violation("different generators gave the same samples")
+    if spec.is_image and (first.min() < -1 or first.max() > 1):
+        raise Violation(
+            f"samples range from {first.min():.3g} to {first.max():.3g}, not in [-1, 1]"
+        )
+
+
+def codes_fit_if_it_encodes(subject: Subject) -> None:
+    """If it encodes, codes are [B, D] and decode to the shape of the data."""
+    model, x, y = subject.model().eval(), subject.batch.x, subject.batch.y
+    if not isinstance(model, Encodes):
+        return
+    with torch.inference_mode():
+        code = model.encode(x, y)
+        decoded = model.decode(code, y)
+    for part in code:
+        if part is not None and (part.ndim != 2 or len(part) != len(x)):
+            raise Violation(f"a code is {list(part.shape)}, expected [{len(x)}, D]")
+    if decoded.shape != x.shape:
+        raise Violation(f"decode() returned {list(decoded.shape)}, not {list(x.shape)}")
+
+
+def ten_iterations_lower_reconstruct(subject: Subject) -> None:
+    """If it has the term `reconstruct`, ten iterations on one batch lower it."""
+    stages = [stage for stage, wanted in _stages(subject.model()) if "reconstruct" in wanted]
+    if not stages:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = subject.trainer(Path(folder) / "run")
+        wanted = frozenset({"reconstruct"})
+        before = _terms(deepcopy(trainer.model), stages[0], subject.batch, wanted)["reconstruct"]
+        for step in range(10):
+            for stage_pass, _ in trainer.passes:
+                torch.manual_seed(step)
+                stage_pass.play(subject.batch, step)
+        after = _terms(trainer.model, stages[0], subject.batch, wanted)["reconstruct"]
+    if not after < before:
+        raise Violation(f"reconstruct went from {before.item():.4g} to {after.item():.4g}")
+
+
+def terms_trace_as_one_graph(subject: Subject) -> None:
+    """The terms of every stage trace with torch.compile(fullgraph=True)."""
+    model = subject.model()
+    for stage, wanted in _stages(model):
+        torch._dynamo.reset()
+        traced = torch.compile(model.terms, fullgraph=True, backend="eager")
+        try:
+            traced(stage, subject.batch, wanted)
+        except Exception as error:
+            first = str(error).strip().splitlines()[0]
+            raise Violation(f"stage {stage!r} does not trace as one graph: {first}") from error
+
+
+CHECKS: tuple[Callable[[Subject], None], ...] = (
+    players_and_stages_fit,
+    terms_are_scalars,
+    subset_of_terms_has_the_same_values,
+    players_move_only_their_own,
+    shared_backwards_give_each_players_gradient,
+    resume_is_bit_exact,
+    sampling_changes_nothing,
+    samples_are_a_function_of_the_generator,
+    codes_fit_if_it_encodes,
+    ten_iterations_lower_reconstruct,
+    terms_trace_as_one_graph,
+)
+
+
+class _Recorder:
+    """Stands in for an optimizer, and keeps the gradients instead of stepping."""
+
+    def __init__(
+        self, player: str, parameters: list[Any], recorded: dict[str, list[Tensor]]
+    ) -> None:
+        self.player = player
+        self.parameters = parameters
+        self.recorded = recorded
+
+    def step(self, gradients: list[Tensor], step: int, clip_norm: float | None) -> None:
+        self.recorded[self.player] = gradients
+
+
+def _stages(model: ConditionalGenerator) -> list[tuple[str, frozenset[str]]]:
+    found = []
+    for stage in model.stages:
+        rows = moving_rows(stage, model.objective)
+        found.append((stage.name, frozenset(term for row in rows.values() for term in row)))
+    return found
+
+
+def _terms(
+    model: ConditionalGenerator, stage: str, batch: Batch, wanted: frozenset[str]
+) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return model.terms(stage, batch, wanted)
+
+
+def _same_state(first: torch.nn.Module, second: torch.nn.Module, when: str) -> None:
+    other = second.state_dict()
+    for name, value in first.state_dict().items():
+        if not torch.equal(value, other[name]):
+            raise Violation(f"{name} differs {when}")

@@ -1,0 +1,114 @@
+"""The four arrays of a decoded image set, and what they must be.
+
+The layout is the one Keras made customary: `uint8` images `[N, H, W]` or `[N, H, W, C]`, integer
+labels `[N]` from 0. The messages name the file and the array, since the file may come from
+anywhere.
+"""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from bench.data.base import Split
+from bench.errors import BenchError
+
+Array = np.ndarray[Any, Any]
+
+
+class Arrays(NamedTuple):
+    """A decoded image set.
+
+    Attributes:
+        x_train: `uint8` `[N, H, W]` or `[N, H, W, C]`.
+        y_train: Integers `[N]`, from 0.
+        x_test: Like `x_train`; None where there is no official test split.
+        y_test: Like `y_train`, or None.
+    """
+
+    x_train: Array
+    y_train: Array
+    x_test: Array | None = None
+    y_test: Array | None = None
+
+    def splits(self) -> tuple[Split, Split | None]:
+        """Return the training and the test examples, the latter None where there are none."""
+        train = _to_split(self.x_train, self.y_train)
+        if self.x_test is None or self.y_test is None:
+            return train, None
+        return train, _to_split(self.x_test, self.y_test)
+
+
+def check(path: Path, arrays: Arrays, classes: int | None = None) -> None:
+    """Check types, shapes, counts and labels.
+
+    Args:
+        path: Where the arrays come from, for the message.
+        arrays: What to check.
+        classes: Number of classes, `K`; the highest training label plus 1 where None.
+
+    Raises:
+        BenchError: At the first array that is odd.
+    """
+    if (arrays.x_test is None) != (arrays.y_test is None):
+        raise BenchError(f"{path}: holds only one of x_test and y_test; both or none are needed")
+    shape = image_shape(path, "x_train", arrays.x_train)
+    for part in ("train", "test"):
+        x, y = getattr(arrays, f"x_{part}"), getattr(arrays, f"y_{part}")
+        if x is None:
+            continue
+        if image_shape(path, f"x_{part}", x) != shape:
+            raise BenchError(
+                f"{path}: images are {list(x.shape[1:])} in x_{part}, but "
+                f"{list(arrays.x_train.shape[1:])} in x_train"
+            )
+        if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+            raise BenchError(
+                f"{path}: y_{part} must be integers [N], got {y.dtype} {list(y.shape)}"
+            )
+        if len(x) != len(y):
+            raise BenchError(f"{path}: x_{part} has {len(x)} images, y_{part} has {len(y)} labels")
+        classes = classes or int(y.max()) + 1
+        if y.min() < 0 or y.max() >= classes:
+            raise BenchError(
+                f"{path}: y_{part} holds labels from {y.min()} to {y.max()}; with {classes} "
+                f"classes they are 0 to {classes - 1}"
+            )
+
+
+def image_shape(path: Path, key: str, x: Array) -> tuple[int, int, int]:
+    """Return the shape of the images of one array.
+
+    Args:
+        path: Where the array comes from, for the message.
+        key: Its name, for the message.
+        x: The images.
+
+    Returns:
+        `(C, H, W)`.
+
+    Raises:
+        BenchError: If the array does not hold images.
+    """
+    if x.dtype != np.uint8:
+        raise BenchError(f"{path}: {key} has dtype {x.dtype}, expected uint8 (0 to 255)")
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
+        raise BenchError(
+            f"{path}: {key} must be [N, H, W], or [N, H, W, C] with 1 or 3 channels in the last "
+            f"place, got {list(x.shape)}"
+        )
+    if math.prod(x.shape) == 0:
+        raise BenchError(f"{path}: {key} is empty, {list(x.shape)}")
+    return (x.shape[3] if x.ndim == 4 else 1), x.shape[1], x.shape[2]
+
+
+def flat_labels(y: Array) -> Array:
+    """Return labels as `[N]` where they are a column `[N, 1]`, as Keras stores those of CIFAR."""
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _to_split(x: Array, y: Array) -> Split:
+    x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+    return Split(torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y.astype(np.int64)))

@@ -1,0 +1,154 @@
+"""What a data set is: its shape, its three splits, its fingerprint.
+
+Images are `uint8` tensors `[N, C, H, W]` until the moment a batch is made; points of the toy
+set are `float32` `[N, 2]`. A `Source` knows its shape before anything is loaded, so a sweep can
+be checked on a machine that does not hold the data.
+"""
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The shape of a data set, all that a model needs to build its networks.
+
+    Attributes:
+        name: Name in the registry, for messages and table headers.
+        shape: `(C, H, W)` of an image, or `(2,)` for points of the plane.
+        class_names: One name a class, in the order of the labels.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, `K`."""
+        return len(self.class_names)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether an example is an image rather than a point."""
+        return len(self.shape) == 3
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples and their labels.
+
+    Attributes:
+        x: `uint8` `[N, C, H, W]`, or `float32` `[N, 2]` for points.
+        y: `int64` `[N]`, in `[0, K)`.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Three disjoint splits of one data set.
+
+    Attributes:
+        spec: The shape.
+        train: What models are trained on; also the domain classifier.
+        validation: What tuning and selection may look at; may be empty.
+        test: What tables are made from; no training or tuning ever sees it.
+        flip: Whether training batches are flipped left to right at random.
+        fingerprint: SHA-256 over the bytes of all splits, 64 hexadecimal digits.
+    """
+
+    spec: DataSpec
+    train: Split
+    validation: Split
+    test: Split
+    flip: bool
+    fingerprint: str
+
+
+class Source(ABC):
+    """A data set that can be loaded; subclasses are what the registry holds.
+
+    A subclass takes its options as keyword arguments of `__init__`, all annotated and with
+    defaults where they are not essential: the options of a sweep are checked against that
+    signature.
+    """
+
+    @property
+    @abstractmethod
+    def spec(self) -> DataSpec:
+        """The shape, known without loading; may raise `DataMissing` for folders and files."""
+
+    @abstractmethod
+    def load(self) -> DataSet:
+        """Read, check and split the data.
+
+        Returns:
+            The splits, on the CPU.
+
+        Raises:
+            DataMissing: If the files are not there.
+        """
+
+    def missing(self) -> str | None:
+        """Return why `load` would fail for want of files, or None where it would not."""
+        return None
+
+
+def data_root() -> Path:
+    """Return the folder of the decoded data sets: `$BENCH_DATA`, or `~/.cache/bench`."""
+    return Path(os.environ.get("BENCH_DATA") or Path.home() / ".cache" / "bench")
+
+
+def fingerprint(*splits: Split) -> str:
+    """Return the SHA-256 over shapes, types and bytes of all arrays, in order.
+
+    Args:
+        *splits: The splits, in the order train, validation, test.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for tensor in (t for split in splits for t in (split.x, split.y)):
+        array = tensor.contiguous().numpy()
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def to_float(x: Tensor) -> Tensor:
+    """Map stored examples to what networks see.
+
+    Args:
+        x: `uint8` images, or `float32` points.
+
+    Returns:
+        `float32`, images in `[-1, 1]` (0 becomes -1, 255 becomes 1), points unchanged.
+    """
+    return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
+
+
+def to_bytes(x: Tensor) -> Tensor:
+    """Map what networks produce to what is stored: the inverse of `to_float`.
+
+    Args:
+        x: `float32` images in `[-1, 1]` (values outside are clamped), or points `[N, 2]`.
+
+    Returns:
+        `uint8` images, rounded to the nearest of the 256 levels; points unchanged.
+    """
+    if x.ndim == 2:
+        return x
+    return x.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)

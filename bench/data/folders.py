@@ -1,0 +1,189 @@
+"""Any tree of image files with one folder a class, decoded once.
+
+`ROOT/CLASS/*.png` (also jpg, jpeg, webp, bmp), or `ROOT/train/CLASS/*` and `ROOT/test/CLASS/*`
+where a set has an official test split. The squares are kept in the data folder, under a name
+made from the list of files (path, size, time) and the options, so a changed tree is decoded
+again.
+
+FaceScrub at 64x64: keep the aligned face crops as `ROOT/PERSON/*.jpg`, one folder for each of
+the 530 people, and use the defaults, `data: {name: folder, path: ROOT}`. From the uncropped
+photographs, put the face boxes of the distribution (`x1,y1,x2,y2`) into a CSV file as
+`path,x,y,w,h`, with `w = x2 - x1` and `h = y2 - y1`, and add `crop: boxes, boxes: FILE`.
+
+CUB-200-2011: unpack the archive and use `data: {name: folder, path: CUB_200_2011/images,
+crop: boxes, boxes: CUB_200_2011/bounding_boxes.txt}`; `images.txt` is found beside the boxes. The
+paper crops to the box and resizes to 64x64, which is read here as stretching the box.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bench.data import cache
+from bench.data.arrays import Array, Arrays
+from bench.data.base import DataSet, DataSpec, Source, data_root
+from bench.data.crops import Box, Crop, decode_all, read_boxes
+from bench.data.splits import Splitting
+from bench.errors import BenchError, DataMissing, SpecError
+
+_File = tuple[Path, int]  # an image and its label
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+
+
+class Folder(Source):
+    """Images in class folders.
+
+    The name in tables is that of the root folder, or of the one above where the root is called
+    `images`. Classes are the sorted names of the class folders.
+
+    Args:
+        path: The root folder; `~` is the home folder.
+        image_size: Height and width after the resize.
+        channels: 3 for color, 1 for gray.
+        crop: `center` for the largest centered square, `none` to stretch the whole image,
+            `boxes` to stretch what `boxes` says.
+        boxes: CSV file `path,x,y,w,h` with paths below the root, or the `bounding_boxes.txt` of
+            CUB-200-2011.
+        flip: Whether training batches are flipped left to right at random.
+        split_seed: Seed of what is held out.
+        validation_fraction: Share of the training images held out for validation.
+        test_per_class: Images of each class that form the test split, if there is no official one.
+
+    Raises:
+        SpecError: If the options contradict each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        image_size: int = 64,
+        channels: Literal[1, 3] = 3,
+        crop: Crop = "center",
+        boxes: str | None = None,
+        flip: bool = True,
+        split_seed: int = 0,
+        validation_fraction: float = 0.1,
+        test_per_class: int = 10,
+    ) -> None:
+        if image_size < 1:
+            raise SpecError(f"image_size must be at least 1, got {image_size}")
+        if channels not in (1, 3):
+            raise SpecError(f"channels must be 1 or 3, got {channels}")
+        if crop not in ("center", "none", "boxes"):
+            raise SpecError(f"crop must be center, none or boxes, got {crop!r}")
+        if (crop == "boxes") != (boxes is not None):
+            raise SpecError("crop: boxes and a file of boxes belong together")
+        self._root = Path(path).expanduser()
+        self._boxes = Path(boxes).expanduser() if boxes is not None else None
+        self._size, self._channels, self._crop, self._flip = image_size, channels, crop, flip
+        self._splitting = Splitting(split_seed, validation_fraction, test_per_class)
+
+    @property
+    def spec(self) -> DataSpec:
+        """The shape; only the names of the folders are read.
+
+        Raises:
+            DataMissing: If there is no such folder, or it does not hold two classes.
+        """
+        parts = self._parts()
+        train, names = parts["train"], _folders(parts["train"])
+        if len(names) < 2:
+            raise DataMissing(
+                f"{train} holds {len(names)} class folders, at least 2 are needed; "
+                f"images are expected as {train}/CLASS/*.png"
+            )
+        if odd := set(names) ^ set(_folders(parts.get("test", train))):
+            raise BenchError(
+                f"{self._root}: train and test have different classes; only one of them has "
+                f"{', '.join(sorted(odd)[:5])}"
+            )
+        shape = (self._channels, self._size, self._size)
+        root = self._root.resolve()
+        name = root.parent.name if root.name == "images" else root.name
+        return DataSpec(name, shape, tuple(names))
+
+    def load(self) -> DataSet:
+        """Decode the images, or read what an earlier call decoded, and split them.
+
+        Returns:
+            The splits, on the CPU.
+
+        Raises:
+            DataMissing: If folder or boxes are not there.
+        """
+        spec = self.spec
+        parts = {part: _files(root, spec.class_names) for part, root in self._parts().items()}
+        boxes = read_boxes(self._boxes) if self._boxes else {}
+        npz = data_root() / f"folder-{spec.name}-{self._key(parts, boxes)}.npz"
+        if npz.is_file():
+            arrays = cache.read(npz, spec.classes)
+        else:
+            arrays = Arrays(*(a for files in parts.values() for a in self._decode(files, boxes)))
+            cache.write(npz, arrays)
+        train, test = arrays.splits()
+        return self._splitting.divide(spec, train, test, flip=self._flip)
+
+    def missing(self) -> str | None:
+        """Return which folder or file is not there, or None."""
+        if self._boxes is not None and not self._boxes.is_file():
+            return f"there is no file {self._boxes}, which the boxes are read from"
+        try:
+            _ = self.spec
+        except DataMissing as error:
+            return str(error)
+        return None
+
+    def _parts(self) -> dict[str, Path]:
+        if not self._root.is_dir():
+            raise DataMissing(
+                f"there is no folder {self._root}; images are expected as "
+                f"{self._root}/CLASS/*.png, or below train and test folders"
+            )
+        parts = {part: self._root / part for part in ("train", "test")}
+        return parts if all(p.is_dir() for p in parts.values()) else {"train": self._root}
+
+    def _key(self, parts: Mapping[str, list[_File]], boxes: Mapping[str, Box]) -> str:
+        files = []
+        for path, label in (file for part in parts.values() for file in part):
+            stat, name = path.stat(), self._below(path)
+            files.append((name, label, stat.st_size, stat.st_mtime_ns, boxes.get(name)))
+        content = [1, self._size, self._channels, self._crop, files]  # 1: version of the decoding
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+    def _decode(self, files: list[_File], boxes: Mapping[str, Box]) -> tuple[Array, Array]:
+        paths = [path for path, _ in files]
+        chosen = [boxes.get(self._below(path)) for path in paths]
+        if self._boxes is not None and None in chosen:
+            path = paths[chosen.index(None)]
+            raise BenchError(f"{self._boxes}: has no box for {self._below(path)}")
+        x = decode_all(paths, self._size, self._channels, self._crop, chosen)
+        return x, np.array([label for _, label in files], np.int64)
+
+    def _below(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix()
+
+
+def _folders(root: Path) -> list[str]:
+    hidden = (".", "__")  # .git, .ipynb_checkpoints, __MACOSX
+    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(hidden))
+
+
+def _files(root: Path, class_names: tuple[str, ...]) -> list[_File]:
+    files = []
+    for label, name in enumerate(class_names):
+        paths = sorted(p for p in (root / name).iterdir() if _is_image(p))
+        if not paths:
+            raise DataMissing(f"{root / name} holds no image ({', '.join(sorted(SUFFIXES))})")
+        files += [(path, label) for path in paths]
+    return files
+
+
+def _is_image(path: Path) -> bool:
+    # macOS leaves `._NAME.jpg` beside an image that was copied; it is none.
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

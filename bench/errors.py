@@ -1,0 +1,78 @@
+"""Errors for people: each says what was wrong, where, and what would be right.
+
+The command line prints a `BenchError` as text and exits with status 2. Anything else that
+escapes is a bug and shows its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """A problem the user can mend; its text is the whole message."""
+
+
+class SpecError(BenchError):
+    """A sweep file or an override says something that cannot be run.
+
+    Args:
+        message: What is wrong, and what would be right.
+        where: File and line, or the override, for example `sweeps/a.yaml:7`.
+        key: Dotted path of the offending key, for example `base.model`.
+    """
+
+    def __init__(self, message: str, *, where: str = "", key: str = "") -> None:
+        self.where = where
+        self.key = key
+        prefix = ": ".join(part for part in (where, key) if part)
+        super().__init__(f"{prefix}: {message}" if prefix else message)
+
+
+class UnknownName(BenchError):
+    """A name that is in no table, with the nearest names that are."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        super().__init__(unknown(kind, name, known))
+
+
+class DataMissing(BenchError):
+    """Files of a data set are not there: what was looked for, where, and how to provide it."""
+
+
+class NotApplicable(BenchError):
+    """A metric cannot be computed for a model or a data set; the text is the reason."""
+
+
+class RunFailed(BenchError):
+    """A run stopped for a reason of its own, such as a loss that is not finite."""
+
+
+class CheckpointError(BenchError):
+    """A checkpoint is damaged or belongs to another run."""
+
+
+class Interrupted(BenchError):
+    """The user or the system asked to stop; everything up to the last step is saved."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence for an unknown name, with a suggestion where one is near.
+
+    Args:
+        kind: What the name names, for example `model`.
+        name: The name that was given.
+        known: The names that exist.
+
+    Returns:
+        One line of text.
+
+    Example:
+        >>> unknown("model", "cvea", ["cvae", "lr_livae"])
+        "unknown model 'cvea' (did you mean 'cvae'?); known: cvae, lr_livae"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"unknown {kind} {name!r}{hint}; known: {', '.join(names) or 'none'}"

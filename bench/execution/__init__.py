@@ -1,0 +1,1 @@
+"""Run directories, their states, and the one function that fills them."""

@@ -1,0 +1,113 @@
+"""A run's folder and its states.
+
+`done` or `failed` is written last, so a folder without either belongs to a run that was
+interrupted, or that is under way: then somebody holds its lock, which the system takes back when
+the holder dies, however it dies.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import BenchError
+
+State = Literal["missing", "unfinished", "failed", "trained", "done"]
+
+
+class Busy(BenchError):
+    """Another process is at work on this run."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run, `<results>/<sweep>/<id>`.
+
+    Attributes:
+        path: The folder; it may not exist yet.
+    """
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """Weights after the last iteration, a plain `state_dict`."""
+        return self.path / "model.pt"
+
+    @property
+    def evaluation(self) -> Path:
+        """The figures."""
+        return self.path / "evaluation.jsonl"
+
+    def state(self, evaluation_id: str) -> State:
+        """Return how far the run is.
+
+        Args:
+            evaluation_id: What is to be measured; a run that was measured otherwise is `trained`.
+
+        Returns:
+            The state.
+        """
+        if not self.path.is_dir():
+            return "missing"
+        if (self.path / "failed").exists():
+            return "failed"
+        done = self.path / "done"
+        if done.exists() and read_json(done).get("evaluation") == evaluation_id:
+            return "done"
+        return "trained" if self.model.exists() else "unfinished"
+
+    def finish(self, evaluation_id: str) -> None:
+        """Mark the run as complete."""
+        write_json(self.path / "done", {"evaluation": evaluation_id})
+
+    def fail(self, text: str) -> None:
+        """Mark the run as failed, with the traceback."""
+        write_text(self.path / "failed", text)
+
+    def reopen(self) -> None:
+        """Take back `done` and `failed`."""
+        for name in ("done", "failed"):
+            (self.path / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            Busy: If another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise Busy(f"{self.path} is held by another process") from error
+            yield
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(path.name + ".partial")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a `BenchError` names the file if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} is damaged ({error}); delete it to have it made anew") from error

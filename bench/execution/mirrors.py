@@ -1,0 +1,56 @@
+"""The mirrors of a sweep's rows: CSV files, pictures and MLflow. None of them is the truth."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.reporting.figures import save_comparison_grid
+from bench.reporting.records import Records, load_records
+from bench.tracking.console import say
+from bench.tracking.csv import write_csv
+
+
+def write_mirrors(folder: Path, *, to_mlflow: bool = True, uri: str | None = None) -> bool:
+    """Write all mirrors of a sweep again, from its rows.
+
+    Args:
+        folder: Folder of the sweep.
+        to_mlflow: Whether MLflow is one of them.
+        uri: Tracking server or database; a SQLite file beside the results where None.
+
+    Returns:
+        Whether all went well; a tracking server that fails is a warning, since nothing is lost.
+    """
+    records = load_records(folder.parent, [folder.name])
+    write_csv(records, folder)
+    _compare_samples(records, folder)
+    if not to_mlflow:
+        return True
+    from bench.tracking.mlflow import mirror
+
+    try:
+        say(mirror(folder, uri))
+    except BenchError as error:
+        say(f"warning: {error}")
+        return False
+    return True
+
+
+def _compare_samples(records: Records, folder: Path) -> None:
+    """Draw samples of all variants side by side for each data set, the real images first."""
+    done = records.runs[records.runs["state"] == "done"]
+    for data in dict.fromkeys(done["data"]):
+        panels: dict[str, np.ndarray] = {}
+        names: tuple[str, ...] = ()
+        for run in done[done["data"] == data].itertuples():
+            shown = Path(str(run.path)) / "samples.npz"
+            if str(run.variant) in panels or not shown.exists():
+                continue  # the first seed of each variant, whichever it is
+            with np.load(shown) as arrays:
+                if arrays["x"].ndim == 5:
+                    panels[str(run.variant)] = arrays["x"]
+                    names = tuple(map(str, arrays["names"]))
+        if len(panels) > 1:
+            ordered = sorted(panels.items(), key=lambda panel: panel[0] != "real")
+            save_comparison_grid(ordered, names, folder / f"samples-{data}.png")

@@ -1,0 +1,265 @@
+"""`run_one`: fill the folder of one run. Every executor calls this and nothing else.
+
+It is safe to call again after any interruption: what is finished is kept, and the rest goes on
+from the last checkpoint.
+"""
+
+import logging
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from bench.config import RunConfig, canonical_json, digest
+from bench.data.base import DataSet, data_root
+from bench.errors import BenchError, Interrupted
+from bench.execution import provenance
+from bench.execution.evaluation import draw_samples, measure, reference_samples, save_shown
+from bench.execution.job import Busy, RunFolder, read_json, write_json
+from bench.metrics.base import Context, SampleSet
+from bench.tracking.console import RunProgress, say
+from bench.tracking.rows import write_rows_atomically
+from bench.training.checkpoint import remove_checkpoints
+from bench.training.interface import ConditionalGenerator
+from bench.training.trainer import Trainer, build_model
+
+_log = logging.getLogger("bench")
+
+Outcome = Literal["kept", "finished", "failed", "busy"]
+
+
+@dataclass
+class Workplace:
+    """What a process brings to its runs besides their configuration; none of it is in an id.
+
+    Attributes:
+        device: Where to compute.
+        command: The command line, for provenance.
+        weights: Files of downloaded networks by name.
+        checkpoint_seconds: Time between checkpoints.
+        retry_failed: Whether a failed run is tried again.
+        stop: Asked after every iteration.
+    """
+
+    device: torch.device
+    command: str = ""
+    weights: dict[str, Path] = field(default_factory=dict)
+    checkpoint_seconds: float = 30.0
+    retry_failed: bool = False
+    stop: Callable[[], bool] = lambda: False
+    _contexts: dict[str, Context] = field(default_factory=dict)
+
+    def context(self, run: RunConfig) -> Context:
+        """Return the data of a run with its caches, loaded once in this process."""
+        key = canonical_json(run.training.data)
+        if key not in self._contexts:
+            data = run.source().load()
+            self._contexts[key] = Context(data, self.device, data_root(), self.weights)
+        return self._contexts[key]
+
+
+def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Outcome:
+    """Bring one run to its end.
+
+    Args:
+        run: What to do.
+        path: Folder of the run.
+        label: What to call it on the console.
+        workplace: Device, caches, signals.
+
+    Returns:
+        `kept` if there was nothing to do, `finished`, `failed` (the traceback is in the folder),
+        or `busy` if another process is at it.
+
+    Raises:
+        Interrupted: If someone asked to stop.
+    """
+    folder = RunFolder(path)
+    try:
+        with folder.locked(), _log_file(path / "log.txt"):
+            state = folder.state(run.evaluation_id)
+            if state == "done":
+                return "kept"
+            if state == "failed" and not workplace.retry_failed:
+                return "failed"
+            folder.reopen()
+            try:
+                _fill(run, folder, label, workplace)
+            except (Interrupted, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                _log.exception("run failed")
+                folder.fail(traceback.format_exc())
+                say(f"  {label}: failed: {error}")
+                return "failed"
+            folder.finish(run.evaluation_id)
+            return "finished"
+    except Busy:
+        return "busy"
+
+
+def _fill(run: RunConfig, folder: RunFolder, label: str, workplace: Workplace) -> None:
+    context = workplace.context(run)
+    _record(run, folder, context.data, workplace)
+    if folder.model.exists():
+        model = build_model(run.training, context.data, workplace.device).eval()
+        model.load_state_dict(
+            torch.load(folder.model, map_location=workplace.device, weights_only=True)
+        )
+    else:
+        model = _train(run, folder, label, workplace, context.data)
+    samples = draw_samples(
+        model,
+        context.data.spec,
+        run.evaluation.samples_per_class,
+        run.training.seed,
+        workplace.device,
+    )
+    _evaluate(run, folder, samples, context, step=run.training.iterations, split="samples")
+
+
+def _train(
+    run: RunConfig, folder: RunFolder, label: str, workplace: Workplace, data: DataSet
+) -> ConditionalGenerator:
+    trainer = Trainer(run.training, data, folder.path, workplace.device, run.id)
+    images = run.training.batch_size * trainer.draws
+    progress = RunProgress(label, run.training.iterations, images)
+    try:
+        model = trainer.train(
+            progress=progress,
+            stop=workplace.stop,
+            checkpoint_seconds=workplace.checkpoint_seconds,
+        )
+    finally:
+        progress.close()
+    seconds = trainer.seconds
+    timings = {
+        "train_seconds": seconds,
+        "images_per_second": run.training.iterations * images / seconds,
+        "iterations_per_second": run.training.iterations / seconds,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+    if workplace.device.type == "cuda":
+        timings["peak_memory_bytes"] = torch.cuda.max_memory_allocated(workplace.device)
+    write_rows_atomically(
+        folder.path / "timings.jsonl",
+        [{"metric": metric, "value": value} for metric, value in timings.items()],
+    )
+    temporary = folder.model.with_suffix(".partial")
+    torch.save(model.state_dict(), temporary)
+    os.replace(temporary, folder.model)
+    remove_checkpoints(trainer.checkpoint)
+    return model
+
+
+def _evaluate(
+    run: RunConfig,
+    folder: RunFolder,
+    samples: SampleSet,
+    context: Context,
+    *,
+    step: int,
+    split: str,
+) -> None:
+    rows = measure(run.metrics(), samples, context, step=step, split=split)
+    write_rows_atomically(folder.evaluation, rows)
+    save_shown(samples, folder.path / "samples.npz")
+    _picture(folder.path / "samples.npz", context.data, folder.path / "samples.png")
+
+
+def _picture(source: Path, data: DataSet, target: Path) -> None:
+    import numpy as np
+
+    from bench.reporting import figures
+
+    shown = np.load(source)["x"]
+    if data.spec.is_image:
+        figures.save_image_grid(shown, data.spec.class_names, target)
+    else:
+        classes, per_class = shown.shape[:2]
+        labels = np.repeat(np.arange(classes), per_class)
+        real = data.test.x.numpy(), data.test.y.numpy()
+        figures.save_point_cloud(shown.reshape(-1, 2), labels, *real, target)
+
+
+def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:
+    """Write what the run is and where it comes from; refuse to go on with other data."""
+    config_path, origin_path = folder.path / "config.json", folder.path / "provenance.json"
+    if not config_path.exists():
+        write_json(config_path, {"id": run.id, "config": run.canonical})
+    if not origin_path.exists():
+        origin = provenance.collect(workplace.device, workplace.command, data.fingerprint)
+        write_json(origin_path, origin)
+        return
+    before = read_json(origin_path)["data_fingerprint"]
+    if before != data.fingerprint:
+        raise BenchError(
+            f"the data set {data.spec.name!r} is not the one that this run began with (fingerprint "
+            f"{data.fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} to start anew"
+        )
+
+
+def reference_id(run: RunConfig) -> str:
+    """Return the folder name of the real-data row that belongs beside a run."""
+    data = {"data": run.training.data, "samples_per_class": run.evaluation.samples_per_class}
+    return f"real-{digest(data)}"
+
+
+def reference_one(run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
+    """Measure the real test images with the metrics of a run.
+
+    Args:
+        run: Any run of the sweep on this data set.
+        path: Folder of the reference, named by `reference_id`.
+        workplace: Device and caches.
+
+    Returns:
+        As `run_one`.
+    """
+    folder = RunFolder(path)
+    try:
+        with folder.locked():
+            if folder.state(run.evaluation_id) == "done":
+                return "kept"
+            folder.reopen()
+            try:
+                context = workplace.context(run)
+                settings: dict[str, Any] = {
+                    "data": run.training.data,
+                    "reference": "real test images",
+                    "samples_per_class": run.evaluation.samples_per_class,
+                }
+                write_json(path / "config.json", {"id": path.name, "config": settings})
+                samples = reference_samples(context.data, run.evaluation.samples_per_class)
+                _evaluate(run, folder, samples, context, step=0, split="real")
+            except Exception as error:
+                folder.fail(traceback.format_exc())
+                say(f"  real {run.training.data['name']}: failed: {error}")
+                return "failed"
+            folder.finish(run.evaluation_id)
+            return "finished"
+    except Busy:
+        return "busy"
+
+
+@cache
+def _formatter() -> logging.Formatter:
+    return logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(_formatter())
+    _log.addHandler(handler)
+    try:
+        yield
+    finally:
+        _log.removeHandler(handler)
+        handler.close()

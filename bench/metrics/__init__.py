@@ -1,0 +1,1 @@
+"""Metrics: each is a name, a protocol and one function of a sample set."""

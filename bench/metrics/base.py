@@ -1,0 +1,117 @@
+"""What a metric is: a name, a protocol id, what it needs, and one function of a sample set.
+
+All metrics of a run are computed on one and the same sample set, and the real test images go
+through the same functions. Images are judged as 8-bit images, as they would be saved.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bench.data.base import DataSet, DataSpec
+
+Direction = Literal["higher", "lower", "real"]
+"""Which values are better; `real` means the nearer to the value of the real images."""
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """Samples and the labels they were asked for.
+
+    Attributes:
+        x: `uint8` `[N, C, H, W]`, or `float32` `[N, 2]` for points; on the CPU.
+        y: `int64` `[N]`, the same number of rows for every class.
+        spec: The data set that the samples imitate.
+    """
+
+    x: Tensor
+    y: Tensor
+    spec: DataSpec
+
+    @property
+    def per_class(self) -> int:
+        """Rows of each class.
+
+        Raises:
+            ValueError: If the classes do not have equally many rows.
+        """
+        counts = torch.bincount(self.y, minlength=self.spec.classes)
+        if counts.min() != counts.max():
+            raise ValueError(
+                f"metrics need equally many samples of every class, got {counts.tolist()}"
+            )
+        return int(counts[0])
+
+
+class Measurement(NamedTuple):
+    """One figure.
+
+    Attributes:
+        metric: What was measured, for example `inception_score`.
+        protocol: How, down to every choice that changes the number; two figures may stand in one
+            column only if their protocols are equal.
+        value: The figure, in the metric's unit; None where it does not apply.
+        reason: Why the value is None, else empty.
+    """
+
+    metric: str
+    protocol: str
+    value: float | None
+    reason: str = ""
+
+
+@dataclass
+class Context:
+    """What a metric may use besides the samples.
+
+    Attributes:
+        data: The real data.
+        device: Where to compute.
+        weights: Files of downloaded networks by name, for example `inception`.
+        cache: Folder for what is expensive and depends on content alone.
+        extractors: Networks already built in this process, by key; filled by
+            `bench.metrics.extractors`.
+    """
+
+    data: DataSet
+    device: torch.device
+    cache: Path
+    weights: dict[str, Path] = field(default_factory=dict)
+    extractors: dict[str, object] = field(default_factory=dict)
+
+
+class Metric(ABC):
+    """One metric; subclasses are what the registry holds.
+
+    A subclass takes its options as annotated keyword arguments of `__init__`; the options of a
+    sweep are checked against that signature.
+
+    Attributes:
+        name: The registry name, and the `metric` of its measurements.
+        direction: Which values are better.
+        unit: Unit of the value, empty for a pure number.
+    """
+
+    name: ClassVar[str]
+    direction: ClassVar[Direction]
+    unit: ClassVar[str] = ""
+
+    @abstractmethod
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Measure one sample set.
+
+        Args:
+            samples: Generated or real examples.
+            context: The real data, the device, and the caches.
+
+        Returns:
+            One or more figures; a figure that cannot be had is a `Measurement` without a value
+            and with the reason.
+
+        Raises:
+            NotApplicable: If the metric makes no sense for this data set.
+        """

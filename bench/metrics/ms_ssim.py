@@ -1,0 +1,221 @@
+"""Diversity within a class: one minus the mean MS-SSIM over all pairs of images of the class.
+
+A pair shares nothing with another pair but its two images, so means and variances are computed
+once an image; a pair then costs one blur a scale. The blur is two products with a banded
+matrix, taken block by block along the band: matrix products run near the peak of the processor
+where a depthwise convolution waits for memory. Pairs go through in chunks that stay in cache.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.errors import NotApplicable
+from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the five scales, finest first: Wang, Simoncelli & Bovik (2003), section 3.2."""
+
+WINDOW = 11
+SIGMA = 1.5
+C1, C2 = 0.01**2, 0.03**2
+"""The two stabilizing constants for a data range of 1."""
+
+SMALLEST_SIDE = (WINDOW - 1) * 2 ** (len(WEIGHTS) - 1) + 1
+"""At the coarsest scale the window must still fit into the image."""
+
+_BLOCK = 32  # output rows a block of the band: wastes a quarter of the products, fills registers
+_CHUNK_BYTES = {"cpu": 2**21, "cuda": 2**28}  # a map of a chunk: two of them fit beside each other
+
+
+class _Scale(NamedTuple):
+    """What is known of every image at one scale; `M` and `V` are maps of the valid blur.
+
+    Rows come first so that a blur of all images along the rows is one matrix product.
+    """
+
+    images: Tensor  # [H, N, C, W], each image and channel shifted to a mean of 0
+    mean: Tensor  # [M, N, C, V], of the shifted images, less `shift * lost`
+    energy: Tensor  # [M, N, C, V]: half the variance plus C2 / 4
+    shift: Tensor  # [N, C, 1], what was subtracted
+    lost: float  # 1 minus the sum of the two-dimensional window
+
+
+def all_pairs_ms_ssim(images: Tensor, *, chunk_bytes: int | None = None) -> Tensor:
+    r"""MS-SSIM of all pairs of images.
+
+    .. math:: \prod_{s<5} \overline{c_s}^{\,w_s} \cdot \overline{l_5 c_5}^{\,w_5}, \qquad
+              c = \frac{2\sigma_{xy} + C_2}{\sigma_x^2 + \sigma_y^2 + C_2}, \quad
+              l = \frac{2\mu_x\mu_y + C_1}{\mu_x^2 + \mu_y^2 + C_1}
+
+    Wang, Simoncelli & Bovik (2003), equation 7, with the choices of `pytorch_msssim.ms_ssim` at
+    `data_range=1`: an 11-pixel Gaussian window of width 1.5 without padding, 2x2 means between
+    the scales, means of a channel clamped at 0, channels averaged last. Images are shifted by
+    their mean first: covariances do not change and lose fewer digits.
+
+    Args:
+        images: Floating point `[N, C, H, W]` in `[0, 1]`; both sides at least 161 pixels.
+        chunk_bytes: Size of one map of the pairs that are processed together; by default what
+            suits the device. Memory beyond the images' statistics is about four such maps.
+
+    Returns:
+        One value a pair, in `[0, 1]`, in the order of `torch.triu_indices(N, N, 1)`:
+        (0, 1), (0, 2), ..., (N-2, N-1). Type and device are those of the images.
+
+    Raises:
+        ValueError: If the images are of another type, range or shape, or are too small.
+    """
+    _check(images)
+    n, channels = images.shape[:2]
+    chunk_bytes = chunk_bytes or _CHUNK_BYTES.get(images.device.type, 2**21)
+    result = images.new_ones(n * (n - 1) // 2, channels)
+    with torch.inference_mode(), _full_precision():
+        band = _band(images)
+        level = images
+        for index, weight in enumerate(WEIGHTS):
+            last = index == len(WEIGHTS) - 1
+            factor = _pair_means(_describe(level, band), band, last, chunk_bytes)
+            result *= factor.clamp_(min=0).pow_(weight)
+            if not last:  # zero padding of odd sides counts in the mean, as in pytorch_msssim
+                level = F.avg_pool2d(level, 2, padding=[s % 2 for s in level.shape[2:]])
+        return result.mean(dim=1)
+
+
+def _pair_means(scale: _Scale, band: Tensor, luminance: bool, chunk_bytes: int) -> Tensor:
+    """Return the means of the contrast-structure maps of all pairs, `[pairs, C]`.
+
+    With `luminance` the maps are multiplied by the luminance term, as the coarsest scale is.
+    """
+    images, mean, energy, shift, lost = scale
+    height, n, channels, width = images.shape
+    rows, _, _, columns = mean.shape
+    most = max(1, min(n - 1, chunk_bytes // (height * channels * width * images.element_size())))
+    # Work space is taken once: giving it back to the system after every chunk costs more
+    # than the arithmetic.
+    space = [images.new_empty(most * channels * height * width) for _ in range(3)]
+    result = images.new_empty(n * (n - 1) // 2, channels)
+    done = 0
+    for i in range(n - 1):
+        for j in range(i + 1, n, most):
+            these, others = slice(i, i + 1), slice(j, min(j + most, n))
+            b = others.stop - j
+            product = _view(space[0], height, b, channels, width)
+            halved = _view(space[1], rows, b, channels, width)
+            covariance = _view(space[0], rows, b, channels, columns)
+            denominator = _view(space[2], rows, b, channels, columns)
+
+            torch.mul(images[:, these], images[:, others], out=product)
+            _blur(product, halved, covariance, band)
+            covariance.addcmul_(mean[:, these], mean[:, others], value=-1)
+            covariance.add_(shift[these] * shift[others] * lost + C2 / 2)
+            torch.add(energy[:, these], energy[:, others], out=denominator)
+            ratio = covariance.div_(denominator)
+            if luminance:
+                x, y = mean[:, these] + shift[these], mean[:, others] + shift[others]
+                ratio *= (2 * x * y + C1) / (x.square() + y.square() + C1)
+            result[done : done + b] = ratio.mean(dim=(0, 3))
+            done += b
+    return result
+
+
+def _describe(level: Tensor, band: Tensor) -> _Scale:
+    """Return the statistics of all images of one scale, `[N, C, H, W]`, one image at a time.
+
+    Rounded to float32 the window sums to `1 - lost` in two dimensions, `lost` about 1e-7, and
+    the covariance of the formula is then not quite free of a shift. In flat regions that shows in
+    the fifth digit, so it is made good exactly: for `x = x' + a`, `y = y' + b`,
+    `blur(xy) - blur(x) blur(y) = blur(x'y') - (blur(x') - lost a)(blur(y') - lost b) + lost a b`.
+    """
+    n, channels, height, width = level.shape
+    rows, columns = height - WINDOW + 1, width - WINDOW + 1
+    shift = level.mean(dim=(2, 3)).unsqueeze(2)
+    images = level.permute(2, 0, 1, 3) - shift
+    mean = level.new_empty(rows, n, channels, columns)
+    energy = torch.empty_like(mean)
+    halved = level.new_empty(rows, 1, channels, width)
+    lost = 1 - float(band[0].double().sum()) ** 2
+    for i in range(n):
+        one = images[:, i : i + 1].contiguous()
+        blurred = level.new_empty(rows, 1, channels, columns)
+        mean[:, i : i + 1] = _blur(one, halved, blurred, band) - shift[i] * lost
+        variance = _blur(one.square(), halved, blurred, band) - mean[:, i : i + 1].square()
+        variance += shift[i].square() * lost
+        energy[:, i : i + 1] = variance.div_(2).add_(C2 / 4)
+    return _Scale(images, mean, energy, shift, lost)
+
+
+def _blur(source: Tensor, halved: Tensor, target: Tensor, band: Tensor) -> Tensor:
+    """Blur along rows and columns without padding; all arguments contiguous.
+
+    Args:
+        source: Maps `[H, B, C, W]`.
+        halved: Work space `[M, B, C, W]`.
+        target: Where the result goes, `[M, B, C, V]`; may share memory with `source`.
+        band: The band matrix.
+
+    Returns:
+        `target`.
+    """
+    rows, columns = target.shape[0], target.shape[3]
+    tall, half = source.view(source.shape[0], -1), halved.view(rows, -1)
+    for r, k in _blocks(rows):
+        torch.mm(band[:k, : k + WINDOW - 1], tall[r : r + k + WINDOW - 1], out=half[r : r + k])
+    wide, out = halved.view(-1, source.shape[3]), target.view(-1, columns)
+    for c, k in _blocks(columns):
+        torch.mm(wide[:, c : c + k + WINDOW - 1], band[:k, : k + WINDOW - 1].T, out=out[:, c : c + k])
+    return target
+
+
+def _blocks(size: int) -> Iterator[tuple[int, int]]:
+    """Yield start and length of the blocks that a side of `size` falls into."""
+    return ((start, min(_BLOCK, size - start)) for start in range(0, size, _BLOCK))
+
+
+def _band(like: Tensor) -> Tensor:
+    """Return one block of the blur as a matrix `[_BLOCK, _BLOCK + WINDOW - 1]`."""
+    # The window is rounded to float32 for every type, as pytorch_msssim's is.
+    distance = torch.arange(WINDOW, dtype=torch.float32) - WINDOW // 2
+    window = torch.exp(-distance.square() / (2 * SIGMA**2))
+    window /= window.sum()
+    band = torch.zeros(_BLOCK, _BLOCK + WINDOW - 1)
+    for row in range(_BLOCK):
+        band[row, row : row + WINDOW] = window
+    return band.to(like)
+
+
+def _view(space: Tensor, *shape: int) -> Tensor:
+    return space[: prod(shape)].view(shape)
+
+
+def _check(images: Tensor) -> None:
+    if images.ndim != 4 or images.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            "MS-SSIM needs float32 or float64 images [N, C, H, W], "
+            f"got {images.dtype} {list(images.shape)}"
+        )
+    if len(images) < 2:
+        raise ValueError(f"a pair needs 2 images, got {len(images)}")
+    if min(images.shape[2:]) < SMALLEST_SIDE:
+        raise ValueError(
+            f"MS-SSIM with {len(WEIGHTS)} scales and a {WINDOW}-pixel window needs sides of at "
+            f"least {SMALLEST_SIDE} pixels, got {list(images.shape[2:])}"
+        )
+    low, high = (float(v) for v in images.aminmax())
+    if not (low >= 0 and high <= 1):  # the negation also catches NaN
+        raise ValueError(f"images must lie in [0, 1], got values from {low:g} to {high:g}")
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Keep matrix products in full float32, whatever the training has chosen."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

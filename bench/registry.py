@@ -1,0 +1,177 @@
+"""Who is called what: explicit, lazy name tables, and entry points for other packages.
+
+A table maps a name to an import path and one line of description, so that listing names imports
+nothing. A package of the user's adds to a table with an entry point in its own
+`pyproject.toml`, in the group `bench.models`, `bench.datasets` or `bench.metrics`:
+
+    [project.entry-points."bench.models"]
+    my_model = "my_package.my_model:MyModel"
+"""
+
+import functools
+import importlib
+import inspect
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from bench.errors import BenchError, UnknownName
+
+Kind = Literal["model", "dataset", "metric"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a name table.
+
+    Attributes:
+        target: Import path, `module:attribute`.
+        summary: One line for people.
+    """
+
+    target: str
+    summary: str
+
+
+TABLES: Mapping[Kind, Mapping[str, Entry]] = {
+    "model": {
+        "lr_livae": Entry(
+            "models.lr_livae:LRIRVAE",
+            "Lr-LiVAE, Zheng & Sun 2019: label-relevant and label-irrelevant codes, VAE-GAN",
+        ),
+        "cvae": Entry(
+            "baselines.cvae:CVAE",
+            "cVAE, Sohn et al. 2015: label given to encoder and decoder",
+        ),
+    },
+    "dataset": {
+        "digits": Entry("bench.data.digits:Digits", "1 797 real digits, 8x8 gray; no download"),
+        "moons": Entry("bench.data.moons:Moons", "the paper's three arcs in the plane"),
+        "blobs": Entry("bench.data.blobs:Blobs", "tiny synthetic images, for tests"),
+        "mnist": Entry("bench.data.torchvision_sets:MNIST", "70 000 digits, padded to 32x32 gray"),
+        "fashion_mnist": Entry(
+            "bench.data.torchvision_sets:FashionMNIST", "70 000 garments, padded to 32x32 gray"
+        ),
+        "svhn": Entry("bench.data.torchvision_sets:SVHN", "99 289 house numbers, 32x32 color"),
+        "cifar10": Entry(
+            "bench.data.torchvision_sets:CIFAR10", "60 000 photographs, 10 classes, 32x32"
+        ),
+        "cifar100": Entry(
+            "bench.data.torchvision_sets:CIFAR100", "60 000 photographs, 100 classes, 32x32"
+        ),
+        "folder": Entry("bench.data.folders:Folder", "any tree with one folder a class"),
+        "npz": Entry("bench.data.npz:Npz", "any .npz with x_train, y_train, x_test, y_test"),
+    },
+    "metric": {
+        "inception_score": Entry(
+            "bench.metrics.inception_score:InceptionScore",
+            "Inception Score from the domain classifier or the Inception network",
+        ),
+        "intra_class_diversity": Entry(
+            "bench.metrics.ms_ssim:IntraClassDiversity",
+            "1 - mean MS-SSIM over all pairs within a class",
+        ),
+        "class_accuracy": Entry(
+            "bench.metrics.class_accuracy:ClassAccuracy",
+            "share of samples that a classifier of real data gives the label asked for",
+        ),
+        "arc_fit": Entry("bench.metrics.arcs:ArcFit", "how well the toy arcs are covered"),
+    },
+}
+
+
+@functools.cache
+def entries(kind: Kind) -> dict[str, Entry]:
+    """Return the table of one kind, built-in names first, entry points added.
+
+    Args:
+        kind: Which table.
+
+    Returns:
+        Name -> entry, in listing order.
+
+    Raises:
+        BenchError: If a package registers a name that is taken.
+    """
+    table = dict(TABLES[kind])
+    for point in entry_points(group=f"bench.{kind}s"):
+        package = point.dist.name if point.dist else "another package"
+        if point.name in table:
+            raise BenchError(
+                f"{package} registers the {kind} {point.name!r} as {point.value}, "
+                f"but that name belongs to {table[point.name].target}; rename one of them"
+            )
+        table[point.name] = Entry(point.value, f"from {package}")
+    return table
+
+
+def load(kind: Kind, name: str) -> type[Any]:
+    """Import and return the class behind a name.
+
+    Args:
+        kind: Which table.
+        name: The registered name.
+
+    Returns:
+        The class.
+
+    Raises:
+        UnknownName: If no table has the name.
+        BenchError: If the import path does not lead to a class.
+    """
+    table = entries(kind)
+    if name not in table:
+        raise UnknownName(kind, name, table)
+    module, _, attribute = table[name].target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BenchError(
+            f"the {kind} {name!r} is registered as {table[name].target}, "
+            f"which cannot be imported: {error}"
+        ) from error
+    if not inspect.isclass(found):
+        raise BenchError(f"the {kind} {name!r} is registered as {table[name].target}: no class")
+    return found
+
+
+def options_schema(factory: type[Any], skip: int = 0) -> type[BaseModel]:
+    """Return the schema of the options of a registered class.
+
+    The constructor's signature is the schema: names, annotations and defaults. Unknown names
+    are refused.
+
+    Args:
+        factory: A class whose options are annotated parameters of `__init__`.
+        skip: Leading positional parameters that the harness supplies.
+
+    Returns:
+        A pydantic model whose fields are the options.
+
+    Raises:
+        BenchError: If an option is not annotated.
+    """
+    hints = typing.get_type_hints(factory.__init__, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in list(inspect.signature(factory).parameters.values())[skip:]:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise BenchError(
+                f"{factory.__module__}.{factory.__qualname__} takes *args or **kwargs; "
+                "options must be named parameters, since the signature is their schema"
+            )
+        if parameter.name not in hints:
+            raise BenchError(
+                f"{factory.__module__}.{factory.__qualname__}: option {parameter.name!r} "
+                "needs a type annotation, since the signature is the schema"
+            )
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    return create_model(
+        factory.__qualname__,
+        __config__=ConfigDict(extra="forbid", strict=True, protected_namespaces=()),
+        **fields,
+    )

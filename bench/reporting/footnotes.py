@@ -1,0 +1,230 @@
+"""What stands under a table: everything that a reader could otherwise take wrongly."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bench.reporting.layout import Column, Note, Row
+from bench.reporting.records import REAL, RETRY, Records, plain
+from bench.reporting.specs import TableSpec
+from bench.reporting.statistics import FEWEST_FOR_CLAIMS
+
+Figures = Sequence[dict[str, Any]]
+
+BETTER = {
+    "higher": "higher is better",
+    "lower": "lower is better",
+    "real": "nearer to the row of the real images is better; larger is not better in itself",
+    None: "no direction is declared for it",
+}
+
+
+def write_notes(
+    spec: TableSpec,
+    records: Records,
+    figures: Figures,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+) -> list[Note]:
+    """Return the notes of a table in the order in which they are printed.
+
+    Args:
+        spec: What the table shows.
+        records: What it is made from.
+        figures: The figures that went into it.
+        columns: Its columns.
+        rows: Its rows.
+
+    Returns:
+        The notes.
+    """
+    return [
+        *_cells(rows),
+        *_directions(columns),
+        *_protocols(columns, rows),
+        *_runs(records),
+        *_published(spec, columns),
+        *(Note(" ".join(note.split())) for note in spec.notes),
+        *_reasons(columns, rows, figures),
+        *_unmeasured(spec, records, figures, columns, rows),
+        *_missing(spec, records, rows),
+        *_absent(spec, records),
+    ]
+
+
+def _cells(rows: Sequence[Row]) -> list[Note]:
+    """Say what a cell is."""
+    means = [cell for row in rows for cell in row.cells if cell.kind == "mean"]
+    if not means:
+        return []
+    if all(cell.half_width is None for cell in means):
+        return [Note("A cell is the value of one seed: (1), so there is no interval.")]
+    text = "A cell is the mean ± half the width of the 95 % t interval over seeds (their number)"
+    single = any(cell.half_width is None for cell in means)
+    notes = [Note(f"{text}; one seed has no interval." if single else f"{text}.")]
+    if min(cell.n for cell in means) < FEWEST_FOR_CLAIMS:
+        notes.append(
+            Note(
+                f"Fewer than {FEWEST_FOR_CLAIMS} seeds: "
+                "a difference between rows is an observation, not a significant one."
+            )
+        )
+    return notes
+
+
+def _directions(columns: Sequence[Column]) -> list[Note]:
+    """Say which values are better."""
+    titles = dict.fromkeys((column.metric_title, column.direction) for column in columns)
+    return [Note(f"{title}: {BETTER[direction]}.") for title, direction in titles]
+
+
+def _protocols(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
+    """Name the protocols, and warn where a metric has several."""
+    measured = [column for column in columns if column.protocol]
+    marks = dict.fromkeys((column.mark, column.protocol) for column in measured)
+    notes = [Note(f"[{mark}] {text}" if mark else f"Protocol: {text}") for mark, text in marks]
+    pairs = [(column.data, column.metric) for column in measured]
+    split = [column for column in measured if pairs.count((column.data, column.metric)) > 1]
+    if split:
+        titles = _list(dict.fromkeys(f"{c.metric_title} on {c.data_title}" for c in split))
+        notes.append(
+            Note(
+                f"{titles}: measured by more than one protocol, a column each; "
+                "values of different columns must not be compared."
+            )
+        )
+    for column in split:
+        place = columns.index(column)
+        kinds = {row.cells[place].kind for row in rows if row.cells[place].mean is not None}
+        if kinds == {"real"}:
+            notes.append(Note(f"[{column.mark}] was applied to the real images alone."))
+    return notes
+
+
+def _runs(records: Records) -> list[Note]:
+    """Say how many runs there are, of which seeds, and how they were trained and selected."""
+    runs = records.runs[records.runs["variant"] != REAL]
+    done = runs[runs["state"] == "done"]
+    if done.empty:
+        return []
+    seeds = _list(sorted({int(seed) for seed in done["seed"].dropna()}))
+    lengths = sorted(set(zip(done["iterations"], done["batch_size"], strict=True)), key=str)
+    training = _list(
+        f"{iterations} iterations of {batch} examples" for iterations, batch in lengths
+    )
+    return [
+        Note(f"Runs: {len(done)} of {len(runs)} finished. Seeds: {seeds}."),
+        Note(f"Training: {training}. Selection: the last iterate, never the best one."),
+    ]
+
+
+def _published(spec: TableSpec, columns: Sequence[Column]) -> list[Note]:
+    """Say where the paper's numbers come from."""
+    if not any(column.paper for column in columns):
+        return []
+    return [Note(f"paper: as printed in {spec.source}; single numbers without intervals.")]
+
+
+def _reasons(columns: Sequence[Column], rows: Sequence[Row], figures: Figures) -> list[Note]:
+    """Say why figures have no value."""
+    titles = {(column.data, column.metric): column for column in columns}
+    seeds: dict[tuple[str, str, str, str], list[int]] = {}
+    for row in rows:
+        for figure in figures:
+            same = figure["variant"] == row.variant and row.sweep in ("", figure["sweep"])
+            column = titles.get((figure["data"], figure["metric"]))
+            if same and column and figure["value"] is None:
+                key = row.label, column.metric_title, column.data_title, figure["reason"]
+                held = seeds.setdefault(key, [])
+                held.extend([] if row.variant == REAL else [int(figure["seed"])])
+    items = tuple(
+        f"{label}, {metric} on {data}{_seeds(held)}: {reason or 'no reason was recorded'}"
+        for (label, metric, data, reason), held in seeds.items()
+    )
+    return [Note("n/a:", items)] if items else []
+
+
+def _unmeasured(
+    spec: TableSpec,
+    records: Records,
+    figures: Figures,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+) -> list[Note]:
+    """Name finished runs that were not asked for a metric of the table."""
+    shown = {(column.data, column.metric): column.metric_title for column in columns}
+    runs = records.runs[records.runs["state"] == "done"]
+    items: dict[str, None] = {}
+    for row in rows:
+        mine = runs[runs["variant"] == row.variant]
+        mine = mine[mine["sweep"] == row.sweep] if row.sweep else mine
+        for data in dict.fromkeys(mine["data"]):
+            wanted = {metric: title for (where, metric), title in shown.items() if where == data}
+            for metric in spec.metrics:
+                if not any(name == metric or name.startswith(f"{metric}/") for name in wanted):
+                    names = spec.names.metric(metric)
+                    wanted[metric] = names.title if names else metric
+            held = {
+                figure["metric"]
+                for figure in figures
+                if (figure["variant"], figure["data"]) == (row.variant, data)
+                and row.sweep in ("", figure["sweep"])
+            }
+            where = spec.names.data.get(data, data)
+            items |= {
+                f"{row.label}, {title} on {where}": None
+                for metric, title in wanted.items()
+                if metric not in held
+            }
+    text = "Finished, but not measured (add the metric to the sweep's `metrics`):"
+    return [Note(text, tuple(items))] if items else []
+
+
+def _missing(spec: TableSpec, records: Records, rows: Sequence[Row]) -> list[Note]:
+    """Name the runs that are not finished, with what finishes them."""
+    labels = {(row.sweep, row.variant): row.label for row in rows}
+    groups: dict[str, dict[tuple[str, str, str], list[int]]] = {}
+    for run in plain(records.runs[records.runs["state"] != "done"]):
+        key = (run["sweep"], run["variant"])
+        label = labels.get(key, labels.get(("", run["variant"]), run["variant"]))
+        where = spec.names.data.get(run["data"], run["data"])
+        why = {"missing": "not started"}.get(run["state"], run["state"])
+        why += f" ({run['failure']})" if run["failure"] else ""
+        seeds = groups.setdefault(run["command"], {}).setdefault((label, where, why), [])
+        seeds.extend([] if run["variant"] == REAL else [int(run["seed"])])
+    return [
+        Note(
+            "Failed:" if RETRY in command else "Not finished:",
+            tuple(
+                f"{label} on {where}{_seeds(s)}: {why}" for (label, where, why), s in held.items()
+            ),
+            command,
+        )
+        for command, held in groups.items()
+    ]
+
+
+def _absent(spec: TableSpec, records: Records) -> list[Note]:
+    """Name the paper's data sets of which there is no run at all."""
+    groups: dict[str, list[str]] = {}
+    for data, command in spec.data.items():
+        if data not in set(records.runs["data"]):
+            groups.setdefault(command, []).append(spec.names.data.get(data, data))
+    return [
+        Note(
+            f"No runs yet on {_list(names)}, the data of {spec.source or 'this table'}:",
+            (),
+            command,
+        )
+        for command, names in groups.items()
+    ]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """Return `, seed 1` or `, seeds 1, 2`, or nothing."""
+    word = "seed" if len(seeds) == 1 else "seeds"
+    return f", {word} {_list(sorted(set(seeds)))}" if seeds else ""
+
+
+def _list(values: Iterable[object]) -> str:
+    """Return values with commas between them."""
+    return ", ".join(str(value) for value in values)

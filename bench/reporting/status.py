@@ -1,0 +1,32 @@
+"""How far each sweep is, in a few lines."""
+
+from bench.reporting.records import REAL, Records, plain
+
+STATES = ("done", "failed", "unfinished", "missing")
+
+
+def status_text(records: Records) -> str:
+    """Return how many runs of each sweep are in which state, and name those that are not done.
+
+    Args:
+        records: The sweeps.
+
+    Returns:
+        Lines, the last one not ended.
+    """
+    if not records.sweeps:
+        return f"no sweeps in {records.results}; begin with: bench run sweeps/quickstart.yaml"
+    lines = []
+    for sweep in records.sweeps:
+        runs = records.runs[records.runs["sweep"] == sweep.name]
+        counts = ", ".join(f"{(runs['state'] == state).sum()} {state}" for state in STATES)
+        lines.append(f"{sweep.name}: {counts}")
+        left = plain(runs[runs["state"] != "done"])
+        names = ["real test images" if run["variant"] == REAL else run["variant"] for run in left]
+        width = max((len(name) for name in names), default=0)
+        for run, name in zip(left, names, strict=True):
+            seed = "" if run["variant"] == REAL else f"seed {run['seed']}"
+            why = f": {run['failure']}" if run["failure"] else ""
+            lines.append(f"  {run['run']}  {name:<{width}}  {seed:<7}  {run['state']}{why}")
+        lines += [f"  {command}" for command in dict.fromkeys(run["command"] for run in left)]
+    return "\n".join(lines)

@@ -1,0 +1,191 @@
+"""From the record to a table.
+
+Two figures share a column only if data set, metric and protocol are the same; so a table cannot
+compare what was measured differently. Rows are the real test images and then the variants in the
+order of their sweep; what is missing is a dash, and a note says what fills it.
+"""
+
+import itertools
+import math
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.reporting.footnotes import write_notes
+from bench.reporting.layout import Cell, Column, Note, Row, Table
+from bench.reporting.records import REAL, Records, plain
+from bench.reporting.specs import TableSpec, find_tables, load_tables, pick_table
+from bench.reporting.statistics import t_interval
+
+__all__ = [
+    "Cell",
+    "Column",
+    "Note",
+    "Row",
+    "Table",
+    "TableSpec",
+    "build_table",
+    "find_tables",
+    "load_tables",
+    "pick_table",
+]
+
+Figures = list[dict[str, Any]]
+
+
+def build_table(spec: TableSpec, records: Records) -> Table:
+    """Build a table from the last evaluation of every finished run.
+
+    Args:
+        spec: What it shows.
+        records: The sweeps it shows it of.
+
+    Returns:
+        The table, with a note for everything that a reader could take wrongly.
+    """
+    figures = _figures(spec, records)
+    columns = _columns(spec, records, figures)
+    rows = [
+        replace(row, cells=tuple(_cell(spec, row, column, columns, figures) for column in columns))
+        for row in _rows(spec, records, figures)
+    ]
+    notes = write_notes(spec, records, figures, columns, rows)
+    return Table(spec.name, spec.title, tuple(columns), tuple(rows), tuple(notes))
+
+
+def _figures(spec: TableSpec, records: Records) -> Figures:
+    """Return the figures of the table's metrics; a split other than the samples is a protocol."""
+    figures: Figures = []
+    for figure in plain(records.final):
+        if not spec.metrics or _rank(spec, figure["metric"]) < len(spec.metrics):
+            where = figure["split"]
+            suffix = f" on {where}" if where not in ("", "samples", REAL) else ""
+            value = None if math.isnan(figure["value"]) else figure["value"]
+            figures.append(figure | {"protocol": figure["protocol"] + suffix, "value": value})
+    return figures
+
+
+def _rank(spec: TableSpec, metric: str) -> int:
+    """Return the place of a metric, or of the metric that it is a part of, in the table."""
+    for rank, name in enumerate(spec.metrics):
+        if metric == name or metric.startswith(f"{name}/"):
+            return rank
+    return len(spec.metrics)
+
+
+def _columns(spec: TableSpec, records: Records, figures: Figures) -> list[Column]:
+    """Return the columns: by data set, metric and protocol, the paper's own beside them."""
+    runs = records.runs
+    present = list(dict.fromkeys(runs["data"])) if len(runs) else list(spec.data)
+    published = {data for values in spec.published.values() for data in values}
+    ours = [data for data in spec.data if data in present]
+    theirs = [data for data in spec.data if data in published]
+    columns: list[Column] = []
+    for data in dict.fromkeys([*ours, *present, *theirs]):
+        here = [figure for figure in figures if figure["data"] == data]
+        metrics = sorted(
+            dict.fromkeys(figure["metric"] for figure in here), key=lambda name: _rank(spec, name)
+        )
+        finished = ((runs["data"] == data) & (runs["state"] == "done")).any()
+        if data in present and not finished:
+            metrics = list(spec.metrics)
+        for metric in metrics:
+            columns.extend(
+                _column(spec, data, metric, protocol) for protocol in _protocols(here, metric)
+            )
+        if data in published:
+            columns.append(replace(_column(spec, data, spec.metrics[0], ""), paper=True))
+    protocols = list(dict.fromkeys(column.protocol for column in columns if column.protocol))
+    if len(protocols) < 2:
+        return columns
+    marks = dict(zip(protocols, _letters(), strict=False))
+    return [replace(column, mark=marks.get(column.protocol, "")) for column in columns]
+
+
+def _letters() -> Iterator[str]:
+    """Yield a, b, ..., z, aa, ab, ..."""
+    for length in itertools.count(1):
+        for letters in itertools.product(string.ascii_lowercase, repeat=length):
+            yield "".join(letters)
+
+
+def _protocols(figures: Figures, metric: str) -> list[str]:
+    """Return the protocols of a metric on one data set, those of the models first."""
+    ours = [figure for figure in figures if figure["metric"] == metric]
+    ours.sort(key=lambda figure: figure["variant"] == REAL)
+    valued = dict.fromkeys(figure["protocol"] for figure in ours if figure["value"] is not None)
+    return list(valued) or [ours[0]["protocol"] if ours else ""]
+
+
+def _column(spec: TableSpec, data: str, metric: str, protocol: str) -> Column:
+    """Return a column with its names for people."""
+    names = spec.names.metric(metric)
+    return Column(
+        data=data,
+        metric=metric,
+        protocol=protocol,
+        data_title=spec.names.data.get(data, data),
+        metric_title=names.title if names else metric,
+        direction=names.direction if names else None,
+        decimals=names.decimals if names else None,
+    )
+
+
+def _rows(spec: TableSpec, records: Records, figures: Figures) -> list[Row]:
+    """Return the rows, still without cells."""
+    runs = records.runs[records.runs["variant"] != REAL]
+    keys = list(dict.fromkeys(zip(runs["sweep"], runs["variant"], runs["model"], strict=True)))
+    several = len({sweep for sweep, _, _ in keys}) > 1
+    rows = _real_rows(figures)
+    for sweep, variant, model in keys:
+        label = spec.names.models.get(variant, variant) if variant == model else variant
+        rows.append(Row(f"{label} ({sweep})" if several else label, sweep, variant))
+    ours = {variant for _, variant, model in keys if variant == model}
+    absent = [name for name in spec.models if name in spec.published or not keys]
+    rows.extend(
+        Row(spec.names.models.get(name, name), "", name) for name in absent if name not in ours
+    )
+    return rows
+
+
+def _real_rows(figures: Figures) -> list[Row]:
+    """Return one row for the real images, or one a sweep where their values differ."""
+    values: dict[tuple[str, str, str], set[float | None]] = {}
+    sweeps: dict[str, None] = {}
+    for figure in figures:
+        if figure["variant"] == REAL:
+            key = figure["data"], figure["metric"], figure["protocol"]
+            values.setdefault(key, set()).add(figure["value"])
+            sweeps[figure["sweep"]] = None
+    if any(len(held) > 1 for held in values.values()):
+        return [Row(f"real test images ({sweep})", sweep, REAL) for sweep in sweeps]
+    return [Row("real test images", "", REAL)]
+
+
+def _cell(
+    spec: TableSpec, row: Row, column: Column, columns: Sequence[Column], figures: Figures
+) -> Cell:
+    """Return one cell."""
+    if column.paper:
+        value = spec.published.get(row.variant, {}).get(column.data)
+        return Cell("missing") if value is None else Cell("paper", value)
+    ours = [
+        figure
+        for figure in figures
+        if (figure["variant"], figure["data"], figure["metric"])
+        == (row.variant, column.data, column.metric)
+        and row.sweep in ("", figure["sweep"])
+    ]
+    values = [
+        figure["value"]
+        for figure in ours
+        if figure["value"] is not None and figure["protocol"] == column.protocol
+    ]
+    if not values:
+        none = ours and all(figure["value"] is None for figure in ours)
+        return Cell("inapplicable" if none else "missing")
+    if row.variant == REAL:
+        return Cell("real", values[0])
+    interval = t_interval(values)
+    return Cell("mean", interval.mean, interval.half_width, interval.n)

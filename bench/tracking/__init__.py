@@ -1,0 +1,1 @@
+"""The record (JSON rows) and its mirrors (CSV, console, MLflow)."""

@@ -1,0 +1,35 @@
+"""Exponential moving average of the weights of chosen players."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+
+class MovingAverage:
+    """Averaged copies of some parameters.
+
+    After every iteration each average moves by `1 - decay` towards its parameter. The first
+    iterations use the smaller decay `(1 + t) / (10 + t)`, so that the initialization is soon
+    forgotten.
+
+    Args:
+        parameters: What is averaged.
+        decay: Share of the old average that is kept, in (0, 1).
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+        self.parameters = list(parameters)
+        self.decay = decay
+        self.averages = [parameter.detach().clone() for parameter in self.parameters]
+
+    def update(self, step: int) -> None:
+        """Take the weights after iteration `step` (from 0) into the averages."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.averages, [p.detach() for p in self.parameters], 1 - decay)
+
+    @torch.no_grad()
+    def install(self) -> None:
+        """Let the parameters hold their averages from now on."""
+        for parameter, average in zip(self.parameters, self.averages, strict=True):
+            parameter.copy_(average)

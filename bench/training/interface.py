@@ -1,0 +1,145 @@
+"""The training interface: a model is a game.
+
+Named *players* own parameters. Named *terms* are scalar losses, one an equation. An *objective*
+table says which player descends which terms at which weight. *Stages* say who moves when. The
+trainer does everything else, so a model file holds equations and nothing more.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+Objective = Mapping[str, Mapping[str, float]]
+"""Player -> term -> weight. A weight of 0 drops the term; a player without terms is frozen."""
+
+OptimizerTable = Mapping[str, Mapping[str, Any]]
+"""Player (or `default`) -> the optimizer settings that differ from the harness's."""
+
+
+class Batch(NamedTuple):
+    """One draw from the training stream.
+
+    Attributes:
+        x: `float32` `[B, C, H, W]` in `[-1, 1]`, or `[B, 2]` for points.
+        y: `int64` `[B]`; -1 in the rows that carry no label.
+        labeled: Number of leading rows that carry a label, the same for every batch of a run.
+    """
+
+    x: Tensor
+    y: Tensor
+    labeled: int
+
+
+class Code(NamedTuple):
+    """A latent code in its two parts; a part that a model lacks is None.
+
+    Attributes:
+        relevant: Label-relevant part `[B, D_s]`.
+        irrelevant: Label-irrelevant part `[B, D_u]`.
+    """
+
+    relevant: Tensor | None
+    irrelevant: Tensor | None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A point of the iteration at which some players move, simultaneously.
+
+    Attributes:
+        name: Passed to `ConditionalGenerator.terms`.
+        players: Who moves.
+        repeat: Passes per iteration.
+        fresh: Whether each pass draws a new batch, or reuses the last one drawn.
+    """
+
+    name: str
+    players: tuple[str, ...]
+    repeat: int = 1
+    fresh: bool = True
+
+
+class ConditionalGenerator(nn.Module, ABC):
+    """A conditional generator, as the harness trains and samples it.
+
+    A subclass is constructed as `Model(spec, **options)`: `spec` is a
+    `bench.data.base.DataSpec`, and the options are keyword arguments with annotations and
+    defaults, against which a sweep's `model:` section is checked. The constructor must also work
+    under `torch.device("meta")`, where the harness builds it once to read its tables.
+
+    Attributes:
+        stages: Who moves when; one trip through them is an iteration.
+        objective: The paper's table, to be edited by sweeps.
+        optimizers: Settings that differ from the harness's default of Adam.
+    """
+
+    stages: tuple[Stage, ...]
+    objective: Objective
+    optimizers: OptimizerTable = {}
+
+    #: What the model can do beyond sampling; shown by `bench list models`.
+    capabilities: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """Return who owns which parameters; two players may share some.
+
+        Returns:
+            Player name -> parameters. Every parameter of the model belongs to a player.
+        """
+
+    @abstractmethod
+    def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
+        """Return the losses of one pass.
+
+        A pure function of parameters, buffers, batch and the default random generator: no
+        `.item()`, no branch on the value of a tensor, static shapes, and nothing detached to
+        stop gradients between players, since the trainer takes for each player only the gradient
+        of its own terms with respect to its own parameters.
+
+        Args:
+            stage: Name of the stage.
+            batch: The draw.
+            wanted: The terms that some moving player needs; others may be left out.
+
+        Returns:
+            At least the wanted terms: 0-d `float32` means over the rows of the batch.
+        """
+
+    @abstractmethod
+    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw one example for each label.
+
+        Args:
+            y: Labels `[B]`.
+            generator: Source of all randomness; the default generator where None.
+
+        Returns:
+            `[B, C, H, W]` in `[-1, 1]`, or `[B, 2]`.
+        """
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A model with codes: probes, swaps and reconstructions need it."""
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
+        """Return the codes of examples `[B, ...]`, without noise; `y` where a model needs it."""
+        ...
+
+    def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
+        """Return the examples `[B, ...]` of codes; `y` where a model needs it."""
+        ...
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """A model that also classifies."""
+
+    def class_logits(self, x: Tensor) -> Tensor:
+        """Return class logits `[B, K]` of examples."""
+        ...

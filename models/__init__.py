@@ -1,0 +1,1 @@
+"""The proposed model, and the equations and networks that every method shares."""

@@ -1,0 +1,274 @@
+"""Scalar loss terms shared by the model and the baselines, one function an equation.
+
+Equation numbers are those of Zheng & Sun (2019), arXiv 1812.09502. Every term is a 0-d tensor,
+averaged over the rows of the batch; what happens over the other dimensions stands in each
+docstring and follows the reference implementation, so that published weights can be used as they
+are. Arithmetic is in float32 at least, also under autocast; float64 stays float64.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def widen(x: Tensor) -> Tensor:
+    """Return a tensor in float32, or in float64 where it has that already.
+
+    Args:
+        x: Floating point, any shape.
+
+    Returns:
+        The same values.
+    """
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def reconstruct(x: Tensor, reconstruction: Tensor) -> Tensor:
+    r"""Squared error, the negative log-likelihood of Eq. 2 up to a constant.
+
+    .. math:: \tfrac1N \lVert x - G(\hat z_s, z_u) \rVert_2^2
+
+    A mean over all `N` elements of an example: the published weight is `10 / N` on the sum.
+
+    Args:
+        x: Examples `[B, ...]`.
+        reconstruction: What the decoder made of their codes, same shape.
+
+    Returns:
+        Mean squared error, 0-d.
+
+    Example:
+        >>> reconstruct(torch.zeros(2, 3), torch.full((2, 3), 0.5)).item()
+        0.25
+    """
+    return F.mse_loss(widen(reconstruction), widen(x))
+
+
+def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
+    r"""KL divergence of diagonal Gaussians from the standard normal, a latent dimension.
+
+    .. math:: \tfrac1D \sum_d \tfrac12 (\mu_d^2 + \sigma_d^2 - 1 - \log \sigma_d^2)
+
+    Eq. 3, which is the sum over the `D` dimensions; the published weight is `1 / D` on it.
+
+    Args:
+        mean: Posterior means `[B, D]`.
+        logvar: Posterior log-variances `[B, D]`, natural logarithm.
+
+    Returns:
+        Nats per row and dimension, 0-d.
+
+    Example:
+        >>> zeros = torch.zeros(4, 8)
+        >>> kl_to_standard_normal(zeros, zeros).item()
+        0.0
+        >>> kl_to_standard_normal(zeros + 1, zeros).item()
+        0.5
+    """
+    mean, logvar = widen(mean), widen(logvar)
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+
+
+def classify(logits: Tensor, y: Tensor) -> Tensor:
+    r"""Cross-entropy of a classifier with the labels.
+
+    .. math:: -\log q_\omega(y \mid z_u)
+
+    Eq. 4, which trains the latent adversary.
+
+    Args:
+        logits: Class logits `[B, K]`.
+        y: Labels `[B]`.
+
+    Returns:
+        Nats per row, 0-d.
+    """
+    return F.cross_entropy(widen(logits), y)
+
+
+def confuse(logits: Tensor) -> Tensor:
+    r"""Cross-entropy of a classifier with the uniform distribution.
+
+    .. math:: -\sum_c \tfrac1K \log q_\omega(c \mid z_u)
+
+    Eq. 5, which trains the irrelevant encoder against the latent adversary. It is not the negative
+    of Eq. 4: its least value, `log K`, is where the classifier knows nothing.
+
+    Args:
+        logits: Class logits `[B, K]`.
+
+    Returns:
+        Nats per row, 0-d.
+
+    Example:
+        >>> confuse(torch.zeros(3, 4)).exp().item()
+        4.0
+    """
+    return -F.log_softmax(widen(logits), dim=1).mean()
+
+
+def gm_logits(z_s: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
+    r"""Log-densities of the class Gaussians of Eq. 6, without their common constant.
+
+    .. math:: s_c(z) = -\tfrac12 \sum_d \left[
+              (z_d - \mu_{c,d})^2 e^{-\ell_{c,d}} + \ell_{c,d} \right]
+
+    As classes are equally likely, these are the logits of the posterior `p(c | z)`. The square is
+    expanded into one matrix product, so that no `[B, K, D]` tensor is made; codes and means are
+    first moved to the center of the means, which changes no distance and keeps the products small.
+
+    Args:
+        z_s: Relevant codes `[B, D]`.
+        means: Class means `[K, D]`.
+        logvars: Class log-variances `[K, D]`.
+
+    Returns:
+        Logits `[B, K]`.
+
+    Example:
+        >>> means = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+        >>> gm_logits(torch.tensor([[2.0, 1.0]]), means, torch.zeros(2, 2)).tolist()
+        [[-2.5, -0.5]]
+    """
+    with torch.autocast(z_s.device.type, enabled=False):
+        z_s, means, logvars = widen(z_s), widen(means), widen(logvars)
+        center = means.detach().mean(dim=0)  # exact: distances do not depend on it
+        z_s, means = z_s - center, means - center
+        half_precisions = 0.5 * (-logvars).exp()
+        scaled = means * half_precisions
+        offsets = (means * scaled + 0.5 * logvars).sum(dim=1)
+        features = torch.cat((z_s.square(), z_s), dim=1)
+        weights = torch.cat((half_precisions, -2 * scaled), dim=1)
+        return -torch.addmm(offsets, features, weights.t())
+
+
+def gm_classify(logits: Tensor, y: Tensor) -> Tensor:
+    r"""Cross-entropy of the mixture posterior with the labels.
+
+    .. math:: -\log \frac{\mathcal N(\hat z_s; \mu_y, \Sigma_y)\, p(y)}
+              {\sum_c \mathcal N(\hat z_s; \mu_c, \Sigma_c)\, p(c)}
+
+    Eq. 8 for equal `p(c)`; the margin of Wan et al. (2018) is 0, as in the reference
+    implementation.
+
+    Args:
+        logits: Output of `gm_logits`, `[B, K]`.
+        y: Labels `[B]`.
+
+    Returns:
+        Nats per row, 0-d.
+    """
+    return F.cross_entropy(logits, y)
+
+
+def gaussian_nll(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    r"""Negative log-density of diagonal Gaussians, without the constant.
+
+    .. math:: \tfrac12 \sum_d \left[ (z_d - \mu_d)^2 e^{-\ell_d} + \ell_d \right]
+
+    A sum over the dimensions. The constant left out is `D / 2 * log(2 * pi)`.
+
+    Args:
+        z: Codes `[B, D]`.
+        mean: Means `[B, D]` or `[D]`.
+        logvar: Log-variances `[B, D]` or `[D]`.
+
+    Returns:
+        Nats per row, 0-d.
+    """
+    z, mean, logvar = widen(z), widen(mean), widen(logvar)
+    return 0.5 * ((z - mean).square() * (-logvar).exp() + logvar).sum(dim=1).mean()
+
+
+def gm_likelihood(z_s: Tensor, y: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
+    r"""Negative log-density of the codes under the Gaussians of their own classes.
+
+    .. math:: -\log \mathcal N(\hat z_s; \mu_y, \Sigma_y)
+
+    Eq. 7, summed over the dimensions, without the constant. Equal to the mean of
+    `-gm_logits(...)[i, y[i]]`, but computed from the differences: no cancellation near the means.
+
+    Args:
+        z_s: Relevant codes `[B, D]`.
+        y: Labels `[B]`.
+        means: Class means `[K, D]`.
+        logvars: Class log-variances `[K, D]`.
+
+    Returns:
+        Nats per row, 0-d.
+
+    Example:
+        >>> gm_likelihood(torch.ones(1, 4), torch.tensor([0]), torch.zeros(1, 4), torch.zeros(1, 4))
+        tensor(2.)
+    """
+    return gaussian_nll(z_s, F.embedding(y, means), F.embedding(y, logvars))
+
+
+def moment_match(means: Tensor, logvars: Tensor) -> tuple[Tensor, Tensor]:
+    r"""The single Gaussian with the mean and the variances of the mixture.
+
+    .. math:: \bar\mu = \tfrac1K \sum_c \mu_c, \qquad \bar\sigma^2 =
+              \tfrac1K \sum_c \left[ \sigma_c^2 + (\mu_c - \bar\mu)^2 \right]
+
+    Eq. 11: the prior of the relevant codes of examples without a label.
+
+    Args:
+        means: Class means `[K, D]`.
+        logvars: Class log-variances `[K, D]`.
+
+    Returns:
+        Mean and log-variance, each `[D]`.
+
+    Example:
+        >>> mean, logvar = moment_match(torch.tensor([[-1.0], [3.0]]), torch.zeros(2, 1))
+        >>> mean.item(), round(logvar.exp().item(), 4)
+        (1.0, 5.0)
+    """
+    means, logvars = widen(means), widen(logvars)
+    mean = means.mean(dim=0)
+    return mean, (logvars.exp() + (means - mean).square()).mean(dim=0).log()
+
+
+def discriminate(real: Tensor, *fakes: Tensor) -> Tensor:
+    r"""Hinge loss of the critic.
+
+    .. math:: \mathbb E[\max(0, 1 - D(x, y))] + \sum_i \mathbb E[\max(0, 1 + D(x'_i, y_i))]
+
+    Eq. 10 in the form of the reference implementation: one summand for real examples, one for each
+    kind of fake.
+
+    Args:
+        real: Scores of real examples `[B]`.
+        *fakes: Scores of each kind of fake, `[B]`.
+
+    Returns:
+        0-d; the number of kinds plus one at a critic that says 0 always.
+
+    Example:
+        >>> discriminate(torch.zeros(2), torch.zeros(2), torch.zeros(2)).item()
+        3.0
+    """
+    loss = F.relu(1 - widen(real)).mean()
+    for fake in fakes:
+        loss = loss + F.relu(1 + widen(fake)).mean()
+    return loss
+
+
+def fool(*fakes: Tensor) -> Tensor:
+    r"""Hinge loss of the generator.
+
+    .. math:: -\sum_i \mathbb E[D(x'_i, y_i)]
+
+    Eq. 11a, the adversarial part.
+
+    Args:
+        *fakes: Scores of each kind of fake, `[B]`.
+
+    Returns:
+        0-d.
+
+    Example:
+        >>> fool(torch.ones(2), torch.full((2,), 3.0)).item()
+        -4.0
+    """
+    return -torch.stack([widen(fake).mean() for fake in fakes]).sum()

@@ -1,0 +1,150 @@
+import inspect
+
+import numpy as np
+import pytest
+
+from bench import registry
+from bench.data import cache
+from bench.data.npz import Npz
+from bench.errors import BenchError, DataMissing, SpecError
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "mine.npz"
+
+
+def savez(path, arrays, **changed):
+    values = {**arrays._asdict(), **changed}
+    np.savez_compressed(path, **{k: v for k, v in values.items() if v is not None})
+
+
+def test_official_test_split_is_used(path, arrays):
+    given = arrays((8, 6, 3), classes=4)
+    savez(path, given)
+    data = Npz(path=str(path)).load()
+    assert data.spec == Npz(path=str(path)).spec
+    assert data.spec.name == "mine"
+    assert data.spec.shape == data.train.x.shape[1:] == (3, 8, 6)
+    assert data.spec.class_names == ("0", "1", "2", "3")
+    assert np.array_equal(data.test.x.permute(0, 2, 3, 1).numpy(), given.x_test)
+    assert data.test.y.tolist() == given.y_test.tolist()
+    assert not data.flip
+
+
+def test_test_split_is_held_out_where_the_file_has_none(path, arrays):
+    savez(path, arrays((8, 8), classes=3), x_test=None, y_test=None)
+    data = Npz(path=str(path), test_per_class=2, flip=True).load()
+    assert data.spec.shape == (1, 8, 8)
+    assert data.test.y.bincount().tolist() == [2] * 3
+    assert len(data.train) + len(data.validation) == 12
+    assert data.flip
+
+
+def test_column_of_labels_is_accepted(path, arrays):
+    given = arrays((8, 8), classes=3)
+    savez(path, given, y_train=given.y_train[:, None], y_test=given.y_test[:, None])
+    assert Npz(path=str(path)).load().spec.classes == 3
+
+
+def test_class_names_are_taken_over_and_counted(path, arrays):
+    savez(path, arrays((8, 8), classes=2))
+    assert Npz(path=str(path), class_names=["cat", "dog"]).spec.class_names == ("cat", "dog")
+    with pytest.raises(SpecError, match=r"class_names has 1 names.*so there are 2 classes"):
+        _ = Npz(path=str(path), class_names=["cat"]).spec
+
+
+def test_absent_file_is_reported(path):
+    source = Npz(path=str(path))
+    assert f"there is no file {path}" in source.missing()
+    with pytest.raises(DataMissing, match=r"an .npz is needed with x_train"):
+        source.load()
+    with pytest.raises(DataMissing, match="there is no file"):
+        _ = source.spec
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"x_train": None}, "has no array x_train, only y_train, x_test, y_test"),
+        ({"y_train": None}, "has no array y_train"),
+        ({"x_test": None}, "holds only one of x_test and y_test"),
+        ({"x_train": np.zeros((18, 8, 8))}, "x_train has dtype float64, expected uint8"),
+        ({"x_train": np.zeros((18, 3, 8, 8), "u1")}, r"channels in the last place, got \[18, 3"),
+        ({"x_train": np.zeros((0, 8, 8), "u1")}, r"x_train is empty, \[0, 8, 8\]"),
+        ({"x_train": np.zeros((17, 8, 8), "u1")}, "x_train has 17 images, y_train has 18 labels"),
+        ({"x_train": np.array([{}] * 18)}, "x_train "),
+        ({"x_test": np.zeros((6, 9, 8), "u1")}, r"images are \[9, 8\] in x_test, but \[8, 8\]"),
+        ({"y_test": np.zeros(6)}, r"y_test must be integers \[N\], got float64 \[6\]"),
+        ({"y_test": np.full(6, 3)}, "y_test holds labels from 3 to 3; with 3 classes they are 0"),
+        ({"y_train": np.full(18, -1)}, "y_train holds labels from -1 to -1"),
+    ],
+)
+def test_odd_arrays_are_named(path, arrays, changed, message):
+    savez(path, arrays((8, 8), classes=3), **changed)
+    with pytest.raises(BenchError, match=message) as caught:
+        Npz(path=str(path)).load()
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_file_that_is_no_npz_is_reported(path):
+    path.write_text("not an archive")
+    with pytest.raises(BenchError, match=r"not an .npz file, or damaged"):
+        Npz(path=str(path)).load()
+
+
+def test_bare_array_is_reported(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(BenchError, match="holds one bare array"):
+        Npz(path=str(path)).load()
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.999])
+def test_truncated_file_is_reported(path, arrays, kept):
+    savez(path, arrays((8, 8), classes=3))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(BenchError, match="damaged"):
+        Npz(path=str(path)).load()
+
+
+def test_damaged_array_is_named(path, arrays, save):
+    save(path, arrays((8, 8), classes=3))
+    content = bytearray(path.read_bytes())
+    content[400] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(BenchError, match="x_train is damaged"):
+        cache.read(path)
+
+
+def test_write_then_read_gives_the_same_and_leaves_nothing_else(path, arrays):
+    given = arrays((8, 8, 1), classes=3)
+    cache.write(path, given)
+    for a, b in zip(cache.read(path), given, strict=True):
+        assert np.array_equal(a, b)
+    assert [p.name for p in path.parent.glob("*mine*")] == ["mine.npz"]
+
+
+def test_failed_write_keeps_the_old_file_and_no_part(path, arrays, monkeypatch):
+    cache.write(path, arrays((8, 8), classes=3))
+    before = path.read_bytes()
+
+    def fail(*_args, **_arrays):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(BenchError, match=r"cannot write .*disk full; set BENCH_DATA"):
+        cache.write(path, arrays((4, 4), classes=3))
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.glob("*mine*")] == ["mine.npz"]
+
+
+def test_every_source_takes_annotated_keywords_only():
+    for name in registry.TABLES["dataset"]:
+        parameters = list(inspect.signature(registry.load("dataset", name)).parameters.values())
+        assert {"split_seed", "validation_fraction"} <= {p.name for p in parameters}
+        for parameter in parameters:
+            assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            assert parameter.annotation is not inspect.Parameter.empty
+            assert parameter.default is not inspect.Parameter.empty or parameter.name == "path"

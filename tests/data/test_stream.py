@@ -1,0 +1,129 @@
+import pytest
+import torch
+
+from bench.data.base import Split, to_float
+from bench.data.moons import Moons
+from bench.data.stream import Stream
+from bench.errors import SpecError
+
+ROWS, SIZE = 23, 5
+
+
+def numbered(rows=ROWS):
+    """Images whose pixel (0, 0) is their number, and (0, 1) its complement."""
+    x = torch.zeros(rows, 1, 2, 2, dtype=torch.uint8)
+    x[:, 0, 0, 0] = torch.arange(rows)
+    x[:, 0, 0, 1] = 255 - torch.arange(rows)
+    return Split(x, torch.arange(rows) % 3)
+
+
+def stream(**options):
+    return Stream(numbered(), **{"batch_size": SIZE, "seed": 0, **options})
+
+
+def numbers(batch):
+    return ((batch.x[:, 0, 0, 0] + 1) * 127.5).round().long().tolist()
+
+
+def same(a, b):
+    return a.x.equal(b.x) and a.y.equal(b.y) and a.labeled == b.labeled
+
+
+def test_batch_has_the_promised_types():
+    batch = stream().batch(0)
+    assert batch.x.dtype == torch.float32
+    assert batch.x.shape == (SIZE, 1, 2, 2)
+    assert batch.x.min() >= -1
+    assert batch.x.max() <= 1
+    assert batch.y.dtype == torch.int64
+    assert batch.labeled == SIZE
+
+
+def test_batch_holds_examples_with_their_labels():
+    split = numbered()
+    batch = stream().batch(3)
+    rows = numbers(batch)
+    assert batch.x.equal(to_float(split.x[rows]))
+    assert batch.y.equal(split.y[rows])
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_random_access_equals_sequential_access(flip):
+    sequential = [b for s in [stream(flip=flip)] for b in map(s.batch, range(12))]
+    jumping = stream(flip=flip)
+    for draw in (11, 0, 5, 4, 3, 11, 8):
+        assert same(jumping.batch(draw), sequential[draw])
+
+
+def test_each_epoch_visits_distinct_examples():
+    s = stream()
+    assert s.draws_per_epoch == 4
+    for epoch in range(3):
+        seen = [n for draw in range(4) for n in numbers(s.batch(4 * epoch + draw))]
+        assert len(set(seen)) == 4 * SIZE
+
+
+def test_whole_epoch_is_a_permutation_where_batches_fit():
+    s = Stream(numbered(20), batch_size=SIZE, seed=0)
+    assert sorted(n for draw in range(4) for n in numbers(s.batch(draw))) == [*range(20)]
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    first = [numbers(stream().batch(draw)) for draw in range(8)]
+    assert first[:4] != first[4:]
+    assert first[0] != numbers(stream(seed=1).batch(0))
+
+
+def test_flips_are_deterministic_and_leave_the_order_alone():
+    split, rows, mirrored = numbered(), [], []
+    plain, flipped = stream(), stream(flip=True)
+    for draw in range(20):
+        a, b = plain.batch(draw), flipped.batch(draw)
+        assert a.y.equal(b.y)
+        turned = (a.x != b.x).flatten(1).any(1)
+        assert b.x[turned].equal(a.x[turned].flip(3))
+        rows += numbers(a)
+        mirrored += turned.tolist()
+    assert 0.3 < sum(mirrored) / len(mirrored) < 0.7
+    assert split.x.equal(numbered().x)
+
+
+def test_points_are_streamed_unchanged():
+    split = Moons(per_class=20).load().train
+    batch = Stream(split, batch_size=8, seed=0).batch(0)
+    assert batch.x.shape == (8, 2)
+    assert all((split.x == point).all(1).any() for point in batch.x)
+
+
+def test_writing_into_a_batch_does_not_change_the_next():
+    s, points = stream(), Stream(Moons(per_class=20).load().train, batch_size=8, seed=0)
+    for source in (s, points):
+        before = source.batch(0).x.clone()
+        source.batch(0).x.zero_()
+        assert source.batch(0).x.equal(before)
+
+
+@pytest.mark.parametrize("batch_size", [0, ROWS + 1])
+def test_impossible_batch_size_is_reported(batch_size):
+    message = f"between 1 and the number of training examples, 23; got {batch_size}"
+    with pytest.raises(SpecError, match=message):
+        stream(batch_size=batch_size)
+
+
+def test_points_cannot_be_flipped():
+    with pytest.raises(ValueError, match="only images can be flipped"):
+        Stream(Moons(per_class=20).load().train, batch_size=4, seed=0, flip=True)
+
+
+def test_negative_draw_is_refused():
+    with pytest.raises(ValueError, match="draws count from 0, got -1"):
+        stream().batch(-1)
+
+
+@pytest.mark.gpu
+def test_device_does_not_change_the_batches():
+    here, there = stream(flip=True), stream(flip=True, device="cuda")
+    for draw in range(9):
+        batch = there.batch(draw)
+        assert batch.x.is_cuda
+        assert batch.x.cpu().equal(here.batch(draw).x)

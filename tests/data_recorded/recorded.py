@@ -1,0 +1,120 @@
+"""Writes the record of a sweep as the harness writes it, with figures that a test chooses."""
+
+import json
+from pathlib import Path
+
+from bench.tracking.rows import write_rows_atomically
+
+IS = "is[domain classifier,n=500,splits=1]"
+DIVERSITY = "ms-ssim[window=gaussian,n=50]"
+REASON = "the model has no encoder"
+
+# variant: (model, data, {seed: {metric: (protocol, value)}})
+QUICKSTART = {
+    "cvae": {
+        0: {"inception_score": (IS, 7.25), "intra_class_diversity": (DIVERSITY, 0.25)},
+        1: {"inception_score": (IS, 7.5), "intra_class_diversity": (DIVERSITY, 0.28125)},
+        2: {"inception_score": (IS, 7.75), "intra_class_diversity": (DIVERSITY, 0.3125)},
+    },
+    "lr_livae": {
+        0: {"inception_score": (IS, 8.5), "intra_class_diversity": (DIVERSITY, 0.40625)},
+        1: {"inception_score": (IS, 9.0), "intra_class_diversity": (DIVERSITY, 0.4375)},
+        2: {"inception_score": (IS, 8.75), "intra_class_diversity": (DIVERSITY, 0.421875)},
+    },
+}
+REAL_FIGURES = {"inception_score": (IS, 9.625), "intra_class_diversity": (DIVERSITY, 0.5)}
+TRACEBACK = (
+    "Traceback (most recent call last):\n"
+    '  File "bench/execution/work.py", line 1, in run_one\n'
+    "bench.errors.RunFailed: main/reconstruct is nan at step 40\n"
+)
+
+
+def write_sweep(
+    results,
+    sweep="quickstart",
+    variants=QUICKSTART,
+    *,
+    data="digits",
+    models=None,
+    real=REAL_FIGURES,
+    states=None,
+    iterations=800,
+):
+    """Write a sweep; `states` maps (variant, seed) to a state other than done."""
+    folder = Path(results) / sweep
+    folder.mkdir(parents=True)
+    states = states or {}
+    runs = []
+    for variant, seeds in variants.items():
+        model = (models or {}).get(variant, variant)
+        for seed, figures in seeds.items():
+            run = f"{len(runs):02d}{abs(hash_of(sweep, variant, seed)):010x}"[:12]
+            runs.append({"id": run, "variant": variant, "model": model, "data": data, "seed": seed})
+            state = states.get((variant, seed), "done")
+            if state != "missing":
+                config = {
+                    "model": {"name": model},
+                    "data": {"name": data},
+                    "seed": seed,
+                    "iterations": iterations,
+                    "batch_size": 96,
+                    "objective": {"encoder_u": {"kl": 1.0}},
+                }
+                write_run(folder / run, run, config, figures, state)
+    references = []
+    if real is not None:
+        run = "real-0a1b2c3d4e5f"
+        references.append({"id": run, "data": data})
+        config = {"data": {"name": data}, "reference": "real test images"}
+        write_run(folder / run, run, config, real, states.get("real", "done"), curve=False)
+    spec = f"sweeps/{sweep}.yaml"
+    plan = {
+        "sweep": sweep,
+        "title": f"The {sweep} sweep",
+        "spec": spec,
+        "command": f"bench run {spec}",
+        "runs": runs,
+        "references": references,
+    }
+    (folder / "sweep.json").write_text(json.dumps(plan))
+    return folder
+
+
+def write_run(folder, run, config, figures, state="done", *, curve=True):
+    """Write the folder of one run."""
+    folder.mkdir()
+    write_json(folder / "config.json", {"id": run, "config": config})
+    provenance = {"commit": "c0ffee", "dirty": False, "started": "2026-01-02T03:04:05+00:00"}
+    write_json(folder / "provenance.json", provenance)
+    rows = [
+        {"step": step, "split": "train", "metric": "main/reconstruct", "protocol": ""}
+        | {"value": 1.0 / (step + 1)}
+        for step in (0, 100, 200)
+    ]
+    if curve:
+        write_rows_atomically(folder / "rows.jsonl", rows)
+    write_rows_atomically(
+        folder / "timings.jsonl", [{"metric": "train_seconds", "value": 12.5}] if curve else []
+    )
+    if state == "failed":
+        (folder / "failed").write_text(TRACEBACK)
+    if state != "done":
+        return
+    evaluation = [
+        {"step": config.get("iterations", 0), "split": "samples", "metric": metric}
+        | {"protocol": protocol, "value": value, "reason": "" if value is not None else REASON}
+        for metric, (protocol, value) in figures.items()
+    ]
+    write_rows_atomically(folder / "evaluation.jsonl", evaluation)
+    (folder / "samples.png").write_bytes(b"\x89PNG\r\n")
+    (folder / "done").write_text("{}")
+
+
+def write_json(path, content):
+    path.write_text(json.dumps(content))
+
+
+def hash_of(*parts):
+    """A number that is the same in every process, unlike `hash`."""
+    return sum(ord(character) * 31**place for place, character in enumerate(str(parts))) % 16**10

@@ -1,0 +1,189 @@
+"""What a person types, and what they get to read."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.execution.work import Workplace
+
+RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
+
+
+def snapshot(folder):
+    """Return every file that must not depend on when or how often a sweep was run."""
+    varying = ("provenance.json", "timings.jsonl", "timings.csv", "log.txt", "lock", ".pt")
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith(varying)
+    }
+
+
+def test_a_sweep_runs_and_a_second_time_does_nothing(bench, here):
+    status, _, err = bench(*RUN)
+    assert status == 0, err
+    assert "4 finished" in err
+    first = snapshot(here / "results")
+    status, _, err = bench(*RUN)
+    assert status == 0
+    assert "nothing to do: all 4 runs are done" in err
+    assert snapshot(here / "results") == first
+
+
+def test_a_run_folder_holds_the_record(bench, here):
+    bench(*RUN, "seeds=[0]")
+    for folder in (here / "results" / "tiny").glob("*/"):
+        if not folder.is_dir():
+            continue
+        names = {path.name for path in folder.iterdir()}
+        assert {"config.json", "provenance.json", "rows.jsonl", "evaluation.jsonl"} <= names
+        assert {"done", "model.pt", "samples.png", "timings.jsonl", "log.txt"} <= names
+        assert not {name for name in names if "partial" in name or "checkpoint" in name}
+        assert json.loads((folder / "config.json").read_text())["id"] == folder.name
+        origin = json.loads((folder / "provenance.json").read_text())
+        assert origin["command"] == "bench run tiny.yaml seeds=[0]"
+        assert re.fullmatch("[0-9a-f]{64}", origin["data_fingerprint"])
+
+
+def test_dry_run_starts_nothing_and_shows_the_matrix(bench, here):
+    status, out, _ = bench("run", "tiny.yaml", "--dry-run")
+    assert status == 0
+    assert out.count("missing") == 5
+    assert "time: unknown" in out
+    assert not (here / "results").exists()
+    bench(*RUN, "seeds=[0]")
+    _, out, _ = bench("run", "tiny.yaml", "--dry-run")
+    assert "2 done, 2 missing" in out
+    assert "judging by earlier runs" in out
+
+
+def test_a_metric_added_later_trains_nothing(bench, here):
+    bench(*RUN, "seeds=[0]")
+    weights = {p: p.stat().st_mtime_ns for p in here.glob("results/tiny/*/model.pt")}
+    diversity = "base.metrics=[{name: intra_class_diversity, size: 192}]"
+    status, _, err = bench(*RUN, "seeds=[0]", diversity)
+    assert status == 0, err
+    assert {p: p.stat().st_mtime_ns for p in here.glob("results/tiny/*/model.pt")} == weights
+    assert "intra_class_diversity" in (here / "results" / "tiny" / "figures.csv").read_text()
+
+
+def test_a_run_of_another_sweep_is_copied(bench, here):
+    bench(*RUN, "seeds=[0]")
+    status, _, err = bench(*RUN, "seeds=[0, 1]", "name=other")
+    assert status == 0
+    assert err.count("copied from results/tiny/") == 2
+    assert "2 finished, 2 kept" in err
+
+
+def test_one_failed_run_does_not_stop_the_others(bench, here):
+    rate = "{model: {name: cvae, width: 0.25}, optimizers: {default: {rate: 1e+30}}}"
+    text = (here / "tiny.yaml").read_text()
+    (here / "tiny.yaml").write_text(text.replace("variants:\n", f"variants:\n  wild: {rate}\n"))
+    status, _, err = bench(*RUN)
+    assert status == 1
+    assert "2 failed, 4 finished" in err
+    assert "why: cat results/tiny/" in err
+    failed = next((here / "results").rglob("failed"))
+    assert "was not finite at iteration" in failed.read_text()
+    _, out, _ = bench("status", "tiny")
+    assert "was not finite at iteration" in out
+    status, _, err = bench(*RUN)  # failed runs are not tried again unless asked
+    assert status == 1
+    assert "2 failed, 4 kept" in err
+    status, _, err = bench(*RUN, "--retry-failed", "variants.wild.optimizers.default.rate=1e-3")
+    assert "nothing to do" not in err
+
+
+def test_changed_data_is_noticed(bench, here, monkeypatch):
+    bench(*RUN, "seeds=[0]")
+    for done in here.glob("results/tiny/*/done"):
+        done.unlink()
+    real = Workplace.context
+
+    def other(self, run):
+        context = real(self, run)
+        object.__setattr__(context.data, "fingerprint", "0" * 64)
+        return context
+
+    monkeypatch.setattr(Workplace, "context", other)
+    status, _, err = bench(*RUN, "seeds=[0]")
+    assert status == 1
+    assert "is not the one that this run began with" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("run", "tiny.yaml", "base.model.name=x", "--dry-run"), "command line, base.model.name=x"),
+        (("run", "tinny.yaml"), "did you mean 'tiny.yaml'"),
+        (("run", "tiny.yaml", "--device", "cuda:99"), "--device cuda:99"),
+        (("run", "tiny.yaml", "base.data=mnist"), "mnist"),
+        (("run", "tiny.yaml", "base.data={name: npz, path: nowhere.npz}"), "nowhere.npz"),
+        (("run", "tiny.yaml", "base.batch_size=9999"), "9999"),
+        (("check", "cvea"), "did you mean 'cvae'"),
+        (("report", "nothing"), "nothing"),
+        (("status", "nothing"), "nothing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes_cost_nothing(bench, here, words, text):
+    status, _, err = bench(*words)
+    assert status == 2, err
+    assert err.startswith("error: ")
+    assert text in err
+    assert "Traceback" not in err
+    assert not list(here.glob("results/*/*/config.json"))
+
+
+def test_unwritable_results_are_named(bench, here):
+    (here / "file").write_text("")
+    status, _, err = bench("run", "tiny.yaml", "--results", "file/x")
+    assert status == 2
+    assert "cannot write results to" in err
+
+
+def test_missing_data_is_said_before_anything_starts(bench):
+    _, out, _ = bench("run", "tiny.yaml", "base.data=cifar10", "--dry-run")
+    assert "notice: " in out
+    assert "cifar10" in out
+
+
+@pytest.mark.parametrize("what", ["models", "datasets", "metrics", "sweeps", "tables"])
+def test_list_prints_a_line_each(bench, what, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    status, out, _ = bench("list", what)
+    assert status == 0
+    assert all(len(line.split(maxsplit=1)) == 2 for line in out.splitlines())
+
+
+def test_check_passes_on_a_built_in_model(bench):
+    status, out, _ = bench("check", "cvae")
+    assert status == 0, out
+    assert out.endswith("cvae: conforms\n")
+
+
+def test_errors_that_are_not_the_users_show_their_traceback(bench, monkeypatch):
+    def broken(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("bench.sweep.load_sweep", broken)
+    with pytest.raises(ZeroDivisionError):
+        bench("run", "tiny.yaml")
+    assert issubclass(BenchError, Exception)
+
+
+def test_help_is_instant():
+    best = min(_seconds([sys.executable, "-m", "bench", "--help"]) for _ in range(3))
+    assert best < 0.5
+
+
+def _seconds(command):
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began

@@ -1,0 +1,103 @@
+"""Registering a model is what makes it tested; and the suite itself must be able to fail."""
+
+import pytest
+import torch
+
+from bench import contract, registry
+
+SMALL = {
+    "lr_livae": {"width": 0.25, "relevant": 4, "irrelevant": 4},
+    "cvae": {"width": 0.25, "latent": 4},
+}
+
+
+@pytest.fixture(scope="module", params=list(registry.entries("model")))
+def subject(request):
+    return contract.make_subject(request.param, SMALL.get(request.param))
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_registered_models_conform(subject, check):
+    check(subject)
+
+
+@pytest.mark.parametrize("name", list(registry.entries("model")))
+def test_points_are_welcome_too(name):
+    subject = contract.make_subject(name, data={"name": "moons", "per_class": 50})
+    contract.terms_are_scalars(subject)
+    contract.samples_are_a_function_of_the_generator(subject)
+
+
+def violation(monkeypatch, check, **methods):
+    """Break some methods of cVAE and return what the check says."""
+    factory = registry.load("model", "cvae")
+    for name, method in methods.items():
+        monkeypatch.setattr(factory, name, method)
+    subject = contract.make_subject("cvae", SMALL["cvae"])
+    with pytest.raises(contract.Violation) as caught:
+        check(subject)
+    return str(caught.value)
+
+
+@pytest.fixture
+def terms():
+    return registry.load("model", "cvae").terms
+
+
+def test_a_term_with_rows_left_is_caught(monkeypatch, terms):
+    text = violation(
+        monkeypatch,
+        contract.terms_are_scalars,
+        terms=lambda self, s, b, w: {**terms(self, s, b, w), "kl": torch.zeros(3)},
+    )
+    assert "'kl' is torch.float32 [3]" in text
+
+
+def test_randomness_that_depends_on_wanted_is_caught(monkeypatch, terms):
+    def broken(self, stage, batch, wanted):
+        if len(wanted) > 1:
+            torch.rand(1)
+        return terms(self, stage, batch, wanted)
+
+    text = violation(monkeypatch, contract.subset_of_terms_has_the_same_values, terms=broken)
+    assert "does not depend on `wanted`" in text
+
+
+def test_hidden_state_is_caught(monkeypatch, terms):
+    def broken(self, stage, batch, wanted):
+        self.calls = getattr(self, "calls", 0) + 1
+        values = terms(self, stage, batch, wanted)
+        return {**values, "kl": values["kl"] * self.calls}
+
+    text = violation(monkeypatch, contract.resume_is_bit_exact, terms=broken)
+    assert "differs after a resumption" in text
+
+
+def test_a_branch_on_a_value_is_caught(monkeypatch, terms):
+    def broken(self, stage, batch, wanted):
+        if batch.x.mean().item() > 2:
+            raise ValueError
+        return terms(self, stage, batch, wanted)
+
+    text = violation(monkeypatch, contract.terms_trace_as_one_graph, terms=broken)
+    assert "does not trace" in text
+
+
+def test_sampling_from_the_default_generator_is_caught(monkeypatch):
+    sample = registry.load("model", "cvae").sample
+    text = violation(
+        monkeypatch,
+        contract.sampling_changes_nothing,
+        sample=lambda self, y, generator=None: sample(self, y),
+    )
+    assert "default generator" in text
+
+
+def test_samples_out_of_range_are_caught(monkeypatch):
+    sample = registry.load("model", "cvae").sample
+    text = violation(
+        monkeypatch,
+        contract.samples_are_a_function_of_the_generator,
+        sample=lambda self, y, generator=None: 9 * sample(self, y, generator) + 2,
+    )
+    assert "not in [-1, 1]" in text

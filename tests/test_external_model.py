@@ -1,0 +1,82 @@
+"""A model from the user's own package works everywhere a built-in one does."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+MODEL = '''
+"""The mean image of each class, with noise: the simplest conditional generator."""
+import torch
+from torch import nn
+
+from bench.data.base import DataSpec
+from bench.training.interface import ConditionalGenerator, Stage
+
+
+class ClassMean(ConditionalGenerator):
+    stages = (Stage("main", ("mean",)),)
+    objective = {"mean": {"reconstruct": 1.0}}
+
+    def __init__(self, spec: DataSpec, *, noise: float = 0.1) -> None:
+        super().__init__()
+        self.noise = noise
+        self.mean = nn.Parameter(torch.zeros(spec.classes, *spec.shape))
+
+    def players(self):
+        return {"mean": [self.mean]}
+
+    def terms(self, stage, batch, wanted):
+        return {"reconstruct": (batch.x - self.mean[batch.y]).square().mean()}
+
+    def sample(self, y, generator=None):
+        noise = torch.randn(len(y), *self.mean.shape[1:], generator=generator)
+        return (self.mean[y] + self.noise * noise.to(y.device)).clamp(-1, 1)
+'''
+SPEC = """\
+name: mine
+base: {data: blobs, iterations: 30, batch_size: 16, samples_per_class: 4}
+seeds: [0, 1]
+variants:
+  class_mean: {model: {name: class_mean, noise: 0.2}}
+  cvae: {model: {name: cvae, width: 0.25, latent: 4}}
+"""
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """Install a package by hand, as pip would, and return a function that runs bench."""
+    site = tmp_path / "site"
+    info = site / "mine-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "mine.py").write_text(MODEL)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[bench.models]\nclass_mean = mine:ClassMean\n")
+    (tmp_path / "mine.yaml").write_text(SPEC)
+
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "bench", *words],
+            env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_it_is_listed_checked_run_and_reported(bench):
+    assert "class_mean" in bench("list", "models").stdout
+    assert "from mine" in bench("list", "models").stdout
+    checked = bench("check", "class_mean")
+    assert checked.returncode == 0, checked.stdout
+    assert "class_mean: conforms" in checked.stdout
+    ran = bench("run", "mine.yaml", "--no-mlflow")
+    assert ran.returncode == 0, ran.stderr
+    assert "4 finished" in ran.stderr
+    assert "4 done" in bench("status", "mine").stdout
+    wrong = bench("run", "mine.yaml", "variants.class_mean.model.nois=1")
+    assert wrong.returncode == 2
+    assert "did you mean 'noise'" in wrong.stderr
