@@ -20,6 +20,8 @@ from bench.errors import BenchError, SpecError, UnknownName, unknown
 
 Route = tuple[str | int, ...]
 
+COMPONENTS = ("model", "data")  # settings with a name and options of their own
+
 
 @dataclass(frozen=True)
 class Located:
@@ -49,23 +51,24 @@ class Located:
         marks = {r[size:]: mark for r, mark in self.marks.items() if r[:size] == route}
         return Located(value, {(): self.where(route), **marks})
 
-    def merged(self, patch: "Located") -> "Located":
+    def merged(self, patch: "Located", key: str = "") -> "Located":
         """Return this with a patch laid over it: mappings are merged, all else is replaced.
 
-        A component of another name replaces the whole component, since the options of one model
-        mean nothing to another.
+        A model or data set of another name replaces the whole component, since the options of
+        one mean nothing to another.
         """
         if not (isinstance(self.value, dict) and isinstance(patch.value, dict)):
             return patch
-        names = (self.value.get("name"), patch.value.get("name"))
-        if None not in names and names[0] != names[1]:
+        if key in COMPONENTS and patch.value.get("name", self.value.get("name")) != self.value.get(
+            "name"
+        ):
             return patch
         value = dict(self.value)
         marks = dict(self.marks)
         for key in patch.value:
             below = patch.at((key,))
             if key in value:
-                below = self.at((key,)).merged(below)
+                below = self.at((key,)).merged(below, key)
                 marks = {r: mark for r, mark in marks.items() if r[:1] != (key,)}
             value[key] = below.value
             marks |= {(key, *r): mark for r, mark in below.marks.items()}
@@ -222,7 +225,7 @@ def _spec_error(
 
 def _expand_shorthand(settings: Located) -> Located:
     """Write `model: cvae` as `model: {name: cvae}`, so that patches can be merged into it."""
-    for key in ("model", "data"):
+    for key in COMPONENTS:
         if isinstance(settings.value, dict) and isinstance(settings.value.get(key), str):
             mark = settings.where((key,))
             value = {**settings.value, key: {"name": settings.value[key]}}

@@ -18,20 +18,22 @@ def one_hot(y: Tensor, classes: int) -> Tensor:
     return (y.unsqueeze(1) == torch.arange(classes, device=y.device)).float()
 
 
-def normal(rows: int, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw standard normal rows where the generator lives, and move them to where they are used.
+def normal(
+    rows: int, columns: int, *, like: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw standard normal numbers where the generator lives, and move them to where they go.
 
     Args:
-        rows: How many.
-        like: Gives width, type and device, `[..., D]`.
+        rows: Number of rows.
+        columns: Number of columns.
+        like: Gives type and device.
         generator: Source of randomness; the default generator of the device where None.
 
     Returns:
-        Noise `[rows, D]`.
+        Noise `[rows, columns]`.
     """
     device = like.device if generator is None else generator.device
-    shape = (rows, like.shape[-1])
-    noise = torch.randn(shape, generator=generator, device=device, dtype=like.dtype)
+    noise = torch.randn(rows, columns, generator=generator, device=device, dtype=like.dtype)
     return noise.to(like.device)
 
 
@@ -112,7 +114,7 @@ class ClassGaussians(nn.Module):
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return one draw `[B, D]` for each label."""
         means, logvars = self()
-        noise = normal(len(y), means, generator)
+        noise = normal(len(y), means.shape[1], like=means, generator=generator)
         sample: Tensor = means[y] + (0.5 * logvars[y]).exp() * noise
         return sample
 

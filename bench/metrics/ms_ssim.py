@@ -167,7 +167,9 @@ def _blur(source: Tensor, halved: Tensor, target: Tensor, band: Tensor) -> Tenso
         torch.mm(band[:k, : k + WINDOW - 1], tall[r : r + k + WINDOW - 1], out=half[r : r + k])
     wide, out = halved.view(-1, source.shape[3]), target.view(-1, columns)
     for c, k in _blocks(columns):
-        torch.mm(wide[:, c : c + k + WINDOW - 1], band[:k, : k + WINDOW - 1].T, out=out[:, c : c + k])
+        torch.mm(
+            wide[:, c : c + k + WINDOW - 1], band[:k, : k + WINDOW - 1].T, out=out[:, c : c + k]
+        )
     return target
 
 
@@ -219,3 +221,50 @@ def _full_precision() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+class IntraClassDiversity(Metric):
+    r"""One minus the mean MS-SSIM of all pairs within a class, averaged over the classes.
+
+    .. math:: \frac1K \sum_c \Big( 1 - \tfrac{2}{n(n-1)} \sum_{i<j} \text{MS-SSIM}(x_i, x_j) \Big)
+
+    After Ben-Yosef & Weinshall (2018), whom the paper follows; pairs of an image with itself are
+    left out. The scale of the paper's values is not reproducible from its text, so compare with the
+    row of the real images. Diversity alone rewards noise.
+
+    Args:
+        size: Side in pixels to which images are enlarged first, bilinearly; at least 161.
+        per_class: Images of each class that are compared, the first ones; all pairs of them are.
+    """
+
+    name: ClassVar[str] = "intra_class_diversity"
+    direction: ClassVar[Direction] = "real"
+
+    def __init__(self, *, size: int = 192, per_class: int = 100) -> None:
+        if size < SMALLEST_SIDE:
+            raise ValueError(f"size must be at least {SMALLEST_SIDE} pixels, got {size}")
+        if per_class < 2:
+            raise ValueError(f"per_class must be at least 2, got {per_class}")
+        self.size = size
+        self.per_class = per_class
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Return one figure; raises `NotApplicable` for points."""
+        if not samples.spec.is_image:
+            raise NotApplicable(f"{samples.spec.name} are no images")
+        count = min(self.per_class, samples.per_class)
+        protocol = (
+            f"1-ms_ssim[size={self.size},resize=bilinear,window={WINDOW},scales={len(WEIGHTS)},"
+            f"per_class={count},pairs=all]"
+        )
+        if count < 2:
+            reason = "one image a class makes no pair"
+            return [Measurement(self.name, protocol, None, reason)]
+        means = []
+        for label in range(samples.spec.classes):
+            images = samples.x[samples.y == label][:count].to(context.device)
+            enlarged = F.interpolate(
+                images.float() / 255, size=(self.size, self.size), mode="bilinear"
+            )
+            means.append(all_pairs_ms_ssim(enlarged.clamp_(0, 1)).double().mean().item())
+        return [Measurement(self.name, protocol, 1 - sum(means) / len(means))]

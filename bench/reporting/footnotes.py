@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.reporting.layout import Column, Note, Row
-from bench.reporting.records import REAL, RETRY, Records, plain
+from bench.reporting.plan import REAL, RETRY
+from bench.reporting.records import Records, plain
 from bench.reporting.specs import TableSpec
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS
 
@@ -48,6 +49,7 @@ def write_notes(
         *_unmeasured(spec, records, figures, columns, rows),
         *_missing(spec, records, rows),
         *_absent(spec, records),
+        *_strangers(records, rows),
     ]
 
 
@@ -217,6 +219,14 @@ def _absent(spec: TableSpec, records: Records) -> list[Note]:
         )
         for command, names in groups.items()
     ]
+
+
+def _strangers(records: Records, rows: Sequence[Row]) -> list[Note]:
+    """Name the rows that only the paper fills."""
+    names = [row.label for row in rows if not row.sweep and row.variant != REAL]
+    if not names or records.runs.empty:
+        return []
+    return [Note(f"No sweep shown here has {_list(names)}: such a row is the paper's alone.")]
 
 
 def _seeds(seeds: Sequence[int]) -> str:

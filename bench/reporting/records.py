@@ -4,62 +4,31 @@ Each sweep says in `sweep.json` which runs it expects. So a run that has not sta
 stopped half-way appears too: with its state, and with the command that completes it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from bench.errors import BenchError, UnknownName
+from bench.reporting.plan import Sweep, read_plan
 from bench.tracking.rows import read_rows
 
-State = Literal["done", "failed", "unfinished", "missing"]
-
-REAL = "real"
-"""Variant and model of the real test images that go through the same metrics."""
-
-RETRY = "--retry-failed"
-"""The option of `bench run` without which a failed run is left alone."""
-
-AXES = {"sweep": "str", "run": "str", "variant": "str", "model": "str", "data": "str"} | {
-    "seed": "Int64"
+_TEXT = "str"
+AXES = dict.fromkeys(("sweep", "run", "variant", "model", "data"), _TEXT) | {"seed": "Int64"}
+RUNS = {
+    **AXES,
+    **{"state": _TEXT, "iterations": "Int64", "batch_size": "Int64"},
+    **dict.fromkeys(("failure", "path", "command"), _TEXT),
 }
-RUNS = (
-    AXES
-    | {"state": "str", "iterations": "Int64", "batch_size": "Int64"}
-    | {
-        "failure": "str",
-        "path": "str",
-        "command": "str",
-    }
-)
-CURVES = (
-    AXES
-    | {"step": "Int64", "split": "str", "metric": "str", "protocol": "str"}
-    | {"value": "float64"}
-)
-FIGURES = CURVES | {"reason": "str"}
-TIMINGS = AXES | {"metric": "str", "value": "float64"}
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What a sweep says of itself.
-
-    Attributes:
-        name: Its name, and that of its folder.
-        title: One line for people.
-        spec: The file it was made from, as it was given.
-        command: What runs it, or continues it.
-    """
-
-    name: str
-    title: str
-    spec: str
-    command: str
+CURVES = {
+    **AXES,
+    **{"step": "Int64", "split": _TEXT, "metric": _TEXT, "protocol": _TEXT, "value": "float64"},
+}
+FIGURES = {**CURVES, "reason": _TEXT}
+TIMINGS = {**AXES, "metric": _TEXT, "value": "float64"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +94,7 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
     for name in names:
         if name not in known:
             raise UnknownName("sweep", name, known)
-        sweep, expected = _read_sweep(results / name)
+        sweep, expected = read_plan(results / name)
         held.append(sweep)
         runs.extend(expected)
     frame = _frame(runs, RUNS)
@@ -141,85 +110,6 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a frame as dictionaries, column name -> value."""
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The object.
-
-    Raises:
-        BenchError: If it cannot be read; names the file.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BenchError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise BenchError(f"cannot read {path}: a JSON object is wanted")
-    return content
-
-
-def _read_sweep(folder: Path) -> tuple[Sweep, list[dict[str, object]]]:
-    """Return a sweep and its expected runs, references last."""
-    path = folder / "sweep.json"
-    content = read_object(path)
-    try:
-        sweep = Sweep(folder.name, content["title"], content["spec"], content["command"])
-        entries = [
-            {axis: entry[key] for axis, key in _RUN_KEYS.items()} for entry in content["runs"]
-        ] + [
-            {
-                "run": entry["id"],
-                "variant": REAL,
-                "model": REAL,
-                "data": entry["data"],
-                "seed": None,
-            }
-            for entry in content.get("references", [])
-        ]
-    except (KeyError, TypeError) as error:
-        raise BenchError(
-            f"{path} is not the plan of a sweep ({error} is missing or of the wrong kind); "
-            "run the sweep again to write it anew"
-        ) from error
-    return sweep, [
-        {"sweep": sweep.name, **entry, **_read_state(folder / str(entry["run"]), sweep.command)}
-        for entry in entries
-    ]
-
-
-_RUN_KEYS = {"run": "id", "variant": "variant", "model": "model", "data": "data", "seed": "seed"}
-
-
-def _read_state(folder: Path, command: str) -> dict[str, object]:
-    """Return what the folder of a run tells besides its rows."""
-    state: State = "missing"
-    failure = ""
-    config: Mapping[str, Any] = {}
-    if folder.exists():
-        state = "unfinished"
-        if (folder / "config.json").exists():
-            config = read_object(folder / "config.json").get("config", {})
-        if (folder / "failed").exists():
-            state = "failed"
-            command += "" if RETRY in command else f" {RETRY}"
-            lines = (folder / "failed").read_text(errors="replace").strip().splitlines()
-            failure = lines[-1].strip() if lines else "no traceback was recorded"
-        elif (folder / "done").exists():
-            state = "done"
-    return {
-        "state": state,
-        "iterations": config.get("iterations"),
-        "batch_size": config.get("batch_size"),
-        "failure": failure,
-        "path": str(folder),
-        "command": command,
-    }
 
 
 def _collect(runs: pd.DataFrame, name: str, columns: Mapping[str, str]) -> pd.DataFrame:

@@ -48,8 +48,9 @@ def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
         ValueError: If there are no values, or one is not finite.
 
     Example:
-        >>> t_interval([1.0, 2.0, 3.0])  # 4.303 * 1 / sqrt(3)
-        Interval(mean=2.0, half_width=2.484137711719546, n=3)
+        >>> three = t_interval([1.0, 2.0, 3.0])
+        >>> three.mean, round(three.half_width, 6)  # 4.302653 * 1 / sqrt(3)
+        (2.0, 2.484138)
         >>> t_interval([5.0])
         Interval(mean=5.0, half_width=None, n=1)
         >>> t_interval([4.0, 4.0, 4.0, 4.0])

@@ -1,6 +1,7 @@
 """How far each sweep is, in a few lines."""
 
-from bench.reporting.records import REAL, Records, plain
+from bench.reporting.plan import REAL
+from bench.reporting.records import Records, plain
 
 STATES = ("done", "failed", "unfinished", "missing")
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from bench.reporting.footnotes import write_notes
 from bench.reporting.layout import Cell, Column, Note, Row, Table
-from bench.reporting.records import REAL, Records, plain
+from bench.reporting.plan import REAL
+from bench.reporting.records import Records, plain
 from bench.reporting.specs import TableSpec, find_tables, load_tables, pick_table
 from bench.reporting.statistics import t_interval
 
@@ -113,9 +114,9 @@ def _letters() -> Iterator[str]:
 def _protocols(figures: Figures, metric: str) -> list[str]:
     """Return the protocols of a metric on one data set, those of the models first."""
     ours = [figure for figure in figures if figure["metric"] == metric]
-    ours.sort(key=lambda figure: figure["variant"] == REAL)
-    valued = dict.fromkeys(figure["protocol"] for figure in ours if figure["value"] is not None)
-    return list(valued) or [ours[0]["protocol"] if ours else ""]
+    ours.sort(key=lambda figure: (figure["value"] is None, figure["variant"] == REAL))
+    known = dict.fromkeys(figure["protocol"] for figure in ours if figure["protocol"])
+    return list(known) or [""]
 
 
 def _column(spec: TableSpec, data: str, metric: str, protocol: str) -> Column:
@@ -177,14 +178,10 @@ def _cell(
         == (row.variant, column.data, column.metric)
         and row.sweep in ("", figure["sweep"])
     ]
-    values = [
-        figure["value"]
-        for figure in ours
-        if figure["value"] is not None and figure["protocol"] == column.protocol
-    ]
+    same = [figure for figure in ours if figure["protocol"] in (column.protocol, "")]
+    values = [figure["value"] for figure in same if figure["value"] is not None]
     if not values:
-        none = ours and all(figure["value"] is None for figure in ours)
-        return Cell("inapplicable" if none else "missing")
+        return Cell("inapplicable" if same else "missing")
     if row.variant == REAL:
         return Cell("real", values[0])
     interval = t_interval(values)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.reporting.records import AXES, CURVES, FIGURES, REAL, TIMINGS, Records
+from bench.reporting.plan import REAL
+from bench.reporting.records import AXES, CURVES, FIGURES, TIMINGS, Records
 from bench.tracking.rows import write_atomically
 
 RUN_COLUMNS = (*AXES, "state", "iterations", "batch_size", "failure", "command")

@@ -13,7 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench.reporting.records import REAL, Records, plain, read_object
+from bench.reporting.plan import REAL, read_object
+from bench.reporting.records import Records, plain
 from bench.reporting.statistics import t_interval
 
 LONGEST_VALUE = 500

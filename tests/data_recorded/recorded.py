@@ -67,7 +67,9 @@ def write_sweep(
         run = "real-0a1b2c3d4e5f"
         references.append({"id": run, "data": data})
         config = {"data": {"name": data}, "reference": "real test images"}
-        write_run(folder / run, run, config, real, states.get("real", "done"), curve=False)
+        state = states.get("real", "done")
+        if state != "missing":
+            write_run(folder / run, run, config, real, state, curve=False)
     spec = f"sweeps/{sweep}.yaml"
     plan = {
         "sweep": sweep,
@@ -101,8 +103,9 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
         (folder / "failed").write_text(TRACEBACK)
     if state != "done":
         return
+    split = "samples" if curve else "real"
     evaluation = [
-        {"step": config.get("iterations", 0), "split": "samples", "metric": metric}
+        {"step": config.get("iterations", 0), "split": split, "metric": metric}
         | {"protocol": protocol, "value": value, "reason": "" if value is not None else REASON}
         for metric, (protocol, value) in figures.items()
     ]

@@ -1,4 +1,4 @@
-"""MLflow on a database in a temporary folder; one folder for most tests, since making one is slow."""
+"""MLflow on a database in a temporary folder, copied for each test: making one is slow."""
 
 import gc
 import shutil

@@ -26,10 +26,11 @@ def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def halted(trainer, after):
+def halted(trainer, more):
+    """Stop after some more iterations."""
     steps = iter(range(1, 10_000))
-    with pytest.raises(Interrupted, match=f"after iteration {after}"):
-        trainer.train(stop=lambda: next(steps) >= after)
+    with pytest.raises(Interrupted, match="checkpoint saved"):
+        trainer.train(stop=lambda: next(steps) >= more)
 
 
 def test_seeds_differ_and_repeat(subject, tmp_path):
@@ -81,7 +82,7 @@ def test_a_damaged_checkpoint_costs_only_the_time_since_the_one_before(subject, 
     newest.write_bytes(newest.read_bytes()[:100])
     resumed = subject.trainer(tmp_path / "b")
     assert same(expected, state(resumed.train()))
-    assert resumed.start == 2
+    assert resumed.start == 2, "the checkpoint before the damaged one"
 
 
 def test_a_checkpoint_of_another_run_is_refused(subject, tmp_path):

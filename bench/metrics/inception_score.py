@@ -1,0 +1,92 @@
+"""The Inception Score: confident about each image, spread over the classes."""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from bench.errors import BenchError
+from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.extractors import domain_classifier, inception
+
+SHUFFLE_SEED = 0
+LOWEST = -200.0
+
+
+class InceptionScore(Metric):
+    r"""Inception Score (Salimans et al. 2016), computed by torch-fidelity from our logits.
+
+    .. math:: \exp\left(\mathbb E_x\, D_{KL}(p(y \mid x) \,\|\, p(y))\right)
+
+    Between 1 and the number of classes that the network knows. The paper's protocol is one split;
+    the customary one is 50 000 samples in ten. Samples are always shuffled: ordered by class, as
+    conditional generators give them, splits would hold one class each and score 1.
+
+    Args:
+        extractor: `domain`, the classifier of the data set, or `inception`.
+        splits: Number of parts whose scores are averaged.
+        extractor_seed: Which domain classifier.
+    """
+
+    name: ClassVar[str] = "inception_score"
+    direction: ClassVar[Direction] = "higher"
+
+    def __init__(
+        self,
+        *,
+        extractor: Literal["domain", "inception"] = "domain",
+        splits: int = 1,
+        extractor_seed: int = 0,
+    ) -> None:
+        if splits < 1:
+            raise ValueError(f"splits must be at least 1, got {splits}")
+        self.extractor = extractor
+        self.splits = splits
+        self.extractor_seed = extractor_seed
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Return one figure; raises `NotApplicable` where there is no network to judge."""
+        judge = (
+            domain_classifier(context, self.extractor_seed)
+            if self.extractor == "domain"
+            else inception(context)
+        )
+        count = len(samples.y)
+        protocol = f"is[extractor={judge.name},n={count},splits={self.splits}]"
+        if count < self.splits:
+            reason = f"{count} samples are too few for {self.splits} splits"
+            return [Measurement(self.name, protocol, None, reason)]
+        score = inception_score(judge.logits(samples.x), self.splits)
+        return [Measurement(self.name, protocol, score)]
+
+
+def inception_score(logits: Tensor, splits: int = 1) -> float:
+    """Return the Inception Score of logits.
+
+    Logits more than 200 below the largest of their row are raised to that: a probability of
+    1e-87 instead of 0, without which a class that never occurs gives 0 times minus infinity.
+
+    Args:
+        logits: `[N, K]`.
+        splits: Parts whose scores are averaged, at most N.
+
+    Returns:
+        The score, in `[1, K]`.
+
+    Raises:
+        BenchError: If logits are not finite.
+
+    Example:
+        >>> round(inception_score(1e6 * torch.eye(4).repeat(5, 1)), 6)
+        4.0
+        >>> inception_score(torch.zeros(8, 3))
+        1.0
+    """
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    if not torch.isfinite(logits).all():
+        raise BenchError("the network that judges gave logits that are not finite")
+    logits = logits.double()
+    logits = (logits - logits.amax(dim=1, keepdim=True)).clamp_min(LOWEST)
+    found = isc_features_to_metric(logits, splits=splits, shuffle=True, rng_seed=SHUFFLE_SEED)
+    return float(found["inception_score_mean"])

@@ -1,0 +1,136 @@
+"""What a sweep expects and how far it is, read from `sweep.json` and the folders of its runs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import BenchError
+
+State = Literal["done", "failed", "unfinished", "missing"]
+
+REAL = "real"
+"""Variant and model of the real test images that go through the same metrics."""
+
+RETRY = "--retry-failed"
+"""The option of `bench run` without which a failed run is left alone."""
+
+FROM_PATHS = ("folder", "npz")
+"""Data sets that are whatever lies at a path, so that their name says nothing;
+they are called by the name of the folder or file."""
+
+_RUN_KEYS = {"run": "id", "variant": "variant", "model": "model", "data": "data", "seed": "seed"}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep says of itself.
+
+    Attributes:
+        name: Its name, and that of its folder.
+        title: One line for people.
+        spec: The file it was made from, as it was given.
+        command: What runs it, or continues it.
+    """
+
+    name: str
+    title: str
+    spec: str
+    command: str
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The object.
+
+    Raises:
+        BenchError: If it cannot be read; names the file.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BenchError(f"cannot read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise BenchError(f"cannot read {path}: a JSON object is wanted")
+    return content
+
+
+def read_plan(folder: Path) -> tuple[Sweep, list[dict[str, Any]]]:
+    """Read what a sweep expects, and how far each of its runs is.
+
+    Args:
+        folder: `results/<sweep>`.
+
+    Returns:
+        The sweep; and its runs in order, references last, each with the columns of
+        `Records.runs`.
+
+    Raises:
+        BenchError: If a file is damaged; names it.
+    """
+    path = folder / "sweep.json"
+    content = read_object(path)
+    try:
+        sweep = Sweep(folder.name, content["title"], content["spec"], content["command"])
+        entries = [
+            {axis: entry[key] for axis, key in _RUN_KEYS.items()} for entry in content["runs"]
+        ] + [
+            {
+                "run": entry["id"],
+                "variant": REAL,
+                "model": REAL,
+                "data": entry["data"],
+                "seed": None,
+            }
+            for entry in content.get("references", [])
+        ]
+    except (KeyError, TypeError) as error:
+        raise BenchError(
+            f"{path} is not the plan of a sweep ({error} is missing or of the wrong kind); "
+            "run the sweep again to write it anew"
+        ) from error
+    runs = [
+        {"sweep": sweep.name, **entry, **_read_state(folder / str(entry["run"]), sweep.command)}
+        for entry in entries
+    ]
+    paths = [run.pop("data_path") for run in runs]
+    known = set(paths) - {None}
+    for run, own in zip(runs, paths, strict=True):
+        source = own or (next(iter(known)) if len(known) == 1 else None)
+        if run["data"] in FROM_PATHS and source:
+            run["data"] = Path(source).stem.lower()
+    return sweep, runs
+
+
+def _read_state(folder: Path, command: str) -> dict[str, object]:
+    """Return what the folder of a run tells besides its rows."""
+    state: State = "missing"
+    failure = ""
+    config: Mapping[str, Any] = {}
+    if folder.exists():
+        state = "unfinished"
+        if (folder / "config.json").exists():
+            config = read_object(folder / "config.json").get("config", {})
+        if (folder / "failed").exists():
+            state = "failed"
+            command += "" if RETRY in command else f" {RETRY}"
+            lines = (folder / "failed").read_text(errors="replace").strip().splitlines()
+            failure = lines[-1].strip() if lines else "no traceback was recorded"
+        elif (folder / "done").exists():
+            state = "done"
+    data = config.get("data")
+    return {
+        "state": state,
+        "iterations": config.get("iterations"),
+        "batch_size": config.get("batch_size"),
+        "failure": failure,
+        "data_path": data.get("path") if isinstance(data, dict) else None,
+        "path": str(folder),
+        "command": command,
+    }

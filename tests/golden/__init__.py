@@ -1,0 +1,1 @@
+"""Stored numbers: the terms of the first iterations of every model."""
