@@ -304,7 +304,8 @@ def check(adapter: TypeAdapter[Any], value: Any, path: Path) -> Any:
     try:
         return adapter.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A misspelled key is both unknown and missing; that it is unknown tells more.
+        first = min(error.errors(include_url=False), key=lambda e: e["type"] == "missing")
         known = _fields_at(adapter, first["loc"])
         # Tags of discriminated unions stand in pydantic's path, but not in the user's file.
         location = _real_path(value, first["loc"])

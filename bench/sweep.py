@@ -164,10 +164,16 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     runs: list[Run] = []
     seen: dict[str, str] = {}
     for variant, settings in _variants(document, head):
+        if "seed" in settings.value:
+            raise SpecError(
+                "belongs into the list 'seeds' of the sweep",
+                where=settings.where(("seed",)),
+                key="seed",
+            )
         for index, seed in enumerate(head.seeds):
             place = document.where(("seeds", index))
             seeded = settings.merged(Located({"seed": seed}, {("seed",): place}))
-            run = Run(variant, _complete(seeded, variant, "seed" in settings.value))
+            run = Run(variant, _complete(seeded, variant))
             if run.config.id in seen:
                 raise SpecError(
                     f"describes the same run as {seen[run.config.id]!r} (seed {seed}); "
@@ -196,13 +202,7 @@ def _variants(document: Located, head: SweepFile) -> Iterable[tuple[str, Located
             yield ", ".join(parts), cell
 
 
-def _complete(settings: Located, variant: str, has_seed: bool) -> config.RunConfig:
-    if has_seed:
-        raise SpecError(
-            "belongs into the list 'seeds' of the sweep",
-            where=settings.where(("seed",)),
-            key="seed",
-        )
+def _complete(settings: Located, variant: str) -> config.RunConfig:
     try:
         return config.complete(settings.value)
     except config.KeyProblem as problem:

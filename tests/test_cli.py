@@ -120,7 +120,7 @@ def test_changed_data_is_noticed(bench, here, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("run", "tiny.yaml", "base.model.name=x", "--dry-run"), "command line, base.model.name=x"),
+        (("run", "tiny.yaml", "variants.cvae.model.name=x"), "command line, variants.cvae.model"),
         (("run", "tinny.yaml"), "did you mean 'tiny.yaml'"),
         (("run", "tiny.yaml", "--device", "cuda:99"), "--device cuda:99"),
         (("run", "tiny.yaml", "base.data=mnist"), "mnist"),
@@ -135,7 +135,7 @@ def test_changed_data_is_noticed(bench, here, monkeypatch):
 def test_mistakes_cost_nothing(bench, here, words, text):
     status, _, err = bench(*words)
     assert status == 2, err
-    assert err.startswith("error: ")
+    assert "error: " in err
     assert text in err
     assert "Traceback" not in err
     assert not list(here.glob("results/*/*/config.json"))

@@ -24,7 +24,8 @@ def wait_for(condition, seconds=60.0):
 def test_killed_in_the_middle_of_training(bench_process, here):
     long = (*RUN, "base.iterations=150", "seeds=[0]")
     straight = bench_process(*long)
-    assert straight.wait(120) == 0, straight.stderr.read()
+    _, err = straight.communicate(timeout=120)
+    assert straight.returncode == 0, err
     expected = csv(here / "results" / "tiny")
     shutil.rmtree(here / "results")
     killed = bench_process(*long)
@@ -33,8 +34,9 @@ def test_killed_in_the_middle_of_training(bench_process, here):
     killed.communicate()
     assert not list(here.glob("results/tiny/*.csv"))
     again = bench_process(*long)
-    assert again.wait(120) == 0
-    assert "2 finished" in again.stderr.read()
+    _, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert "2 finished" in err
     assert csv(here / "results" / "tiny") == expected
 
 

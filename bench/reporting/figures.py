@@ -21,6 +21,9 @@ from bench.tracking.rows import write_atomically
 Images = npt.NDArray[np.uint8]
 Points = npt.NDArray[Any]
 
+GRID = (64, 96, 144)
+"""Color of the lines between images: no gray, so that gray images end where they end."""
+
 TILE = 48
 """Small images are enlarged to at least this side, in pixels."""
 
@@ -139,7 +142,7 @@ def save_point_cloud(
 
 
 def _tile(images: Images, classes: int) -> Images:
-    """Return one picture of all images: RGB, enlarged, on a grid of gray lines."""
+    """Return one picture of all images: RGB, enlarged, on a grid of blue lines."""
     if images.dtype != np.uint8 or images.ndim != 5 or images.shape[-1] not in (1, 3):
         raise ValueError(
             f"images must be uint8 [K, n, H, W, C] with 1 or 3 channels, "
@@ -152,7 +155,8 @@ def _tile(images: Images, classes: int) -> Images:
     big = np.broadcast_to(images, (*images.shape[:-1], 3))
     big = big.repeat(scale, axis=2).repeat(scale, axis=3)
     high, wide = height * scale + GAP, width * scale + GAP
-    page = np.full((rows, high, columns, wide, 3), 128, dtype=np.uint8)
+    page = np.empty((rows, high, columns, wide, 3), dtype=np.uint8)
+    page[:] = GRID
     page[:, :-GAP, :, :-GAP] = big.transpose(0, 2, 1, 3, 4)
     return page.reshape(rows * high, columns * wide, 3)[:-GAP, :-GAP]
 

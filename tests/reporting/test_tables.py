@@ -148,7 +148,7 @@ def test_finished_runs_that_lack_a_metric_are_named(tmp_path):
     recorded.write_sweep(tmp_path)
     built = table(tmp_path, "ablation")
     assert "Finished, but not measured" in notes(built)
-    assert "Lr-LiVAE, Class accuracy on Digits" in notes(built)
+    assert "Lr-LiVAE, Class accuracy (%) on Digits" in notes(built)
 
 
 def test_rows_say_their_sweep_where_there_are_several(tmp_path):

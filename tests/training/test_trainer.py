@@ -141,6 +141,7 @@ def test_bfloat16_trains_on_cpu(subject, tmp_path):
 
 def test_rows_are_means_over_the_interval(subject, tmp_path):
     subject.trainer(tmp_path / "a").train()
-    rows = [json.loads(line) for line in (tmp_path / "a" / "rows.jsonl").open()]
+    lines = (tmp_path / "a" / "rows.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     assert {row["metric"] for row in rows} == {"main/reconstruct", "main/kl"}
     assert sorted({row["step"] for row in rows}) == [1, 2, 3, 4, 5, 6]
