@@ -1,12 +1,14 @@
 """cVAE: a VAE that is told the label (Sohn, Lee & Yan, NeurIPS 2015).
 
-The encoder `q(z | x, y)` and the decoder `p(x | z, y)` both see the label; the prior of the code is the
-standard normal for every class. This is the form that Zheng & Sun (2019) compare with: Sohn et al.
-let the prior depend on what is given, which for a class label is commonly left out. The label is
-tiled over the image as one-hot planes for the encoder, and appended to the code for the decoder.
+The encoder `q(z | x, y)` and the decoder `p(x | z, y)` both see the label; the prior of the code is
+the standard normal for every class. The label is tiled over the image as one-hot planes for the
+encoder, and appended to the code for the decoder.
 
-Networks, reductions and weights are those of Lr-LiVAE, so that the two differ in method alone. The
-paper does not say how large the baseline's code was; it is that of the irrelevant code here.
+Departures from Sohn et al.: their prior depends on what is given, `p(z | y)`, which Zheng & Sun
+(2019) leave out when they compare with this method, as is usual for class labels; and their hybrid
+objective with a second, recognition-free path is for prediction, not for generation. Networks,
+reductions and weights are those of Lr-LiVAE, so that the two differ in method alone. Nobody has
+published the size of the baseline's code; it is that of Lr-LiVAE's irrelevant code here.
 """
 
 from typing import ClassVar
@@ -26,7 +28,7 @@ class CVAE(ConditionalGenerator):
     Args:
         spec: Shape of the data.
         backbone: Family of networks; `auto` fits the data.
-        width: Multiplier of the layer sizes of images' networks.
+        width: Multiplier of the layer sizes.
         latent: Size of the code, the family's irrelevant code where None.
     """
 
@@ -47,7 +49,7 @@ class CVAE(ConditionalGenerator):
     ) -> None:
         super().__init__()
         self.classes = spec.classes
-        self.latent = latent or backbones.CODES[backbones.family(spec, backbone)][1]
+        self.latent = backbones.code_sizes(spec, backbone, irrelevant=latent)[1]
         self.encoder = backbones.encoder(spec, backbone, width, self.latent, labels=True, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, self.latent + spec.classes)
 
@@ -60,7 +62,11 @@ class CVAE(ConditionalGenerator):
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the two halves of the evidence lower bound (Eq. 1 and 3)."""
-        mean, logvar = self.encoder(batch.x, batch.y).chunk(2, dim=1)
+        if batch.labeled != len(batch.y):
+            raise ValueError(
+                f"cVAE needs a label in each of {len(batch.y)} rows, not {batch.labeled}"
+            )
+        mean, logvar = terms.widen(self.encoder(batch.x, batch.y)).chunk(2, dim=1)
         z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
         return {
             "reconstruct": terms.reconstruct(batch.x, self._decode(z, batch.y)),
@@ -72,21 +78,13 @@ class CVAE(ConditionalGenerator):
         return self._decode(normal(len(y), self.latent, like=self._weight, generator=generator), y)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
-        """Return the posterior mean as the irrelevant code; the relevant one is the label itself.
-
-        Raises:
-            ValueError: If there are no labels, which this encoder needs.
-        """
+        """Return the posterior mean as the irrelevant code; needs `y`, the relevant one itself."""
         if y is None:
             raise ValueError("cVAE needs labels to encode: its encoder is q(z | x, y)")
         return Code(None, self.encoder(x, y).chunk(2, dim=1)[0])
 
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
-        """Return the images of codes and labels.
-
-        Raises:
-            ValueError: If there are no labels, which this decoder needs.
-        """
+        """Return the images of irrelevant codes and labels; needs both."""
         if y is None or code.irrelevant is None:
             raise ValueError("cVAE needs labels and an irrelevant code to decode: p(x | z, y)")
         return self._decode(code.irrelevant, y)

@@ -34,6 +34,11 @@ def cli() -> None:
 @RESULTS
 @click.option("--dry-run", is_flag=True, help="Show what would run, then stop.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="CPU threads for training; by default one for small images and all cores for others.",
+)
 @click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
 @click.option(
     "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
@@ -52,6 +57,7 @@ def run(
     results: Path,
     dry_run: bool,
     device: str,
+    threads: int | None,
     retry_failed: bool,
     checkpoint_seconds: float,
     inception_weights: Path | None,
@@ -82,6 +88,7 @@ def run(
         weights={"inception": inception_weights} if inception_weights else {},
         checkpoint_seconds=checkpoint_seconds,
         retry_failed=retry_failed,
+        threads=threads,
     )
     say(f"{sweep.name}: {len(sweep.runs)} runs on {workplace.device}")
     try:

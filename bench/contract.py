@@ -22,9 +22,11 @@ from bench.data.base import DataSet
 from bench.data.stream import Stream
 from bench.errors import BenchError, Interrupted
 from bench.seeding import generator_for
+from bench.settings import Training
 from bench.training.interface import Batch, ConditionalGenerator, Encodes
 from bench.training.passes import StagePass, moving_rows
 from bench.training.trainer import Trainer, build_model
+from bench.validation import KeyProblem
 
 BATCH = 16
 CPU = torch.device("cpu")
@@ -47,7 +49,7 @@ class Subject:
     data: DataSet
 
     @property
-    def training(self) -> config.Training:
+    def training(self) -> Training:
         """The training part of the configuration."""
         return self.run.training
 
@@ -113,7 +115,7 @@ def make_subject(
     }
     try:
         run = config.complete(settings)
-    except config.KeyProblem as problem:
+    except KeyProblem as problem:
         raise BenchError(str(problem)) from problem
     return Subject(run, run.source().load())
 

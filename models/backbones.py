@@ -1,21 +1,25 @@
 """Encoders, decoders, critics and latent classifiers that every method is built from.
 
-Three families. `mlp` is the paper's toy network, `conv32` its Table 3 (CIFAR-10), `vgg64` its network
-for 64x64 faces and birds with the critic of its Table 4; layer sizes from the paper, kernel sizes
-from the reference implementation. `conv32` also covers squares of 8, 16 and 64 pixels with fewer
-or more halvings, and `width` scales the layers of both image families, so that a laptop can train
+Three families. `mlp` is the paper's toy network, `conv32` its Table 3 (CIFAR-10), `vgg64` its
+network for 64x64 faces and birds with the critic of its Table 4; layer sizes from the paper, kernel
+sizes from the reference implementation. `conv32` also covers squares of 8, 16 and 64 pixels with
+fewer or more halvings, 3x3 kernels below 32 pixels, and fully connected layers in proportion to the
+last map; `width` scales all layers but codes and latent classifiers, so that a laptop can train
 them. Because all methods call the same functions, a comparison compares methods.
+
+Strides halve and double exactly (TensorFlow's SAME padding). Batch norm has torch's defaults (eps
+1e-5, momentum 0.1), and a layer before it no bias. Weights are Glorot uniform, critics' normal.
 """
 
 from itertools import pairwise
 from math import log2
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from models.blocks import SLOPE, Critic, Encoder, glorot
+from models.blocks import SLOPE, Critic, conditioned, glorot
 
 Backbone = Literal["auto", "mlp", "conv32", "vgg64"]
 Family = Literal["mlp", "conv32", "vgg64"]
@@ -25,10 +29,30 @@ CODES: dict[Family, tuple[int, int]] = {"mlp": (2, 2), "conv32": (100, 200), "vg
 
 CONV = (32, 64, 128, 256, 256)  # channels after each halving
 CONV_CRITIC = (32, 128, 256, 256, 256)
+MLP = (32, 64, 64)
 VGG = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 VGG_DECODER = ((512, 512, 512), (512, 512, 256), (256, 256, 128), (128, 64), (64,))
 VGG_CRITIC = ((64, 2), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2), (512, 2))
 SIZES = (8, 16, 32, 64)
+
+
+class Encoder(nn.Module):
+    """A network from examples, and labels where its first layer takes them, to numbers.
+
+    Args:
+        first: Takes examples, with one-hot labels behind their channels where it is conditional.
+        rest: From the output of `first` to `[B, codes]`.
+    """
+
+    def __init__(self, first: nn.Conv2d | nn.Linear, rest: nn.Sequential) -> None:
+        super().__init__()
+        self.first = first
+        self.rest = rest
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return `[B, codes]` for examples `[B, ...]`."""
+        out: Tensor = self.rest(self.first(x) if y is None else conditioned(self.first, x, y))
+        return out
 
 
 def family(spec: DataSpec, backbone: Backbone) -> Family:
@@ -42,24 +66,40 @@ def family(spec: DataSpec, backbone: Backbone) -> Family:
         The family.
 
     Raises:
-        ValueError: If the family does not fit the shape.
+        ValueError: If no family, or not this one, fits the shape.
+
+    Example:
+        >>> family(DataSpec("digits", (1, 8, 8), ("0", "1")), "auto")
+        'conv32'
     """
+    if backbone not in get_args(Backbone):
+        raise ValueError(f"backbone must be one of {get_args(Backbone)}, got {backbone!r}")
+    what = f"{spec.name} has examples of shape {spec.shape}"
     if not spec.is_image:
-        if backbone not in ("auto", "mlp"):
-            raise ValueError(f"backbone {backbone!r} needs images; points take 'mlp'")
-        return "mlp"
-    _, height, width = spec.shape
-    if backbone == "mlp":
-        raise ValueError("backbone 'mlp' is for points; images take 'conv32' or 'vgg64'")
-    if height != width or height not in SIZES:
-        raise ValueError(
-            f"images must be squares of {', '.join(map(str, SIZES))} pixels, got {height}x{width}"
-        )
-    if backbone == "vgg64" and height != 64:
-        raise ValueError(f"backbone 'vgg64' needs 64x64 pixels, got {height}x{width}")
+        if spec.shape != (2,):
+            raise ValueError(f"{what}; networks are for images and for points of the plane, (2,)")
+        fitting: tuple[Family, ...] = ("mlp",)
+    elif spec.shape not in {(c, size, size) for c in (1, 3) for size in SIZES}:
+        sizes = ", ".join(map(str, SIZES))
+        raise ValueError(f"{what}; images must be squares of {sizes} pixels in 1 or 3 channels")
+    else:
+        fitting = ("vgg64", "conv32") if spec.shape[1] == 64 else ("conv32",)
     if backbone == "auto":
-        return "vgg64" if height == 64 else "conv32"
+        return fitting[0]
+    if backbone not in fitting:
+        raise ValueError(f"{what}; backbone {backbone!r} does not fit, {' or '.join(fitting)} does")
     return backbone
+
+
+def code_sizes(
+    spec: DataSpec, backbone: Backbone, relevant: int | None = None, irrelevant: int | None = None
+) -> tuple[int, int]:
+    """Return the sizes of both codes, those of the family where None; at least 1 each."""
+    d_s, d_u = CODES[family(spec, backbone)]
+    sizes = d_s if relevant is None else relevant, d_u if irrelevant is None else irrelevant
+    if min(sizes) < 1:
+        raise ValueError(f"codes need at least one dimension each, got {sizes}")
+    return sizes
 
 
 def encoder(
@@ -88,10 +128,10 @@ def encoder(
     extra = spec.classes if labels else 0
     layers: list[nn.Module] = []
     if chosen == "mlp":
-        sizes = (spec.shape[0] + extra, 32, 64, 64)
-        for a, b in pairwise(sizes):
+        sizes = _scaled(MLP, width)
+        for a, b in pairwise((spec.shape[0] + extra, *sizes)):
             layers += [nn.Linear(a, b), nn.LeakyReLU(SLOPE)]
-        hidden = 64
+        hidden = sizes[-1]
     elif chosen == "conv32":
         kernel, channels = _kernel(spec), _scaled(CONV[: _halvings(spec)], width)
         for a, b in pairwise((spec.shape[0] + extra, *channels)):
@@ -104,7 +144,8 @@ def encoder(
             for b in _scaled(block, width):
                 layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), *_bn_relu(b)]
                 a = b
-            layers.append(nn.AvgPool2d(2) if block is VGG[-1] else nn.MaxPool2d(2))
+            layers.append(nn.MaxPool2d(2))
+        layers[-1] = nn.AvgPool2d(2)
         hidden = _scale(1024, width)
         layers += [nn.Flatten(), nn.Linear(4 * a, hidden, bias=False), *_bn_relu(hidden, 1)]
     first, *rest = layers
@@ -119,23 +160,14 @@ def encoder(
 
 
 def decoder(spec: DataSpec, backbone: Backbone, width: float, codes: int) -> nn.Sequential:
-    """Return a decoder from `[B, codes]` to examples, images through tanh.
-
-    Args:
-        spec: The shape of the data.
-        backbone: The family.
-        width: Multiplier of the layer sizes.
-        codes: Size of the whole code, a one-hot label included where a method feeds one.
-
-    Returns:
-        The network, Glorot-initialized.
-    """
+    """Return a decoder from `[B, codes]`, one-hot labels included, to examples; images by tanh."""
     chosen = family(spec, backbone)
     layers: list[nn.Module] = []
     if chosen == "mlp":
-        for a, b in pairwise((codes, 64, 64, 32)):
+        sizes = _scaled(MLP, width)[::-1]
+        for a, b in pairwise((codes, *sizes)):
             layers += [nn.Linear(a, b), nn.LeakyReLU(SLOPE)]
-        layers.append(nn.Linear(32, spec.shape[0]))
+        layers.append(nn.Linear(sizes[-1], spec.shape[0]))
     elif chosen == "conv32":
         kernel = _kernel(spec)
         top, *rest = reversed(_scaled(CONV[: _halvings(spec)], width))
@@ -161,26 +193,18 @@ def decoder(spec: DataSpec, backbone: Backbone, width: float, codes: int) -> nn.
 
 
 def critic(spec: DataSpec, backbone: Backbone, width: float) -> Critic:
-    """Return a projection critic.
-
-    Args:
-        spec: The shape of the data.
-        backbone: The family.
-        width: Multiplier of the layer sizes.
-
-    Returns:
-        The network, spectrally normalized, initialized with `N(0, 0.02^2)`.
-    """
+    """Return a projection critic of examples and labels, spectrally normalized."""
     chosen = family(spec, backbone)
     layers: list[nn.Conv2d | nn.Linear] = []
     if chosen == "mlp":
-        layers = [nn.Linear(a, b) for a, b in pairwise((spec.shape[0], 32, 64, 64))]
+        sizes = (spec.shape[0], *_scaled(MLP, width))
+        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
         return Critic(layers, spec.classes)
     if chosen == "conv32":
         kernel, channels = _kernel(spec), _scaled(CONV_CRITIC[: _halvings(spec)], width)
         for a, b in pairwise((spec.shape[0], *channels)):
             layers.append(nn.Conv2d(a, b, kernel, 2 if layers else 1, kernel // 2))
-        layers.append(nn.Linear(16 * channels[-1], _scale(512, width)))
+        layers.append(nn.Linear(16 * channels[-1], 2 * channels[-1]))
         return Critic(layers, spec.classes)
     a = spec.shape[0]
     for size, stride in VGG_CRITIC:
@@ -191,19 +215,9 @@ def critic(spec: DataSpec, backbone: Backbone, width: float) -> Critic:
 
 
 def latent_classifier(spec: DataSpec, backbone: Backbone, codes: int) -> nn.Sequential:
-    """Return the adversary that guesses the label from a code `[B, codes]`.
-
-    Args:
-        spec: The shape of the data.
-        backbone: The family.
-        codes: Size of the code.
-
-    Returns:
-        The network to logits `[B, K]`, Glorot-initialized.
-    """
-    hidden, activation = (
-        (64, nn.LeakyReLU(SLOPE)) if family(spec, backbone) == "mlp" else (256, nn.ReLU())
-    )
+    """Return the adversary from codes `[B, codes]` to class logits `[B, K]`, Glorot-initialized."""
+    chosen = family(spec, backbone)
+    hidden, activation = (64, nn.LeakyReLU(SLOPE)) if chosen == "mlp" else (256, nn.ReLU())
     network = nn.Sequential(nn.Linear(codes, hidden), activation, nn.Linear(hidden, spec.classes))
     glorot(network)
     return network
@@ -219,6 +233,8 @@ def _halvings(spec: DataSpec) -> int:
 
 
 def _scale(size: int, width: float) -> int:
+    if width <= 0:
+        raise ValueError(f"width multiplies the sizes of layers and must be positive, got {width}")
     return max(8, 8 * round(size * width / 8))
 
 

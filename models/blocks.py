@@ -21,17 +21,7 @@ def one_hot(y: Tensor, classes: int) -> Tensor:
 def normal(
     rows: int, columns: int, *, like: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Draw standard normal numbers where the generator lives, and move them to where they go.
-
-    Args:
-        rows: Number of rows.
-        columns: Number of columns.
-        like: Gives type and device.
-        generator: Source of randomness; the default generator of the device where None.
-
-    Returns:
-        Noise `[rows, columns]`.
-    """
+    """Return standard normal noise: drawn on the generator's device, typed and placed as `like`."""
     device = like.device if generator is None else generator.device
     noise = torch.randn(rows, columns, generator=generator, device=device, dtype=like.dtype)
     return noise.to(like.device)
@@ -49,14 +39,13 @@ def glorot(network: nn.Module) -> None:
 def conditioned(layer: nn.Conv2d | nn.Linear, x: Tensor, y: Tensor) -> Tensor:
     """Apply a layer to `[x, one-hot y]`, the label tiled over an image, without building that.
 
-    Of the `K` label planes one is all ones and the others vanish. So each example pays for one
-    input channel instead of `K`, and that one only sums the taps of a kernel that lie inside the
-    image.
+    Of the `K` label planes one is all ones and the others vanish: an example pays for one input
+    channel instead of `K`, and that one only sums the taps of a kernel that lie inside the image.
 
     Args:
         layer: Takes `C + K` input channels or features.
         x: `[B, C, H, W]` or `[B, C]`.
-        y: Labels `[B]`.
+        y: Labels `[B]`; a row without label is not allowed.
 
     Returns:
         What the layer makes of the concatenation.
@@ -71,30 +60,11 @@ def conditioned(layer: nn.Conv2d | nn.Linear, x: Tensor, y: Tensor) -> Tensor:
     return out + (of_label[y].flatten(2) @ inside[0]).view_as(out)
 
 
-class Encoder(nn.Module):
-    """A network from examples, and labels where its first layer takes them, to numbers.
-
-    Args:
-        first: Takes the examples, with one-hot labels after their channels where it is conditional.
-        rest: From the output of `first` to `[B, codes]`.
-    """
-
-    def __init__(self, first: nn.Conv2d | nn.Linear, rest: nn.Sequential) -> None:
-        super().__init__()
-        self.first = first
-        self.rest = rest
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return `[B, codes]` for examples `[B, ...]`."""
-        out: Tensor = self.rest(self.first(x) if y is None else conditioned(self.first, x, y))
-        return out
-
-
 class ClassGaussians(nn.Module):
     """A diagonal Gaussian with learned mean and log-variance for each class, Eq. 6.
 
-    The log-variance is clamped to `[-6, 4]`, beyond which a likelihood that is unbounded below
-    would drive it.
+    Log-variances are clamped to `[-6, 4]`, since a likelihood has no upper bound where codes fall
+    onto their means. One that has passed a bound gets no gradient and stays there.
 
     Args:
         classes: `K`.
@@ -139,18 +109,26 @@ class Spectral(nn.Module):
         With `v` from the last iterate, `sigma = |W v|` has the value and the gradient of `u^T W v`
         at the next one, `u = W v / |W v|`: two products instead of three.
         """
-        weight = self.layer.weight
-        assert isinstance(weight, Tensor)
+        weight: Tensor = self.layer.weight
         with torch.autocast(weight.device.type, enabled=False):
             matrix = weight.flatten(1)
             with torch.no_grad():
                 v = F.normalize(torch.mv(matrix.t(), self.u), dim=0)
             image = torch.mv(matrix, v)
-            sigma = torch.linalg.vector_norm(image)
+            sigma: Tensor = torch.linalg.vector_norm(image)
             if self.training:
                 with torch.no_grad():
                     self.u.copy_(image / sigma)
             return weight / sigma
+
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Apply the layer with a weight from `weight()`."""
+        layer = self.layer
+        if isinstance(layer, nn.Conv2d):
+            return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding)
+        if isinstance(layer, nn.Linear):
+            return F.linear(x, weight, layer.bias)
+        return F.embedding(x, weight)
 
 
 class Critic(nn.Module):
@@ -158,8 +136,8 @@ class Critic(nn.Module):
 
     .. math:: D(x, y) = \psi(h(x)) + \langle e_y, h(x) \rangle
 
-    Weights are normalized once a pass, by `weights`, however many calls then use them. There is no
-    batch norm: a call on concatenated batches equals several calls.
+    `weights` normalizes them once a pass, however many calls then use them; they start as
+    `N(0, 0.02^2)`. Without batch norm, a call on concatenated batches equals several calls.
 
     Args:
         layers: From examples to `h`: convolutions, then linear layers.
@@ -177,28 +155,27 @@ class Critic(nn.Module):
         for layer in every:
             nn.init.normal_(layer.weight, std=0.02)
             if not isinstance(layer, nn.Embedding):
+                assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
-        self.layers = nn.ModuleList(Spectral(layer) for layer in every)
+        *trunk, self.psi, self.label = map(Spectral, every)
+        self.trunk = nn.ModuleList(trunk)
 
     def weights(self) -> list[Tensor]:
         """Return the normalized weights for the calls of one pass."""
-        return [layer.weight() for layer in self.layers]
+        return [spectral.weight() for spectral in (*self.trunk, self.psi, self.label)]
 
     def features(self, x: Tensor, weights: list[Tensor]) -> Tensor:
         """Return `h(x)`, `[B, F]`, of examples `[B, ...]`."""
-        for spectral, weight in zip(self.layers[:-2], weights[:-2], strict=True):
-            layer = spectral.layer
-            if isinstance(layer, nn.Conv2d):
-                x = F.conv2d(x, weight, layer.bias, layer.stride, layer.padding)
-            else:
-                if x.ndim == 4:
-                    x = x.mean(dim=(2, 3)) if self.average else x.flatten(1)
-                x = F.linear(x, weight, layer.bias)
-            x = F.leaky_relu(x, SLOPE, inplace=True)
+        for spectral, weight in zip(self.trunk, weights[:-2], strict=True):
+            if x.ndim == 4 and weight.ndim == 2:
+                x = x.mean(dim=(2, 3)) if self.average else x.flatten(1)
+            x = F.leaky_relu(spectral(x, weight), SLOPE, inplace=True)
         return x
 
     def forward(self, x: Tensor, y: Tensor, weights: list[Tensor]) -> Tensor:
         """Return scores `[B]` of examples `[B, ...]` with labels `[B]`."""
-        h, (psi, labels) = self.features(x, weights), weights[-2:]
-        score: Tensor = (h * (F.embedding(y, labels) + psi)).sum(dim=1)
-        return score + self.layers[-2].layer.bias
+        h = self.features(x, weights)
+        score: Tensor = self.psi(h, weights[-2]).squeeze(1) + (self.label(y, weights[-1]) * h).sum(
+            1
+        )
+        return score

@@ -41,7 +41,7 @@ class LRIRVAE(ConditionalGenerator):
     Args:
         spec: Shape of the data.
         backbone: Family of networks; `auto` fits the data.
-        width: Multiplier of the layer sizes of images' networks.
+        width: Multiplier of the layer sizes.
         relevant: Size of the relevant code, the family's where None.
         irrelevant: Size of the irrelevant code, the family's where None.
         variance_schedule: How the learning rate of the class variances decays.
@@ -73,14 +73,16 @@ class LRIRVAE(ConditionalGenerator):
         variance_schedule: Literal["paper", "code", "constant"] = "paper",
     ) -> None:
         super().__init__()
-        sizes = backbones.CODES[backbones.family(spec, backbone)]
-        self.relevant = relevant or sizes[0]
-        self.irrelevant = irrelevant or sizes[1]
+        if variance_schedule not in SCHEDULES:
+            known = ", ".join(SCHEDULES)
+            raise ValueError(f"variance_schedule must be one of {known}; got {variance_schedule!r}")
+        sizes = backbones.code_sizes(spec, backbone, relevant, irrelevant)
+        self.relevant, self.irrelevant = sizes
         self.classes = spec.classes
         self.optimizers = {"prior_scale": {"schedule": SCHEDULES[variance_schedule]}}
         self.encoder_s = backbones.encoder(spec, backbone, width, self.relevant)
         self.encoder_u = backbones.encoder(spec, backbone, width, self.irrelevant, heads=2)
-        self.decoder = backbones.decoder(spec, backbone, width, self.relevant + self.irrelevant)
+        self.decoder = backbones.decoder(spec, backbone, width, sum(sizes))
         self.critic = backbones.critic(spec, backbone, width)
         self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant)
         self.prior = ClassGaussians(spec.classes, self.relevant)
@@ -100,6 +102,10 @@ class LRIRVAE(ConditionalGenerator):
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the terms of stage `prior` (Eq. 7 and 8) or `main` (Eq. 2 to 5, 7, 10, 11)."""
         x, y = batch.x, batch.y
+        if batch.labeled != len(y):
+            raise ValueError(
+                f"Lr-LiVAE needs a label in each of {len(y)} rows, not {batch.labeled}"
+            )
         z_s = self.encoder_s(x)
         means, logvars = self.prior()
         if stage == "prior":
@@ -107,7 +113,7 @@ class LRIRVAE(ConditionalGenerator):
                 "gm_classify": terms.gm_classify(terms.gm_logits(z_s, means, logvars), y),
                 "gm_likelihood": terms.gm_likelihood(z_s, y, means, logvars),
             }
-        mean_u, logvar_u = self.encoder_u(x).chunk(2, dim=1)
+        mean_u, logvar_u = terms.widen(self.encoder_u(x)).chunk(2, dim=1)
         z_u = mean_u + (0.5 * logvar_u).exp() * torch.randn_like(mean_u)
         found = {
             "gm_likelihood": terms.gm_likelihood(z_s, y, means, logvars),
@@ -122,7 +128,7 @@ class LRIRVAE(ConditionalGenerator):
             found["reconstruct"] = terms.reconstruct(x, reconstruction)
         if not wanted.isdisjoint(("fool", "discriminate")):
             y_sample = torch.randint(self.classes, y.shape, device=y.device)
-            # A call of its own, since batch statistics of codes and of draws differ.
+            # A call of its own: batch norm must not mix the statistics of codes and of draws.
             sample = self.decoder(self._draw(y_sample))
             weights = self.critic.weights()
             real = self.critic(x, y, weights)
@@ -143,8 +149,8 @@ class LRIRVAE(ConditionalGenerator):
 
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
         """Return the images of codes; labels are not needed."""
-        assert code.relevant is not None
-        assert code.irrelevant is not None
+        if code.relevant is None or code.irrelevant is None:
+            raise ValueError("Lr-LiVAE needs both parts of a code to decode it")
         image: Tensor = self.decoder(torch.cat((code.relevant, code.irrelevant), dim=1))
         return image
 

@@ -12,19 +12,12 @@ from torch import Tensor
 
 
 def widen(x: Tensor) -> Tensor:
-    """Return a tensor in float32, or in float64 where it has that already.
-
-    Args:
-        x: Floating point, any shape.
-
-    Returns:
-        The same values.
-    """
+    """Return a floating-point tensor in float32, or in float64 where it has that already."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def reconstruct(x: Tensor, reconstruction: Tensor) -> Tensor:
-    r"""Squared error, the negative log-likelihood of Eq. 2 up to a constant.
+    r"""Squared error, the negative log-likelihood of Eq. 2 up to scale and constant.
 
     .. math:: \tfrac1N \lVert x - G(\hat z_s, z_u) \rVert_2^2
 
@@ -45,11 +38,11 @@ def reconstruct(x: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
-    r"""KL divergence of diagonal Gaussians from the standard normal, a latent dimension.
+    r"""KL divergence of diagonal Gaussians from the standard normal, per latent dimension.
 
     .. math:: \tfrac1D \sum_d \tfrac12 (\mu_d^2 + \sigma_d^2 - 1 - \log \sigma_d^2)
 
-    Eq. 3, which is the sum over the `D` dimensions; the published weight is `1 / D` on it.
+    Eq. 3 is the sum over the `D` dimensions; the published weight is `1 / D` on it.
 
     Args:
         mean: Posterior means `[B, D]`.
@@ -59,30 +52,16 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
         Nats per row and dimension, 0-d.
 
     Example:
-        >>> zeros = torch.zeros(4, 8)
-        >>> kl_to_standard_normal(zeros, zeros).item()
-        0.0
-        >>> kl_to_standard_normal(zeros + 1, zeros).item()
-        0.5
+        >>> zeros = torch.zeros(4, 8)  # means of 0 and of 1, at unit variance
+        >>> [kl_to_standard_normal(zeros + mean, zeros).item() for mean in (0, 1)]
+        [0.0, 0.5]
     """
     mean, logvar = widen(mean), widen(logvar)
     return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
 
 
 def classify(logits: Tensor, y: Tensor) -> Tensor:
-    r"""Cross-entropy of a classifier with the labels.
-
-    .. math:: -\log q_\omega(y \mid z_u)
-
-    Eq. 4, which trains the latent adversary.
-
-    Args:
-        logits: Class logits `[B, K]`.
-        y: Labels `[B]`.
-
-    Returns:
-        Nats per row, 0-d.
-    """
+    """Eq. 4: cross-entropy of logits `[B, K]` with labels `[B]`, in nats per row."""
     return F.cross_entropy(widen(logits), y)
 
 
@@ -110,8 +89,7 @@ def confuse(logits: Tensor) -> Tensor:
 def gm_logits(z_s: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
     r"""Log-densities of the class Gaussians of Eq. 6, without their common constant.
 
-    .. math:: s_c(z) = -\tfrac12 \sum_d \left[
-              (z_d - \mu_{c,d})^2 e^{-\ell_{c,d}} + \ell_{c,d} \right]
+    .. math:: s_c(z) = -\tfrac12 \sum_d [(z_d - \mu_{c,d})^2 e^{-\ell_{c,d}} + \ell_{c,d}]
 
     As classes are equally likely, these are the logits of the posterior `p(c | z)`. The square is
     expanded into one matrix product, so that no `[B, K, D]` tensor is made; codes and means are
@@ -143,28 +121,14 @@ def gm_logits(z_s: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
 
 
 def gm_classify(logits: Tensor, y: Tensor) -> Tensor:
-    r"""Cross-entropy of the mixture posterior with the labels.
-
-    .. math:: -\log \frac{\mathcal N(\hat z_s; \mu_y, \Sigma_y)\, p(y)}
-              {\sum_c \mathcal N(\hat z_s; \mu_c, \Sigma_c)\, p(c)}
-
-    Eq. 8 for equal `p(c)`; the margin of Wan et al. (2018) is 0, as in the reference
-    implementation.
-
-    Args:
-        logits: Output of `gm_logits`, `[B, K]`.
-        y: Labels `[B]`.
-
-    Returns:
-        Nats per row, 0-d.
-    """
-    return F.cross_entropy(logits, y)
+    """Eq. 8: cross-entropy of the mixture's posterior, from `gm_logits`, with labels; no margin."""
+    return classify(logits, y)
 
 
 def gaussian_nll(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
     r"""Negative log-density of diagonal Gaussians, without the constant.
 
-    .. math:: \tfrac12 \sum_d \left[ (z_d - \mu_d)^2 e^{-\ell_d} + \ell_d \right]
+    .. math:: \tfrac12 \sum_d [(z_d - \mu_d)^2 e^{-\ell_d} + \ell_d]
 
     A sum over the dimensions. The constant left out is `D / 2 * log(2 * pi)`.
 
@@ -181,12 +145,12 @@ def gaussian_nll(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
 
 
 def gm_likelihood(z_s: Tensor, y: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
-    r"""Negative log-density of the codes under the Gaussians of their own classes.
+    r"""Negative log-density of codes under the Gaussians of their own classes, Eq. 7.
 
     .. math:: -\log \mathcal N(\hat z_s; \mu_y, \Sigma_y)
 
-    Eq. 7, summed over the dimensions, without the constant. Equal to the mean of
-    `-gm_logits(...)[i, y[i]]`, but computed from the differences: no cancellation near the means.
+    `gaussian_nll`, so a sum over the dimensions without the constant. Equal to the mean of
+    `-gm_logits(...)[i, y[i]]`, but computed from differences: no cancellation near the means.
 
     Args:
         z_s: Relevant codes `[B, D]`.
@@ -196,33 +160,22 @@ def gm_likelihood(z_s: Tensor, y: Tensor, means: Tensor, logvars: Tensor) -> Ten
 
     Returns:
         Nats per row, 0-d.
-
-    Example:
-        >>> gm_likelihood(torch.ones(1, 4), torch.tensor([0]), torch.zeros(1, 4), torch.zeros(1, 4))
-        tensor(2.)
     """
     return gaussian_nll(z_s, F.embedding(y, means), F.embedding(y, logvars))
 
 
 def moment_match(means: Tensor, logvars: Tensor) -> tuple[Tensor, Tensor]:
-    r"""The single Gaussian with the mean and the variances of the mixture.
+    r"""The single Gaussian with the mean and the variances of the mixture, Eq. 11.
 
     .. math:: \bar\mu = \tfrac1K \sum_c \mu_c, \qquad \bar\sigma^2 =
-              \tfrac1K \sum_c \left[ \sigma_c^2 + (\mu_c - \bar\mu)^2 \right]
-
-    Eq. 11: the prior of the relevant codes of examples without a label.
+              \tfrac1K \sum_c [\sigma_c^2 + (\mu_c - \bar\mu)^2]
 
     Args:
         means: Class means `[K, D]`.
         logvars: Class log-variances `[K, D]`.
 
     Returns:
-        Mean and log-variance, each `[D]`.
-
-    Example:
-        >>> mean, logvar = moment_match(torch.tensor([[-1.0], [3.0]]), torch.zeros(2, 1))
-        >>> mean.item(), round(logvar.exp().item(), 4)
-        (1.0, 5.0)
+        Mean and log-variance, each `[D]`: the prior of relevant codes that have no label.
     """
     means, logvars = widen(means), widen(logvars)
     mean = means.mean(dim=0)
@@ -230,19 +183,16 @@ def moment_match(means: Tensor, logvars: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def discriminate(real: Tensor, *fakes: Tensor) -> Tensor:
-    r"""Hinge loss of the critic.
+    r"""Hinge loss of the critic, Eq. 10 in the form of the reference implementation.
 
     .. math:: \mathbb E[\max(0, 1 - D(x, y))] + \sum_i \mathbb E[\max(0, 1 + D(x'_i, y_i))]
 
-    Eq. 10 in the form of the reference implementation: one summand for real examples, one for each
-    kind of fake.
-
     Args:
         real: Scores of real examples `[B]`.
-        *fakes: Scores of each kind of fake, `[B]`.
+        *fakes: Scores `[B]` of each kind of fake, a summand each.
 
     Returns:
-        0-d; the number of kinds plus one at a critic that says 0 always.
+        0-d; the number of kinds plus one where the critic says 0.
 
     Example:
         >>> discriminate(torch.zeros(2), torch.zeros(2), torch.zeros(2)).item()
@@ -255,20 +205,14 @@ def discriminate(real: Tensor, *fakes: Tensor) -> Tensor:
 
 
 def fool(*fakes: Tensor) -> Tensor:
-    r"""Hinge loss of the generator.
+    r"""Hinge loss of the generator, the adversarial part of Eq. 11a.
 
     .. math:: -\sum_i \mathbb E[D(x'_i, y_i)]
 
-    Eq. 11a, the adversarial part.
-
     Args:
-        *fakes: Scores of each kind of fake, `[B]`.
+        *fakes: Scores `[B]` of each kind of fake.
 
     Returns:
         0-d.
-
-    Example:
-        >>> fool(torch.ones(2), torch.full((2,), 3.0)).item()
-        -4.0
     """
     return -torch.stack([widen(fake).mean() for fake in fakes]).sum()

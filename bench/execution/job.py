@@ -7,7 +7,6 @@ the holder dies, however it dies.
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import BenchError
+from bench.tracking.rows import write_atomically
 
 State = Literal["missing", "unfinished", "failed", "trained", "done"]
 
@@ -92,12 +92,7 @@ class RunFolder:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".partial")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_atomically(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

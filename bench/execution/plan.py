@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.config import Training, canonical_json
+from bench.config import canonical_json
 from bench.execution.job import RunFolder, State
 from bench.reporting.records import load_records
+from bench.settings import Training
 from bench.sweep import Run, Sweep
 
 

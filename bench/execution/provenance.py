@@ -16,13 +16,14 @@ import bench
 PACKAGES = ("torch", "torchvision", "numpy", "torch-fidelity", "pytorch-msssim", "scikit-learn")
 
 
-def collect(device: torch.device, command: str, fingerprint: str) -> dict[str, Any]:
+def collect(device: torch.device, command: str, fingerprint: str, threads: int) -> dict[str, Any]:
     """Return what someone needs to know to run a run again.
 
     Args:
         device: Where it runs.
         command: The command line that started it.
         fingerprint: Fingerprint of the data.
+        threads: CPU threads that train.
 
     Returns:
         Plain data.
@@ -38,7 +39,7 @@ def collect(device: torch.device, command: str, fingerprint: str) -> dict[str, A
         "platform": platform.platform(),
         "python": platform.python_version(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "tf32": torch.backends.cuda.matmul.allow_tf32,
         "versions": {package: _version(package) for package in PACKAGES},
         "cuda": torch.version.cuda if device.type == "cuda" else None,

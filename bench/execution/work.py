@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from bench.config import RunConfig, canonical_json, digest
-from bench.data.base import DataSet, data_root
+from bench.data.base import DataSet, DataSpec, data_root
 from bench.errors import BenchError, Interrupted
 from bench.execution import provenance
 from bench.execution.evaluation import draw_samples, measure, reference_samples, save_shown
@@ -44,6 +45,7 @@ class Workplace:
         weights: Files of downloaded networks by name.
         checkpoint_seconds: Time between checkpoints.
         retry_failed: Whether a failed run is tried again.
+        threads: CPU threads for training; chosen by the size of the examples where None.
         stop: Asked after every iteration.
     """
 
@@ -52,6 +54,7 @@ class Workplace:
     weights: dict[str, Path] = field(default_factory=dict)
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
+    threads: int | None = None
     stop: Callable[[], bool] = lambda: False
     _contexts: dict[str, Context] = field(default_factory=dict)
 
@@ -62,6 +65,17 @@ class Workplace:
             data = run.source().load()
             self._contexts[key] = Context(data, self.device, data_root(), self.weights)
         return self._contexts[key]
+
+    def training_threads(self, spec: DataSpec) -> int:
+        """Return how many CPU threads train a model of such data.
+
+        Networks of up to 16x16 pixels are bound by the number of operations: more threads gain
+        little, and where another program wants a core they wait for each other and lose much.
+        The choice depends on the data alone, since other thread counts give other last digits.
+        """
+        if self.threads is not None:
+            return self.threads
+        return 1 if prod(spec.shape) <= 3 * 16 * 16 else torch.get_num_threads()
 
 
 def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Outcome:
@@ -130,6 +144,8 @@ def _train(
     trainer = Trainer(run.training, data, folder.path, workplace.device, run.id)
     images = run.training.batch_size * trainer.draws
     progress = RunProgress(label, run.training.iterations, images)
+    all_threads = torch.get_num_threads()
+    torch.set_num_threads(workplace.training_threads(data.spec))
     try:
         model = trainer.train(
             progress=progress,
@@ -137,6 +153,7 @@ def _train(
             checkpoint_seconds=workplace.checkpoint_seconds,
         )
     finally:
+        torch.set_num_threads(all_threads)
         progress.close()
     seconds = trainer.seconds
     timings = {
@@ -194,7 +211,8 @@ def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workpla
     if not config_path.exists():
         write_json(config_path, {"id": run.id, "config": run.canonical})
     if not origin_path.exists():
-        origin = provenance.collect(workplace.device, workplace.command, data.fingerprint)
+        threads = workplace.training_threads(data.spec)
+        origin = provenance.collect(workplace.device, workplace.command, data.fingerprint, threads)
         write_json(origin_path, origin)
         return
     before = read_json(origin_path)["data_fingerprint"]

@@ -23,7 +23,18 @@ class ClassAccuracy(Metric):
         self.extractor_seed = extractor_seed
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return one figure in percent; raises `NotApplicable` for points."""
+        """Return one figure in percent.
+
+        Args:
+            samples: Generated or real images.
+            context: The data, the device and the caches.
+
+        Returns:
+            The share over all samples, which is the mean over the classes too.
+
+        Raises:
+            NotApplicable: If the data are no images.
+        """
         judge = domain_classifier(context, self.extractor_seed)
         right = judge.logits(samples.x).argmax(dim=1) == samples.y
         protocol = f"accuracy[extractor={judge.name},n={len(samples.y)}]"

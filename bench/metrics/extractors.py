@@ -1,26 +1,27 @@
-"""The networks that judge images: a classifier of the real data, and the Inception network.
+"""The network that judges samples: a classifier of the real data, trained by the harness.
 
-The domain classifier is trained by the harness on the real training images, from a seed of its own,
-and cached by content. No model ever trains with it or is selected by it. Every judgement carries
-its name and the hash of its weights.
+It sees the real training images and nothing else, from a seed of its own, and is cached by
+content. No model ever trains with it or is selected by it. Every judgement carries its name and
+the hash of its weights, so figures of two judges never stand in one column.
 """
 
+import contextlib
 import hashlib
 import logging
+import os
 import time
-import urllib.error
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.data.base import DataSet, fingerprint, to_float
+from bench.data.base import DataSpec, Split, fingerprint, to_float
 from bench.data.stream import Stream
-from bench.errors import BenchError, NotApplicable
+from bench.errors import NotApplicable
 from bench.metrics.base import Context
 from bench.seeding import seed_for
 from bench.tracking.console import say
@@ -31,6 +32,7 @@ STEPS = 600  # at least; large sets get ten epochs
 EPOCHS = 10
 RATE = 2e-3
 JUDGED_AT_ONCE = 500
+SMALL_SIDE = 16  # networks of images up to this side gain nothing from a second thread
 
 _log = logging.getLogger(__name__)
 
@@ -43,32 +45,53 @@ class Extractor:
         name: What stands in protocol ids: what it is, `@`, and eight digits of its weights' hash.
         logits_of: From a batch of `uint8` images on the device to logits.
         device: Where it computes.
-        test_accuracy: Share of real test images it classifies correctly; None where unknown.
     """
 
     name: str
     logits_of: Callable[[Tensor], Tensor]
     device: torch.device
-    test_accuracy: float | None = None
 
     @torch.inference_mode()
     def logits(self, x: Tensor) -> Tensor:
-        """Return the logits `[N, K]` of `uint8` images `[N, C, H, W]`, `float32` on the CPU."""
-        parts = [self.logits_of(part.to(self.device)).cpu() for part in torch.split(x, JUDGED_AT_ONCE)]
-        return torch.cat(parts).float()
+        """Return the logits of images; those of one image do not depend on its neighbors.
+
+        Args:
+            x: `uint8` `[N, C, H, W]`, on any device, `N` at least 1.
+
+        Returns:
+            `float32` `[N, K]` on the CPU.
+        """
+        chunks = torch.split(x, JUDGED_AT_ONCE)
+        return torch.cat([self.logits_of(chunk.to(self.device)).float().cpu() for chunk in chunks])
+
+
+@dataclass(frozen=True)
+class DomainExtractor(Extractor):
+    """The classifier of a data set.
+
+    Attributes:
+        test: The real test images, for `test_accuracy`.
+    """
+
+    test: Split
+
+    @cached_property
+    def test_accuracy(self) -> float:
+        """Share of the real test images that it classifies correctly."""
+        return (self.logits(self.test.x).argmax(1) == self.test.y).double().mean().item()
 
 
 class DomainClassifier(nn.Module):
     """A small convolutional classifier for images of 8 to 64 pixels.
 
     Args:
-        channels: Channels of the images.
-        classes: Number of classes.
-        size: Side of the images in pixels; every doubling beyond 8 adds a halving.
+        spec: Shape of the images and number of classes; every doubling of the height beyond 8
+            adds a halving.
     """
 
-    def __init__(self, channels: int, classes: int, size: int) -> None:
+    def __init__(self, spec: DataSpec) -> None:
         super().__init__()
+        channels, size, _ = spec.shape
         layers: list[nn.Module] = []
         width = 32
         while size >= 4:
@@ -78,7 +101,7 @@ class DomainClassifier(nn.Module):
             layers.append(nn.MaxPool2d(2))
             channels, width, size = width, min(2 * width, 256), size // 2
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(channels, classes)
+        self.head = nn.Linear(channels, spec.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, K]` of images `[B, C, H, W]` in `[-1, 1]`."""
@@ -86,92 +109,79 @@ class DomainClassifier(nn.Module):
         return logits
 
 
-def domain_classifier(context: Context, seed: int = 0) -> Extractor:
+def domain_classifier(context: Context, seed: int = 0) -> DomainExtractor:
     """Return the classifier of a data set, trained now unless it is cached.
+
+    The same data, seed, processor and library give the same weights. Different processors
+    do not, as their last bits differ; the hash in the name then differs too. Of processes
+    that train it at the same time, all use the weights of the first to finish.
 
     Args:
         context: The data, the device and the cache.
         seed: Seed of its training.
 
     Returns:
-        The extractor, with its accuracy on the real test images.
+        The extractor, kept in `context.extractors`.
 
     Raises:
         NotApplicable: If the data are no images.
     """
-    data = context.data
-    if not data.spec.is_image:
-        raise NotApplicable(f"{data.spec.name} are no images")
-    content = f"{RECIPE} {seed} {data.spec.shape} {data.spec.classes} {data.flip}"
-    key = hashlib.sha256(f"{content} {fingerprint(data.train)}".encode()).hexdigest()[:16]
-    if key not in context.extractors:
-        channels, height, _ = data.spec.shape
-        network = DomainClassifier(channels, data.spec.classes, height)
-        path = context.cache / "extractors" / f"classifier-{key}.pt"
-        if not _restored(network, path):
-            network = _train(network, context, seed)
-            _keep(network, path)
-        context.extractors[key] = _judge(network.to(context.device).eval(), context)
-    found = context.extractors[key]
-    assert isinstance(found, Extractor)
+    spec = context.data.spec
+    if not spec.is_image:
+        raise NotApplicable(f"{spec.name} are no images")
+    place = f"domain {seed}"
+    if place not in context.extractors:
+        path = context.cache / "extractors" / f"classifier-{_key(context, seed)}.pt"
+        with _aside():
+            network = _restored(spec, path)
+            if network is None:
+                path.unlink(missing_ok=True)
+                trained = _train(context, seed)
+                _keep(trained, path)
+                network = _restored(spec, path) or trained
+        network.to(context.device).eval().requires_grad_(False)
+        name = f"{spec.name}-classifier@{weights_hash(network.state_dict())[:8]}"
+        context.extractors[place] = _judge(network, context, name)
+    found = context.extractors[place]
+    assert isinstance(found, DomainExtractor)
     return found
 
 
-def inception(context: Context) -> Extractor:
-    """Return the Inception network that the Inception Score is defined by.
-
-    Args:
-        context: Names the file of its weights; without one, torch-fidelity's download is tried.
-
-    Returns:
-        The extractor of its logits.
-
-    Raises:
-        NotApplicable: If the weights cannot be had, or lack the layer of the logits.
-    """
-    if "inception" not in context.extractors:
-        context.extractors["inception"] = _load_inception(context)
-    found = context.extractors["inception"]
-    if isinstance(found, NotApplicable):
-        raise found
-    assert isinstance(found, Extractor)
-    return found
-
-
-def weights_hash(network: nn.Module) -> str:
-    """Return eight hexadecimal digits of the SHA-256 of a network's parameters and buffers."""
+def weights_hash(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of parameters and buffers by name, 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    for name, value in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:8]
+    return digest.hexdigest()
 
 
-def _judge(network: nn.Module, context: Context) -> Extractor:
-    spec = context.data.spec
-    name = f"{spec.name}-classifier@{weights_hash(network)}"
-    extractor = Extractor(name, lambda x: network(to_float(x)), context.device)
-    test = context.data.test
-    correct = (extractor.logits(test.x).argmax(1) == test.y).float().mean().item()
-    say(f"  {name}: {100 * correct:.1f} % of {len(test)} real test images are classified correctly")
-    return Extractor(name, extractor.logits_of, context.device, correct)
+def _judge(network: DomainClassifier, context: Context, name: str) -> DomainExtractor:
+    def logits_of(x: Tensor) -> Tensor:
+        found: Tensor = network(to_float(x))
+        return found
+
+    return DomainExtractor(name, logits_of, context.device, context.data.test)
 
 
-def _train(network: DomainClassifier, context: Context, seed: int) -> DomainClassifier:
-    data: DataSet = context.data
+def _key(context: Context, seed: int) -> str:
+    """Return the name of all that the weights follow from."""
+    data = context.data
+    content = f"{RECIPE} {seed} {data.spec.shape} {data.spec.classes} {data.flip}"
+    return hashlib.sha256(f"{content} {fingerprint(data.train)}".encode()).hexdigest()[:16]
+
+
+def _train(context: Context, seed: int) -> DomainClassifier:
+    data = context.data
     batch = min(BATCH, len(data.train))
     steps = max(STEPS, EPOCHS * len(data.train) // batch)
     say(f"  training the classifier that judges {data.spec.name}: {steps} steps")
     began = time.monotonic()
-    devices = [context.device] if context.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
-        torch.manual_seed(seed_for(seed, "extractor"))
-        network = DomainClassifier(data.spec.shape[0], data.spec.classes, data.spec.shape[1])
-        network.to(context.device).train()
-        stream = Stream(
-            data.train, batch_size=batch, seed=seed, flip=data.flip, device=context.device
-        )
-        optimizer = torch.optim.Adam(network.parameters(), RATE, fused=True)
+    torch.default_generator.manual_seed(seed_for(seed, "extractor"))
+    network = DomainClassifier(data.spec).to(context.device)
+    stream = Stream(data.train, batch_size=batch, seed=seed, flip=data.flip, device=context.device)
+    optimizer = torch.optim.Adam(network.parameters(), RATE, fused=True)
+    with _reproducible(data.spec):
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * (1 - step / steps)
@@ -179,56 +189,70 @@ def _train(network: DomainClassifier, context: Context, seed: int) -> DomainClas
             optimizer.zero_grad()
             torch.autograd.backward(F.cross_entropy(network(x), y))
             optimizer.step()
-    say(f"  trained in {time.monotonic() - began:.0f} s")
+    accuracy = _judge(network.eval(), context, "").test_accuracy
+    say(
+        f"  trained in {time.monotonic() - began:.0f} s; it classifies {100 * accuracy:.1f} % "
+        f"of {len(data.test)} real test images correctly"
+    )
     return network
 
 
-def _restored(network: nn.Module, path: Path) -> bool:
-    """Fill a network from the cache, or say that it cannot be."""
-    if not path.exists():
-        return False
+@contextlib.contextmanager
+def _aside() -> Iterator[None]:
+    """Leave the random state alone, and learn even where the caller infers.
+
+    Networks are initialized on the CPU, so its generator is the only one to be put back.
+    """
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextlib.contextmanager
+def _reproducible(spec: DataSpec) -> Iterator[None]:
+    """Keep what the device or the number of threads would change out of the weights.
+
+    Large images keep their threads: there the time counts for more.
+    """
+    threads = torch.get_num_threads()
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        if max(spec.shape[1:]) <= SMALL_SIDE:
+            torch.set_num_threads(1)
+        cudnn.benchmark, cudnn.deterministic = False, True
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        cudnn.benchmark, cudnn.deterministic = before
+
+
+def _restored(spec: DataSpec, path: Path) -> DomainClassifier | None:
+    """Return the classifier of a file, or None if there is none to be had from it."""
+    if not path.exists():
+        return None
+    network = DomainClassifier(spec)
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(kept["weights"])
+        if weights_hash(network.state_dict()) != kept["hash"]:
+            raise ValueError("its weights are not those that were written")
     except Exception as error:  # whatever a damaged file makes of itself
-        _log.warning("%s is damaged (%s); training the classifier again", path, error)
-        return False
-    return True
+        reason = str(error).split("\n", 1)[0]
+        _log.warning("%s is damaged (%s); training the classifier again", path, reason)
+        return None
+    return network
 
 
 def _keep(network: nn.Module, path: Path) -> None:
+    """Write the weights, unless another process was faster: all must use the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, temporary)
-    temporary.replace(path)
-
-
-def _load_inception(context: Context) -> Extractor | NotApplicable:
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    layer = "logits_unbiased"
-    path = context.weights.get("inception")
-    ways = (
-        "give a file of its weights with --inception-weights, or run once where torch-fidelity "
-        "can download them"
-    )
-    options: dict[str, Any] = {"feature_extractor_weights_path": str(path)} if path else {}
+    temporary = path.with_suffix(f".{os.getpid()}.partial")
+    weights = {name: value.cpu() for name, value in network.state_dict().items()}
+    torch.save({"weights": weights, "hash": weights_hash(weights)}, temporary)
     try:
-        network = FeatureExtractorInceptionV3("inception", [layer], **options)
-    except RuntimeError as error:
-        if path is None or "fc." not in str(error):
-            raise BenchError(
-                f"{path or 'the Inception network'} cannot be loaded: {error}"
-            ) from error
-        return NotApplicable(
-            f"{path} lacks the last layer of the Inception network, which the Inception Score "
-            f"needs; {ways}"
-        )
-    except (urllib.error.URLError, OSError) as error:
-        return NotApplicable(f"the Inception network is not at hand ({error}); {ways}")
-    network = network.to(context.device).eval()
-
-    def logits_of(x: Tensor) -> Tensor:
-        found: Tensor = network(x.expand(-1, 3, -1, -1))[0]
-        return found
-
-    return Extractor(f"inception@{weights_hash(network)}", logits_of, context.device)
+        os.link(temporary, path)  # unlike a rename, this fails where there is a file
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        temporary.replace(path)
+    temporary.unlink(missing_ok=True)

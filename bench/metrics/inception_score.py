@@ -7,9 +7,10 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.extractors import domain_classifier, inception
+from bench.metrics.extractors import domain_classifier
+from bench.metrics.inception import inception
 
-SHUFFLE_SEED = 0
+SHUFFLE_SEED = 0  # part of the definition where there are several splits
 LOWEST = -200.0
 
 
@@ -45,7 +46,18 @@ class InceptionScore(Metric):
         self.extractor_seed = extractor_seed
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return one figure; raises `NotApplicable` where there is no network to judge."""
+        """Return one figure.
+
+        Args:
+            samples: Generated or real images.
+            context: The data, the device, the caches and the file of the Inception weights.
+
+        Returns:
+            The score, the mean over the splits.
+
+        Raises:
+            NotApplicable: Where there is no network to judge.
+        """
         judge = (
             domain_classifier(context, self.extractor_seed)
             if self.extractor == "domain"

@@ -215,12 +215,16 @@ def _check(images: Tensor) -> None:
 @contextmanager
 def _full_precision() -> Iterator[None]:
     """Keep matrix products in full float32, whatever the training has chosen."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    mkldnn = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set at import
+    backends = (torch.backends.cuda.matmul, mkldnn)
+    before = [backend.fp32_precision for backend in backends]
     try:
+        for backend in backends:
+            backend.fp32_precision = "ieee"
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
 
 
 class IntraClassDiversity(Metric):
@@ -233,7 +237,8 @@ class IntraClassDiversity(Metric):
     row of the real images. Diversity alone rewards noise.
 
     Args:
-        size: Side in pixels to which images are enlarged first, bilinearly; at least 161.
+        size: Side in pixels to which images are resized first, bilinearly, with antialiasing where
+            they shrink; at least 161.
         per_class: Images of each class that are compared, the first ones; all pairs of them are.
     """
 
@@ -249,12 +254,25 @@ class IntraClassDiversity(Metric):
         self.per_class = per_class
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return one figure; raises `NotApplicable` for points."""
+        """Return one figure.
+
+        Args:
+            samples: Generated or real images.
+            context: The device; nothing else is used.
+
+        Returns:
+            The mean over the classes.
+
+        Raises:
+            NotApplicable: If the data are no images.
+        """
         if not samples.spec.is_image:
             raise NotApplicable(f"{samples.spec.name} are no images")
         count = min(self.per_class, samples.per_class)
+        shrinks = max(samples.x.shape[2:]) > self.size
+        resize = "bilinear-antialias" if shrinks else "bilinear"
         protocol = (
-            f"1-ms_ssim[size={self.size},resize=bilinear,window={WINDOW},scales={len(WEIGHTS)},"
+            f"1-ms_ssim[size={self.size},resize={resize},window={WINDOW},scales={len(WEIGHTS)},"
             f"per_class={count},pairs=all]"
         )
         if count < 2:
@@ -263,8 +281,13 @@ class IntraClassDiversity(Metric):
         means = []
         for label in range(samples.spec.classes):
             images = samples.x[samples.y == label][:count].to(context.device)
-            enlarged = F.interpolate(
-                images.float() / 255, size=(self.size, self.size), mode="bilinear"
+            resized = F.interpolate(
+                images.float() / 255,
+                size=(self.size, self.size),
+                mode="bilinear",
+                align_corners=False,
+                antialias=shrinks,
             )
-            means.append(all_pairs_ms_ssim(enlarged.clamp_(0, 1)).double().mean().item())
+            # Rounding may leave [0, 1] by a last bit.
+            means.append(all_pairs_ms_ssim(resized.clamp_(0, 1)).double().mean().item())
         return [Measurement(self.name, protocol, 1 - sum(means) / len(means))]

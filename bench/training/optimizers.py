@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench import config
+from bench.settings import SGD, Adam, AdamW, Constant, Drop, Linear, Staircase
 
 
 def rate_factor(
-    schedule: config.Constant | config.Drop | config.Staircase | config.Linear,
+    schedule: Constant | Drop | Staircase | Linear,
     step: int,
     *,
     iterations: int,
@@ -28,21 +28,21 @@ def rate_factor(
         A factor, 1 at the start of most schedules.
 
     Example:
-        >>> two_epochs = config.Drop(name="drop", at=2.0, factor=0.01, unit="epochs")
+        >>> two_epochs = Drop(name="drop", at=2.0, factor=0.01, unit="epochs")
         >>> [rate_factor(two_epochs, s, iterations=99, epoch=10) for s in (0, 19, 20)]
         [1.0, 1.0, 0.01]
-        >>> tenth = config.Staircase(name="staircase", every=10.0, factor=0.1)
+        >>> tenth = Staircase(name="staircase", every=10.0, factor=0.1)
         >>> round(rate_factor(tenth, 25, iterations=99, epoch=10), 6)
         0.01
-        >>> rate_factor(config.Linear(name="linear"), 50, iterations=100, epoch=10)
+        >>> rate_factor(Linear(name="linear"), 50, iterations=100, epoch=10)
         0.5
     """
-    if isinstance(schedule, config.Constant):
+    if isinstance(schedule, Constant):
         return 1.0
     unit = epoch if schedule.unit == "epochs" else 1
-    if isinstance(schedule, config.Drop):
+    if isinstance(schedule, Drop):
         return schedule.factor if step >= schedule.at * unit else 1.0
-    if isinstance(schedule, config.Staircase):
+    if isinstance(schedule, Staircase):
         return float(schedule.factor ** int(step // (schedule.every * unit)))
     start = schedule.start * unit
     if step <= start:
@@ -63,7 +63,7 @@ class PlayerOptimizer:
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
-        settings: config.Adam | config.AdamW | config.SGD,
+        settings: Adam | AdamW | SGD,
         *,
         iterations: int,
         epoch: int,
@@ -96,10 +96,8 @@ class PlayerOptimizer:
             parameter.grad = None
 
 
-def _build(
-    parameters: list[nn.Parameter], settings: config.Adam | config.AdamW | config.SGD
-) -> torch.optim.Optimizer:
-    if isinstance(settings, config.SGD):
+def _build(parameters: list[nn.Parameter], settings: Adam | AdamW | SGD) -> torch.optim.Optimizer:
+    if isinstance(settings, SGD):
         return torch.optim.SGD(
             parameters,
             lr=settings.rate,
@@ -114,6 +112,6 @@ def _build(
         "eps": settings.eps,
         "fused": True,
     }
-    if isinstance(settings, config.AdamW):
+    if isinstance(settings, AdamW):
         return torch.optim.AdamW(parameters, weight_decay=settings.weight_decay, **common)
     return torch.optim.Adam(parameters, **common)

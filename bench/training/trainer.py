@@ -9,20 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor
 
-from bench import config
+from bench.config import RunConfig
 from bench.data.base import DataSet
 from bench.data.stream import Stream
 from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
 from bench.seeding import seed_for
+from bench.settings import Evaluation, Training, optimizer_settings
 from bench.tracking.rows import RowWriter, truncate
 from bench.training.average import MovingAverage
 from bench.training.checkpoint import load_checkpoint, save_checkpoint
 from bench.training.interface import ConditionalGenerator, Stage
+from bench.training.losses import StageLosses
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass, draw_offsets, moving_rows
 
@@ -39,48 +40,6 @@ class Progress(Protocol):
         ...
 
 
-class StageLosses:
-    """Sums of a stage's terms since the last row, kept on the device.
-
-    Nothing is read back until a row is due, so the device is never waited for in between.
-
-    Args:
-        stage: Name of the stage, the first half of the metric names.
-        terms: Names of the terms.
-        device: Where the sums live.
-    """
-
-    def __init__(self, stage: str, terms: tuple[str, ...], device: torch.device) -> None:
-        self.stage = stage
-        self.terms = terms
-        self.sums = torch.zeros(len(terms), dtype=torch.float64, device=device)
-        self.first_bad = torch.full((len(terms),), -1, dtype=torch.int64, device=device)
-        self.passes = 0
-
-    def add(self, values: Tensor, step: int) -> None:
-        """Take in the terms `[T]` of one pass."""
-        self.sums += values
-        bad = (self.first_bad < 0) & ~torch.isfinite(values)
-        self.first_bad.masked_fill_(bad, step)
-        self.passes += 1
-
-    def take(self) -> dict[str, float]:
-        """Return the means since the last call, and start anew."""
-        means = (self.sums / max(self.passes, 1)).tolist()
-        self.sums.zero_()
-        self.passes = 0
-        return {f"{self.stage}/{t}": mean for t, mean in zip(self.terms, means, strict=True)}
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold."""
-        return {"sums": self.sums, "passes": self.passes}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
-        self.sums.copy_(state["sums"])
-        self.passes = state["passes"]
-
-
 class Trainer:
     """Trains one run, from its beginning or from its checkpoint.
 
@@ -94,7 +53,7 @@ class Trainer:
 
     def __init__(
         self,
-        training: config.Training,
+        training: Training,
         data: DataSet,
         folder: Path,
         device: torch.device,
@@ -252,7 +211,7 @@ class Trainer:
         return {
             player: PlayerOptimizer(
                 parameters,
-                config.optimizer(self.training.optimizers[player]),
+                optimizer_settings(self.training.optimizers[player]),
                 iterations=self.training.iterations,
                 epoch=self.stream.draws_per_epoch,
             )
@@ -286,9 +245,7 @@ class Trainer:
         return self.training.objective
 
 
-def build_model(
-    training: config.Training, data: DataSet, device: torch.device
-) -> ConditionalGenerator:
+def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
     """Return the model as it stands before the first iteration.
 
     Args:
@@ -304,7 +261,7 @@ def build_model(
         BenchError: If parameters belong to no player.
     """
     torch.manual_seed(seed_for(training.seed, "init"))
-    run = config.RunConfig(training, config.Evaluation())
+    run = RunConfig(training, Evaluation())
     model = run.model(data.spec).to(device)
     owned = {id(p) for parameters in model.players().values() for p in parameters}
     orphans = [name for name, p in model.named_parameters() if id(p) not in owned]

@@ -4,29 +4,29 @@ import pytest
 import torch
 from torch import nn
 
-from bench import config
+from bench import settings
 from bench.training.average import MovingAverage
 from bench.training.optimizers import PlayerOptimizer, rate_factor
 
 
 @pytest.mark.parametrize(
-    ("settings", "reference"),
+    ("chosen", "reference"),
     [
-        (config.Adam(rate=0.01), lambda p: torch.optim.Adam(p, 0.01, (0.0, 0.9))),
+        (settings.Adam(rate=0.01), lambda p: torch.optim.Adam(p, 0.01, (0.0, 0.9))),
         (
-            config.AdamW(name="adamw", rate=0.01, weight_decay=0.1),
+            settings.AdamW(name="adamw", rate=0.01, weight_decay=0.1),
             lambda p: torch.optim.AdamW(p, 0.01, (0.0, 0.9), weight_decay=0.1),
         ),
         (
-            config.SGD(name="sgd", rate=0.01, momentum=0.9),
+            settings.SGD(name="sgd", rate=0.01, momentum=0.9),
             lambda p: torch.optim.SGD(p, 0.01, momentum=0.9),
         ),
     ],
     ids=["adam", "adamw", "sgd"],
 )
-def test_steps_equal_torchs_own(settings, reference):
+def test_steps_equal_torchs_own(chosen, reference):
     ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2))
-    player = PlayerOptimizer([ours], settings, iterations=10, epoch=5)
+    player = PlayerOptimizer([ours], chosen, iterations=10, epoch=5)
     optimizer = reference([theirs])
     for step in range(5):
         gradient = torch.sin(torch.arange(7.0) + step)
@@ -39,9 +39,9 @@ def test_steps_equal_torchs_own(settings, reference):
 
 def test_schedule_scales_the_rate():
     parameter = nn.Parameter(torch.zeros(1))
-    drop = config.Drop(name="drop", at=2.0, factor=0.5, unit="epochs")
-    settings = config.SGD(name="sgd", rate=1.0, schedule=drop)
-    player = PlayerOptimizer([parameter], settings, iterations=10, epoch=3)
+    drop = settings.Drop(name="drop", at=2.0, factor=0.5, unit="epochs")
+    chosen = settings.SGD(name="sgd", rate=1.0, schedule=drop)
+    player = PlayerOptimizer([parameter], chosen, iterations=10, epoch=3)
     places = []
     for step in range(8):
         player.step([torch.ones(1)], step, None)
@@ -50,7 +50,7 @@ def test_schedule_scales_the_rate():
 
 
 def test_linear_schedule_ends_at_its_final_share():
-    schedule = config.Linear(name="linear", start=50.0, final=0.1)
+    schedule = settings.Linear(name="linear", start=50.0, final=0.1)
     factors = [rate_factor(schedule, s, iterations=100, epoch=9) for s in (0, 50, 75, 100)]
     assert factors == pytest.approx([1, 1, 0.55, 0.1])
 

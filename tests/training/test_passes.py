@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import config
+from bench import settings
 from bench.errors import BenchError
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.optimizers import PlayerOptimizer
@@ -87,7 +87,7 @@ class Duel(ConditionalGenerator):
 
 
 BATCH = Batch(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64), 1)
-SGD = config.SGD(name="sgd", rate=0.1)
+SGD = settings.SGD(name="sgd", rate=0.1)
 
 
 def optimizers(model):

@@ -7,6 +7,7 @@ import torch
 
 from bench import contract
 from bench.errors import CheckpointError, Interrupted, RunFailed
+from bench.settings import Average
 from bench.training.checkpoint import previous
 from bench.training.trainer import Trainer, build_model
 
@@ -43,8 +44,6 @@ def test_seeds_differ_and_repeat(subject, tmp_path):
 
 
 def test_resumption_is_exact_with_average_schedule_and_clipping(subject, tmp_path):
-    from bench.config import Average
-
     row = dict(subject.training.optimizers["decoder"])
     row["schedule"] = {"name": "linear", "start": 0.0, "final": 0.0, "unit": "iterations"}
     changes = {

@@ -1,0 +1,147 @@
+"""The Inception network that the Inception Score of the literature is defined by.
+
+It is torch-fidelity's, with the weights of December 2015. They come from a file of the user's, or
+from torch-fidelity's address, once. Where neither is to be had the metric says so and the run
+goes on; a number from other weights would be worse than none.
+"""
+
+import hashlib
+import os
+import time
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.data.torchvision_files import is_offline
+from bench.errors import NotApplicable
+from bench.metrics.base import Context
+from bench.metrics.extractors import Extractor, weights_hash
+from bench.tracking.console import say
+
+TIMEOUT_S = 10.0  # without one byte
+PATIENCE_S = 600.0  # for all 91 MB
+JUDGED_AT_ONCE = 50  # at 299x299 an image takes 20 MB
+
+WAYS = (
+    "give a file of its weights with --inception-weights, or run once where they can be downloaded"
+)
+
+
+def inception(context: Context) -> Extractor:
+    """Return the extractor of the 1 008 logits without bias, as the Inception Score takes them.
+
+    Gray images are repeated to three channels; the network enlarges every image to 299x299.
+
+    Args:
+        context: Names the file of the weights, `weights["inception"]`; without one they are
+            downloaded, unless `BENCH_OFFLINE` is set.
+
+    Returns:
+        The extractor, kept in `context.extractors`, as a failure is.
+
+    Raises:
+        NotApplicable: If the weights cannot be had, are damaged, lack the layer of the logits, or
+            if the data are neither gray nor color images.
+    """
+    spec = context.data.spec
+    if not spec.is_image or spec.shape[0] not in (1, 3):
+        raise NotApplicable(f"{spec.name} are neither gray nor color images")
+    if "inception" not in context.extractors:
+        try:
+            context.extractors["inception"] = _load(context)
+        except NotApplicable as reason:
+            context.extractors["inception"] = reason
+    found = context.extractors["inception"]
+    if isinstance(found, NotApplicable):
+        raise NotApplicable(str(found))
+    assert isinstance(found, Extractor)
+    return found
+
+
+def _load(context: Context) -> Extractor:
+    path = context.weights.get("inception") or _downloaded()
+    weights = _read(path)
+    if "fc.weight" not in weights:
+        raise NotApplicable(
+            f"{path} lacks the last layer of the Inception network (fc.weight), which the "
+            f"Inception Score needs; {WAYS}"
+        )
+    # It initializes itself with random numbers before it reads the file.
+    with torch.random.fork_rng(devices=[]):
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        try:
+            network = FeatureExtractorInceptionV3(
+                "inception", ["logits_unbiased"], feature_extractor_weights_path=str(path)
+            )
+        except RuntimeError as error:
+            what = " ".join(str(error).split())[:200]
+            raise NotApplicable(f"{path} does not fit the Inception network: {what}") from error
+    network.to(context.device)
+
+    def logits_of(x: Tensor) -> Tensor:
+        chunks = torch.split(x.expand(-1, 3, -1, -1), JUDGED_AT_ONCE)
+        return torch.cat([network(chunk)[0] for chunk in chunks])
+
+    return Extractor(
+        f"inception@{weights_hash(network.state_dict())[:8]}", logits_of, context.device
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a file of weights safely; torch-fidelity itself would run any code in it."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise NotApplicable(f"there is no file {path} of Inception weights; {WAYS}") from None
+    except Exception as error:  # whatever a damaged file makes of itself
+        what = " ".join(str(error).split())[:200]
+        raise NotApplicable(f"{path} is no file of weights, or damaged: {what}") from error
+    if not isinstance(found, dict):
+        raise NotApplicable(f"{path} holds no table of weights")
+    return found
+
+
+def _downloaded() -> Path:
+    """Return where torch-fidelity keeps the weights, after a download if they are not there."""
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    address = str(URL_INCEPTION_V3)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / address.rsplit("/", 1)[1]
+    if path.exists():
+        return path
+    missing = f"the Inception weights are not on this machine (looked for {path})"
+    if is_offline():
+        raise NotApplicable(f"{missing}, and BENCH_OFFLINE is set; {WAYS}")
+    say(f"  downloading {address}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        _fetch(address, temporary)
+        # The file's name ends in the first digits of its hash.
+        if not _file_hash(temporary).startswith(path.stem.rsplit("-", 1)[1]):
+            raise OSError("what came is not the file that was asked for")
+        temporary.replace(path)
+    except (OSError, HTTPException) as error:
+        raise NotApplicable(f"{missing}, and downloading them failed ({error}); {WAYS}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _fetch(address: str, path: Path) -> None:
+    until = time.monotonic() + PATIENCE_S
+    with urllib.request.urlopen(address, timeout=TIMEOUT_S) as source, path.open("wb") as target:
+        while block := source.read(2**20):
+            target.write(block)
+            if time.monotonic() > until:
+                raise TimeoutError(f"it took longer than {PATIENCE_S:.0f} s")
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,109 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch_fidelity.metric_isc import isc_features_to_metric
+
+from bench.errors import BenchError, NotApplicable
+from bench.metrics.base import SampleSet
+from bench.metrics.inception_score import InceptionScore, inception_score
+
+
+def random_logits(n=200, classes=10, scale=3.0):
+    return scale * torch.randn(n, classes, generator=torch.Generator().manual_seed(0))
+
+
+def test_confident_and_balanced_is_the_number_of_classes():
+    logits = 50 * torch.eye(10).repeat(20, 1)
+    assert inception_score(logits) == pytest.approx(10, rel=1e-12)
+
+
+def test_uniform_is_one():
+    assert inception_score(torch.zeros(30, 10)) == pytest.approx(1, abs=1e-12)
+
+
+def test_one_class_only_is_one():
+    logits = torch.zeros(30, 10)
+    logits[:, 3] = 50
+    assert inception_score(logits) == pytest.approx(1, abs=1e-12)
+
+
+def test_two_kinds_of_images_by_hand():
+    p = torch.tensor([[0.9, 0.1], [0.1, 0.9]], dtype=torch.float64)
+    expected = math.exp(0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5))
+    assert inception_score(p.log().repeat(8, 1)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("splits", [1, 7, 10])
+def test_it_is_that_of_torch_fidelity(splits):
+    logits = random_logits()
+    found = isc_features_to_metric(logits, splits=splits, shuffle=True, rng_seed=0)
+    expected = found["inception_score_mean"]
+    assert inception_score(logits, splits) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    logits = random_logits()
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(1))
+    assert inception_score(logits[order]) == pytest.approx(inception_score(logits), rel=1e-12)
+
+
+def test_a_shift_of_all_logits_does_not_matter():
+    logits = random_logits().double()
+    assert inception_score(logits + 1e4) == pytest.approx(inception_score(logits), rel=1e-9)
+
+
+def test_rows_in_the_order_of_their_classes_do_not_score_one():
+    logits = 50 * torch.eye(10).repeat_interleave(50, dim=0)
+    assert inception_score(logits, 10) > 9
+
+
+def test_saturated_logits_of_a_class_that_never_occurs_are_no_nan():
+    logits = 1e6 * torch.eye(4)[:3].repeat(5, 1)
+    assert math.isnan(isc_features_to_metric(logits, splits=1)["inception_score_mean"])
+    assert inception_score(logits) == pytest.approx(3, rel=1e-12)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_logits_that_are_not_finite_are_an_error(value):
+    logits = random_logits()
+    logits[3, 3] = value
+    with pytest.raises(BenchError, match="not finite"):
+        inception_score(logits)
+
+
+def test_real_digits_come_near_the_number_of_classes(real, context, judge):
+    (found,) = InceptionScore().measure(real, context)
+    assert 9 < found.value <= 10
+    assert found.metric == "inception_score"
+    assert found.protocol == f"is[extractor={judge.name},n=500,splits=1]"
+
+
+def test_more_splits_are_another_protocol(real, context, judge):
+    (found,) = InceptionScore(splits=5).measure(real, context)
+    assert found.protocol.endswith("n=500,splits=5]")
+
+
+def test_fewer_samples_than_splits_give_a_reason_instead_of_a_value(real, context, judge):
+    few = SampleSet(real.x[:3], real.y[:3], real.spec)
+    (found,) = InceptionScore(splits=4).measure(few, context)
+    assert found.value is None
+    assert found.reason == "3 samples are too few for 4 splits"
+
+
+def test_no_random_state_is_touched(real, context, judge):
+    before, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
+    InceptionScore(splits=3).measure(real, context)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], before_numpy)
+
+
+def test_splits_must_be_positive():
+    with pytest.raises(ValueError, match="splits must be at least 1, got 0"):
+        InceptionScore(splits=0)
+
+
+def test_points_are_not_applicable(contexts, moons, moons_samples):
+    with pytest.raises(NotApplicable, match="moons are no images"):
+        InceptionScore().measure(moons_samples, contexts(moons))
