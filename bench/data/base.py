@@ -39,6 +39,16 @@ class DataSpec:
         """Whether an example is an image rather than a point."""
         return len(self.shape) == 3
 
+    @property
+    def is_small(self) -> bool:
+        """Whether networks for such examples gain nothing from a second CPU thread.
+
+        True for points and images of up to 16 pixels a side: their networks are bound by the
+        number of operations. With more threads they gain little, and where another program
+        wants a core the threads wait for each other and lose much.
+        """
+        return max(self.shape[-2:]) <= 16
+
 
 @dataclass(frozen=True)
 class Split:

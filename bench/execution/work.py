@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,13 +68,10 @@ class Workplace:
     def training_threads(self, spec: DataSpec) -> int:
         """Return how many CPU threads train a model of such data.
 
-        Networks of up to 16x16 pixels are bound by the number of operations: more threads gain
-        little, and where another program wants a core they wait for each other and lose much.
-        The choice depends on the data alone, since other thread counts give other last digits.
+        The choice does not look at how busy the machine is: other numbers of threads give other
+        last digits.
         """
-        if self.threads is not None:
-            return self.threads
-        return 1 if prod(spec.shape) <= 3 * 16 * 16 else torch.get_num_threads()
+        return self.threads or (1 if spec.is_small else torch.get_num_threads())
 
 
 def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Outcome:

@@ -32,7 +32,6 @@ STEPS = 600  # at least; large sets get ten epochs
 EPOCHS = 10
 RATE = 2e-3
 JUDGED_AT_ONCE = 500
-SMALL_SIDE = 16  # networks of images up to this side gain nothing from a second thread
 
 _log = logging.getLogger(__name__)
 
@@ -217,7 +216,7 @@ def _reproducible(spec: DataSpec) -> Iterator[None]:
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.deterministic
     try:
-        if max(spec.shape[1:]) <= SMALL_SIDE:
+        if spec.is_small:
             torch.set_num_threads(1)
         cudnn.benchmark, cudnn.deterministic = False, True
         yield

@@ -134,13 +134,19 @@ class Trainer:
         return self.model.eval()
 
     def _iterate(self, step: int) -> None:
-        torch.manual_seed(seed_for(self.training.seed, "train", step))
+        self._reseed(seed_for(self.training.seed, "train", step))
         for stage_pass, offset in self.passes:
             batch = self.stream.batch(step * self.draws + offset)
             values = stage_pass.play(batch, step)
             self.losses[stage_pass.stage.name].add(values, step)
         if self.average:
             self.average.update(step)
+
+    def _reseed(self, seed: int) -> None:
+        """Seed the generators that this run draws from; `torch.manual_seed` visits all devices."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _write_losses(self, rows: RowWriter, done: int) -> dict[str, float]:
         self._refuse_bad()
