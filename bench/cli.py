@@ -1,5 +1,6 @@
 """The command line. Every command imports what it needs when it runs, so `--help` is instant."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,9 @@ def cli() -> None:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @RESULTS
 @click.option("--dry-run", is_flag=True, help="Show what would run, then stop.")
+@click.option(
+    "--jobs", "-j", default=1, show_default=True, type=click.IntRange(1), help="Runs at a time."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option(
     "--threads",
@@ -51,11 +55,15 @@ def cli() -> None:
 )
 @click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
+@click.option("--helper-of", type=int, hidden=True, help="Process that started this one to help.")
+@click.pass_obj
 def run(
+    words: list[str],
     spec: Path,
     overrides: tuple[str, ...],
     results: Path,
     dry_run: bool,
+    jobs: int,
     device: str,
     threads: int | None,
     retry_failed: bool,
@@ -63,11 +71,13 @@ def run(
     inception_weights: Path | None,
     mlflow_uri: str | None,
     no_mlflow: bool,
+    helper_of: int | None,
 ) -> None:
     """Run a sweep, or what is missing of it.
 
     SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key
-    of it, for example base.iterations=500. The same command continues an interrupted sweep.
+    of it, for example base.iterations=500. The same command continues an interrupted sweep, and
+    several at once share its runs.
     """
     from bench.sweep import load_sweep
 
@@ -77,7 +87,7 @@ def run(
 
         click.echo(plan_text(sweep, results))
         return
-    from bench.execution.driver import run_sweep
+    from bench.execution.driver import help_sweep, run_sweep
     from bench.execution.mirrors import write_mirrors
     from bench.execution.work import Workplace
     from bench.tracking.console import StopSignal, say
@@ -88,22 +98,29 @@ def run(
         weights={"inception": inception_weights} if inception_weights else {},
         checkpoint_seconds=checkpoint_seconds,
         retry_failed=retry_failed,
+        plain=jobs > 1 or helper_of is not None,
         threads=threads,
     )
-    say(f"{sweep.name}: {len(sweep.runs)} runs on {workplace.device}")
     try:
-        with StopSignal().listening() as workplace.stop:
-            tally = run_sweep(sweep, results, workplace)
+        with StopSignal(helper_of).listening() as workplace.stop:
+            if helper_of is not None:
+                help_sweep(sweep, results, workplace)
+                return
+            say(f"{sweep.name}: {len(sweep.runs)} runs on {workplace.device}")
+            helper = [sys.executable, "-m", "bench", *words, "--helper-of", str(os.getpid())]
+            tally = run_sweep(sweep, results, workplace, helpers=helper, jobs=jobs)
     except (Interrupted, KeyboardInterrupt) as error:
-        say(f"{error or 'stopped'}; continue with: {sweep.command}")
+        if helper_of is None:
+            say(f"{error or 'stopped'}; continue with: {sweep.command}")
         sys.exit(130)
     folder = results / sweep.name
     write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)
-    counts = ", ".join(f"{n} {outcome}" for outcome, n in sorted(tally.outcomes.items()))
-    if tally.nothing_done:
-        say(f"nothing to do: all {len(sweep.runs)} runs are done, in {folder}")
+    if tally.kept == len(sweep.runs):
+        say(f"nothing to do: all {tally.kept} runs are done, in {folder}")
     else:
-        say(f"{counts}; results in {folder}")
+        counts = {"failed": len(tally.failed), "finished": tally.finished, "kept": tally.kept}
+        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        say(f"{told}; results in {folder}")
     if tally.failed:
         say(f"why: cat {tally.failed[0] / 'failed'}; again: {sweep.command} --retry-failed")
         sys.exit(1)
@@ -253,7 +270,8 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: The words after `bench`; those of the process where None.
     """
     try:
-        cli.main(arguments, standalone_mode=True)
+        words = sys.argv[1:] if arguments is None else arguments
+        cli.main(words, obj=words)
     except BenchError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)

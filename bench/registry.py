@@ -47,6 +47,18 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
             "baselines.cvae:CVAE",
             "cVAE, Sohn et al. 2015: label given to encoder and decoder",
         ),
+        "cvae_gan": Entry(
+            "baselines.cvae_gan:CVAEGAN",
+            "cVAE-GAN with the critic, losses and weights of Lr-LiVAE: the controlled comparison",
+        ),
+        "cvae_gan_bao": Entry(
+            "baselines.cvae_gan:CVAEGANBao",
+            "cVAE-GAN, Bao et al. 2017: feature means and pairs matched, with a classifier",
+        ),
+        "cgan": Entry(
+            "baselines.cgan:CGAN",
+            "cGAN, Miyato & Koyama 2018: projection critic, spectral norm; cannot encode",
+        ),
     },
     "dataset": {
         "digits": Entry("bench.data.digits:Digits", "1 797 real digits, 8x8 gray; no download"),

@@ -78,7 +78,9 @@ def test_a_run_of_another_sweep_is_copied(bench, here):
     status, _, err = bench(*RUN, "seeds=[0, 1]", "name=other")
     assert status == 0
     assert err.count("copied from results/tiny/") == 2
-    assert "2 finished, 2 kept" in err
+    assert "4 finished" in err
+    _, _, err = bench(*RUN, "seeds=[0, 1, 2]", "name=other")
+    assert "2 finished, 4 kept" in err
 
 
 def test_one_failed_run_does_not_stop_the_others(bench, here):

@@ -52,6 +52,24 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(bench_process, here, numbe
     assert list(here.glob("results/tiny/*/checkpoint.pt"))
 
 
+def test_two_jobs_share_the_work_and_give_the_same_figures(bench_process, here):
+    for jobs in ("1", "2"):
+        process = bench_process(*RUN, "--jobs", jobs, "--results", f"results-{jobs}")
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert err.count("results-" + jobs + "/tiny/") == 4, "each run is started once"
+        assert "4 finished" in err
+    assert csv(here / "results-1" / "tiny") == csv(here / "results-2" / "tiny")
+
+
+def test_a_helper_stops_when_the_process_it_helps_is_killed(bench_process, here):
+    long = (*RUN, "--jobs", "2", "base.iterations=100000", "seeds=[0]")
+    process = bench_process(*long)
+    wait_for(lambda: len(list(here.glob("results/tiny/*/rows.jsonl"))) == 2)
+    process.kill()
+    process.communicate(timeout=60)  # returns once nobody holds the pipes any more
+
+
 @pytest.mark.slow
 def test_ten_kills_at_random_moments(bench_process, here):
     text = (here / "tiny.yaml").read_text()
@@ -66,7 +84,7 @@ def test_ten_kills_at_random_moments(bench_process, here):
     shutil.rmtree(here / "results")
     moments, kills = random.Random(0), 0
     while kills < 10:
-        process = bench_process(*RUN)
+        process = bench_process(*RUN, "--jobs", str(1 + kills % 2))
         try:
             process.communicate(timeout=moments.uniform(0.1, 0.9) * seconds)
         except Exception:

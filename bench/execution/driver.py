@@ -4,47 +4,56 @@ The driver holds no state of its own. What is done is what the folders say is do
 command continues after anything.
 """
 
+import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.config import RunConfig, canonical_json
-from bench.errors import BenchError, DataMissing, SpecError
+from bench.errors import BenchError, DataMissing, Interrupted, SpecError
 from bench.execution.job import RunFolder, write_json
 from bench.execution.plan import states
-from bench.execution.work import Outcome, Workplace, reference_id, reference_one, run_one
+from bench.execution.work import Workplace, reference_id, reference_one, run_one
 from bench.sweep import Run, Sweep
 from bench.tracking.console import say
 
+POLL_S = 1.0
 
-@dataclass
+
+@dataclass(frozen=True)
 class Tally:
     """How a sweep ended.
 
     Attributes:
-        outcomes: Outcome -> number of runs.
-        failed: Folders of the failed runs.
+        kept: Runs that were done before.
+        finished: Runs that were brought to their end, by this process or another.
+        failed: Folders of failed runs.
     """
 
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    failed: list[Path] = field(default_factory=list)
-
-    @property
-    def nothing_done(self) -> bool:
-        """Whether every run was there already."""
-        return set(self.outcomes) <= {"kept"}
+    kept: int
+    finished: int
+    failed: tuple[Path, ...]
 
 
-def run_sweep(sweep: Sweep, results: Path, workplace: Workplace) -> Tally:
+def run_sweep(
+    sweep: Sweep, results: Path, workplace: Workplace, *, helpers: Sequence[str] = (), jobs: int = 1
+) -> Tally:
     """Do what is missing of a sweep.
+
+    Any number of processes may do this at once, started by hand or by `jobs`: each takes the
+    runs that nobody else holds.
 
     Args:
         sweep: The checked sweep.
         results: Root of all results.
         workplace: Device, caches, signals.
+        helpers: Command line of a process that calls `help_sweep` on the same sweep.
+        jobs: How many processes work, this one included.
 
     Returns:
         How it went; one failed run does not stop the others.
@@ -55,27 +64,69 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace) -> Tally:
     """
     folder = results / sweep.name
     _refuse_unwritable(folder)
-    todo = [run for run, _, state in states(sweep, results) if state != "done"]
+    before = {path: state for _, path, state in states(sweep, results)}
+    todo = [run for run in sweep.runs if before[folder / run.config.id] != "done"]
     _load_data(todo, workplace)
+    if workplace.retry_failed:
+        for path, state in before.items():
+            if state == "failed":
+                RunFolder(path).reopen()
     write_json(folder / "sweep.json", _description(sweep))
-    tally = Tally()
-    for number, run in enumerate(sweep.runs, start=1):
-        path = folder / run.config.id
-        label = f"[{number}/{len(sweep.runs)}] {run.variant}, seed {run.config.training.seed}"
-        _adopt(results, path)
-        if RunFolder(path).state(run.config.evaluation_id) != "done":
-            say(f"{label}: {path}")
-        outcome = run_one(run.config, path, label, workplace)
-        tally.outcomes[outcome] += 1
-        if outcome == "failed":
-            tally.failed.append(path)
+    with _helping(helpers, min(jobs, len(todo)) - 1):
+        busy = list(enumerate(sweep.runs, start=1))
+        while busy:
+            left = _one_round(busy, sweep, results, workplace)
+            if len(left) == len(busy):  # others hold all that is left
+                time.sleep(POLL_S)
+                if workplace.stop():
+                    raise Interrupted("stopped while waiting for another process")
+            busy = left
+    failed = [path for _, path, state in states(sweep, results) if state == "failed"]
     for config in _references(sweep):
         path = folder / reference_id(config)
-        outcome = reference_one(config, path, workplace)
-        if outcome == "failed":
-            tally.outcomes[outcome] += 1
-            tally.failed.append(path)
-    return tally
+        if reference_one(config, path, workplace) == "failed":
+            failed.append(path)
+    kept = sum(state == "done" for state in before.values())
+    done = sum(state == "done" for _, _, state in states(sweep, results))
+    return Tally(kept, done - kept, tuple(failed))
+
+
+def help_sweep(sweep: Sweep, results: Path, workplace: Workplace) -> None:
+    """Do those missing runs of a sweep that nobody else holds, once through; see `run_sweep`."""
+    _one_round(list(enumerate(sweep.runs, start=1)), sweep, results, workplace)
+
+
+def _one_round(
+    runs: Sequence[tuple[int, Run]], sweep: Sweep, results: Path, workplace: Workplace
+) -> list[tuple[int, Run]]:
+    """Try every run, and return those that another process holds."""
+    busy = []
+    for number, run in runs:
+        path = results / sweep.name / run.config.id
+        label = f"[{number}/{len(sweep.runs)}] {run.variant}, seed {run.config.training.seed}"
+        _adopt(results, path)
+        if run_one(run.config, path, label, workplace) == "busy":
+            busy.append((number, run))
+    return busy
+
+
+@contextmanager
+def _helping(command: Sequence[str], count: int) -> Iterator[None]:
+    """Let other processes work at the same sweep; whoever leaves first asks the others to stop.
+
+    They have a session of their own, so that a Ctrl-C reaches them once, through this process.
+    """
+    started = [
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait()
 
 
 def _refuse_unwritable(folder: Path) -> None:
@@ -148,9 +199,11 @@ def _adopt(results: Path, path: Path) -> None:
         return
     for other in sorted(results.glob(f"*/{path.name}")):
         if (other / "model.pt").exists() and (other / "done").exists():
-            partial = path.with_name(path.name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
+            partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
             shutil.copytree(other, partial, ignore=shutil.ignore_patterns("lock"))
-            partial.replace(path)
-            say(f"  copied from {other}: the same run")
+            try:
+                partial.rename(path)
+                say(f"  copied from {other}: the same run")
+            except OSError:  # another process was faster
+                shutil.rmtree(partial)
             return

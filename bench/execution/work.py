@@ -43,7 +43,8 @@ class Workplace:
         command: The command line, for provenance.
         weights: Files of downloaded networks by name.
         checkpoint_seconds: Time between checkpoints.
-        retry_failed: Whether a failed run is tried again.
+        retry_failed: Whether failed runs are tried again.
+        plain: Whether progress is shown in lines even on a terminal.
         threads: CPU threads for training; chosen by the size of the examples where None.
         stop: Asked after every iteration.
     """
@@ -53,6 +54,7 @@ class Workplace:
     weights: dict[str, Path] = field(default_factory=dict)
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
+    plain: bool = False
     threads: int | None = None
     stop: Callable[[], bool] = lambda: False
     _contexts: dict[str, Context] = field(default_factory=dict)
@@ -96,8 +98,9 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
             state = folder.state(run.evaluation_id)
             if state == "done":
                 return "kept"
-            if state == "failed" and not workplace.retry_failed:
+            if state == "failed":
                 return "failed"
+            say(f"{label}: {path}")
             folder.reopen()
             try:
                 _fill(run, folder, label, workplace)
@@ -139,7 +142,7 @@ def _train(
 ) -> ConditionalGenerator:
     trainer = Trainer(run.training, data, folder.path, workplace.device, run.id)
     images = run.training.batch_size * trainer.draws
-    progress = RunProgress(label, run.training.iterations, images)
+    progress = RunProgress(label, run.training.iterations, images, plain=workplace.plain)
     all_threads = torch.get_num_threads()
     torch.set_num_threads(workplace.training_threads(data.spec))
     try:

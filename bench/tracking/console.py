@@ -1,5 +1,6 @@
 """What a person sees while runs are under way; all of it on stderr, since stdout is data."""
 
+import os
 import signal
 import sys
 import time
@@ -24,9 +25,10 @@ class RunProgress:
         label: What is running.
         iterations: Length of the run.
         images: Images that one iteration takes from the stream.
+        plain: Lines even on a terminal, for when several processes write to it.
     """
 
-    def __init__(self, label: str, iterations: int, images: int) -> None:
+    def __init__(self, label: str, iterations: int, images: int, *, plain: bool = False) -> None:
         self.label = label
         self.iterations = iterations
         self.images = images
@@ -36,7 +38,7 @@ class RunProgress:
         self.losses = ""
         self.bar = (
             tqdm(total=iterations, desc=label, unit="it", leave=False, dynamic_ncols=True)
-            if sys.stderr.isatty()
+            if sys.stderr.isatty() and not plain
             else None
         )
 
@@ -69,20 +71,26 @@ class RunProgress:
 
 
 class StopSignal:
-    """Whether someone asked to stop: Ctrl-C or SIGTERM once finishes cleanly, twice stops now."""
+    """Whether someone asked to stop: Ctrl-C or SIGTERM once finishes cleanly, twice stops now.
 
-    def __init__(self) -> None:
+    Args:
+        parent: Process that this one helps; without it there is nothing to do any more.
+    """
+
+    def __init__(self, parent: int | None = None) -> None:
         self.asked = False
+        self.parent = parent
 
     def __call__(self) -> bool:
-        """Return whether someone asked."""
-        return self.asked
+        """Return whether someone asked, or the process that this one helps is gone."""
+        return self.asked or self.parent not in (None, os.getppid())
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        say("stopping after this iteration; press Ctrl-C again to stop at once")
+        if self.parent is None:
+            say("stopping after this iteration; press Ctrl-C again to stop at once")
 
     @contextmanager
     def listening(self) -> Iterator["StopSignal"]:
