@@ -41,7 +41,7 @@ def cli() -> None:
 @click.option(
     "--threads",
     type=click.IntRange(1),
-    help="CPU threads for training; by default one for small images and all cores for others.",
+    help="CPU threads of a run; by default one for small images, else its share of the cores.",
 )
 @click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
 @click.option(
@@ -100,6 +100,7 @@ def run(
         retry_failed=retry_failed,
         plain=jobs > 1 or helper_of is not None,
         threads=threads,
+        jobs=jobs,
     )
     try:
         with StopSignal(helper_of).listening() as workplace.stop:
@@ -190,12 +191,22 @@ def list_(what: str) -> None:
 
 @cli.command()
 @click.argument("name")
-def check(name: str) -> None:
-    """Run the conformance suite on a registered model, your own included."""
-    from bench import contract
+@click.argument("options", nargs=-1, metavar="[OPTION=VALUE]...")
+@click.option("--data", default="blobs", show_default=True, help="Data set, in YAML.")
+def check(name: str, options: tuple[str, ...], data: str) -> None:
+    """Run the conformance suite on a registered model, your own included.
 
+    OPTION=VALUE are options of the model. A model that is made for other images than 8x8 gray ones
+    is checked with, for example, --data '{name: blobs, image_size: 32, channels: 3}'.
+    """
+    from bench import contract
+    from bench.located import parse_option, parse_value
+
+    given = dict(parse_option(option) for option in options)
+    value = parse_value(data, "--data")
+    chosen = {"name": value} if isinstance(value, str) else value
     failures = 0
-    for title, problem in contract.check_model(name):
+    for title, problem in contract.check_model(name, given, chosen):
         click.echo(f"{'ok  ' if problem is None else 'FAIL'}  {title}")
         if problem is not None:
             failures += 1

@@ -109,6 +109,23 @@ for _tag, _pattern, _first in (
     Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
+def parse_value(text: str, where: str) -> Any:
+    """Return the value that a YAML text means; `where` stands in the message if it is none."""
+    try:
+        return yaml.load(text, Loader=Loader)
+    except yaml.YAMLError as error:
+        raise SpecError(f"is not YAML: {error}", where=where) from error
+
+
+def parse_option(text: str) -> tuple[str, Any]:
+    """Return key and value of a `key=value` from the command line, the value in YAML."""
+    key, equals, value = text.partition("=")
+    where = f"command line, {text}"
+    if not equals or not key:
+        raise SpecError("an override reads path=value, as in base.iterations=500", where=where)
+    return key, parse_value(value, where)
+
+
 def read_yaml(path: Path) -> Located:
     """Read a YAML file, keeping the line of every value.
 

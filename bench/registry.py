@@ -59,6 +59,14 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
             "baselines.cgan:CGAN",
             "cGAN, Miyato & Koyama 2018: projection critic, spectral norm; cannot encode",
         ),
+        "csvae": Entry(
+            "baselines.csvae:CSVAE",
+            "CSVAE, Klys et al. 2018: a latent subspace for the label, an adversary on the rest",
+        ),
+        "ccvae": Entry(
+            "baselines.ccvae:CCVAE",
+            "CCVAE, Joy et al. 2021: label-blind encoder, class priors, classifier on the code",
+        ),
     },
     "dataset": {
         "digits": Entry("bench.data.digits:Digits", "1 797 real digits, 8x8 gray; no download"),

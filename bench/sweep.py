@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, TypeAdapter, field_validator
 
 from bench import config
 from bench.errors import BenchError, SpecError, UnknownName, unknown
-from bench.located import Loader, Located, Route, expand_shorthand, nested, read_yaml
+from bench.located import Located, Route, expand_shorthand, nested, parse_option, read_yaml
 from bench.settings import RunSettings, Strict
 from bench.validation import KeyProblem, check
 
@@ -179,20 +178,14 @@ def _normalized(document: Located) -> Located:
 
 
 def _overridden(document: Located, override: str) -> Located:
-    dotted, equals, text = override.partition("=")
+    dotted, value = parse_option(override)
     where = f"command line, {override}"
-    if not equals or not dotted:
-        raise SpecError("an override reads path=value, as in base.iterations=500", where=where)
     keys = dotted.split(".")
     if keys[0] not in SweepFile.model_fields:
         hint = ""
         if keys[0] in RunSettings.model_fields:
             hint = f"; settings of the runs stand under base: base.{override}"
         raise SpecError(unknown("key", keys[0], SweepFile.model_fields) + hint, where=where)
-    try:
-        value = yaml.load(text, Loader=Loader)
-    except yaml.YAMLError as error:
-        raise SpecError(f"is not YAML: {error}", where=where) from error
     return document.merged(nested(keys, Located(value, {(): where})))
 
 

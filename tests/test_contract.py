@@ -11,6 +11,8 @@ SMALL = {
     "cvae_gan": {"width": 0.25, "latent": 4},
     "cvae_gan_bao": {"width": 0.25, "latent": 4},
     "cgan": {"width": 0.25, "latent": 4},
+    "csvae": {"width": 0.25, "relevant": 4, "irrelevant": 4},
+    "ccvae": {"width": 0.25, "relevant": 6, "irrelevant": 4},
 }
 
 

@@ -45,7 +45,8 @@ class Workplace:
         checkpoint_seconds: Time between checkpoints.
         retry_failed: Whether failed runs are tried again.
         plain: Whether progress is shown in lines even on a terminal.
-        threads: CPU threads for training; chosen by the size of the examples where None.
+        threads: CPU threads; chosen by the size of the examples where None.
+        jobs: Processes among which the cores are divided.
         stop: Asked after every iteration.
     """
 
@@ -56,6 +57,7 @@ class Workplace:
     retry_failed: bool = False
     plain: bool = False
     threads: int | None = None
+    jobs: int = 1
     stop: Callable[[], bool] = lambda: False
     _contexts: dict[str, Context] = field(default_factory=dict)
 
@@ -67,13 +69,14 @@ class Workplace:
             self._contexts[key] = Context(data, self.device, data_root(), self.weights)
         return self._contexts[key]
 
-    def training_threads(self, spec: DataSpec) -> int:
-        """Return how many CPU threads train a model of such data.
+    def threads_for(self, spec: DataSpec) -> int:
+        """Return how many CPU threads train and judge a model of such data.
 
         The choice does not look at how busy the machine is: other numbers of threads give other
         last digits.
         """
-        return self.threads or (1 if spec.is_small else torch.get_num_threads())
+        share = max(1, torch.get_num_threads() // self.jobs)
+        return self.threads or (1 if spec.is_small else share)
 
 
 def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Outcome:
@@ -119,6 +122,13 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
 
 def _fill(run: RunConfig, folder: RunFolder, label: str, workplace: Workplace) -> None:
     context = workplace.context(run)
+    with _threads(workplace.threads_for(context.data.spec)):
+        _fill_from(context, run, folder, label, workplace)
+
+
+def _fill_from(
+    context: Context, run: RunConfig, folder: RunFolder, label: str, workplace: Workplace
+) -> None:
     _record(run, folder, context.data, workplace)
     if folder.model.exists():
         model = build_model(run.training, context.data, workplace.device).eval()
@@ -143,8 +153,6 @@ def _train(
     trainer = Trainer(run.training, data, folder.path, workplace.device, run.id)
     images = run.training.batch_size * trainer.draws
     progress = RunProgress(label, run.training.iterations, images, plain=workplace.plain)
-    all_threads = torch.get_num_threads()
-    torch.set_num_threads(workplace.training_threads(data.spec))
     try:
         model = trainer.train(
             progress=progress,
@@ -152,7 +160,6 @@ def _train(
             checkpoint_seconds=workplace.checkpoint_seconds,
         )
     finally:
-        torch.set_num_threads(all_threads)
         progress.close()
     seconds = trainer.seconds
     timings = {
@@ -210,7 +217,7 @@ def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workpla
     if not config_path.exists():
         write_json(config_path, {"id": run.id, "config": run.canonical})
     if not origin_path.exists():
-        threads = workplace.training_threads(data.spec)
+        threads = torch.get_num_threads()
         origin = provenance.collect(workplace.device, workplace.command, data.fingerprint, threads)
         write_json(origin_path, origin)
         return
@@ -254,7 +261,8 @@ def reference_one(run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
                 }
                 write_json(path / "config.json", {"id": path.name, "config": settings})
                 samples = reference_samples(context.data, run.evaluation.samples_per_class)
-                _evaluate(run, folder, samples, context, step=0, split="real")
+                with _threads(workplace.threads_for(context.data.spec)):
+                    _evaluate(run, folder, samples, context, step=0, split="real")
             except Exception as error:
                 folder.fail(traceback.format_exc())
                 say(f"  real {run.training.data['name']}: failed: {error}")
@@ -263,6 +271,17 @@ def reference_one(run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
             return "finished"
     except Busy:
         return "busy"
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute with that many CPU threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @cache
