@@ -172,10 +172,12 @@ class Critic(nn.Module):
             x = F.leaky_relu(spectral(x, weight), SLOPE, inplace=True)
         return x
 
+    def scores(self, h: Tensor, y: Tensor, weights: list[Tensor]) -> Tensor:
+        """Return scores `[B]` of features `[B, F]` with labels `[B]`."""
+        projection = (self.label(y, weights[-1]) * h).sum(1)
+        score: Tensor = self.psi(h, weights[-2]).squeeze(1) + projection
+        return score
+
     def forward(self, x: Tensor, y: Tensor, weights: list[Tensor]) -> Tensor:
         """Return scores `[B]` of examples `[B, ...]` with labels `[B]`."""
-        h = self.features(x, weights)
-        score: Tensor = self.psi(h, weights[-2]).squeeze(1) + (self.label(y, weights[-1]) * h).sum(
-            1
-        )
-        return score
+        return self.scores(self.features(x, weights), y, weights)

@@ -60,6 +60,33 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
 
 
+def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_logvar: Tensor) -> Tensor:
+    r"""KL divergence of diagonal Gaussians from others, not yet reduced: a summand a dimension.
+
+    .. math:: \tfrac12 [(\mu_d - m_d)^2 e^{-\ell_d} + e^{r_d} - 1 - r_d], \qquad
+              r_d = \log \sigma_d^2 - \ell_d
+
+    Args:
+        mean: Posterior means `[B, D]`.
+        logvar: Posterior log-variances `[B, D]`, natural logarithm.
+        prior_mean: Prior means `[B, D]` or `[D]`.
+        prior_logvar: Prior log-variances `[B, D]` or `[D]`.
+
+    Returns:
+        Nats `[B, D]`; their mean is a term.
+
+    Example:
+        >>> zero, one = torch.zeros(1, 1), torch.ones(1, 1)
+        >>> gaussian_kl(one, zero, -one, zero).item()
+        2.0
+    """
+    mean, logvar = widen(mean), widen(logvar)
+    prior_mean, prior_logvar = widen(prior_mean), widen(prior_logvar)
+    distance = (mean - prior_mean).square() * (-prior_logvar).exp()
+    excess = logvar - prior_logvar
+    return 0.5 * (distance + excess.exp() - 1 - excess)
+
+
 def classify(logits: Tensor, y: Tensor) -> Tensor:
     """Eq. 4: cross-entropy of logits `[B, K]` with labels `[B]`, in nats per row."""
     return F.cross_entropy(widen(logits), y)
@@ -84,6 +111,28 @@ def confuse(logits: Tensor) -> Tensor:
         4.0
     """
     return -F.log_softmax(widen(logits), dim=1).mean()
+
+
+def negative_entropy(logits: Tensor) -> Tensor:
+    r"""Negative entropy of what a classifier says, the term M2 of CSVAE.
+
+    .. math:: \sum_c q_\delta(c \mid z) \log q_\delta(c \mid z)
+
+    Least where the classifier knows nothing, like `confuse`, but bounded by 0 and with a gradient
+    that vanishes where the classifier is certain.
+
+    Args:
+        logits: Class logits `[B, K]`.
+
+    Returns:
+        Nats per row, 0-d.
+
+    Example:
+        >>> (-negative_entropy(torch.zeros(3, 4))).exp().item()
+        4.0
+    """
+    log_q = F.log_softmax(widen(logits), dim=1)
+    return (log_q.exp() * log_q).sum(dim=1).mean()
 
 
 def gm_logits(z_s: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
