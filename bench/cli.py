@@ -183,7 +183,10 @@ def list_(what: str) -> None:
             "datasets": "dataset",
             "metrics": "metric",
         }
-        lines = [(n, entry.summary) for n, entry in registry.entries(kinds[what]).items()]
+        lines = [
+            (name, entry.summary + (f" [{', '.join(entry.can)}]" if entry.can else ""))
+            for name, entry in registry.entries(kinds[what]).items()
+        ]
     width = max((len(name) for name, _ in lines), default=0)
     for name, line in lines:
         click.echo(f"{name:<{width}}  {line}".rstrip())

@@ -31,10 +31,12 @@ class Entry:
     Attributes:
         target: Import path, `module:attribute`.
         summary: One line for people.
+        can: What a model can do beyond sampling, as its class says in `capabilities`.
     """
 
     target: str
     summary: str
+    can: tuple[str, ...] = ()
 
 
 TABLES: Mapping[Kind, Mapping[str, Entry]] = {
@@ -42,30 +44,36 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         "lr_livae": Entry(
             "models.lr_livae:LRIRVAE",
             "Lr-LiVAE, Zheng & Sun 2019: label-relevant and label-irrelevant codes, VAE-GAN",
+            ("encode", "classify"),
         ),
         "cvae": Entry(
             "baselines.cvae:CVAE",
             "cVAE, Sohn et al. 2015: label given to encoder and decoder",
+            ("encode",),
         ),
         "cvae_gan": Entry(
             "baselines.cvae_gan:CVAEGAN",
             "cVAE-GAN with the critic, losses and weights of Lr-LiVAE: the controlled comparison",
+            ("encode",),
         ),
         "cvae_gan_bao": Entry(
             "baselines.cvae_gan:CVAEGANBao",
             "cVAE-GAN, Bao et al. 2017: feature means and pairs matched, with a classifier",
+            ("encode", "classify"),
         ),
         "cgan": Entry(
             "baselines.cgan:CGAN",
-            "cGAN, Miyato & Koyama 2018: projection critic, spectral norm; cannot encode",
+            "cGAN, Miyato & Koyama 2018: projection critic with spectral norm",
         ),
         "csvae": Entry(
             "baselines.csvae:CSVAE",
             "CSVAE, Klys et al. 2018: a latent subspace for the label, an adversary on the rest",
+            ("encode",),
         ),
         "ccvae": Entry(
             "baselines.ccvae:CCVAE",
             "CCVAE, Joy et al. 2021: label-blind encoder, class priors, classifier on the code",
+            ("encode", "classify"),
         ),
     },
     "dataset": {

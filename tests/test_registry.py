@@ -13,6 +13,14 @@ def test_every_name_leads_to_a_class_with_annotated_options(kind):
         registry.options_schema(factory, 1 if kind == "model" else 0)
 
 
+@pytest.mark.parametrize("name", list(registry.TABLES["model"]))
+def test_the_list_says_what_a_model_can_do(name):
+    factory, can = registry.load("model", name), registry.TABLES["model"][name].can
+    assert can == factory.capabilities
+    assert ("encode" in can) == hasattr(factory, "encode") == hasattr(factory, "decode")
+    assert ("classify" in can) == hasattr(factory, "class_logits")
+
+
 def test_an_unknown_name_suggests_a_near_one():
     with pytest.raises(UnknownName, match=r"unknown model 'lrlivae' \(did you mean 'lr_livae'"):
         registry.load("model", "lrlivae")
