@@ -15,21 +15,23 @@ supervised bound on `log p(x, y)` is minus the sum of five terms, each a mean ov
 and of `log K`, for the uniform `p(y)`, which has no gradient. `q(y | x)`, the mean of `q(y | z_c)`
 under `q(z | x)`, is estimated with samples of its own, all classified in one call: memory goes with
 `label_samples * B * (D_c + K)` numbers. Terms are means over pixels and dimensions, as everywhere
-here; the sizes that make them a bound in nats are in the objective table. With `laplace` it is the
-paper's bound at unit scale for pixels in [0, 1], its constant included, since `w` multiplies it.
-With `squared`, the default, pixels and KLs weigh what they do in Lr-LiVAE (10, 1 and 1, on means)
-and the two label terms 1, so that these count more by about the size of a code than in a bound.
+here; what makes a bound of them stands in the objective table. With `laplace` it is the paper's, in
+nats, at unit scale for pixels in [0, 1], with its constant, since `w` multiplies that. With
+`squared`, the default, it is the bound of Gaussian pixels without their constant, divided by the
+size of `z`: pixels and KL weigh what they do in the methods it is compared with, 10 and 1 on means.
 
-In the numerator of `w` the code is detached, as in the authors' code: the variance of that path is
-the largest of all. No other player is kept from a gradient by this, since only the encoder is
-behind the code; the detached numerator is the encoder's own estimator, and the classifier still
-learns from it. It is no unbiased one. What is left, the gradient of `-log q(y | x)` inside `w`,
-pulls towards the right class with the size of all that `w` multiplies, and is much of what makes
-the encoder classify; in the exact bound, `certainty` and `classify` all but cancel where `w` is 1.
+In the numerator of `w` the code is detached, as the authors do to lower the variance. This keeps no
+other player from a gradient: only the encoder is behind the code, so it is the encoder's estimator
+that changes (it is biased), and the classifier still learns from the numerator. What is left, the
+gradient of `-log q(y | x)` inside `w`, pulls the encoder towards the right class with the size of
+all that `w` multiplies; `certainty` and `classify` themselves all but cancel where `w` is 1. Label
+terms heavier than in a bound are not safe: where `certainty` outweighs pixels and KL the pull turns
+around. With weights of 1 beside `squared` the linear head diverged on digits.
 
 Departures from the paper: one label of many classes instead of binary ones. `diagonal` gives each
 class a block of coordinates that alone makes its logit, and class means start at +2 in their own
-block and at -2 elsewhere; `linear` reads all of `z_c`, and means start small, after Glorot. A
+block and at -2 elsewhere; `linear` reads all of `z_c`, its means start as in CSVAE, and its weights
+along them, since tables move slowly and samples come from where they stand. A
 block's weights start at one over its size, so that logits start alike for all sizes; the published
 start is 1, for a single coordinate. `certainty` keeps its gradient, as in the authors' plain
 PyTorch code and unlike their Pyro code. `w` is clamped to 100. Class scales are log-variances in
@@ -48,9 +50,10 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Code, ConditionalGenerator, Stage
 from models import backbones, terms
-from models.blocks import ClassGaussians, glorot, normal
+from models.blocks import ClassGaussians, normal, spread
 
 MEAN = 2.0  # of a class in its own block at the start; -2 elsewhere
+RADIUS = 3.0  # of the sphere on which class means start for the linear head
 LARGEST = 100.0  # weight of a row
 
 
@@ -135,12 +138,21 @@ class CCVAE(ConditionalGenerator):
                 self.prior.means.copy_(MEAN * (2 * own - 1))
         else:
             self.classifier = nn.Linear(self.relevant, self.classes)
-            glorot(self.classifier)
-        weights = {"reconstruct": 10.0, "kl_relevant": 1.0, "kl_irrelevant": 1.0}
+            spread(self.prior.means, RADIUS)
+            with torch.no_grad():  # logits at class means as far apart as those of the blocks
+                self.classifier.weight.copy_(2 * MEAN / RADIUS**2 * self.prior.means)
+                self.classifier.bias.zero_()
         if likelihood == "laplace":
-            totals = prod(spec.shape), self.relevant, self.irrelevant
-            weights = {term: float(n) for term, n in zip(weights, totals, strict=True)}
-        weights |= {"certainty": 1.0, "classify": 1.0}
+            pixels, unit = float(prod(spec.shape)), 1.0
+        else:
+            pixels, unit = 10.0, 1 / size
+        weights = {
+            "reconstruct": pixels,
+            "kl_relevant": self.relevant * unit,
+            "kl_irrelevant": self.irrelevant * unit,
+            "certainty": unit,
+            "classify": unit,
+        }
         self.objective = {
             "encoder": weights,
             "decoder": {"reconstruct": weights["reconstruct"]},

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Code, ConditionalGenerator, Objective, Stage
 from models import backbones, terms
-from models.blocks import ClassGaussians, normal
+from models.blocks import ClassGaussians, normal, spread
 
 RADIUS = 3.0  # of the sphere on which class means start
 
@@ -83,9 +83,7 @@ class CSVAE(ConditionalGenerator):
         self.decoder = backbones.decoder(spec, backbone, width, sum(sizes))
         self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant)
         self.prior = ClassGaussians(spec.classes, self.relevant)
-        with torch.no_grad():
-            directions = F.normalize(nn.init.orthogonal_(self.prior.means), dim=1)
-            self.prior.means.copy_(RADIUS * directions)
+        spread(self.prior.means, RADIUS)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Return who owns what."""

@@ -55,9 +55,8 @@ class Located:
         """
         if not (isinstance(self.value, dict) and isinstance(patch.value, dict)):
             return patch
-        if key in COMPONENTS and patch.value.get("name", self.value.get("name")) != self.value.get(
-            "name"
-        ):
+        names = {part.value["name"] for part in (self, patch) if "name" in part.value}
+        if key in COMPONENTS and len(names) > 1:
             return patch
         value = dict(self.value)
         marks = dict(self.marks)

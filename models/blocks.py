@@ -60,6 +60,12 @@ def conditioned(layer: nn.Conv2d | nn.Linear, x: Tensor, y: Tensor) -> Tensor:
     return out + (of_label[y].flatten(2) @ inside[0]).view_as(out)
 
 
+def spread(means: nn.Parameter, radius: float) -> None:
+    """Put class means `[K, D]` in random directions on a sphere, orthogonal ones where D >= K."""
+    with torch.no_grad():
+        means.copy_(radius * F.normalize(nn.init.orthogonal_(means), dim=1))
+
+
 class ClassGaussians(nn.Module):
     """A diagonal Gaussian with learned mean and log-variance for each class, Eq. 6.
 

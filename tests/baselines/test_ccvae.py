@@ -100,8 +100,8 @@ def test_objective_is_that_of_the_paper_row_by_row(head, likelihood):
     if likelihood == "laplace":  # minus the bound, in nats; log p(y) is a constant
         bound = w * (log_p - kl_c - kl_u - log_q_z) + log_q_x
         expected = {"reconstruct": -w * log_p / 64}
-    else:
-        bound = w * (log_p - kl_c / 6 - kl_u / 4 - log_q_z) + log_q_x
+    else:  # divided by the ten dimensions, so that pixels weigh 10 on their mean
+        bound = (w * (10 * log_p - kl_c - kl_u - log_q_z) + log_q_x) / 10
         expected = {"reconstruct": -w * log_p / 10}
     expected |= {"kl_relevant": w * kl_c / 6, "kl_irrelevant": w * kl_u / 4}
     expected |= {"certainty": w * log_q_z, "classify": -log_q_x}
@@ -326,3 +326,10 @@ def test_training_lowers_the_objective_and_learns_the_classes():
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
     assert (model.class_logits(batch.x).argmax(1) == batch.y).float().mean() > 0.9
+
+
+def test_linear_head_and_class_means_start_along_each_other():
+    model = make(head="linear")
+    means = model.prior.means
+    torch.testing.assert_close(means @ means.t(), 9 * torch.eye(3))
+    torch.testing.assert_close(model.classifier(means), 4 * torch.eye(3))
