@@ -150,6 +150,8 @@ def report(sweeps: tuple[str, ...], tables: tuple[str, ...], form: str, results:
     from bench.reporting.tables import build_table, load_tables
 
     records = load_records(results, sweeps or None)
+    if records.runs.empty:
+        raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
     specs = load_tables()
     folder = results / sweeps[0] if len(sweeps) == 1 else results
     (folder / "tables").mkdir(parents=True, exist_ok=True)

@@ -131,6 +131,7 @@ def test_changed_data_is_noticed(bench, here, monkeypatch):
         (("check", "cvea"), "did you mean 'cvae'"),
         (("report", "nothing"), "nothing"),
         (("status", "nothing"), "nothing"),
+        (("report",), "there is nothing in results yet"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -104,6 +104,19 @@ def test_another_model_drops_the_options_of_the_first(write):
     assert load_sweep(write(text)).runs[-1].config.training.model["name"] == "lr_livae"
 
 
+def test_options_without_a_name_in_the_base_reach_every_model(write):
+    text = (
+        GOOD.replace("model: cvae", "model: {width: 0.25}")
+        .replace("a: {}", "a: {model: cvae}")
+        .replace("{model: {width: 0.5}}", "{model: {name: lr_livae, relevant: 4}}")
+    )
+    models = [run.config.training.model for run in load_sweep(write(text)).runs]
+    assert {(model["name"], model["width"]) for model in models} == {
+        ("cvae", 0.25),
+        ("lr_livae", 0.25),
+    }
+
+
 ERRORS = {
     "misspelled key": (("iterations: 10", "iteratoins: 10"), 5, "did you mean 'iterations'"),
     "misspelled model": (("model: cvae", "model: cvea"), 3, "did you mean 'cvae'"),
