@@ -36,7 +36,7 @@ def collect(device: torch.device, command: str, fingerprint: str, threads: int) 
         "data_fingerprint": fingerprint,
         "device": str(device),
         "device_name": name or platform.machine(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "threads": threads,
