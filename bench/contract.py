@@ -1,8 +1,8 @@
 """The conformance suite: what every registered model must do, the user's own included.
 
 Each check is a function of a subject that returns nothing, or raises `Violation` with a sentence
-on what is wrong. The same suite runs in this repository's tests and behind `bench check NAME`. The file is
-longer than most, so that all rules can be read in one place.
+on what is wrong. The same suite runs in this repository's tests and behind `bench check NAME`. The
+file is longer than most, so that all rules can be read in one place.
 """
 
 import tempfile
