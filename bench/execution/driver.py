@@ -81,13 +81,13 @@ def run_sweep(
                 if workplace.stop():
                     raise Interrupted("stopped while waiting for another process")
             busy = left
-    failed = [path for _, path, state in states(sweep, results) if state == "failed"]
+    after = {path: state for _, path, state in states(sweep, results)}
+    failed = [path for path, state in after.items() if state == "failed"]
     for config in _references(sweep):
         path = folder / reference_id(config)
         if reference_one(config, path, workplace) == "failed":
             failed.append(path)
-    kept = sum(state == "done" for state in before.values())
-    done = sum(state == "done" for _, _, state in states(sweep, results))
+    kept, done = (list(found.values()).count("done") for found in (before, after))
     return Tally(kept, done - kept, tuple(failed))
 
 

@@ -19,6 +19,8 @@ from bench.training.interface import ConditionalGenerator
 SAMPLING_BATCH = 250  # part of the definition of the sample set: a batch has one random stream
 SHOWN_PER_CLASS = 10
 
+Array = np.ndarray[Any, np.dtype[Any]]
+
 
 @torch.inference_mode()
 def draw_samples(
@@ -96,12 +98,15 @@ def measure(
     return rows
 
 
-def save_shown(samples: SampleSet, path: Path) -> None:
+def save_shown(samples: SampleSet, path: Path) -> Array:
     """Keep a few samples of each class, for pictures made without the model.
 
     Args:
         samples: Ordered by class.
         path: An `.npz`; holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`.
+
+    Returns:
+        What is kept as `x`.
     """
     per_class = samples.per_class
     shown = min(per_class, SHOWN_PER_CLASS if samples.spec.is_image else per_class)
@@ -109,5 +114,7 @@ def save_shown(samples: SampleSet, path: Path) -> None:
     if samples.spec.is_image:
         x = x.permute(0, 1, 3, 4, 2)
     temporary = path.with_suffix(".partial.npz")
-    np.savez_compressed(temporary, x=x.numpy(), names=np.array(samples.spec.class_names))
+    kept: Array = x.numpy()
+    np.savez_compressed(temporary, x=kept, names=np.array(samples.spec.class_names))
     temporary.replace(path)
+    return kept

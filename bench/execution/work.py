@@ -10,17 +10,17 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import torch
 
 from bench.config import RunConfig, canonical_json, digest
 from bench.data.base import DataSet, DataSpec, data_root
 from bench.errors import BenchError, Interrupted
 from bench.execution import provenance
-from bench.execution.evaluation import draw_samples, measure, reference_samples, save_shown
+from bench.execution.evaluation import Array, draw_samples, measure, reference_samples, save_shown
 from bench.execution.job import Busy, RunFolder, read_json, write_json
 from bench.metrics.base import Context, SampleSet
 from bench.tracking.console import RunProgress, say
@@ -28,6 +28,8 @@ from bench.tracking.rows import write_rows_atomically
 from bench.training.checkpoint import remove_checkpoints
 from bench.training.interface import ConditionalGenerator
 from bench.training.trainer import Trainer, build_model
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _log = logging.getLogger("bench")
 
@@ -96,17 +98,76 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
         Interrupted: If someone asked to stop.
     """
     folder = RunFolder(path)
+
+    def fill() -> None:
+        say(f"{label}: {path}")
+        context = workplace.context(run)
+        with _threads(workplace.threads_for(context.data.spec)):
+            _record(run, folder, context.data, workplace)
+            model = _trained(run, folder, label, workplace, context.data)
+            spec, seed = context.data.spec, run.training.seed
+            count = run.evaluation.samples_per_class
+            samples = draw_samples(model, spec, count, seed, workplace.device)
+            _evaluate(run, folder, samples, context, step=run.training.iterations, split="samples")
+
+    return _settle(folder, run.evaluation_id, label, fill)
+
+
+def reference_one(run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
+    """Measure the real test images with the metrics of a run.
+
+    Args:
+        run: Any run of the sweep on this data set.
+        path: Folder of the reference, named by `reference_id`.
+        workplace: Device and caches.
+
+    Returns:
+        As `run_one`; one that failed is always tried again.
+    """
+    folder = RunFolder(path)
+    count = run.evaluation.samples_per_class
+    config = {
+        "data": run.training.data,
+        "reference": "real test images",
+        "samples_per_class": count,
+    }
+
+    def fill() -> None:
+        context = workplace.context(run)
+        write_json(path / "config.json", {"id": path.name, "config": config})
+        with _threads(workplace.threads_for(context.data.spec)):
+            samples = reference_samples(context.data, count)
+            _evaluate(run, folder, samples, context, step=0, split="real")
+
+    label = f"real {run.training.data['name']}"
+    return _settle(folder, run.evaluation_id, label, fill, retry=True)
+
+
+def reference_id(run: RunConfig) -> str:
+    """Return the folder name of the real-data row that belongs beside a run."""
+    data = {"data": run.training.data, "samples_per_class": run.evaluation.samples_per_class}
+    return f"real-{digest(data)}"
+
+
+def _settle(
+    folder: RunFolder,
+    evaluation_id: str,
+    label: str,
+    fill: Callable[[], None],
+    *,
+    retry: bool = False,
+) -> Outcome:
+    """Hold a folder, fill it unless that is done, and mark how it went."""
     try:
-        with folder.locked(), _log_file(path / "log.txt"):
-            state = folder.state(run.evaluation_id)
+        with folder.locked(), _log_file(folder.path / "log.txt"):
+            state = folder.state(evaluation_id)
             if state == "done":
                 return "kept"
-            if state == "failed":
+            if state == "failed" and not retry:
                 return "failed"
-            say(f"{label}: {path}")
             folder.reopen()
             try:
-                _fill(run, folder, label, workplace)
+                fill()
             except (Interrupted, KeyboardInterrupt):
                 raise
             except Exception as error:
@@ -114,42 +175,21 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
                 folder.fail(traceback.format_exc())
                 say(f"  {label}: failed: {error}")
                 return "failed"
-            folder.finish(run.evaluation_id)
+            folder.finish(evaluation_id)
             return "finished"
     except Busy:
         return "busy"
 
 
-def _fill(run: RunConfig, folder: RunFolder, label: str, workplace: Workplace) -> None:
-    context = workplace.context(run)
-    with _threads(workplace.threads_for(context.data.spec)):
-        _fill_from(context, run, folder, label, workplace)
-
-
-def _fill_from(
-    context: Context, run: RunConfig, folder: RunFolder, label: str, workplace: Workplace
-) -> None:
-    _record(run, folder, context.data, workplace)
-    if folder.model.exists():
-        model = build_model(run.training, context.data, workplace.device).eval()
-        model.load_state_dict(
-            torch.load(folder.model, map_location=workplace.device, weights_only=True)
-        )
-    else:
-        model = _train(run, folder, label, workplace, context.data)
-    samples = draw_samples(
-        model,
-        context.data.spec,
-        run.evaluation.samples_per_class,
-        run.training.seed,
-        workplace.device,
-    )
-    _evaluate(run, folder, samples, context, step=run.training.iterations, split="samples")
-
-
-def _train(
+def _trained(
     run: RunConfig, folder: RunFolder, label: str, workplace: Workplace, data: DataSet
 ) -> ConditionalGenerator:
+    """Return the trained model: from its file, or trained now and written to it."""
+    if folder.model.exists():
+        model = build_model(run.training, data, workplace.device).eval()
+        weights = torch.load(folder.model, map_location=workplace.device, weights_only=True)
+        model.load_state_dict(weights)
+        return model
     trainer = Trainer(run.training, data, folder.path, workplace.device, run.id)
     images = run.training.batch_size * trainer.draws
     progress = RunProgress(label, run.training.iterations, images, plain=workplace.plain)
@@ -192,16 +232,13 @@ def _evaluate(
 ) -> None:
     rows = measure(run.metrics(), samples, context, step=step, split=split)
     write_rows_atomically(folder.evaluation, rows)
-    save_shown(samples, folder.path / "samples.npz")
-    _picture(folder.path / "samples.npz", context.data, folder.path / "samples.png")
+    shown = save_shown(samples, folder.path / "samples.npz")
+    _picture(shown, context.data, folder.path / "samples.png")
 
 
-def _picture(source: Path, data: DataSet, target: Path) -> None:
-    import numpy as np
-
+def _picture(shown: Array, data: DataSet, target: Path) -> None:
     from bench.reporting import figures
 
-    shown = np.load(source)["x"]
     if data.spec.is_image:
         figures.save_image_grid(shown, data.spec.class_names, target)
     else:
@@ -229,50 +266,6 @@ def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workpla
         )
 
 
-def reference_id(run: RunConfig) -> str:
-    """Return the folder name of the real-data row that belongs beside a run."""
-    data = {"data": run.training.data, "samples_per_class": run.evaluation.samples_per_class}
-    return f"real-{digest(data)}"
-
-
-def reference_one(run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
-    """Measure the real test images with the metrics of a run.
-
-    Args:
-        run: Any run of the sweep on this data set.
-        path: Folder of the reference, named by `reference_id`.
-        workplace: Device and caches.
-
-    Returns:
-        As `run_one`.
-    """
-    folder = RunFolder(path)
-    try:
-        with folder.locked():
-            if folder.state(run.evaluation_id) == "done":
-                return "kept"
-            folder.reopen()
-            try:
-                context = workplace.context(run)
-                settings: dict[str, Any] = {
-                    "data": run.training.data,
-                    "reference": "real test images",
-                    "samples_per_class": run.evaluation.samples_per_class,
-                }
-                write_json(path / "config.json", {"id": path.name, "config": settings})
-                samples = reference_samples(context.data, run.evaluation.samples_per_class)
-                with _threads(workplace.threads_for(context.data.spec)):
-                    _evaluate(run, folder, samples, context, step=0, split="real")
-            except Exception as error:
-                folder.fail(traceback.format_exc())
-                say(f"  real {run.training.data['name']}: failed: {error}")
-                return "failed"
-            folder.finish(run.evaluation_id)
-            return "finished"
-    except Busy:
-        return "busy"
-
-
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Compute with that many CPU threads for a while."""
@@ -284,15 +277,10 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@cache
-def _formatter() -> logging.Formatter:
-    return logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(_formatter())
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
     _log.addHandler(handler)
     try:
         yield

@@ -213,7 +213,9 @@ class Trainer:
 
     def _make_optimizers(self) -> dict[str, PlayerOptimizer]:
         """Give an optimizer to every player that moves; the others stay as initialized."""
-        moving = {p for stage in self.model.stages for p in moving_rows(stage, self._objective())}
+        moving = {
+            p for stage in self.model.stages for p in moving_rows(stage, self.training.objective)
+        }
         return {
             player: PlayerOptimizer(
                 parameters,
@@ -228,11 +230,11 @@ class Trainer:
     def _make_passes(self, passes: list[tuple[Stage, int]]) -> list[tuple[StagePass, int]]:
         made: dict[str, StagePass] = {}
         for stage, _ in passes:
-            if stage.name not in made and moving_rows(stage, self._objective()):
+            if stage.name not in made and moving_rows(stage, self.training.objective):
                 made[stage.name] = StagePass(
                     self.model,
                     stage,
-                    self._objective(),
+                    self.training.objective,
                     self.optimizers,
                     precision=self.training.precision,
                     clip_norm=self.training.clip_norm,
@@ -246,9 +248,6 @@ class Trainer:
         players = self.model.players()
         chosen = {id(p): p for name in settings.players for p in players[name]}
         return MovingAverage(chosen.values(), settings.decay)
-
-    def _objective(self) -> dict[str, dict[str, float]]:
-        return self.training.objective
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
