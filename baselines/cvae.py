@@ -17,7 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Objective, Stage
+from bench.training.interface import (
+    Batch,
+    Code,
+    ConditionalGenerator,
+    Objective,
+    Posterior,
+    Stage,
+)
 from models import backbones, terms
 from models.blocks import normal, one_hot
 
@@ -62,10 +69,6 @@ class CVAE(ConditionalGenerator):
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the two halves of the evidence lower bound (Eq. 1 and 3)."""
-        if batch.labeled != len(batch.y):
-            raise ValueError(
-                f"cVAE needs a label in each of {len(batch.y)} rows, not {batch.labeled}"
-            )
         mean, logvar = terms.widen(self.encoder(batch.x, batch.y)).chunk(2, dim=1)
         z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
         return {
@@ -82,6 +85,16 @@ class CVAE(ConditionalGenerator):
         if y is None:
             raise ValueError("cVAE needs labels to encode: its encoder is q(z | x, y)")
         return Code(None, self.encoder(x, y).chunk(2, dim=1)[0])
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """Return the Gaussian of the code; needs `y`."""
+        if y is None:
+            raise ValueError("cVAE needs labels for its posterior, q(z | x, y)")
+        mean, logvar = self.encoder(x, y).chunk(2, dim=1)
+        return Posterior(None, (mean, logvar.exp()))
+
+    def class_prior(self) -> None:
+        """Return None: the label itself is the relevant code."""
 
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
         """Return the images of irrelevant codes and labels; needs both."""

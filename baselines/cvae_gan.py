@@ -35,7 +35,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Objective, Stage
+from bench.training.interface import (
+    Batch,
+    Code,
+    ConditionalGenerator,
+    Objective,
+    Posterior,
+    Stage,
+)
 from models import backbones, terms
 from models.blocks import SLOPE, Critic, Spectral, glorot, normal, one_hot
 
@@ -106,6 +113,16 @@ class CVAEGAN(ConditionalGenerator):
             raise ValueError("cVAE-GAN needs labels to encode: its encoder is q(z | x, y)")
         return Code(None, self.encoder(x, y).chunk(2, dim=1)[0])
 
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """Return the Gaussian of the code; needs `y`."""
+        if y is None:
+            raise ValueError("cVAE-GAN needs labels for its posterior, q(z | x, y)")
+        mean, logvar = self.encoder(x, y).chunk(2, dim=1)
+        return Posterior(None, (mean, logvar.exp()))
+
+    def class_prior(self) -> None:
+        """Return None: the label itself is the relevant code."""
+
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
         """Return the images of irrelevant codes and labels; needs both."""
         if y is None or code.irrelevant is None:
@@ -114,10 +131,6 @@ class CVAEGAN(ConditionalGenerator):
 
     def _reconstruct(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the decoded posterior draws of a batch, and the terms of a cVAE."""
-        if batch.labeled != len(batch.y):
-            raise ValueError(
-                f"cVAE-GAN needs a label in each of {len(batch.y)} rows, not {batch.labeled}"
-            )
         mean, logvar = terms.widen(self.encoder(batch.x, batch.y)).chunk(2, dim=1)
         z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
         reconstruction = self._decode(z, batch.y)

@@ -8,7 +8,7 @@ metric can be added later without training again.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.metrics.base import Metric
     from bench.training.interface import ConditionalGenerator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class RunConfig:
         """Return the data set, not loaded."""
         source: Source = _construct("dataset", self.training.data)
         return source
+
+    def unlabeled(self) -> "Source | None":
+        """Return the further data set that is used without labels, not loaded."""
+        found = self.training.unlabeled
+        return None if found is None else _construct("dataset", found)
 
     def model(self, spec: "DataSpec") -> "ConditionalGenerator":
         """Return a freshly initialized model for data of that shape."""
@@ -99,7 +104,8 @@ def complete(raw: Mapping[str, Any]) -> RunConfig:
         _component("metric", metric, ("metrics", index))
         for index, metric in enumerate(settings.metrics)
     ]
-    tables = _read_tables(model, data)
+    spec = _spec(data, ("data",))
+    tables = _read_tables(model, spec)
     objective = _edit_objective(tables, settings.objective)
     optimizers = _edit_optimizers(tables, settings.optimizers)
     for index, player in enumerate(settings.average.players if settings.average else []):
@@ -108,6 +114,7 @@ def complete(raw: Mapping[str, Any]) -> RunConfig:
             raise KeyProblem(path, unknown("player", player, tables.players()))
     fields = {name: getattr(settings, name) for name in Training.model_fields}
     fields |= {"model": model, "data": data, "objective": objective, "optimizers": optimizers}
+    fields |= _supervision(settings, spec, model["name"], tables.capabilities)
     return RunConfig(
         Training.model_construct(**fields),
         Evaluation.model_construct(metrics=metrics, samples_per_class=settings.samples_per_class),
@@ -156,14 +163,58 @@ def _component(
     return {"name": given["name"], **checked.model_dump(mode="json")}
 
 
-def _read_tables(model: dict[str, Any], data: dict[str, Any]) -> "ConditionalGenerator":
+def _spec(data: dict[str, Any], path: Path) -> "DataSpec":
+    """Return the shape of a data set, without loading it."""
+    try:
+        spec: DataSpec = _construct("dataset", data).spec
+    except (SpecError, ValueError) as error:
+        raise KeyProblem(path, str(error)) from error
+    return spec
+
+
+def _supervision(
+    settings: RunSettings, spec: "DataSpec", model: str, capabilities: Collection[str]
+) -> dict[str, Any]:
+    """Return which rows carry labels, checked against what the model and the data allow."""
+    extra, rows, size = settings.unlabeled, settings.labeled_rows, settings.batch_size
+    if rows > size:
+        raise KeyProblem(("labeled_rows",), f"must be at most batch_size, {size}; got {rows}")
+    if extra is None and settings.labeled_fraction == 1:
+        if rows not in (0, size):
+            raise KeyProblem(
+                ("labeled_rows",),
+                f"is {rows} of {size} rows, but all examples carry labels; "
+                "set labeled_fraction below 1, or name an unlabeled data set",
+            )
+        return {"labeled_rows": size}
+    if rows == size:
+        if extra is not None:
+            raise KeyProblem(
+                ("labeled_rows",),
+                f"is all {size} rows, which leaves none for the examples of {extra['name']}",
+            )
+        return {}
+    if "semi-supervised" not in capabilities:
+        able = [name for name, e in registry.entries("model").items() if "semi-supervised" in e.can]
+        raise KeyProblem(
+            ("labeled_fraction" if extra is None else "unlabeled",),
+            f"{model} needs a label for every example; models that do not: {', '.join(able)}; "
+            f"or set labeled_rows: {size} to use the labeled examples alone",
+        )
+    if extra is not None:
+        extra = _component("dataset", extra, ("unlabeled",))
+        if (shape := _spec(extra, ("unlabeled",)).shape) != spec.shape:
+            raise KeyProblem(
+                ("unlabeled",),
+                f"{extra['name']} has examples of shape {shape}, {spec.name} of {spec.shape}",
+            )
+    return {"unlabeled": extra, "labeled_rows": rows or max(1, size // 2)}
+
+
+def _read_tables(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerator":
     """Build the model without memory, to read its players, stages and tables."""
     import torch
 
-    try:
-        spec = _construct("dataset", data).spec
-    except (SpecError, ValueError) as error:
-        raise KeyProblem(("data",), str(error)) from error
     try:
         with torch.device("meta"):
             built: ConditionalGenerator = _construct("model", model, spec)

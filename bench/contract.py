@@ -20,13 +20,18 @@ from torch import Tensor
 
 from bench import config
 from bench.data.base import DataSet
-from bench.data.stream import Stream
 from bench.errors import BenchError, Interrupted
 from bench.seeding import generator_for
 from bench.settings import Training
-from bench.training.interface import Batch, ConditionalGenerator, Encodes
+from bench.training.interface import (
+    Batch,
+    ConditionalGenerator,
+    Encodes,
+    Infers,
+    as_given,
+)
 from bench.training.passes import StagePass, moving_rows
-from bench.training.trainer import Trainer, build_model
+from bench.training.trainer import Trainer, build_model, make_stream
 from bench.validation import KeyProblem
 
 BATCH = 16
@@ -54,6 +59,12 @@ class Subject:
         """The training part of the configuration."""
         return self.run.training
 
+    def changed(self, **changes: Any) -> "Subject":
+        """Return the same model under other settings."""
+        options = {key: value for key, value in self.training.model.items() if key != "name"}
+        settings: dict[str, Any] = {"data": self.training.data, **changes}
+        return make_subject(self.training.model["name"], options, **settings)
+
     def model(self) -> ConditionalGenerator:
         """Return a fresh model in training mode."""
         return build_model(self.training, self.data, CPU).train()
@@ -61,7 +72,8 @@ class Subject:
     @cached_property
     def batch(self) -> Batch:
         """The first draw."""
-        return Stream(self.data.train, batch_size=BATCH, seed=0, flip=False, device=CPU).batch(0)
+        capabilities = self.model().capabilities
+        return make_stream(self.training, self.data, CPU, None, capabilities).batch(0)
 
     def trainer(self, folder: Path, **changes: Any) -> Trainer:
         """Return a trainer of a fresh model, with some settings changed."""
@@ -70,8 +82,9 @@ class Subject:
         return Trainer(training, self.data, folder, CPU, "contract")
 
     def labels(self) -> Tensor:
-        """Return two labels of each class."""
-        return torch.arange(self.data.spec.classes).repeat_interleave(2)
+        """Return two labels of each class, as the model is given them."""
+        y = torch.arange(self.data.spec.classes).repeat_interleave(2)
+        return as_given(self.model(), self.data.spec, y)
 
 
 def check_model(
@@ -104,15 +117,19 @@ def check_model(
 
 
 def make_subject(
-    name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    **changes: Any,
 ) -> Subject:
-    """Return a subject for single checks; arguments as for `check_model`."""
+    """Return a subject for single checks; arguments as for `check_model`, and further settings."""
     settings = {
         "model": {"name": name, **(options or {})},
         "data": dict(data or {"name": "blobs"}),
         "seed": 0,
         "iterations": 6,
         "batch_size": BATCH,
+        **changes,
     }
     try:
         run = config.complete(settings)
@@ -231,12 +248,12 @@ def resume_is_bit_exact(subject: Subject) -> None:
 
 def sampling_changes_nothing(subject: Subject) -> None:
     """Sampling with a generator changes neither the model nor the default random state."""
-    model = subject.model().eval()
+    model, y = subject.model().eval(), subject.labels()
     before = deepcopy(model)
     torch.manual_seed(1)
     state = torch.get_rng_state()
     with torch.inference_mode():
-        model.sample(subject.labels(), generator_for(0, "contract"))
+        model.sample(y, generator_for(0, "contract"))
     _same_state(before, model, "by sampling")
     if not torch.equal(state, torch.get_rng_state()):
         raise Violation("sample() drew from the default generator instead of the one it was given")
@@ -275,6 +292,35 @@ def codes_fit_if_it_encodes(subject: Subject) -> None:
         raise Violation(f"decode() returned {list(decoded.shape)}, not {list(x.shape)}")
 
 
+def posteriors_fit_if_it_infers(subject: Subject) -> None:
+    """If it infers, posteriors have the means that it encodes, and priors a row a class."""
+    model, x, y = subject.model().eval(), subject.batch.x, subject.batch.y
+    if not isinstance(model, Infers):
+        return
+    with torch.inference_mode():
+        found = model.posterior(x, y)
+        code = model.encode(x, y) if isinstance(model, Encodes) else found
+        prior = model.class_prior()
+    for part, gaussian, encoded in zip(found._fields, found, code, strict=True):
+        if gaussian is None:
+            continue
+        mean, variance = gaussian
+        if mean.shape != variance.shape or (variance < 0).any():
+            raise Violation(
+                f"the {part} posterior has means {list(mean.shape)} and variances "
+                f"{list(variance.shape)} from {variance.min():.3g} on"
+            )
+        if isinstance(encoded, Tensor) and not torch.allclose(mean, encoded, atol=1e-6):
+            raise Violation(f"encode() is not the mean of the {part} posterior")
+    if (found.relevant is None) != (prior is None):
+        raise Violation("class_prior() goes with a relevant posterior: both or none")
+    if found.relevant is not None and prior is not None:
+        expected = (subject.data.spec.classes, found.relevant[0].shape[1])
+        for table in prior:
+            if table.shape != expected:
+                raise Violation(f"class_prior() has {list(table.shape)}, expected {list(expected)}")
+
+
 def ten_iterations_lower_reconstruct(subject: Subject) -> None:
     """If it has the term `reconstruct`, ten iterations on one batch lower it."""
     stages = [stage for stage, wanted in _stages(subject.model()) if "reconstruct" in wanted]
@@ -306,6 +352,33 @@ def terms_trace_as_one_graph(subject: Subject) -> None:
             raise Violation(f"stage {stage!r} does not trace as one graph: {first}") from error
 
 
+def rows_without_label_are_welcome(subject: Subject) -> None:
+    """If it is semi-supervised, half of the rows may lack a label."""
+    if "semi-supervised" in subject.model().capabilities:
+        half = subject.changed(labeled_fraction=0.5)
+        for check in ON_TERMS:
+            check(half)
+
+
+def attributes_are_welcome(subject: Subject) -> None:
+    """If it is made for attributes, it conforms on data that has them."""
+    if "attributes" in subject.model().capabilities and not subject.data.spec.attributes:
+        data = {"name": "digit_attributes"}
+        try:
+            attributed = subject.changed(data=data)
+        except BenchError:  # options for one label, say the size of its code
+            attributed = make_subject(subject.training.model["name"], data=data)
+        for check in CHECKS:
+            check(attributed)
+
+
+ON_TERMS: tuple[Callable[[Subject], None], ...] = (
+    terms_are_scalars,
+    subset_of_terms_has_the_same_values,
+    shared_backwards_give_each_players_gradient,
+    resume_is_bit_exact,
+    terms_trace_as_one_graph,
+)
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     players_and_stages_fit,
     terms_are_scalars,
@@ -316,8 +389,11 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     sampling_changes_nothing,
     samples_are_a_function_of_the_generator,
     codes_fit_if_it_encodes,
+    posteriors_fit_if_it_infers,
     ten_iterations_lower_reconstruct,
     terms_trace_as_one_graph,
+    rows_without_label_are_welcome,
+    attributes_are_welcome,
 )
 
 

@@ -44,7 +44,7 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         "lr_livae": Entry(
             "models.lr_livae:LRIRVAE",
             "Lr-LiVAE, Zheng & Sun 2019: label-relevant and label-irrelevant codes, VAE-GAN",
-            ("encode", "classify"),
+            ("encode", "classify", "semi-supervised"),
         ),
         "cvae": Entry(
             "baselines.cvae:CVAE",
@@ -53,7 +53,7 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         ),
         "cvae_gan": Entry(
             "baselines.cvae_gan:CVAEGAN",
-            "cVAE-GAN with the critic, losses and weights of Lr-LiVAE: the controlled comparison",
+            "cVAE-GAN as Zheng & Sun 2019 compare it: critic, losses and weights of Lr-LiVAE",
             ("encode",),
         ),
         "cvae_gan_bao": Entry(
@@ -67,17 +67,24 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         ),
         "csvae": Entry(
             "baselines.csvae:CSVAE",
-            "CSVAE, Klys et al. 2018: a latent subspace for the label, an adversary on the rest",
-            ("encode",),
+            "CSVAE, Klys et al. 2018: a latent subspace for each label, an adversary on the rest",
+            ("encode", "attributes"),
         ),
         "ccvae": Entry(
             "baselines.ccvae:CCVAE",
             "CCVAE, Joy et al. 2021: label-blind encoder, class priors, classifier on the code",
-            ("encode", "classify"),
+            ("encode", "classify", "semi-supervised", "attributes"),
+        ),
+        "flow_matching": Entry(
+            "baselines.flow_matching:FlowMatching",
+            "flow matching, Lipman et al. 2023: a learned flow from noise, a modern reference",
         ),
     },
     "dataset": {
         "digits": Entry("bench.data.digits:Digits", "1 797 real digits, 8x8 gray; no download"),
+        "digit_attributes": Entry(
+            "bench.data.digits:DigitAttributes", "the same digits: odd, five or more, has a loop"
+        ),
         "moons": Entry("bench.data.moons:Moons", "the paper's three arcs in the plane"),
         "blobs": Entry("bench.data.blobs:Blobs", "tiny synthetic images, for tests"),
         "mnist": Entry("bench.data.torchvision_sets:MNIST", "70 000 digits, padded to 32x32 gray"),
@@ -90,6 +97,9 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         ),
         "cifar100": Entry(
             "bench.data.torchvision_sets:CIFAR100", "60 000 photographs, 100 classes, 32x32"
+        ),
+        "celeba": Entry(
+            "bench.data.celeba:CelebA", "202 599 faces, combinations of attributes, 64x64 color"
         ),
         "folder": Entry("bench.data.folders:Folder", "any tree with one folder a class"),
         "npz": Entry("bench.data.npz:Npz", "any .npz with x_train, y_train, x_test, y_test"),
@@ -106,6 +116,30 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         "class_accuracy": Entry(
             "bench.metrics.class_accuracy:ClassAccuracy",
             "share of samples that a classifier of real data gives the label asked for",
+        ),
+        "fid": Entry(
+            "bench.metrics.frechet:FrechetDistance",
+            "Fréchet distance of features of samples and real images; also within the classes",
+        ),
+        "kid": Entry(
+            "bench.metrics.kernel:KernelDistance",
+            "kernel distance of features, unbiased; also within the classes",
+        ),
+        "precision_recall": Entry(
+            "bench.metrics.precision_recall:PrecisionRecall",
+            "improved precision and recall, Kynkäänniemi et al. 2019",
+        ),
+        "density_coverage": Entry(
+            "bench.metrics.density_coverage:DensityCoverage",
+            "density and coverage, Naeem et al. 2020",
+        ),
+        "attribute_accuracy": Entry(
+            "bench.metrics.attribute_accuracy:AttributeAccuracy",
+            "the same for each attribute, on data with attributes",
+        ),
+        "prior_fit": Entry(
+            "bench.metrics.prior_fit:PriorFit",
+            "distance of codes from their prior, where 1 is calibrated; collapsed dimensions",
         ),
         "arc_fit": Entry("bench.metrics.arcs:ArcFit", "how well the toy arcs are covered"),
     },

@@ -110,6 +110,11 @@ class Training(Strict):
         seed: Seed of initialization, data order and noise.
         iterations: Trips through the stages.
         batch_size: Rows of a draw.
+        labeled_fraction: Share of the training examples of each class that keep their label.
+        unlabeled: Name and options of a further data set, used without its labels.
+        labeled_rows: Rows of a draw that carry a label, the first ones. 0 stands for half of them
+            where there are examples without label, and for all of them otherwise. As many as
+            `batch_size` leave the examples without label unused.
         objective: Player -> term -> weight; what is written edits the model's own table.
         optimizers: Player (or `default`) -> optimizer; edits the model's own table.
         average: Weights averaged for sampling; off where None.
@@ -123,6 +128,9 @@ class Training(Strict):
     seed: Annotated[int, Field(ge=0)]
     iterations: Annotated[int, Field(gt=0)]
     batch_size: Annotated[int, Field(gt=0)] = 96
+    labeled_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    unlabeled: Component | None = None
+    labeled_rows: Annotated[int, Field(ge=0)] = 0
     objective: dict[str, dict[str, Weight]] = {}
     optimizers: dict[str, dict[str, Any]] = {}
     average: Average | None = None

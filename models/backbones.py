@@ -40,7 +40,7 @@ class Encoder(nn.Module):
     """A network from examples, and labels where its first layer takes them, to numbers.
 
     Args:
-        first: Takes examples, with one-hot labels behind their channels where it is conditional.
+        first: Takes examples, with planes of labels behind their channels where it is conditional.
         rest: From the output of `first` to `[B, codes]`.
     """
 
@@ -109,6 +109,7 @@ def encoder(
     codes: int,
     *,
     labels: bool = False,
+    planes: int | None = None,
     heads: int = 1,
 ) -> Encoder:
     """Return an encoder to `heads * codes` numbers.
@@ -118,14 +119,15 @@ def encoder(
         backbone: The family.
         width: Multiplier of the layer sizes.
         codes: Size of a head.
-        labels: Whether it also takes labels, as one-hot planes behind the channels of the image.
+        labels: Whether it also takes labels, as planes behind the channels of the image.
+        planes: How many planes of labels; one for each class where None.
         heads: 1 for a point code, 2 for mean and log-variance.
 
     Returns:
         The network, Glorot-initialized.
     """
     chosen = family(spec, backbone)
-    extra = spec.classes if labels else 0
+    extra = (planes or spec.classes) if labels else 0
     layers: list[nn.Module] = []
     if chosen == "mlp":
         sizes = _scaled(MLP, width)
@@ -214,11 +216,14 @@ def critic(spec: DataSpec, backbone: Backbone, width: float) -> Critic:
     return Critic(layers, spec.classes, average=True)
 
 
-def latent_classifier(spec: DataSpec, backbone: Backbone, codes: int) -> nn.Sequential:
-    """Return the adversary from codes `[B, codes]` to class logits `[B, K]`, Glorot-initialized."""
+def latent_classifier(
+    spec: DataSpec, backbone: Backbone, codes: int, logits: int | None = None
+) -> nn.Sequential:
+    """Return the adversary from codes `[B, codes]` to logits, one a class where not said."""
     chosen = family(spec, backbone)
     hidden, activation = (64, nn.LeakyReLU(SLOPE)) if chosen == "mlp" else (256, nn.ReLU())
-    network = nn.Sequential(nn.Linear(codes, hidden), activation, nn.Linear(hidden, spec.classes))
+    last = nn.Linear(hidden, spec.classes if logits is None else logits)
+    network = nn.Sequential(nn.Linear(codes, hidden), activation, last)
     glorot(network)
     return network
 

@@ -39,31 +39,44 @@ def glorot(network: nn.Module) -> None:
 def conditioned(layer: nn.Conv2d | nn.Linear, x: Tensor, y: Tensor) -> Tensor:
     """Apply a layer to `[x, one-hot y]`, the label tiled over an image, without building that.
 
-    Of the `K` label planes one is all ones and the others vanish: an example pays for one input
-    channel instead of `K`, and that one only sums the taps of a kernel that lie inside the image.
+    A label plane is the same everywhere, so the kernels of the planes are added up first: of one
+    label that is the kernel of one plane, of attributes those of the planes that are all ones. An
+    example then pays for one input channel instead of `K`, and that one only sums the taps of a
+    kernel that lie inside the image.
 
     Args:
         layer: Takes `C + K` input channels or features.
         x: `[B, C, H, W]` or `[B, C]`.
-        y: Labels `[B]`; a row without label is not allowed.
+        y: Labels `[B]`, or attributes `[B, K]` that are 0 or 1, a plane each; a row without label
+            is not allowed.
 
     Returns:
         What the layer makes of the concatenation.
     """
-    of_x, of_label = layer.weight[:, : x.shape[1]], layer.weight[:, x.shape[1] :].transpose(0, 1)
+    of_x, of_plane = layer.weight[:, : x.shape[1]], layer.weight[:, x.shape[1] :].transpose(0, 1)
+    is_one_label = y.ndim == 1
+    of_label = of_plane[y] if is_one_label else torch.tensordot(y.to(of_plane), of_plane, dims=1)
     if isinstance(layer, nn.Linear):
-        return F.linear(x, of_x, layer.bias) + of_label[y]
+        return F.linear(x, of_x, layer.bias) + of_label
     assert not isinstance(layer.padding, str)
     out = F.conv2d(x, of_x, layer.bias, layer.stride, layer.padding)
     plane = x.new_ones(1, 1, *x.shape[2:])
     inside = F.unfold(plane, layer.kernel_size, padding=layer.padding, stride=layer.stride)
-    return out + (of_label[y].flatten(2) @ inside[0]).view_as(out)
+    return out + (of_label.flatten(2) @ inside[0]).view_as(out)
 
 
 def spread(means: nn.Parameter, radius: float) -> None:
     """Put class means `[K, D]` in random directions on a sphere, orthogonal ones where D >= K."""
     with torch.no_grad():
         means.copy_(radius * F.normalize(nn.init.orthogonal_(means), dim=1))
+
+
+def draw(
+    means: Tensor, logvars: Tensor, y: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """Return one draw `[B, D]` for each label `[B]` from Gaussians `[K, D]`."""
+    noise = normal(len(y), means.shape[1], like=means, generator=generator)
+    return means[y] + (0.5 * logvars[y]).exp() * noise
 
 
 class ClassGaussians(nn.Module):
@@ -90,9 +103,56 @@ class ClassGaussians(nn.Module):
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return one draw `[B, D]` for each label."""
         means, logvars = self()
-        noise = normal(len(y), means.shape[1], like=means, generator=generator)
-        sample: Tensor = means[y] + (0.5 * logvars[y]).exp() * noise
-        return sample
+        return draw(means, logvars, y, generator)
+
+
+class ClassMoments(nn.Module):
+    """Mean and variance of the codes of each class, averaged over the latest batches.
+
+    A batch counts `decay` times as much as the one after it, and a class by its rows in each, so
+    that from the first batch on these are proper weighted moments.
+
+    Args:
+        classes: `K`.
+        dimensions: `D`.
+        decay: Weight of what is known against a new batch.
+        floor: Least variance.
+    """
+
+    rows: Tensor
+    means: Tensor
+    variances: Tensor
+
+    def __init__(
+        self, classes: int, dimensions: int, decay: float = 0.99, floor: float = 1e-4
+    ) -> None:
+        super().__init__()
+        self.decay, self.floor = decay, floor
+        self.register_buffer("rows", torch.zeros(classes, 1))
+        self.register_buffer("means", torch.zeros(classes, dimensions))
+        self.register_buffer("variances", torch.ones(classes, dimensions))
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return means and log-variances, each `[K, D]`; standard normal before any code."""
+        return self.means, self.variances.clamp(min=self.floor).log()
+
+    @torch.no_grad()
+    def update(self, z: Tensor, y: Tensor) -> None:
+        """Take notice of codes `[B, D]` with labels `[B]`."""
+        z = z.to(self.means.dtype)
+        members = one_hot(y, len(self.rows)).t().to(z.dtype)
+        counts = members.sum(dim=1, keepdim=True)
+        share = members / counts.clamp(min=1)
+        with torch.autocast(z.device.type, enabled=False):
+            means = share @ z
+            variances = share @ (z - means[y]).square()
+        self.rows.mul_(self.decay).add_(counts)
+        new = counts / self.rows.clamp(min=1e-12)  # 0 for a class without rows
+        shift = means - self.means
+        # The law of total variance for two groups, the known one and the new one.
+        spread = new * (variances + (1 - new) * shift.square())
+        self.variances.mul_(1 - new).add_(spread)
+        self.means.add_(new * shift)
 
 
 class Spectral(nn.Module):
@@ -179,8 +239,8 @@ class Critic(nn.Module):
         return x
 
     def scores(self, h: Tensor, y: Tensor, weights: list[Tensor]) -> Tensor:
-        """Return scores `[B]` of features `[B, F]` with labels `[B]`."""
-        projection = (self.label(y, weights[-1]) * h).sum(1)
+        """Return scores `[B]` of features `[B, F]` with labels `[B]`; where -1, `psi` alone."""
+        projection = (self.label(y.clamp(min=0), weights[-1]) * h).sum(1) * (y >= 0)
         score: Tensor = self.psi(h, weights[-2]).squeeze(1) + projection
         return score
 

@@ -16,6 +16,17 @@ precisions and exponentiates distances, which underflows for hundreds of dimensi
 variances' learning rate decays: by 0.01 after 2 epochs as the paper says (`paper`), or tenfold
 every 10 epochs as the code does (`code`). And networks are evaluated with running batch-norm
 statistics, where the code samples with those of the batch.
+
+Rows without label (section 3.6) take part in the main stage: pixels, both critic losses and the
+Kullback-Leibler term as ever, the likelihood under the single Gaussian with the moments of the
+mixture (Eq. 11), or under the mixture itself where their labels are known to lie in range. They
+have no label to classify, and the critic judges them by its unconditional part alone. The paper
+fine-tunes on such images; here every batch mixes both kinds.
+
+Arguments replace what no weight in the objective table can: `label_loss` the mixture loss by the
+cross-entropy of a linear layer, whose samples come from the moments of the codes; `sample_from`
+the learned Gaussians by those moments at sampling time; `prior_steps` the ratio of the stages;
+`joint` both stages by one, in which each network descends the sum of what it had in both.
 """
 
 from typing import ClassVar, Literal
@@ -24,15 +35,23 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Objective, Stage
+from bench.training.interface import (
+    Batch,
+    Code,
+    ConditionalGenerator,
+    Objective,
+    Posterior,
+    Stage,
+)
 from models import backbones, terms
-from models.blocks import ClassGaussians, normal
+from models.blocks import ClassGaussians, ClassMoments, draw, glorot, normal
 
 SCHEDULES = {
     "paper": {"name": "drop", "at": 2.0, "factor": 0.01, "unit": "epochs"},
     "code": {"name": "staircase", "every": 10.0, "factor": 0.1, "unit": "epochs"},
     "constant": {"name": "constant"},
 }
+MAIN = ("encoder_s", "encoder_u", "decoder", "critic", "adversary")
 
 
 class LRIRVAE(ConditionalGenerator):
@@ -45,11 +64,18 @@ class LRIRVAE(ConditionalGenerator):
         relevant: Size of the relevant code, the family's where None.
         irrelevant: Size of the irrelevant code, the family's where None.
         variance_schedule: How the learning rate of the class variances decays.
+        label_loss: What shapes the relevant code: the Gaussian mixture, or a linear classifier.
+        sample_from: The class Gaussians that samples are drawn from: the learned prior, or the
+            moments of the training codes. None is the prior where there is one.
+        prior_steps: Passes of the first stage for one of the second.
+        joint: Whether all move in one stage.
+        unlabeled_prior: What codes of rows without label follow: the Gaussian of Eq. 11, or the
+            mixture of Eq. 6.
     """
 
-    stages = (
+    stages: tuple[Stage, ...] = (
         Stage("prior", ("prior", "prior_scale"), repeat=3),
-        Stage("main", ("encoder_s", "encoder_u", "decoder", "critic", "adversary"), fresh=False),
+        Stage("main", MAIN, fresh=False),
     )
     objective: Objective = {
         "prior": {"gm_classify": 1.0, "gm_likelihood": 0.1},
@@ -60,7 +86,7 @@ class LRIRVAE(ConditionalGenerator):
         "critic": {"discriminate": 1.0},
         "adversary": {"classify_u": 1.0},
     }
-    capabilities: ClassVar[tuple[str, ...]] = ("encode", "classify")
+    capabilities: ClassVar[tuple[str, ...]] = ("encode", "classify", "semi-supervised")
 
     def __init__(
         self,
@@ -71,58 +97,90 @@ class LRIRVAE(ConditionalGenerator):
         relevant: int | None = None,
         irrelevant: int | None = None,
         variance_schedule: Literal["paper", "code", "constant"] = "paper",
+        label_loss: Literal["mixture", "softmax"] = "mixture",
+        sample_from: Literal["prior", "moments"] | None = None,
+        prior_steps: int = 3,
+        joint: bool = False,
+        unlabeled_prior: Literal["gaussian", "mixture"] = "gaussian",
     ) -> None:
         super().__init__()
         if variance_schedule not in SCHEDULES:
             known = ", ".join(SCHEDULES)
             raise ValueError(f"variance_schedule must be one of {known}; got {variance_schedule!r}")
+        if label_loss == "softmax" and sample_from == "prior":
+            raise ValueError("label_loss softmax has no prior to sample from; use moments")
+        if prior_steps < 1:
+            raise ValueError(f"prior_steps must be at least 1, got {prior_steps}")
+        if joint and prior_steps != 3:
+            raise ValueError("prior_steps has no meaning where all move in one stage")
         sizes = backbones.code_sizes(spec, backbone, relevant, irrelevant)
         self.relevant, self.irrelevant = sizes
         self.classes = spec.classes
-        self.optimizers = {"prior_scale": {"schedule": SCHEDULES[variance_schedule]}}
+        self.joint = joint
+        self.unlabeled_prior = unlabeled_prior
         self.encoder_s = backbones.encoder(spec, backbone, width, self.relevant)
         self.encoder_u = backbones.encoder(spec, backbone, width, self.irrelevant, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, sum(sizes))
         self.critic = backbones.critic(spec, backbone, width)
         self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant)
-        self.prior = ClassGaussians(spec.classes, self.relevant)
+        self.prior: ClassGaussians | None = None
+        self.classifier: nn.Linear | None = None
+        self.moments: ClassMoments | None = None
+        if label_loss == "mixture":
+            self.prior = ClassGaussians(spec.classes, self.relevant)
+            self.optimizers = {"prior_scale": {"schedule": SCHEDULES[variance_schedule]}}
+        else:
+            self.classifier = nn.Linear(self.relevant, spec.classes)
+            glorot(self.classifier)
+        if label_loss == "softmax" or sample_from == "moments":
+            self.moments = ClassMoments(spec.classes, self.relevant)
+        self._arrange(prior_steps)
+
+    def _arrange(self, prior_steps: int) -> None:
+        """Edit stages and objective as the arguments say."""
+        table = {player: dict(row) for player, row in self.objective.items()}
+        firsts = ["prior", "prior_scale"]
+        if self.classifier is not None:
+            table["prior"] = {"classify_s": 1.0}
+            del table["prior_scale"], table["encoder_s"]["gm_likelihood"]
+            firsts.remove("prior_scale")
+        self.stages = (Stage("prior", tuple(firsts), repeat=prior_steps), *self.stages[1:])
+        if self.joint:
+            row = table["encoder_s"]
+            for term, weight in table["prior"].items():
+                row[term] = row.get(term, 0.0) + weight
+            self.stages = (Stage("joint", (*firsts, *MAIN)),)
+        self.objective = table
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Return who owns what; the prior's player shares `E_s`, with moments of its own."""
-        return {
-            "prior": [*self.encoder_s.parameters(), self.prior.means],
-            "prior_scale": [self.prior.logvars],
-            "encoder_s": list(self.encoder_s.parameters()),
-            "encoder_u": list(self.encoder_u.parameters()),
-            "decoder": list(self.decoder.parameters()),
-            "critic": list(self.critic.parameters()),
-            "adversary": list(self.adversary.parameters()),
-        }
+        of_prior: list[nn.Parameter] = [] if self.joint else list(self.encoder_s.parameters())
+        found = {"prior": of_prior}
+        if self.prior is not None:
+            of_prior.append(self.prior.means)
+            found["prior_scale"] = [self.prior.logvars]
+        if self.classifier is not None:
+            of_prior.extend(self.classifier.parameters())
+        return found | {name: list(getattr(self, name).parameters()) for name in MAIN}
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
-        """Return the terms of stage `prior` (Eq. 7 and 8) or `main` (Eq. 2 to 5, 7, 10, 11)."""
-        x, y = batch.x, batch.y
-        if batch.labeled != len(y):
-            raise ValueError(
-                f"Lr-LiVAE needs a label in each of {len(y)} rows, not {batch.labeled}"
-            )
+        """Return the terms of stage `prior` (Eq. 7, 8), `main` (2 to 5, 7, 10, 11), or of both."""
+        x, y, labeled = batch
+        if stage == "prior":  # rows without label have no say in the class Gaussians
+            x, y = x[:labeled], y[:labeled]
         z_s = self.encoder_s(x)
-        means, logvars = self.prior()
+        if self.moments is not None and stage != "main":
+            self.moments.update(z_s[:labeled], y[:labeled])
+        found = self._label_terms(z_s, y, labeled, wanted)
         if stage == "prior":
-            return {
-                "gm_classify": terms.gm_classify(terms.gm_logits(z_s, means, logvars), y),
-                "gm_likelihood": terms.gm_likelihood(z_s, y, means, logvars),
-            }
+            return found
         mean_u, logvar_u = terms.widen(self.encoder_u(x)).chunk(2, dim=1)
         z_u = mean_u + (0.5 * logvar_u).exp() * torch.randn_like(mean_u)
-        found = {
-            "gm_likelihood": terms.gm_likelihood(z_s, y, means, logvars),
-            "kl": terms.kl_to_standard_normal(mean_u, logvar_u),
-        }
+        found["kl"] = terms.kl_to_standard_normal(mean_u, logvar_u)
         if not wanted.isdisjoint(("confuse", "classify_u")):
-            logits = self.adversary(z_u)
+            logits = self.adversary(z_u[:labeled])
             found["confuse"] = terms.confuse(logits)
-            found["classify_u"] = terms.classify(logits, y)
+            found["classify_u"] = terms.classify(logits, y[:labeled])
         if not wanted.isdisjoint(("reconstruct", "fool", "discriminate")):
             reconstruction = self.decoder(torch.cat((z_s, z_u), dim=1))
             found["reconstruct"] = terms.reconstruct(x, reconstruction)
@@ -137,6 +195,34 @@ class LRIRVAE(ConditionalGenerator):
             found["discriminate"] = terms.discriminate(real, of_reconstruction, of_sample)
             found["fool"] = terms.fool(of_reconstruction, of_sample)
         return found
+
+    def _label_terms(
+        self, z_s: Tensor, y: Tensor, labeled: int, wanted: frozenset[str]
+    ) -> dict[str, Tensor]:
+        """Return what the relevant codes are worth to their prior, or to the classifier."""
+        of_label, y = z_s[:labeled], y[:labeled]
+        found = {}
+        if self.classifier is not None and "classify_s" in wanted:
+            found["classify_s"] = terms.classify(self.classifier(of_label), y)
+        if self.prior is None:
+            return found
+        means, logvars = self.prior()
+        if "gm_classify" in wanted:
+            found["gm_classify"] = terms.gm_classify(terms.gm_logits(of_label, means, logvars), y)
+        if "gm_likelihood" in wanted:
+            found["gm_likelihood"] = terms.gm_likelihood(of_label, y, means, logvars)
+            if labeled < len(z_s):
+                share = labeled / len(z_s)
+                of_others = (1 - share) * self._unlabeled_nll(z_s[labeled:])
+                found["gm_likelihood"] = share * found["gm_likelihood"] + of_others
+        return found
+
+    def _unlabeled_nll(self, z_s: Tensor) -> Tensor:
+        """Return the likelihood term of codes whose label nobody knows."""
+        assert self.prior is not None
+        if self.unlabeled_prior == "mixture":
+            return terms.mixture_nll(terms.gm_logits(z_s, *self.prior()))
+        return terms.gaussian_nll(z_s, *terms.moment_match(*self.prior()))
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode draws from the class Gaussians and the standard normal (section 4.2)."""
@@ -155,11 +241,33 @@ class LRIRVAE(ConditionalGenerator):
         return image
 
     def class_logits(self, x: Tensor) -> Tensor:
-        """Return the log-densities of the relevant code under the class Gaussians."""
-        return terms.gm_logits(self.encoder_s(x), *self.prior())
+        """Return the log-densities of the relevant code, or the classifier's logits."""
+        z_s = self.encoder_s(x)
+        if self.prior is not None:
+            return terms.gm_logits(z_s, *self.prior())
+        assert self.classifier is not None
+        logits: Tensor = self.classifier(z_s)
+        return logits
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """Return the point `E_s(x)` and the Gaussian of `E_u(x)`."""
+        z_s = self.encoder_s(x)
+        mean_u, logvar_u = self.encoder_u(x).chunk(2, dim=1)
+        return Posterior((z_s, torch.zeros_like(z_s)), (mean_u, logvar_u.exp()))
+
+    def class_prior(self) -> tuple[Tensor, Tensor]:
+        """Return means and variances `[K, D_s]` of the Gaussians that samples come from."""
+        means, logvars = self._gaussians()
+        return means, logvars.exp()
+
+    def _gaussians(self) -> tuple[Tensor, Tensor]:
+        source = self.prior if self.moments is None else self.moments
+        assert source is not None
+        found: tuple[Tensor, Tensor] = source()
+        return found
 
     def _draw(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw codes `[B, D_s + D_u]` from the prior of each label."""
-        z_s = self.prior.sample(y, generator)
+        z_s = draw(*self._gaussians(), y, generator)
         z_u = normal(len(y), self.irrelevant, like=z_s, generator=generator)
         return torch.cat((z_s, z_u), dim=1)

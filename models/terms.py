@@ -6,6 +6,8 @@ docstring and follows the reference implementation, so that published weights ca
 are. Arithmetic is in float32 at least, also under autocast; float64 stays float64.
 """
 
+from math import log
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -85,6 +87,42 @@ def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_logvar: 
     distance = (mean - prior_mean).square() * (-prior_logvar).exp()
     excess = logvar - prior_logvar
     return 0.5 * (distance + excess.exp() - 1 - excess)
+
+
+def gaussian_kl_to_each(mean: Tensor, logvar: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
+    r"""KL divergence of diagonal Gaussians from each of several others.
+
+    .. math:: \tfrac12 \sum_d [(\mu_d - m_{c,d})^2 e^{-\ell_{c,d}} + e^{r_{c,d}} - 1 - r_{c,d}],
+              \qquad r_{c,d} = \log \sigma_d^2 - \ell_{c,d}
+
+    A sum over the dimensions. As in `gm_logits` the square is expanded into one matrix product, so
+    that no `[B, K, D]` tensor is made, and the origin is moved to the center of the means.
+
+    Args:
+        mean: Posterior means `[..., B, D]`.
+        logvar: Posterior log-variances `[..., B, D]`, natural logarithm.
+        means: Means of the others `[..., K, D]`.
+        logvars: Their log-variances `[..., K, D]`.
+
+    Returns:
+        Nats `[..., B, K]`.
+
+    Example:
+        >>> means = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+        >>> gaussian_kl_to_each(torch.zeros(1, 2), torch.zeros(1, 2), means, 0 * means).tolist()
+        [[0.0, 2.0]]
+    """
+    with torch.autocast(mean.device.type, enabled=False):
+        mean, logvar, means, logvars = map(widen, (mean, logvar, means, logvars))
+        center = means.detach().mean(dim=-2, keepdim=True)  # exact, as in gm_logits
+        mean, means = mean - center, means - center
+        half_precisions = 0.5 * (-logvars).exp()
+        scaled = means * half_precisions
+        offsets = (means * scaled + 0.5 * logvars).sum(dim=-1)
+        features = torch.cat((mean.square() + logvar.exp(), mean), dim=-1)
+        weights = torch.cat((half_precisions, -2 * scaled), dim=-1)
+        entropies = 0.5 * (1 + logvar).sum(dim=-1, keepdim=True)  # without log(2 pi)
+        return features @ weights.transpose(-1, -2) + offsets.unsqueeze(-2) - entropies
 
 
 def classify(logits: Tensor, y: Tensor) -> Tensor:
@@ -229,6 +267,23 @@ def moment_match(means: Tensor, logvars: Tensor) -> tuple[Tensor, Tensor]:
     means, logvars = widen(means), widen(logvars)
     mean = means.mean(dim=0)
     return mean, (logvars.exp() + (means - mean).square()).mean(dim=0).log()
+
+
+def mixture_nll(logits: Tensor) -> Tensor:
+    r"""Negative log-density of codes under the mixture of all classes, Eq. 6, without the constant.
+
+    .. math:: -\log \tfrac1K \sum_c \mathcal N(\hat z_s; \mu_c, \Sigma_c)
+
+    The constant left out is that of `gaussian_nll`.
+
+    Args:
+        logits: `gm_logits` `[B, K]` of the codes.
+
+    Returns:
+        Nats per row, 0-d.
+    """
+    logits = widen(logits)
+    return log(logits.shape[1]) - logits.logsumexp(dim=1).mean()
 
 
 def discriminate(real: Tensor, *fakes: Tensor) -> Tensor:

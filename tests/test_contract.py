@@ -11,8 +11,9 @@ SMALL = {
     "cvae_gan": {"width": 0.25, "latent": 4},
     "cvae_gan_bao": {"width": 0.25, "latent": 4},
     "cgan": {"width": 0.25, "latent": 4},
-    "csvae": {"width": 0.25, "relevant": 4, "irrelevant": 4},
+    "csvae": {"width": 0.25, "relevant": 6, "irrelevant": 4},
     "ccvae": {"width": 0.25, "relevant": 6, "irrelevant": 4},
+    "flow_matching": {"width": 0.25, "steps": 2},
 }
 
 
@@ -31,6 +32,37 @@ def test_points_are_welcome_too(name):
     subject = contract.make_subject(name, data={"name": "moons", "per_class": 50})
     contract.terms_are_scalars(subject)
     contract.samples_are_a_function_of_the_generator(subject)
+
+
+FORMS = {
+    "softmax": {"label_loss": "softmax"},
+    "moments": {"sample_from": "moments"},
+    "one to one": {"prior_steps": 1},
+    "joint": {"joint": True},
+    "mixture for rows without label": {"unlabeled_prior": "mixture"},
+}
+
+
+@pytest.mark.parametrize("options", FORMS.values(), ids=FORMS)
+def test_forms_of_lr_livae_conform(options):
+    subject = contract.make_subject("lr_livae", SMALL["lr_livae"] | options)
+    contract.terms_are_scalars(subject)
+    contract.players_move_only_their_own(subject)
+    contract.shared_backwards_give_each_players_gradient(subject)
+    contract.samples_are_a_function_of_the_generator(subject)
+
+
+def test_moments_of_codes_survive_an_interruption():
+    subject = contract.make_subject("lr_livae", SMALL["lr_livae"] | FORMS["moments"])
+    contract.resume_is_bit_exact(subject)
+    contract.terms_trace_as_one_graph(subject)
+
+
+def test_rows_without_label_that_spoil_a_term_are_caught(monkeypatch):
+    monkeypatch.setattr(registry.load("model", "lr_livae"), "_unlabeled_nll", lambda *_: 1 / 0)
+    subject = contract.make_subject("lr_livae", SMALL["lr_livae"])
+    with pytest.raises(ZeroDivisionError):
+        contract.rows_without_label_are_welcome(subject)
 
 
 def violation(monkeypatch, check, **methods):

@@ -168,6 +168,41 @@ ERRORS = {
         11,
         "did you mean 'decoder'",
     ),
+    "labels taken from a model that needs them": (
+        ("iterations: 10", "iterations: 10\n  labeled_fraction: 0.5"),
+        6,
+        "cvae needs a label for every example; models that do not: lr_livae",
+    ),
+    "labels taken from nobody": (
+        ("iterations: 10", "iterations: 10\n  labeled_rows: 4"),
+        6,
+        "set labeled_fraction below 1, or name an unlabeled data set",
+    ),
+    "more labels than rows": (
+        ("batch_size: 16", "batch_size: 16\n  labeled_rows: 17"),
+        7,
+        "at most batch_size, 16; got 17",
+    ),
+    "no row left without label": (
+        ("a: {}", "a: {model: lr_livae, unlabeled: digits, labeled_rows: 16}"),
+        11,
+        "leaves none for the examples of digits",
+    ),
+    "misspelled unlabeled set": (
+        ("a: {}", "a: {model: lr_livae, unlabeled: digitz}"),
+        11,
+        "did you mean 'digits'",
+    ),
+    "unlabeled set of another shape": (
+        ("a: {}", "a: {model: lr_livae, unlabeled: cifar10}"),
+        11,
+        "cifar10 has examples of shape (3, 32, 32), digits of (1, 8, 8)",
+    ),
+    "all labels for a model that could do without": (
+        ("a: {}", "a: {labeled_fraction: 1.5}"),
+        11,
+        "must be <= 1",
+    ),
     "impossible size": (("data: digits", "data: {name: blobs, image_size: 9}"), 3, "9"),
 }
 
@@ -181,6 +216,27 @@ def test_a_mistake_is_named_with_file_line_and_remedy(write, change, line, text)
     message = str(caught.value)
     assert f"{path}:{line}" in message
     assert text in message
+
+
+def supervision(write, **keys):
+    settings = "".join(f"  {key}: {value}\n" for key, value in keys.items())
+    text = GOOD.replace("  model: cvae\n", f"  model: lr_livae\n{settings}")
+    training = load_sweep(write(text)).runs[0].config.training
+    return training.labeled_fraction, training.labeled_rows, training.unlabeled
+
+
+def test_half_of_the_rows_carry_labels_unless_told_otherwise(write):
+    assert supervision(write) == (1.0, 16, None)
+    assert supervision(write, labeled_fraction=0.1) == (0.1, 8, None)
+    assert supervision(write, labeled_fraction=0.1, labeled_rows=3) == (0.1, 3, None)
+    fraction, rows, extra = supervision(write, unlabeled="{name: digits, split_seed: 1}")
+    assert (fraction, rows, extra["name"], extra["split_seed"]) == (1.0, 8, "digits", 1)
+
+
+def test_any_model_may_use_the_labeled_examples_alone(write):
+    text = GOOD.replace("iterations: 10", "iterations: 10\n  labeled_fraction: 0.5")
+    sweep = load_sweep(write(text.replace("16", "16\n  labeled_rows: 16")))
+    assert sweep.runs[0].config.training.labeled_rows == 16
 
 
 def test_overrides_point_at_the_command_line(write):
@@ -205,7 +261,10 @@ def test_missing_file_suggests_a_neighbor(write, tmp_path):
         load_sweep(tmp_path / "t.yaml")
 
 
-SHIPPED = {"quickstart": 18, "digits": 65, "toy": 9, "table1": 20, "table2": 10, "ablation": 20}
+SHIPPED = {
+    **{"quickstart": 18, "digits": 105, "toy": 9, "semi": 40, "attributes": 30},
+    **{"table1": 20, "table2": 10, "ablation": 25},
+}
 
 
 def test_every_shipped_sweep_validates():

@@ -19,20 +19,44 @@ from torch import Tensor
 class DataSpec:
     """The shape of a data set, all that a model needs to build its networks.
 
+    Where images carry several binary labels, a class is a combination of their values: models
+    that are made for attributes see the attributes, all others and all metrics the combination.
+
     Attributes:
         name: Name in the registry, for messages and table headers.
         shape: `(C, H, W)` of an image, or `(2,)` for points of the plane.
         class_names: One name a class, in the order of the labels.
+        attributes: Names of the `A` binary attributes; none where an image has one label.
+        combinations: For each class, the value 0 or 1 of each attribute.
     """
 
     name: str
     shape: tuple[int, ...]
     class_names: tuple[str, ...]
+    attributes: tuple[str, ...] = ()
+    combinations: tuple[tuple[int, ...], ...] = ()
 
     @property
     def classes(self) -> int:
         """Number of classes, `K`."""
         return len(self.class_names)
+
+    def attribute_rows(self, y: Tensor) -> Tensor:
+        """Return the attributes of classes.
+
+        Args:
+            y: Classes `[B]`; -1 where there is no label.
+
+        Returns:
+            `int64` `[B, A]`, 0 or 1; -1 in rows without label.
+
+        Example:
+            >>> spec = DataSpec("set", (2,), ("neither", "a and b"), ("a", "b"), ((0, 0), (1, 1)))
+            >>> spec.attribute_rows(torch.tensor([1, -1])).tolist()
+            [[1, 1], [-1, -1]]
+        """
+        nothing = (-1,) * len(self.attributes)  # the last row, where -1 points
+        return torch.tensor((*self.combinations, nothing), device=y.device)[y]
 
     @property
     def is_image(self) -> bool:

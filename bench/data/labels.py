@@ -1,4 +1,8 @@
-"""The class names of torchvision's sets, in the order of their labels."""
+"""The class names of torchvision's sets, in the order of their labels, and of combinations."""
+
+from collections.abc import Iterable, Sequence
+
+from bench.errors import SpecError
 
 DIGITS = tuple("0123456789")
 
@@ -26,3 +30,57 @@ _FINE_LABELS = """
 """
 
 CIFAR100_CLASSES = tuple(_FINE_LABELS.split())
+
+_FACE_ATTRIBUTES = """
+    5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose
+    Black_Hair Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses
+    Goatee Gray_Hair Heavy_Makeup High_Cheekbones Male Mouth_Slightly_Open Mustache Narrow_Eyes
+    No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks Sideburns Smiling
+    Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace
+    Wearing_Necktie Young
+"""
+
+CELEBA_ATTRIBUTES = tuple(_FACE_ATTRIBUTES.split())
+
+MOST_ATTRIBUTES = 8
+
+
+def check_attributes(names: Sequence[str]) -> None:
+    """Check that attributes can be made a label of.
+
+    Args:
+        names: Their names.
+
+    Raises:
+        SpecError: If there is none, too many, or one twice.
+    """
+    if not names or len(set(names)) < len(names):
+        raise SpecError(f"attributes must be different names, at least one, got {list(names)}")
+    if len(names) > MOST_ATTRIBUTES:
+        raise SpecError(
+            f"attributes are at most {MOST_ATTRIBUTES}, got {len(names)}: a class is a combination "
+            f"of their values, and with {2 ** len(names)} classes most would have too few images "
+            f"to be split and measured"
+        )
+
+
+def combination_names(
+    attributes: Sequence[str], combinations: Iterable[Sequence[int]]
+) -> tuple[str, ...]:
+    """Name combinations of attributes by those that are present.
+
+    Args:
+        attributes: Names of the attributes.
+        combinations: The value 0 or 1 of each attribute, for each combination.
+
+    Returns:
+        One name a combination.
+
+    Example:
+        >>> combination_names(("odd", "loop"), [(0, 0), (1, 0), (1, 1)])
+        ('none', 'odd', 'odd + loop')
+    """
+    return tuple(
+        " + ".join(name for name, value in zip(attributes, values, strict=True) if value) or "none"
+        for values in combinations
+    )

@@ -8,33 +8,36 @@ images in the same order.
 import torch
 from torch import Tensor
 
-from bench.data.base import Split, to_float
-from bench.errors import SpecError
+from bench.data.base import DataSpec, Split, to_float
+from bench.data.splits import hold_out
 from bench.seeding import generator_for
 from bench.training.interface import Batch
 
 
 class Stream:
-    """The training split as an endless sequence of batches, all of them labeled.
+    """The training examples as an endless sequence of batches.
 
-    Each epoch is a fresh permutation cut into whole batches, so within an epoch no example comes
-    twice, and the few that do not fill a batch sit this epoch out. Any draw may be asked for in
-    any order; asking in sequence is fast, since the permutation of the current epoch is kept.
+    The first `labeled_rows` of a batch carry their label. The rest comes from the examples without
+    one, which are drawn independently: each kind has epochs of its own. Any draw may be asked for
+    in any order; asking in sequence is fast, since permutations are kept.
 
     Attributes:
         batch_size: Rows of every batch.
-        draws_per_epoch: Batches of one epoch.
+        labeled_rows: Leading rows that carry a label.
+        draws_per_epoch: Batches that hold as many rows as there are examples.
 
     Args:
-        split: The examples; copied to the device once.
-        batch_size: Rows of a batch, at most the number of examples.
+        split: The examples with labels; copied to the device once.
+        batch_size: Rows of a batch.
         seed: Seed of the run; order and flips have streams of their own.
         flip: Whether each image is mirrored left to right with probability one half.
         device: Where the examples are kept and the batches made.
+        unlabeled: Examples without label, as in a split; none where None.
+        labeled_rows: How many rows carry a label; all of them where there are no other examples.
+        attributes: The shape of data whose labels are to be given as attributes `[B, A]`.
 
     Raises:
-        SpecError: If a batch is larger than the split, or smaller than one row.
-        ValueError: If points are to be flipped.
+        ValueError: If points are to be flipped, or the rows do not fit the examples.
     """
 
     def __init__(
@@ -45,19 +48,33 @@ class Stream:
         seed: int,
         flip: bool = False,
         device: torch.device | str = "cpu",
+        unlabeled: Tensor | None = None,
+        labeled_rows: int | None = None,
+        attributes: DataSpec | None = None,
     ) -> None:
-        if not 1 <= batch_size <= len(split):
-            raise SpecError(
-                f"batch_size must be between 1 and the number of training examples, "
-                f"{len(split)}; got {batch_size}"
-            )
         if flip and split.x.ndim != 4:
             raise ValueError(f"only images can be flipped, got examples {list(split.x.shape[1:])}")
-        self.batch_size = batch_size
-        self.draws_per_epoch = len(split) // batch_size
+        labeled_rows = batch_size if labeled_rows is None else labeled_rows
+        if unlabeled is None:
+            if labeled_rows != batch_size:
+                raise ValueError(f"{labeled_rows} of {batch_size} rows, but no unlabeled examples")
+            if batch_size < 1:
+                raise ValueError(f"a batch has at least one row, got {batch_size}")
+        elif not 1 <= labeled_rows < batch_size:
+            raise ValueError(f"labeled_rows must be in [1, {batch_size}), got {labeled_rows}")
+        self.batch_size, self.labeled_rows = batch_size, labeled_rows
         self._seed, self._flip, self._device = seed, flip, torch.device(device)
-        self._x, self._y = split.x.to(device).contiguous(), split.y.to(device)
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        x, y = split.x, split.y
+        self._pools = [_Pool(0, len(x), labeled_rows, seed, "order", self._device)]
+        if unlabeled is not None:
+            rest = batch_size - labeled_rows
+            where = len(x), len(unlabeled), rest, seed, "unlabeled order", self._device
+            self._pools.append(_Pool(*where))
+            x, y = torch.cat((x, unlabeled)), torch.cat((y, y.new_full((len(unlabeled),), -1)))
+        if attributes is not None:
+            y = attributes.attribute_rows(y)
+        self.draws_per_epoch = max(1, len(x) // batch_size)
+        self._x, self._y = x.to(self._device).contiguous(), y.to(self._device)
 
     def batch(self, draw: int) -> Batch:
         """Return one batch.
@@ -66,15 +83,16 @@ class Stream:
             draw: Its number, from 0 over the whole run.
 
         Returns:
-            `x` `float32` `[B, C, H, W]` in `[-1, 1]` or `[B, 2]`, `y` `int64` `[B]`, on the
-            device; new tensors at every call.
+            `x` `float32` `[B, C, H, W]` in `[-1, 1]` or `[B, 2]`, `y` `int64` `[B]` or `[B, A]`,
+            on the device; new tensors at every call.
 
         Raises:
             ValueError: If the number is negative.
         """
         if draw < 0:
             raise ValueError(f"draws count from 0, got {draw}")
-        rows = self._rows(draw)
+        parts = [pool.rows(draw) for pool in self._pools]
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts)
         x, y = self._x.index_select(0, rows), self._y.index_select(0, rows)
         if self._flip:
             generator = generator_for(self._seed, "flip", draw)
@@ -83,12 +101,58 @@ class Stream:
             # Chosen rows become x ^ (x ^ flipped) = flipped. On bytes this is five times as fast
             # as torch.where on the CPU, and unlike boolean indexing it never waits for a GPU.
             x ^= (x ^ x.flip(3)) & mask
-        return Batch(to_float(x), y, self.batch_size)
+        return Batch(to_float(x), y, self.labeled_rows)
 
-    def _rows(self, draw: int) -> Tensor:
-        epoch, place = divmod(draw, self.draws_per_epoch)
+
+class _Pool:
+    """Which examples of one kind a draw takes.
+
+    Each epoch is a fresh permutation cut into whole draws, so within an epoch no example comes
+    twice, and the few that do not fill a draw sit this epoch out. Where a draw takes more than
+    there are, it is an epoch of its own, and every example comes about equally often in it.
+
+    Args:
+        first: Index of the first example.
+        size: Number of examples.
+        taken: How many of them a draw takes.
+        seed: Seed of the run.
+        purpose: Name of the random stream.
+        device: Where the indices are kept.
+    """
+
+    def __init__(
+        self, first: int, size: int, taken: int, seed: int, purpose: str, device: torch.device
+    ) -> None:
+        self._first, self._size, self._taken = first, size, taken
+        self._seed, self._purpose, self._device = seed, purpose, device
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def rows(self, draw: int) -> Tensor:
+        """Return the indices that a draw takes."""
+        epoch, place = divmod(draw, max(1, self._size // self._taken))
         if epoch != self._epoch:
-            generator = generator_for(self._seed, "order", epoch)
-            self._order = torch.randperm(len(self._y), generator=generator).to(self._device)
+            generator = generator_for(self._seed, self._purpose, epoch)
+            repeats = -(-self._taken // self._size)
+            permutations = [torch.randperm(self._size, generator=generator) for _ in range(repeats)]
+            self._order = (torch.cat(permutations) + self._first).to(self._device)
             self._epoch = epoch
-        return self._order[place * self.batch_size :][: self.batch_size]
+        return self._order[place * self._taken :][: self._taken]
+
+
+def without_labels(split: Split, fraction: float, seed: int, classes: int) -> tuple[Split, Tensor]:
+    """Take the labels from a part of the training examples.
+
+    Args:
+        split: The training examples.
+        fraction: Share of the examples of each class that keep their label, at least one each.
+        seed: Seed of the run: seeds differ in which labels are kept. A larger fraction keeps
+            those that a smaller one keeps.
+        classes: Number of classes.
+
+    Returns:
+        The examples that keep their label, and the others `[N, ...]`.
+    """
+    counts = torch.bincount(split.y, minlength=classes)
+    kept = [max(1, round(fraction * int(count))) for count in counts]
+    chosen = hold_out(split.y, kept, seed, "labeled")
+    return Split(split.x[chosen], split.y[chosen]), split.x[~chosen]

@@ -144,22 +144,23 @@ def _load_data(todo: Iterable[Run], workplace: Workplace) -> None:
     problems = {}
     for run in todo:
         training = run.config.training
-        key = canonical_json(training.data)
+        key = canonical_json([training.data, training.unlabeled])
         if key in problems:
             continue
         try:
             size = len(workplace.context(run.config).data.train)
+            workplace.unlabeled(run.config)
         except DataMissing as error:
             problems[key] = str(error)
             continue
-        if training.batch_size > size:
+        if training.labeled_fraction == 1 and training.labeled_rows > size:
             raise SpecError(
                 f"{training.batch_size} is more than the {size} training examples of "
                 f"{training.data['name']} (variant {run.variant!r})",
                 key="batch_size",
             )
     if problems:
-        raise DataMissing("\n".join(problems.values()))
+        raise DataMissing("\n".join(dict.fromkeys(problems.values())))
 
 
 def _references(sweep: Sweep) -> list[RunConfig]:

@@ -14,7 +14,7 @@ from bench.data.base import DataSet, DataSpec, to_bytes
 from bench.errors import BenchError, NotApplicable
 from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.seeding import generator_for
-from bench.training.interface import ConditionalGenerator
+from bench.training.interface import ConditionalGenerator, as_given
 
 SAMPLING_BATCH = 250  # part of the definition of the sample set: a batch has one random stream
 SHOWN_PER_CLASS = 10
@@ -44,7 +44,8 @@ def draw_samples(
     labels = torch.arange(spec.classes).repeat_interleave(per_class)
     parts = []
     for index, y in enumerate(torch.split(labels, SAMPLING_BATCH)):
-        x = model.sample(y.to(device), generator_for(seed, "samples", index))
+        given = as_given(model, spec, y.to(device))
+        x = model.sample(given, generator_for(seed, "samples", index))
         if not bool(torch.isfinite(x).all()):
             raise BenchError("the model's samples contain values that are not finite")
         parts.append(to_bytes(x.float()).cpu())

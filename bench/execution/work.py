@@ -9,7 +9,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,7 @@ from bench.metrics.base import Context, SampleSet
 from bench.tracking.console import RunProgress, say
 from bench.tracking.rows import write_rows_atomically
 from bench.training.checkpoint import remove_checkpoints
+from bench.training.cost import write_cost
 from bench.training.interface import ConditionalGenerator
 from bench.training.trainer import Trainer, build_model
 
@@ -62,6 +63,7 @@ class Workplace:
     jobs: int = 1
     stop: Callable[[], bool] = lambda: False
     _contexts: dict[str, Context] = field(default_factory=dict)
+    _unlabeled: dict[str, DataSet] = field(default_factory=dict)
 
     def context(self, run: RunConfig) -> Context:
         """Return the data of a run with its caches, loaded once in this process."""
@@ -70,6 +72,16 @@ class Workplace:
             data = run.source().load()
             self._contexts[key] = Context(data, self.device, data_root(), self.weights)
         return self._contexts[key]
+
+    def unlabeled(self, run: RunConfig) -> DataSet | None:
+        """Return the further data set that a run uses without labels, loaded once."""
+        source = run.unlabeled()
+        if source is None:
+            return None
+        key = canonical_json(run.training.unlabeled)
+        if key not in self._unlabeled:
+            self._unlabeled[key] = source.load()
+        return self._unlabeled[key]
 
     def threads_for(self, spec: DataSpec) -> int:
         """Return how many CPU threads train and judge a model of such data.
@@ -108,6 +120,7 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
             spec, seed = context.data.spec, run.training.seed
             count = run.evaluation.samples_per_class
             samples = draw_samples(model, spec, count, seed, workplace.device)
+            context = replace(context, model=model)
             _evaluate(run, folder, samples, context, step=run.training.iterations, split="samples")
 
     return _settle(folder, run.evaluation_id, label, fill)
@@ -185,12 +198,15 @@ def _trained(
     run: RunConfig, folder: RunFolder, label: str, workplace: Workplace, data: DataSet
 ) -> ConditionalGenerator:
     """Return the trained model: from its file, or trained now and written to it."""
+    write_cost(run.training, data.spec, folder.path)
     if folder.model.exists():
         model = build_model(run.training, data, workplace.device).eval()
         weights = torch.load(folder.model, map_location=workplace.device, weights_only=True)
         model.load_state_dict(weights)
         return model
-    trainer = Trainer(run.training, data, folder.path, workplace.device, run.id)
+    extra = workplace.unlabeled(run)
+    examples = None if extra is None else extra.train.x
+    trainer = Trainer(run.training, data, folder.path, workplace.device, run.id, examples)
     images = run.training.batch_size * trainer.draws
     progress = RunProgress(label, run.training.iterations, images, plain=workplace.plain)
     try:
@@ -206,7 +222,6 @@ def _trained(
         "train_seconds": seconds,
         "images_per_second": run.training.iterations * images / seconds,
         "iterations_per_second": run.training.iterations / seconds,
-        "parameters": sum(p.numel() for p in model.parameters()),
     }
     if workplace.device.type == "cuda":
         timings["peak_memory_bytes"] = torch.cuda.max_memory_allocated(workplace.device)
@@ -250,19 +265,22 @@ def _picture(shown: Array, data: DataSet, target: Path) -> None:
 
 def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:
     """Write what the run is and where it comes from; refuse to go on with other data."""
+    fingerprint = data.fingerprint
+    if (extra := workplace.unlabeled(run)) is not None:
+        fingerprint = f"{fingerprint}+{extra.fingerprint}"
     config_path, origin_path = folder.path / "config.json", folder.path / "provenance.json"
     if not config_path.exists():
         write_json(config_path, {"id": run.id, "config": run.canonical})
     if not origin_path.exists():
         threads = torch.get_num_threads()
-        origin = provenance.collect(workplace.device, workplace.command, data.fingerprint, threads)
+        origin = provenance.collect(workplace.device, workplace.command, fingerprint, threads)
         write_json(origin_path, origin)
         return
     before = read_json(origin_path)["data_fingerprint"]
-    if before != data.fingerprint:
+    if before != fingerprint:
         raise BenchError(
             f"the data set {data.spec.name!r} is not the one that this run began with (fingerprint "
-            f"{data.fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} to start anew"
+            f"{fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} to start anew"
         )
 
 

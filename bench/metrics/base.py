@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec
+from bench.training.interface import ConditionalGenerator
 
-Direction = Literal["higher", "lower", "real"]
-"""Which values are better; `real` means the nearer to the value of the real images."""
+Direction = Literal["higher", "lower", "real", "one"]
+"""Which values are better: `real` means the nearer to the value of the real images, `one` to 1."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Context:
         device: Where to compute.
         weights: Files of downloaded networks by name, for example `inception`.
         cache: Folder for what is expensive and depends on content alone.
+        model: The model that drew the samples; None for real images and images from elsewhere.
         extractors: Networks already built in this process, by key; filled by
             `bench.metrics.extractors`.
     """
@@ -81,6 +83,7 @@ class Context:
     device: torch.device
     cache: Path
     weights: dict[str, Path] = field(default_factory=dict)
+    model: ConditionalGenerator | None = None
     extractors: dict[str, object] = field(default_factory=dict)
 
 

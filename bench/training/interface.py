@@ -13,6 +13,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from bench.data.base import DataSpec
+
 Objective = Mapping[str, Mapping[str, float]]
 """Player -> term -> weight. A weight of 0 drops the term; a player without terms is frozen."""
 
@@ -25,8 +27,10 @@ class Batch(NamedTuple):
 
     Attributes:
         x: `float32` `[B, C, H, W]` in `[-1, 1]`, or `[B, 2]` for points.
-        y: `int64` `[B]`; -1 in the rows that carry no label.
+        y: `int64` `[B]`; -1 in the rows that carry no label. For a model with the capability
+            `attributes`, on data that has them, `[B, A]` with 0, 1 or -1.
         labeled: Number of leading rows that carry a label, the same for every batch of a run.
+            Less than `B` only for a model with the capability `semi-supervised`.
     """
 
     x: Tensor
@@ -81,7 +85,9 @@ class ConditionalGenerator(nn.Module, ABC):
     objective: Objective
     optimizers: OptimizerTable = {}
 
-    #: What the model can do beyond sampling; shown by `bench list models`.
+    #: What the model can do beyond sampling; shown by `bench list models`. `encode` and `classify`
+    #: name the protocols below; `semi-supervised` models are given rows without label where a
+    #: sweep asks for that, and `attributes` models labels `[B, A]` on data that has them.
     capabilities: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
@@ -115,7 +121,7 @@ class ConditionalGenerator(nn.Module, ABC):
         """Draw one example for each label.
 
         Args:
-            y: Labels `[B]`.
+            y: Labels `[B]`, or `[B, A]` as in `Batch`.
             generator: Source of all randomness; the default generator where None.
 
         Returns:
@@ -136,6 +142,35 @@ class Encodes(Protocol):
         ...
 
 
+class Posterior(NamedTuple):
+    """What a model believes about the codes of examples: diagonal Gaussians.
+
+    Attributes:
+        relevant: Means and variances, each `[B, D_s]`, the latter 0 for a code that is a point;
+            None where there is no relevant code.
+        irrelevant: Means and variances, each `[B, D_u]`; None where there is no such code.
+    """
+
+    relevant: tuple[Tensor, Tensor] | None
+    irrelevant: tuple[Tensor, Tensor] | None
+
+
+@runtime_checkable
+class Infers(Protocol):
+    """A variational model: how well its codes fit their priors can be measured."""
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """Return the posteriors of examples `[B, ...]`; `y` where a model needs it."""
+        ...
+
+    def class_prior(self) -> tuple[Tensor, Tensor] | None:
+        """Return means and variances `[K, D_s]` of relevant codes, a row for each class.
+
+        None where there is no relevant code. Irrelevant codes are standard normal.
+        """
+        ...
+
+
 @runtime_checkable
 class Classifies(Protocol):
     """A model that also classifies."""
@@ -143,3 +178,19 @@ class Classifies(Protocol):
     def class_logits(self, x: Tensor) -> Tensor:
         """Return class logits `[B, K]` of examples."""
         ...
+
+
+def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:
+    """Return labels as a model is given them.
+
+    Args:
+        model: The model.
+        spec: Its data.
+        y: Classes `[B]`; -1 where there is no label.
+
+    Returns:
+        `[B, A]` for a model that is made for attributes, on data that has them; else `y`.
+    """
+    if spec.attributes and "attributes" in model.capabilities:
+        return spec.attribute_rows(y)
+    return y

@@ -6,17 +6,18 @@ checkpoints and logs. To know what happens at step n, read `_iterate` downward.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from bench.config import RunConfig
 from bench.data.base import DataSet
-from bench.data.stream import Stream
-from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
+from bench.data.stream import Stream, without_labels
+from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed, SpecError
 from bench.seeding import seed_for
 from bench.settings import Evaluation, Training, optimizer_settings
 from bench.tracking.rows import RowWriter, truncate
@@ -49,6 +50,7 @@ class Trainer:
         folder: Folder of the run; rows and checkpoints go there.
         device: Where to train.
         run_id: Written into checkpoints, so that one cannot continue another run.
+        unlabeled: Examples of a further data set `[N, ...]`, without labels.
     """
 
     def __init__(
@@ -58,20 +60,15 @@ class Trainer:
         folder: Path,
         device: torch.device,
         run_id: str = "",
+        unlabeled: Tensor | None = None,
     ) -> None:
         self.training = training
         self.folder = folder
         self.device = device
         self.run_id = run_id
         self.checkpoint = folder / "checkpoint.pt"
-        self.stream = Stream(
-            data.train,
-            batch_size=training.batch_size,
-            seed=training.seed,
-            flip=data.flip,
-            device=device,
-        )
         self.model = build_model(training, data, device)
+        self.stream = make_stream(training, data, device, unlabeled, self.model.capabilities)
         self.optimizers = self._make_optimizers()
         self.average = self._make_average()
         passes, self.draws = draw_offsets(self.model.stages)
@@ -248,6 +245,37 @@ class Trainer:
         players = self.model.players()
         chosen = {id(p): p for name in settings.players for p in players[name]}
         return MovingAverage(chosen.values(), settings.decay)
+
+
+def make_stream(
+    training: Training,
+    data: DataSet,
+    device: torch.device,
+    unlabeled: Tensor | None,
+    capabilities: Collection[str],
+) -> Stream:
+    """Return the batches of a run: labels taken away and examples added as it says."""
+    split, spec = data.train, data.spec
+    if training.labeled_fraction < 1:
+        split, rest = without_labels(split, training.labeled_fraction, training.seed, spec.classes)
+        if not len(rest):
+            raise SpecError(
+                f"{training.labeled_fraction} of {len(split)} training examples leaves none "
+                "without label",
+                key="labeled_fraction",
+            )
+        if training.labeled_rows != training.batch_size:
+            unlabeled = rest if unlabeled is None else torch.cat((rest, unlabeled))
+    return Stream(
+        split,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        flip=data.flip,
+        device=device,
+        unlabeled=unlabeled,
+        labeled_rows=training.labeled_rows,
+        attributes=spec if spec.attributes and "attributes" in capabilities else None,
+    )
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:

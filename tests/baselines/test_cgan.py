@@ -173,11 +173,6 @@ def test_it_does_not_claim_to_encode():
     assert not isinstance(make(), Encodes)
 
 
-def test_rows_without_label_are_refused():
-    with pytest.raises(ValueError, match="a label in each of 12 rows, not 6"):
-        play(make(), make_batch()._replace(labeled=6))
-
-
 def test_wrong_options_are_refused_with_a_sentence():
     with pytest.raises(ValueError, match="at least one dimension"):
         make(latent=0)

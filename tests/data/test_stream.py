@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from bench.data.base import Split, to_float
+from bench.data.base import DataSpec, Split, to_float
 from bench.data.moons import Moons
-from bench.data.stream import Stream
-from bench.errors import SpecError
+from bench.data.stream import Stream, without_labels
 
 ROWS, SIZE = 23, 5
 
@@ -103,11 +102,83 @@ def test_writing_into_a_batch_does_not_change_the_next():
         assert source.batch(0).x.equal(before)
 
 
-@pytest.mark.parametrize("batch_size", [0, ROWS + 1])
-def test_impossible_batch_size_is_reported(batch_size):
-    message = f"between 1 and the number of training examples, 23; got {batch_size}"
-    with pytest.raises(SpecError, match=message):
-        stream(batch_size=batch_size)
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"batch_size": 0}, "at least one row, got 0"),
+        ({"labeled_rows": 3}, "3 of 5 rows, but no unlabeled examples"),
+        ({"labeled_rows": 5, "unlabeled": numbered().x}, r"in \[1, 5\), got 5"),
+        ({"labeled_rows": 0, "unlabeled": numbered().x}, r"in \[1, 5\), got 0"),
+    ],
+)
+def test_impossible_rows_are_reported(options, text):
+    with pytest.raises(ValueError, match=text):
+        stream(**options)
+
+
+def half_labeled(**options):
+    split = numbered(9)
+    others = numbered(ROWS).x[9:]
+    return Stream(split, batch_size=SIZE, seed=0, unlabeled=others, labeled_rows=2, **options)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_first_rows_carry_labels_and_the_others_none(flip):
+    s, batches = half_labeled(flip=flip), []
+    for draw in (7, *range(12)):
+        batch = s.batch(draw)
+        assert batch.labeled == 2
+        assert batch.y[2:].tolist() == [-1, -1, -1]
+        batches.append(batch)
+        if not flip:
+            rows = numbers(batch)
+            assert batch.y[:2].tolist() == [row % 3 for row in rows[:2]]
+            assert max(rows[:2]) < 9 <= min(rows[2:])
+    assert same(batches[0], batches[8])
+
+
+def test_each_kind_of_example_has_epochs_of_its_own():
+    s = half_labeled()
+    batches = [numbers(s.batch(draw)) for draw in range(4)]
+    assert len({row for rows in batches for row in rows[:2]}) == 8
+    assert len({row for rows in batches for row in rows[2:]}) == 12
+    assert s.draws_per_epoch == ROWS // SIZE
+
+
+def test_labeled_rows_do_not_depend_on_what_has_no_label():
+    alone = Stream(numbered(9), batch_size=2, seed=0)
+    for draw in range(9):
+        assert numbers(half_labeled().batch(draw))[:2] == numbers(alone.batch(draw))
+
+
+def test_few_examples_come_equally_often_in_a_large_batch():
+    s = Stream(numbered(4), batch_size=10, seed=0)
+    for draw in range(3):
+        counts = [numbers(s.batch(draw)).count(row) for row in range(4)]
+        assert sorted(counts) == [2, 2, 3, 3]
+    assert numbers(s.batch(0)) != numbers(s.batch(1))
+
+
+def test_attributes_stand_in_place_of_classes():
+    names, bits = ("a", "b"), ((0, 0), (0, 1), (1, 1))
+    spec = DataSpec("set", (1, 2, 2), ("0", "1", "2"), names, bits)
+    batch = half_labeled(attributes=spec).batch(0)
+    assert batch.y.shape == (SIZE, 2)
+    assert batch.y[:2].tolist() == [list(bits[row % 3]) for row in numbers(batch)[:2]]
+    assert batch.y[2:].eq(-1).all()
+
+
+def test_labels_are_taken_from_the_same_share_of_each_class():
+    split = numbered(60)
+    kept, others = without_labels(split, 0.1, seed=3, classes=3)
+    assert torch.bincount(kept.y).tolist() == [2, 2, 2]
+    rows = [*kept.x[:, 0, 0, 0].tolist(), *others[:, 0, 0, 0].tolist()]
+    assert sorted(rows) == list(range(60))
+    more, _ = without_labels(split, 0.5, seed=3, classes=3)
+    assert set(kept.x[:, 0, 0, 0].tolist()) < set(more.x[:, 0, 0, 0].tolist())
+    other_seed, _ = without_labels(split, 0.1, seed=4, classes=3)
+    assert kept.x[:, 0, 0, 0].tolist() != other_seed.x[:, 0, 0, 0].tolist()
+    assert len(without_labels(split, 0.001, seed=0, classes=3)[0]) == 3
 
 
 def test_points_cannot_be_flipped():

@@ -5,7 +5,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.blocks import ClassGaussians, Critic, Spectral, conditioned, glorot, normal, one_hot
+from models.blocks import (
+    ClassGaussians,
+    ClassMoments,
+    Critic,
+    Spectral,
+    conditioned,
+    glorot,
+    normal,
+    one_hot,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -68,11 +77,15 @@ def test_glorot_bounds_weights_and_clears_biases():
     ],
     ids=["5x5, stride 2", "3x3, stride 1", "linear"],
 )
-def test_conditioned_equals_a_tiled_one_hot_label(layer):
+@pytest.mark.parametrize("kind", ["one label", "attributes"])
+def test_conditioned_equals_tiled_labels(layer, kind):
     layer = copy.deepcopy(layer).double()
     x = torch.randn(7, 3, *(8, 8) * isinstance(layer, nn.Conv2d), dtype=torch.float64)
     y = torch.tensor([0, 4, 2, 2, 1, 3, 0])
     labels = one_hot(y, 5).double()
+    if kind == "attributes":
+        y = torch.randint(2, (7, 5))
+        labels = y.double()
     if x.ndim == 4:
         labels = labels[:, :, None, None].expand(-1, -1, 8, 8)
     tiled, ours = layer(torch.cat((x, labels), dim=1)), conditioned(layer, x, y)
@@ -205,3 +218,37 @@ def test_critic_runs_stacked_under_vmap():
     for i, critic in enumerate(singles):
         torch.testing.assert_close(found[i], critic(x, y, critic.weights()))
         torch.testing.assert_close(stacked[1]["critic.psi.u"][i], critic.psi.u)
+
+
+def test_class_moments_are_those_of_all_rows_seen_where_nothing_is_forgotten():
+    moments = ClassMoments(3, 2, decay=1.0).double()
+    z, y = torch.randn(40, 2, dtype=torch.float64) * 3 + 1, torch.randint(2, (40,))
+    for part in torch.arange(40).split(7):
+        moments.update(z[part], y[part])
+    means, logvars = moments()
+    for label in range(2):
+        members = z[y == label]
+        torch.testing.assert_close(means[label], members.mean(dim=0))
+        torch.testing.assert_close(logvars[label].exp(), members.var(dim=0, unbiased=False))
+    assert means[2].tolist() == [0, 0]  # a class that never came
+    assert logvars[2].tolist() == [0, 0]
+
+
+def test_class_moments_weigh_a_batch_by_its_age():
+    moments = ClassMoments(1, 1, decay=0.5).double()
+    batches = [torch.randn(rows, 1, dtype=torch.float64) for rows in (4, 1, 3)]
+    for z in batches:
+        moments.update(z, torch.zeros(len(z), dtype=torch.int64))
+    weights = torch.cat(
+        [z.new_full((len(z),), w) for z, w in zip(batches, (0.25, 0.5, 1), strict=True)]
+    )
+    weights, z = weights / weights.sum(), torch.cat(batches).squeeze(1)
+    mean = (weights * z).sum()
+    torch.testing.assert_close(moments()[0].squeeze(), mean)
+    torch.testing.assert_close(moments()[1].exp().squeeze(), (weights * (z - mean) ** 2).sum())
+
+
+def test_class_moments_have_a_least_variance():
+    moments = ClassMoments(1, 2, floor=1e-4)
+    moments.update(torch.ones(5, 2), torch.zeros(5, dtype=torch.int64))
+    torch.testing.assert_close(moments()[1].exp(), torch.full((1, 2), 1e-4))

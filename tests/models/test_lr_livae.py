@@ -308,12 +308,6 @@ def test_wrong_options_are_refused_with_a_sentence(options, text):
         make(**options)
 
 
-def test_rows_without_label_are_refused():
-    batch = make_batch()
-    with pytest.raises(ValueError, match="a label in each of 12 rows, not 6"):
-        play(make(), "prior", batch._replace(labeled=6))
-
-
 def test_bfloat16_autocast_leaves_terms_in_float32_and_close():
     model, batch = make(), make_batch(rows=48)
     plain = {s: play(copy.deepcopy(model), s, batch) for s in TERMS}

@@ -145,6 +145,18 @@ def test_gm_logits_do_not_depend_on_the_origin():
     torch.testing.assert_close(moved, terms.gm_logits(z, means, logvars))
 
 
+@pytest.mark.parametrize("far", [0.0, 1000.0])
+def test_gaussian_kl_to_each_is_that_of_torch_distributions_also_far_from_the_origin(far):
+    shapes = (2, 5, 1, 4), (2, 5, 1, 4), (2, 1, 3, 4), (2, 1, 3, 4)
+    mean, logvar, means, logvars = (torch.randn(shape) for shape in shapes)
+    ours, others = (Normal(far + m, (v / 2).exp()) for m, v in ((mean, logvar), (means, logvars)))
+    inputs = (ours.loc.squeeze(2), logvar.squeeze(2), others.loc.squeeze(1), logvars.squeeze(1))
+    found = terms.gaussian_kl_to_each(*inputs)
+    torch.testing.assert_close(found, kl_divergence(ours, others).sum(dim=3), rtol=1e-5, atol=1e-5)
+    inputs = [t.double().requires_grad_() for t in inputs]
+    assert torch.autograd.gradcheck(terms.gaussian_kl_to_each, inputs)
+
+
 def test_centering_keeps_float32_accurate_far_from_the_origin():
     z, (means, logvars) = double(8, 64), mixture(5, 64)
     far = [(t + 1000).float() for t in (z, means)]
@@ -268,3 +280,14 @@ def test_a_far_feature_still_feels_its_class():
     assert torch.exp(-0.5 * (z - means).square().sum(dim=1)).max() == 0
     assert loss.item() == pytest.approx(512 * (25 - 16) / 2)
     torch.testing.assert_close(slope, torch.ones(1, 512))
+
+
+def test_mixture_nll_is_that_of_torch_distributions():
+    torch.manual_seed(0)
+    z, means, logvars = (torch.randn(n, 4, dtype=torch.float64) for n in (6, 3, 3))
+    normal = torch.distributions.Normal(means, (0.5 * logvars).exp())
+    classes = torch.distributions.Independent(normal, 1)
+    weights = torch.distributions.Categorical(torch.ones(3, dtype=torch.float64))
+    log_density = torch.distributions.MixtureSameFamily(weights, classes).log_prob(z).mean()
+    found = terms.mixture_nll(terms.gm_logits(z, means, logvars))
+    torch.testing.assert_close(found, -log_density - 2 * math.log(2 * math.pi))

@@ -1,0 +1,87 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from bench.data.base import DataSet, DataSpec, Split, fingerprint
+from bench.errors import NotApplicable
+from bench.metrics.base import Context, SampleSet
+from bench.metrics.prior_fit import PriorFit
+from bench.training.interface import Posterior
+from models.lr_livae import LRIRVAE
+
+CPU = torch.device("cpu")
+SPEC = DataSpec("points", (2,), ("a", "b"))
+
+
+class Known(nn.Module):
+    """Codes that are the points themselves, shifted and scaled."""
+
+    def __init__(self, relevant=True, scale=1.0, variance=0.0):
+        super().__init__()
+        self.relevant, self.scale, self.variance = relevant, scale, variance
+
+    def posterior(self, x, y=None):
+        mean = self.scale * x
+        own = (mean + y[:, None] * 5, torch.full_like(x, self.variance)) if self.relevant else None
+        return Posterior(own, (mean, torch.full_like(x, max(self.variance, 1e-6))))
+
+    def class_prior(self):
+        means = torch.tensor([[0.0, 0.0], [5.0, 5.0]])
+        return (means, torch.full((2, 2), 4.0)) if self.relevant else None
+
+
+@pytest.fixture(scope="module")
+def data():
+    x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
+    split = Split(x, torch.arange(4000) % 2)
+    return DataSet(SPEC, split, split, split, False, fingerprint(split))
+
+
+def figures(data, model):
+    context = Context(data, CPU, cache=None, model=model)
+    samples = SampleSet(data.test.x, data.test.y, SPEC)
+    return {m.metric: m.value for m in PriorFit().measure(samples, context)}
+
+
+@pytest.mark.parametrize(("scale", "variance", "expected"), [(2, 0, 1), (1, 3, 1), (0.2, 0, 0.01)])
+def test_distance_is_one_where_codes_have_the_moments_of_the_prior(data, scale, variance, expected):
+    found = figures(data, Known(scale=scale, variance=variance))["relevant_distance"]
+    assert found == pytest.approx(expected, rel=0.05)
+
+
+def test_irrelevant_codes_are_measured_against_the_standard_normal(data):
+    found = figures(data, Known(relevant=False, scale=0.8, variance=0.36))
+    assert set(found) == {"irrelevant_distance", "irrelevant_kl", "irrelevant_active"}
+    assert found["irrelevant_distance"] == pytest.approx(1, rel=0.05)
+    second = 0.64 * data.test.x.square().mean().item()
+    kl = 0.5 * (second + 0.36 - 1 - math.log(0.36))
+    assert found["irrelevant_kl"] == pytest.approx(kl, rel=1e-5)
+    assert found["irrelevant_active"] == 100
+
+
+def test_a_collapsed_code_is_seen(data):
+    found = figures(data, Known(relevant=False, scale=0.0, variance=1.0))
+    assert found["irrelevant_kl"] == pytest.approx(0, abs=1e-6)
+    assert found["irrelevant_active"] == 0
+    assert found["irrelevant_distance"] == pytest.approx(1)
+
+
+def test_an_untrained_model_has_all_four_figures(data):
+    model = LRIRVAE(SPEC).eval()
+    found = figures(data, model)
+    z_s = model.encoder_s(data.test.x)
+    expected = (z_s - model.prior.means[data.test.y]).square().mean()
+    assert found["relevant_distance"] == pytest.approx(expected.item(), rel=1e-5)
+    assert len(found) == 4
+
+
+def test_real_images_and_models_without_codes_have_none(data):
+    context = Context(data, CPU, cache=None)
+    samples = SampleSet(data.test.x, data.test.y, SPEC)
+    with pytest.raises(NotApplicable, match="a model's codes"):
+        PriorFit().measure(samples, context)
+    with pytest.raises(NotApplicable, match="infers no codes"):
+        PriorFit().measure(samples, replace(context, model=nn.Linear(2, 2)))

@@ -1,0 +1,175 @@
+"""What the arguments of Lr-LiVAE change, and what happens to rows without label."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bench.data.base import DataSpec
+from bench.training.interface import Batch
+from models import terms
+from models.lr_livae import LRIRVAE
+
+GRAY = DataSpec("gray", (1, 8, 8), ("a", "b", "c"))
+ROWS, LABELED = 12, 5
+
+
+def make(**options):
+    torch.manual_seed(0)
+    return LRIRVAE(GRAY, **({"width": 0.25, "relevant": 4, "irrelevant": 5} | options))
+
+
+def make_batch(labeled=ROWS):
+    torch.manual_seed(1)
+    y = torch.arange(ROWS) % 3
+    y[labeled:] = -1
+    return Batch(torch.rand(ROWS, 1, 8, 8) * 2 - 1, y, labeled)
+
+
+def play(model, stage, batch, wanted=None):
+    torch.manual_seed(2)
+    players = next(s.players for s in model.stages if s.name == stage)
+    every = frozenset(term for p in players for term in model.objective[p])
+    return model.terms(stage, batch, every if wanted is None else frozenset(wanted))
+
+
+def test_softmax_trains_a_linear_layer_in_place_of_the_gaussians():
+    model, batch = make(label_loss="softmax").eval(), make_batch()
+    assert model.objective["prior"] == {"classify_s": 1.0}
+    assert model.objective["encoder_s"] == {"reconstruct": 10.0}
+    assert model.stages[0].players == ("prior",)
+    logits = model.encode(batch.x).relevant @ model.classifier.weight.t() + model.classifier.bias
+    found = play(model, "prior", batch)
+    assert set(found) == {"classify_s"}
+    torch.testing.assert_close(found["classify_s"], nn.functional.cross_entropy(logits, batch.y))
+    torch.testing.assert_close(model.class_logits(batch.x), logits)
+    assert "gm_likelihood" not in play(model, "main", batch)
+
+
+@pytest.mark.parametrize("options", [{"label_loss": "softmax"}, {"sample_from": "moments"}])
+def test_samples_come_from_the_moments_of_the_training_codes(options):
+    model, batch = make(**options), make_batch()
+    model.encoder_s.eval()  # codes that can be computed again
+    for _ in range(3):
+        play(model, "prior", batch)
+    play(model, "main", make_batch()._replace(x=-batch.x))  # no further notice is taken here
+    z_s = model.encode(batch.x).relevant
+    means, variances = model.class_prior()
+    for label in range(3):
+        members = z_s[batch.y == label]
+        torch.testing.assert_close(means[label], members.mean(dim=0))
+        torch.testing.assert_close(variances[label], members.var(dim=0, unbiased=False))
+    drawn = model._draw(torch.zeros(4000, dtype=torch.int64), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn[:, :4].mean(dim=0), means[0], atol=0.05, rtol=0.05)
+
+
+def test_the_prior_is_what_samples_come_from_otherwise():
+    model = make()
+    assert model.moments is None
+    assert model.class_prior()[0] is model.prior.means
+
+
+def test_prior_steps_is_the_ratio_of_the_stages():
+    assert [s.repeat for s in make(prior_steps=1).stages] == [1, 1]
+
+
+@pytest.mark.parametrize("label_loss", ["mixture", "softmax"])
+def test_joint_gives_each_network_the_sum_of_both_stages(label_loss):
+    apart, joint = make(label_loss=label_loss), make(label_loss=label_loss, joint=True)
+    assert [s.name for s in joint.stages] == ["joint"]
+    assert set(joint.stages[0].players) == set(joint.players())
+    players = joint.players()
+    owned = [id(p) for own in players.values() for p in own]
+    assert len(owned) == len(set(owned)) == len(list(joint.parameters()))
+    for term in {*apart.objective["prior"], *apart.objective["encoder_s"]}:
+        both = [apart.objective[player].get(term, 0.0) for player in ("prior", "encoder_s")]
+        assert joint.objective["encoder_s"][term] == pytest.approx(sum(both))
+    assert joint.objective["prior"] == apart.objective["prior"]
+
+
+def test_joint_terms_are_those_of_the_two_stages():
+    apart, joint, batch = make().eval(), make(joint=True).eval(), make_batch()
+    found = play(joint, "joint", batch)
+    for stage in apart.stages:
+        for term, value in play(apart, stage.name, batch).items():
+            torch.testing.assert_close(found[term], value)
+
+
+def test_the_first_stage_does_not_look_at_rows_without_label():
+    model, batch = make().eval(), make_batch(LABELED)
+    other = batch._replace(x=torch.cat((batch.x[:LABELED], -batch.x[LABELED:])))
+    short = Batch(batch.x[:LABELED], batch.y[:LABELED], LABELED)
+    for term, value in play(model, "prior", batch).items():
+        assert torch.equal(value, play(model, "prior", other)[term])
+        torch.testing.assert_close(value, play(model, "prior", short)[term])
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "mixture"])
+def test_codes_without_label_follow_the_prior_of_all_classes(kind):
+    model, batch = make(unlabeled_prior=kind).eval(), make_batch(LABELED)
+    nn.init.normal_(model.prior.means)
+    nn.init.normal_(model.prior.logvars)
+    z_s = model.encode(batch.x).relevant.double()
+    means, deviations = model.prior.means.double(), (0.5 * model.prior.logvars.double()).exp()
+    own = torch.distributions.Normal(means[batch.y[:LABELED]], deviations[batch.y[:LABELED]])
+    if kind == "gaussian":
+        center = means.mean(dim=0)
+        variance = deviations.square().mean(dim=0) + (means - center).square().mean(dim=0)
+        others = torch.distributions.Normal(center, variance.sqrt()).log_prob(z_s[LABELED:]).sum(1)
+    else:
+        classes = torch.distributions.Independent(torch.distributions.Normal(means, deviations), 1)
+        weights = torch.distributions.Categorical(torch.ones(3, dtype=torch.float64))
+        mixture = torch.distributions.MixtureSameFamily(weights, classes)
+        others = mixture.log_prob(z_s[LABELED:])
+    every = torch.cat((own.log_prob(z_s[:LABELED]).sum(1), others))
+    expected = -every.mean() - 4 / 2 * math.log(2 * math.pi)
+    found = play(model, "main", batch)["gm_likelihood"]
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_without_label_are_not_classified():
+    model, batch = make().eval(), make_batch(LABELED)
+    found = play(model, "main", batch)
+    torch.manual_seed(2)
+    mean, logvar = model.encoder_u(batch.x).chunk(2, dim=1)
+    z_u = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
+    logits = model.adversary(z_u[:LABELED])
+    torch.testing.assert_close(found["confuse"], terms.confuse(logits))
+    torch.testing.assert_close(
+        found["classify_u"], nn.functional.cross_entropy(logits, batch.y[:LABELED])
+    )
+
+
+def test_rows_without_label_are_reconstructed_and_judged_without_one():
+    model, batch = make().eval(), make_batch(LABELED)
+    for parameter in model.critic.parameters():
+        nn.init.normal_(parameter)
+    weights = model.critic.weights()
+    found = model.critic(batch.x, batch.y, weights)
+    features = model.critic.features(batch.x, weights)
+    alone = model.critic.psi(features, weights[-2]).squeeze(1)
+    torch.testing.assert_close(found[LABELED:], alone[LABELED:])
+    own = (weights[-1][batch.y[:LABELED]] * features[:LABELED]).sum(1)
+    torch.testing.assert_close(found[:LABELED], alone[:LABELED] + own)
+    values = play(model, "main", batch)
+    slopes = torch.autograd.grad(values["reconstruct"], model.decoder.parameters())
+    assert all(slope.isfinite().all() for slope in slopes)
+    torch.manual_seed(2)
+    mean, logvar = model.encoder_u(batch.x).chunk(2, dim=1)
+    z_u = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
+    image = model.decoder(torch.cat((model.encoder_s(batch.x), z_u), dim=1))
+    torch.testing.assert_close(values["reconstruct"], (image - batch.x).square().mean())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"label_loss": "softmax", "sample_from": "prior"}, "no prior to sample from; use moments"),
+        ({"prior_steps": 0}, "at least 1, got 0"),
+        ({"joint": True, "prior_steps": 1}, "no meaning where all move in one stage"),
+    ],
+)
+def test_arguments_that_contradict_each_other_are_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        make(**options)
