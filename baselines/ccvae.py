@@ -1,24 +1,31 @@
 """CCVAE: codes that capture a label's characteristics (Joy et al., ICLR 2021, arXiv 2006.10102).
 
 An encoder `q(z | x)` that never sees the label makes a code of two parts. The relevant part `z_c`
-has a learned diagonal Gaussian a class as prior `p(z_c | y)`, and a classifier `q(y | z_c)` reads
-the label from it; the prior of the other part is the standard normal. With the weight
-`w = q(y | z_c) / q(y | x)`, which turns samples of `q(z | x)` into such of `q(z | x, y)`, the
-supervised bound on `log p(x, y)` is minus the sum of five terms, each a mean over the rows:
+has learned diagonal Gaussians as prior `p(z_c | y)`, and a classifier `q(y | z_c)` reads the label
+from it; the prior of the other part, `z_u`, is the standard normal. In the paper `y` is a row of
+binary attributes, each with a block of `z_c` of its own: a Gaussian for each of its two values, and
+one logit. On data without attributes there is a Gaussian over `z_c` for each class. Both are `G`
+labels of `V` values each: `A` labels of two values, or one of `K`.
 
-    reconstruct     -w log p(x | z)
-    kl_relevant      w KL(q(z_c | x) || p(z_c | y))
-    kl_irrelevant    w KL(q(z_u | x) || N(0, I))
-    certainty        w log q(y | z_c)
-    classify        -log q(y | x)
+With the weight `w = q(y | z_c) / q(y | x)`, which turns samples of `q(z | x)` into such of
+`q(z | x, y)`, the bound on `log p(x, y)` is minus the sum of five terms. A row without label has
+the bound on `log p(x)` that also takes its label from `q(y | z_c)`, over which `E` is. It goes into
+the same terms, which are means over all rows of the batch:
 
-and of `log K`, for the uniform `p(y)`, which has no gradient. `q(y | x)`, the mean of `q(y | z_c)`
-under `q(z | x)`, is estimated with samples of its own, all classified in one call: memory goes with
-`label_samples * B * (D_c + K)` numbers. Terms are means over pixels and dimensions, as everywhere
-here; what makes a bound of them stands in the objective table. With `laplace` it is the paper's, in
-nats, at unit scale for pixels in [0, 1], with its constant, since `w` multiplies that. With
-`squared`, the default, it is the bound of Gaussian pixels without their constant, divided by the
-size of `z`: pixels and KL weigh what they do in the methods it is compared with, 10 and 1 on means.
+                     row with label                      row without
+    reconstruct     -w log p(x | z)                     -log p(x | z)
+    kl_relevant      w KL(q(z_c | x) || p(z_c | y))      E KL(q(z_c | x) || p(z_c | y))
+    kl_irrelevant    w KL(q(z_u | x) || N(0, I))         KL(q(z_u | x) || N(0, I))
+    certainty        w log q(y | z_c)                    E log q(y | z_c)
+    classify        -log q(y | x)                        0
+
+A uniform `p(y)` adds a constant. `q(y | x)`, the mean of `q(y | z_c)` under `q(z | x)`, is
+estimated with samples of its own, all classified in one call: memory goes with
+`label_samples * B * (D_c + G * V)` numbers. Terms are means over pixels and dimensions, as
+everywhere here; what makes a bound of them stands in the objective table. With `laplace` it is the
+paper's, in nats, at unit scale for pixels in [0, 1], with its constant, since `w` multiplies that.
+With `squared`, the default, it is the bound of Gaussian pixels without their constant, divided by
+the size of `z`: pixels and KL weigh what they do in the methods it is compared with, 10 and 1.
 
 In the numerator of `w` the code is detached, as the authors do to lower the variance. This keeps no
 other player from a gradient: only the encoder is behind the code, so it is the encoder's estimator
@@ -28,16 +35,26 @@ all that `w` multiplies; `certainty` and `classify` themselves all but cancel wh
 terms heavier than in a bound are not safe: where `certainty` outweighs pixels and KL the pull turns
 around. With weights of 1 beside `squared` the linear head diverged on digits.
 
-Departures from the paper: one label of many classes instead of binary ones. `diagonal` gives each
-class a block of coordinates that alone makes its logit, and class means start at +2 in their own
-block and at -2 elsewhere; `linear` reads all of `z_c`, its means start as in CSVAE, and its weights
-along them, since tables move slowly and samples come from where they stand. A
-block's weights start at one over its size, so that logits start alike for all sizes; the published
-start is 1, for a single coordinate. `certainty` keeps its gradient, as in the authors' plain
-PyTorch code and unlike their Pyro code. `w` is clamped to 100. Class scales are log-variances in
-[-6, 4] instead of a softplus above 0.001, the encoder's are free. Networks are the family's, and
-the optimizer is the harness's, where the paper has Adam at 1e-4. The objective for rows without a
-label is left for later.
+Departures from the paper. Rows without label: the authors draw `y`. Their plain PyTorch code passes
+no gradient through the draw, so that on average these rows teach the classifier nothing; their Pyro
+code estimates that gradient by the score function, with the code detached. Here `E` is a sum over
+the values of each label, exact since labels are independent given `z_c`, and its gradient reaches
+classifier and encoder as the bound says. The KL is in closed form, as in their PyTorch code. Since
+`y` depends on `z_c` that makes another bound: the one of the posterior `q(z | x) q(y | x)`, lowered
+by the information that `y` and `z_c` share given `x`. On digits both train alike. Batches mix both
+kinds of rows, and `p(y)` is uniform, where the authors have the frequencies of the known labels.
+
+An attribute's block may have several coordinates, where the paper's has one. For single labels,
+which the paper does not have, `diagonal` gives each class a block that alone makes its logit, and
+class means start at +2 in their own block and at -2 elsewhere, as those of an attribute do for 1
+and 0; `linear` reads all of `z_c`, its means start as in CSVAE, and its weights along them, since
+tables move slowly and samples come from where they stand. A block's weights start at one over its
+size, so that logits start alike for all sizes; the published start is 1, for a single coordinate.
+
+Else: `certainty` keeps its gradient, as in the authors' plain PyTorch code and unlike their Pyro
+code. `w` is clamped to 100. Prior scales are log-variances in [-6, 4] instead of a softplus above
+0.001, the encoder's are free. Networks are the family's, and the optimizer is the harness's, where
+the paper has Adam at 1e-4.
 """
 
 from math import log, prod
@@ -48,51 +65,58 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Stage
+from bench.training.interface import Batch, Code, ConditionalGenerator, Posterior, Stage
 from models import backbones, terms
 from models.blocks import ClassGaussians, normal, spread
 
-MEAN = 2.0  # of a class in its own block at the start; -2 elsewhere
+MEAN = 2.0  # of a class in its own block at the start, and of an attribute that is 1; else -2
 RADIUS = 3.0  # of the sphere on which class means start for the linear head
 LARGEST = 100.0  # weight of a row
 
 
 class BlockClassifier(nn.Module):
-    """A classifier whose logit of a class reads that class's own block of the code.
+    """A classifier whose logit of a class or attribute reads only that one's block of the code.
 
     Args:
-        classes: `K`.
-        block: Coordinates a class, `m`.
+        logits: `K` or `A`.
+        block: Coordinates of each, `m`.
     """
 
-    def __init__(self, classes: int, block: int) -> None:
+    def __init__(self, logits: int, block: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((classes, block), 1 / block))
-        self.bias = nn.Parameter(torch.zeros(classes))
+        self.weight = nn.Parameter(torch.full((logits, block), 1 / block))
+        self.bias = nn.Parameter(torch.zeros(logits))
 
     def forward(self, z_c: Tensor) -> Tensor:
-        """Return logits `[..., K]` of codes `[..., K * m]`, class by class in order."""
+        """Return logits `[..., K]` of codes `[..., K * m]`, block by block in order."""
         blocks = z_c.reshape(*z_c.shape[:-1], *self.weight.shape)
         return (blocks * self.weight).sum(-1) + self.bias
 
 
 class CCVAE(ConditionalGenerator):
-    """The characteristic capturing VAE, with its supervised objective.
+    """The characteristic capturing VAE, for classes or attributes, all or some of them known.
 
     Args:
         spec: Shape of the data.
         backbone: Family of networks; `auto` fits the data.
         width: Multiplier of the layer sizes.
         relevant: Size of `z_c`. The family's relevant code where None; for the diagonal head that
-            is rounded to a multiple of the number of classes.
+            is rounded to a multiple of the number of classes or attributes.
         irrelevant: Size of the rest, the family's irrelevant code where None.
-        head: Classifier: a block of coordinates for each class, or all coordinates for all.
+        head: Classifier: a block of coordinates for each class or attribute, or all coordinates
+            for all classes.
         likelihood: The paper's, or the squared error of the other methods.
         label_samples: Samples in the estimate of `q(y | x)`.
     """
 
     stages = (Stage("main", ("encoder", "decoder", "prior", "classifier")),)
-    capabilities: ClassVar[tuple[str, ...]] = ("encode", "classify")
+    capabilities: ClassVar[tuple[str, ...]] = (
+        "encode",
+        "classify",
+        "semi-supervised",
+        "attributes",
+    )
+    combinations: Tensor
 
     def __init__(
         self,
@@ -113,31 +137,45 @@ class CCVAE(ConditionalGenerator):
             raise ValueError(f"likelihood must be laplace or squared, got {likelihood!r}")
         if label_samples < 1:
             raise ValueError(f"q(y | x) needs at least one sample, got {label_samples}")
+        attributes = len(spec.attributes) if "attributes" in self.capabilities else 0
+        if attributes and head == "linear":
+            raise ValueError(
+                f"head linear reads all coordinates for all classes, but each of {attributes} "
+                f"attributes has a block of its own; use head diagonal for {spec.name}"
+            )
         sizes = backbones.code_sizes(spec, backbone, relevant, irrelevant)
         self.relevant, self.irrelevant = sizes
-        self.classes = spec.classes
+        blocks = attributes or spec.classes
         if head == "diagonal" and relevant is None:
-            self.relevant = self.classes * max(1, round(self.relevant / self.classes))
-        if head == "diagonal" and self.relevant % self.classes:
+            self.relevant = blocks * max(1, round(self.relevant / blocks))
+        if head == "diagonal" and self.relevant % blocks:
+            owners = f"{attributes} attributes" if attributes else f"{blocks} classes"
+            way_out = "" if attributes else "; or use head linear"
             raise ValueError(
-                f"the diagonal head gives each class equally many coordinates: relevant must be "
-                f"a multiple of {self.classes} classes, got {self.relevant}; or use head linear"
+                "the diagonal head gives each class or attribute equally many coordinates: "
+                f"relevant must be a multiple of {owners}, got {self.relevant}{way_out}"
             )
+        self.binary = attributes > 0
+        self.labels, self.values = (attributes, 2) if self.binary else (1, spec.classes)
+        every = torch.tensor(spec.combinations) if self.binary else torch.arange(spec.classes)
+        self.register_buffer("combinations", every.view(-1, self.labels), persistent=False)
         self.likelihood = likelihood
         self.label_samples = label_samples
         size = self.relevant + self.irrelevant
         self.encoder = backbones.encoder(spec, backbone, width, size, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, size)
-        self.prior = ClassGaussians(self.classes, self.relevant)
+        self.prior = ClassGaussians(self.labels * self.values, self.relevant // self.labels)
         self.classifier: nn.Module
         if head == "diagonal":
-            block = self.relevant // self.classes
-            self.classifier = BlockClassifier(self.classes, block)
-            own = torch.eye(self.classes).repeat_interleave(block, dim=1)
+            block = self.relevant // blocks
+            self.classifier = BlockClassifier(blocks, block)
+            own = torch.eye(blocks).repeat_interleave(block, dim=1)
+            if self.binary:  # a row for 0 and one for 1, again and again
+                own = torch.eye(2)[1].repeat(blocks).unsqueeze(1)
             with torch.no_grad():
                 self.prior.means.copy_(MEAN * (2 * own - 1))
         else:
-            self.classifier = nn.Linear(self.relevant, self.classes)
+            self.classifier = nn.Linear(self.relevant, spec.classes)
             spread(self.prior.means, RADIUS)
             with torch.no_grad():  # logits at class means as far apart as those of the blocks
                 self.classifier.weight.copy_(2 * MEAN / RADIUS**2 * self.prior.means)
@@ -170,30 +208,34 @@ class CCVAE(ConditionalGenerator):
         }
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
-        """Return the five terms of the supervised bound."""
-        x, y = batch.x, batch.y
-        if batch.labeled != len(y):
-            raise ValueError(f"CCVAE needs a label in each of {len(y)} rows, not {batch.labeled}")
+        """Return the five terms of the two bounds."""
+        x, known = batch.x, batch.labeled
+        y = self._given(batch.y[:known])
         mean, logvar = terms.widen(self.encoder(x)).chunk(2, dim=1)
         deviation = (0.5 * logvar).exp()
         z = mean + deviation * torch.randn_like(mean)
-        mean_c, z_c = mean[:, : self.relevant], z[:, : self.relevant]
-        noise = mean.new_empty(self.label_samples, *mean_c.shape).normal_()
-        draws = mean_c + deviation[:, : self.relevant] * noise
-        log_q_of_x = self._log_q(draws, y).logsumexp(dim=0) - log(self.label_samples)
-        w = (self._log_q(z_c.detach(), y) - log_q_of_x).exp().clamp(max=LARGEST)
+        mean_c, logvar_c, z_c = (t[:, : self.relevant] for t in (mean, logvar, z))
+        noise = mean.new_empty(self.label_samples, known, self.relevant).normal_()
+        draws = mean_c[:known] + deviation[:known, : self.relevant] * noise
+        log_q_of_x = self._log_q_of(draws, y).logsumexp(dim=0) - log(self.label_samples)
+        w = (self._log_q_of(z_c[:known].detach(), y) - log_q_of_x).exp().clamp(max=LARGEST)
 
-        means, logvars = self.prior()
-        of_label = F.embedding(y, means), F.embedding(y, logvars)
-        kl_relevant = terms.gaussian_kl(mean_c, logvar[:, : self.relevant], *of_label)
+        of_label = (F.embedding(self._rows(y), table).flatten(1) for table in self.prior())
+        kl_relevant = terms.gaussian_kl(mean_c[:known], logvar_c[:known], *of_label).mean(dim=1)
+        certainty = self._log_q_of(z_c[:known], y)
+        if known < len(x):
+            w = torch.cat((w, w.new_ones(len(x) - known)))
+            expected = self._expected(mean_c[known:], logvar_c[known:], z_c[known:])
+            kl_relevant = torch.cat((kl_relevant, expected[0]))
+            certainty = torch.cat((certainty, expected[1]))
         zero = mean.new_zeros(self.irrelevant)
         rest = mean[:, self.relevant :], logvar[:, self.relevant :]
-        kl_irrelevant = terms.gaussian_kl(*rest, zero, zero)
+        kl_irrelevant = terms.gaussian_kl(*rest, zero, zero).mean(dim=1)
         found = {
-            "kl_relevant": (w * kl_relevant.mean(dim=1)).mean(),
-            "kl_irrelevant": (w * kl_irrelevant.mean(dim=1)).mean(),
-            "certainty": (w * self._log_q(z_c, y)).mean(),
-            "classify": -log_q_of_x.mean(),
+            "kl_relevant": (w * kl_relevant).mean(),
+            "kl_irrelevant": (w * kl_irrelevant).mean(),
+            "certainty": (w * certainty).mean(),
+            "classify": -log_q_of_x.sum() / len(x),
         }
         if "reconstruct" in wanted:
             found["reconstruct"] = (w * self._distortion(x, self.decoder(z))).mean()
@@ -201,7 +243,7 @@ class CCVAE(ConditionalGenerator):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode draws from the Gaussians of the labels and the standard normal."""
-        z_c = self.prior.sample(y, generator)
+        z_c = self.prior.sample(self._rows(self._given(y)).flatten(), generator).view(len(y), -1)
         z_u = normal(len(y), self.irrelevant, like=z_c, generator=generator)
         image: Tensor = self.decoder(torch.cat((z_c, z_u), dim=1))
         return image
@@ -211,6 +253,19 @@ class CCVAE(ConditionalGenerator):
         mean = self.encoder(x).chunk(2, dim=1)[0]
         return Code(mean[:, : self.relevant], mean[:, self.relevant :])
 
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """Return the Gaussians of the two parts; labels are not needed."""
+        mean, logvar = self.encoder(x).chunk(2, dim=1)
+        sizes = (self.relevant, self.irrelevant)
+        relevant, irrelevant = zip(mean.split(sizes, 1), logvar.exp().split(sizes, 1), strict=True)
+        return Posterior(relevant, irrelevant)
+
+    def class_prior(self) -> tuple[Tensor, Tensor]:
+        """Return means and variances of `z_c`, `[K, D_c]`."""
+        rows = self._rows(self.combinations)
+        means, logvars = (F.embedding(rows, table).flatten(1) for table in self.prior())
+        return means, logvars.exp()
+
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
         """Return the images of codes; labels are not needed."""
         if code.relevant is None or code.irrelevant is None:
@@ -219,14 +274,41 @@ class CCVAE(ConditionalGenerator):
         return image
 
     def class_logits(self, x: Tensor) -> Tensor:
-        """Return the classifier's logits at the posterior mean of the relevant part."""
-        logits: Tensor = self.classifier(self.encoder(x)[:, : self.relevant])
-        return logits
+        """Return `log q(y | z_c)` of every class `[B, K]` at the posterior mean."""
+        log_q = self._log_q(self.encoder(x)[:, : self.relevant])
+        return log_q[:, torch.arange(self.labels, device=x.device), self.combinations].sum(dim=-1)
 
-    def _log_q(self, z_c: Tensor, y: Tensor) -> Tensor:
-        """Return `log q(y | z_c)`, `[..., B]`, of codes `[..., B, D_c]` and labels `[B]`."""
-        log_q = F.log_softmax(terms.widen(self.classifier(z_c)), dim=-1)
-        return log_q.gather(-1, y.expand(z_c.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+    def _given(self, y: Tensor) -> Tensor:
+        """Return labels `[B]` or `[B, A]` as `[B, G]`."""
+        expected = [len(y), self.labels] if self.binary else [len(y)]
+        if list(y.shape) != expected:
+            raise ValueError(f"CCVAE needs labels {expected} of this data, got {list(y.shape)}")
+        return y.view(-1, self.labels)
+
+    def _rows(self, y: Tensor) -> Tensor:
+        """Return which of the prior's Gaussians labels `[B, G]` have."""
+        return y + self.values * torch.arange(self.labels, device=y.device)
+
+    def _log_q(self, z_c: Tensor) -> Tensor:
+        """Return the log-probability of each value of each label, `[..., G, V]`, given codes."""
+        logits = terms.widen(self.classifier(z_c))
+        # An attribute's only logit is that of 1 against 0.
+        logits = F.pad(logits.unsqueeze(-1), (1, 0)) if self.binary else logits.unsqueeze(-2)
+        return F.log_softmax(logits, dim=-1)
+
+    def _log_q_of(self, z_c: Tensor, y: Tensor) -> Tensor:
+        """Return `log q(y | z_c)`, `[..., B]`, of codes `[..., B, D_c]` and labels `[B, G]`."""
+        index = y.expand(*z_c.shape[:-1], -1).unsqueeze(-1)
+        return self._log_q(z_c).gather(-1, index).squeeze(-1).sum(dim=-1)
+
+    def _expected(self, mean: Tensor, logvar: Tensor, z_c: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the KL, a mean over dimensions, and `log q(y | z_c)`: of each row, under that."""
+        log_q = self._log_q(z_c)
+        q = log_q.exp()
+        means, logvars = (t.view(self.labels, self.values, -1) for t in self.prior())
+        mean, logvar = (t.reshape(len(t), self.labels, -1).transpose(0, 1) for t in (mean, logvar))
+        kl = terms.gaussian_kl_to_each(mean, logvar, means, logvars).transpose(0, 1)
+        return (q * kl).sum(dim=(1, 2)) / self.relevant, (q * log_q).sum(dim=(1, 2))
 
     def _distortion(self, x: Tensor, reconstruction: Tensor) -> Tensor:
         """Return `-log p(x | z)` of each row, a mean over its pixels; squared: up to scale."""

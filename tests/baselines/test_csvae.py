@@ -4,7 +4,7 @@ from math import log, sqrt
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from baselines.csvae import CSVAE
 from bench import contract
@@ -14,8 +14,10 @@ from models import terms
 
 GRAY = DataSpec("gray", (1, 8, 8), ("a", "b", "c"))
 MOONS = DataSpec("moons", (2,), ("left", "middle", "right"))
+HATS = ("hat", "smile", "glasses")
+FACES = DataSpec("faces", (1, 8, 8), ("a", "b", "c"), HATS, ((0, 0, 1), (1, 0, 0), (1, 1, 1)))
 WANTED = frozenset({"reconstruct", "kl_w", "kl_z", "negative_entropy", "classify_z"})
-SMALL = {"width": 0.25, "relevant": 4, "irrelevant": 5}
+SMALL = {"width": 0.25, "relevant": 6, "irrelevant": 5}
 
 
 def make(spec=GRAY, **options):
@@ -26,6 +28,7 @@ def make(spec=GRAY, **options):
 def make_batch(spec=GRAY, rows=12):
     torch.manual_seed(1)
     y = torch.arange(rows) % spec.classes
+    y = spec.attribute_rows(y) if spec.attributes else y
     return Batch(torch.rand(rows, *spec.shape) * 2 - 1, y, rows)
 
 
@@ -34,17 +37,29 @@ def play(model, batch, wanted=WANTED):
     return model.terms("main", batch, wanted)
 
 
-def shaken(**options):
-    """Return a model whose class Gaussians have scales of their own, and its batch."""
-    model = make(**options).eval()
+def shaken(spec=GRAY, **options):
+    """Return a model whose Gaussians have means and scales of their own, and its batch."""
+    model = make(spec, **options).eval()
     with torch.no_grad():
         model.prior.logvars.normal_(std=0.5)
-    return model, make_batch()
+        model.prior.means.normal_()
+    return model, make_batch(spec)
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
-def test_fixed_prior_conforms(check):
-    check(contract.make_subject("csvae", SMALL | {"prior": "fixed"}))
+def codes_of(model, y, seed=5):
+    """Return what the decoder is given for samples: `w` and `z`."""
+    codes = []
+    hook = model.decoder.register_forward_pre_hook(lambda _, args: codes.append(args[0]))
+    with torch.inference_mode():
+        model.sample(y, torch.Generator().manual_seed(seed))
+    hook.remove()
+    return codes[0].split((model.relevant, model.irrelevant), dim=1)
+
+
+def test_fixed_prior_conforms():
+    subject = contract.make_subject("csvae", SMALL | {"prior": "fixed"})
+    contract.players_and_stages_fit(subject)
+    contract.players_move_only_their_own(subject)
 
 
 def test_terms_are_those_of_the_paper():
@@ -64,6 +79,52 @@ def test_terms_are_those_of_the_paper():
     says = torch.distributions.Categorical(logits=model.adversary(z))
     torch.testing.assert_close(found["classify_z"], -says.log_prob(batch.y).mean())
     torch.testing.assert_close(found["negative_entropy"], -says.entropy().mean())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_terms_of_attributes_are_sums_over_subspaces_of_their_own(size):
+    model, batch = shaken(FACES, relevant=3 * size)
+    with torch.no_grad():  # an adversary that says something
+        model.adversary[-1].weight.mul_(5)
+        model.adversary[-1].bias.normal_()
+    found = play(model, batch)
+    torch.manual_seed(2)
+    mean_w, logvar_w = model.encoder_w(batch.x, batch.y).chunk(2, dim=1)
+    mean_z, logvar_z = model.encoder_z(batch.x).chunk(2, dim=1)
+    w = mean_w + (logvar_w / 2).exp() * torch.randn_like(mean_w)
+    z = mean_z + (logvar_z / 2).exp() * torch.randn_like(mean_z)
+    logits, kl, entropy, log_prob = model.adversary(z), 0.0, 0.0, 0.0
+    for i in range(3):
+        values, own = batch.y[:, i], slice(size * i, size * (i + 1))
+        means, logvars = (p[2 * i : 2 * i + 2] for p in (model.prior.means, model.prior.logvars))
+        q = Normal(mean_w[:, own], (logvar_w[:, own] / 2).exp())
+        kl += kl_divergence(q, Normal(means[values], (logvars[values] / 2).exp())).sum(dim=1)
+        says = Bernoulli(logits=logits[:, 2 * i + 1] - logits[:, 2 * i])
+        entropy += says.entropy()
+        log_prob += says.log_prob(values.float())
+    torch.testing.assert_close(found["kl_w"], kl.mean() / (3 * size))
+    torch.testing.assert_close(found["negative_entropy"], -entropy.mean())
+    torch.testing.assert_close(found["classify_z"], -log_prob.mean())
+    standard = kl_divergence(Normal(mean_z, (logvar_z / 2).exp()), Normal(0, 1))
+    torch.testing.assert_close(found["kl_z"], standard.mean())
+    error = model.decode(Code(w, z)) - batch.x
+    torch.testing.assert_close(found["reconstruct"], error.square().mean())
+
+
+def test_one_attribute_is_a_label_of_two_classes():
+    one = DataSpec("hats", (1, 8, 8), ("none", "hat"), ("hat",), ((0,), (1,)))
+    two = DataSpec("hats", (1, 8, 8), ("none", "hat"))
+    model, batch = shaken(one)
+    other, state = make(two).eval(), model.state_dict()
+    planes = state["encoder_w.first.weight"]
+    nothing = torch.zeros_like(planes[:, :1])  # what is said of an image without the attribute
+    state["encoder_w.first.weight"] = torch.cat((planes[:, :1], nothing, planes[:, 1:]), dim=1)
+    other.load_state_dict(state)
+    found, expected = play(model, batch), play(other, batch._replace(y=batch.y[:, 0]))
+    for term in WANTED:
+        torch.testing.assert_close(found[term], expected[term])
+    y = torch.tensor([0, 1, 1])
+    torch.testing.assert_close(codes_of(model, y[:, None]), codes_of(other, y))
 
 
 def test_gaussian_kl_is_the_integral_of_the_log_ratio():
@@ -106,9 +167,26 @@ def test_prior_starts_on_a_sphere_with_classes_equally_far_apart():
     assert torch.pdist(crowded).min() > 0.1
 
 
-def test_code_of_everything_else_never_sees_the_label():
-    model, batch = make().eval(), make_batch()
-    code, other = (model.encode(batch.x, y) for y in (batch.y, (batch.y + 1) % 3))
+def test_prior_of_an_attribute_starts_as_in_the_toy_problem():
+    prior = make(FACES).prior
+    absent, present = (Normal(m, (s / 2).exp()) for m, s in zip(*map(pairs, prior()), strict=True))
+    assert torch.equal(absent.mean, torch.zeros(3, 2))
+    torch.testing.assert_close(absent.stddev, torch.full((3, 2), 0.1))
+    assert torch.equal(present.mean, torch.full((3, 2), 3.0))
+    assert torch.equal(present.stddev, torch.ones(3, 2))
+    wide = pairs(make(FACES, relevant=15).prior.means)
+    torch.testing.assert_close((wide[1] - wide[0]).norm(dim=1), torch.full((3,), 3 * sqrt(2)))
+
+
+def pairs(rows):
+    """Return the rows of absent and of present attributes."""
+    return rows[0::2], rows[1::2]
+
+
+@pytest.mark.parametrize("spec", [GRAY, FACES], ids=["class", "attributes"])
+def test_code_of_everything_else_never_sees_the_label(spec):
+    model, batch = make(spec).eval(), make_batch(spec)
+    code, other = (model.encode(batch.x, y) for y in (batch.y, batch.y.roll(1, 0)))
     assert torch.equal(code.irrelevant, other.irrelevant)
     assert not torch.allclose(code.relevant, other.relevant)
 
@@ -121,7 +199,15 @@ def test_learned_prior_moves_and_fixed_prior_has_no_terms():
     assert torch.equal(fixed.prior.means, make().prior.means)
 
 
-@pytest.mark.parametrize("spec", [GRAY, MOONS], ids=["image", "points"])
+def test_a_nat_of_either_code_of_attributes_has_the_same_price():
+    rows = make(FACES).objective
+    for player in ("encoder_w", "prior"):
+        assert rows[player]["kl_w"] == pytest.approx(6 / 5)  # of means over 6 and 5 dimensions
+    assert CSVAE.objective["encoder_w"]["kl_w"] == make().objective["encoder_w"]["kl_w"] == 1
+    assert "prior" not in make(FACES, prior="fixed").objective
+
+
+@pytest.mark.parametrize("spec", [GRAY, FACES, MOONS], ids=["image", "attributes", "points"])
 def test_players_own_and_reach_every_parameter(spec):
     model, batch = make(spec), make_batch(spec)
     assert model.stages[0].players == tuple(model.players()) == tuple(model.objective)
@@ -169,22 +255,64 @@ def test_samples_come_from_the_gaussian_of_the_label():
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert not torch.allclose(first, swapped)
-    codes = []
-    model.decoder.register_forward_pre_hook(lambda _, args: codes.append(args[0]))
     with torch.no_grad():
         model.prior.logvars.fill_(-1)
-        model.sample(torch.full((4000,), 2), torch.Generator().manual_seed(5))
-    w, z = codes[0].split((4, 5), dim=1)
+    w, z = codes_of(model, torch.full((4000,), 2))
     torch.testing.assert_close(w.mean(0), model.prior.means[2], atol=0.05, rtol=0)
-    torch.testing.assert_close(w.var(0), torch.full((4,), 0.3679), atol=0.05, rtol=0)
+    torch.testing.assert_close(w.var(0), torch.full((6,), 0.3679), atol=0.05, rtol=0)
     torch.testing.assert_close(z.mean(0), torch.zeros(5), atol=0.08, rtol=0)
     torch.testing.assert_close(z.var(0), torch.ones(5), atol=0.1, rtol=0)
 
 
-def test_codes_need_the_label_and_images_do_not():
-    model, batch = make().eval(), make_batch()
+def test_samples_of_attributes_come_from_their_gaussians():
+    model, _ = shaken(FACES)
+    y = torch.tensor([1, 0, 1]).expand(4000, 3)
+    w, z = codes_of(model, y)
+    rows = [1, 2, 5]  # each attribute has two
+    means, variances = model.prior.means[rows].flatten(), model.prior.logvars[rows].exp().flatten()
+    torch.testing.assert_close(w.mean(0), means, atol=0.1, rtol=0)
+    torch.testing.assert_close(w.var(0), variances, atol=0.05, rtol=0.1)
+    torch.testing.assert_close(z.var(0), torch.ones(5), atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize("spec", [GRAY, FACES], ids=["class", "attributes"])
+def test_class_prior_is_what_samples_of_a_class_come_from(spec):
+    model, _ = shaken(spec)
+    means, variances = model.class_prior()
+    for label in range(spec.classes):
+        y = torch.full((4000,), label)
+        w, _ = codes_of(model, spec.attribute_rows(y) if spec.attributes else y)
+        torch.testing.assert_close(w.mean(dim=0), means[label], atol=0.15, rtol=0)
+        torch.testing.assert_close(w.var(dim=0), variances[label], atol=0, rtol=0.15)
+
+
+def test_swapping_an_attribute_leaves_the_other_subspaces_alone():
+    model, batch = shaken(FACES)
+    swapped = batch.y.clone()
+    swapped[:, 1] = 1 - swapped[:, 1]
+    (w, z), (other_w, other_z) = (codes_of(model, y) for y in (batch.y, swapped))
+    changed = (w != other_w).all(dim=0)
+    assert changed.tolist() == [False, False, True, True, False, False]
+    assert torch.equal(w[:, ~changed], other_w[:, ~changed])
+    assert torch.equal(z, other_z)
+    assert not torch.allclose(model.decode(Code(w, z)), model.decode(Code(other_w, other_z)))
+
+
+def test_sizes_follow_the_attributes():
+    model = make(FACES, relevant=None)
+    assert model.relevant == 2 * 3
+    assert model.encoder_w.first.in_channels == 1 + 3
+    assert model.encoder_z.first.in_channels == 1
+    assert model.adversary[-1].out_features == 2 * 3
+    with pytest.raises(ValueError, match="multiple of the number of attributes, 3, got 7"):
+        make(FACES, relevant=7)
+
+
+@pytest.mark.parametrize("spec", [GRAY, FACES], ids=["class", "attributes"])
+def test_codes_need_the_label_and_images_do_not(spec):
+    model, batch = make(spec).eval(), make_batch(spec)
     code = model.encode(batch.x, batch.y)
-    assert code.relevant.shape == (12, 4)
+    assert code.relevant.shape == (12, model.relevant)
     assert code.irrelevant.shape == (12, 5)
     assert torch.equal(model.decode(code), model.decode(code, batch.y))
     assert isinstance(model, Encodes)
@@ -193,11 +321,6 @@ def test_codes_need_the_label_and_images_do_not():
         model.encode(batch.x)
     with pytest.raises(ValueError, match="both parts"):
         model.decode(code._replace(relevant=None))
-
-
-def test_rows_without_label_are_refused():
-    with pytest.raises(ValueError, match="a label in each of 12 rows, not 6"):
-        play(make(), make_batch()._replace(labeled=6))
 
 
 def test_wrong_options_are_refused_with_a_sentence():
