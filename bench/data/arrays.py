@@ -1,11 +1,13 @@
-"""The four arrays of a decoded image set, and what they must be.
+"""The arrays of a decoded image set, and what they must be.
 
 The layout is the one Keras made customary: `uint8` images `[N, H, W]` or `[N, H, W, C]`, integer
-labels `[N]` from 0. The messages name the file and the array, since the file may come from
-anywhere.
+labels `[N]` from 0. Where images have several binary labels these are `[N, A]`, and an array of
+their names comes with them. The messages name the file and the array, since the file may come
+from anywhere.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,15 +25,41 @@ class Arrays(NamedTuple):
 
     Attributes:
         x_train: `uint8` `[N, H, W]` or `[N, H, W, C]`.
-        y_train: Integers `[N]`, from 0.
+        y_train: Integers `[N]`, from 0; `[N, A]`, 0 or 1, where there are attributes.
         x_test: Like `x_train`; None where there is no official test split.
         y_test: Like `y_train`, or None.
+        attributes: Names of binary attributes `[A]`; None where an image has one label.
     """
 
     x_train: Array
     y_train: Array
     x_test: Array | None = None
     y_test: Array | None = None
+    attributes: Array | None = None
+
+    def combined(self, names: Sequence[str], combinations: Sequence[Sequence[int]]) -> "Arrays":
+        """Make one label of some attributes.
+
+        Args:
+            names: Which attributes; all of them are there.
+            combinations: For each class, the value 0 or 1 of each of these.
+
+        Returns:
+            The same images without attributes: labels `[N]` say which combination an image has,
+            and -1 if it has none of them.
+        """
+        assert self.attributes is not None
+        columns = [list(self.attributes).index(name) for name in names]
+        places = 2 ** np.arange(len(columns))
+        classes = np.full(2 ** len(columns), -1)
+        classes[np.array(combinations) @ places] = np.arange(len(combinations))
+
+        def labels(y: Array) -> Array:
+            found: Array = classes[y[:, columns].astype(np.int64) @ places]
+            return found
+
+        y_test = None if self.y_test is None else labels(self.y_test)
+        return Arrays(self.x_train, labels(self.y_train), self.x_test, y_test)
 
     def splits(self) -> tuple[Split, Split | None]:
         """Return the training and the test examples, the latter None where there are none."""
@@ -47,7 +75,8 @@ def check(path: Path, arrays: Arrays, classes: int | None = None) -> None:
     Args:
         path: Where the arrays come from, for the message.
         arrays: What to check.
-        classes: Number of classes, `K`; the highest training label plus 1 where None.
+        classes: Number of classes, `K`; the highest training label plus 1 where None. Of no
+            meaning for attributes.
 
     Raises:
         BenchError: At the first array that is odd.
@@ -64,12 +93,15 @@ def check(path: Path, arrays: Arrays, classes: int | None = None) -> None:
                 f"{path}: images are {list(x.shape[1:])} in x_{part}, but "
                 f"{list(arrays.x_train.shape[1:])} in x_train"
             )
+        if len(x) != len(y):
+            raise BenchError(f"{path}: x_{part} has {len(x)} images, y_{part} has {len(y)} labels")
+        if arrays.attributes is not None:
+            _check_attributes(path, f"y_{part}", y, arrays.attributes)
+            continue
         if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
             raise BenchError(
                 f"{path}: y_{part} must be integers [N], got {y.dtype} {list(y.shape)}"
             )
-        if len(x) != len(y):
-            raise BenchError(f"{path}: x_{part} has {len(x)} images, y_{part} has {len(y)} labels")
         classes = classes or int(y.max()) + 1
         if y.min() < 0 or y.max() >= classes:
             raise BenchError(
@@ -107,6 +139,18 @@ def image_shape(path: Path, key: str, x: Array) -> tuple[int, int, int]:
 def flat_labels(y: Array) -> Array:
     """Return labels as `[N]` where they are a column `[N, 1]`, as Keras stores those of CIFAR."""
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _check_attributes(path: Path, key: str, y: Array, names: Array) -> None:
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise BenchError(
+            f"{path}: attributes must be names [A], got {names.dtype} {list(names.shape)}"
+        )
+    if y.shape[1:] != names.shape or not np.isin(y, (0, 1)).all():
+        raise BenchError(
+            f"{path}: {key} must be 0 or 1 [N, {len(names)}], a column for each of the attributes, "
+            f"got {y.dtype} {list(y.shape)} from {y.min()} to {y.max()}"
+        )
 
 
 def _to_split(x: Array, y: Array) -> Split:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
-from bench.data.arrays import Array, Arrays, check, flat_labels, image_shape
+from bench.data.arrays import Array, Arrays, check, flat_labels
 from bench.errors import BenchError, DataMissing
 
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -38,32 +38,34 @@ def read(path: Path, classes: int | None = None) -> Arrays:
         BenchError: If it is damaged or holds something else; the text names file and array.
     """
     with _opened(path) as npz:
-        keys = [key for key in Arrays._fields if not key.endswith("_test") or key in npz]
-        arrays = Arrays(**{key: flat_labels(_array(path, npz, key)) for key in keys})
+        keys = [key for key in Arrays._fields if key in npz or key not in Arrays._field_defaults]
+        arrays = _flat(Arrays(**{key: _array(path, npz, key) for key in keys}))
     check(path, arrays, classes)
     return arrays
 
 
-def peek(path: Path) -> tuple[tuple[int, int, int], int]:
-    """Read the shape of the images and the number of classes, but no image.
+def peek(path: Path) -> Arrays:
+    """Read the training labels and the shape of the images, but no image.
 
     Args:
         path: The `.npz`.
 
     Returns:
-        `(C, H, W)`, and the highest training label plus 1.
+        The training part, whose images have the shape of those in the file, and no memory.
 
     Raises:
         DataMissing: If there is no such file.
         BenchError: If it is damaged or holds something else.
     """
     with _opened(path) as npz:
-        y = flat_labels(_array(path, npz, "y_train"))
+        y = _array(path, npz, "y_train")
+        attributes = _array(path, npz, "attributes") if "attributes" in npz else None
         shape, dtype = _head(path, npz, "x_train")
     # All images stand for one zero, so the checks run without their memory.
     x = np.broadcast_to(np.zeros((), dtype), shape)
-    check(path, Arrays(x, y))
-    return image_shape(path, "x_train", x), int(y.max()) + 1
+    arrays = _flat(Arrays(x, y, attributes=attributes))
+    check(path, arrays)
+    return arrays
 
 
 def write(path: Path, arrays: Arrays) -> None:
@@ -89,6 +91,13 @@ def write(path: Path, arrays: Arrays) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _flat(arrays: Arrays) -> Arrays:
+    if arrays.attributes is not None:
+        return arrays
+    labels = {"y_train": arrays.y_train, "y_test": arrays.y_test}
+    return arrays._replace(**{key: flat_labels(y) for key, y in labels.items() if y is not None})
 
 
 @contextlib.contextmanager

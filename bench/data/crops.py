@@ -20,6 +20,7 @@ Crop = Literal["center", "none", "boxes"]
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels of the original image."""
 
+_AT_ONCE = 4096
 _BAD_IMAGE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -89,12 +90,13 @@ def decode_all(
     """
     images = np.empty((len(paths), image_size, image_size, channels), np.uint8)
 
-    def one(index: int) -> np.ndarray[Any, Any]:
-        return decode(paths[index], image_size, channels, crop, boxes[index])
+    def fill(index: int) -> None:
+        images[index] = decode(paths[index], image_size, channels, crop, boxes[index])
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow works without the GIL
-        for index, image in enumerate(pool.map(one, range(len(paths)))):
-            images[index] = image
+        for start in range(0, len(paths), _AT_ONCE):  # what waits for a thread takes memory, too
+            for _ in pool.map(fill, range(start, min(start + _AT_ONCE, len(paths)))):
+                pass
     return images
 
 

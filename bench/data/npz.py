@@ -1,27 +1,34 @@
 """Your own images in one `.npz` file: `x_train, y_train`, and `x_test, y_test` where you have them.
 
 The arrays are `uint8` images `[N, H, W]` or `[N, H, W, C]` and integer labels from 0, as in the
-files that Keras distributes.
+files that Keras distributes. For images with several binary labels each, these are 0 or 1
+`[N, A]`, and a fifth array `attributes` has their names.
 """
 
 from pathlib import Path
 
+import numpy as np
+
 from bench.data import cache
+from bench.data.arrays import image_shape
 from bench.data.base import DataSet, DataSpec, Source
+from bench.data.labels import check_attributes, combination_names
 from bench.data.splits import Splitting
-from bench.errors import DataMissing, SpecError
+from bench.errors import BenchError, DataMissing, SpecError
 
 
 class Npz(Source):
     """The images of one file; without `x_test`, a test split is held out.
 
     The name in tables is that of the file without its suffix. The number of classes is the
-    highest training label plus 1.
+    highest training label plus 1; with attributes, a class is a combination that training images
+    have.
 
     Args:
         path: The file; `~` is the home folder.
         flip: Whether training batches are flipped left to right at random.
-        class_names: One name a class; the labels themselves where left out.
+        class_names: One name a class; the labels themselves, or the attributes that are 1, where
+            left out.
         split_seed: Seed of what is held out.
         validation_fraction: Share of the training images held out for validation.
         test_per_class: Images of each class that form the test split, if the file has none.
@@ -51,14 +58,24 @@ class Npz(Source):
         """
         if reason := self.missing():
             raise DataMissing(reason)
-        shape, classes = cache.peek(self._path)
-        names = self._class_names or [str(label) for label in range(classes)]
-        if len(names) != classes:
+        head = cache.peek(self._path)
+        attributes: tuple[str, ...] = ()
+        combinations: tuple[tuple[int, ...], ...] = ()
+        if head.attributes is None:
+            names = tuple(str(label) for label in range(int(head.y_train.max()) + 1))
+        else:
+            attributes = tuple(head.attributes.tolist())
+            check_attributes(attributes)
+            combinations = tuple(map(tuple, np.unique(head.y_train, axis=0).tolist()))
+            names = combination_names(attributes, combinations)
+        if self._class_names is not None and len(self._class_names) != len(names):
             raise SpecError(
-                f"class_names has {len(names)} names, but the labels of {self._path} "
-                f"go up to {classes - 1}, so there are {classes} classes"
+                f"class_names has {len(self._class_names)} names, but the training labels of "
+                f"{self._path} make {len(names)} classes"
             )
-        return DataSpec(self._path.stem, shape, tuple(names))
+        shape = image_shape(self._path, "x_train", head.x_train)
+        names = tuple(self._class_names or names)
+        return DataSpec(self._path.stem, shape, names, attributes, combinations)
 
     def load(self) -> DataSet:
         """Read, check and split the file.
@@ -70,7 +87,12 @@ class Npz(Source):
             DataMissing: If there is no such file.
         """
         spec = self.spec
-        train, test = cache.read(self._path, spec.classes).splits()
+        arrays = cache.read(self._path, spec.classes)
+        if spec.attributes:
+            arrays = arrays.combined(spec.attributes, spec.combinations)
+            if arrays.y_test is not None and arrays.y_test.min() < 0:
+                raise BenchError(f"{self._path}: y_test has a combination that y_train lacks")
+        train, test = arrays.splits()
         return self._splitting.divide(spec, train, test, flip=self._flip)
 
     def missing(self) -> str | None:

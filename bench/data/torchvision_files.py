@@ -4,7 +4,6 @@ The only file that touches the network.
 """
 
 import contextlib
-import http.client
 import os
 import socket
 import sys
@@ -30,10 +29,13 @@ class Known(NamedTuple):
         torchvision: Name of torchvision's class.
         shape: Native `(C, H, W)`.
         class_names: In the order of the labels.
-        files: Files of torchvision, enough to tell whether its copy is there.
-        parts: Arguments of torchvision's class for the training and for the test part.
+        files: Files and folders of torchvision, enough to tell whether its copy is there.
+        parts: Arguments of torchvision's class for each part, training and test for most.
         flip: Whether training batches are mirrored, which is right only where mirror images
             look like members of the set.
+        labels: What the labels in the `.npz` are, for messages.
+        by_hand: How to provide torchvision's files by hand in `{folder}`, where that is likely to
+            be needed.
     """
 
     name: str
@@ -41,8 +43,10 @@ class Known(NamedTuple):
     shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     files: tuple[str, ...]
-    parts: tuple[dict[str, Any], dict[str, Any]] = ({"train": True}, {"train": False})
+    parts: tuple[dict[str, Any], ...] = ({"train": True}, {"train": False})
     flip: bool = False
+    labels: str = "integers [N] from 0"
+    by_hand: str = ""
 
     @property
     def npz(self) -> Path:
@@ -63,7 +67,7 @@ def folder() -> Path:
 
 def has_copy(known: Known) -> bool:
     """Whether torchvision's files are there, judged by their names alone."""
-    return all((folder() / file).is_file() for file in known.files)
+    return all((folder() / file).exists() for file in known.files)
 
 
 def is_offline() -> bool:
@@ -72,13 +76,25 @@ def is_offline() -> bool:
 
 
 def decode(known: Known) -> Arrays:
-    """Decode torchvision's files, after a download where they are not there.
+    """Decode torchvision's files of a set that it keeps in memory; arguments as for `opened`.
+
+    Args:
+        known: The set, in a training and a test part.
+
+    Returns:
+        The arrays, unchecked.
+    """
+    return Arrays(*(array for part in opened(known) for array in _arrays(part, known)))
+
+
+def opened(known: Known) -> list[Any]:
+    """Open torchvision's files, after a download where they are not there.
 
     Args:
         known: The set.
 
     Returns:
-        The arrays, unchecked.
+        An object of torchvision's class for each part.
 
     Raises:
         DataMissing: If the files are not there and cannot or must not be downloaded.
@@ -90,11 +106,13 @@ def decode(known: Known) -> Arrays:
     if download and is_offline():
         raise DataMissing(advice(known, "BENCH_OFFLINE is set, so it was not downloaded"))
     kind = getattr(datasets, known.torchvision)
+    # What gdown raises, which fetches from Google Drive, has no other base in common.
+    failures = Exception if download else (OSError, RuntimeError, ValueError)
     try:
         # torchvision prints, and stdout is for data.
         with _short_timeout(), contextlib.redirect_stdout(sys.stderr):
-            parts = [kind(folder(), **part, download=download) for part in known.parts]
-    except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
+            return [kind(folder(), **part, download=download) for part in known.parts]
+    except failures as error:
         reason = " ".join(str(error).split())  # some of torchvision's go over several lines
         if download:
             raise DataMissing(advice(known, f"downloading it failed ({reason})")) from error
@@ -102,7 +120,6 @@ def decode(known: Known) -> Arrays:
             f"{known.name}: torchvision's files in {folder()} are damaged ({reason}); "
             f"delete them to have them downloaded again"
         ) from error
-    return Arrays(*(array for part in parts for array in _arrays(part, known)))
 
 
 def advice(known: Known, why: str) -> str:
@@ -115,11 +132,12 @@ def advice(known: Known, why: str) -> str:
     Returns:
         What was looked for and where, and every way to provide it; several lines.
     """
+    by_hand = f"  - {known.by_hand.format(folder=folder())}\n" if known.by_hand else ""
     return (
         f"{known.name} is not on this machine: there is neither {known.npz} nor a copy of "
-        f"torchvision's files in {folder()}; {why}. Any of these provides it:\n"
+        f"torchvision's files in {folder()}; {why}. Any of these provides it:\n{by_hand}"
         f"  - put an .npz there with x_train, y_train, x_test, y_test "
-        f"(images uint8 [N, {known.layout}], labels integers [N] from 0)\n"
+        f"(images uint8 [N, {known.layout}], labels {known.labels})\n"
         f"  - load it once where there is a network, and copy {known.name}.npz to {data_root()}\n"
         f"  - set BENCH_DATA to the folder that holds {known.name}.npz"
     )

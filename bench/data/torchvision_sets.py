@@ -1,4 +1,4 @@
-"""The five sets that torchvision knows: one table row and one class for each.
+"""Five of the sets that torchvision knows: one table row and one class for each.
 
 Looked for in this order: `NAME.npz` in the data folder; torchvision's own files in its
 `torchvision` folder; a download, unless `BENCH_OFFLINE` is set. What torchvision gives is written
@@ -6,7 +6,6 @@ to `NAME.npz`, so it is decoded once, and a machine without a network needs only
 """
 
 from pathlib import Path
-from typing import ClassVar
 
 from torch.nn.functional import pad
 
@@ -21,14 +20,17 @@ from bench.errors import BenchError, SpecError
 
 
 class TorchvisionSet(Source):
-    """What the five have in common; the test split is the official one.
+    """What these have in common, and CelebA; the test split is the official one.
+
+    Attributes:
+        known: What there is to know about the set.
 
     Args:
         split_seed: Seed of what is held out.
         validation_fraction: Share of the training images held out for validation.
     """
 
-    known: ClassVar[Known]
+    known: Known
 
     def __init__(self, *, split_seed: int = 0, validation_fraction: float = 0.1) -> None:
         self._splitting = Splitting(split_seed, validation_fraction)
@@ -50,13 +52,7 @@ class TorchvisionSet(Source):
             DataMissing: If the files are neither here nor to be had from the network.
             BenchError: If they are damaged.
         """
-        npz = self.known.npz
-        if npz.is_file():
-            train, test = self._checked(npz, cache.read(npz))
-        else:
-            arrays = files.decode(self.known)
-            train, test = self._checked(files.folder(), arrays)
-            cache.write(npz, arrays)
+        train, test = self._parts()
         return self._splitting.divide(self.spec, train, test, flip=self.known.flip)
 
     def missing(self) -> str | None:
@@ -70,9 +66,25 @@ class TorchvisionSet(Source):
             return files.advice(self.known, "BENCH_OFFLINE is set, so it is not downloaded")
         return files.advice(self.known, "it would be downloaded from the network")
 
+    def _parts(self) -> tuple[Split, Split]:
+        npz = self.known.npz
+        if npz.is_file():
+            return self._checked(npz, cache.read(npz))
+        arrays = self._decode()
+        parts = self._checked(files.folder(), arrays)
+        cache.write(npz, arrays)
+        return parts
+
+    def _decode(self) -> Arrays:
+        return files.decode(self.known)
+
+    def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
+        """Return the arrays with a class for each image; `origin` is for messages."""
+        return arrays
+
     def _checked(self, origin: Path, arrays: Arrays) -> tuple[Split, Split]:
         check(origin, arrays, len(self.known.class_names))
-        train, test = arrays.splits()
+        train, test = self._labeled(origin, arrays).splits()
         if test is None:
             raise BenchError(f"{origin}: has no arrays x_test and y_test")
         if tuple(train.x.shape[1:]) != self.known.shape:

@@ -50,7 +50,7 @@ def test_column_of_labels_is_accepted(path, arrays):
 def test_class_names_are_taken_over_and_counted(path, arrays):
     savez(path, arrays((8, 8), classes=2))
     assert Npz(path=str(path), class_names=["cat", "dog"]).spec.class_names == ("cat", "dog")
-    with pytest.raises(SpecError, match=r"class_names has 1 names.*so there are 2 classes"):
+    with pytest.raises(SpecError, match=r"class_names has 1 names.*mine.npz make 2 classes"):
         _ = Npz(path=str(path), class_names=["cat"]).spec
 
 
@@ -148,3 +148,52 @@ def test_every_source_takes_annotated_keywords_only():
             assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
             assert parameter.annotation is not inspect.Parameter.empty
             assert parameter.default is not inspect.Parameter.empty or parameter.name == "path"
+
+
+HATS = np.array(["hat", "smile"])
+VALUES = np.array([[0, 1], [1, 0], [1, 1]])
+
+
+def test_attributes_make_a_class_of_each_combination_that_occurs(path, arrays):
+    given = arrays((8, 8), classes=3)
+    labels = {key: VALUES[getattr(given, key)] for key in ("y_train", "y_test")}
+    savez(path, given, attributes=HATS, **labels)
+    data = Npz(path=str(path), validation_fraction=0).load()
+    assert data.spec.attributes == ("hat", "smile")
+    assert data.spec.combinations == ((0, 1), (1, 0), (1, 1))
+    assert data.spec.class_names == ("smile", "hat", "hat + smile")
+    assert data.spec.attribute_rows(data.train.y).tolist() == labels["y_train"].tolist()
+    assert data.spec.attribute_rows(data.test.y).tolist() == labels["y_test"].tolist()
+    named = Npz(path=str(path), class_names=["a", "b", "c"]).spec
+    assert (named.class_names, named.attributes) == (("a", "b", "c"), ("hat", "smile"))
+
+
+def test_single_attribute_is_a_column(path, arrays):
+    given = arrays((8, 8), classes=2)
+    labels = {key: getattr(given, key)[:, None] for key in ("y_train", "y_test")}
+    savez(path, given, attributes=HATS[:1], **labels)
+    assert Npz(path=str(path)).load().spec.class_names == ("none", "hat")
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "message"),
+    [
+        (HATS, VALUES + 1, r"y_train must be 0 or 1 \[N, 2\].* from 1 to 2"),
+        (HATS[:1], VALUES, r"y_train must be 0 or 1 \[N, 1\].* \[18, 2\]"),
+        (np.arange(2), VALUES, r"attributes must be names \[A\], got int64 \[2\]"),
+        (np.array(["hat", "hat"]), VALUES, "attributes must be different names"),
+    ],
+)
+def test_wrong_attributes_are_refused(path, arrays, names, values, message):
+    given = arrays((8, 8), classes=3)._replace(x_test=None, y_test=None)
+    savez(path, given, attributes=names, y_train=values[given.y_train])
+    with pytest.raises(BenchError, match=message):
+        Npz(path=str(path)).load()
+
+
+def test_combination_of_test_images_alone_is_refused(path, arrays):
+    given = arrays((8, 8), classes=3)
+    nothing = VALUES[given.y_test] * 0
+    savez(path, given, attributes=HATS, y_train=VALUES[given.y_train], y_test=nothing)
+    with pytest.raises(BenchError, match="y_test has a combination that y_train lacks"):
+        Npz(path=str(path)).load()

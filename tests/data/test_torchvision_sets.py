@@ -135,7 +135,7 @@ def write_idx(folder, arrays):
         *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
         *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
     )
-    for name, array in zip(names, arrays, strict=True):
+    for name, array in zip(names, arrays[:4], strict=True):
         head = bytes((0, 0, 8, array.ndim)) + b"".join(n.to_bytes(4, "big") for n in array.shape)
         (folder / name).write_bytes(head + array.astype(np.uint8).tobytes())
 

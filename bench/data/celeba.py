@@ -1,0 +1,115 @@
+"""CelebA: 202 599 faces with 40 binary attributes each (Liu et al., ICCV 2015), some made a label.
+
+A class is a combination of the chosen attributes. Of the aligned images, 178x218 pixels, the
+centered square of 148 pixels is taken, as in most code for VAEs; hats and beards are partly cut
+off by it. The test split is the official one. The validation split is
+held out of the official training and validation images together, like that of every other set:
+with the default share it is about as large as the official one, but shows people who are also in
+the training split.
+
+Squares and all 40 attributes are kept in the data folder, a file for each size. Loading it takes
+twice the memory of the images, which are 2.5 GB at 64x64.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.data import torchvision_files as files
+from bench.data.arrays import Array, Arrays
+from bench.data.base import DataSpec
+from bench.data.crops import decode_all
+from bench.data.labels import CELEBA_ATTRIBUTES, check_attributes, combination_names
+from bench.data.torchvision_files import Known
+from bench.data.torchvision_sets import TorchvisionSet
+from bench.errors import BenchError, SpecError, unknown
+
+SQUARE = ((178 - 148) / 2, (218 - 148) / 2, 148.0, 148.0)  # left, top, width and height
+
+_TEXTS = ("list_attr_celeba", "list_eval_partition", "identity_CelebA", "list_bbox_celeba")
+_FILES = ("img_align_celeba", *(f"{t}.txt" for t in (*_TEXTS, "list_landmarks_align_celeba")))
+_BY_HAND = (
+    "download img_align_celeba.zip and the text files from the page "
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, unpack the former, and put "
+    f"{', '.join(_FILES)} into {{folder}}/celeba (loading it without them needs the package gdown, "
+    "and Google Drive often refuses it)"
+)
+
+
+class CelebA(TorchvisionSet):
+    """Aligned faces in color; flipped, as is usual.
+
+    Args:
+        attributes: Names of the chosen attributes, at most eight; every combination of their values
+            is a class and must occur.
+        image_size: Height and width after the resize.
+        split_seed: Seed of what is held out.
+        validation_fraction: Share of the training images held out for validation.
+
+    Raises:
+        SpecError: If there is no such attribute, or there are too many.
+    """
+
+    def __init__(
+        self,
+        *,
+        attributes: Sequence[str] = ("Male", "Smiling", "Eyeglasses"),
+        image_size: Literal[32, 64] = 64,
+        split_seed: int = 0,
+        validation_fraction: float = 0.1,
+    ) -> None:
+        for name in attributes:
+            if name not in CELEBA_ATTRIBUTES:
+                raise SpecError(unknown("attribute", name, CELEBA_ATTRIBUTES))
+        check_attributes(attributes)
+        if image_size not in (32, 64):
+            raise SpecError(f"image_size must be 32 or 64, got {image_size}")
+        self.known = Known(
+            f"celeba-{image_size}",
+            "CelebA",
+            (3, image_size, image_size),
+            (),
+            tuple(f"celeba/{file}" for file in _FILES),
+            tuple({"split": split} for split in ("train", "valid", "test")),
+            flip=True,
+            labels="0 or 1 [N, A], and their names attributes [A]",
+            by_hand=_BY_HAND,
+        )
+        self._attributes = tuple(attributes)
+        self._combinations = tuple(product((0, 1), repeat=len(attributes)))
+        super().__init__(split_seed=split_seed, validation_fraction=validation_fraction)
+
+    @property
+    def spec(self) -> DataSpec:
+        """The shape; no file is touched."""
+        names = combination_names(self._attributes, self._combinations)
+        return DataSpec("celeba", self.known.shape, names, self._attributes, self._combinations)
+
+    def _decode(self) -> Arrays:
+        train, valid, test = files.opened(self.known)
+        x_train, x_test = (
+            decode_all(paths, self._size, 3, "boxes", [SQUARE] * len(paths))
+            for paths in ([*_paths(train), *_paths(valid)], _paths(test))
+        )
+        y_train, y_test = np.concatenate((_values(train), _values(valid))), _values(test)
+        return Arrays(x_train, y_train, x_test, y_test, np.array(CELEBA_ATTRIBUTES))
+
+    def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
+        there = set() if arrays.attributes is None else set(arrays.attributes.tolist())
+        if absent := [name for name in self._attributes if name not in there]:
+            raise BenchError(f"{origin}: has no attribute {', '.join(absent)}")
+        return arrays.combined(self._attributes, self._combinations)
+
+
+def _paths(part: Any) -> list[Path]:
+    folder = Path(part.root) / part.base_folder / "img_align_celeba"
+    return [folder / name for name in part.filename]
+
+
+def _values(part: Any) -> Array:
+    columns = [part.attr_names.index(name) for name in CELEBA_ATTRIBUTES]
+    values: Array = part.attr[:, columns].numpy().astype(np.uint8)
+    return values
