@@ -43,7 +43,7 @@ def test_a_run_folder_holds_the_record(bench, here):
             continue
         names = {path.name for path in folder.iterdir()}
         assert {"config.json", "provenance.json", "rows.jsonl", "evaluation.jsonl"} <= names
-        assert {"done", "model.pt", "samples.png", "timings.jsonl", "log.txt"} <= names
+        assert {"done", "model.pt", "samples.png", "cost.jsonl", "timings.jsonl"} <= names
         assert not {name for name in names if "partial" in name or "checkpoint" in name}
         assert json.loads((folder / "config.json").read_text())["id"] == folder.name
         origin = json.loads((folder / "provenance.json").read_text())

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bench.reporting.devices import device_notes
 from bench.reporting.layout import Column, Note, Row
 from bench.reporting.plan import REAL, RETRY
 from bench.reporting.records import Records, plain
@@ -15,7 +16,13 @@ BETTER = {
     "higher": "higher is better",
     "lower": "lower is better",
     "real": "nearer to the row of the real images is better; larger is not better in itself",
+    "one": "nearer to 1 is better",
     None: "no direction is declared for it",
+}
+UNMEASURED = {
+    "figures": "Finished, but not measured (add the metric to the sweep's `metrics`):",
+    "cost": "Finished before it was counted (training again counts it):",
+    "timings": "Finished, but not timed:",
 }
 
 
@@ -43,6 +50,7 @@ def write_notes(
         *_directions(columns),
         *_protocols(columns, rows),
         *_runs(records),
+        *device_notes(records, columns, rows),
         *_published(spec, columns),
         *(Note(" ".join(note.split())) for note in spec.notes),
         *_reasons(columns, rows, figures),
@@ -74,8 +82,9 @@ def _cells(rows: Sequence[Row]) -> list[Note]:
 
 
 def _directions(columns: Sequence[Column]) -> list[Note]:
-    """Say which values are better."""
-    titles = dict.fromkeys((column.metric_title, column.direction) for column in columns)
+    """Say which values are better; what a model costs is judged by nobody but the reader."""
+    judged = [column for column in columns if column.record == "figures"]
+    titles = dict.fromkeys((column.metric_title, column.direction) for column in judged)
     return [Note(f"{title}: {BETTER[direction]}.") for title, direction in titles]
 
 
@@ -152,10 +161,10 @@ def _unmeasured(
     columns: Sequence[Column],
     rows: Sequence[Row],
 ) -> list[Note]:
-    """Name finished runs that were not asked for a metric of the table."""
+    """Name finished runs of which the record lacks a metric of the table."""
     shown = {(column.data, column.metric): column.metric_title for column in columns}
     runs = records.runs[records.runs["state"] == "done"]
-    items: dict[str, None] = {}
+    groups: dict[str, dict[str, None]] = {}
     for row in rows:
         mine = runs[runs["variant"] == row.variant]
         mine = mine[mine["sweep"] == row.sweep] if row.sweep else mine
@@ -172,13 +181,12 @@ def _unmeasured(
                 and row.sweep in ("", figure["sweep"])
             }
             where = spec.names.data.get(data, data)
-            items |= {
-                f"{row.label}, {title} on {where}": None
-                for metric, title in wanted.items()
-                if metric not in held
-            }
-    text = "Finished, but not measured (add the metric to the sweep's `metrics`):"
-    return [Note(text, tuple(items))] if items else []
+            for metric, title in wanted.items():
+                record = spec.names.record(metric)
+                if metric not in held and (record == "figures" or row.variant != REAL):
+                    what = f"{row.label}, {title}" if record == "figures" else row.label
+                    groups.setdefault(UNMEASURED[record], {})[f"{what} on {where}"] = None
+    return [Note(text, tuple(items)) for text, items in groups.items()]
 
 
 def _missing(spec: TableSpec, records: Records, rows: Sequence[Row]) -> list[Note]:
@@ -186,6 +194,8 @@ def _missing(spec: TableSpec, records: Records, rows: Sequence[Row]) -> list[Not
     labels = {(row.sweep, row.variant): row.label for row in rows}
     groups: dict[str, dict[tuple[str, str, str], list[int]]] = {}
     for run in plain(records.runs[records.runs["state"] != "done"]):
+        if run["variant"] == REAL and not spec.has_figures:
+            continue
         key = (run["sweep"], run["variant"])
         label = labels.get(key, labels.get(("", run["variant"]), run["variant"]))
         where = spec.names.data.get(run["data"], run["data"])

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.reporting.specs import Direction
+from bench.reporting.specs import Direction, Record
 
-Kind = Literal["mean", "real", "paper", "inapplicable", "missing"]
-ARROWS: dict[Direction | None, str] = {"higher": "↑", "lower": "↓", "real": "≈ real", None: ""}
+Kind = Literal["mean", "counted", "real", "paper", "inapplicable", "missing"]
+ARROWS: dict[Direction | None, str] = {
+    **{"higher": "↑", "lower": "↓", "real": "≈ real", "one": "≈ 1"},
+    None: "",
+}
 
 
 @dataclass(frozen=True)
@@ -14,8 +17,8 @@ class Cell:
     """One place of a table.
 
     Attributes:
-        kind: `mean` over seeds; a number of the `real` images; a number of the `paper`;
-            `inapplicable` where a note gives the reason; `missing`.
+        kind: `mean` over seeds; `counted`, the same for every seed; a number of the `real` images;
+            a number of the `paper`; `inapplicable` where a note gives the reason; `missing`.
         mean: The number.
         half_width: Half the width of the 95 % t interval, None for fewer than two seeds.
         n: Seeds that went into the mean.
@@ -26,11 +29,12 @@ class Cell:
     half_width: float | None = None
     n: int = 0
 
-    def parts(self, decimals: int | None) -> tuple[str, str]:
+    def parts(self, decimals: int | None, scale: float = 1.0) -> tuple[str, str]:
         """Return the number, and what follows it: interval and seeds.
 
         Args:
             decimals: Digits after the point; None for four significant digits.
+            scale: What the number is multiplied by.
 
         Returns:
             Two texts; the second begins with a space where it is not empty.
@@ -40,12 +44,16 @@ class Cell:
             ('8.81', ' ± 0.12 (3)')
             >>> Cell("real", 0.0149).parts(4)
             ('0.0149', '')
+            >>> Cell("counted", 367552).parts(2, 1e-6)
+            ('0.37', '')
         """
         if self.mean is None:
             return ("n/a" if self.kind == "inapplicable" else "—", "")
         form = "z.4g" if decimals is None else f"z.{decimals}f"
-        spread = "" if self.half_width is None else f" ± {self.half_width:{form}}"
-        return f"{self.mean:{form}}", spread + (f" ({self.n})" if self.kind == "mean" else "")
+        spread = "" if self.half_width is None else f" ± {self.half_width * scale:{form}}"
+        return f"{self.mean * scale:{form}}", spread + (
+            f" ({self.n})" if self.kind == "mean" else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,8 @@ class Column:
         metric_title: The metric for people.
         direction: Which values are better, None where nobody said.
         decimals: Digits after the point; None for four significant ones.
+        scale: What values are multiplied by to be printed.
+        record: Where the values stand.
         mark: The letter of the protocol where a table has more than one, else empty.
         paper: Whether it holds the paper's numbers.
     """
@@ -71,6 +81,8 @@ class Column:
     metric_title: str
     direction: Direction | None
     decimals: int | None
+    scale: float = 1.0
+    record: Record = "figures"
     mark: str = ""
     paper: bool = False
 

@@ -29,6 +29,7 @@ CURVES = {
 }
 FIGURES = {**CURVES, "reason": _TEXT}
 TIMINGS = {**AXES, "metric": _TEXT, "value": "float64"}
+COST = {**TIMINGS, "reason": _TEXT}
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Records:
         figures: Evaluations: the axes, `step`, `split`, `metric`, `protocol`, `value` (NaN where
             there is none) and `reason`.
         timings: What differs between identical runs: the axes, `metric`, `value`.
+        cost: What was counted before the training: the axes, `metric`, `value` (NaN where there is
+            none) and `reason`; nothing for runs older than that.
     """
 
     results: Path
@@ -54,6 +57,7 @@ class Records:
     runs: pd.DataFrame
     figures: pd.DataFrame
     timings: pd.DataFrame
+    cost: pd.DataFrame
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -66,12 +70,16 @@ class Records:
     @property
     def final(self) -> pd.DataFrame:
         """The figures of finished runs at their last evaluated step: what tables show."""
-        done = self.runs.loc[self.runs["state"] == "done", ["sweep", "run", "variant"]]
-        figures = self.figures.merge(done, on=["sweep", "run", "variant"])
+        figures = self.finished(self.figures)
         last = figures.groupby(["sweep", "run", "variant"])["step"].transform("max")
         figures = figures[figures["step"] == last]
         same = ["sweep", "run", "variant", "split", "metric", "protocol"]
         return figures.drop_duplicates(same, keep="last").reset_index(drop=True)
+
+    def finished(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return those rows of a frame that belong to finished runs."""
+        done = self.runs.loc[self.runs["state"] == "done", ["sweep", "run", "variant"]]
+        return frame.merge(done, on=["sweep", "run", "variant"])
 
 
 def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
@@ -104,6 +112,7 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
         runs=frame,
         figures=_collect(frame, "evaluation.jsonl", FIGURES),
         timings=_collect(frame, "timings.jsonl", TIMINGS),
+        cost=_collect(frame, "cost.jsonl", COST),
     )
 
 

@@ -188,13 +188,13 @@ def _headings(table: Table) -> list[tuple[str, str, str]]:
 def _texts(row: Row, columns: Sequence[Column]) -> list[str]:
     """Return the cells of a row as text."""
     pairs = zip(row.cells, columns, strict=True)
-    return ["".join(cell.parts(column.decimals)) for cell, column in pairs]
+    return ["".join(cell.parts(column.decimals, column.scale)) for cell, column in pairs]
 
 
 def _text_column(table: Table, place: int) -> list[str]:
     """Return a column's heading and cells, equally wide, with the numbers in line."""
     column = table.columns[place]
-    parts = [row.cells[place].parts(column.decimals) for row in table.rows]
+    parts = [row.cells[place].parts(column.decimals, column.scale) for row in table.rows]
     lead = max([len(number) for number, _ in parts], default=0)
     texts = [*_headings(table)[place], *(number.rjust(lead) + rest for number, rest in parts)]
     wide = max(len(text) for text in texts)

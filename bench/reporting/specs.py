@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 import bench
 from bench.errors import BenchError, SpecError, UnknownName
 
-Direction = Literal["higher", "lower", "real"]
+Direction = Literal["higher", "lower", "real", "one"]
+Record = Literal["figures", "cost", "timings"]
+"""Where the values of a column stand: what was measured, counted, or told by a clock."""
 
 
 class MetricNames(BaseModel):
@@ -19,14 +21,19 @@ class MetricNames(BaseModel):
 
     Attributes:
         title: Its name for people.
-        direction: Which values are better; `real` means the nearer to the real images' value.
+        direction: Which values are better; `real` means the nearer to the real images' value, `one`
+            to 1. None for what a model costs, where the table judges nothing.
         decimals: Digits after the point.
+        scale: What values are multiplied by to be printed in the title's unit; files keep them.
+        record: Where the values stand.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     title: str
-    direction: Direction
+    direction: Direction | None = None
     decimals: int = Field(default=3, ge=0, le=9)
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    record: Record = "figures"
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,11 @@ class Names:
             return None
         found = self.metrics[whole]
         return found.model_copy(update={"title": f"{found.title}, {part.replace('_', ' ')}"})
+
+    def record(self, metric: str) -> Record:
+        """Return where the values of a metric stand."""
+        found = self.metric(metric)
+        return found.record if found else "figures"
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,13 @@ class TableSpec:
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     names: Names = field(default_factory=Names)
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether it shows anything that real images have as well."""
+        return not self.metrics or any(
+            self.names.record(name) == "figures" for name in self.metrics
+        )
 
 
 class _Entry(BaseModel):

@@ -16,7 +16,7 @@ from bench.reporting.footnotes import write_notes
 from bench.reporting.layout import Cell, Column, Note, Row, Table
 from bench.reporting.plan import REAL
 from bench.reporting.records import Records, plain
-from bench.reporting.specs import TableSpec, find_tables, load_tables, pick_table
+from bench.reporting.specs import Record, TableSpec, find_tables, load_tables, pick_table
 from bench.reporting.statistics import t_interval
 
 __all__ = [
@@ -57,7 +57,7 @@ def build_table(spec: TableSpec, records: Records) -> Table:
 
 def _figures(spec: TableSpec, records: Records) -> Figures:
     """Return the figures of the table's metrics; a split other than the samples is a protocol."""
-    figures: Figures = []
+    figures = [*_counted(spec, records, "cost"), *_counted(spec, records, "timings")]
     for figure in plain(records.final):
         if not spec.metrics or _rank(spec, figure["metric"]) < len(spec.metrics):
             where = figure["split"]
@@ -65,6 +65,17 @@ def _figures(spec: TableSpec, records: Records) -> Figures:
             value = None if math.isnan(figure["value"]) else figure["value"]
             figures.append(figure | {"protocol": figure["protocol"] + suffix, "value": value})
     return figures
+
+
+def _counted(spec: TableSpec, records: Records, record: Record) -> Figures:
+    """Return the rows of `cost` or `timings` that the table shows, in the form of figures."""
+    frame = records.finished(records.cost if record == "cost" else records.timings)
+    wanted = [name for name in spec.metrics if spec.names.record(name) == record]
+    rows = plain(frame[frame["metric"].isin(wanted)])
+    blank = {"split": "", "protocol": "", "reason": ""}
+    return [
+        blank | row | {"value": None if math.isnan(row["value"]) else row["value"]} for row in rows
+    ]
 
 
 def _rank(spec: TableSpec, metric: str) -> int:
@@ -130,6 +141,8 @@ def _column(spec: TableSpec, data: str, metric: str, protocol: str) -> Column:
         metric_title=names.title if names else metric,
         direction=names.direction if names else None,
         decimals=names.decimals if names else None,
+        scale=names.scale if names else 1.0,
+        record=names.record if names else "figures",
     )
 
 
@@ -138,7 +151,7 @@ def _rows(spec: TableSpec, records: Records, figures: Figures) -> list[Row]:
     runs = records.runs[records.runs["variant"] != REAL]
     keys = list(dict.fromkeys(zip(runs["sweep"], runs["variant"], runs["model"], strict=True)))
     several = len({sweep for sweep, _, _ in keys}) > 1
-    rows = _real_rows(figures)
+    rows = _real_rows(figures) if spec.has_figures else []
     for sweep, variant, model in keys:
         label = spec.names.models.get(variant, variant) if variant == model else variant
         rows.append(Row(f"{label} ({sweep})" if several else label, sweep, variant))
@@ -184,5 +197,7 @@ def _cell(
         return Cell("inapplicable" if same else "missing")
     if row.variant == REAL:
         return Cell("real", values[0])
+    if column.record == "cost" and len(set(values)) == 1:
+        return Cell("counted", values[0])
     interval = t_interval(values)
     return Cell("mean", interval.mean, interval.half_width, interval.n)

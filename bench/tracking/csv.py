@@ -13,14 +13,14 @@ from pathlib import Path
 import pandas as pd
 
 from bench.reporting.plan import REAL
-from bench.reporting.records import AXES, CURVES, FIGURES, TIMINGS, Records
+from bench.reporting.records import AXES, COST, CURVES, FIGURES, TIMINGS, Records
 from bench.tracking.rows import write_atomically
 
 RUN_COLUMNS = (*AXES, "state", "iterations", "batch_size", "failure", "command")
 
 
 def write_csv(records: Records, folder: Path) -> list[Path]:
-    """Write `figures.csv`, `runs.csv`, `curves.csv` and `timings.csv`.
+    """Write `figures.csv`, `runs.csv`, `curves.csv`, `cost.csv` and `timings.csv`.
 
     `runs.csv` has one line for each expected run, finished or not, and a column `metric[protocol]`
     for each figure of the last evaluation; the others have one line a figure.
@@ -36,6 +36,7 @@ def write_csv(records: Records, folder: Path) -> list[Path]:
         "figures.csv": records.figures[list(FIGURES)],
         "runs.csv": _wide(records),
         "curves.csv": records.curves[list(CURVES)],
+        "cost.csv": records.cost[list(COST)],
         "timings.csv": records.timings[list(TIMINGS)],
     }
     for name, frame in frames.items():

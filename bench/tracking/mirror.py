@@ -33,7 +33,7 @@ class Entry:
         state: How far it is.
         tags: The axes, without the prefix of this project.
         params: The flattened configuration, long values cut; the file has all of them.
-        metrics: Key, value, step: curves, figures, timings.
+        metrics: Key, value, step: curves, figures, cost, timings.
         files: Artifacts.
         started: When it began, in milliseconds since 1970; 0 if that is not known.
     """
@@ -93,9 +93,10 @@ def entries(records: Records) -> list[Entry]:
         run = row["variant"], row["run"]
         metrics.setdefault(run, []).append((key, row["value"], int(row["step"])))
         protocols.setdefault(run, {})[f"protocol.{key}"] = row["protocol"]
-    for row in plain(records.timings):
-        name = clean(f"timing/{row['metric']}")
-        metrics.setdefault((row["variant"], row["run"]), []).append((name, row["value"], 0))
+    for kind, frame in (("cost", records.cost), ("timing", records.timings)):
+        for row in plain(frame):
+            name = clean(f"{kind}/{row['metric']}")
+            metrics.setdefault((row["variant"], row["run"]), []).append((name, row["value"], 0))
     return [
         _entry(run, metrics.get((run["variant"], run["run"]), []), protocols)
         for run in plain(records.runs)

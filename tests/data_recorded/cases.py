@@ -58,6 +58,21 @@ def two_sweeps(results):
     recorded.write_sweep(results, "table2", models, data="cifar10", iterations=52000)
 
 
+def costs(results):
+    """A model that cannot encode, one that was not counted, one run on another device."""
+    variants = {name: recorded.QUICKSTART["cvae"] for name in ("cvae", "cgan", "older")}
+    folder = recorded.write_sweep(results, variants=variants, models={"older": "lr_livae"})
+    for number, path in enumerate(sorted(folder.glob("[0-9]*/timings.jsonl"))):
+        path.write_text(path.read_text().replace("12.5", str(12.5 + number**2)))
+    cannot = dict.fromkeys(("relevant_code", "irrelevant_code"), "it cannot encode")
+    for path in folder.glob("0[345]*"):
+        recorded.write_cost(path, parameters=1084209, **cannot)
+    for path in folder.glob("0[678]*/cost.jsonl"):
+        path.unlink()
+    for path in folder.glob("01*/provenance.json"):
+        path.write_text(path.read_text().replace('"cpu"', '"cuda:0"').replace("x86_64", "H100"))
+
+
 STORED = [
     (nothing, "1", "text"),
     (nothing, "2", "text"),
@@ -74,6 +89,12 @@ STORED = [
     (broken, "ablation", "markdown"),
     (two_sweeps, "2", "text"),
     (two_sweeps, "2", "csv"),
+    (nothing, "footing", "text"),
+    (two_sweeps, "footing", "text"),
+    (costs, "footing", "text"),
+    (costs, "footing", "csv"),
+    (costs, "footing", "markdown"),
+    (costs, "footing", "latex"),
 ]
 
 

@@ -23,6 +23,15 @@ QUICKSTART = {
     },
 }
 REAL_FIGURES = {"inception_score": (IS, 9.625), "intra_class_diversity": (DIVERSITY, 0.5)}
+COST = {
+    "parameters": 367552,
+    "sampling_parameters": 64001,
+    "multiply_adds_per_iteration": 628294176,
+    "images_per_iteration": 96,
+    "multiply_adds_per_sample": 305664,
+    "relevant_code": 0,
+    "irrelevant_code": 16,
+}
 TRACEBACK = (
     "Traceback (most recent call last):\n"
     '  File "bench/execution/work.py", line 1, in run_one\n'
@@ -88,6 +97,7 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
     folder.mkdir()
     write_json(folder / "config.json", {"id": run, "config": config})
     provenance = {"commit": "c0ffee", "dirty": False, "started": "2026-01-02T03:04:05+00:00"}
+    provenance |= {"device": "cpu", "device_name": "x86_64", "threads": 1}
     write_json(folder / "provenance.json", provenance)
     rows = [
         {"step": step, "split": "train", "metric": "main/reconstruct", "protocol": ""}
@@ -99,6 +109,8 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
     write_rows_atomically(
         folder / "timings.jsonl", [{"metric": "train_seconds", "value": 12.5}] if curve else []
     )
+    if curve:
+        write_cost(folder)
     if state == "failed":
         (folder / "failed").write_text(TRACEBACK)
     if state != "done":
@@ -112,6 +124,16 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
     write_rows_atomically(folder / "evaluation.jsonl", evaluation)
     (folder / "samples.png").write_bytes(b"\x89PNG\r\n")
     (folder / "done").write_text("{}")
+
+
+def write_cost(folder, **changes):
+    """Write what was counted; a text in the place of a number is the reason why there is none."""
+    rows = [
+        {"metric": metric, "value": None if isinstance(value, str) else value}
+        | {"reason": value if isinstance(value, str) else ""}
+        for metric, value in (COST | changes).items()
+    ]
+    write_rows_atomically(folder / "cost.jsonl", rows)
 
 
 def write_json(path, content):

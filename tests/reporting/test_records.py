@@ -40,6 +40,12 @@ def test_figures_curves_and_timings_carry_the_axes(tmp_path):
     assert (figure["metric"], figure["protocol"]) == ("inception_score", recorded.IS)
     assert list(records.curves["step"][:3]) == [0, 100, 200]
     assert set(records.timings["value"]) == {12.5}
+    counted = records.cost.iloc[0]
+    assert (counted["variant"], counted["metric"], counted["value"]) == (
+        "cvae",
+        "parameters",
+        367552.0,
+    )
 
 
 def test_a_run_in_two_variants_is_counted_in_both(tmp_path):

@@ -11,7 +11,7 @@ SHIPPED = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
 
 def test_the_shipped_tables_hold_the_published_values_and_no_others():
     tables = load_tables(SHIPPED)
-    assert list(tables) == ["1", "2", "5", "6", "ablation", "summary"]
+    assert list(tables) == ["1", "2", "5", "6", "ablation", "calibration", "summary", "footing"]
     assert tables["1"].published == tables["5"].published == {}
     assert any("could not be recovered" in note for note in tables["1"].notes)
     assert tables["2"].published == {
@@ -62,6 +62,8 @@ def test_a_wrong_table_gets_the_names_that_exist():
         ("tables: {1: {title: T, rows: 3}}", r"tables\.1\.rows: Extra inputs"),
         ("table: {}", r"tables: Field required"),
         ("tables: [", r"tables\.yaml: cannot be read: while parsing"),
+        ("metrics: {a: {title: A, record: rows}}\ntables: {}", r"metrics\.a\.record: Input sh"),
+        ("metrics: {a: {title: A, scale: 0}}\ntables: {}", r"metrics\.a\.scale: Input should be g"),
         ("metrics: {a: {title: A, direction: up}}\ntables: {}", r"metrics\.a\.direction: Input sh"),
         ("tables: {1: {title: T, published: {a: {b: 1}}}}", r"tables\.1\.published: .*exactly one"),
         ("tables: {1: {title: T, metrics: [m], published: {a: {b: x}}}}", r"published\.a\.b: Inp"),

@@ -183,6 +183,43 @@ def test_published_values_belong_to_the_model_and_not_to_its_variants(tmp_path):
     assert "No sweep shown here has cVAE-GAN: such a row is the paper's alone." in notes(built)
 
 
+def test_what_a_model_costs_has_no_real_images_and_no_direction(tmp_path):
+    recorded.write_sweep(tmp_path, states={"real": "missing"})
+    built = table(tmp_path, "footing")
+    assert [line.label for line in built.rows] == ["cVAE", "Lr-LiVAE"]
+    assert row(built, "cVAE")[-1] == "12.50 ± 0.00 (3)"
+    [cell] = {line.cells[0] for line in built.rows}
+    assert (cell.kind, cell.mean, cell.half_width) == ("counted", 367552.0, None)
+    text = notes(built)
+    assert "better" not in text
+    assert "real" not in text
+    assert "Times on Digits were measured on: cpu (x86_64, 1 thread)." in text
+
+
+def test_times_of_different_devices_are_not_compared(tmp_path):
+    cases.costs(tmp_path)
+    text = notes(table(tmp_path, "footing"))
+    assert "of different devices; do not compare: cpu (x86_64, 1 thread): cVAE (seeds 0, 2)" in text
+    assert "cuda:0 (H100, 1 thread): cVAE (seed 1)" in text
+    assert "cGAN, Relevant code on Digits, seeds 0, 1, 2: it cannot encode" in text
+
+
+def test_runs_that_were_not_counted_are_named(tmp_path):
+    cases.costs(tmp_path)
+    built = table(tmp_path, "footing")
+    assert row(built, "older")[0] == "—"
+    assert "Finished before it was counted (training again counts it): older on Digits" in notes(
+        built
+    )
+
+
+def test_seeds_that_were_counted_differently_show_it(tmp_path):
+    folder = recorded.write_sweep(tmp_path)
+    recorded.write_cost(next(folder.glob("00*")), parameters=1_000_000)
+    place = table(tmp_path, "footing").rows[0].cells[0]
+    assert (place.kind, place.n) == ("mean", 3)
+
+
 def test_a_table_of_nothing_shows_the_rows_and_the_command(tmp_path):
     built = table(tmp_path)
     assert [line.label for line in built.rows] == [

@@ -55,13 +55,25 @@ def test_a_figure_without_a_value_keeps_its_reason(tmp_path):
     assert (row["value"], row["reason"]) == ("", recorded.REASON)
 
 
+def test_what_was_counted_stands_apart_from_what_was_timed(tmp_path):
+    folder = recorded.write_sweep(tmp_path, real=None)
+    recorded.write_cost(next(folder.glob("00*")), relevant_code="it cannot encode")
+    next(folder.glob("01*/cost.jsonl")).unlink()  # a run of an older version
+    write_csv(load_records(tmp_path), tmp_path / "csv")
+    rows = read(tmp_path / "csv" / "cost.csv")
+    assert len(rows) == 5 * len(recorded.COST)
+    held = {row["metric"]: (row["value"], row["reason"]) for row in rows if row["run"][:2] == "00"}
+    assert held["parameters"] == ("367552.0", "")
+    assert held["relevant_code"] == ("", "it cannot encode")
+
+
 def test_only_the_timings_depend_on_the_clock(tmp_path):
     for place, seconds in (("a", 1.0), ("b", 2.0)):
         folder = recorded.write_sweep(tmp_path / place)
         for path in folder.glob("*/timings.jsonl"):
             path.write_text(path.read_text().replace("12.5", str(seconds)))
         write_csv(load_records(tmp_path / place), tmp_path / place / "csv")
-    for name in ("figures.csv", "runs.csv", "curves.csv"):
+    for name in ("figures.csv", "runs.csv", "curves.csv", "cost.csv"):
         first, second = ((tmp_path / place / "csv" / name).read_bytes() for place in "ab")
         assert first == second
     assert read(tmp_path / "a" / "csv" / "timings.csv")[0]["value"] == "1.0"

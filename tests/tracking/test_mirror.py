@@ -23,12 +23,13 @@ def test_runs_that_have_begun_are_mirrored_with_every_axis(tmp_path):
     assert failed.params["objective.encoder_u.kl"] == "1.0"
 
 
-def test_metrics_are_curves_figures_and_timings(tmp_path):
+def test_metrics_are_curves_figures_costs_and_timings(tmp_path):
     recorded.write_sweep(tmp_path)
     metrics = entries(load_records(tmp_path))[0].metrics
     assert ("train/main/reconstruct", 1.0, 0) in metrics
     assert ("inception_score", 7.25, 800) in metrics
     assert ("timing/train_seconds", 12.5, 0) in metrics
+    assert ("cost/parameters", 367552.0, 0) in metrics
 
 
 def test_a_second_protocol_gets_a_key_of_its_own(tmp_path):
