@@ -89,7 +89,7 @@ def run(
         return
     from bench.execution.driver import help_sweep, run_sweep
     from bench.execution.mirrors import write_mirrors
-    from bench.execution.work import Workplace
+    from bench.execution.workplace import Workplace
     from bench.tracking.console import StopSignal, say
 
     workplace = Workplace(

@@ -2,7 +2,7 @@
 
 Each check is a function of a subject that returns nothing, or raises `Violation` with a sentence
 on what is wrong. The same suite runs in this repository's tests and behind `bench check NAME`. The
-file is longer than most, so that all rules can be read in one place.
+file is a little longer than others, so that all rules can be read in one place.
 """
 
 import tempfile
@@ -10,81 +10,25 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench import config
-from bench.data.base import DataSet
 from bench.errors import BenchError, Interrupted
 from bench.seeding import generator_for
-from bench.settings import Training
-from bench.training.interface import (
-    Batch,
-    ConditionalGenerator,
-    Encodes,
-    Infers,
-    as_given,
+from bench.subject import (
+    Recorder,
+    Subject,
+    Violation,
+    make_subject,
+    refuse_difference,
+    seeded_terms,
+    wanted_by_stage,
 )
+from bench.training.interface import Encodes, Infers
 from bench.training.passes import StagePass, moving_rows
-from bench.training.trainer import Trainer, build_model, make_stream
-from bench.validation import KeyProblem
-
-BATCH = 16
-CPU = torch.device("cpu")
-
-
-class Violation(BenchError):
-    """The model breaks one rule of the interface."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model under test, on a small data set.
-
-    Attributes:
-        run: Complete configuration, six iterations long.
-        data: The loaded data set.
-    """
-
-    run: config.RunConfig
-    data: DataSet
-
-    @property
-    def training(self) -> Training:
-        """The training part of the configuration."""
-        return self.run.training
-
-    def changed(self, **changes: Any) -> "Subject":
-        """Return the same model under other settings."""
-        options = {key: value for key, value in self.training.model.items() if key != "name"}
-        settings: dict[str, Any] = {"data": self.training.data, **changes}
-        return make_subject(self.training.model["name"], options, **settings)
-
-    def model(self) -> ConditionalGenerator:
-        """Return a fresh model in training mode."""
-        return build_model(self.training, self.data, CPU).train()
-
-    @cached_property
-    def batch(self) -> Batch:
-        """The first draw."""
-        capabilities = self.model().capabilities
-        return make_stream(self.training, self.data, CPU, None, capabilities).batch(0)
-
-    def trainer(self, folder: Path, **changes: Any) -> Trainer:
-        """Return a trainer of a fresh model, with some settings changed."""
-        training = self.training.model_copy(update=changes)
-        folder.mkdir(exist_ok=True)
-        return Trainer(training, self.data, folder, CPU, "contract")
-
-    def labels(self) -> Tensor:
-        """Return two labels of each class, as the model is given them."""
-        y = torch.arange(self.data.spec.classes).repeat_interleave(2)
-        return as_given(self.model(), self.data.spec, y)
 
 
 def check_model(
@@ -116,28 +60,6 @@ def check_model(
             yield title, None
 
 
-def make_subject(
-    name: str,
-    options: Mapping[str, Any] | None = None,
-    data: Mapping[str, Any] | None = None,
-    **changes: Any,
-) -> Subject:
-    """Return a subject for single checks; arguments as for `check_model`, and further settings."""
-    settings = {
-        "model": {"name": name, **(options or {})},
-        "data": dict(data or {"name": "blobs"}),
-        "seed": 0,
-        "iterations": 6,
-        "batch_size": BATCH,
-        **changes,
-    }
-    try:
-        run = config.complete(settings)
-    except KeyProblem as problem:
-        raise BenchError(str(problem)) from problem
-    return Subject(run, run.source().load())
-
-
 def players_and_stages_fit(subject: Subject) -> None:
     """Every parameter has a player, and stages and objective name only players."""
     model = subject.model()  # refuses parameters without a player
@@ -155,8 +77,8 @@ def players_and_stages_fit(subject: Subject) -> None:
 def terms_are_scalars(subject: Subject) -> None:
     """Every wanted term is a finite 0-d float32 tensor."""
     model = subject.model()
-    for stage, wanted in _stages(model):
-        values = _terms(model, stage, subject.batch, wanted)
+    for stage, wanted in wanted_by_stage(model):
+        values = seeded_terms(model, stage, subject.batch, wanted)
         if missing := wanted - values.keys():
             raise Violation(f"stage {stage!r} does not return the wanted {sorted(missing)}")
         for term in sorted(wanted):
@@ -171,10 +93,10 @@ def terms_are_scalars(subject: Subject) -> None:
 def subset_of_terms_has_the_same_values(subject: Subject) -> None:
     """A term has the same value whichever other terms are wanted."""
     model = subject.model()
-    for stage, wanted in _stages(model):
-        together = _terms(deepcopy(model), stage, subject.batch, wanted)
+    for stage, wanted in wanted_by_stage(model):
+        together = seeded_terms(deepcopy(model), stage, subject.batch, wanted)
         for term in sorted(wanted):
-            alone = _terms(deepcopy(model), stage, subject.batch, frozenset({term}))
+            alone = seeded_terms(deepcopy(model), stage, subject.batch, frozenset({term}))
             if not torch.allclose(alone[term], together[term], rtol=1e-5, atol=1e-6):
                 raise Violation(
                     f"term {term!r} is {alone[term].item():.7g} alone and "
@@ -214,13 +136,13 @@ def shared_backwards_give_each_players_gradient(subject: Subject) -> None:
         model = deepcopy(trainer_model)
         players = {p: q for p, q in model.players().items() if p in rows}
         wanted = frozenset(term for row in rows.values() for term in row)
-        values = _terms(model, stage.name, subject.batch, wanted)
+        values = seeded_terms(model, stage.name, subject.batch, wanted)
         literal = {}
         for player, row in rows.items():
             loss = torch.stack([weight * values[term] for term, weight in row.items()]).sum()
             literal[player] = torch.autograd.grad(loss, players[player], retain_graph=True)
         recorded: dict[str, list[Tensor]] = {}
-        optimizers: Any = {p: _Recorder(p, q, recorded) for p, q in players.items()}
+        optimizers: Any = {p: Recorder(p, q, recorded) for p, q in players.items()}
         model.load_state_dict(trainer_model.state_dict())
         torch.manual_seed(0)
         StagePass(model, stage, subject.training.objective, optimizers).play(subject.batch, 0)
@@ -241,7 +163,7 @@ def resume_is_bit_exact(subject: Subject) -> None:
             subject.trainer(folder / "halted").train(stop=lambda: next(steps))
         resumed = subject.trainer(folder / "halted").train()
         rows = [(folder / run / "rows.jsonl").read_bytes() for run in ("straight", "halted")]
-    _same_state(straight, resumed, "after a resumption")
+    refuse_difference(straight, resumed, "after a resumption")
     if rows[0] != rows[1]:
         raise Violation("the rows of a resumed run differ from those of the uninterrupted one")
 
@@ -254,7 +176,7 @@ def sampling_changes_nothing(subject: Subject) -> None:
     state = torch.get_rng_state()
     with torch.inference_mode():
         model.sample(y, generator_for(0, "contract"))
-    _same_state(before, model, "by sampling")
+    refuse_difference(before, model, "by sampling")
     if not torch.equal(state, torch.get_rng_state()):
         raise Violation("sample() drew from the default generator instead of the one it was given")
 
@@ -323,18 +245,22 @@ def posteriors_fit_if_it_infers(subject: Subject) -> None:
 
 def ten_iterations_lower_reconstruct(subject: Subject) -> None:
     """If it has the term `reconstruct`, ten iterations on one batch lower it."""
-    stages = [stage for stage, wanted in _stages(subject.model()) if "reconstruct" in wanted]
+    stages = [
+        stage for stage, wanted in wanted_by_stage(subject.model()) if "reconstruct" in wanted
+    ]
     if not stages:
         return
     with tempfile.TemporaryDirectory() as folder:
         trainer = subject.trainer(Path(folder) / "run")
         wanted = frozenset({"reconstruct"})
-        before = _terms(deepcopy(trainer.model), stages[0], subject.batch, wanted)["reconstruct"]
+        before = seeded_terms(deepcopy(trainer.model), stages[0], subject.batch, wanted)[
+            "reconstruct"
+        ]
         for step in range(10):
             for stage_pass, _ in trainer.passes:
                 torch.manual_seed(step)
                 stage_pass.play(subject.batch, step)
-        after = _terms(trainer.model, stages[0], subject.batch, wanted)["reconstruct"]
+        after = seeded_terms(trainer.model, stages[0], subject.batch, wanted)["reconstruct"]
     if not after < before:
         raise Violation(f"reconstruct went from {before.item():.4g} to {after.item():.4g}")
 
@@ -342,7 +268,7 @@ def ten_iterations_lower_reconstruct(subject: Subject) -> None:
 def terms_trace_as_one_graph(subject: Subject) -> None:
     """The terms of every stage trace with torch.compile(fullgraph=True)."""
     model = subject.model()
-    for stage, wanted in _stages(model):
+    for stage, wanted in wanted_by_stage(model):
         torch._dynamo.reset()
         traced = torch.compile(model.terms, fullgraph=True, backend="eager")
         try:
@@ -395,39 +321,3 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     rows_without_label_are_welcome,
     attributes_are_welcome,
 )
-
-
-class _Recorder:
-    """Stands in for an optimizer, and keeps the gradients instead of stepping."""
-
-    def __init__(
-        self, player: str, parameters: list[Any], recorded: dict[str, list[Tensor]]
-    ) -> None:
-        self.player = player
-        self.parameters = parameters
-        self.recorded = recorded
-
-    def step(self, gradients: list[Tensor], step: int, clip_norm: float | None) -> None:
-        self.recorded[self.player] = gradients
-
-
-def _stages(model: ConditionalGenerator) -> list[tuple[str, frozenset[str]]]:
-    found = []
-    for stage in model.stages:
-        rows = moving_rows(stage, model.objective)
-        found.append((stage.name, frozenset(term for row in rows.values() for term in row)))
-    return found
-
-
-def _terms(
-    model: ConditionalGenerator, stage: str, batch: Batch, wanted: frozenset[str]
-) -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    return model.terms(stage, batch, wanted)
-
-
-def _same_state(first: torch.nn.Module, second: torch.nn.Module, when: str) -> None:
-    other = second.state_dict()
-    for name, value in first.state_dict().items():
-        if not torch.equal(value, other[name]):
-            raise Violation(f"{name} differs {when}")

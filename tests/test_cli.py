@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.execution.work import Workplace
+from bench.execution.workplace import Workplace
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
 

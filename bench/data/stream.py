@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from bench.data.base import DataSpec, Split, to_float
-from bench.data.splits import hold_out
 from bench.seeding import generator_for
 from bench.training.interface import Batch
 
@@ -137,22 +136,3 @@ class _Pool:
             self._order = (torch.cat(permutations) + self._first).to(self._device)
             self._epoch = epoch
         return self._order[place * self._taken :][: self._taken]
-
-
-def without_labels(split: Split, fraction: float, seed: int, classes: int) -> tuple[Split, Tensor]:
-    """Take the labels from a part of the training examples.
-
-    Args:
-        split: The training examples.
-        fraction: Share of the examples of each class that keep their label, at least one each.
-        seed: Seed of the run: seeds differ in which labels are kept. A larger fraction keeps
-            those that a smaller one keeps.
-        classes: Number of classes.
-
-    Returns:
-        The examples that keep their label, and the others `[N, ...]`.
-    """
-    counts = torch.bincount(split.y, minlength=classes)
-    kept = [max(1, round(fraction * int(count))) for count in counts]
-    chosen = hold_out(split.y, kept, seed, "labeled")
-    return Split(split.x[chosen], split.y[chosen]), split.x[~chosen]

@@ -18,7 +18,8 @@ from bench.config import RunConfig, canonical_json
 from bench.errors import BenchError, DataMissing, Interrupted, SpecError
 from bench.execution.job import RunFolder, write_json
 from bench.execution.plan import states
-from bench.execution.work import Workplace, reference_id, reference_one, run_one
+from bench.execution.work import reference_id, reference_one, run_one
+from bench.execution.workplace import Workplace
 from bench.sweep import Run, Sweep
 from bench.tracking.console import say
 

@@ -9,19 +9,20 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from bench.config import RunConfig, canonical_json, digest
-from bench.data.base import DataSet, DataSpec, data_root
+from bench.config import RunConfig, digest
+from bench.data.base import DataSet
 from bench.errors import BenchError, Interrupted
 from bench.execution import provenance
 from bench.execution.evaluation import Array, draw_samples, measure, reference_samples, save_shown
 from bench.execution.job import Busy, RunFolder, read_json, write_json
+from bench.execution.workplace import Workplace
 from bench.metrics.base import Context, SampleSet
 from bench.tracking.console import RunProgress, say
 from bench.tracking.rows import write_rows_atomically
@@ -35,62 +36,6 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _log = logging.getLogger("bench")
 
 Outcome = Literal["kept", "finished", "failed", "busy"]
-
-
-@dataclass
-class Workplace:
-    """What a process brings to its runs besides their configuration; none of it is in an id.
-
-    Attributes:
-        device: Where to compute.
-        command: The command line, for provenance.
-        weights: Files of downloaded networks by name.
-        checkpoint_seconds: Time between checkpoints.
-        retry_failed: Whether failed runs are tried again.
-        plain: Whether progress is shown in lines even on a terminal.
-        threads: CPU threads; chosen by the size of the examples where None.
-        jobs: Processes among which the cores are divided.
-        stop: Asked after every iteration.
-    """
-
-    device: torch.device
-    command: str = ""
-    weights: dict[str, Path] = field(default_factory=dict)
-    checkpoint_seconds: float = 30.0
-    retry_failed: bool = False
-    plain: bool = False
-    threads: int | None = None
-    jobs: int = 1
-    stop: Callable[[], bool] = lambda: False
-    _contexts: dict[str, Context] = field(default_factory=dict)
-    _unlabeled: dict[str, DataSet] = field(default_factory=dict)
-
-    def context(self, run: RunConfig) -> Context:
-        """Return the data of a run with its caches, loaded once in this process."""
-        key = canonical_json(run.training.data)
-        if key not in self._contexts:
-            data = run.source().load()
-            self._contexts[key] = Context(data, self.device, data_root(), self.weights)
-        return self._contexts[key]
-
-    def unlabeled(self, run: RunConfig) -> DataSet | None:
-        """Return the further data set that a run uses without labels, loaded once."""
-        source = run.unlabeled()
-        if source is None:
-            return None
-        key = canonical_json(run.training.unlabeled)
-        if key not in self._unlabeled:
-            self._unlabeled[key] = source.load()
-        return self._unlabeled[key]
-
-    def threads_for(self, spec: DataSpec) -> int:
-        """Return how many CPU threads train and judge a model of such data.
-
-        The choice does not look at how busy the machine is: other numbers of threads give other
-        last digits.
-        """
-        share = max(1, torch.get_num_threads() // self.jobs)
-        return self.threads or (1 if spec.is_small else share)
 
 
 def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Outcome:

@@ -65,14 +65,35 @@ class Extractor:
 
 
 @dataclass(frozen=True)
+class FeatureExtractor:
+    """A network in evaluation mode up to its last hidden layer.
+
+    Attributes:
+        name: What stands in protocol ids: what it is, `@`, and eight digits of its weights' hash.
+        features_of: From a batch of `uint8` images on the device to features `[B, width]`.
+        width: Number of features.
+        device: Where it computes.
+        is_slow: Whether its features of real images are worth keeping on disk.
+    """
+
+    name: str
+    features_of: Callable[[Tensor], Tensor]
+    width: int
+    device: torch.device
+    is_slow: bool = False
+
+
+@dataclass(frozen=True)
 class DomainExtractor(Extractor):
     """The classifier of a data set.
 
     Attributes:
         test: The real test images, for `test_accuracy`.
+        penultimate: The same network without its last layer.
     """
 
     test: Split
+    penultimate: FeatureExtractor
 
     @cached_property
     def test_accuracy(self) -> float:
@@ -160,7 +181,12 @@ def _judge(network: DomainClassifier, context: Context, name: str) -> DomainExtr
         found: Tensor = network(to_float(x))
         return found
 
-    return DomainExtractor(name, logits_of, context.device, context.data.test)
+    def features_of(x: Tensor) -> Tensor:
+        found: Tensor = network.features(to_float(x))
+        return found
+
+    penultimate = FeatureExtractor(name, features_of, network.head.in_features, context.device)
+    return DomainExtractor(name, logits_of, context.device, context.data.test, penultimate)
 
 
 def _key(context: Context, seed: int) -> str:

@@ -1,4 +1,4 @@
-"""The Inception network that the Inception Score of the literature is defined by.
+"""The Inception network that Inception Score, FID and KID of the literature are defined by.
 
 It is torch-fidelity's, with the weights of December 2015. They come from a file of the user's, or
 from torch-fidelity's address, once. Where neither is to be had the metric says so and the run
@@ -6,12 +6,14 @@ goes on; a number from other weights would be worse than none.
 """
 
 import hashlib
+import io
 import os
 import time
 import urllib.request
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ from torch import Tensor
 from bench.data.torchvision_files import is_offline
 from bench.errors import NotApplicable
 from bench.metrics.base import Context
-from bench.metrics.extractors import Extractor, weights_hash
+from bench.metrics.extractors import Extractor, FeatureExtractor, weights_hash
 from bench.tracking.console import say
 
 TIMEOUT_S = 10.0  # without one byte
@@ -47,19 +49,45 @@ def inception(context: Context) -> Extractor:
         NotApplicable: If the weights cannot be had, are damaged, lack the layer of the logits, or
             if the data are neither gray nor color images.
     """
+    return _once(context, "inception", _load)
+
+
+def inception_features(context: Context) -> FeatureExtractor:
+    """Return the extractor of the 2 048 features that FID and KID are defined by.
+
+    They are the averages of the last layer but one, called `pool_3` where the network comes from.
+    A file of weights that lacks the layer of the logits is enough, and has the same name.
+
+    Args:
+        context: As for `inception`.
+
+    Returns:
+        The extractor, kept in `context.extractors`, as a failure is.
+
+    Raises:
+        NotApplicable: If the weights cannot be had or are damaged, or if the data are neither
+            gray nor color images.
+    """
+    return _once(context, "inception features", _load_features)
+
+
+_Kind = TypeVar("_Kind")
+
+
+def _once(context: Context, place: str, load: Callable[[Context], _Kind]) -> _Kind:
+    """Return what `load` makes for images of this kind, or raise its refusal again."""
     spec = context.data.spec
     if not spec.is_image or spec.shape[0] not in (1, 3):
         raise NotApplicable(f"{spec.name} are neither gray nor color images")
-    if "inception" not in context.extractors:
+    if place not in context.extractors:
         try:
-            context.extractors["inception"] = _load(context)
+            context.extractors[place] = load(context)
         except NotApplicable as reason:
-            context.extractors["inception"] = reason
-    found = context.extractors["inception"]
+            context.extractors[place] = reason
+    found = context.extractors[place]
     if isinstance(found, NotApplicable):
         raise NotApplicable(str(found))
-    assert isinstance(found, Extractor)
-    return found
+    return cast("_Kind", found)
 
 
 def _load(context: Context) -> Extractor:
@@ -70,26 +98,46 @@ def _load(context: Context) -> Extractor:
             f"{path} lacks the last layer of the Inception network (fc.weight), which the "
             f"Inception Score needs; {WAYS}"
         )
+    network = _network(path, weights, "logits_unbiased", context.device)
+    name = f"inception@{weights_hash(network.state_dict())[:8]}"
+    return Extractor(name, _in_chunks(network), context.device)
+
+
+def _load_features(context: Context) -> FeatureExtractor:
+    path = context.weights.get("inception") or _downloaded()
+    # The network insists on a last layer, which features never reach.
+    head = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
+    network = _network(path, _read(path) | head, "2048", context.device)
+    del network.fc
+    name = f"inception-pool3@{weights_hash(network.state_dict())[:8]}"
+    return FeatureExtractor(name, _in_chunks(network), 2048, context.device, is_slow=True)
+
+
+def _network(path: Path, weights: dict[str, Any], layer: str, device: torch.device) -> Any:
+    """Build torch-fidelity's network from weights that were read from `path`."""
+    checked = io.BytesIO()  # it reads a file by itself, and would run any code in the user's
+    torch.save(weights, checked)
+    checked.seek(0)
     # It initializes itself with random numbers before it reads the file.
     with torch.random.fork_rng(devices=[]):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         try:
             network = FeatureExtractorInceptionV3(
-                "inception", ["logits_unbiased"], feature_extractor_weights_path=str(path)
+                "inception", [layer], feature_extractor_weights_path=checked
             )
         except RuntimeError as error:
             what = " ".join(str(error).split())[:200]
             raise NotApplicable(f"{path} does not fit the Inception network: {what}") from error
-    network.to(context.device)
+    return network.to(device)
 
-    def logits_of(x: Tensor) -> Tensor:
+
+def _in_chunks(network: Any) -> Callable[[Tensor], Tensor]:
+    def found_in(x: Tensor) -> Tensor:
         chunks = torch.split(x.expand(-1, 3, -1, -1), JUDGED_AT_ONCE)
         return torch.cat([network(chunk)[0] for chunk in chunks])
 
-    return Extractor(
-        f"inception@{weights_hash(network.state_dict())[:8]}", logits_of, context.device
-    )
+    return found_in
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ checkpoints and logs. To know what happens at step n, read `_iterate` downward.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from bench.config import RunConfig
 from bench.data.base import DataSet
-from bench.data.stream import Stream, without_labels
-from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed, SpecError
+from bench.data.supervision import make_stream
+from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
 from bench.seeding import seed_for
 from bench.settings import Evaluation, Training, optimizer_settings
 from bench.tracking.rows import RowWriter, truncate
@@ -245,37 +245,6 @@ class Trainer:
         players = self.model.players()
         chosen = {id(p): p for name in settings.players for p in players[name]}
         return MovingAverage(chosen.values(), settings.decay)
-
-
-def make_stream(
-    training: Training,
-    data: DataSet,
-    device: torch.device,
-    unlabeled: Tensor | None,
-    capabilities: Collection[str],
-) -> Stream:
-    """Return the batches of a run: labels taken away and examples added as it says."""
-    split, spec = data.train, data.spec
-    if training.labeled_fraction < 1:
-        split, rest = without_labels(split, training.labeled_fraction, training.seed, spec.classes)
-        if not len(rest):
-            raise SpecError(
-                f"{training.labeled_fraction} of {len(split)} training examples leaves none "
-                "without label",
-                key="labeled_fraction",
-            )
-        if training.labeled_rows != training.batch_size:
-            unlabeled = rest if unlabeled is None else torch.cat((rest, unlabeled))
-    return Stream(
-        split,
-        batch_size=training.batch_size,
-        seed=training.seed,
-        flip=data.flip,
-        device=device,
-        unlabeled=unlabeled,
-        labeled_rows=training.labeled_rows,
-        attributes=spec if spec.attributes and "attributes" in capabilities else None,
-    )
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:

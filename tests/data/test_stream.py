@@ -3,7 +3,8 @@ import torch
 
 from bench.data.base import DataSpec, Split, to_float
 from bench.data.moons import Moons
-from bench.data.stream import Stream, without_labels
+from bench.data.stream import Stream
+from bench.data.supervision import without_labels
 
 ROWS, SIZE = 23, 5
 

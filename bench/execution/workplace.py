@@ -1,0 +1,67 @@
+"""What a process brings to its runs: device, loaded data, networks, signals."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from bench.config import RunConfig, canonical_json
+from bench.data.base import DataSet, DataSpec, data_root
+from bench.metrics.base import Context
+
+
+@dataclass
+class Workplace:
+    """What a process brings to its runs besides their configuration; none of it is in an id.
+
+    Attributes:
+        device: Where to compute.
+        command: The command line, for provenance.
+        weights: Files of downloaded networks by name.
+        checkpoint_seconds: Time between checkpoints.
+        retry_failed: Whether failed runs are tried again.
+        plain: Whether progress is shown in lines even on a terminal.
+        threads: CPU threads; chosen by the size of the examples where None.
+        jobs: Processes among which the cores are divided.
+        stop: Asked after every iteration.
+    """
+
+    device: torch.device
+    command: str = ""
+    weights: dict[str, Path] = field(default_factory=dict)
+    checkpoint_seconds: float = 30.0
+    retry_failed: bool = False
+    plain: bool = False
+    threads: int | None = None
+    jobs: int = 1
+    stop: Callable[[], bool] = lambda: False
+    _contexts: dict[str, Context] = field(default_factory=dict)
+    _unlabeled: dict[str, DataSet] = field(default_factory=dict)
+
+    def context(self, run: RunConfig) -> Context:
+        """Return the data of a run with its caches, loaded once in this process."""
+        key = canonical_json(run.training.data)
+        if key not in self._contexts:
+            data = run.source().load()
+            self._contexts[key] = Context(data, self.device, data_root(), self.weights)
+        return self._contexts[key]
+
+    def unlabeled(self, run: RunConfig) -> DataSet | None:
+        """Return the further data set that a run uses without labels, loaded once."""
+        source = run.unlabeled()
+        if source is None:
+            return None
+        key = canonical_json(run.training.unlabeled)
+        if key not in self._unlabeled:
+            self._unlabeled[key] = source.load()
+        return self._unlabeled[key]
+
+    def threads_for(self, spec: DataSpec) -> int:
+        """Return how many CPU threads train and judge a model of such data.
+
+        The choice does not look at how busy the machine is: other numbers of threads give other
+        last digits.
+        """
+        share = max(1, torch.get_num_threads() // self.jobs)
+        return self.threads or (1 if spec.is_small else share)
