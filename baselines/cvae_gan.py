@@ -55,6 +55,7 @@ class CVAEGAN(ConditionalGenerator):
         backbone: Family of networks; `auto` fits the data.
         width: Multiplier of the layer sizes.
         latent: Size of the code, the family's irrelevant code where None.
+        balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
     """
 
     stages = (Stage("main", ("encoder", "decoder", "critic")),)
@@ -72,8 +73,10 @@ class CVAEGAN(ConditionalGenerator):
         backbone: backbones.Backbone = "auto",
         width: float = 1.0,
         latent: int | None = None,
+        balanced_critic: bool = False,
     ) -> None:
         super().__init__()
+        self.balanced_critic = balanced_critic
         self.classes = spec.classes
         self.latent = backbones.code_sizes(spec, backbone, irrelevant=latent)[1]
         self.encoder = backbones.encoder(spec, backbone, width, self.latent, labels=True, heads=2)
@@ -98,7 +101,9 @@ class CVAEGAN(ConditionalGenerator):
             real = self.critic(x, y, weights)
             fakes = torch.cat((reconstruction, sample)), torch.cat((y, y_sample))
             of_reconstruction, of_sample = self.critic(*fakes, weights).chunk(2)
-            found["discriminate"] = terms.discriminate(real, of_reconstruction, of_sample)
+            found["discriminate"] = terms.discriminate(
+                real, of_reconstruction, of_sample, balanced=self.balanced_critic
+            )
             found["fool"] = terms.fool(of_reconstruction, of_sample)
         return found
 

@@ -69,6 +69,7 @@ class LRIRVAE(ConditionalGenerator):
             moments of the training codes. None is the prior where there is one.
         prior_steps: Passes of the first stage for one of the second.
         joint: Whether all move in one stage.
+        balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
         unlabeled_prior: What codes of rows without label follow: the Gaussian of Eq. 11, or the
             mixture of Eq. 6.
     """
@@ -101,6 +102,7 @@ class LRIRVAE(ConditionalGenerator):
         sample_from: Literal["prior", "moments"] | None = None,
         prior_steps: int = 3,
         joint: bool = False,
+        balanced_critic: bool = False,
         unlabeled_prior: Literal["gaussian", "mixture"] = "gaussian",
     ) -> None:
         super().__init__()
@@ -117,6 +119,7 @@ class LRIRVAE(ConditionalGenerator):
         self.relevant, self.irrelevant = sizes
         self.classes = spec.classes
         self.joint = joint
+        self.balanced_critic = balanced_critic
         self.unlabeled_prior = unlabeled_prior
         self.encoder_s = backbones.encoder(spec, backbone, width, self.relevant)
         self.encoder_u = backbones.encoder(spec, backbone, width, self.irrelevant, heads=2)
@@ -192,7 +195,9 @@ class LRIRVAE(ConditionalGenerator):
             real = self.critic(x, y, weights)
             fakes = torch.cat((reconstruction, sample)), torch.cat((y, y_sample))
             of_reconstruction, of_sample = self.critic(*fakes, weights).chunk(2)
-            found["discriminate"] = terms.discriminate(real, of_reconstruction, of_sample)
+            found["discriminate"] = terms.discriminate(
+                real, of_reconstruction, of_sample, balanced=self.balanced_critic
+            )
             found["fool"] = terms.fool(of_reconstruction, of_sample)
         return found
 

@@ -286,14 +286,19 @@ def mixture_nll(logits: Tensor) -> Tensor:
     return log(logits.shape[1]) - logits.logsumexp(dim=1).mean()
 
 
-def discriminate(real: Tensor, *fakes: Tensor) -> Tensor:
+def discriminate(real: Tensor, *fakes: Tensor, balanced: bool = False) -> Tensor:
     r"""Hinge loss of the critic, Eq. 10 in the form of the reference implementation.
 
     .. math:: \mathbb E[\max(0, 1 - D(x, y))] + \sum_i \mathbb E[\max(0, 1 + D(x'_i, y_i))]
 
+    With two kinds of fakes a critic that says -1 to everything has a loss of 2, less than the 3 of
+    one that says 0, and no gradient from the fakes. Where kinds are balanced, no constant is better
+    than another between -1 and 1.
+
     Args:
         real: Scores of real examples `[B]`.
         *fakes: Scores `[B]` of each kind of fake, a summand each.
+        balanced: Whether the fakes are averaged over their kinds, to weigh as much as the reals.
 
     Returns:
         0-d; the number of kinds plus one where the critic says 0.
@@ -303,8 +308,9 @@ def discriminate(real: Tensor, *fakes: Tensor) -> Tensor:
         3.0
     """
     loss = F.relu(1 - widen(real)).mean()
+    weight = 1 / len(fakes) if balanced else 1.0
     for fake in fakes:
-        loss = loss + F.relu(1 + widen(fake)).mean()
+        loss = loss + weight * F.relu(1 + widen(fake)).mean()
     return loss
 
 

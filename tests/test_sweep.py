@@ -262,7 +262,15 @@ def test_missing_file_suggests_a_neighbor(write, tmp_path):
 
 
 SHIPPED = {
-    **{"quickstart": 18, "digits": 105, "toy": 15, "semi": 24, "attributes": 18, "calibration": 30},
+    **{
+        "quickstart": 18,
+        "digits": 105,
+        "toy": 15,
+        "semi": 24,
+        "attributes": 18,
+        "calibration": 30,
+        "critic": 18,
+    },
     **{"table1": 20, "table2": 10, "ablation": 25},
 }
 

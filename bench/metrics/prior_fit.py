@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from bench.data.base import to_float
-from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
 from bench.training.interface import Infers, as_given
 
 BATCH = 250
 ACTIVE = 0.01  # variance of a posterior mean over images (Burda et al., ICLR 2016, section 5.2)
+FIGURES = ("relevant_distance", "irrelevant_distance", "irrelevant_kl", "irrelevant_active")
 
 
 class PriorFit(Metric):
@@ -37,23 +37,20 @@ class PriorFit(Metric):
     direction: ClassVar[Direction] = "one"
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return up to four figures.
+        """Return the four figures, without a value where the model lacks the code.
 
         Args:
             samples: Not looked at.
             context: The model, and the test images.
 
         Returns:
-            The figures of those codes that the model has.
-
-        Raises:
-            NotApplicable: If there is no model, or it has no posterior.
+            The figures, each with its reason where it has no value.
         """
         model = context.model
         if model is None:
-            raise NotApplicable("is a property of a model's codes")
+            return _without_value("a property of a model's codes")
         if not isinstance(model, Infers):
-            raise NotApplicable("the model infers no codes")
+            return _without_value("it infers no codes")
         test, spec = context.data.test, context.data.spec
         prior = model.class_prior()
         relevant, means, variances = [], [], []
@@ -68,16 +65,23 @@ class PriorFit(Metric):
                     variances.append(found.irrelevant[1].double().cpu())
         figures = {}
         if relevant:
-            figures["relevant_distance"] = torch.cat(relevant).mean()
+            figures["relevant_distance"] = torch.cat(relevant).mean().item()
         if means:
             mean, variance = torch.cat(means), torch.cat(variances)
             kl = 0.5 * (mean.square() + variance - 1 - variance.log())
-            figures["irrelevant_distance"] = (mean.square() + variance).mean()
-            figures["irrelevant_kl"] = kl.mean()
             active = mean.var(dim=0, unbiased=False) > ACTIVE
-            figures["irrelevant_active"] = 100 * active.double().mean()
+            figures["irrelevant_distance"] = (mean.square() + variance).mean().item()
+            figures["irrelevant_kl"] = kl.mean().item()
+            figures["irrelevant_active"] = 100 * active.double().mean().item()
         protocol = f"codes[n={len(test)}]"
-        return [Measurement(name, protocol, value.item()) for name, value in figures.items()]
+        return [
+            Measurement(name, protocol, figures[name]) if name in figures else lacking
+            for name, lacking in zip(FIGURES, _without_value("it has no such code"), strict=True)
+        ]
+
+
+def _without_value(reason: str) -> list[Measurement]:
+    return [Measurement(name, "", None, reason) for name in FIGURES]
 
 
 def distance(mean: Tensor, variance: Tensor, prior_mean: Tensor, prior_variance: Tensor) -> Tensor:

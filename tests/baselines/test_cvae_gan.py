@@ -266,3 +266,19 @@ def test_it_is_built_on_the_meta_device_at_its_full_size(factory):
 def test_wrong_sizes_are_refused_with_a_sentence(factory):
     with pytest.raises(ValueError, match="at least one dimension"):
         make(factory, latent=0)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_balanced_critic_averages_its_two_kinds_of_fakes(balanced):
+    torch.manual_seed(0)
+    model, batch = (
+        CVAEGAN(GRAY, width=0.25, latent=4, balanced_critic=balanced).eval(),
+        make_batch(),
+    )
+    scores = []
+    hook = model.critic.register_forward_hook(lambda _, __, out: scores.append(out))
+    found = model.terms("main", batch, frozenset({"discriminate"}))["discriminate"]
+    hook.remove()
+    real, fakes = scores
+    hinge = (1 + fakes).relu().view(2, -1).mean(dim=1).sum() / (2 if balanced else 1)
+    torch.testing.assert_close(found, (1 - real).relu().mean() + hinge)

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from bench.data.base import DataSet, DataSpec, Split, fingerprint
-from bench.errors import NotApplicable
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.prior_fit import PriorFit
 from bench.training.interface import Posterior
@@ -43,7 +42,10 @@ def data():
 def figures(data, model):
     context = Context(data, CPU, cache=None, model=model)
     samples = SampleSet(data.test.x, data.test.y, SPEC)
-    return {m.metric: m.value for m in PriorFit().measure(samples, context)}
+    found = PriorFit().measure(samples, context)
+    assert len(found) == 4
+    assert all(m.reason == "it has no such code" for m in found if m.value is None)
+    return {m.metric: m.value for m in found if m.value is not None}
 
 
 @pytest.mark.parametrize(("scale", "variance", "expected"), [(2, 0, 1), (1, 3, 1), (0.2, 0, 0.01)])
@@ -81,7 +83,9 @@ def test_an_untrained_model_has_all_four_figures(data):
 def test_real_images_and_models_without_codes_have_none(data):
     context = Context(data, CPU, cache=None)
     samples = SampleSet(data.test.x, data.test.y, SPEC)
-    with pytest.raises(NotApplicable, match="a model's codes"):
-        PriorFit().measure(samples, context)
-    with pytest.raises(NotApplicable, match="infers no codes"):
-        PriorFit().measure(samples, replace(context, model=nn.Linear(2, 2)))
+    for given, reason in (
+        (context, "a property of a model's codes"),
+        (replace(context, model=nn.Linear(2, 2)), "it infers no codes"),
+    ):
+        found = PriorFit().measure(samples, given)
+        assert [(m.value, m.reason) for m in found] == [(None, reason)] * 4

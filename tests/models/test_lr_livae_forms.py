@@ -173,3 +173,15 @@ def test_rows_without_label_are_reconstructed_and_judged_without_one():
 def test_arguments_that_contradict_each_other_are_refused(options, text):
     with pytest.raises(ValueError, match=text):
         make(**options)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_balanced_critic_averages_its_two_kinds_of_fakes(balanced):
+    model, batch = make(balanced_critic=balanced).eval(), make_batch()
+    scores = []
+    hook = model.critic.register_forward_hook(lambda _, __, out: scores.append(out))
+    found = play(model, "main", batch)["discriminate"]
+    hook.remove()
+    real, fakes = scores
+    hinge = (1 + fakes).relu().view(2, ROWS).mean(dim=1).sum() / (2 if balanced else 1)
+    torch.testing.assert_close(found, (1 - real).relu().mean() + hinge)

@@ -291,3 +291,21 @@ def test_mixture_nll_is_that_of_torch_distributions():
     log_density = torch.distributions.MixtureSameFamily(weights, classes).log_prob(z).mean()
     found = terms.mixture_nll(terms.gm_logits(z, means, logvars))
     torch.testing.assert_close(found, -log_density - 2 * math.log(2 * math.pi))
+
+
+def test_balanced_fakes_weigh_as_much_as_reals():
+    torch.manual_seed(0)
+    real, first, second = torch.randn(3, 8, dtype=torch.float64)
+    hinge = [(1 - real).relu().mean(), (1 + first).relu().mean(), (1 + second).relu().mean()]
+    found = terms.discriminate(real, first, second, balanced=True)
+    torch.testing.assert_close(found, hinge[0] + (hinge[1] + hinge[2]) / 2)
+    alone = terms.discriminate(real, first, balanced=True)
+    torch.testing.assert_close(alone, terms.discriminate(real, first))
+
+
+def test_a_constant_critic_prefers_minus_one_only_where_fakes_outnumber_reals():
+    constants = [torch.full((4,), value) for value in (-1.0, 0.0, 1.0)]
+    published = [terms.discriminate(c, c, c).item() for c in constants]
+    balanced = [terms.discriminate(c, c, c, balanced=True).item() for c in constants]
+    assert published == [2, 3, 4]
+    assert balanced == [2, 2, 2]
