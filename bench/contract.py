@@ -28,7 +28,7 @@ from bench.subject import (
     wanted_by_stage,
 )
 from bench.training.interface import Encodes, Infers
-from bench.training.passes import StagePass, moving_rows
+from bench.training.passes import StagePass, moving_rows, reached_leaves
 
 
 def check_model(
@@ -103,6 +103,24 @@ def subset_of_terms_has_the_same_values(subject: Subject) -> None:
                     f"{together[term].item():.7g} with the others; draw randomness in an order "
                     "that does not depend on `wanted`"
                 )
+
+
+def terms_reach_their_players(subject: Subject) -> None:
+    """Every term depends on parameters of each player that descends it."""
+    model = subject.model()
+    players = {name: {id(p) for p in own} for name, own in model.players().items()}
+    for stage in model.stages:
+        rows = moving_rows(stage, subject.training.objective)
+        wanted = frozenset(term for row in rows.values() for term in row)
+        values = seeded_terms(model, stage.name, subject.batch, wanted)
+        reached = {term: reached_leaves(values[term]) for term in wanted}
+        for player, row in rows.items():
+            for term in row:
+                if not players[player] & reached[term]:
+                    raise Violation(
+                        f"player {player!r} descends {term!r} in stage {stage.name!r}, which "
+                        "depends on none of its parameters; is something detached on the way?"
+                    )
 
 
 def players_move_only_their_own(subject: Subject) -> None:
@@ -300,6 +318,7 @@ def attributes_are_welcome(subject: Subject) -> None:
 
 ON_TERMS: tuple[Callable[[Subject], None], ...] = (
     terms_are_scalars,
+    terms_reach_their_players,
     subset_of_terms_has_the_same_values,
     shared_backwards_give_each_players_gradient,
     resume_is_bit_exact,
@@ -309,6 +328,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     players_and_stages_fit,
     terms_are_scalars,
     subset_of_terms_has_the_same_values,
+    terms_reach_their_players,
     players_move_only_their_own,
     shared_backwards_give_each_players_gradient,
     resume_is_bit_exact,

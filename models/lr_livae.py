@@ -27,6 +27,15 @@ Arguments replace what no weight in the objective table can: `label_loss` the mi
 cross-entropy of a linear layer, whose samples come from the moments of the codes; `sample_from`
 the learned Gaussians by those moments at sampling time; `prior_steps` the ratio of the stages;
 `joint` both stages by one, in which each network descends the sum of what it had in both.
+
+What was found with the published settings, which stay the default (8x8 digits, 800 iterations, five
+seeds; `results/published/LOG.md` has sizes and seeds). Codes contract onto the means of their
+classes while the variances, whose rate is cut after two epochs, stay near 1: test codes lie at 0.04
+of the prior's variance. So samples decode what no image was ever encoded to, and 74 % show their
+label. `sample_from: moments` gives 97 %, variances that learn at a constant 1e-2 88 %, with a
+likelihood weight of 0.02 in the second stage 93 %. Second, two kinds of fakes outvote the reals in
+the critic's loss, so that it says about -1 to everything and teaches the decoder little;
+`balanced_critic` lets both kinds weigh as much as the reals together.
 """
 
 from typing import ClassVar, Literal

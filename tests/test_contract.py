@@ -100,6 +100,16 @@ def test_randomness_that_depends_on_wanted_is_caught(monkeypatch, terms):
     assert "does not depend on `wanted`" in text
 
 
+def test_a_detached_code_is_caught(monkeypatch, terms):
+    def broken(self, stage, batch, wanted):
+        values = terms(self, stage, batch, wanted)
+        image = self._decode(self.encode(batch.x, batch.y).irrelevant.detach(), batch.y)
+        return {**values, "reconstruct": (image - batch.x).square().mean()}
+
+    text = violation(monkeypatch, contract.terms_reach_their_players, terms=broken)
+    assert "player 'encoder' descends 'reconstruct'" in text
+
+
 def test_hidden_state_is_caught(monkeypatch, terms):
     def broken(self, stage, batch, wanted):
         self.calls = getattr(self, "calls", 0) + 1
