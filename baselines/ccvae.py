@@ -273,6 +273,14 @@ class CCVAE(ConditionalGenerator):
         image: Tensor = self.decoder(torch.cat((code.relevant, code.irrelevant), dim=1))
         return image
 
+    def switch(self, code: Code, attribute: int, values: Tensor) -> Code:
+        """Return codes whose block of one attribute is at the prior mean of other values."""
+        if code.relevant is None:
+            raise ValueError("CCVAE has a block for each attribute in z_c, but this code has none")
+        blocks = code.relevant.reshape(len(values), self.labels, -1).clone()
+        blocks[:, attribute] = self.prior.means[self.values * attribute + values]
+        return Code(blocks.flatten(1), code.irrelevant)
+
     def class_logits(self, x: Tensor) -> Tensor:
         """Return `log q(y | z_c)` of every class `[B, K]` at the posterior mean."""
         log_q = self._log_q(self.encoder(x)[:, : self.relevant])

@@ -198,6 +198,14 @@ class CSVAE(ConditionalGenerator):
         image: Tensor = self.decoder(torch.cat((code.relevant, code.irrelevant), dim=1))
         return image
 
+    def switch(self, code: Code, attribute: int, values: Tensor) -> Code:
+        """Return codes whose subspace of one attribute is at the prior mean of other values."""
+        if code.relevant is None:
+            raise ValueError("CSVAE has a subspace for each attribute in w, but this code has no w")
+        subspaces = code.relevant.reshape(len(values), self.labels, -1).clone()
+        subspaces[:, attribute] = self.prior.means[self.values * attribute + values]
+        return Code(subspaces.flatten(1), code.irrelevant)
+
     def _rows(self, y: Tensor) -> Tensor:
         """Return which Gaussian each label `[B]` or `[B, G]` has, as `[B, G]`."""
         return y.view(len(y), -1) + self.values * torch.arange(self.labels, device=y.device)

@@ -180,6 +180,24 @@ class Classifies(Protocol):
         ...
 
 
+@runtime_checkable
+class Switches(Protocol):
+    """A model whose relevant code has a part for each attribute."""
+
+    def switch(self, code: Code, attribute: int, values: Tensor) -> Code:
+        """Return codes with other values of one attribute, and all else as it was.
+
+        Args:
+            code: Codes of `B` rows.
+            attribute: Index of the attribute.
+            values: What it becomes, `int64` `[B]`: 0 or 1.
+
+        Returns:
+            The codes, the attribute's part at the mean of its prior given the new value.
+        """
+        ...
+
+
 def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:
     """Return labels as a model is given them.
 
