@@ -3,24 +3,15 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 import bench
+from bench.commands.evaluate import evaluate
+from bench.commands.options import DEVICE, INCEPTION_WEIGHTS, RESULTS, THREADS, choose_device
 from bench.errors import BenchError, Interrupted
 
-if TYPE_CHECKING:
-    import torch
-
-RESULTS = click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
-    envvar="BENCH_RESULTS",
-    help="Root folder of all results.",
-)
+LISTED = ("models", "datasets", "metrics", "references", "sweeps", "tables")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,22 +28,13 @@ def cli() -> None:
 @click.option(
     "--jobs", "-j", default=1, show_default=True, type=click.IntRange(1), help="Runs at a time."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
-@click.option(
-    "--threads",
-    type=click.IntRange(1),
-    help="CPU threads of a run; by default one for small images, else its share of the cores.",
-)
+@DEVICE
+@THREADS
 @click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
 @click.option(
     "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
 )
-@click.option(
-    "--inception-weights",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    envvar="BENCH_INCEPTION_WEIGHTS",
-    help="File of the Inception network, for metrics that ask for it.",
-)
+@INCEPTION_WEIGHTS
 @click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
 @click.option("--helper-of", type=int, hidden=True, help="Process that started this one to help.")
@@ -166,7 +148,7 @@ def report(sweeps: tuple[str, ...], tables: tuple[str, ...], form: str, results:
 
 
 @cli.command("list")
-@click.argument("what", type=click.Choice(["models", "datasets", "metrics", "sweeps", "tables"]))
+@click.argument("what", type=click.Choice(LISTED))
 def list_(what: str) -> None:
     """List what there is, one line each."""
     from bench import registry
@@ -184,6 +166,7 @@ def list_(what: str) -> None:
             "models": "model",
             "datasets": "dataset",
             "metrics": "metric",
+            "references": "reference",
         }
         lines = [
             (name, entry.summary + (f" [{', '.join(entry.can)}]" if entry.can else ""))
@@ -248,6 +231,9 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
         sys.exit(1)
 
 
+cli.add_command(evaluate)
+
+
 def find_spec(spec: Path) -> Path:
     """Return the file that a user means: a path, or the name of a sweep that ships with bench."""
     if spec.exists() or spec.suffix:
@@ -263,20 +249,6 @@ def sweeps_folder() -> Path:
         return here
     package = Path(bench.__file__).parent
     return next((p for p in (package / "sweeps", package.parent / "sweeps") if p.is_dir()), here)
-
-
-def choose_device(wanted: str) -> "torch.device":
-    """Return the device that `--device` names; a `BenchError` says if it is not there."""
-    import torch
-
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BenchError(f"--device {wanted}: {str(error).splitlines()[0]}") from error
-    return device
 
 
 def main(arguments: list[str] | None = None) -> None:

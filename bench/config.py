@@ -8,15 +8,16 @@ metric can be added later without training again.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from bench import registry
-from bench.errors import BenchError, SpecError, UnknownName, unknown
+from bench.components import complete_component, construct
+from bench.errors import BenchError, SpecError, unknown
 from bench.settings import Evaluation, Optimizer, RunSettings, Training
 from bench.validation import KeyProblem, Path, check
 
@@ -52,27 +53,27 @@ class RunConfig:
 
     @cached_property
     def evaluation_id(self) -> str:
-        """Twelve hexadecimal digits, the hash of what is to be measured."""
-        return digest(self.evaluation.model_dump(mode="json"))
+        """Twelve hexadecimal digits, the hash of what is to be measured on the run itself."""
+        return digest(self.evaluation.model_dump(mode="json", exclude={"references"}))
 
     def source(self) -> "Source":
         """Return the data set, not loaded."""
-        source: Source = _construct("dataset", self.training.data)
+        source: Source = construct("dataset", self.training.data)
         return source
 
     def unlabeled(self) -> "Source | None":
         """Return the further data set that is used without labels, not loaded."""
         found = self.training.unlabeled
-        return None if found is None else _construct("dataset", found)
+        return None if found is None else construct("dataset", found)
 
     def model(self, spec: "DataSpec") -> "ConditionalGenerator":
         """Return a freshly initialized model for data of that shape."""
-        model: ConditionalGenerator = _construct("model", self.training.model, spec)
+        model: ConditionalGenerator = construct("model", self.training.model, spec)
         return model
 
     def metrics(self) -> "list[Metric]":
         """Return the metrics to measure, in the order of the sweep."""
-        return [_construct("metric", component) for component in self.evaluation.metrics]
+        return [construct("metric", chosen) for chosen in self.evaluation.metrics]
 
 
 def canonical_json(value: Any) -> str:
@@ -98,12 +99,13 @@ def complete(raw: Mapping[str, Any]) -> RunConfig:
         KeyProblem: With the path of the offending key and a sentence for people.
     """
     settings: RunSettings = check(TypeAdapter(RunSettings), raw, ())
-    data = _component("dataset", settings.data, ("data",))
-    model = _component("model", settings.model, ("model",), skip=1)
+    data = complete_component("dataset", settings.data, ("data",))
+    model = complete_component("model", settings.model, ("model",), skip=1)
     metrics = [
-        _component("metric", metric, ("metrics", index))
+        complete_component("metric", metric, ("metrics", index))
         for index, metric in enumerate(settings.metrics)
     ]
+    references = _references(settings.references)
     spec = _spec(data, ("data",))
     tables = _read_tables(model, spec)
     objective = _edit_objective(tables, settings.objective)
@@ -117,8 +119,21 @@ def complete(raw: Mapping[str, Any]) -> RunConfig:
     fields |= _supervision(settings, spec, model["name"], tables.capabilities)
     return RunConfig(
         Training.model_construct(**fields),
-        Evaluation.model_construct(metrics=metrics, samples_per_class=settings.samples_per_class),
+        Evaluation.model_construct(
+            metrics=metrics,
+            samples_per_class=settings.samples_per_class,
+            references=references,
+        ),
     )
+
+
+def _references(names: Sequence[str]) -> list[str]:
+    """Return the references without repetition."""
+    known = registry.entries("reference")
+    for index, name in enumerate(names):
+        if name not in known:
+            raise KeyProblem(("references", index), unknown("reference", name, known))
+    return list(dict.fromkeys(names))
 
 
 def recorded(canonical: Mapping[str, Any]) -> Training:
@@ -139,34 +154,10 @@ def recorded(canonical: Mapping[str, Any]) -> Training:
     return Training.model_validate_json(json.dumps(fields))
 
 
-def _construct(kind: registry.Kind, component: Mapping[str, Any], *leading: object) -> Any:
-    options = {key: value for key, value in component.items() if key != "name"}
-    factory = registry.load(kind, component["name"])
-    schema = registry.options_schema(factory, len(leading))
-    checked = schema.model_validate_json(json.dumps(options))
-    return factory(*leading, **{name: getattr(checked, name) for name in schema.model_fields})
-
-
-def _component(
-    kind: registry.Kind, given: Mapping[str, Any], path: Path, skip: int = 0
-) -> dict[str, Any]:
-    """Return a component with all options of its constructor filled in."""
-    if not isinstance(given.get("name"), str):
-        raise KeyProblem(path, f"needs the key 'name', one of: {', '.join(registry.entries(kind))}")
-    try:
-        factory = registry.load(kind, given["name"])
-    except UnknownName as error:
-        raise KeyProblem((*path, "name"), str(error)) from error
-    options = {key: value for key, value in given.items() if key != "name"}
-    schema = registry.options_schema(factory, skip)
-    checked: BaseModel = check(TypeAdapter(schema), options, path)
-    return {"name": given["name"], **checked.model_dump(mode="json")}
-
-
 def _spec(data: dict[str, Any], path: Path) -> "DataSpec":
     """Return the shape of a data set, without loading it."""
     try:
-        spec: DataSpec = _construct("dataset", data).spec
+        spec: DataSpec = construct("dataset", data).spec
     except (SpecError, ValueError) as error:
         raise KeyProblem(path, str(error)) from error
     return spec
@@ -202,7 +193,7 @@ def _supervision(
             f"or set labeled_rows: {size} to use the labeled examples alone",
         )
     if extra is not None:
-        extra = _component("dataset", extra, ("unlabeled",))
+        extra = complete_component("dataset", extra, ("unlabeled",))
         if (shape := _spec(extra, ("unlabeled",)).shape) != spec.shape:
             raise KeyProblem(
                 ("unlabeled",),
@@ -217,7 +208,7 @@ def _read_tables(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerat
 
     try:
         with torch.device("meta"):
-            built: ConditionalGenerator = _construct("model", model, spec)
+            built: ConditionalGenerator = construct("model", model, spec)
     except (ValueError, TypeError) as error:
         raise KeyProblem(("model",), f"{model['name']} on {spec.name}: {error}") from error
     return built

@@ -7,6 +7,9 @@ escapes is a bug and shows its traceback.
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMES = 40
+"""A message lists no more names than this."""
+
 
 class BenchError(Exception):
     """A problem the user can mend; its text is the whole message."""
@@ -75,4 +78,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {kind} {name!r}{hint}; known: {', '.join(names) or 'none'}"
+    more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
+    return f"unknown {kind} {name!r}{hint}; known: {', '.join(names[:MOST_NAMES]) or 'none'}{more}"

@@ -2,7 +2,8 @@
 
 A table maps a name to an import path and one line of description, so that listing names imports
 nothing. A package of the user's adds to a table with an entry point in its own
-`pyproject.toml`, in the group `bench.models`, `bench.datasets` or `bench.metrics`:
+`pyproject.toml`, in the group `bench.models`, `bench.datasets`, `bench.metrics` or
+`bench.references`:
 
     [project.entry-points."bench.models"]
     my_model = "my_package.my_model:MyModel"
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from bench.errors import BenchError, UnknownName
 
-Kind = Literal["model", "dataset", "metric"]
+Kind = Literal["model", "dataset", "metric", "reference"]
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,21 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
             "bench.metrics.ms_ssim:IntraClassDiversity",
             "1 - mean MS-SSIM over all pairs within a class",
         ),
+        "intra_class_diversity_native": Entry(
+            "bench.metrics.native_ms_ssim:NativeIntraClassDiversity",
+            "the same at the images' own size, with the shrinking window of 2017",
+        ),
+        "within_class_variance": Entry(
+            "bench.metrics.within_class_variance:WithinClassVariance",
+            "variance of pixels and of the domain classifier's features within a class",
+        ),
         "class_accuracy": Entry(
             "bench.metrics.class_accuracy:ClassAccuracy",
             "share of samples that a classifier of real data gives the label asked for",
+        ),
+        "classification_accuracy_score": Entry(
+            "bench.metrics.classification_accuracy_score:ClassificationAccuracyScore",
+            "accuracy on real images of a classifier trained on samples, Ravuri & Vinyals 2019",
         ),
         "fid": Entry(
             "bench.metrics.frechet:FrechetDistance",
@@ -141,7 +154,35 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
             "bench.metrics.prior_fit:PriorFit",
             "distance of codes from their prior, where 1 is calibrated; collapsed dimensions",
         ),
+        "leakage": Entry(
+            "bench.metrics.leakage:Leakage",
+            "accuracy of probes that read the label from the codes of real images",
+        ),
+        "swap": Entry(
+            "bench.metrics.swap:Swap",
+            "images made of the codes of two: whose class they show, whose rest they keep",
+        ),
+        "attribute_switch": Entry(
+            "bench.metrics.attribute_switch:AttributeSwitch",
+            "one attribute of a real image turned: whether it turns, and the others stay",
+        ),
+        "reconstruction": Entry(
+            "bench.metrics.reconstruction:Reconstruction",
+            "MSE, PSNR and SSIM of real images, encoded and decoded",
+        ),
+        "inpainting": Entry(
+            "bench.metrics.inpainting:Inpainting",
+            "MSE and PSNR inside a region that was hidden from the encoder",
+        ),
         "arc_fit": Entry("bench.metrics.arcs:ArcFit", "how well the toy arcs are covered"),
+    },
+    "reference": {
+        "real": Entry("bench.metrics.references:Real", "real test images"),
+        "class_means": Entry("bench.metrics.references:ClassMeans", "class means"),
+        "shuffled_labels": Entry(
+            "bench.metrics.references:ShuffledLabels", "real, labels shuffled"
+        ),
+        "noise": Entry("bench.metrics.references:Noise", "noise"),
     },
 }
 

@@ -145,10 +145,12 @@ class Evaluation(Strict):
     Attributes:
         metrics: Names and options of registered metrics.
         samples_per_class: Samples drawn for each class, and real test images beside them.
+        references: Names of registered references, a row each; measured in the same number.
     """
 
     metrics: list[Component] = []
     samples_per_class: Annotated[int, Field(gt=0)] = 500
+    references: list[str] = ["real"]
 
 
 class RunSettings(Training, Evaluation):

@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter, field_validator
 
-from bench import config
+from bench import config, registry
 from bench.errors import BenchError, SpecError, UnknownName, unknown
 from bench.located import Located, Route, expand_shorthand, nested, parse_option, read_yaml
+from bench.reporting.plan import EVALUATIONS
 from bench.settings import RunSettings, Strict
 from bench.validation import KeyProblem, check
 
@@ -37,6 +38,13 @@ class SweepFile(Strict):
     seeds: list[int] = Field(min_length=1)
     variants: dict[str, dict[str, Any]] = {}
     grid: dict[str, list[Any]] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _not_ours(cls, name: str) -> str:
+        if name == EVALUATIONS:
+            raise ValueError("that folder is where `bench evaluate` keeps its rows")
+        return name
 
     @field_validator("seeds")
     @classmethod
@@ -108,6 +116,12 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     runs: list[Run] = []
     seen: dict[str, str] = {}
     for variant, settings in _variants(document, head):
+        if variant in registry.entries("reference"):
+            raise SpecError(
+                f"{variant!r} is the name of a reference row; call the variant otherwise",
+                where=document.where(("variants", variant)),
+                key=f"variants.{variant}",
+            )
         if "seed" in settings.value:
             raise SpecError(
                 "belongs into the list 'seeds' of the sweep",

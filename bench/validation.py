@@ -71,6 +71,8 @@ def _fields_at(adapter: TypeAdapter[Any], location: tuple[int | str, ...]) -> li
         if options and "properties" not in node:
             node = next((o for o in options if "properties" in o), node)
         inner = node.get("properties", {}).get(part)
+        if inner is None and options:  # the tag of a union
+            continue
         if inner is None:
             inner = node.get("items") if isinstance(part, int) else node.get("additionalProperties")
         if not isinstance(inner, dict):

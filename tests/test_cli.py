@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import LISTED
 from bench.errors import BenchError
 from bench.execution.workplace import Workplace
 
@@ -157,7 +158,7 @@ def test_missing_data_is_said_before_anything_starts(bench):
     assert "cifar10" in out
 
 
-@pytest.mark.parametrize("what", ["models", "datasets", "metrics", "sweeps", "tables"])
+@pytest.mark.parametrize("what", LISTED)
 def test_list_prints_a_line_each(bench, what, monkeypatch):
     monkeypatch.chdir(Path(__file__).parent.parent)
     status, out, _ = bench("list", what)

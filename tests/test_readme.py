@@ -2,13 +2,19 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
+
+from bench.cli import main
+from bench.data.digits import Digits
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -52,6 +58,40 @@ def test_a_newcomers_model_gets_into_the_table(bench):
     table = bench("report", "mine", "--table", "2").stdout
     assert re.search(r"^mine +0\.\d+", table, re.MULTILINE), table
     assert re.search(r"^real test images +0\.\d+", table, re.MULTILINE)
+
+
+def test_images_from_anywhere_get_into_the_table(tmp_path, monkeypatch, capsys):
+    def here(*words):  # in this process, which has torch
+        with pytest.raises(SystemExit) as end:
+            main(list(words))
+        captured = capsys.readouterr()
+        assert not end.value.code, captured.err
+        return captured.out
+
+    monkeypatch.chdir(tmp_path)
+    sweep = yaml.safe_load(block("yaml", "name: mine"))
+    del sweep["variants"]["mine"]  # which is installed in processes of their own alone
+    Path("mine.yaml").write_text(yaml.safe_dump(sweep))
+    data = Digits().load()
+    rows = [row for label in range(10) for row in (data.validation.y == label).nonzero()[:7, 0]]
+    x, y = data.validation.x[rows, 0].numpy(), data.validation.y[rows].numpy()
+    np.savez("theirs.npz", x=x, y=y)
+    for number, (image, label) in enumerate(zip(x, y, strict=True)):
+        folder = Path("theirs", str(label))
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    short = ("seeds=[0]", "base.iterations=5", "base.samples_per_class=7")
+    here("run", "mine.yaml", *short, "--no-mlflow")
+    run = next(tmp_path.glob("results/mine/*/model.pt")).parent.name
+    lines = re.findall(r"^bench (?:evaluate|report mine evaluations) .*", README, re.MULTILINE)
+    assert len(lines) == 5
+    printed = []
+    for line in lines:
+        words = shlex.split(line.replace("3f9c01ab77de", run), comments=True)[1:]
+        printed.append(here(*words))
+    assert re.search(r"^Their GAN +\d\.\d\d$", printed[3], re.MULTILINE), printed[3]
+    assert re.search(r"^cVAE +\d\.\d\d \(1\)$", printed[3], re.MULTILINE)
+    assert "more than one protocol" not in printed[3]
 
 
 def test_the_ablation_that_is_shown_is_the_one_that_is_shipped():

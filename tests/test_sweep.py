@@ -268,7 +268,7 @@ SHIPPED = {
         "toy": 15,
         "semi": 24,
         "attributes": 18,
-        "calibration": 24,
+        "calibration": 18,
         "critic": 18,
     },
     **{"table1": 20, "table2": 10, "ablation": 25},

@@ -9,7 +9,7 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,24 @@ def peek(path: Path) -> Arrays:
     return arrays
 
 
+def read_arrays(path: Path, *keys: str) -> list[Array]:
+    """Read some arrays of a file, whatever they are.
+
+    Args:
+        path: The `.npz`.
+        *keys: Their names.
+
+    Returns:
+        The arrays, in the order of the names.
+
+    Raises:
+        DataMissing: If there is no such file.
+        BenchError: If it is damaged, or lacks one of them.
+    """
+    with _opened(path, keys) as npz:
+        return [_array(path, npz, key) for key in keys]
+
+
 def write(path: Path, arrays: Arrays) -> None:
     """Write a file so that no reader ever sees a part of it.
 
@@ -101,7 +119,7 @@ def _flat(arrays: Arrays) -> Arrays:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[NpzFile]:
+def _opened(path: Path, keys: Sequence[str] = Arrays._fields[:4]) -> Iterator[NpzFile]:
     if not path.is_file():
         raise DataMissing(f"there is no file {path}")
     with path.open("rb") as file:  # np.load leaves the file open where it fails
@@ -110,7 +128,7 @@ def _opened(path: Path) -> Iterator[NpzFile]:
         except _UNREADABLE as error:
             raise BenchError(f"{path}: not an .npz file, or damaged ({error})") from error
         if not isinstance(npz, NpzFile):
-            raise BenchError(f"{path}: holds one bare array, not x_train, y_train, x_test, y_test")
+            raise BenchError(f"{path}: holds one bare array, not {', '.join(keys)}")
         yield npz
 
 

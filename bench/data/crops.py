@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels of the original image."""
 
 _AT_ONCE = 4096
-_BAD_IMAGE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+BAD_IMAGE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 def decode(
@@ -46,7 +46,7 @@ def decode(
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-    except _BAD_IMAGE as error:
+    except BAD_IMAGE as error:
         raise BenchError(f"{path}: not a readable image ({error}); mend or remove it") from error
     width, height = image.size
     region = (0.0, 0.0, float(width), float(height))

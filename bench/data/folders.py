@@ -92,13 +92,13 @@ class Folder(Source):
             DataMissing: If there is no such folder, or it does not hold two classes.
         """
         parts = self._parts()
-        train, names = parts["train"], _folders(parts["train"])
+        train, names = parts["train"], class_folders(parts["train"])
         if len(names) < 2:
             raise DataMissing(
                 f"{train} holds {len(names)} class folders, at least 2 are needed; "
                 f"images are expected as {train}/CLASS/*.png"
             )
-        if odd := set(names) ^ set(_folders(parts.get("test", train))):
+        if odd := set(names) ^ set(class_folders(parts.get("test", train))):
             raise BenchError(
                 f"{self._root}: train and test have different classes; only one of them has "
                 f"{', '.join(sorted(odd)[:5])}"
@@ -169,7 +169,8 @@ class Folder(Source):
         return path.relative_to(self._root).as_posix()
 
 
-def _folders(root: Path) -> list[str]:
+def class_folders(root: Path) -> list[str]:
+    """Return the names of the folders in a folder, those of tools left out."""
     hidden = (".", "__")  # .git, .ipynb_checkpoints, __MACOSX
     return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(hidden))
 
@@ -177,13 +178,14 @@ def _folders(root: Path) -> list[str]:
 def _files(root: Path, class_names: tuple[str, ...]) -> list[_File]:
     files = []
     for label, name in enumerate(class_names):
-        paths = sorted(p for p in (root / name).iterdir() if _is_image(p))
+        paths = sorted(p for p in (root / name).iterdir() if is_image(p))
         if not paths:
             raise DataMissing(f"{root / name} holds no image ({', '.join(sorted(SUFFIXES))})")
         files += [(path, label) for path in paths]
     return files
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Return whether a file has the name of an image."""
     # macOS leaves `._NAME.jpg` beside an image that was copied; it is none.
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

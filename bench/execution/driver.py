@@ -20,6 +20,7 @@ from bench.execution.job import RunFolder, write_json
 from bench.execution.plan import states
 from bench.execution.work import reference_id, reference_one, run_one
 from bench.execution.workplace import Workplace
+from bench.reporting.plan import REAL
 from bench.sweep import Run, Sweep
 from bench.tracking.console import say
 
@@ -84,10 +85,9 @@ def run_sweep(
             busy = left
     after = {path: state for _, path, state in states(sweep, results)}
     failed = [path for path, state in after.items() if state == "failed"]
-    for config in _references(sweep):
-        path = folder / reference_id(config)
-        if reference_one(config, path, workplace) == "failed":
-            failed.append(path)
+    for place, (name, config) in _references(sweep).items():
+        if reference_one(name, config, folder / place, workplace) == "failed":
+            failed.append(folder / place)
     kept, done = (list(found.values()).count("done") for found in (before, after))
     return Tally(kept, done - kept, tuple(failed))
 
@@ -164,12 +164,15 @@ def _load_data(todo: Iterable[Run], workplace: Workplace) -> None:
         raise DataMissing("\n".join(dict.fromkeys(problems.values())))
 
 
-def _references(sweep: Sweep) -> list[RunConfig]:
-    chosen: dict[str, RunConfig] = {}
+def _references(sweep: Sweep) -> dict[str, tuple[str, RunConfig]]:
+    """Return the references of a sweep by their folders, the real images first."""
+    chosen: dict[str, tuple[str, RunConfig]] = {}
     for run in sweep.runs:
-        if run.config.evaluation.metrics:
-            chosen.setdefault(reference_id(run.config), run.config)
-    return list(chosen.values())
+        evaluation, data = run.config.evaluation, run.config.training.data
+        for name in evaluation.references if evaluation.metrics else []:
+            place = reference_id(name, data, evaluation.samples_per_class)
+            chosen.setdefault(place, (name, run.config))
+    return dict(sorted(chosen.items(), key=lambda item: item[1][0] != REAL))
 
 
 def _description(sweep: Sweep) -> dict[str, Any]:
@@ -189,8 +192,8 @@ def _description(sweep: Sweep) -> dict[str, Any]:
             for run in sweep.runs
         ],
         "references": [
-            {"id": reference_id(config), "data": config.training.data["name"]}
-            for config in _references(sweep)
+            {"id": place, "reference": name, "data": config.training.data["name"]}
+            for place, (name, config) in _references(sweep).items()
         ],
     }
 

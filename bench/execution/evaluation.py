@@ -14,12 +14,33 @@ from bench.data.base import DataSet, DataSpec, to_bytes
 from bench.errors import BenchError, NotApplicable
 from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.seeding import generator_for
+from bench.settings import Training
 from bench.training.interface import ConditionalGenerator, as_given
+from bench.training.trainer import build_model
 
 SAMPLING_BATCH = 250  # part of the definition of the sample set: a batch has one random stream
 SHOWN_PER_CLASS = 10
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def load_trained(
+    training: Training, data: DataSet, weights: Path, device: torch.device
+) -> ConditionalGenerator:
+    """Return a model with the weights that its training ended with.
+
+    Args:
+        training: The complete training configuration.
+        data: What it was trained on.
+        weights: The file `model.pt` of the run.
+        device: Where to put it.
+
+    Returns:
+        The model in evaluation mode.
+    """
+    model = build_model(training, data, device).eval()
+    model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+    return model
 
 
 @torch.inference_mode()
@@ -52,28 +73,6 @@ def draw_samples(
     return SampleSet(torch.cat(parts), labels, spec)
 
 
-def reference_samples(data: DataSet, per_class: int) -> SampleSet:
-    """Choose real test examples, equally many of each class.
-
-    Args:
-        data: The data set.
-        per_class: How many of each class, or as many as the smallest class has.
-
-    Returns:
-        Test examples ordered by class.
-    """
-    test = data.test
-    counts = torch.bincount(test.y, minlength=data.spec.classes)
-    size = min(per_class, int(counts.min()))
-    rows = []
-    for label in range(data.spec.classes):
-        members = torch.nonzero(test.y == label).squeeze(1)
-        order = torch.randperm(len(members), generator=generator_for(0, "reference", label))
-        rows.append(members[order[:size]])
-    chosen = torch.cat(rows)
-    return SampleSet(test.x[chosen], test.y[chosen], data.spec)
-
-
 def measure(
     metrics: Iterable[Metric], samples: SampleSet, context: Context, *, step: int, split: str
 ) -> list[dict[str, Any]]:
@@ -99,23 +98,54 @@ def measure(
     return rows
 
 
-def save_shown(samples: SampleSet, path: Path) -> Array:
-    """Keep a few samples of each class, for pictures made without the model.
+def inapplicable(
+    metrics: Iterable[Metric], reason: NotApplicable, *, split: str
+) -> list[dict[str, Any]]:
+    """Return rows without value for a reference that a data set does not have.
+
+    Args:
+        metrics: What would have been measured.
+        reason: Why there is nothing to measure.
+        split: As for `measure`.
+
+    Returns:
+        Rows for the record.
+    """
+    found = [Measurement(metric.name, "", None, str(reason)) for metric in metrics]
+    return [{"step": 0, "split": split, **measurement._asdict()} for measurement in found]
+
+
+def save_shown(samples: SampleSet, data: DataSet, folder: Path) -> None:
+    """Keep a few samples of each class in `samples.npz`, and draw them in `samples.png`.
+
+    The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`, for
+    pictures that are made without the model.
 
     Args:
         samples: Ordered by class.
-        path: An `.npz`; holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`.
-
-    Returns:
-        What is kept as `x`.
+        data: Real points are drawn behind generated ones.
+        folder: Where to.
     """
     per_class = samples.per_class
     shown = min(per_class, SHOWN_PER_CLASS if samples.spec.is_image else per_class)
     x = samples.x.reshape(samples.spec.classes, per_class, *samples.x.shape[1:])[:, :shown]
     if samples.spec.is_image:
         x = x.permute(0, 1, 3, 4, 2)
+    path = folder / "samples.npz"
     temporary = path.with_suffix(".partial.npz")
     kept: Array = x.numpy()
     np.savez_compressed(temporary, x=kept, names=np.array(samples.spec.class_names))
     temporary.replace(path)
-    return kept
+    _draw(kept, data, folder / "samples.png")
+
+
+def _draw(shown: Array, data: DataSet, target: Path) -> None:
+    from bench.reporting import figures
+
+    if data.spec.is_image:
+        figures.save_image_grid(shown, data.spec.class_names, target)
+    else:
+        classes, per_class = shown.shape[:2]
+        labels = np.repeat(np.arange(classes), per_class)
+        real = data.test.x.numpy(), data.test.y.numpy()
+        figures.save_point_cloud(shown.reshape(-1, 2), labels, *real, target)

@@ -6,6 +6,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.reporting.figures import save_comparison_grid
+from bench.reporting.plan import REAL
 from bench.reporting.records import Records, load_records
 from bench.tracking.console import say
 from bench.tracking.csv import write_csv
@@ -38,7 +39,7 @@ def write_mirrors(folder: Path, *, to_mlflow: bool = True, uri: str | None = Non
 
 
 def _compare_samples(records: Records, folder: Path) -> None:
-    """Draw samples of all variants side by side for each data set, the real images first."""
+    """Draw samples of all variants side by side for each data set, the references first."""
     done = records.runs[records.runs["state"] == "done"]
     for data in dict.fromkeys(done["data"]):
         panels: dict[str, np.ndarray] = {}
@@ -52,5 +53,7 @@ def _compare_samples(records: Records, folder: Path) -> None:
                     panels[str(run.variant)] = arrays["x"]
                     names = tuple(map(str, arrays["names"]))
         if len(panels) > 1:
-            ordered = sorted(panels.items(), key=lambda panel: panel[0] != "real")
+            first = dict.fromkeys([REAL, *records.references])
+            ordered = [(name, panels[name]) for name in first if name in panels]
+            ordered += [panel for panel in panels.items() if panel[0] not in first]
             save_comparison_grid(ordered, names, folder / f"samples-{data}.png")

@@ -7,29 +7,37 @@ from the last checkpoint.
 import logging
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import torch
 
+from bench.components import construct
 from bench.config import RunConfig, digest
 from bench.data.base import DataSet
-from bench.errors import BenchError, Interrupted
+from bench.errors import BenchError, Interrupted, NotApplicable
 from bench.execution import provenance
-from bench.execution.evaluation import Array, draw_samples, measure, reference_samples, save_shown
+from bench.execution.evaluation import (
+    draw_samples,
+    inapplicable,
+    load_trained,
+    measure,
+    save_shown,
+)
 from bench.execution.job import Busy, RunFolder, read_json, write_json
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context, SampleSet
+from bench.metrics.references import Reference
+from bench.reporting.plan import REAL, reference_title
 from bench.tracking.console import RunProgress, say
 from bench.tracking.rows import write_rows_atomically
 from bench.training.checkpoint import remove_checkpoints
 from bench.training.cost import write_cost
 from bench.training.interface import ConditionalGenerator
-from bench.training.trainer import Trainer, build_model
+from bench.training.trainer import Trainer
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -59,7 +67,7 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
     def fill() -> None:
         say(f"{label}: {path}")
         context = workplace.context(run)
-        with _threads(workplace.threads_for(context.data.spec)):
+        with workplace.computing(context.data.spec):
             _record(run, folder, context.data, workplace)
             model = _trained(run, folder, label, workplace, context.data)
             spec, seed = context.data.spec, run.training.seed
@@ -71,10 +79,11 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
     return _settle(folder, run.evaluation_id, label, fill)
 
 
-def reference_one(run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
-    """Measure the real test images with the metrics of a run.
+def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
+    """Measure a reference, such as the real test images, with the metrics of a run.
 
     Args:
+        name: Which reference.
         run: Any run of the sweep on this data set.
         path: Folder of the reference, named by `reference_id`.
         workplace: Device and caches.
@@ -84,27 +93,47 @@ def reference_one(run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
     """
     folder = RunFolder(path)
     count = run.evaluation.samples_per_class
-    config = {
-        "data": run.training.data,
-        "reference": "real test images",
-        "samples_per_class": count,
-    }
+    reference: Reference = construct("reference", {"name": name})
 
     def fill() -> None:
         context = workplace.context(run)
+        config = reference_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
-        with _threads(workplace.threads_for(context.data.spec)):
-            samples = reference_samples(context.data, count)
-            _evaluate(run, folder, samples, context, step=0, split="real")
+        with workplace.computing(context.data.spec):
+            try:
+                samples = reference.samples(context.data, count)
+            except NotApplicable as reason:
+                rows = inapplicable(run.metrics(), reason, split=reference_split(name))
+                write_rows_atomically(folder.evaluation, rows)
+                return
+            _evaluate(run, folder, samples, context, step=0, split=reference_split(name))
 
-    label = f"real {run.training.data['name']}"
+    label = f"{name} {run.training.data['name']}"
     return _settle(folder, run.evaluation_id, label, fill, retry=True)
 
 
-def reference_id(run: RunConfig) -> str:
-    """Return the folder name of the real-data row that belongs beside a run."""
-    data = {"data": run.training.data, "samples_per_class": run.evaluation.samples_per_class}
-    return f"real-{digest(data)}"
+def reference_split(name: str) -> str:
+    """Return the split of a reference's figures: only the real images are called `real`."""
+    return REAL if name == REAL else "samples"
+
+
+def reference_config(name: str, data: Mapping[str, Any], per_class: int) -> dict[str, Any]:
+    """Return what stands in the `config.json` of a reference."""
+    return {"data": data, "reference": reference_title(name), "samples_per_class": per_class}
+
+
+def reference_id(name: str, data: Mapping[str, Any], per_class: int) -> str:
+    """Return the folder name of a reference.
+
+    Args:
+        name: Which reference.
+        data: Name and options of the data set, complete.
+        per_class: How many of each class are asked for.
+
+    Returns:
+        The name.
+    """
+    return f"{name}-{digest({'data': data, 'samples_per_class': per_class})}"
 
 
 def _settle(
@@ -145,10 +174,7 @@ def _trained(
     """Return the trained model: from its file, or trained now and written to it."""
     write_cost(run.training, data.spec, folder.path)
     if folder.model.exists():
-        model = build_model(run.training, data, workplace.device).eval()
-        weights = torch.load(folder.model, map_location=workplace.device, weights_only=True)
-        model.load_state_dict(weights)
-        return model
+        return load_trained(run.training, data, folder.model, workplace.device)
     extra = workplace.unlabeled(run)
     examples = None if extra is None else extra.train.x
     trainer = Trainer(run.training, data, folder.path, workplace.device, run.id, examples)
@@ -192,20 +218,7 @@ def _evaluate(
 ) -> None:
     rows = measure(run.metrics(), samples, context, step=step, split=split)
     write_rows_atomically(folder.evaluation, rows)
-    shown = save_shown(samples, folder.path / "samples.npz")
-    _picture(shown, context.data, folder.path / "samples.png")
-
-
-def _picture(shown: Array, data: DataSet, target: Path) -> None:
-    from bench.reporting import figures
-
-    if data.spec.is_image:
-        figures.save_image_grid(shown, data.spec.class_names, target)
-    else:
-        classes, per_class = shown.shape[:2]
-        labels = np.repeat(np.arange(classes), per_class)
-        real = data.test.x.numpy(), data.test.y.numpy()
-        figures.save_point_cloud(shown.reshape(-1, 2), labels, *real, target)
+    save_shown(samples, context.data, folder.path)
 
 
 def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:
@@ -227,17 +240,6 @@ def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workpla
             f"the data set {data.spec.name!r} is not the one that this run began with (fingerprint "
             f"{fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} to start anew"
         )
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute with that many CPU threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

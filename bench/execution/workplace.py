@@ -1,11 +1,14 @@
 """What a process brings to its runs: device, loaded data, networks, signals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from bench.components import construct
 from bench.config import RunConfig, canonical_json
 from bench.data.base import DataSet, DataSpec, data_root
 from bench.metrics.base import Context
@@ -41,9 +44,20 @@ class Workplace:
 
     def context(self, run: RunConfig) -> Context:
         """Return the data of a run with its caches, loaded once in this process."""
-        key = canonical_json(run.training.data)
+        return self.context_of(run.training.data)
+
+    def context_of(self, component: Mapping[str, Any]) -> Context:
+        """Return a data set with its caches, loaded once in this process.
+
+        Args:
+            component: Its name and options, complete.
+
+        Returns:
+            The context, without a model.
+        """
+        key = canonical_json(component)
         if key not in self._contexts:
-            data = run.source().load()
+            data = construct("dataset", component).load()
             self._contexts[key] = Context(data, self.device, data_root(), self.weights)
         return self._contexts[key]
 
@@ -65,3 +79,13 @@ class Workplace:
         """
         share = max(1, torch.get_num_threads() // self.jobs)
         return self.threads or (1 if spec.is_small else share)
+
+    @contextmanager
+    def computing(self, spec: DataSpec) -> Iterator[None]:
+        """Compute with that many CPU threads for a while."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads_for(spec))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec
+from bench.errors import BenchError
 from bench.training.interface import ConditionalGenerator
 
 Direction = Literal["higher", "lower", "real", "one"]
@@ -27,11 +28,34 @@ class SampleSet:
         x: `uint8` `[N, C, H, W]`, or `float32` `[N, 2]` for points; on the CPU.
         y: `int64` `[N]`, the same number of rows for every class.
         spec: The data set that the samples imitate.
+
+    Raises:
+        BenchError: If images are no bytes, points are not finite, or labels do not fit.
     """
 
     x: Tensor
     y: Tensor
     spec: DataSpec
+
+    def __post_init__(self) -> None:
+        kind, shape = (torch.uint8 if self.spec.is_image else torch.float32), list(self.x.shape)
+        if self.x.dtype != kind or len(shape) != 1 + len(self.spec.shape):
+            axes = "[N, C, H, W]" if self.spec.is_image else "[N, 2]"
+            raise BenchError(
+                f"samples of {self.spec.name} must be {kind} {axes}, got {self.x.dtype} {shape}"
+            )
+        if not self.spec.is_image and not bool(torch.isfinite(self.x).all()):
+            raise BenchError(f"samples of {self.spec.name} contain values that are not finite")
+        if not len(self.x) or self.y.shape != (len(self.x),):
+            raise BenchError(
+                f"a sample set needs a label for each of at least one sample, got {len(self.x)} "
+                f"samples and labels {list(self.y.shape)}"
+            )
+        low, high = (int(label) for label in self.y.aminmax())
+        if not 0 <= low <= high < self.spec.classes:
+            raise BenchError(
+                f"labels must lie in [0, {self.spec.classes}), got labels from {low} to {high}"
+            )
 
     @property
     def per_class(self) -> int:
@@ -57,12 +81,15 @@ class Measurement(NamedTuple):
             column only if their protocols are equal.
         value: The figure, in the metric's unit; None where it does not apply.
         reason: Why the value is None, else empty.
+        error: Standard error over images, in the unit of the value: what other images of the same
+            generator would change, without another training. None where it is not known.
     """
 
     metric: str
     protocol: str
     value: float | None
     reason: str = ""
+    error: float | None = None
 
 
 @dataclass

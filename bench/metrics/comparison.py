@@ -18,11 +18,10 @@ from torch import Tensor
 from bench.data.base import Split
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Metric, SampleSet
-from bench.metrics.extractors import FeatureExtractor, domain_classifier
+from bench.metrics.extractors import Extractor, FeatureExtractor, HeadedExtractor
 from bench.metrics.features import Features, features
-from bench.metrics.inception import inception_features
+from bench.metrics.judges import ExtractorChoice, features_judge
 
-ExtractorName = Literal["domain", "inception"]
 Against = Literal["train", "test"]
 
 
@@ -55,6 +54,10 @@ class Side:
         """Eight digits of the hash of the rows that take part."""
         digest = hashlib.sha256(b"".join(self.digests[row] for row in self.rows.tolist()))
         return digest.hexdigest()[:8]
+
+    def is_part_of(self, other: "Side") -> bool:
+        """Return whether all images occur in another set, as often as here."""
+        return Counter(self.digests) <= Counter(other.digests)
 
     def first(self, per_class: int) -> "Side":
         """Return the side with fewer rows of each class."""
@@ -106,7 +109,7 @@ class Comparison:
         """Why nothing can be compared, or an empty text."""
         if not len(self.real):
             return f"a class has no {self.kind} images"
-        if self.against == "test" and Counter(self.made.digests) <= Counter(self.real.digests):
+        if self.against == "test" and self.made.is_part_of(self.real):
             return "these are test images, and would be compared with themselves"
         return ""
 
@@ -134,9 +137,9 @@ class Comparison:
 class FeatureMetric(Metric):
     """A metric that compares features of samples with features of real images.
 
-    The network is the classifier of the data set without its last layer, or Inception. Figures of
-    different networks have nothing in common but their name, and only those of Inception may be
-    set beside published ones.
+    The network is the classifier of the data set without its last layer, Inception, or one of the
+    user's own. Figures of different networks have nothing in common but their name, and only those
+    of Inception may be set beside published ones.
 
     The real images are those of the training split, as is usual for CIFAR-10 in the literature;
     the row of the real test images is then what a perfect generator would score with as many
@@ -146,7 +149,8 @@ class FeatureMetric(Metric):
     since the test images would be compared with themselves: their row has a reason and no value.
 
     Args:
-        extractor: `domain`, the classifier of the data set, or `inception`.
+        extractor: `domain`, the classifier of the data set, `inception`, or a file; see
+            `bench.metrics.network_file`.
         against: Split of the real images.
         extractor_seed: Which domain classifier.
     """
@@ -154,7 +158,7 @@ class FeatureMetric(Metric):
     def __init__(
         self,
         *,
-        extractor: ExtractorName = "domain",
+        extractor: ExtractorChoice = "domain",
         against: Against = "train",
         extractor_seed: int = 0,
     ) -> None:
@@ -177,19 +181,44 @@ class FeatureMetric(Metric):
         """
         if not samples.spec.is_image:
             raise NotApplicable(f"{samples.spec.name} are no images")
-        extractor = (
-            domain_classifier(context, self.extractor_seed).penultimate
-            if self.extractor == "domain"
-            else inception_features(context)
-        )
+        extractor = features_judge(context, self.extractor, self.extractor_seed)
         made = balanced(samples.x, samples.y, samples.spec.classes).first(samples.per_class)
-        place = f"real {self.against}"
-        if place not in context.extractors:
-            split: Split = getattr(context.data, self.against)
-            context.extractors[place] = balanced(split.x, split.y, context.data.spec.classes)
-        real = context.extractors[place]
-        assert isinstance(real, Side)
+        real = real_side(context, self.against)
         return Comparison(context, extractor, made, real, self.against)
+
+
+def real_side(context: Context, split: Against) -> Side:
+    """Return equally many real images of each class, kept in `context.extractors`."""
+    place = f"real {split}"
+    if place not in context.extractors:
+        images: Split = getattr(context.data, split)
+        context.extractors[place] = balanced(images.x, images.y, context.data.spec.classes)
+    real = context.extractors[place]
+    assert isinstance(real, Side)
+    return real
+
+
+@torch.inference_mode()
+def judged_logits(context: Context, judge: Extractor, samples: SampleSet) -> Tensor:
+    """Return the logits of samples; a slow network sees them once for all metrics.
+
+    Args:
+        context: Holds what is kept in memory.
+        judge: The network.
+        samples: The images; only those with equally many of each class share a pass.
+
+    Returns:
+        `float32` `[N, K]` on the CPU, in the order of the samples.
+    """
+    if not isinstance(judge, HeadedExtractor):
+        return judge.logits(samples.x)
+    side = balanced(samples.x, samples.y, samples.spec.classes)
+    if len(side) < len(samples.x):
+        return judge.logits(samples.x)
+    found = features(context, judge.through, side.x, side.rows, is_real=False)
+    blocks = [judge.head(block.float().to(judge.device)).cpu() for block in found.blocks()]
+    logits = torch.cat(blocks)
+    return logits[side.rows.argsort()]
 
 
 def balanced(x: Tensor, y: Tensor, classes: int) -> Side:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import Context, Direction, Measurement, SampleSet
-from bench.metrics.comparison import Against, ExtractorName
+from bench.metrics.comparison import Against
+from bench.metrics.judges import ExtractorChoice
 from bench.metrics.precision_recall import NeighborMetric
 
 _BLOCK = 2**21  # distances that are in memory at a time
@@ -28,7 +29,8 @@ class DensityCoverage(NeighborMetric):
     Args:
         k: Which neighbor's distance is the radius of a ball.
         most: Images of each side that are compared at most.
-        extractor: `domain`, the classifier of the data set, or `inception`.
+        extractor: `domain`, the classifier of the data set, `inception`, or a file; see
+            `bench.metrics.network_file`.
         against: Split of the real images; see `FeatureMetric`.
         extractor_seed: Which domain classifier.
     """
@@ -41,7 +43,7 @@ class DensityCoverage(NeighborMetric):
         *,
         k: int = 5,
         most: int = 10_000,
-        extractor: ExtractorName = "domain",
+        extractor: ExtractorChoice = "domain",
         against: Against = "train",
         extractor_seed: int = 0,
     ) -> None:

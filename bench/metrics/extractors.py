@@ -5,32 +5,24 @@ content. No model ever trains with it or is selected by it. Every judgement carr
 the hash of its weights, so figures of two judges never stand in one column.
 """
 
-import contextlib
 import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec, Split, fingerprint, to_float
-from bench.data.stream import Stream
-from bench.errors import NotApplicable
+from bench.errors import BenchError, NotApplicable
 from bench.metrics.base import Context
-from bench.seeding import seed_for
+from bench.metrics.classifier import RECIPE, DomainClassifier, aside, steps_for, train_classifier
 from bench.tracking.console import say
 
-RECIPE = 1  # part of the cache key: raise it with any change of network or training
-BATCH = 128
-STEPS = 600  # at least; large sets get ten epochs
-EPOCHS = 10
-RATE = 2e-3
 JUDGED_AT_ONCE = 500
 
 _log = logging.getLogger(__name__)
@@ -59,9 +51,17 @@ class Extractor:
 
         Returns:
             `float32` `[N, K]` on the CPU.
+
+        Raises:
+            BenchError: If the images are not `uint8`, or the logits are not finite.
         """
+        if x.dtype != torch.uint8:
+            raise BenchError(f"a network judges uint8 images, got {x.dtype}")
         chunks = torch.split(x, JUDGED_AT_ONCE)
-        return torch.cat([self.logits_of(chunk.to(self.device)).float().cpu() for chunk in chunks])
+        found = [self.logits_of(chunk.to(self.device)).float().cpu() for chunk in chunks]
+        if not all(bool(torch.isfinite(part).all()) for part in found):
+            raise BenchError(f"{self.name} gave logits that are not finite")
+        return torch.cat(found)
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,13 @@ class FeatureExtractor:
 
     Attributes:
         name: What stands in protocol ids: what it is, `@`, and eight digits of its weights' hash.
-        features_of: From a batch of `uint8` images on the device to features `[B, width]`.
+        features_of: From a batch of `uint8` images on the device to features `[B, width]`, with
+            the columns before and after them where there are any.
         width: Number of features.
         device: Where it computes.
         is_slow: Whether its features of real images are worth keeping on disk.
+        before: Columns before the features that are kept for others, as logits are.
+        after: The same behind the features.
     """
 
     name: str
@@ -81,6 +84,21 @@ class FeatureExtractor:
     width: int
     device: torch.device
     is_slow: bool = False
+    before: int = 0
+    after: int = 0
+
+
+@dataclass(frozen=True)
+class HeadedExtractor(Extractor):
+    """A slow network whose logits follow from outputs that other metrics ask for too.
+
+    Attributes:
+        through: What gives those outputs; they are kept by the content of the images.
+        head: From those outputs `[B, width]` on the device to logits.
+    """
+
+    through: FeatureExtractor
+    head: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -99,34 +117,6 @@ class DomainExtractor(Extractor):
     def test_accuracy(self) -> float:
         """Share of the real test images that it classifies correctly."""
         return (self.logits(self.test.x).argmax(1) == self.test.y).double().mean().item()
-
-
-class DomainClassifier(nn.Module):
-    """A small convolutional classifier for images of 8 to 64 pixels.
-
-    Args:
-        spec: Shape of the images and number of classes; every doubling of the height beyond 8
-            adds a halving.
-    """
-
-    def __init__(self, spec: DataSpec) -> None:
-        super().__init__()
-        channels, size, _ = spec.shape
-        layers: list[nn.Module] = []
-        width = 32
-        while size >= 4:
-            for inputs in (channels, width):
-                layers.append(nn.Conv2d(inputs, width, 3, padding=1, bias=False))
-                layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            layers.append(nn.MaxPool2d(2))
-            channels, width, size = width, min(2 * width, 256), size // 2
-        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(channels, spec.classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits `[B, K]` of images `[B, C, H, W]` in `[-1, 1]`."""
-        logits: Tensor = self.head(self.features(x))
-        return logits
 
 
 def domain_classifier(context: Context, seed: int = 0) -> DomainExtractor:
@@ -152,7 +142,7 @@ def domain_classifier(context: Context, seed: int = 0) -> DomainExtractor:
     place = f"domain {seed}"
     if place not in context.extractors:
         path = context.cache / "extractors" / f"classifier-{_key(context, seed)}.pt"
-        with _aside():
+        with aside():
             network = _restored(spec, path)
             if network is None:
                 path.unlink(missing_ok=True)
@@ -198,57 +188,18 @@ def _key(context: Context, seed: int) -> str:
 
 def _train(context: Context, seed: int) -> DomainClassifier:
     data = context.data
-    batch = min(BATCH, len(data.train))
-    steps = max(STEPS, EPOCHS * len(data.train) // batch)
+    steps = steps_for(len(data.train))
     say(f"  training the classifier that judges {data.spec.name}: {steps} steps")
     began = time.monotonic()
-    torch.default_generator.manual_seed(seed_for(seed, "extractor"))
-    network = DomainClassifier(data.spec).to(context.device)
-    stream = Stream(data.train, batch_size=batch, seed=seed, flip=data.flip, device=context.device)
-    optimizer = torch.optim.Adam(network.parameters(), RATE, fused=True)
-    with _reproducible(data.spec):
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = RATE * (1 - step / steps)
-            x, y, _ = stream.batch(step)
-            optimizer.zero_grad()
-            torch.autograd.backward(F.cross_entropy(network(x), y))
-            optimizer.step()
-    accuracy = _judge(network.eval(), context, "").test_accuracy
+    network = train_classifier(
+        data.spec, data.train, seed=seed, flip=data.flip, device=context.device
+    )
+    accuracy = _judge(network, context, "").test_accuracy
     say(
         f"  trained in {time.monotonic() - began:.0f} s; it classifies {100 * accuracy:.1f} % "
         f"of {len(data.test)} real test images correctly"
     )
     return network
-
-
-@contextlib.contextmanager
-def _aside() -> Iterator[None]:
-    """Leave the random state alone, and learn even where the caller infers.
-
-    Networks are initialized on the CPU, so its generator is the only one to be put back.
-    """
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
-        yield
-
-
-@contextlib.contextmanager
-def _reproducible(spec: DataSpec) -> Iterator[None]:
-    """Keep what the device or the number of threads would change out of the weights.
-
-    Large images keep their threads: there the time counts for more.
-    """
-    threads = torch.get_num_threads()
-    cudnn = torch.backends.cudnn
-    before = cudnn.benchmark, cudnn.deterministic
-    try:
-        if spec.is_small:
-            torch.set_num_threads(1)
-        cudnn.benchmark, cudnn.deterministic = False, True
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        cudnn.benchmark, cudnn.deterministic = before
 
 
 def _restored(spec: DataSpec, path: Path) -> DomainClassifier | None:

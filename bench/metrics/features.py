@@ -34,10 +34,17 @@ class Features:
     Args:
         parts: Features `[PART, D]`, the last one with as many rows as remain.
         rows: Which rows of the parts the set consists of; all of them where None.
+        columns: Which columns of the parts are the features.
     """
 
-    def __init__(self, parts: Sequence[Tensor], rows: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Tensor],
+        rows: Tensor | None = None,
+        columns: slice = slice(None),  # immutable
+    ) -> None:
         self._parts = parts
+        self._columns = columns
         count = sum(len(part) for part in parts)
         self._rows = torch.arange(count) if rows is None else rows
 
@@ -47,11 +54,11 @@ class Features:
     @property
     def width(self) -> int:
         """Number of features of an image, `D`."""
-        return self._parts[0].shape[1]
+        return len(range(*self._columns.indices(self._parts[0].shape[1])))
 
     def select(self, rows: Tensor) -> "Features":
         """Return the set of some rows, without copying them."""
-        return Features(self._parts, self._rows[rows])
+        return Features(self._parts, self._rows[rows], self._columns)
 
     def take(self, rows: Tensor) -> Tensor:
         """Return the features of rows in `float64`, `[len(rows), D]`."""
@@ -60,7 +67,8 @@ class Features:
         owners = rows.div(PART, rounding_mode="floor")
         for owner in sorted(set(owners.tolist())):
             mine = owners == owner
-            found[mine] = self._parts[owner][rows[mine] - owner * PART].double()
+            part = self._parts[owner][:, self._columns]
+            found[mine] = part[rows[mine] - owner * PART].double()
         return found
 
     def blocks(self) -> Iterator[Tensor]:
@@ -98,7 +106,8 @@ def features(
         raise BenchError(f"features are taken from uint8 images, got {x.dtype}")
     folder = context.cache / "features" if is_real and extractor.is_slow else None
     parts = [_part(context, extractor, x[part], folder) for part in torch.split(rows, PART)]
-    return Features(parts)
+    columns = slice(extractor.before, extractor.before + extractor.width)
+    return Features(parts, columns=columns)
 
 
 def _part(context: Context, extractor: FeatureExtractor, x: Tensor, folder: Path | None) -> Tensor:
@@ -108,7 +117,7 @@ def _part(context: Context, extractor: FeatureExtractor, x: Tensor, folder: Path
     found: Tensor | None = kept.pop(key, None)
     path = folder / f"{key}.npy" if folder else None
     if found is None and path:
-        found = _read(path, (len(x), extractor.width))
+        found = _read(path, (len(x), extractor.before + extractor.width + extractor.after))
     if found is None:
         found = _compute(extractor, x)
         if path:

@@ -7,8 +7,9 @@ import torch
 
 from bench.errors import BenchError
 from bench.metrics.base import Context, Direction, Measurement, SampleSet
-from bench.metrics.comparison import Against, Comparison, ExtractorName, FeatureMetric, Judged
+from bench.metrics.comparison import Against, Comparison, FeatureMetric, Judged
 from bench.metrics.features import Features
+from bench.metrics.judges import ExtractorChoice
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -36,7 +37,8 @@ class FrechetDistance(FeatureMetric):
     be enough. `kid` has no such bias.
 
     Args:
-        extractor: `domain`, the classifier of the data set, or `inception`.
+        extractor: `domain`, the classifier of the data set, `inception`, or a file; see
+            `bench.metrics.network_file`.
         against: Split of the real images; see `FeatureMetric`.
         per_class: Also the mean over the classes of the distances within them, `fid/per_class`.
         extractor_seed: Which domain classifier.
@@ -48,7 +50,7 @@ class FrechetDistance(FeatureMetric):
     def __init__(
         self,
         *,
-        extractor: ExtractorName = "domain",
+        extractor: ExtractorChoice = "domain",
         against: Against = "train",
         per_class: bool = False,
         extractor_seed: int = 0,

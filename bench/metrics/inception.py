@@ -21,7 +21,7 @@ from torch import Tensor
 from bench.data.torchvision_files import is_offline
 from bench.errors import NotApplicable
 from bench.metrics.base import Context
-from bench.metrics.extractors import Extractor, FeatureExtractor, weights_hash
+from bench.metrics.extractors import Extractor, FeatureExtractor, HeadedExtractor, weights_hash
 from bench.tracking.console import say
 
 TIMEOUT_S = 10.0  # without one byte
@@ -36,7 +36,8 @@ WAYS = (
 def inception(context: Context) -> Extractor:
     """Return the extractor of the 1 008 logits without bias, as the Inception Score takes them.
 
-    Gray images are repeated to three channels; the network enlarges every image to 299x299.
+    Gray images are repeated to three channels; the network enlarges every image to 299x299. Logits
+    are a product with the features that FID takes, so that one pass serves both.
 
     Args:
         context: Names the file of the weights, `weights["inception"]`; without one they are
@@ -90,7 +91,7 @@ def _once(context: Context, place: str, load: Callable[[Context], _Kind]) -> _Ki
     return cast("_Kind", found)
 
 
-def _load(context: Context) -> Extractor:
+def _load(context: Context) -> HeadedExtractor:
     path = context.weights.get("inception") or _downloaded()
     weights = _read(path)
     if "fc.weight" not in weights:
@@ -98,9 +99,18 @@ def _load(context: Context) -> Extractor:
             f"{path} lacks the last layer of the Inception network (fc.weight), which the "
             f"Inception Score needs; {WAYS}"
         )
-    network = _network(path, weights, "logits_unbiased", context.device)
+    network = _network(path, weights, "2048", context.device)
     name = f"inception@{weights_hash(network.state_dict())[:8]}"
-    return Extractor(name, _in_chunks(network), context.device)
+    last: Tensor = network.fc.weight.detach()
+    through = inception_features(context)
+
+    def head(features: Tensor) -> Tensor:
+        return features @ last.T
+
+    def logits_of(x: Tensor) -> Tensor:
+        return head(through.features_of(x))
+
+    return HeadedExtractor(name, logits_of, context.device, through, head)
 
 
 def _load_features(context: Context) -> FeatureExtractor:

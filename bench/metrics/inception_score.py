@@ -1,14 +1,15 @@
 """The Inception Score: confident about each image, spread over the classes."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.extractors import domain_classifier
-from bench.metrics.inception import inception
+from bench.metrics.comparison import judged_logits
+from bench.metrics.judges import ExtractorChoice, logits_judge
 
 SHUFFLE_SEED = 0  # part of the definition where there are several splits
 LOWEST = -200.0
@@ -19,12 +20,15 @@ class InceptionScore(Metric):
 
     .. math:: \exp\left(\mathbb E_x\, D_{KL}(p(y \mid x) \,\|\, p(y))\right)
 
-    Between 1 and the number of classes that the network knows. The paper's protocol is one split;
-    the customary one is 50 000 samples in ten. Samples are always shuffled: ordered by class, as
-    conditional generators give them, splits would hold one class each and score 1.
+    Between 1 and the number of classes that the network knows. The paper's protocol is one split
+    of 500 samples a class; the customary one is 50 000 samples in ten, that is `splits: 10`,
+    `extractor: inception` and, for ten classes, `samples_per_class: 5000`. Samples are always
+    shuffled: ordered by class, as conditional generators give them, splits would hold one class
+    each and score 1.
 
     Args:
-        extractor: `domain`, the classifier of the data set, or `inception`.
+        extractor: `domain`, the classifier of the data set, `inception`, or a file; see
+            `bench.metrics.network_file`.
         splits: Number of parts whose scores are averaged.
         extractor_seed: Which domain classifier.
     """
@@ -35,7 +39,7 @@ class InceptionScore(Metric):
     def __init__(
         self,
         *,
-        extractor: Literal["domain", "inception"] = "domain",
+        extractor: ExtractorChoice = "domain",
         splits: int = 1,
         extractor_seed: int = 0,
     ) -> None:
@@ -58,17 +62,13 @@ class InceptionScore(Metric):
         Raises:
             NotApplicable: Where there is no network to judge.
         """
-        judge = (
-            domain_classifier(context, self.extractor_seed)
-            if self.extractor == "domain"
-            else inception(context)
-        )
+        judge = logits_judge(context, self.extractor, self.extractor_seed)
         count = len(samples.y)
         protocol = f"is[extractor={judge.name},n={count},splits={self.splits}]"
         if count < self.splits:
             reason = f"{count} samples are too few for {self.splits} splits"
             return [Measurement(self.name, protocol, None, reason)]
-        score = inception_score(judge.logits(samples.x), self.splits)
+        score = inception_score(judged_logits(context, judge, samples), self.splits)
         return [Measurement(self.name, protocol, score)]
 
 
@@ -98,7 +98,17 @@ def inception_score(logits: Tensor, splits: int = 1) -> float:
 
     if not torch.isfinite(logits).all():
         raise BenchError("the network that judges gave logits that are not finite")
-    logits = logits.double()
-    logits = (logits - logits.amax(dim=1, keepdim=True)).clamp_min(LOWEST)
-    found = isc_features_to_metric(logits, splits=splits, shuffle=True, rng_seed=SHUFFLE_SEED)
-    return float(found["inception_score_mean"])
+    # torch-fidelity's own shuffle and splits; one at a time, since it holds four float64 copies.
+    order = torch.from_numpy(np.random.RandomState(SHUFFLE_SEED).permutation(len(logits)))
+    scores = []
+    for rows in torch.tensor_split(order, _bounds(len(logits), splits)):
+        part = logits[rows].double()
+        part = (part - part.amax(dim=1, keepdim=True)).clamp_min(LOWEST)
+        found = isc_features_to_metric(part, splits=1, shuffle=False)
+        scores.append(found["inception_score_mean"])
+    return float(np.mean(scores))
+
+
+def _bounds(count: int, splits: int) -> list[int]:
+    """Return where each split but the first begins, as torch-fidelity cuts them."""
+    return [index * count // splits for index in range(1, splits)]

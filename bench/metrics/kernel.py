@@ -7,8 +7,9 @@ import torch
 
 from bench.errors import BenchError
 from bench.metrics.base import Context, Direction, Measurement, SampleSet
-from bench.metrics.comparison import Against, Comparison, ExtractorName, FeatureMetric
+from bench.metrics.comparison import Against, Comparison, FeatureMetric
 from bench.metrics.features import Features
+from bench.metrics.judges import ExtractorChoice
 
 SUBSET_SEED = 2020  # torch-fidelity's; part of the definition
 
@@ -25,7 +26,8 @@ class KernelDistance(FeatureMetric):
     What the literature calls KID takes Inception features; see `fid`.
 
     Args:
-        extractor: `domain`, the classifier of the data set, or `inception`.
+        extractor: `domain`, the classifier of the data set, `inception`, or a file; see
+            `bench.metrics.network_file`.
         against: Split of the real images; see `FeatureMetric`.
         subsets: Number of subsets; they are the same ones every time.
         subset_size: Images of each side in a subset; fewer where there are fewer, which the
@@ -40,7 +42,7 @@ class KernelDistance(FeatureMetric):
     def __init__(
         self,
         *,
-        extractor: ExtractorName = "domain",
+        extractor: ExtractorChoice = "domain",
         against: Against = "train",
         subsets: int = 100,
         subset_size: int = 1000,

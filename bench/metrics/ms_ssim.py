@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.jackknife import combined_error, pair_variance
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, finest first: Wang, Simoncelli & Bovik (2003), section 3.2."""
@@ -261,7 +262,7 @@ class IntraClassDiversity(Metric):
             context: The device; nothing else is used.
 
         Returns:
-            The mean over the classes.
+            The mean over the classes, with its standard error over images where there are three.
 
         Raises:
             NotApplicable: If the data are no images.
@@ -278,7 +279,7 @@ class IntraClassDiversity(Metric):
         if count < 2:
             reason = "one image a class makes no pair"
             return [Measurement(self.name, protocol, None, reason)]
-        means = []
+        means, variances = [], []
         for label in range(samples.spec.classes):
             images = samples.x[samples.y == label][:count].to(context.device)
             resized = F.interpolate(
@@ -289,5 +290,9 @@ class IntraClassDiversity(Metric):
                 antialias=shrinks,
             )
             # Rounding may leave [0, 1] by a last bit.
-            means.append(all_pairs_ms_ssim(resized.clamp_(0, 1)).double().mean().item())
-        return [Measurement(self.name, protocol, 1 - sum(means) / len(means))]
+            pairs = all_pairs_ms_ssim(resized.clamp_(0, 1))
+            means.append(pairs.double().mean().item())
+            if count > 2:
+                variances.append(pair_variance(pairs, count))
+        error = combined_error(variances) if variances else None
+        return [Measurement(self.name, protocol, 1 - sum(means) / len(means), error=error)]

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import Context, Direction, Measurement, SampleSet
-from bench.metrics.comparison import Against, Comparison, ExtractorName, FeatureMetric
+from bench.metrics.comparison import Against, Comparison, FeatureMetric
+from bench.metrics.judges import ExtractorChoice
 
 EXACT_BLOCK = 25
 """Rows that torch-fidelity compares at a time: the most for which `torch.cdist` takes differences.
@@ -27,13 +28,20 @@ class NeighborMetric(FeatureMetric):
     Args:
         k: Which neighbor's distance is the radius of a ball; the image itself is not counted.
         most: Images of each side that are compared at most, equally many of each class.
-        extractor: `domain`, the classifier of the data set, or `inception`.
+        extractor: `domain`, the classifier of the data set, `inception`, or a file; see
+            `bench.metrics.network_file`.
         against: Split of the real images; see `FeatureMetric`.
         extractor_seed: Which domain classifier.
     """
 
     def __init__(
-        self, *, k: int, most: int, extractor: ExtractorName, against: Against, extractor_seed: int
+        self,
+        *,
+        k: int,
+        most: int,
+        extractor: ExtractorChoice,
+        against: Against,
+        extractor_seed: int,
     ) -> None:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
@@ -82,7 +90,8 @@ class PrecisionRecall(NeighborMetric):
     Args:
         k: Which neighbor's distance is the radius of a ball.
         most: Images of each side that are compared at most.
-        extractor: `domain`, the classifier of the data set, or `inception`.
+        extractor: `domain`, the classifier of the data set, `inception`, or a file; see
+            `bench.metrics.network_file`.
         against: Split of the real images; see `FeatureMetric`.
         extractor_seed: Which domain classifier.
     """
@@ -95,7 +104,7 @@ class PrecisionRecall(NeighborMetric):
         *,
         k: int = 3,
         most: int = 10_000,
-        extractor: ExtractorName = "domain",
+        extractor: ExtractorChoice = "domain",
         against: Against = "train",
         extractor_seed: int = 0,
     ) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.reporting.layout import Column, Note, Row
-from bench.reporting.plan import read_object
-from bench.reporting.records import Records, plain
+from bench.reporting.plan import EVALUATIONS, read_object
+from bench.reporting.records import Records, plain, seeds
 
 Labels = dict[str, list[int]]
 """Rows of a table, with seeds."""
@@ -46,10 +46,10 @@ def _devices(records: Records, data: str, rows: Sequence[Row]) -> dict[str, Labe
     held: dict[str, Labels] = {}
     for run in plain(records.runs[records.runs["state"] == "done"]):
         label = labels.get((run["sweep"], run["variant"]))
-        if label is not None and run["data"] == data:
+        if label is not None and run["data"] == data and run["sweep"] != EVALUATIONS:
             origin = Path(run["path"]) / "provenance.json"
             device = _device(read_object(origin) if origin.exists() else {})
-            held.setdefault(device, {}).setdefault(label, []).append(int(run["seed"]))
+            held.setdefault(device, {}).setdefault(label, []).extend(seeds(run))
     return held
 
 

@@ -1,12 +1,13 @@
 """What stands under a table: everything that a reader could otherwise take wrongly."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from bench.reporting.devices import device_notes
 from bench.reporting.layout import Column, Note, Row
-from bench.reporting.plan import REAL, RETRY
-from bench.reporting.records import Records, plain
+from bench.reporting.origins import origin_notes
+from bench.reporting.plan import EVALUATIONS, REAL, RETRY
+from bench.reporting.records import Records, plain, seeds
 from bench.reporting.specs import TableSpec
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS
 
@@ -19,6 +20,7 @@ BETTER = {
     "one": "nearer to 1 is better",
     None: "no direction is declared for it",
 }
+UNASKED = "Not measured (`bench evaluate` takes further metrics with --metric):"
 UNMEASURED = {
     "figures": "Finished, but not measured (add the metric to the sweep's `metrics`):",
     "cost": "Finished before it was counted (training again counts it):",
@@ -48,8 +50,9 @@ def write_notes(
     return [
         *_cells(rows),
         *_directions(columns),
-        *_protocols(columns, rows),
+        *_protocols(columns, rows, _references(records)),
         *_runs(records),
+        *origin_notes(records, rows),
         *device_notes(records, columns, rows),
         *_published(spec, columns),
         *(Note(" ".join(note.split())) for note in spec.notes),
@@ -88,7 +91,14 @@ def _directions(columns: Sequence[Column]) -> list[Note]:
     return [Note(f"{title}: {BETTER[direction]}.") for title, direction in titles]
 
 
-def _protocols(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
+def _references(records: Records) -> set[str]:
+    """Return the names of all rows that are compared with, and not judged."""
+    return {REAL, *records.references}
+
+
+def _protocols(
+    columns: Sequence[Column], rows: Sequence[Row], references: Collection[str]
+) -> list[Note]:
     """Name the protocols, and warn where a metric has several."""
     measured = [column for column in columns if column.protocol]
     marks = dict.fromkeys((column.mark, column.protocol) for column in measured)
@@ -105,25 +115,27 @@ def _protocols(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
         )
     for column in split:
         place = columns.index(column)
-        kinds = {row.cells[place].kind for row in rows if row.cells[place].mean is not None}
-        if kinds == {"real"}:
-            notes.append(Note(f"[{column.mark}] was applied to the real images alone."))
+        filled = {row.variant for row in rows if row.cells[place].mean is not None}
+        if filled and filled <= set(references):
+            whom = "the real images" if filled == {REAL} else "references"
+            notes.append(Note(f"[{column.mark}] was applied to {whom} alone."))
     return notes
 
 
 def _runs(records: Records) -> list[Note]:
     """Say how many runs there are, of which seeds, and how they were trained and selected."""
-    runs = records.runs[records.runs["variant"] != REAL]
+    runs = records.runs[~records.runs["variant"].isin(_references(records))]
+    runs = runs[runs["sweep"] != EVALUATIONS]
     done = runs[runs["state"] == "done"]
     if done.empty:
         return []
-    seeds = _list(sorted({int(seed) for seed in done["seed"].dropna()}))
+    numbers = _list(sorted({int(seed) for seed in done["seed"].dropna()}))
     lengths = sorted(set(zip(done["iterations"], done["batch_size"], strict=True)), key=str)
     training = _list(
         f"{iterations} iterations of {batch} examples" for iterations, batch in lengths
     )
     return [
-        Note(f"Runs: {len(done)} of {len(runs)} finished. Seeds: {seeds}."),
+        Note(f"Runs: {len(done)} of {len(runs)} finished. Seeds: {numbers}."),
         Note(f"Training: {training}. Selection: the last iterate, never the best one."),
     ]
 
@@ -138,18 +150,17 @@ def _published(spec: TableSpec, columns: Sequence[Column]) -> list[Note]:
 def _reasons(columns: Sequence[Column], rows: Sequence[Row], figures: Figures) -> list[Note]:
     """Say why figures have no value."""
     titles = {(column.data, column.metric): column for column in columns}
-    seeds: dict[tuple[str, str, str, str], list[int]] = {}
+    lacking: dict[tuple[str, str, str, str], list[int]] = {}
     for row in rows:
         for figure in figures:
             same = figure["variant"] == row.variant and row.sweep in ("", figure["sweep"])
             column = titles.get((figure["data"], figure["metric"]))
             if same and column and figure["value"] is None:
                 key = row.label, column.metric_title, column.data_title, figure["reason"]
-                held = seeds.setdefault(key, [])
-                held.extend([] if row.variant == REAL else [int(figure["seed"])])
+                lacking.setdefault(key, []).extend(seeds(figure))
     items = tuple(
         f"{label}, {metric} on {data}{_seeds(held)}: {reason or 'no reason was recorded'}"
-        for (label, metric, data, reason), held in seeds.items()
+        for (label, metric, data, reason), held in lacking.items()
     )
     return [Note("n/a:", items)] if items else []
 
@@ -166,6 +177,7 @@ def _unmeasured(
     runs = records.runs[records.runs["state"] == "done"]
     groups: dict[str, dict[str, None]] = {}
     for row in rows:
+        is_trained = row.variant not in _references(records) and row.sweep != EVALUATIONS
         mine = runs[runs["variant"] == row.variant]
         mine = mine[mine["sweep"] == row.sweep] if row.sweep else mine
         for data in dict.fromkeys(mine["data"]):
@@ -183,9 +195,10 @@ def _unmeasured(
             where = spec.names.data.get(data, data)
             for metric, title in wanted.items():
                 record = spec.names.record(metric)
-                if metric not in held and (record == "figures" or row.variant != REAL):
+                if metric not in held and (record == "figures" or is_trained):
                     what = f"{row.label}, {title}" if record == "figures" else row.label
-                    groups.setdefault(UNMEASURED[record], {})[f"{what} on {where}"] = None
+                    text = UNASKED if row.sweep == EVALUATIONS else UNMEASURED[record]
+                    groups.setdefault(text, {})[f"{what} on {where}"] = None
     return [Note(text, tuple(items)) for text, items in groups.items()]
 
 
@@ -194,15 +207,14 @@ def _missing(spec: TableSpec, records: Records, rows: Sequence[Row]) -> list[Not
     labels = {(row.sweep, row.variant): row.label for row in rows}
     groups: dict[str, dict[tuple[str, str, str], list[int]]] = {}
     for run in plain(records.runs[records.runs["state"] != "done"]):
-        if run["variant"] == REAL and not spec.has_figures:
+        if run["variant"] in _references(records) and not spec.has_figures:
             continue
         key = (run["sweep"], run["variant"])
         label = labels.get(key, labels.get(("", run["variant"]), run["variant"]))
         where = spec.names.data.get(run["data"], run["data"])
         why = {"missing": "not started"}.get(run["state"], run["state"])
         why += f" ({run['failure']})" if run["failure"] else ""
-        seeds = groups.setdefault(run["command"], {}).setdefault((label, where, why), [])
-        seeds.extend([] if run["variant"] == REAL else [int(run["seed"])])
+        groups.setdefault(run["command"], {}).setdefault((label, where, why), []).extend(seeds(run))
     return [
         Note(
             "Failed:" if RETRY in command else "Not finished:",
@@ -233,16 +245,17 @@ def _absent(spec: TableSpec, records: Records) -> list[Note]:
 
 def _strangers(records: Records, rows: Sequence[Row]) -> list[Note]:
     """Name the rows that only the paper fills."""
-    names = [row.label for row in rows if not row.sweep and row.variant != REAL]
+    references = _references(records)
+    names = [row.label for row in rows if not row.sweep and row.variant not in references]
     if not names or records.runs.empty:
         return []
     return [Note(f"No sweep shown here has {_list(names)}: such a row is the paper's alone.")]
 
 
-def _seeds(seeds: Sequence[int]) -> str:
+def _seeds(numbers: Sequence[int]) -> str:
     """Return `, seed 1` or `, seeds 1, 2`, or nothing."""
-    word = "seed" if len(seeds) == 1 else "seeds"
-    return f", {word} {_list(sorted(set(seeds)))}" if seeds else ""
+    word = "seed" if len(numbers) == 1 else "seeds"
+    return f", {word} {_list(sorted(set(numbers)))}" if numbers else ""
 
 
 def _list(values: Iterable[object]) -> str:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from bench.reporting.specs import Direction, Record
 
-Kind = Literal["mean", "counted", "real", "paper", "inapplicable", "missing"]
+Kind = Literal["mean", "counted", "real", "single", "paper", "inapplicable", "missing"]
 ARROWS: dict[Direction | None, str] = {
     **{"higher": "↑", "lower": "↓", "real": "≈ real", "one": "≈ 1"},
     None: "",
@@ -18,7 +18,8 @@ class Cell:
 
     Attributes:
         kind: `mean` over seeds; `counted`, the same for every seed; a number of the `real` images;
-            a number of the `paper`; `inapplicable` where a note gives the reason; `missing`.
+            of a `single` set of images that has no seed; of the `paper`; `inapplicable` where a
+            note gives the reason; `missing`.
         mean: The number.
         half_width: Half the width of the 95 % t interval, None for fewer than two seeds.
         n: Seeds that went into the mean.
@@ -89,12 +90,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant of one sweep, the real images, or a model that only the paper has.
+    """One variant of one sweep, a reference, or a model that only the paper has.
 
     Attributes:
         label: What is printed.
         sweep: Where it comes from; empty for a row that no sweep has.
-        variant: Its variant; `real` for the real images.
+        variant: Its variant; `real` for the real images, the name of any other reference.
         cells: One cell for each column.
     """
 

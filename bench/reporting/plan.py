@@ -6,12 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench import registry
 from bench.errors import BenchError
 
 State = Literal["done", "failed", "unfinished", "missing"]
 
 REAL = "real"
-"""Variant and model of the real test images that go through the same metrics."""
+"""Variant and model of the real test images that go through the same metrics.
+
+Further references are called by their own names; what they have in common is that variant and
+model are the same, and that they have no seed."""
+
+EVALUATIONS = "evaluations"
+"""Folder of the rows that `bench evaluate` keeps; no sweep can be called so."""
+
+ELSEWHERE = "elsewhere"
+"""Model of images that another program made."""
 
 RETRY = "--retry-failed"
 """The option of `bench run` without which a failed run is left alone."""
@@ -38,6 +48,12 @@ class Sweep:
     title: str
     spec: str
     command: str
+
+
+def reference_title(name: str) -> str:
+    """Return what a reference is called for people."""
+    known = registry.entries("reference")
+    return known[name].summary if name in known else name
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -83,8 +99,8 @@ def read_plan(folder: Path) -> tuple[Sweep, list[dict[str, Any]]]:
         ] + [
             {
                 "run": entry["id"],
-                "variant": REAL,
-                "model": REAL,
+                "variant": entry.get("reference", REAL),
+                "model": entry.get("reference", REAL),
                 "data": entry["data"],
                 "seed": None,
             }

@@ -27,7 +27,7 @@ CURVES = {
     **AXES,
     **{"step": "Int64", "split": _TEXT, "metric": _TEXT, "protocol": _TEXT, "value": "float64"},
 }
-FIGURES = {**CURVES, "reason": _TEXT}
+FIGURES = {**CURVES, "reason": _TEXT, "error": "float64"}
 TIMINGS = {**AXES, "metric": _TEXT, "value": "float64"}
 COST = {**TIMINGS, "reason": _TEXT}
 
@@ -36,8 +36,9 @@ COST = {**TIMINGS, "reason": _TEXT}
 class Records:
     """All rows of some sweeps, in the order of the sweeps, their runs, and the rows' files.
 
-    The references to real images come after the runs of their sweep; their variant and model
-    are `real`, and they have no seed.
+    The references, such as the real images, come after the runs of their sweep; their variant and
+    model are the name of the reference, and they have no seed. Images from elsewhere may have none
+    either.
 
     Attributes:
         results: The folder that was read.
@@ -46,7 +47,7 @@ class Records:
             `failure` (last line of the traceback), `path` (its folder), and `command`, which
             finishes it.
         figures: Evaluations: the axes, `step`, `split`, `metric`, `protocol`, `value` (NaN where
-            there is none) and `reason`.
+            there is none), `reason`, and `error`, the standard error over images where it is known.
         timings: What differs between identical runs: the axes, `metric`, `value`.
         cost: What was counted before the training: the axes, `metric`, `value` (NaN where there is
             none) and `reason`; nothing for runs older than that.
@@ -66,6 +67,12 @@ class Records:
         They are read when first asked for, since tables do not need them.
         """
         return _collect(self.runs, "rows.jsonl", CURVES)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Names of the references, in the order of their sweeps."""
+        runs = self.runs[self.runs["seed"].isna() & (self.runs["variant"] == self.runs["model"])]
+        return tuple(dict.fromkeys(runs["variant"]))
 
     @property
     def final(self) -> pd.DataFrame:
@@ -116,6 +123,11 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
     )
 
 
+def seeds(row: Mapping[str, Any]) -> list[int]:
+    """Return the seed of a row in a list, or an empty list where it has none."""
+    return [] if pd.isna(row["seed"]) else [int(row["seed"])]
+
+
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a frame as dictionaries, column name -> value."""
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
@@ -128,12 +140,14 @@ def _collect(runs: pd.DataFrame, name: str, columns: Mapping[str, str]) -> pd.Da
         axes = {axis: run[axis] for axis in AXES}
         path = Path(run["path"]) / name
         for number, row in enumerate(read_rows(path), start=1):
-            if not isinstance(row.get("metric"), str) or not _is_value(row.get("value", "")):
+            numbers = row.get("value", ""), row.get("error")
+            if not isinstance(row.get("metric"), str) or not all(map(_is_value, numbers)):
                 raise BenchError(
                     f"{path}:{number}: a row needs a metric, and a value that is a number or null; "
                     f"got {row}"
                 )
-            rows.append({"step": 0, "split": "", "protocol": "", "reason": ""} | row | axes)
+            blank = {"step": 0, "split": "", "protocol": "", "reason": "", "error": None}
+            rows.append(blank | row | axes)
     return _frame(rows, columns)
 
 

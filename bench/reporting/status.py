@@ -1,7 +1,7 @@
 """How far each sweep is, in a few lines."""
 
-from bench.reporting.plan import REAL
-from bench.reporting.records import Records, plain
+from bench.reporting.plan import reference_title
+from bench.reporting.records import Records, plain, seeds
 
 STATES = ("done", "failed", "unfinished", "missing")
 
@@ -23,10 +23,14 @@ def status_text(records: Records) -> str:
         counts = ", ".join(f"{(runs['state'] == state).sum()} {state}" for state in STATES)
         lines.append(f"{sweep.name}: {counts}")
         left = plain(runs[runs["state"] != "done"])
-        names = ["real test images" if run["variant"] == REAL else run["variant"] for run in left]
+        known = records.references
+        names = [
+            reference_title(run["variant"]) if run["variant"] in known else run["variant"]
+            for run in left
+        ]
         width = max((len(name) for name in names), default=0)
         for run, name in zip(left, names, strict=True):
-            seed = "" if run["variant"] == REAL else f"seed {run['seed']}"
+            seed = "".join(f"seed {number}" for number in seeds(run))
             why = f": {run['failure']}" if run["failure"] else ""
             lines.append(f"  {run['run']}  {name:<{width}}  {seed:<7}  {run['state']}{why}")
         lines += [f"  {command}" for command in dict.fromkeys(run["command"] for run in left)]

@@ -1,8 +1,9 @@
 """From the record to a table.
 
 Two figures share a column only if data set, metric and protocol are the same; so a table cannot
-compare what was measured differently. Rows are the real test images and then the variants in the
-order of their sweep; what is missing is a dash, and a note says what fills it.
+compare what was measured differently. Rows are the real test images, any other references, and
+then the variants in the order of their sweep; what is missing is a dash, and a note says what fills
+it.
 """
 
 import itertools
@@ -14,8 +15,8 @@ from typing import Any
 
 from bench.reporting.footnotes import write_notes
 from bench.reporting.layout import Cell, Column, Note, Row, Table
-from bench.reporting.plan import REAL
-from bench.reporting.records import Records, plain
+from bench.reporting.plan import EVALUATIONS, REAL, reference_title
+from bench.reporting.records import Records, plain, seeds
 from bench.reporting.specs import Record, TableSpec, find_tables, load_tables, pick_table
 from bench.reporting.statistics import t_interval
 
@@ -125,7 +126,7 @@ def _letters() -> Iterator[str]:
 def _protocols(figures: Figures, metric: str) -> list[str]:
     """Return the protocols of a metric on one data set, those of the models first."""
     ours = [figure for figure in figures if figure["metric"] == metric]
-    ours.sort(key=lambda figure: (figure["value"] is None, figure["variant"] == REAL))
+    ours.sort(key=lambda f: (f["value"] is None, f["variant"] == f["model"] and not seeds(f)))
     known = dict.fromkeys(figure["protocol"] for figure in ours if figure["protocol"])
     return list(known) or [""]
 
@@ -148,13 +149,14 @@ def _column(spec: TableSpec, data: str, metric: str, protocol: str) -> Column:
 
 def _rows(spec: TableSpec, records: Records, figures: Figures) -> list[Row]:
     """Return the rows, still without cells."""
-    runs = records.runs[records.runs["variant"] != REAL]
+    runs = records.runs[~records.runs["variant"].isin(records.references)]
     keys = list(dict.fromkeys(zip(runs["sweep"], runs["variant"], runs["model"], strict=True)))
-    several = len({sweep for sweep, _, _ in keys}) > 1
-    rows = _real_rows(figures) if spec.has_figures else []
+    several = len({sweep for sweep, _, _ in keys} - {EVALUATIONS}) > 1
+    rows = _reference_rows(records, figures) if spec.has_figures else []
     for sweep, variant, model in keys:
         label = spec.names.models.get(variant, variant) if variant == model else variant
-        rows.append(Row(f"{label} ({sweep})" if several else label, sweep, variant))
+        own = label not in [row.label for row in rows] if sweep == EVALUATIONS else not several
+        rows.append(Row(label if own else f"{label} ({sweep})", sweep, variant))
     ours = {variant for _, variant, model in keys if variant == model}
     absent = [name for name in spec.models if name in spec.published or not keys]
     rows.extend(
@@ -163,18 +165,27 @@ def _rows(spec: TableSpec, records: Records, figures: Figures) -> list[Row]:
     return rows
 
 
-def _real_rows(figures: Figures) -> list[Row]:
-    """Return one row for the real images, or one a sweep where their values differ."""
+def _reference_rows(records: Records, figures: Figures) -> list[Row]:
+    """Return the row of the real images, and those of further references."""
+    return [
+        row
+        for name in dict.fromkeys([REAL, *records.references])
+        for row in _rows_of_reference(name, figures)
+    ]
+
+
+def _rows_of_reference(name: str, figures: Figures) -> list[Row]:
+    """Return one row for a reference, or one a sweep where its values differ."""
     values: dict[tuple[str, str, str], set[float | None]] = {}
     sweeps: dict[str, None] = {}
     for figure in figures:
-        if figure["variant"] == REAL:
+        if figure["variant"] == name == figure["model"]:
             key = figure["data"], figure["metric"], figure["protocol"]
             values.setdefault(key, set()).add(figure["value"])
             sweeps[figure["sweep"]] = None
     if any(len(held) > 1 for held in values.values()):
-        return [Row(f"real test images ({sweep})", sweep, REAL) for sweep in sweeps]
-    return [Row("real test images", "", REAL)]
+        return [Row(f"{reference_title(name)} ({sweep})", sweep, name) for sweep in sweeps]
+    return [Row(reference_title(name), "", name)]
 
 
 def _cell(
@@ -197,6 +208,8 @@ def _cell(
         return Cell("inapplicable" if same else "missing")
     if row.variant == REAL:
         return Cell("real", values[0])
+    if not any(seeds(figure) for figure in same):
+        return Cell("single", values[0])
     if column.record == "cost" and len(set(values)) == 1:
         return Cell("counted", values[0])
     interval = t_interval(values)

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench.reporting.plan import REAL, read_object
-from bench.reporting.records import Records, plain
+from bench.reporting.plan import REAL, read_object, reference_title
+from bench.reporting.records import Records, plain, seeds
 from bench.reporting.statistics import t_interval
 
 LONGEST_VALUE = 500
@@ -157,7 +157,7 @@ def _metric_keys(records: Records) -> dict[tuple[str, str, str], str]:
     ordered = [
         (row["metric"], row["protocol"], row["split"])
         for real in (False, True)
-        for row in plain(figures[(figures["variant"] == REAL) == real])
+        for row in plain(figures[figures["variant"].isin([REAL, *records.references]) == real])
     ]
     keys: dict[tuple[str, str, str], str] = {}
     seen: dict[str, list[str]] = {}
@@ -180,7 +180,7 @@ def _entry(
     """Return the entry of one run."""
     folder = Path(run["path"])
     origin = _read(folder / "provenance.json")
-    seed = "" if run["variant"] == REAL else str(run["seed"])
+    seed = "".join(map(str, seeds(run)))
     axes = ("sweep", "run", "variant", "model", "data", "state")
     tags = {axis: str(run[axis]) for axis in axes} | {"seed": seed}
     tags |= {"commit": str(origin.get("commit", ""))}
@@ -191,7 +191,7 @@ def _entry(
     except (KeyError, TypeError, ValueError):
         started = 0
     return Entry(
-        name=f"{run['variant']}, seed {seed}" if seed else "real test images",
+        name=f"{run['variant']}, seed {seed}" if seed else reference_title(run["variant"]),
         variant=run["variant"],
         run=run["run"],
         state=run["state"],

@@ -8,7 +8,7 @@ import torch
 
 from bench.data.base import DataSet, DataSpec, Split
 from bench.errors import NotApplicable
-from bench.metrics import extractors, features
+from bench.metrics import classifier, features
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.density_coverage import DensityCoverage
 from bench.metrics.frechet import FrechetDistance
@@ -34,8 +34,8 @@ def make_data(shape=(1, 8, 8), per_class=80, seed=0, classes=3):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(extractors, "STEPS", 8)
-    monkeypatch.setattr(extractors, "EPOCHS", 0)
+    monkeypatch.setattr(classifier, "STEPS", 8)
+    monkeypatch.setattr(classifier, "EPOCHS", 0)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_constant_images_have_a_number(metric, data, context, level):
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (3, 64, 64)], ids=["8x8 color", "64x64 color"])
 def test_small_and_large_color_images(shape, cache, monkeypatch):
-    monkeypatch.setattr(extractors, "STEPS", 1)
+    monkeypatch.setattr(classifier, "STEPS", 1)
     data = make_data(shape, per_class=22)
     context = Context(data, torch.device("cpu"), cache)
     width = 64 if shape[1] == 8 else 256

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.errors import NotApplicable
-from bench.metrics import extractors
+from bench.metrics import classifier, extractors
 from bench.metrics.base import Context
 from bench.metrics.extractors import domain_classifier
 
@@ -12,8 +12,8 @@ from bench.metrics.extractors import domain_classifier
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, request):
     if "judge" not in request.fixturenames:
-        monkeypatch.setattr(extractors, "STEPS", 3)
-        monkeypatch.setattr(extractors, "EPOCHS", 0)
+        monkeypatch.setattr(classifier, "STEPS", 3)
+        monkeypatch.setattr(classifier, "EPOCHS", 0)
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 """Features of the Inception network, with files of random weights; nothing is downloaded."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bench.errors import NotApplicable
 from bench.metrics.base import SampleSet
+from bench.metrics.comparison import judged_logits
 from bench.metrics.frechet import FrechetDistance
 from bench.metrics.inception import inception, inception_features
+from bench.metrics.inception_score import InceptionScore
 from bench.metrics.kernel import KernelDistance
 
 
@@ -86,3 +90,35 @@ def test_unfit_weights_are_not_applicable_with_the_reason(contexts, tmp_path, co
 def test_points_are_not_applicable(contexts, moons):
     with pytest.raises(NotApplicable, match="neither gray nor color images"):
         inception_features(contexts(moons))
+
+
+@pytest.fixture
+def counted(files, contexts, tiny):
+    """A context whose Inception features cost nothing, and a list of how many images it saw."""
+    data, seen = tiny(channels=3), []
+    context = contexts(data, weights={"inception": files[0] / "whole.pth"})
+
+    def features_of(x):
+        seen.append(len(x))
+        return x.flatten(1).float().repeat(1, 11)[:, :2048] / 255
+
+    extractor = replace(inception_features(context), features_of=features_of)
+    context.extractors["inception features"] = extractor
+    return context, SampleSet(255 - data.test.x[:6], data.test.y[:6], data.spec), seen
+
+
+def test_inception_score_and_distances_share_one_pass(counted):
+    context, samples, seen = counted
+    KernelDistance(extractor="inception").measure(samples, context)
+    assert sum(seen) == 6 + 24
+    for splits in (1, 2):
+        (found,) = InceptionScore(extractor="inception", splits=splits).measure(samples, context)
+        assert found.value is not None
+    assert sum(seen) == 6 + 24, "the score took the features that were there"
+
+
+def test_shared_logits_are_in_the_order_of_the_samples(counted):
+    context, samples, _ = counted
+    judge = inception(context)
+    shared = judged_logits(context, judge, samples)
+    torch.testing.assert_close(shared, judge.logits(samples.x), rtol=1e-4, atol=1e-4)

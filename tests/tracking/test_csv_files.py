@@ -1,9 +1,12 @@
 import csv
 
+import pytest
 import recorded
 
+from bench.errors import BenchError
 from bench.reporting.records import load_records
 from bench.tracking.csv import write_csv
+from bench.tracking.rows import read_rows, write_rows_atomically
 
 STATES = {("cvae", 1): "failed", ("cvae", 2): "missing", ("lr_livae", 2): "unfinished"}
 
@@ -34,6 +37,20 @@ def test_figures_are_exact(tmp_path):
     assert float(row["value"]) == 1 / 3
     assert row["protocol"] == recorded.IS
     assert row["step"] == "800"
+
+
+def test_errors_stand_beside_their_figures_and_old_rows_have_none(tmp_path):
+    folder = recorded.write_sweep(tmp_path, real=None)
+    path = next(folder.glob("00*/evaluation.jsonl"))
+    rows = read_rows(path)
+    write_rows_atomically(path, [rows[0] | {"error": 1 / 7}, rows[1] | {"error": None}])
+    write_csv(load_records(tmp_path), tmp_path / "csv")
+    errors = [row["error"] for row in read(tmp_path / "csv" / "figures.csv")]
+    assert errors[:2] == [repr(1 / 7), ""]
+    assert set(errors[2:]) == {""}
+    write_rows_atomically(path, [rows[0] | {"error": "small"}])
+    with pytest.raises(BenchError, match=r"evaluation\.jsonl:1: a row needs a metric"):
+        load_records(tmp_path)
 
 
 def test_runs_have_a_line_each_whether_finished_or_not(tmp_path):

@@ -1,0 +1,104 @@
+"""`bench evaluate`: metrics without training, of a finished run or of images from anywhere."""
+
+import json
+import shlex
+from pathlib import Path
+
+import click
+
+from bench.commands.options import DEVICE, INCEPTION_WEIGHTS, RESULTS, THREADS, choose_device
+from bench.errors import BenchError
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--data", help="Data set that the images imitate, in YAML; a run knows its own.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="What to measure, in YAML; may be given several times.  [default: inception_score, "
+    "intra_class_diversity, class_accuracy, fid, precision_recall]",
+)
+@click.option(
+    "--samples-per-class",
+    "per_class",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Images of each class; by default all there are, of a run as many as its sweep drew.",
+)
+@click.option(
+    "--sample-seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Seed to draw from a run with; by default its own.",
+)
+@click.option("--name", help="Keep the figures as a row of this name, for `bench report`.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Seed of the training behind the images: with --name, sets of several seeds make one row.",
+)
+@click.option("--record", is_flag=True, help="Add the figures to the run's own record.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@INCEPTION_WEIGHTS
+@DEVICE
+@THREADS
+@RESULTS
+@click.pass_obj
+def evaluate(
+    words: list[str],
+    target: Path,
+    data: str | None,
+    metrics: tuple[str, ...],
+    per_class: int | None,
+    sample_seed: int | None,
+    name: str | None,
+    seed: int | None,
+    record: bool,
+    as_json: bool,
+    inception_weights: Path | None,
+    device: str,
+    threads: int | None,
+    results: Path,
+) -> None:
+    """Measure images that are there already, made by any program, or those of a finished run.
+
+    TARGET is a folder with one sub-folder of images a class; an .npz file with x (uint8, [N, H, W]
+    or [N, H, W, C]) and y (integers [N]); or the folder of a run, results/SWEEP/ID. Nothing is
+    trained but the classifier that judges, and nothing is written unless --name or --record says
+    so. The real test images are measured beside them.
+    """
+    if seed is not None and name is None:
+        raise BenchError("--seed says which set of a row this is, and needs --name")
+    from bench.execution.evaluations import add_to_run, check_name, keep, measure_target
+    from bench.execution.targets import open_target
+    from bench.execution.wanted import Wanted
+    from bench.execution.workplace import Workplace
+    from bench.reporting.listing import listing_text
+    from bench.tracking.console import say
+
+    wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
+    workplace = Workplace(
+        choose_device(device),
+        command=shlex.join(["bench", *words]),
+        weights={"inception": inception_weights} if inception_weights else {},
+        threads=threads,
+    )
+    opened = open_target(target, wanted, workplace)
+    if record:
+        opened.check_recordable()
+    if name is not None:
+        check_name(opened, name, results)
+    for line in opened.notices:
+        say(line)
+    found = measure_target(opened, workplace)
+    summary = found.summary
+    click.echo(json.dumps(summary, indent=2) if as_json else listing_text(summary))
+    if record:
+        file = add_to_run(found)
+        say(f"added to {file}; for the CSV files: bench mirror {target.resolve().parent.name}")
+    if name is not None:
+        say(keep(found, name, results, workplace))
+        say("beside a sweep: bench report SWEEP evaluations")

@@ -1,0 +1,116 @@
+"""A small convolutional classifier and its training: what judges samples, or learns from them.
+
+The training is a pure function of the examples, the seed and the processor.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.data.base import DataSpec, Split
+from bench.data.stream import Stream
+from bench.seeding import seed_for
+
+RECIPE = 1  # part of the cache key: raise it with any change of network or training
+BATCH = 128
+STEPS = 600  # at least; large sets get ten epochs
+EPOCHS = 10
+RATE = 2e-3
+
+
+class DomainClassifier(nn.Module):
+    """A small convolutional classifier for images of 8 to 64 pixels.
+
+    Args:
+        spec: Shape of the images and number of classes; every doubling of the height beyond 8
+            adds a halving.
+    """
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+        channels, size, _ = spec.shape
+        layers: list[nn.Module] = []
+        width = 32
+        while size >= 4:
+            for inputs in (channels, width):
+                layers.append(nn.Conv2d(inputs, width, 3, padding=1, bias=False))
+                layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            layers.append(nn.MaxPool2d(2))
+            channels, width, size = width, min(2 * width, 256), size // 2
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Linear(channels, spec.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits `[B, K]` of images `[B, C, H, W]` in `[-1, 1]`."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+
+def steps_for(examples: int) -> int:
+    """Return how many steps a classifier of so many examples is trained."""
+    return max(STEPS, EPOCHS * examples // min(BATCH, examples))
+
+
+def train_classifier(
+    spec: DataSpec, split: Split, *, seed: int, flip: bool, device: torch.device
+) -> DomainClassifier:
+    """Train a classifier.
+
+    The random state is left alone.
+
+    Args:
+        spec: Shape of the images and number of classes.
+        split: The examples; their order matters.
+        seed: Seed of initialization and batches.
+        flip: Whether images are mirrored at random.
+        device: Where to compute.
+
+    Returns:
+        The classifier in evaluation mode, on the device.
+    """
+    batch, steps = min(BATCH, len(split)), steps_for(len(split))
+    with aside(), _reproducible(spec):
+        torch.default_generator.manual_seed(seed_for(seed, "extractor"))
+        network = DomainClassifier(spec).to(device)
+        stream = Stream(split, batch_size=batch, seed=seed, flip=flip, device=device)
+        optimizer = torch.optim.Adam(network.parameters(), RATE, fused=True)
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * (1 - step / steps)
+            x, y, _ = stream.batch(step)
+            optimizer.zero_grad()
+            torch.autograd.backward(F.cross_entropy(network(x), y))
+            optimizer.step()
+    return network.eval()
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """Leave the random state alone, and learn even where the caller infers.
+
+    Networks are initialized on the CPU, so its generator is the only one to be put back.
+    """
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextlib.contextmanager
+def _reproducible(spec: DataSpec) -> Iterator[None]:
+    """Keep what the device or the number of threads would change out of the weights.
+
+    Large images keep their threads: there the time counts for more.
+    """
+    threads = torch.get_num_threads()
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    try:
+        if spec.is_small:
+            torch.set_num_threads(1)
+        cudnn.benchmark, cudnn.deterministic = False, True
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        cudnn.benchmark, cudnn.deterministic = before

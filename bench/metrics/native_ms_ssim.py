@@ -1,0 +1,161 @@
+"""Diversity within a class by the MS-SSIM of 2017: images keep their size and the window shrinks.
+
+Most GAN papers of 2017 and 2018 took the MS-SSIM of the TensorFlow models repository, whose
+window is never larger than the image. It gives other numbers than that of `bench.metrics.ms_ssim`,
+which enlarges images until the window fits, so it is another metric with another protocol.
+"""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.errors import NotApplicable
+from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.jackknife import combined_error, pair_variance
+from bench.metrics.ms_ssim import C1, C2, SIGMA, WEIGHTS, WINDOW
+
+_CHUNK = 100  # images that are compared with one image at a time
+
+
+def all_pairs_native_ms_ssim(images: Tensor) -> Tensor:
+    r"""MS-SSIM of all pairs of images at their own size, in `float64`.
+
+    .. math:: \prod_{s<5} \overline{c_s}^{\,w_s} \cdot \overline{l_5 c_5}^{\,w_5}
+
+    with `c` and `l` as in `bench.metrics.ms_ssim`. At each scale the Gaussian window has
+    `min(11, height, width)` pixels a side and a width of 1.5/11 of that, without padding. The next
+    scale is the mean of 2x2 pixels, where the last row or column of an odd side counts twice. Maps
+    are averaged over pixels and channels together. Means below 0 count as 0, where the TensorFlow
+    code gives NaN.
+
+    There are always five scales: an image of one pixel halves to itself, as it does there. It has
+    no structure (`c = 1`) and is compared by its luminance alone. So 8x8 images have the sides 8,
+    4, 2, 1 and 1, and the last two see but the mean of the image.
+
+    Args:
+        images: `float64` `[N, C, H, W]` in `[0, 1]`, for which the stabilizing constants are; at
+            least two.
+
+    Returns:
+        One value a pair, in `[0, 1]`, in the order of `torch.triu_indices(N, N, 1)`.
+
+    Raises:
+        ValueError: If the images are of another type, range or shape.
+
+    Example:
+        >>> image = torch.linspace(0, 1, 64, dtype=torch.float64).reshape(1, 1, 8, 8)
+        >>> round(all_pairs_native_ms_ssim(torch.cat((image, image))).item(), 12)
+        1.0
+    """
+    if images.ndim != 4 or images.dtype != torch.float64 or len(images) < 2:
+        raise ValueError(
+            "MS-SSIM at native size needs at least 2 float64 images [N, C, H, W], "
+            f"got {images.dtype} {list(images.shape)}"
+        )
+    low, high = (float(value) for value in images.aminmax())
+    if not (low >= 0 and high <= 1):  # the negation also catches NaN
+        raise ValueError(f"images must lie in [0, 1], got values from {low:g} to {high:g}")
+    result = images.new_ones(len(images) * (len(images) - 1) // 2)
+    for index, weight in enumerate(WEIGHTS):
+        last = index == len(WEIGHTS) - 1
+        result *= _pair_means(images, luminance=last).clamp_(min=0).pow_(weight)
+        images = _halved(images)
+    return result
+
+
+def _pair_means(images: Tensor, *, luminance: bool) -> Tensor:
+    """Return the means of the contrast-structure maps of all pairs at one scale, `[pairs]`."""
+    height, width = images.shape[2:]
+    window = min(WINDOW, height, width)
+    down, across = (_blur(side, window).to(images) for side in (height, width))
+    mean = down @ images @ across.T
+    variance = down @ images.square() @ across.T - mean.square()
+    found = []
+    for i in range(len(images) - 1):
+        for others in torch.split(torch.arange(i + 1, len(images), device=images.device), _CHUNK):
+            both = mean[i] * mean[others]
+            covariance = down @ (images[i] * images[others]) @ across.T - both
+            ratio = (2 * covariance + C2) / (variance[i] + variance[others] + C2)
+            if luminance:
+                squares = mean[i].square() + mean[others].square()
+                ratio *= (2 * both + C1) / (squares + C1)
+            found.append(ratio.mean(dim=(1, 2, 3)))
+    return torch.cat(found)
+
+
+def _blur(side: int, window: int) -> Tensor:
+    """Return the Gaussian blur of a side without padding, `[side - window + 1, side]`."""
+    distance = torch.arange(window, dtype=torch.float64) - (window - 1) / 2
+    weights = torch.exp(-distance.square() / (2 * (SIGMA * window / WINDOW) ** 2))
+    weights /= weights.sum()
+    rows = [F.pad(weights, (row, side - window - row)) for row in range(side - window + 1)]
+    return torch.stack(rows)
+
+
+def _halved(images: Tensor) -> Tensor:
+    """Return the means of 2x2 pixels; an odd side repeats its last row or column."""
+    height, width = images.shape[2:]
+    return F.avg_pool2d(F.pad(images, (0, width % 2, 0, height % 2), mode="replicate"), 2)
+
+
+class NativeIntraClassDiversity(Metric):
+    """One minus the mean MS-SSIM of all pairs within a class, at the images' own size.
+
+    As `intra_class_diversity`, by the MS-SSIM with a shrinking window of most GAN papers of 2017
+    and 2018. Images are taken in `[0, 1]` with the constants of that range, which equals `[0, 255]`
+    with those of 255. Figures of the two metrics have nothing in common but their idea; compare
+    with the row of the real images.
+
+    Args:
+        per_class: Images of each class that are compared, the first ones; all pairs of them are.
+    """
+
+    name: ClassVar[str] = "intra_class_diversity_native"
+    direction: ClassVar[Direction] = "real"
+
+    def __init__(self, *, per_class: int = 100) -> None:
+        if per_class < 2:
+            raise ValueError(f"per_class must be at least 2, got {per_class}")
+        self.per_class = per_class
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Return one figure.
+
+        Args:
+            samples: Generated or real images.
+            context: The device; nothing else is used.
+
+        Returns:
+            The mean over the classes, with its standard error over images where there are three.
+
+        Raises:
+            NotApplicable: If the data are no images.
+        """
+        if not samples.spec.is_image:
+            raise NotApplicable(f"{samples.spec.name} are no images")
+        count = min(self.per_class, samples.per_class)
+        protocol = (
+            f"1-ms_ssim_native[sides={_sides(samples.x)},window=min({WINDOW};side),"
+            f"sigma={SIGMA}*window/{WINDOW},range=1,per_class={count},pairs=all]"
+        )
+        if count < 2:
+            reason = "one image a class makes no pair"
+            return [Measurement(self.name, protocol, None, reason)]
+        means, variances = [], []
+        for label in range(samples.spec.classes):
+            images = samples.x[samples.y == label][:count].to(context.device)
+            pairs = all_pairs_native_ms_ssim(images.double() / 255)
+            means.append(pairs.mean().item())
+            if count > 2:
+                variances.append(pair_variance(pairs, count))
+        error = combined_error(variances) if variances else None
+        return [Measurement(self.name, protocol, 1 - sum(means) / len(means), error=error)]
+
+
+def _sides(images: Tensor) -> str:
+    """Return the sizes of the five scales, for example `32-16-8-4-2` or `4x6-2x3-1x2-1x1-1x1`."""
+    height, width = images.shape[2:]
+    scales = [(-(-height // 2**step), -(-width // 2**step)) for step in range(len(WEIGHTS))]
+    return "-".join(str(h) if height == width else f"{h}x{w}" for h, w in scales)

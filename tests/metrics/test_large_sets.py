@@ -1,0 +1,103 @@
+"""The customary 50 000 samples fit the memory: what a metric holds grows no faster than they do."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench import registry
+from bench.data.base import DataSet, DataSpec, Split
+from bench.metrics import (
+    classifier,
+    density_coverage,
+    extractors,
+    features,
+    native_ms_ssim,
+    within_class_variance,
+)
+from bench.metrics.base import Context, SampleSet
+from bench.metrics.extractors import DomainExtractor, FeatureExtractor
+
+CPU = torch.device("cpu")
+OPTIONS = {
+    "inception_score": {"splits": 10},
+    "class_accuracy": {},
+    "fid": {"per_class": True},
+    "kid": {"subset_size": 20},
+    "precision_recall": {},
+    "density_coverage": {},
+    "intra_class_diversity": {"per_class": 2, "size": 161},
+    "intra_class_diversity_native": {"per_class": 3},
+    "within_class_variance": {},
+    "classification_accuracy_score": {"per_class": 4},
+}
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the bytes of the largest tensor that any operation returned."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for value in found if isinstance(found, tuple | list) else [found]:
+            if isinstance(value, torch.Tensor):
+                self.bytes = max(self.bytes, value.untyped_storage().nbytes())
+        return found
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    for module, name, value in (
+        (extractors, "JUDGED_AT_ONCE", 10),
+        (features, "JUDGED_AT_ONCE", 10),
+        (features, "PART", 50),
+        (density_coverage, "_BLOCK", 2**10),
+        (native_ms_ssim, "_CHUNK", 2),
+        (within_class_variance, "_BLOCK", 10),
+        (classifier, "STEPS", 1),
+        (classifier, "EPOCHS", 0),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+def make(per_class):
+    generator = torch.Generator().manual_seed(per_class)
+    y = torch.arange(3).repeat_interleave(per_class)
+    x = torch.randint(256, (len(y), 1, 8, 8), generator=generator, dtype=torch.uint8)
+    return Split(x, y)
+
+
+def pooled(x):
+    return x.float().mean(dim=2)[:, 0] / 255
+
+
+def held(name, per_class, tmp_path):
+    """Return the bytes of the largest tensor that a metric makes, and what it found."""
+    spec, test = DataSpec("noise", (1, 8, 8), ("a", "b", "c")), make(5)
+    data = DataSet(spec, make(per_class), test, test, False, "")
+    penultimate = FeatureExtractor("stub@0", pooled, 8, CPU)
+    judge = DomainExtractor("stub@0", lambda x: pooled(x)[:, :3], CPU, test, penultimate)
+    context = Context(data, CPU, tmp_path, extractors={"domain 0": judge})
+    samples = SampleSet(*vars(make(per_class + 1)).values(), spec)
+    with Largest() as largest:
+        found = registry.load("metric", name)(**OPTIONS[name]).measure(samples, context)
+    assert all(one.value is not None for one in found)
+    return largest.bytes, found
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_memory_grows_no_faster_than_the_samples(name, tmp_path):
+    few, _ = held(name, 100, tmp_path)
+    many, _ = held(name, 400, tmp_path)
+    assert many <= 4.1 * few
+
+
+@pytest.mark.parametrize("name", ["intra_class_diversity", "intra_class_diversity_native"])
+def test_pairs_are_those_of_the_first_images_and_the_protocol_says_so(name, tmp_path):
+    _, (found,) = held(name, 100, tmp_path)
+    assert f",per_class={OPTIONS[name]['per_class']},pairs=all" in found.protocol
+
+
+def test_the_customary_protocol_of_the_score_is_named(tmp_path):
+    _, (found,) = held("inception_score", 99, tmp_path)
+    assert found.protocol == "is[extractor=stub@0,n=300,splits=10]"

@@ -1,0 +1,267 @@
+"""What every metric of images does with images at the edge of what there is.
+
+Each gives the right number, or says why there is none: never a NaN, and never a 1 by accident.
+Judges are stubs: the classifier goes by brightness, and features are the means of nine fields.
+"""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bench import registry
+from bench.data.base import DataSet, DataSpec, Split
+from bench.errors import BenchError
+from bench.metrics import classifier
+from bench.metrics.base import Context, SampleSet
+from bench.metrics.extractors import DomainExtractor, FeatureExtractor
+
+CPU = torch.device("cpu")
+CLASSES, PER_CLASS = 3, 30
+
+OPTIONS = {
+    "inception_score": {},
+    "class_accuracy": {},
+    "fid": {"per_class": True},
+    "kid": {"per_class": True},
+    "precision_recall": {},
+    "density_coverage": {},
+    "intra_class_diversity": {"per_class": 3, "size": 161},
+    "intra_class_diversity_native": {"per_class": 3},
+    "within_class_variance": {},
+    "classification_accuracy_score": {"per_class": 4},
+}
+each_metric = pytest.mark.parametrize("name", OPTIONS)
+JUDGED_BY_LOGITS = ("inception_score", "class_accuracy")
+JUDGED_BY_FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "within_class_variance")
+WITHOUT_JUDGE = ("intra_class_diversity", "intra_class_diversity_native")
+
+
+def brightness(x):
+    """Return the logits of three classes, around the levels 40, 120 and 200."""
+    means = x.double().mean(dim=(1, 2, 3))
+    levels = torch.tensor([40.0, 120.0, 200.0], dtype=torch.float64)
+    return -((means[:, None] - levels) ** 2) / 100
+
+
+def fields(x):
+    return F.adaptive_avg_pool2d(x.float(), 3).flatten(1)
+
+
+def make_data(shape=(1, 8, 8), per_class=PER_CLASS):
+    """Make noise around the level of the class."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(CLASSES).repeat_interleave(per_class)
+    splits = []
+    for _ in range(2):
+        noise = torch.randint(-40, 40, (len(y), *shape), generator=generator)
+        splits.append(Split((40 + 80 * y[:, None, None, None] + noise).to(torch.uint8), y))
+    return DataSet(DataSpec("bars", shape, ("a", "b", "c")), *splits, splits[1], False, "")
+
+
+def judged(data, tmp_path, *, logits=brightness, features=fields):
+    """Return a context whose domain classifier is a stub."""
+    width = 9 * data.spec.shape[0]
+    penultimate = FeatureExtractor("stub@0", features, width, CPU)
+    judge = DomainExtractor("stub@0", logits, CPU, data.test, penultimate)
+    return Context(data, CPU, tmp_path, extractors={"domain 0": judge})
+
+
+def measure(name, samples, context, **options):
+    metric = registry.load("metric", name)(**OPTIONS[name], **options)
+    found = metric.measure(samples, context)
+    for one in found:
+        assert one.protocol, "a figure without a protocol could stand in any column"
+        assert (one.value is None) == bool(one.reason)
+        assert one.value is None or math.isfinite(one.value)
+        assert one.error is None or (math.isfinite(one.error) and one.value is not None)
+    return found
+
+
+def values(name, samples, context, **options):
+    return [found.value for found in measure(name, samples, context, **options)]
+
+
+def samples_of(data, x=None):
+    return SampleSet(data.test.x if x is None else x, data.test.y, data.spec)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(classifier, "STEPS", 1)
+    monkeypatch.setattr(classifier, "EPOCHS", 0)
+
+
+@pytest.fixture
+def data():
+    return make_data()
+
+
+@pytest.fixture
+def context(data, tmp_path):
+    return judged(data, tmp_path)
+
+
+@each_metric
+def test_samples_in_the_order_of_their_classes_score_as_shuffled_ones(name, data, context):
+    order = torch.randperm(len(data.test.y), generator=torch.Generator().manual_seed(0))
+    if name in WITHOUT_JUDGE:  # they take the first images of each class
+        order = torch.arange(len(order)).reshape(CLASSES, PER_CLASS).T.flatten()
+    shuffled = SampleSet(data.test.x[order], data.test.y[order], data.spec)
+    ordered = values(name, samples_of(data), context)
+    assert values(name, shuffled, context) == pytest.approx(ordered, rel=1e-6)
+    assert None not in ordered
+
+
+def test_ordered_samples_do_not_score_one_in_several_splits(data, context):
+    assert values("inception_score", samples_of(data), context, splits=3)[0] > 2.5
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e30])
+@pytest.mark.parametrize("seen", [[0, 1, 2], [0, 1, 1]], ids=["all classes", "one never seen"])
+def test_saturated_logits(data, tmp_path, scale, seen):
+    def logits(x):
+        return scale * torch.eye(3)[torch.tensor(seen)[brightness(x).argmax(1)]]
+
+    context = judged(data, tmp_path, logits=logits)
+    kinds = torch.bincount(torch.tensor(seen)) / 3
+    expected = math.exp(-sum(p * math.log(p) for p in kinds[kinds > 0].tolist()))
+    (score,) = values("inception_score", samples_of(data), context)
+    assert score == pytest.approx(expected, rel=1e-6)
+    right = 100 * sum(a == b for a, b in enumerate(seen)) / 3
+    assert values("class_accuracy", samples_of(data), context) == pytest.approx([right])
+
+
+def test_fewer_samples_than_splits(data, context):
+    (found,) = measure("inception_score", samples_of(data), context, splits=91)
+    assert (found.value, found.reason) == (None, "90 samples are too few for 91 splits")
+
+
+FEW = {
+    "inception_score": ["", 3],
+    "class_accuracy": ["", 100],
+    "fid": ["3 samples are too few for 9 features", "1 samples a class are too few for 9 features"],
+    "kid": ["", "one image a class makes no pair"],
+    "precision_recall": ["3 images have no neighbor number 3"] * 2,
+    "density_coverage": ["3 images have no neighbor number 5"] * 2,
+    "intra_class_diversity": ["one image a class makes no pair"],
+    "intra_class_diversity_native": ["one image a class makes no pair"],
+    "within_class_variance": ["one image a class has no variance"] * 2,
+    "classification_accuracy_score": [""],
+}
+
+
+@each_metric
+def test_one_image_a_class(name, data, context):
+    few = SampleSet(data.test.x[::PER_CLASS], data.test.y[::PER_CLASS], data.spec)
+    found = measure(name, few, context)
+    expected = FEW[name]
+    if isinstance(expected[-1], int):
+        assert found[0].value == pytest.approx(expected[1], rel=1e-3)
+    else:
+        for one, reason in zip(found, expected, strict=True):
+            assert one.reason.startswith(reason)
+            assert bool(one.reason) == bool(reason)
+
+
+CONSTANT = {
+    "inception_score": 1,
+    "class_accuracy": 100 / 3,
+    "intra_class_diversity": 0,
+    "intra_class_diversity_native": 0,
+    "within_class_variance": 0,
+}
+
+
+@each_metric
+@pytest.mark.parametrize("level", [0, 120, 255])
+def test_constant_images(name, data, context, level):
+    found = values(name, samples_of(data, torch.full_like(data.test.x, level)), context)
+    assert None not in found
+    if name in CONSTANT:
+        assert found == pytest.approx([CONSTANT[name]] * len(found), abs=1e-6)
+    elif name in ("fid", "kid"):
+        assert all(value > 1 for value in found), "far from the real images"
+    elif name == "classification_accuracy_score":
+        assert 0 <= found[0] <= 50, "nothing was to be learned"
+    else:
+        assert found[1] < 0.5, "one point covers few of the real images"
+
+
+@each_metric
+def test_constant_images_are_like_themselves(name, tmp_path):
+    data = make_data()
+    flat = Split(torch.full_like(data.test.x, 120), data.test.y)
+    data = DataSet(data.spec, flat, flat, data.test, False, "")
+    found = values(name, samples_of(data, flat.x), judged(data, tmp_path))
+    if name in ("fid", "kid"):
+        assert found == pytest.approx([0, 0], abs=1e-6)
+    elif name == "precision_recall":
+        assert found == [1, 1]
+
+
+@each_metric
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 8, 8), (3, 8, 8), (1, 64, 64), (3, 64, 64), (1, 20, 28)],
+    ids=lambda shape: "x".join(map(str, shape)),
+)
+def test_gray_and_color_small_large_and_oblong(name, shape, tmp_path):
+    data = make_data(shape)
+    found = values(name, samples_of(data), judged(data, tmp_path))
+    assert None not in found
+
+
+@pytest.mark.parametrize("name", JUDGED_BY_LOGITS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_logits_that_are_not_finite_are_an_error(name, value, data, tmp_path):
+    def logits(x):
+        found = brightness(x)
+        found[-1, 0] = value
+        return found
+
+    with pytest.raises(BenchError, match=r"stub@0 gave logits that are not finite"):
+        measure(name, samples_of(data), judged(data, tmp_path, logits=logits))
+
+
+@pytest.mark.parametrize("name", JUDGED_BY_FEATURES)
+def test_features_that_are_not_finite_are_an_error(name, data, tmp_path):
+    context = judged(data, tmp_path, features=lambda x: fields(x) / 0)
+    with pytest.raises(BenchError, match=r"stub@0 gave features that are not finite"):
+        measure(name, samples_of(data), context)
+
+
+NOT_OF_IMAGES = {"arc_fit", "attribute_accuracy", "prior_fit"}
+OF_CODES = {"attribute_switch", "inpainting", "leakage", "reconstruction", "swap"}
+
+
+def test_every_metric_of_images_is_tried_here():
+    assert set(registry.TABLES["metric"]) - NOT_OF_IMAGES - OF_CODES == set(OPTIONS)
+
+
+NAN = torch.full((90, 1, 8, 8), math.nan)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (NAN, None, r"must be torch.uint8 \[N, C, H, W\], got torch.float32 \[90, 1, 8, 8\]"),
+        (torch.zeros(90, 1, 8, 8), None, "must be torch.uint8"),
+        (torch.zeros(90, 8, 8, dtype=torch.uint8), None, r"got torch.uint8 \[90, 8, 8\]"),
+        (torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0), "at least one sample, got 0"),
+        (None, torch.zeros(89, dtype=torch.int64), r"got 90 samples and labels \[89\]"),
+        (None, torch.full((90,), 3), r"must lie in \[0, 3\), got labels from 3 to 3"),
+        (None, torch.full((90,), -1), r"got labels from -1 to -1"),
+    ],
+    ids=["nan", "float", "no channels", "none", "labels missing", "label high", "label low"],
+)
+def test_what_is_no_sample_set_cannot_be_made(data, x, y, message):
+    with pytest.raises(BenchError, match=message):
+        SampleSet(data.test.x if x is None else x, data.test.y if y is None else y, data.spec)
+
+
+def test_points_that_are_not_finite_are_no_sample_set():
+    spec = DataSpec("moons", (2,), ("a", "b"))
+    with pytest.raises(BenchError, match="samples of moons contain values that are not finite"):
+        SampleSet(torch.full((2, 2), math.nan), torch.arange(2), spec)

@@ -1,0 +1,91 @@
+import pytest
+import torch
+
+from bench.data.base import DataSpec
+from bench.errors import NotApplicable
+from bench.metrics import within_class_variance as module
+from bench.metrics.base import Context, SampleSet
+from bench.metrics.extractors import DomainExtractor, FeatureExtractor
+from bench.metrics.within_class_variance import WithinClassVariance, pixel_variance
+
+CPU = torch.device("cpu")
+SPEC = DataSpec("bars", (1, 8, 8), ("a", "b"))
+
+
+def images(n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (n, 1, 8, 8), generator=generator, dtype=torch.uint8)
+
+
+@pytest.fixture
+def squares(tiny, tmp_path):
+    """A context whose classifier has the squares of the pixels as features."""
+    judge = FeatureExtractor("squares@0", lambda x: (x.float() / 255).square().flatten(1), 64, CPU)
+    stub = DomainExtractor("squares@0", lambda x: x.float(), CPU, tiny().test, judge)
+    return Context(tiny(), CPU, tmp_path, extractors={"domain 0": stub})
+
+
+def measured(samples, context):
+    pixels, features = WithinClassVariance().measure(samples, context)
+    return pixels.value, features.value
+
+
+def test_pixels_are_those_of_the_formula(monkeypatch):
+    x = images(23)
+    expected = (x.double() / 255).var(dim=0).mean().item()
+    assert pixel_variance(x) == pytest.approx(expected, rel=1e-12)
+    monkeypatch.setattr(module, "_BLOCK", 5)
+    assert pixel_variance(x) == pytest.approx(expected, rel=1e-12)
+    assert pixel_variance(x.flip(0)) == pixel_variance(x)
+
+
+def test_both_are_means_over_the_classes(squares):
+    x, y = images(14), torch.arange(14) % 2
+    x[y == 1] = 99
+    pixels, features = measured(SampleSet(x, y, SPEC), squares)
+    other = x[y == 0].double() / 255
+    assert pixels == pytest.approx(other.var(dim=0).mean().item() / 2, rel=1e-12)
+    assert features == pytest.approx(other.square().var(dim=0).mean().item() / 2, rel=1e-6)
+
+
+def test_what_differs_between_the_classes_alone_does_not_count(squares):
+    y = torch.arange(10) % 2
+    x = (200 * y.to(torch.uint8))[:, None, None, None].expand(-1, 1, 8, 8).contiguous()
+    assert measured(SampleSet(x, y, SPEC), squares) == (0, 0)
+
+
+def test_the_order_of_the_samples_changes_no_bit(squares):
+    x, y = images(20), torch.arange(20) % 2
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
+    mixed = SampleSet(x[order], y[order], SPEC)
+    assert measured(mixed, squares) == measured(SampleSet(x, y, SPEC), squares)
+
+
+def test_the_protocol_names_the_network_and_the_number(squares):
+    pixels, features = WithinClassVariance().measure(
+        SampleSet(images(6), torch.arange(6) % 2, SPEC), squares
+    )
+    assert (pixels.metric, features.metric) == (
+        "within_class_variance/pixels",
+        "within_class_variance/features",
+    )
+    assert pixels.protocol == "variance[pixels in 0..1,per_class=3]"
+    assert features.protocol == "variance[features,extractor=squares@0,per_class=3]"
+
+
+def test_one_image_a_class_gives_reasons(squares):
+    for found in WithinClassVariance().measure(
+        SampleSet(images(2), torch.arange(2), SPEC), squares
+    ):
+        assert (found.value, found.reason) == (None, "one image a class has no variance")
+
+
+def test_real_digits_vary(real, context, judge):
+    pixels, features = measured(real, context)
+    assert 0.01 < pixels < 0.1
+    assert features > 0
+
+
+def test_points_are_not_applicable(contexts, moons, moons_samples):
+    with pytest.raises(NotApplicable, match="moons are no images"):
+        WithinClassVariance().measure(moons_samples, contexts(moons))
