@@ -26,6 +26,8 @@ class MetricNames(BaseModel):
         decimals: Digits after the point.
         scale: What values are multiplied by to be printed in the title's unit; files keep them.
         record: Where the values stand.
+        parts: The figures of a metric that has several. Where it says that it does not apply, that
+            is true of each of them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +36,7 @@ class MetricNames(BaseModel):
     decimals: int = Field(default=3, ge=0, le=9)
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     record: Record = "figures"
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,16 @@ def _figures(spec: TableSpec, records: Records) -> Figures:
     """Return the figures of the table's metrics; a split other than the samples is a protocol."""
     figures = [*_counted(spec, records, "cost"), *_counted(spec, records, "timings")]
     for figure in plain(records.final):
-        if not spec.metrics or _rank(spec, figure["metric"]) < len(spec.metrics):
-            where = figure["split"]
-            suffix = f" on {where}" if where not in ("", "samples", REAL) else ""
-            value = None if math.isnan(figure["value"]) else figure["value"]
-            figures.append(figure | {"protocol": figure["protocol"] + suffix, "value": value})
+        where = figure["split"]
+        suffix = f" on {where}" if where not in ("", "samples", REAL) else ""
+        value = None if math.isnan(figure["value"]) else figure["value"]
+        names = spec.names.metric(figure["metric"])
+        shown = names.parts if names and value is None else ()
+        figures += [
+            figure | {"metric": metric, "protocol": figure["protocol"] + suffix, "value": value}
+            for metric in shown or (figure["metric"],)
+            if not spec.metrics or _rank(spec, metric) < len(spec.metrics)
+        ]
     return figures
 
 

@@ -36,7 +36,7 @@ def broken(results):
             1: {"inception_score": ("is[domain classifier,n=100]", 8.25)},
         },
     }
-    variants["cvae"][0]["leakage"] = ("leakage[probe=linear]", None)
+    variants["cvae"][0]["probe"] = ("probe[linear]", None)
     recorded.write_sweep(
         results,
         variants=variants,

@@ -141,7 +141,7 @@ def test_a_figure_that_does_not_apply_says_why(tmp_path):
     cases.broken(tmp_path)
     built = table(tmp_path, "summary")
     assert row(built, "cVAE")[-1] == "n/a"
-    assert "cVAE, leakage on Digits, seed 0: the model has no encoder" in notes(built)
+    assert "cVAE, probe on Digits, seed 0: the model has no encoder" in notes(built)
 
 
 def test_finished_runs_that_lack_a_metric_are_named(tmp_path):
@@ -234,3 +234,16 @@ def test_a_table_whose_runs_all_fail_is_a_table_still(tmp_path):
     recorded.write_sweep(tmp_path, states=states | {"real": "failed"})
     text = render_text(table(tmp_path)) + render_text(table(tmp_path, "summary"))
     assert "cVAE on Digits, seeds 0, 1, 2: failed" in text
+
+
+def test_what_does_not_apply_to_a_metric_does_not_apply_to_its_parts(tmp_path):
+    fits = {"relevant_distance": ("codes[n=97]", 0.5), "irrelevant_kl": ("codes[n=97]", 0.25)}
+    recorded.write_sweep(
+        tmp_path, variants={"ccvae": {0: fits}, "cgan": {0: {"prior_fit": ("", None)}}}
+    )
+    built = table(tmp_path, "calibration")
+    columns = [column.metric for column in built.columns]
+    assert columns[0] == "relevant_distance"
+    assert "prior_fit" not in columns
+    found = dict(zip(columns, row(built, "cGAN"), strict=True))
+    assert found["relevant_distance"] == found["irrelevant_kl"] == "n/a"
