@@ -12,7 +12,7 @@ quickstart: $(VENV)/.bench  ## Train two models on real digits and print both ta
 	$(BIN)/bench report quickstart --table 1 --table 2
 
 test: $(VENV)/.test  ## Run the fast tests.
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-slow: $(VENV)/.test  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -q -m slow
