@@ -27,7 +27,9 @@ def test_a_file_that_is_not_there_has_no_rows(tmp_path):
     assert read_rows(tmp_path / "rows.jsonl") == []
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()], ids=["nan", "inf", "object"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), object()], ids=["nan", "inf", "object"]
+)
 def test_what_is_not_json_is_refused_with_the_row_and_the_file(tmp_path, value):
     path = tmp_path / "rows.jsonl"
     with RowWriter(path) as rows:
