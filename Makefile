@@ -7,7 +7,7 @@ CODE := bench models baselines
 
 .PHONY: quickstart test test-slow check format golden clean
 
-quickstart: $(VENV)/.bench  ## Train two models on real digits and print both tables.
+quickstart: $(VENV)/.bench  ## Train six models on real digits and print both tables.
 	$(BIN)/bench run quickstart --jobs 2
 	$(BIN)/bench report quickstart --table 1 --table 2
 
