@@ -67,7 +67,7 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Code, ConditionalGenerator, Posterior, Stage
 from models import backbones, terms
-from models.blocks import ClassGaussians, normal, spread
+from models.blocks import LabelGaussians, normal, spread
 
 MEAN = 2.0  # of a class in its own block at the start, and of an attribute that is 1; else -2
 RADIUS = 3.0  # of the sphere on which class means start for the linear head
@@ -116,7 +116,6 @@ class CCVAE(ConditionalGenerator):
         "semi-supervised",
         "attributes",
     )
-    combinations: Tensor
 
     def __init__(
         self,
@@ -158,13 +157,13 @@ class CCVAE(ConditionalGenerator):
         self.binary = attributes > 0
         self.labels, self.values = (attributes, 2) if self.binary else (1, spec.classes)
         every = torch.tensor(spec.combinations) if self.binary else torch.arange(spec.classes)
-        self.register_buffer("combinations", every.view(-1, self.labels), persistent=False)
         self.likelihood = likelihood
         self.label_samples = label_samples
         size = self.relevant + self.irrelevant
         self.encoder = backbones.encoder(spec, backbone, width, size, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, size)
-        self.prior = ClassGaussians(self.labels * self.values, self.relevant // self.labels)
+        subspace = self.relevant // self.labels
+        self.prior = LabelGaussians(self.labels, self.values, subspace, every)
         self.classifier: nn.Module
         if head == "diagonal":
             block = self.relevant // blocks
@@ -220,7 +219,7 @@ class CCVAE(ConditionalGenerator):
         log_q_of_x = self._log_q_of(draws, y).logsumexp(dim=0) - log(self.label_samples)
         w = (self._log_q_of(z_c[:known].detach(), y) - log_q_of_x).exp().clamp(max=LARGEST)
 
-        of_label = (F.embedding(self._rows(y), table).flatten(1) for table in self.prior())
+        of_label = self.prior.of(y)
         kl_relevant = terms.gaussian_kl(mean_c[:known], logvar_c[:known], *of_label).mean(dim=1)
         certainty = self._log_q_of(z_c[:known], y)
         if known < len(x):
@@ -243,7 +242,7 @@ class CCVAE(ConditionalGenerator):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode draws from the Gaussians of the labels and the standard normal."""
-        z_c = self.prior.sample(self._rows(self._given(y)).flatten(), generator).view(len(y), -1)
+        z_c = self.prior.sample(self._given(y), generator)
         z_u = normal(len(y), self.irrelevant, like=z_c, generator=generator)
         image: Tensor = self.decoder(torch.cat((z_c, z_u), dim=1))
         return image
@@ -262,9 +261,7 @@ class CCVAE(ConditionalGenerator):
 
     def class_prior(self) -> tuple[Tensor, Tensor]:
         """Return means and variances of `z_c`, `[K, D_c]`."""
-        rows = self._rows(self.combinations)
-        means, logvars = (F.embedding(rows, table).flatten(1) for table in self.prior())
-        return means, logvars.exp()
+        return self.prior.of_classes()
 
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
         """Return the images of codes; labels are not needed."""
@@ -277,14 +274,12 @@ class CCVAE(ConditionalGenerator):
         """Return codes whose block of one attribute is at the prior mean of other values."""
         if code.relevant is None:
             raise ValueError("CCVAE has a block for each attribute in z_c, but this code has none")
-        blocks = code.relevant.reshape(len(values), self.labels, -1).clone()
-        blocks[:, attribute] = self.prior.means[self.values * attribute + values]
-        return Code(blocks.flatten(1), code.irrelevant)
+        return Code(self.prior.switched(code.relevant, attribute, values), code.irrelevant)
 
     def class_logits(self, x: Tensor) -> Tensor:
         """Return `log q(y | z_c)` of every class `[B, K]` at the posterior mean."""
         log_q = self._log_q(self.encoder(x)[:, : self.relevant])
-        return log_q[:, torch.arange(self.labels, device=x.device), self.combinations].sum(dim=-1)
+        return log_q[:, torch.arange(self.labels, device=x.device), self.prior.every].sum(dim=-1)
 
     def _given(self, y: Tensor) -> Tensor:
         """Return labels `[B]` or `[B, A]` as `[B, G]`."""
@@ -292,10 +287,6 @@ class CCVAE(ConditionalGenerator):
         if list(y.shape) != expected:
             raise ValueError(f"CCVAE needs labels {expected} of this data, got {list(y.shape)}")
         return y.view(-1, self.labels)
-
-    def _rows(self, y: Tensor) -> Tensor:
-        """Return which of the prior's Gaussians labels `[B, G]` have."""
-        return y + self.values * torch.arange(self.labels, device=y.device)
 
     def _log_q(self, z_c: Tensor) -> Tensor:
         """Return the log-probability of each value of each label, `[..., G, V]`, given codes."""

@@ -41,7 +41,6 @@ from math import log, sqrt
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
@@ -54,7 +53,7 @@ from bench.training.interface import (
     Stage,
 )
 from models import backbones, terms
-from models.blocks import ClassGaussians, normal, spread
+from models.blocks import LabelGaussians, normal, spread
 
 RADIUS = 3.0  # of the sphere on which class means start
 NARROW = log(0.1**2)  # log-variance of an attribute that is absent
@@ -81,7 +80,6 @@ class CSVAE(ConditionalGenerator):
         "prior": {"kl_w": 1.0},
         "adversary": {"classify_z": 1.0},
     }
-    every_label: Tensor
     capabilities: ClassVar[tuple[str, ...]] = ("encode", "attributes")
 
     def __init__(
@@ -123,9 +121,8 @@ class CSVAE(ConditionalGenerator):
         self.decoder = backbones.decoder(spec, backbone, width, sum(sizes))
         rows = self.labels * self.values
         self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant, rows)
-        every_label = torch.tensor(spec.combinations if attributes else range(spec.classes))
-        self.register_buffer("every_label", every_label, persistent=False)
-        self.prior = ClassGaussians(rows, subspace)  # row `V * g + v`: value v of label g
+        every = torch.tensor(spec.combinations if attributes else range(spec.classes))
+        self.prior = LabelGaussians(self.labels, self.values, subspace, every)
         if attributes:
             present = torch.arange(rows).remainder(2).unsqueeze(1)
             with torch.no_grad():
@@ -151,10 +148,8 @@ class CSVAE(ConditionalGenerator):
         mean_z, logvar_z = terms.widen(self.encoder_z(x)).chunk(2, dim=1)
         w = mean_w + (0.5 * logvar_w).exp() * torch.randn_like(mean_w)
         z = mean_z + (0.5 * logvar_z).exp() * torch.randn_like(mean_z)
-        rows = self._rows(y)
-        mean, logvar = (F.embedding(rows, table).flatten(1) for table in self.prior())
         found = {
-            "kl_w": terms.gaussian_kl(mean_w, logvar_w, mean, logvar).mean(),
+            "kl_w": terms.gaussian_kl(mean_w, logvar_w, *self.prior.of(y)).mean(),
             "kl_z": terms.kl_to_standard_normal(mean_z, logvar_z),
         }
         if not wanted.isdisjoint(("negative_entropy", "classify_z")):
@@ -167,7 +162,7 @@ class CSVAE(ConditionalGenerator):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode draws from the Gaussians of the labels and the standard normal."""
-        w = self.prior.sample(self._rows(y).flatten(), generator).view(len(y), -1)
+        w = self.prior.sample(y, generator)
         z = normal(len(y), self.irrelevant, like=w, generator=generator)
         image: Tensor = self.decoder(torch.cat((w, z), dim=1))
         return image
@@ -187,9 +182,7 @@ class CSVAE(ConditionalGenerator):
 
     def class_prior(self) -> tuple[Tensor, Tensor]:
         """Return means and variances of `w`, `[K, D_w]`."""
-        rows = self._rows(self.every_label)
-        means, logvars = (F.embedding(rows, table).flatten(1) for table in self.prior())
-        return means, logvars.exp()
+        return self.prior.of_classes()
 
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
         """Return the images of codes; labels are not needed."""
@@ -202,10 +195,4 @@ class CSVAE(ConditionalGenerator):
         """Return codes whose subspace of one attribute is at the prior mean of other values."""
         if code.relevant is None:
             raise ValueError("CSVAE has a subspace for each attribute in w, but this code has no w")
-        subspaces = code.relevant.reshape(len(values), self.labels, -1).clone()
-        subspaces[:, attribute] = self.prior.means[self.values * attribute + values]
-        return Code(subspaces.flatten(1), code.irrelevant)
-
-    def _rows(self, y: Tensor) -> Tensor:
-        """Return which Gaussian each label `[B]` or `[B, G]` has, as `[B, G]`."""
-        return y.view(len(y), -1) + self.values * torch.arange(self.labels, device=y.device)
+        return Code(self.prior.switched(code.relevant, attribute, values), code.irrelevant)

@@ -13,23 +13,15 @@ published the size of the baseline's code; it is that of Lr-LiVAE's irrelevant c
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import (
-    Batch,
-    Code,
-    ConditionalGenerator,
-    Objective,
-    Posterior,
-    Stage,
-)
-from models import backbones, terms
-from models.blocks import normal, one_hot
+from bench.training.interface import Batch, Objective, Stage
+from models import backbones
+from models.label_given import LabelGivenVAE
 
 
-class CVAE(ConditionalGenerator):
+class CVAE(LabelGivenVAE):
     """The conditional VAE.
 
     Args:
@@ -39,6 +31,7 @@ class CVAE(ConditionalGenerator):
         latent: Size of the code, the family's irrelevant code where None.
     """
 
+    title: ClassVar[str] = "cVAE"
     stages = (Stage("main", ("encoder", "decoder")),)
     objective: Objective = {
         "encoder": {"reconstruct": 10.0, "kl": 1.0},
@@ -69,43 +62,4 @@ class CVAE(ConditionalGenerator):
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the two halves of the evidence lower bound (Eq. 1 and 3)."""
-        mean, logvar = terms.widen(self.encoder(batch.x, batch.y)).chunk(2, dim=1)
-        z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
-        return {
-            "reconstruct": terms.reconstruct(batch.x, self._decode(z, batch.y)),
-            "kl": terms.kl_to_standard_normal(mean, logvar),
-        }
-
-    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Decode standard normal draws with the labels."""
-        return self._decode(normal(len(y), self.latent, like=self._weight, generator=generator), y)
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
-        """Return the posterior mean as the irrelevant code; needs `y`, the relevant one itself."""
-        if y is None:
-            raise ValueError("cVAE needs labels to encode: its encoder is q(z | x, y)")
-        return Code(None, self.encoder(x, y).chunk(2, dim=1)[0])
-
-    def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
-        """Return the Gaussian of the code; needs `y`."""
-        if y is None:
-            raise ValueError("cVAE needs labels for its posterior, q(z | x, y)")
-        mean, logvar = self.encoder(x, y).chunk(2, dim=1)
-        return Posterior(None, (mean, logvar.exp()))
-
-    def class_prior(self) -> None:
-        """Return None: the label itself is the relevant code."""
-
-    def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
-        """Return the images of irrelevant codes and labels; needs both."""
-        if y is None or code.irrelevant is None:
-            raise ValueError("cVAE needs labels and an irrelevant code to decode: p(x | z, y)")
-        return self._decode(code.irrelevant, y)
-
-    def _decode(self, z: Tensor, y: Tensor) -> Tensor:
-        image: Tensor = self.decoder(torch.cat((z, one_hot(y, self.classes)), dim=1))
-        return image
-
-    @property
-    def _weight(self) -> Tensor:
-        return next(self.decoder.parameters())
+        return self._reconstruct(batch)[1]

@@ -37,17 +37,15 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import (
     Batch,
-    Code,
-    ConditionalGenerator,
     Objective,
-    Posterior,
     Stage,
 )
 from models import backbones, terms
-from models.blocks import SLOPE, Critic, Spectral, glorot, normal, one_hot
+from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot
+from models.label_given import LabelGivenVAE
 
 
-class CVAEGAN(ConditionalGenerator):
+class CVAEGAN(LabelGivenVAE):
     """The conditional VAE-GAN, in the losses and weights of Lr-LiVAE.
 
     Args:
@@ -58,6 +56,7 @@ class CVAEGAN(ConditionalGenerator):
         balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
     """
 
+    title: ClassVar[str] = "cVAE-GAN"
     stages = (Stage("main", ("encoder", "decoder", "critic")),)
     objective: Objective = {
         "encoder": {"reconstruct": 10.0, "kl": 1.0},
@@ -107,51 +106,10 @@ class CVAEGAN(ConditionalGenerator):
             found["fool"] = terms.fool(of_reconstruction, of_sample)
         return found
 
-    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Decode standard normal draws with the labels."""
-        weight = next(self.decoder.parameters())
-        return self._decode(normal(len(y), self.latent, like=weight, generator=generator), y)
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
-        """Return the posterior mean as the irrelevant code; needs `y`, the relevant one itself."""
-        if y is None:
-            raise ValueError("cVAE-GAN needs labels to encode: its encoder is q(z | x, y)")
-        return Code(None, self.encoder(x, y).chunk(2, dim=1)[0])
-
-    def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
-        """Return the Gaussian of the code; needs `y`."""
-        if y is None:
-            raise ValueError("cVAE-GAN needs labels for its posterior, q(z | x, y)")
-        mean, logvar = self.encoder(x, y).chunk(2, dim=1)
-        return Posterior(None, (mean, logvar.exp()))
-
-    def class_prior(self) -> None:
-        """Return None: the label itself is the relevant code."""
-
-    def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
-        """Return the images of irrelevant codes and labels; needs both."""
-        if y is None or code.irrelevant is None:
-            raise ValueError("cVAE-GAN needs labels and an irrelevant code to decode: p(x | z, y)")
-        return self._decode(code.irrelevant, y)
-
-    def _reconstruct(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the decoded posterior draws of a batch, and the terms of a cVAE."""
-        mean, logvar = terms.widen(self.encoder(batch.x, batch.y)).chunk(2, dim=1)
-        z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
-        reconstruction = self._decode(z, batch.y)
-        return reconstruction, {
-            "reconstruct": terms.reconstruct(batch.x, reconstruction),
-            "kl": terms.kl_to_standard_normal(mean, logvar),
-        }
-
     def _imagine(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return as many samples as there are rows, in a decoder call of their own, and labels."""
         y_sample = torch.randint(self.classes, y.shape, device=y.device)
         return self.sample(y_sample), y_sample
-
-    def _decode(self, z: Tensor, y: Tensor) -> Tensor:
-        image: Tensor = self.decoder(torch.cat((z, one_hot(y, self.classes)), dim=1))
-        return image
 
 
 class CVAEGANBao(CVAEGAN):

@@ -107,8 +107,8 @@ class Velocity(nn.Module):
     def __init__(self, spec: DataSpec, width: float) -> None:
         super().__init__()
         self.image = image = backbones.family(spec, "auto") != "mlp"
-        base = backbones.CONV_CRITIC[: int(math.log2(spec.shape[1])) - 1] if image else MLP
-        sizes = tuple(max(8, 8 * round(size * width / 8)) for size in base)
+        base = backbones.CONV_CRITIC[: backbones.halvings(spec)] if image else MLP
+        sizes = backbones.scaled(base, width)
         bottom, top, code = sizes[0], sizes[-1], sizes[-1]  # channels, and the size of the code
         self.time = nn.Sequential(nn.Linear(2 * WAVES, code), nn.SiLU(), nn.Linear(code, code))
         self.label = nn.Embedding(spec.classes + 1, code)  # the last row stands for no label

@@ -130,12 +130,12 @@ def encoder(
     extra = (planes or spec.classes) if labels else 0
     layers: list[nn.Module] = []
     if chosen == "mlp":
-        sizes = _scaled(MLP, width)
+        sizes = scaled(MLP, width)
         for a, b in pairwise((spec.shape[0] + extra, *sizes)):
             layers += [nn.Linear(a, b), nn.LeakyReLU(SLOPE)]
         hidden = sizes[-1]
     elif chosen == "conv32":
-        kernel, channels = _kernel(spec), _scaled(CONV[: _halvings(spec)], width)
+        kernel, channels = _kernel(spec), scaled(CONV[: halvings(spec)], width)
         for a, b in pairwise((spec.shape[0] + extra, *channels)):
             layers += [nn.Conv2d(a, b, kernel, 2, kernel // 2, bias=False), *_bn_relu(b)]
         hidden = 4 * channels[-1]
@@ -143,7 +143,7 @@ def encoder(
     else:
         a = spec.shape[0] + extra
         for block in VGG:
-            for b in _scaled(block, width):
+            for b in scaled(block, width):
                 layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), *_bn_relu(b)]
                 a = b
             layers.append(nn.MaxPool2d(2))
@@ -166,13 +166,13 @@ def decoder(spec: DataSpec, backbone: Backbone, width: float, codes: int) -> nn.
     chosen = family(spec, backbone)
     layers: list[nn.Module] = []
     if chosen == "mlp":
-        sizes = _scaled(MLP, width)[::-1]
+        sizes = scaled(MLP, width)[::-1]
         for a, b in pairwise((codes, *sizes)):
             layers += [nn.Linear(a, b), nn.LeakyReLU(SLOPE)]
         layers.append(nn.Linear(sizes[-1], spec.shape[0]))
     elif chosen == "conv32":
         kernel = _kernel(spec)
-        top, *rest = reversed(_scaled(CONV[: _halvings(spec)], width))
+        top, *rest = reversed(scaled(CONV[: halvings(spec)], width))
         layers += [nn.Linear(codes, 4 * top, bias=False), *_bn_relu(4 * top, 1)]
         layers.append(nn.Unflatten(1, (top, 2, 2)))
         layers += [*_up(top, top, kernel, 2), *_up(top, top, kernel, 1)]
@@ -185,7 +185,7 @@ def decoder(spec: DataSpec, backbone: Backbone, width: float, codes: int) -> nn.
         layers += [nn.Linear(hidden, 4 * a, bias=False), *_bn_relu(4 * a, 1)]
         layers.append(nn.Unflatten(1, (a, 2, 2)))
         for block in VGG_DECODER:
-            for index, b in enumerate(_scaled(block, width)):
+            for index, b in enumerate(scaled(block, width)):
                 layers += _up(a, b, 3, 1 if index else 2)
                 a = b
         layers += _image(a, spec, 3)
@@ -199,11 +199,11 @@ def critic(spec: DataSpec, backbone: Backbone, width: float) -> Critic:
     chosen = family(spec, backbone)
     layers: list[nn.Conv2d | nn.Linear] = []
     if chosen == "mlp":
-        sizes = (spec.shape[0], *_scaled(MLP, width))
+        sizes = (spec.shape[0], *scaled(MLP, width))
         layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
         return Critic(layers, spec.classes)
     if chosen == "conv32":
-        kernel, channels = _kernel(spec), _scaled(CONV_CRITIC[: _halvings(spec)], width)
+        kernel, channels = _kernel(spec), scaled(CONV_CRITIC[: halvings(spec)], width)
         for a, b in pairwise((spec.shape[0], *channels)):
             layers.append(nn.Conv2d(a, b, kernel, 2 if layers else 1, kernel // 2))
         layers.append(nn.Linear(16 * channels[-1], 2 * channels[-1]))
@@ -233,8 +233,9 @@ def _kernel(spec: DataSpec) -> int:
     return 5 if spec.shape[1] >= 32 else 3
 
 
-def _halvings(spec: DataSpec) -> int:
-    return int(log2(spec.shape[1])) - 1  # down to 2x2
+def halvings(spec: DataSpec) -> int:
+    """Return how often a network of the convolutional family halves an image, down to 2x2."""
+    return int(log2(spec.shape[1])) - 1
 
 
 def _scale(size: int, width: float) -> int:
@@ -243,7 +244,8 @@ def _scale(size: int, width: float) -> int:
     return max(8, 8 * round(size * width / 8))
 
 
-def _scaled(sizes: tuple[int, ...], width: float) -> tuple[int, ...]:
+def scaled(sizes: tuple[int, ...], width: float) -> tuple[int, ...]:
+    """Return layer sizes times a width, in multiples of 8 from 8 on; the width is positive."""
     return tuple(_scale(size, width) for size in sizes)
 
 

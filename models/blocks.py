@@ -106,6 +106,51 @@ class ClassGaussians(nn.Module):
         return draw(means, logvars, y, generator)
 
 
+class LabelGaussians(ClassGaussians):
+    """Learned Gaussians for `G` labels of `V` values each, every label in a subspace of its own.
+
+    For one label that is a Gaussian a class; for attributes, two for each. Row `V * g + v` of the
+    tables belongs to value `v` of label `g`.
+
+    Args:
+        labels: `G`.
+        values: `V`.
+        dimensions: Of the subspace of a label.
+        every: The labels of each class, `[K, G]`, or `[K]` where there is one.
+    """
+
+    every: Tensor
+
+    def __init__(self, labels: int, values: int, dimensions: int, every: Tensor) -> None:
+        super().__init__(labels * values, dimensions)
+        self.labels, self.values = labels, values
+        self.register_buffer("every", every.view(-1, labels), persistent=False)
+
+    def rows(self, y: Tensor) -> Tensor:
+        """Return which Gaussians labels `[B]` or `[B, G]` have, as `[B, G]`."""
+        return y.view(-1, self.labels) + self.values * torch.arange(self.labels, device=y.device)
+
+    def of(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and log-variances of the codes of labels, each `[B, D]`."""
+        means, logvars = (F.embedding(self.rows(y), table).flatten(1) for table in self())
+        return means, logvars
+
+    def of_classes(self) -> tuple[Tensor, Tensor]:
+        """Return means and variances of the codes of each class, `[K, D]`."""
+        means, logvars = self.of(self.every)
+        return means, logvars.exp()
+
+    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return one draw `[B, D]` for each row of labels `[B]` or `[B, G]`."""
+        return super().sample(self.rows(y).flatten(), generator).view(len(y), -1)
+
+    def switched(self, code: Tensor, label: int, values: Tensor) -> Tensor:
+        """Return codes `[B, D]` whose part for one label is at the mean of other values `[B]`."""
+        parts = code.reshape(len(values), self.labels, -1).clone()
+        parts[:, label] = self.means[self.values * label + values]
+        return parts.flatten(1)
+
+
 class ClassMoments(nn.Module):
     """Mean and variance of the codes of each class, averaged over the latest batches.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.base import Context, Direction, Measurement, SampleSet
+from bench.metrics.base import Direction
 from bench.metrics.comparison import Against
 from bench.metrics.judges import ExtractorChoice
 from bench.metrics.precision_recall import NeighborMetric
@@ -37,6 +37,7 @@ class DensityCoverage(NeighborMetric):
 
     name: ClassVar[str] = "density_coverage"
     direction: ClassVar[Direction] = "higher"
+    figures: ClassVar[tuple[str, str]] = ("density", "coverage")
 
     def __init__(
         self,
@@ -51,25 +52,9 @@ class DensityCoverage(NeighborMetric):
             k=k, most=most, extractor=extractor, against=against, extractor_seed=extractor_seed
         )
 
-    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return the two figures.
-
-        Args:
-            samples: Generated or real images.
-            context: The data, the device, the caches and the file of the Inception weights.
-
-        Returns:
-            `density` and `coverage`.
-
-        Raises:
-            NotApplicable: Where there is no network to judge.
-        """
-        protocol, reason, sides = self.judge(samples, context, "density-coverage")
-        names = ("density", "coverage")
-        if sides is None:
-            return [Measurement(name, protocol, None, reason) for name in names]
-        values = density_coverage(*sides, self.k)
-        return [Measurement(name, protocol, v) for name, v in zip(names, values, strict=True)]
+    def values(self, made: Tensor, real: Tensor) -> tuple[float, float]:
+        """Return density and coverage."""
+        return density_coverage(made, real, self.k)
 
 
 def density_coverage(made: Tensor, real: Tensor, k: int = 5) -> tuple[float, float]:

@@ -15,9 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import NotApplicable
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.jackknife import combined_error, pair_variance
+from bench.metrics.pair_diversity import PairDiversity
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, finest first: Wang, Simoncelli & Bovik (2003), section 3.2."""
@@ -228,7 +226,7 @@ def _full_precision() -> Iterator[None]:
             backend.fp32_precision = precision
 
 
-class IntraClassDiversity(Metric):
+class IntraClassDiversity(PairDiversity):
     r"""One minus the mean MS-SSIM of all pairs within a class, averaged over the classes.
 
     .. math:: \frac1K \sum_c \Big( 1 - \tfrac{2}{n(n-1)} \sum_{i<j} \text{MS-SSIM}(x_i, x_j) \Big)
@@ -244,55 +242,31 @@ class IntraClassDiversity(Metric):
     """
 
     name: ClassVar[str] = "intra_class_diversity"
-    direction: ClassVar[Direction] = "real"
 
     def __init__(self, *, size: int = 192, per_class: int = 100) -> None:
         if size < SMALLEST_SIDE:
             raise ValueError(f"size must be at least {SMALLEST_SIDE} pixels, got {size}")
-        if per_class < 2:
-            raise ValueError(f"per_class must be at least 2, got {per_class}")
+        super().__init__(per_class=per_class)
         self.size = size
-        self.per_class = per_class
 
-    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return one figure.
-
-        Args:
-            samples: Generated or real images.
-            context: The device; nothing else is used.
-
-        Returns:
-            The mean over the classes, with its standard error over images where there are three.
-
-        Raises:
-            NotApplicable: If the data are no images.
-        """
-        if not samples.spec.is_image:
-            raise NotApplicable(f"{samples.spec.name} are no images")
-        count = min(self.per_class, samples.per_class)
-        shrinks = max(samples.x.shape[2:]) > self.size
-        resize = "bilinear-antialias" if shrinks else "bilinear"
-        protocol = (
+    def protocol(self, images: Tensor, count: int) -> str:
+        """Return the protocol: size, resizing, window, scales and pairs."""
+        resize = "bilinear-antialias" if self._shrinks(images) else "bilinear"
+        return (
             f"1-ms_ssim[size={self.size},resize={resize},window={WINDOW},scales={len(WEIGHTS)},"
             f"per_class={count},pairs=all]"
         )
-        if count < 2:
-            reason = "one image a class makes no pair"
-            return [Measurement(self.name, protocol, None, reason)]
-        means, variances = [], []
-        for label in range(samples.spec.classes):
-            images = samples.x[samples.y == label][:count].to(context.device)
-            resized = F.interpolate(
-                images.float() / 255,
-                size=(self.size, self.size),
-                mode="bilinear",
-                align_corners=False,
-                antialias=shrinks,
-            )
-            # Rounding may leave [0, 1] by a last bit.
-            pairs = all_pairs_ms_ssim(resized.clamp_(0, 1))
-            means.append(pairs.double().mean().item())
-            if count > 2:
-                variances.append(pair_variance(pairs, count))
-        error = combined_error(variances) if variances else None
-        return [Measurement(self.name, protocol, 1 - sum(means) / len(means), error=error)]
+
+    def similarities(self, images: Tensor) -> Tensor:
+        """Return the MS-SSIM of all pairs, of images resized first."""
+        resized = F.interpolate(
+            images.float() / 255,
+            size=(self.size, self.size),
+            mode="bilinear",
+            align_corners=False,
+            antialias=self._shrinks(images),
+        )
+        return all_pairs_ms_ssim(resized.clamp_(0, 1))  # rounding may leave [0, 1] by a last bit
+
+    def _shrinks(self, images: Tensor) -> bool:
+        return max(images.shape[2:]) > self.size

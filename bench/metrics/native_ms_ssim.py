@@ -11,10 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import NotApplicable
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.jackknife import combined_error, pair_variance
 from bench.metrics.ms_ssim import C1, C2, SIGMA, WEIGHTS, WINDOW
+from bench.metrics.pair_diversity import PairDiversity
 
 _CHUNK = 100  # images that are compared with one image at a time
 
@@ -100,7 +98,7 @@ def _halved(images: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(images, (0, width % 2, 0, height % 2), mode="replicate"), 2)
 
 
-class NativeIntraClassDiversity(Metric):
+class NativeIntraClassDiversity(PairDiversity):
     """One minus the mean MS-SSIM of all pairs within a class, at the images' own size.
 
     As `intra_class_diversity`, by the MS-SSIM with a shrinking window of most GAN papers of 2017
@@ -113,45 +111,20 @@ class NativeIntraClassDiversity(Metric):
     """
 
     name: ClassVar[str] = "intra_class_diversity_native"
-    direction: ClassVar[Direction] = "real"
 
     def __init__(self, *, per_class: int = 100) -> None:
-        if per_class < 2:
-            raise ValueError(f"per_class must be at least 2, got {per_class}")
-        self.per_class = per_class
+        super().__init__(per_class=per_class)
 
-    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return one figure.
-
-        Args:
-            samples: Generated or real images.
-            context: The device; nothing else is used.
-
-        Returns:
-            The mean over the classes, with its standard error over images where there are three.
-
-        Raises:
-            NotApplicable: If the data are no images.
-        """
-        if not samples.spec.is_image:
-            raise NotApplicable(f"{samples.spec.name} are no images")
-        count = min(self.per_class, samples.per_class)
-        protocol = (
-            f"1-ms_ssim_native[sides={_sides(samples.x)},window=min({WINDOW};side),"
+    def protocol(self, images: Tensor, count: int) -> str:
+        """Return the protocol: sides, window, range and pairs."""
+        return (
+            f"1-ms_ssim_native[sides={_sides(images)},window=min({WINDOW};side),"
             f"sigma={SIGMA}*window/{WINDOW},range=1,per_class={count},pairs=all]"
         )
-        if count < 2:
-            reason = "one image a class makes no pair"
-            return [Measurement(self.name, protocol, None, reason)]
-        means, variances = [], []
-        for label in range(samples.spec.classes):
-            images = samples.x[samples.y == label][:count].to(context.device)
-            pairs = all_pairs_native_ms_ssim(images.double() / 255)
-            means.append(pairs.mean().item())
-            if count > 2:
-                variances.append(pair_variance(pairs, count))
-        error = combined_error(variances) if variances else None
-        return [Measurement(self.name, protocol, 1 - sum(means) / len(means), error=error)]
+
+    def similarities(self, images: Tensor) -> Tensor:
+        """Return the MS-SSIM of all pairs at their own size."""
+        return all_pairs_native_ms_ssim(images.double() / 255)
 
 
 def _sides(images: Tensor) -> str:

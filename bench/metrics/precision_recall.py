@@ -1,5 +1,6 @@
 """Improved precision and recall: whether samples look real, and whether all that is real occurs."""
 
+from abc import abstractmethod
 from typing import ClassVar
 
 import torch
@@ -32,7 +33,12 @@ class NeighborMetric(FeatureMetric):
             `bench.metrics.network_file`.
         against: Split of the real images; see `FeatureMetric`.
         extractor_seed: Which domain classifier.
+
+    Attributes:
+        figures: Names of the two figures.
     """
+
+    figures: ClassVar[tuple[str, str]]
 
     def __init__(
         self,
@@ -49,33 +55,34 @@ class NeighborMetric(FeatureMetric):
         self.k = k
         self.most = most
 
-    def judge(
-        self, samples: SampleSet, context: Context, head: str
-    ) -> tuple[str, str, tuple[Tensor, Tensor] | None]:
-        """Choose the images and take their features.
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Choose the images, take their features, and return the two figures.
 
         Args:
             samples: Generated or real images.
             context: The data, the device, the caches and the file of the Inception weights.
-            head: First word of the protocol.
 
         Returns:
-            The protocol; a reason and None, or an empty text and the `float64` features `[N, D]` of
-            samples and real images.
+            One figure for each of `figures`, with its reason where it has no value.
 
         Raises:
             NotApplicable: Where there is no network to judge.
         """
         whole = self.compare(samples, context)
         pair: Comparison = whole.equal(self.most)
-        protocol = pair.protocol(head, f"k={self.k}")
+        protocol = pair.protocol(self.name.replace("_", "-"), f"k={self.k}")
         reason = whole.reason
         if not reason and len(pair.made) <= self.k:
             reason = f"{len(pair.made)} images have no neighbor number {self.k}"
         if reason:
-            return protocol, reason, None
+            return [Measurement(name, protocol, None, reason) for name in self.figures]
         made, real = pair.judged()
-        return protocol, "", (made.all(), real.all())
+        values = self.values(made.all(), real.all())
+        return [Measurement(n, protocol, v) for n, v in zip(self.figures, values, strict=True)]
+
+    @abstractmethod
+    def values(self, made: Tensor, real: Tensor) -> tuple[float, float]:
+        """Return both figures of `float64` features `[N, D]` of samples and of real images."""
 
 
 class PrecisionRecall(NeighborMetric):
@@ -98,6 +105,7 @@ class PrecisionRecall(NeighborMetric):
 
     name: ClassVar[str] = "precision_recall"
     direction: ClassVar[Direction] = "higher"
+    figures: ClassVar[tuple[str, str]] = ("precision", "recall")
 
     def __init__(
         self,
@@ -112,25 +120,9 @@ class PrecisionRecall(NeighborMetric):
             k=k, most=most, extractor=extractor, against=against, extractor_seed=extractor_seed
         )
 
-    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return the two figures.
-
-        Args:
-            samples: Generated or real images.
-            context: The data, the device, the caches and the file of the Inception weights.
-
-        Returns:
-            `precision` and `recall`.
-
-        Raises:
-            NotApplicable: Where there is no network to judge.
-        """
-        protocol, reason, sides = self.judge(samples, context, "precision-recall")
-        names = ("precision", "recall")
-        if sides is None:
-            return [Measurement(name, protocol, None, reason) for name in names]
-        values = precision_recall(*sides, self.k)
-        return [Measurement(name, protocol, v) for name, v in zip(names, values, strict=True)]
+    def values(self, made: Tensor, real: Tensor) -> tuple[float, float]:
+        """Return precision and recall."""
+        return precision_recall(made, real, self.k)
 
 
 def precision_recall(made: Tensor, real: Tensor, k: int = 3) -> tuple[float, float]:
