@@ -264,7 +264,7 @@ def test_missing_file_suggests_a_neighbor(write, tmp_path):
 SHIPPED = {
     **{
         "quickstart": 18,
-        "digits": 105,
+        "digits": 168,
         "toy": 15,
         "semi": 24,
         "attributes": 18,
