@@ -8,7 +8,8 @@ from torch import Tensor
 from bench.data.base import DataSpec
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.codes import Coder, chosen
+from bench.metrics.codes import Coder
+from bench.metrics.comparison import chosen
 from bench.metrics.extractors import domain_classifier
 from bench.training.interface import Code, Switches
 

@@ -11,7 +11,7 @@ from bench.data.base import Split, fingerprint, to_float
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
 from bench.metrics.classifier import RECIPE, steps_for, train_classifier
-from bench.metrics.comparison import Side, balanced, real_side
+from bench.metrics.comparison import Side, balanced, chosen, real_side
 from bench.metrics.extractors import Extractor
 from bench.tracking.console import say
 
@@ -68,7 +68,7 @@ class ClassificationAccuracyScore(Metric):
         learned = made.first(min(count, train.per_class) if is_real else count)
         test = context.data.test
         protocol = (
-            f"cas[n={len(learned)},test={len(test)}@{fingerprint(test)[:8]},"
+            f"cas[n={len(learned)},test={len(test)}@{fingerprint(chosen(test))[:8]},"
             f"steps={steps_for(len(learned)) if len(learned) else 0},recipe={RECIPE},"
             f"seed={self.seed},real=train:{len(train)}@{train.name}]"
         )

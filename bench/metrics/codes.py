@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bench.data.base import DataSpec, Split, to_bytes, to_float
+from bench.data.base import DataSpec, to_bytes, to_float
 from bench.errors import BenchError, NotApplicable
 from bench.metrics.base import Context
 from bench.seeding import generator_for
@@ -58,6 +58,11 @@ class Coder:
     def decoder_needs_label(self) -> bool:
         """Whether the model refuses to decode a code alone."""
         return not _works(lambda: self.model.decode(self._encode(*self._asked)))
+
+    @property
+    def infers(self) -> bool:
+        """Whether the model has posteriors to draw codes from."""
+        return isinstance(self.model, Infers)
 
     @property
     def label(self) -> str:
@@ -157,22 +162,6 @@ class Coder:
     @property
     def _asked(self) -> tuple[Tensor, Tensor]:
         return to_float(self._test.x[:ASKED]).to(self._device), self._test.y[:ASKED]
-
-
-def chosen(split: Split, most: int) -> Split:
-    """Return at most so many examples of a split, chosen at random, always the same ones.
-
-    Args:
-        split: Real examples.
-        most: Their number; all of them, in their order, where there are no more.
-
-    Returns:
-        The examples.
-    """
-    if len(split) <= most:
-        return split
-    rows = torch.randperm(len(split), generator=generator_for(0, "codes"))[:most].sort().values
-    return Split(split.x[rows], split.y[rows])
 
 
 @torch.inference_mode()

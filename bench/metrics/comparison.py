@@ -232,11 +232,34 @@ def balanced(x: Tensor, y: Tensor, classes: int) -> Side:
     Returns:
         As many images of each class as the smallest has.
     """
-    # Not NumPy's hash of a row's bytes, which changes from process to process.
-    digests = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x.numpy()]
+    digests = digests_of(x)
     members = [
         sorted(torch.nonzero(y == label).flatten().tolist(), key=digests.__getitem__)
         for label in range(classes)
     ]
     rows = [row for turn in zip(*members, strict=False) for row in turn]
     return Side(x, torch.tensor(rows, dtype=torch.int64), classes, digests)
+
+
+def chosen(split: Split, most: int | None = None) -> Split:
+    """Return at most so many examples of a split, in an order that follows from their content.
+
+    So neither the order in which a file holds them, nor how many there are in all, is left to
+    decide what becomes of them. The order is random for all that figures know of it.
+
+    Args:
+        split: Real examples.
+        most: Their number; all of them where None, or where there are no more.
+
+    Returns:
+        The examples.
+    """
+    keys = list(zip(digests_of(split.x), split.y.tolist(), strict=True))
+    rows = torch.tensor(sorted(range(len(keys)), key=keys.__getitem__)[:most])
+    return Split(split.x[rows], split.y[rows])
+
+
+def digests_of(x: Tensor) -> list[bytes]:
+    """Return a hash of the bytes of each row: an order of examples that follows from content."""
+    # Not Python's own hash, which changes from process to process.
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x.numpy()]

@@ -8,7 +8,8 @@ from torch import Tensor
 from bench.data.base import to_float
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.codes import BATCH, Coder, chosen
+from bench.metrics.codes import BATCH, Coder
+from bench.metrics.comparison import chosen
 from bench.metrics.reconstruction import psnr, psnr_protocol, squared_errors
 
 

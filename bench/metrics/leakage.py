@@ -10,7 +10,8 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.codes import Coder, chosen
+from bench.metrics.codes import Coder
+from bench.metrics.comparison import chosen
 from bench.seeding import seed_for
 
 PROBES = (
@@ -40,11 +41,13 @@ class Leakage(Metric):
     protocol. A probe that finds nothing scatters around it, by 1.3 points for 500 images of ten
     classes, and may fall below it. On data with attributes the label is their combination.
 
-    A posterior mean may tell what a draw does not: probes do not care how small a difference is,
-    and a code that has collapsed onto its prior still has means. Adversaries as in Lr-LiVAE and
-    CSVAE see draws. So `codes: draw` measures what the decoder could know in training, `mean` what
-    swaps pass on. For Lr-LiVAE after 200 iterations on digits the two probes read 22 and 34 % from
-    draws, 44 and 71 % from means.
+    Codes are draws from the posterior, one an image: what the decoder was trained on, what the
+    adversaries of Lr-LiVAE and CSVAE try to read, and what the divergence from the prior bounds. A
+    posterior mean may tell what no draw does: probes do not care how small a difference is, and a
+    code that has collapsed onto its prior still has means, from which the label can often be read.
+    So `codes: mean` is an upper bound, and what swaps and reconstructions pass on, which take means.
+    For Lr-LiVAE after 200 iterations on digits the two probes read 22 and 34 % from draws, 44 and
+    71 % from means. A model without posteriors has points for codes, which are read as they are.
 
     The encoder of some models is told the label (cVAE, cVAE-GAN, `w` of CSVAE). It can copy the
     label into the code, so what is read there says what the encoder chose to pass on, not what the
@@ -57,7 +60,7 @@ class Leakage(Metric):
     training images and judges all test images.
 
     Args:
-        codes: Whether codes are posterior means, or one draw from each posterior.
+        codes: Whether codes are one draw from each posterior, or posterior means.
         fit: Split that probes are fitted to; `test` is cross-validated in five folds.
         most: Images of each split at most, chosen at random. The second probe takes the time: 20
             seconds for 5000 codes of 128 dimensions.
@@ -70,7 +73,7 @@ class Leakage(Metric):
     def __init__(
         self,
         *,
-        codes: Literal["mean", "draw"] = "mean",
+        codes: Literal["draw", "mean"] = "draw",
         fit: Literal["test", "train"] = "test",
         most: int = 5000,
     ) -> None:
@@ -91,10 +94,11 @@ class Leakage(Metric):
             Both probes of the irrelevant code, then the linear one of the relevant code.
 
         Raises:
-            NotApplicable: If there is no model, or it has no encoder, or no posterior to draw from.
+            NotApplicable: If there is no model, or it has no encoder.
         """
         coder = Coder(context)
-        encode = coder.draws if self.codes == "draw" else coder.codes
+        kind = self.codes if coder.infers else "point"
+        encode = coder.draws if kind == "draw" else coder.codes
         test = chosen(context.data.test, self.most)
         found, y = encode(test.x, test.y), test.y.numpy()
         counts = torch.bincount(test.y)
@@ -112,7 +116,7 @@ class Leakage(Metric):
         figures = []
         for name, part, probe in PROBES:
             sees = f"encoder=label-{'given' if getattr(coder.told, part) else 'blind'}"
-            how = f"code={part}:{self.codes},{sees},probe={probe},fit={source},{chance}"
+            how = f"code={part}:{kind},{sees},probe={probe},fit={source},{chance}"
             z, value = getattr(found, part), None
             missing = MISSING[part] if z is None else ""
             if not (missing or reason):

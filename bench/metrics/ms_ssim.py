@@ -238,7 +238,7 @@ class IntraClassDiversity(PairDiversity):
     Args:
         size: Side in pixels to which images are resized first, bilinearly, with antialiasing where
             they shrink; at least 161.
-        per_class: Images of each class that are compared, the first ones; all pairs of them are.
+        per_class: Images of each class that are compared, all pairs of them; see `PairDiversity`.
     """
 
     name: ClassVar[str] = "intra_class_diversity"

@@ -107,7 +107,7 @@ class NativeIntraClassDiversity(PairDiversity):
     with the row of the real images.
 
     Args:
-        per_class: Images of each class that are compared, the first ones; all pairs of them are.
+        per_class: Images of each class that are compared, all pairs of them; see `PairDiversity`.
     """
 
     name: ClassVar[str] = "intra_class_diversity_native"

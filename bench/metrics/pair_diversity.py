@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.comparison import balanced
 from bench.metrics.jackknife import combined_error, pair_variance
 
 
@@ -14,7 +15,8 @@ class PairDiversity(Metric):
     """One minus the mean similarity of all pairs within a class, averaged over the classes.
 
     Args:
-        per_class: Images of each class that are compared, the first ones; all pairs of them are.
+        per_class: Images of each class that are compared, all pairs of them. Where there are more,
+            which ones follows from their content.
     """
 
     direction: ClassVar[Direction] = "real"
@@ -52,9 +54,11 @@ class PairDiversity(Metric):
         if count < 2:
             reason = "one image a class makes no pair"
             return [Measurement(self.name, protocol, None, reason)]
+        side = balanced(samples.x, samples.y, samples.spec.classes).first(count)
         means, variances = [], []
         for label in range(samples.spec.classes):
-            images = samples.x[samples.y == label][:count].to(context.device)
+            rows = side.rows[side.of_class(label)].sort().values
+            images = samples.x[rows].to(context.device)
             pairs = self.similarities(images)
             means.append(pairs.double().mean().item())
             if count > 2:

@@ -5,16 +5,18 @@ outside of it, the decoder has never learned by reconstruction what that draw sh
 needs the model, so real images have no such figures.
 """
 
+import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from bench.data.base import to_float
+from bench.errors import BenchError, NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.codes import BATCH
 from bench.training.interface import Infers, as_given
 
-BATCH = 250
 ACTIVE = 0.01  # variance of a posterior mean over images (Burda et al., ICLR 2016, section 5.2)
 FIGURES = ("relevant_distance", "irrelevant_distance", "irrelevant_kl", "irrelevant_active")
 
@@ -45,12 +47,16 @@ class PriorFit(Metric):
 
         Returns:
             The figures, each with its reason where it has no value.
+
+        Raises:
+            NotApplicable: If there is no model, or it infers no codes.
+            BenchError: If a figure is not finite.
         """
         model = context.model
         if model is None:
-            return _without_value("a property of a model's codes")
+            raise NotApplicable("is a property of a model's codes")
         if not isinstance(model, Infers):
-            return _without_value("it infers no codes")
+            raise NotApplicable("the model infers no codes")
         test, spec = context.data.test, context.data.spec
         prior = model.class_prior()
         relevant, means, variances = [], [], []
@@ -73,15 +79,18 @@ class PriorFit(Metric):
             figures["irrelevant_distance"] = (mean.square() + variance).mean().item()
             figures["irrelevant_kl"] = kl.mean().item()
             figures["irrelevant_active"] = 100 * active.double().mean().item()
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise BenchError(
+                    f"{name} is {value}: posteriors of real images have values that are not finite"
+                )
         protocol = f"codes[n={len(test)}]"
         return [
-            Measurement(name, protocol, figures[name]) if name in figures else lacking
-            for name, lacking in zip(FIGURES, _without_value("it has no such code"), strict=True)
+            Measurement(name, protocol, figures[name])
+            if name in figures
+            else Measurement(name, "", None, "it has no such code")
+            for name in FIGURES
         ]
-
-
-def _without_value(reason: str) -> list[Measurement]:
-    return [Measurement(name, "", None, reason) for name in FIGURES]
 
 
 def distance(mean: Tensor, variance: Tensor, prior_mean: Tensor, prior_variance: Tensor) -> Tensor:

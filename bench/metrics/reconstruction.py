@@ -9,7 +9,8 @@ from torch import Tensor
 
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.codes import BATCH, Coder, chosen
+from bench.metrics.codes import BATCH, Coder
+from bench.metrics.comparison import chosen
 
 WINDOW, SIGMA = 11, 1.5
 ROUNDING = 1 / 12 / 255**2  # mean squared error of rounding to 8 bits

@@ -9,6 +9,7 @@ from bench.data.base import Split
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
 from bench.metrics.codes import Coder
+from bench.metrics.comparison import chosen
 from bench.metrics.extractors import domain_classifier
 from bench.seeding import generator_for
 from bench.training.interface import Code
@@ -67,7 +68,7 @@ class Swap(Metric):
             NotApplicable: If there is no model, it has no encoder or no irrelevant code, the data
                 are no images, or the test images have one class only.
         """
-        coder, test = Coder(context), context.data.test
+        coder, test = Coder(context), chosen(context.data.test)
         judge = domain_classifier(context, self.extractor_seed)
         pairs = torch.cat(pairs_of(test, self.pairs))
         rows, places = torch.unique(pairs, return_inverse=True)

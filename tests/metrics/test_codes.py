@@ -4,10 +4,12 @@ from torch import nn
 
 from baselines.csvae import CSVAE
 from baselines.cvae import CVAE
+from bench.data.base import Split
 from bench.errors import BenchError, NotApplicable
 from bench.metrics import codes, swap
 from bench.metrics.attribute_switch import AttributeSwitch
-from bench.metrics.codes import Coder, chosen
+from bench.metrics.codes import Coder
+from bench.metrics.comparison import chosen
 from bench.metrics.inpainting import Inpainting
 from bench.metrics.leakage import Leakage
 from bench.metrics.reconstruction import Reconstruction
@@ -88,8 +90,15 @@ def test_figures_are_the_same_again_and_leave_the_random_state_alone(metric, dat
 @pytest.mark.parametrize("metric", [Leakage, Reconstruction, Inpainting])
 def test_at_most_so_many_images_are_looked_at(metric, data):
     assert all(",n=60" in m.protocol for m in measure(metric(most=60), Halves(), data))
-    assert chosen(data.test, 160) is data.test
-    assert torch.equal(chosen(data.test, 60).x, chosen(data.test, 60).x)
+
+
+def test_which_images_are_looked_at_follows_from_their_content(data):
+    shuffled = Split(data.test.x.flip(0), data.test.y.flip(0))
+    for most in (60, 160, None):
+        first, second = chosen(data.test, most), chosen(shuffled, most)
+        assert len(first) == (most or 160)
+        assert torch.equal(first.x, second.x)
+        assert torch.equal(first.y, second.y)
 
 
 def test_values_that_are_not_finite_are_refused(data):

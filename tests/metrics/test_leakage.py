@@ -1,13 +1,25 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 
-from bench.data.base import Split
-from bench.errors import NotApplicable
+from bench.data.base import Split, to_bytes
 from bench.metrics.leakage import Leakage, accuracy
-from bench.training.interface import Code
-from tests.metrics.coders import Copying, Exchanged, Fixed, Halves, Told, marked, measure, values
+from bench.training.interface import Code, Posterior
+from tests.metrics.coders import (
+    STEP,
+    Copying,
+    Exchanged,
+    Fixed,
+    Halves,
+    Told,
+    marked,
+    measure,
+    values,
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +90,90 @@ def test_a_collapsed_code_is_read_at_chance(data):
     assert found["leakage_nonlinear"] <= CHANCE
 
 
+@pytest.mark.parametrize("is_linear", [True, False])
+def test_codes_that_are_the_label_are_always_read_and_equal_codes_at_chance(is_linear):
+    y = torch.arange(200) % 4
+    assert accuracy(torch.eye(4)[y], y.numpy(), is_linear=is_linear) == 1
+    assert accuracy(torch.ones(200, 4), y.numpy(), is_linear=is_linear) == 0.25
+
+
+def overlapping(classes, n, seed=0):
+    """Codes of classes that a probe confuses now and then."""
+    generator = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    centers = np.random.default_rng(7).normal(size=(classes, 3))
+    return (centers[y] + generator.normal(size=(n, 3))) * (1, 10, 0.1), y
+
+
+def standard(fitted, others):
+    return (others - fitted.mean(axis=0)) / fitted.std(axis=0)
+
+
+def literal_logistic(z, y, others):
+    """Minimize cross entropy plus half the squared weights, biases free."""
+    targets = np.eye(y.max() + 1)[y]
+    shape = z.shape[1] + 1, targets.shape[1]
+
+    def loss(flat):
+        weights = flat.reshape(shape)
+        scores = z @ weights[1:] + weights[0]
+        logp = scores - logsumexp(scores, axis=1, keepdims=True)
+        slope = np.exp(logp) - targets
+        value = -(targets * logp).sum() + 0.5 * (weights[1:] ** 2).sum()
+        return value, np.vstack((slope.sum(axis=0), z.T @ slope + weights[1:])).ravel()
+
+    found = minimize(loss, np.zeros(shape).ravel(), jac=True, tol=1e-12).x.reshape(shape)
+    return (others @ found[1:] + found[0]).argmax(axis=1)
+
+
+def literal_svm(z, y, others):
+    """Solve the dual of the soft margin of two classes, C = 1, with a Gaussian kernel."""
+
+    def kernel(a, b):
+        return np.exp(-((a[:, None] - b) ** 2).sum(axis=2) / z.shape[1])
+
+    sign = 2.0 * y - 1
+    matrix = sign[:, None] * kernel(z, z) * sign
+    alpha = minimize(
+        lambda a: (0.5 * a @ matrix @ a - a.sum(), matrix @ a - 1),
+        np.zeros(len(y)),
+        jac=True,
+        bounds=[(0, 1)] * len(y),
+        constraints={"type": "eq", "fun": lambda a: a @ sign, "jac": lambda a: sign},
+        method="SLSQP",
+        options={"maxiter": 300, "ftol": 1e-12},
+    ).x
+    free = (alpha > 1e-5) & (alpha < 1 - 1e-5)
+    bias = (sign - kernel(z, z) @ (alpha * sign))[free].mean()
+    return (kernel(others, z) @ (alpha * sign) + bias > 0).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("classes", "probe", "is_linear"),
+    [(4, literal_logistic, True), (2, literal_svm, False)],
+    ids=["logistic", "svm"],
+)
+def test_probes_are_those_of_their_definitions(classes, probe, is_linear):
+    z, y = overlapping(classes, 80)
+    others, truth = overlapping(classes, 200, seed=1)
+    seen = probe(standard(z, z), y, standard(z, others))
+    ours = accuracy(
+        torch.from_numpy(others), truth, is_linear=is_linear, fitted=(torch.from_numpy(z), y)
+    )
+    assert ours == pytest.approx((seen == truth).mean(), abs=0.006), "one of 200 on the border"
+    assert 1 / classes < ours < 0.95
+
+
+@pytest.mark.parametrize("is_linear", [True, False])
+def test_every_image_is_read_once_by_a_probe_that_has_not_seen_it(is_linear):
+    """A label that is noise is read at chance, though each probe could learn it by heart."""
+    z, _ = overlapping(2, 300)
+    y = np.random.default_rng(5).permutation(np.arange(300) % 2)
+    heart = accuracy(torch.from_numpy(z), y, is_linear=False, fitted=(torch.from_numpy(z), y))
+    assert heart > 0.6
+    assert accuracy(torch.from_numpy(z), y, is_linear=is_linear) == pytest.approx(0.5, abs=0.11)
+
+
 def test_probes_fitted_to_training_images_judge_all_test_images(data):
     found = measure(Leakage(fit="train"), Halves(), data)
     assert all("fit=train:400,chance=25.0,n=400]" in m.protocol for m in found)
@@ -117,12 +213,43 @@ def test_the_protocol_names_every_choice(data):
     found = measure(Leakage(), Halves(), data)
     shared = "fit=5 folds,chance=25.0,n=400]"
     assert [m.protocol for m in found] == [
-        f"accuracy[code=irrelevant:mean,encoder=label-blind,probe=logistic,{shared}",
-        f"accuracy[code=irrelevant:mean,encoder=label-blind,probe=rbf-svm,{shared}",
-        f"accuracy[code=relevant:mean,encoder=label-blind,probe=logistic,{shared}",
+        f"accuracy[code=irrelevant:point,encoder=label-blind,probe=logistic,{shared}",
+        f"accuracy[code=irrelevant:point,encoder=label-blind,probe=rbf-svm,{shared}",
+        f"accuracy[code=relevant:point,encoder=label-blind,probe=logistic,{shared}",
     ]
 
 
-def test_draws_need_a_posterior(data):
-    with pytest.raises(NotApplicable, match="no codes that could be drawn"):
-        measure(Leakage(codes="draw"), Halves(), data)
+class Whispering(Halves):
+    """The irrelevant posterior is the prior, but for a mean that differs by nothing to speak of."""
+
+    def posterior(self, x, y=None):
+        relevant, lower = super().encode(x)
+        shown = to_bytes(x)[:, 0, 0, :1].float()
+        mean = torch.cat((1e-3 * shown / STEP, 0 * lower[:, 1:]), dim=1)
+        points = relevant, torch.zeros_like(relevant)
+        return Posterior(points, (mean, torch.ones_like(mean)))
+
+    def encode(self, x, y=None):
+        relevant, irrelevant = self.posterior(x)
+        return Code(relevant[0], irrelevant[0])
+
+    def class_prior(self):
+        return torch.zeros(4, 32), torch.ones(4, 32)
+
+
+def test_a_collapsed_posterior_leaks_nothing_though_its_means_tell_all(data):
+    assert values(Leakage(codes="mean"), Whispering(), data)["leakage_nonlinear"] == 100
+    found = values(Leakage(), Whispering(), data)
+    assert found["leakage_linear"] == pytest.approx(CHANCE, abs=NOISE)
+    assert found["leakage_nonlinear"] == pytest.approx(CHANCE, abs=NOISE)
+
+
+def test_the_protocol_says_draws_means_or_points(data):
+    def kind(metric, model):
+        protocol = measure(metric, model, data)[0].protocol
+        return protocol.removeprefix("accuracy[code=irrelevant:").split(",")[0]
+
+    assert kind(Leakage(), Whispering()) == "draw"
+    assert kind(Leakage(codes="mean"), Whispering()) == "mean"
+    assert kind(Leakage(), Halves()) == "point"
+    assert kind(Leakage(codes="mean"), Halves()) == "point"

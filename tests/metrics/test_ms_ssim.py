@@ -7,6 +7,7 @@ from pytorch_msssim import ms_ssim
 
 from bench.errors import NotApplicable
 from bench.metrics.base import SampleSet
+from bench.metrics.comparison import balanced
 from bench.metrics.ms_ssim import IntraClassDiversity, all_pairs_ms_ssim
 
 
@@ -155,9 +156,15 @@ def test_the_order_of_the_samples_does_not_matter(real, context):
     assert found[0] == pytest.approx(found[1], abs=1e-7)
 
 
-def test_per_class_takes_the_first_images_of_each_class(real, context):
+def test_which_images_of_more_are_compared_follows_from_their_content(real, context):
     metric = IntraClassDiversity(per_class=2)
-    assert metric.measure(some(real, 5), context) == metric.measure(some(real, 2), context)
+    few = some(real, 5)
+    chosen = balanced(few.x, few.y, 10).first(2).rows
+    (expected,) = metric.measure(SampleSet(few.x[chosen], few.y[chosen], few.spec), context)
+    for order in (torch.arange(50), torch.arange(50).flip(0)):
+        (found,) = metric.measure(SampleSet(few.x[order], few.y[order], few.spec), context)
+        assert found.protocol == expected.protocol
+        assert found.value == pytest.approx(expected.value, abs=1e-6)
 
 
 def test_large_images_are_shrunk_with_antialiasing(real, context):

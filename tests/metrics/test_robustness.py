@@ -1,76 +1,40 @@
 """What every metric of images does with images at the edge of what there is.
 
 Each gives the right number, or says why there is none: never a NaN, and never a 1 by accident.
-Judges are stubs: the classifier goes by brightness, and features are the means of nine fields.
+The judge and the model are those of `bars.py`.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from bench import registry
 from bench.data.base import DataSet, DataSpec, Split
 from bench.errors import BenchError
 from bench.metrics import classifier
-from bench.metrics.base import Context, SampleSet
-from bench.metrics.extractors import DomainExtractor, FeatureExtractor
+from bench.metrics.base import SampleSet
+from tests.metrics.bars import (
+    OF_CODES,
+    OPTIONS,
+    PER_CLASS,
+    Bars,
+    brightness,
+    fields,
+    judged,
+    make_data,
+    metric_of,
+    samples_of,
+)
 
-CPU = torch.device("cpu")
-CLASSES, PER_CLASS = 3, 30
-
-OPTIONS = {
-    "inception_score": {},
-    "class_accuracy": {},
-    "fid": {"per_class": True},
-    "kid": {"per_class": True},
-    "precision_recall": {},
-    "density_coverage": {},
-    "intra_class_diversity": {"per_class": 3, "size": 161},
-    "intra_class_diversity_native": {"per_class": 3},
-    "within_class_variance": {},
-    "classification_accuracy_score": {"per_class": 4},
-}
 each_metric = pytest.mark.parametrize("name", OPTIONS)
-JUDGED_BY_LOGITS = ("inception_score", "class_accuracy")
+JUDGED_BY_LOGITS = ("inception_score", "class_accuracy", "attribute_accuracy")
 JUDGED_BY_FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "within_class_variance")
-WITHOUT_JUDGE = ("intra_class_diversity", "intra_class_diversity_native")
-
-
-def brightness(x):
-    """Return the logits of three classes, around the levels 40, 120 and 200."""
-    means = x.double().mean(dim=(1, 2, 3))
-    levels = torch.tensor([40.0, 120.0, 200.0], dtype=torch.float64)
-    return -((means[:, None] - levels) ** 2) / 100
-
-
-def fields(x):
-    return F.adaptive_avg_pool2d(x.float(), 3).flatten(1)
-
-
-def make_data(shape=(1, 8, 8), per_class=PER_CLASS):
-    """Make noise around the level of the class."""
-    generator = torch.Generator().manual_seed(0)
-    y = torch.arange(CLASSES).repeat_interleave(per_class)
-    splits = []
-    for _ in range(2):
-        noise = torch.randint(-40, 40, (len(y), *shape), generator=generator)
-        splits.append(Split((40 + 80 * y[:, None, None, None] + noise).to(torch.uint8), y))
-    return DataSet(DataSpec("bars", shape, ("a", "b", "c")), *splits, splits[1], False, "")
-
-
-def judged(data, tmp_path, *, logits=brightness, features=fields):
-    """Return a context whose domain classifier is a stub."""
-    width = 9 * data.spec.shape[0]
-    penultimate = FeatureExtractor("stub@0", features, width, CPU)
-    judge = DomainExtractor("stub@0", logits, CPU, data.test, penultimate)
-    return Context(data, CPU, tmp_path, extractors={"domain 0": judge})
 
 
 def measure(name, samples, context, **options):
-    metric = registry.load("metric", name)(**OPTIONS[name], **options)
-    found = metric.measure(samples, context)
+    found = metric_of(name, **options).measure(samples, context)
     for one in found:
         assert one.protocol, "a figure without a protocol could stand in any column"
         assert (one.value is None) == bool(one.reason)
@@ -81,10 +45,6 @@ def measure(name, samples, context, **options):
 
 def values(name, samples, context, **options):
     return [found.value for found in measure(name, samples, context, **options)]
-
-
-def samples_of(data, x=None):
-    return SampleSet(data.test.x if x is None else x, data.test.y, data.spec)
 
 
 @pytest.fixture(autouse=True)
@@ -106,8 +66,6 @@ def context(data, tmp_path):
 @each_metric
 def test_samples_in_the_order_of_their_classes_score_as_shuffled_ones(name, data, context):
     order = torch.randperm(len(data.test.y), generator=torch.Generator().manual_seed(0))
-    if name in WITHOUT_JUDGE:  # they take the first images of each class
-        order = torch.arange(len(order)).reshape(CLASSES, PER_CLASS).T.flatten()
     shuffled = SampleSet(data.test.x[order], data.test.y[order], data.spec)
     ordered = values(name, samples_of(data), context)
     assert values(name, shuffled, context) == pytest.approx(ordered, rel=1e-6)
@@ -149,13 +107,22 @@ FEW = {
     "intra_class_diversity_native": ["one image a class makes no pair"],
     "within_class_variance": ["one image a class has no variance"] * 2,
     "classification_accuracy_score": [""],
+    "attribute_accuracy": ["", 100],
+    "attribute_switch": [""] * 6,
+    "leakage": ["a class has 1 test images, fewer than 5 folds; use fit: train"] * 3,
+    "prior_fit": [""] * 4,
+    "reconstruction": [""] * 3,
+    "inpainting": [""] * 6,
+    "swap": [""] * 3,
 }
 
 
 @each_metric
 def test_one_image_a_class(name, data, context):
-    few = SampleSet(data.test.x[::PER_CLASS], data.test.y[::PER_CLASS], data.spec)
-    found = measure(name, few, context)
+    few = Split(data.test.x[::PER_CLASS], data.test.y[::PER_CLASS])
+    if name in OF_CODES:
+        context.data = replace(data, test=few)
+    found = measure(name, SampleSet(few.x, few.y, data.spec), context)
     expected = FEW[name]
     if isinstance(expected[-1], int):
         assert found[0].value == pytest.approx(expected[1], rel=1e-3)
@@ -166,18 +133,26 @@ def test_one_image_a_class(name, data, context):
 
 
 CONSTANT = {
+    "leakage": 100 / 3,  # chance
     "inception_score": 1,
     "class_accuracy": 100 / 3,
     "intra_class_diversity": 0,
     "intra_class_diversity_native": 0,
     "within_class_variance": 0,
 }
+ANYTHING = ("attribute_accuracy", "attribute_switch", "prior_fit", "inpainting", "swap")
 
 
 @each_metric
 @pytest.mark.parametrize("level", [0, 120, 255])
 def test_constant_images(name, data, context, level):
-    found = values(name, samples_of(data, torch.full_like(data.test.x, level)), context)
+    flat = torch.full_like(data.test.x, level)
+    if name in OF_CODES:
+        context.data = replace(data, test=Split(flat, data.test.y))
+    found = values(name, samples_of(data, flat), context)
+    if name == "swap":
+        assert found[2] is None, "there is nothing to keep"
+        found = found[:2]
     assert None not in found
     if name in CONSTANT:
         assert found == pytest.approx([CONSTANT[name]] * len(found), abs=1e-6)
@@ -185,7 +160,9 @@ def test_constant_images(name, data, context, level):
         assert all(value > 1 for value in found), "far from the real images"
     elif name == "classification_accuracy_score":
         assert 0 <= found[0] <= 50, "nothing was to be learned"
-    else:
+    elif name == "reconstruction":
+        assert found == pytest.approx([0, 58.92, 1], abs=0.01)
+    elif name not in ANYTHING:
         assert found[1] < 0.5, "one point covers few of the real images"
 
 
@@ -232,12 +209,27 @@ def test_features_that_are_not_finite_are_an_error(name, data, tmp_path):
         measure(name, samples_of(data), context)
 
 
-NOT_OF_IMAGES = {"arc_fit", "attribute_accuracy", "prior_fit"}
-OF_CODES = {"attribute_switch", "inpainting", "leakage", "reconstruction", "swap"}
-
-
 def test_every_metric_of_images_is_tried_here():
-    assert set(registry.TABLES["metric"]) - NOT_OF_IMAGES - OF_CODES == set(OPTIONS)
+    assert set(registry.TABLES["metric"]) - {"arc_fit"} == set(OPTIONS) == set(FEW)
+
+
+@pytest.mark.parametrize("name", OF_CODES)
+@pytest.mark.parametrize("part", ["codes", "images"])
+def test_a_model_that_breaks_is_an_error(name, part, data, tmp_path):
+    class Broken(Bars):
+        def encode(self, x, y=None):
+            code = super().encode(x)
+            return code if part == "images" else code._replace(relevant=code.relevant / 0)
+
+        def decode(self, code, y=None):
+            return super().decode(code) * math.nan
+
+    context = judged(data, tmp_path, model=Broken())
+    if part == "images" and name in ("leakage", "prior_fit"):
+        assert None not in values(name, samples_of(data), context), "nothing is decoded"
+        return
+    with pytest.raises(BenchError, match="values that are not finite"):
+        measure(name, samples_of(data), context)
 
 
 NAN = torch.full((90, 1, 8, 8), math.nan)

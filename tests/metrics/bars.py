@@ -1,0 +1,116 @@
+"""A world in which every metric of images has a value: bars, a judge, and a model that knows them.
+
+An image is noise around a level, 40, 120 or 200. Its class is the level, and counts the attributes
+`lit` and `bright` that it has. The judge goes by the level, and its features are the means of
+nine fields. The relevant code of the model is a number for each attribute, and the irrelevant code
+is what is left of the image, so the model encodes and decodes without an error.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bench import registry
+from bench.data.base import DataSet, DataSpec, Split
+from bench.metrics.base import Context, SampleSet
+from bench.metrics.extractors import DomainExtractor, FeatureExtractor
+from bench.training.interface import Code, Posterior
+
+CPU = torch.device("cpu")
+CLASSES, PER_CLASS = 3, 30
+COMBINATIONS = ((0, 0), (1, 0), (1, 1))
+LOWEST, STEP = 40, 80
+
+OPTIONS = {
+    "inception_score": {},
+    "class_accuracy": {},
+    "fid": {"per_class": True},
+    "kid": {"per_class": True},
+    "precision_recall": {},
+    "density_coverage": {},
+    "intra_class_diversity": {"per_class": 3, "size": 161},
+    "intra_class_diversity_native": {"per_class": 3},
+    "within_class_variance": {},
+    "classification_accuracy_score": {"per_class": 4},
+    "attribute_accuracy": {},
+    "attribute_switch": {},
+    "leakage": {},
+    "prior_fit": {},
+    "reconstruction": {},
+    "inpainting": {},
+    "swap": {"pairs": 60},
+}
+"""Small options of each metric of images."""
+
+OF_CODES = ("attribute_switch", "leakage", "prior_fit", "reconstruction", "inpainting", "swap")
+
+
+def brightness(x):
+    """Return the logits of the three classes."""
+    levels = LOWEST + STEP * torch.arange(CLASSES, dtype=torch.float64)
+    return -((x.double().mean(dim=(1, 2, 3))[:, None] - levels) ** 2) / 100
+
+
+def fields(x):
+    return F.adaptive_avg_pool2d(x.float(), 3).flatten(1)
+
+
+class Bars(nn.Module):
+    """The model; `wrong` is added to what it decodes."""
+
+    capabilities = ()
+
+    def __init__(self, wrong=0.0, shape=(1, 8, 8)):
+        super().__init__()
+        self.wrong, self.shape = wrong, shape
+
+    def encode(self, x, y=None):
+        level = (x.flatten(1).mean(dim=1) * 127.5 + 127.5 - LOWEST) / STEP
+        parts = torch.stack((level.clamp(max=1), level.clamp(min=1) - 1), dim=1)
+        return Code(parts, x.flatten(1) - x.flatten(1).mean(dim=1, keepdim=True))
+
+    def decode(self, code, y=None):
+        level = (LOWEST + STEP * code.relevant.sum(dim=1, keepdim=True)) / 127.5 - 1
+        return (level + code.irrelevant).view(-1, *self.shape) + self.wrong
+
+    def posterior(self, x, y=None):
+        return Posterior(*((part, torch.full_like(part, 0.01)) for part in self.encode(x)))
+
+    def class_prior(self):
+        means = torch.tensor(COMBINATIONS).float()
+        return means, torch.full_like(means, 0.0107)  # 0.01, and what noise adds
+
+    def switch(self, code, attribute, values):
+        relevant = code.relevant.clone()
+        relevant[:, attribute] = values.float()
+        return Code(relevant, code.irrelevant)
+
+
+def make_data(shape=(1, 8, 8), per_class=PER_CLASS, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(CLASSES).repeat_interleave(per_class)
+    splits = []
+    for _ in range(2):
+        noise = torch.randint(-40, 40, (len(y), *shape), generator=generator)
+        x = (LOWEST + STEP * y[:, None, None, None] + noise).to(torch.uint8)
+        splits.append(Split(x, y))
+    names, attributes = ("a", "b", "c"), ("lit", "bright")
+    spec = DataSpec("bars", shape, names, attributes, COMBINATIONS)
+    return DataSet(spec, *splits, splits[1], False, "")
+
+
+def judged(data, tmp_path, *, logits=brightness, features=fields, model=None):
+    """Return a context whose domain classifier is the judge of this world."""
+    width = 9 * data.spec.shape[0]
+    penultimate = FeatureExtractor("stub@0", features, width, CPU)
+    judge = DomainExtractor("stub@0", logits, CPU, data.test, penultimate)
+    model = Bars(shape=data.spec.shape) if model is None else model
+    return Context(data, CPU, tmp_path, model=model, extractors={"domain 0": judge})
+
+
+def samples_of(data, x=None):
+    return SampleSet(data.test.x if x is None else x, data.test.y, data.spec)
+
+
+def metric_of(name, **options):
+    return registry.load("metric", name)(**OPTIONS[name] | options)
