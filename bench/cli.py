@@ -9,6 +9,7 @@ import click
 import bench
 from bench.commands.evaluate import evaluate
 from bench.commands.options import DEVICE, INCEPTION_WEIGHTS, RESULTS, THREADS, choose_device
+from bench.commands.perf import perf
 from bench.errors import BenchError, Interrupted
 
 LISTED = ("models", "datasets", "metrics", "references", "sweeps", "tables")
@@ -232,6 +233,7 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
 
 
 cli.add_command(evaluate)
+cli.add_command(perf)
 
 
 def find_spec(spec: Path) -> Path:

@@ -24,10 +24,11 @@ from bench.subject import (
     Violation,
     make_subject,
     refuse_difference,
+    refuse_other_codes,
     seeded_terms,
     wanted_by_stage,
 )
-from bench.training.interface import Encodes, Infers
+from bench.training.interface import Encodes, Infers, Switches
 from bench.training.passes import StagePass, moving_rows, reached_leaves
 
 
@@ -261,6 +262,38 @@ def posteriors_fit_if_it_infers(subject: Subject) -> None:
                 raise Violation(f"class_prior() has {list(table.shape)}, expected {list(expected)}")
 
 
+def switching_changes_one_attribute(subject: Subject) -> None:
+    """If it switches attributes, only the attribute's own part of the code changes."""
+    model, spec = subject.model().eval(), subject.data.spec
+    if not (spec.attributes and isinstance(model, Switches) and isinstance(model, Encodes)):
+        return
+    x, y = subject.batch.x, subject.batch.y
+    ones = torch.ones(len(x), dtype=torch.int64)
+    owners: dict[int, str] = {}  # column of the relevant code -> attribute
+    with torch.inference_mode():
+        code = model.encode(x, y)
+        kept = deepcopy(code)
+        for attribute, name in enumerate(spec.attributes):
+            on, off = (model.switch(code, attribute, value * ones) for value in (1, 0))
+            refuse_other_codes(code, kept, f"switching {name!r} wrote into the code it was given")
+            if code.relevant is None or on.relevant is None or off.relevant is None:
+                raise Violation("switch() needs a relevant code, and returns one")
+            rest = code._replace(relevant=on.relevant)
+            refuse_other_codes(on, rest, f"switching {name!r} changes the irrelevant code")
+            again = model.switch(off, attribute, ones)
+            refuse_other_codes(again, on, f"{name!r} off and on again is not the same as on")
+            moved = (on.relevant != code.relevant) | (off.relevant != code.relevant)
+            columns = set(torch.nonzero(moved.any(dim=0)).flatten().tolist())
+            if shared := columns & owners.keys():
+                raise Violation(
+                    f"switching {name!r} changes column {min(shared)} of the relevant code, which "
+                    f"belongs to {owners[min(shared)]!r}"
+                )
+            if torch.equal(on.relevant, off.relevant):
+                raise Violation(f"switching {name!r} on and off gives the same code")
+            owners |= dict.fromkeys(columns, name)
+
+
 def ten_iterations_lower_reconstruct(subject: Subject) -> None:
     """If it has the term `reconstruct`, ten iterations on one batch lower it."""
     stages = [
@@ -336,6 +369,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     samples_are_a_function_of_the_generator,
     codes_fit_if_it_encodes,
     posteriors_fit_if_it_infers,
+    switching_changes_one_attribute,
     ten_iterations_lower_reconstruct,
     terms_trace_as_one_graph,
     rows_without_label_are_welcome,

@@ -14,7 +14,7 @@ from bench.data.base import DataSet
 from bench.data.supervision import make_stream
 from bench.errors import BenchError
 from bench.settings import Training
-from bench.training.interface import Batch, ConditionalGenerator, as_given
+from bench.training.interface import Batch, Code, ConditionalGenerator, as_given
 from bench.training.passes import moving_rows
 from bench.training.trainer import Trainer, build_model
 from bench.validation import KeyProblem
@@ -132,3 +132,10 @@ def refuse_difference(first: torch.nn.Module, second: torch.nn.Module, when: str
     for name, value in first.state_dict().items():
         if not torch.equal(value, other[name]):
             raise Violation(f"{name} differs {when}")
+
+
+def refuse_other_codes(first: Code, second: Code, problem: str) -> None:
+    """Raise a `Violation` with a sentence, if two codes differ in a part."""
+    for a, b in zip(first, second, strict=True):
+        if (a is None) != (b is None) or (a is not None and b is not None and not a.equal(b)):
+            raise Violation(problem)

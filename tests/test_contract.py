@@ -148,3 +148,63 @@ def test_samples_out_of_range_are_caught(monkeypatch):
         sample=lambda self, y, generator=None: 9 * sample(self, y, generator) + 2,
     )
     assert "not in [-1, 1]" in text
+
+
+def switching(code, attribute, values):
+    """Switch as CSVAE does: two columns an attribute."""
+    relevant = code.relevant.clone()
+    relevant[:, 2 * attribute : 2 * attribute + 2] = values[:, None].float()
+    return code._replace(relevant=relevant)
+
+
+def also_the_next(self, code, attribute, values):
+    return switching(switching(code, attribute, values), (attribute + 1) % 3, values)
+
+
+def also_the_rest(self, code, attribute, values):
+    return switching(code, attribute, values)._replace(irrelevant=code.irrelevant + 1)
+
+
+def nothing(self, code, attribute, values):
+    return code
+
+
+def in_place(self, code, attribute, values):
+    code.relevant.copy_(switching(code, attribute, values).relevant)
+    return code
+
+
+def relative(self, code, attribute, values):
+    relevant = code.relevant.clone()
+    relevant[:, 2 * attribute] += 2 * values - 1
+    return code._replace(relevant=relevant)
+
+
+BROKEN_SWITCHES = {
+    also_the_next: "'five or more' changes column 2 of the relevant code, which belongs to 'odd'",
+    also_the_rest: "switching 'odd' changes the irrelevant code",
+    nothing: "switching 'odd' on and off gives the same code",
+    in_place: "switching 'odd' wrote into the code it was given",
+    relative: "'odd' off and on again is not the same as on",
+}
+
+
+@pytest.fixture(scope="module")
+def with_attributes():
+    return contract.make_subject("csvae", SMALL["csvae"], {"name": "digit_attributes"})
+
+
+@pytest.mark.parametrize("broken", BROKEN_SWITCHES, ids=lambda broken: broken.__name__)
+def test_a_broken_switch_is_caught(broken, monkeypatch, with_attributes):
+    monkeypatch.setattr(registry.load("model", "csvae"), "switch", broken)
+    with pytest.raises(contract.Violation, match=BROKEN_SWITCHES[broken]):
+        contract.switching_changes_one_attribute(with_attributes)
+
+
+@pytest.mark.parametrize("name", ["csvae", "ccvae"])
+def test_switches_are_tried_where_a_model_has_them(name, monkeypatch):
+    """The suite reaches them by itself, though its own data has no attributes."""
+    monkeypatch.setattr(registry.load("model", name), "switch", nothing)
+    monkeypatch.setattr(contract, "CHECKS", (contract.switching_changes_one_attribute,))
+    with pytest.raises(contract.Violation, match="gives the same code"):
+        contract.attributes_are_welcome(contract.make_subject(name, SMALL[name]))

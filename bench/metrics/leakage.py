@@ -45,9 +45,9 @@ class Leakage(Metric):
     adversaries of Lr-LiVAE and CSVAE try to read, and what the divergence from the prior bounds. A
     posterior mean may tell what no draw does: probes do not care how small a difference is, and a
     code that has collapsed onto its prior still has means, from which the label can often be read.
-    So `codes: mean` is an upper bound, and what swaps and reconstructions pass on, which take means.
-    For Lr-LiVAE after 200 iterations on digits the two probes read 22 and 34 % from draws, 44 and
-    71 % from means. A model without posteriors has points for codes, which are read as they are.
+    So `codes: mean` is an upper bound, and what swaps and reconstructions pass on. For Lr-LiVAE
+    after 200 iterations on digits the two probes read 22 and 34 % from draws, 44 and 71 % from
+    means. A model without posteriors has points for codes, which are read as they are.
 
     The encoder of some models is told the label (cVAE, cVAE-GAN, `w` of CSVAE). It can copy the
     label into the code, so what is read there says what the encoder chose to pass on, not what the
