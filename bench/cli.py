@@ -8,7 +8,15 @@ import click
 
 import bench
 from bench.commands.evaluate import evaluate
-from bench.commands.options import DEVICE, INCEPTION_WEIGHTS, RESULTS, THREADS, choose_device
+from bench.commands.options import (
+    DEVICE,
+    INCEPTION_WEIGHTS,
+    LPIPS_WEIGHTS,
+    RESULTS,
+    THREADS,
+    choose_device,
+    weight_files,
+)
 from bench.commands.perf import perf
 from bench.errors import BenchError, Interrupted
 
@@ -36,6 +44,7 @@ def cli() -> None:
     "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
 )
 @INCEPTION_WEIGHTS
+@LPIPS_WEIGHTS
 @click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
 @click.option("--helper-of", type=int, hidden=True, help="Process that started this one to help.")
@@ -52,6 +61,7 @@ def run(
     retry_failed: bool,
     checkpoint_seconds: float,
     inception_weights: Path | None,
+    lpips_weights: Path | None,
     mlflow_uri: str | None,
     no_mlflow: bool,
     helper_of: int | None,
@@ -78,7 +88,7 @@ def run(
     workplace = Workplace(
         choose_device(device),
         command=sweep.command,
-        weights={"inception": inception_weights} if inception_weights else {},
+        weights=weight_files(inception=inception_weights, lpips=lpips_weights),
         checkpoint_seconds=checkpoint_seconds,
         retry_failed=retry_failed,
         plain=jobs > 1 or helper_of is not None,

@@ -168,7 +168,7 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         ),
         "reconstruction": Entry(
             "bench.metrics.reconstruction:Reconstruction",
-            "MSE, PSNR and SSIM of real images, encoded and decoded",
+            "MSE, PSNR, SSIM and LPIPS of real images, encoded and decoded",
         ),
         "inpainting": Entry(
             "bench.metrics.inpainting:Inpainting",

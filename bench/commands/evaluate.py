@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from bench.commands.options import DEVICE, INCEPTION_WEIGHTS, RESULTS, THREADS, choose_device
+from bench.commands.options import (
+    DEVICE,
+    INCEPTION_WEIGHTS,
+    LPIPS_WEIGHTS,
+    RESULTS,
+    THREADS,
+    choose_device,
+    weight_files,
+)
 from bench.errors import BenchError
 
 
@@ -43,6 +51,7 @@ from bench.errors import BenchError
 @click.option("--record", is_flag=True, help="Add the figures to the run's own record.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @INCEPTION_WEIGHTS
+@LPIPS_WEIGHTS
 @DEVICE
 @THREADS
 @RESULTS
@@ -59,6 +68,7 @@ def evaluate(
     record: bool,
     as_json: bool,
     inception_weights: Path | None,
+    lpips_weights: Path | None,
     device: str,
     threads: int | None,
     results: Path,
@@ -83,7 +93,7 @@ def evaluate(
     workplace = Workplace(
         choose_device(device),
         command=shlex.join(["bench", *words]),
-        weights={"inception": inception_weights} if inception_weights else {},
+        weights=weight_files(inception=inception_weights, lpips=lpips_weights),
         threads=threads,
     )
     opened = open_target(target, wanted, workplace)

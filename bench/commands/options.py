@@ -32,6 +32,17 @@ INCEPTION_WEIGHTS = click.option(
     envvar="BENCH_INCEPTION_WEIGHTS",
     help="File of the Inception network, for metrics that ask for it.",
 )
+LPIPS_WEIGHTS = click.option(
+    "--lpips-weights",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="BENCH_LPIPS_WEIGHTS",
+    help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
+)
+
+
+def weight_files(**files: Path | None) -> dict[str, Path]:
+    """Return the files that were given, by network."""
+    return {network: path for network, path in files.items() if path is not None}
 
 
 def choose_device(wanted: str) -> "torch.device":

@@ -93,7 +93,7 @@ def _once(context: Context, place: str, load: Callable[[Context], _Kind]) -> _Ki
 
 def _load(context: Context) -> HeadedExtractor:
     path = context.weights.get("inception") or _downloaded()
-    weights = _read(path)
+    weights = read_weights(path, "Inception")
     if "fc.weight" not in weights:
         raise NotApplicable(
             f"{path} lacks the last layer of the Inception network (fc.weight), which the "
@@ -117,7 +117,7 @@ def _load_features(context: Context) -> FeatureExtractor:
     path = context.weights.get("inception") or _downloaded()
     # The network insists on a last layer, which features never reach.
     head = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
-    network = _network(path, _read(path) | head, "2048", context.device)
+    network = _network(path, read_weights(path, "Inception") | head, "2048", context.device)
     del network.fc
     name = f"inception-pool3@{weights_hash(network.state_dict())[:8]}"
     return FeatureExtractor(name, _in_chunks(network), 2048, context.device, is_slow=True)
@@ -150,12 +150,24 @@ def _in_chunks(network: Any) -> Callable[[Tensor], Tensor]:
     return found_in
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Read a file of weights safely; torch-fidelity itself would run any code in it."""
+def read_weights(path: Path, network: str, ways: str = WAYS) -> dict[str, Any]:
+    """Read a file of weights safely; the libraries would run any code in it.
+
+    Args:
+        path: The file.
+        network: Whose weights these are.
+        ways: What a user can do where there is no such file.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        NotApplicable: If there is no such file, or it is damaged.
+    """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise NotApplicable(f"there is no file {path} of Inception weights; {WAYS}") from None
+        raise NotApplicable(f"there is no file {path} of {network} weights; {ways}") from None
     except Exception as error:  # whatever a damaged file makes of itself
         what = " ".join(str(error).split())[:200]
         raise NotApplicable(f"{path} is no file of weights, or damaged: {what}") from error

@@ -11,6 +11,7 @@ from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
 from bench.metrics.codes import BATCH, Coder
 from bench.metrics.comparison import chosen
+from bench.metrics.perceptual import SMALLEST, perceptual_distance
 
 WINDOW, SIGMA = 11, 1.5
 ROUNDING = 1 / 12 / 255**2  # mean squared error of rounding to 8 bits
@@ -25,6 +26,7 @@ class Reconstruction(Metric):
     structural similarity of Wang et al. (2004) by `pytorch_msssim`, without padding: a Gaussian
     window of 11 pixels and deviation 1.5. Where the image is smaller the window is the largest odd
     one that fits, with the deviation scaled alike: 7 pixels and 0.95 for 8x8, at four places.
+    `reconstruction_lpips` is the mean LPIPS, where the file of its weights is given.
 
     Codes are posterior means. A model that cannot do without the label is given the true one, and
     its figures stand in a column of their own (`label=given`): ten classes are 3.3 bits for free.
@@ -42,14 +44,14 @@ class Reconstruction(Metric):
         self.most = most
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return three figures.
+        """Return four figures.
 
         Args:
             samples: Not looked at.
             context: The model, and the test images.
 
         Returns:
-            The squared error, the peak signal-to-noise ratio, and the structural similarity.
+            The squared error, the peak signal-to-noise ratio, the structural similarity and LPIPS.
 
         Raises:
             NotApplicable: If there is no model, it has no encoder, or the data are no images.
@@ -70,7 +72,19 @@ class Reconstruction(Metric):
                 f"ssim[8bit,window={window},sigma={sigma:.2f},{how}]",
                 similarity(test.x, made, window, sigma),
             ),
+            _perceptual(context, test.x, made, how),
         ]
+
+
+def _perceptual(context: Context, x: Tensor, made: Tensor, how: str) -> Measurement:
+    try:
+        judge = perceptual_distance(context)
+    except NotApplicable as reason:
+        return Measurement("reconstruction_lpips", "", None, str(reason))
+    batches = zip(torch.split(x, BATCH), torch.split(made, BATCH), strict=True)
+    distances = torch.cat([judge.of(*batch) for batch in batches]).double()
+    protocol = f"lpips[extractor={judge.name},side>={SMALLEST},{how}]"
+    return Measurement("reconstruction_lpips", protocol, distances.mean().item())
 
 
 def squared_errors(x: Tensor, made: Tensor) -> Tensor:

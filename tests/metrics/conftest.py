@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchvision
 
 from bench.data.base import DataSet, DataSpec, Split, fingerprint
 from bench.data.digits import Digits
@@ -64,3 +65,13 @@ def moons():
 @pytest.fixture(scope="session")
 def moons_samples(moons):
     return SampleSet(moons.test.x, moons.test.y, moons.spec)
+
+
+@pytest.fixture(scope="session")
+def alexnet(tmp_path_factory):
+    """A file like torchvision's, of random weights."""
+    path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        torch.save(torchvision.models.alexnet(weights=None).state_dict(), path)
+    return path

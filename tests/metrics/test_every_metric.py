@@ -143,7 +143,7 @@ def bars():
 
 
 @pytest.fixture
-def world(bars, moons, tmp_path):
+def world(bars, moons, alexnet, tmp_path):
     """Return a function that measures samples, by default further draws of the real examples."""
     further = make_data(seed=5).test
 
@@ -156,7 +156,9 @@ def world(bars, moons, tmp_path):
         samples = SampleSet(split.x, split.y, data.spec)
         if name == "arc_fit":
             return registry.load("metric", name)().measure(samples, Context(data, CPU, tmp_path))
-        return metric_of(name).measure(samples, judged(data, tmp_path, model=model))
+        context = judged(data, tmp_path, model=model)
+        context.weights["lpips"] = alexnet
+        return metric_of(name).measure(samples, context)
 
     return measure
 
