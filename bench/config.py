@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 
+ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
+"""The plain way of measuring. It is left out of `evaluation_id`, which is older than these keys."""
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -54,7 +57,14 @@ class RunConfig:
     @cached_property
     def evaluation_id(self) -> str:
         """Twelve hexadecimal digits, the hash of what is to be measured on the run itself."""
-        return digest(self.evaluation.model_dump(mode="json", exclude={"references"}))
+        asked = self.evaluation.model_dump(mode="json", exclude={"references"})
+        plain = ONCE_ON_TEST.items()
+        return digest({key: value for key, value in asked.items() if (key, value) not in plain})
+
+    @property
+    def steps(self) -> list[int]:
+        """The numbers of iterations after which the run is measured, the last one last."""
+        return self.evaluation.steps(self.training.iterations)
 
     def source(self) -> "Source":
         """Return the data set, not loaded."""
@@ -106,6 +116,7 @@ def complete(raw: Mapping[str, Any]) -> RunConfig:
         for index, metric in enumerate(settings.metrics)
     ]
     references = _references(settings.references)
+    splits = _splits(settings, data)
     spec = _spec(data, ("data",))
     tables = _read_tables(model, spec)
     objective = _edit_objective(tables, settings.objective)
@@ -123,6 +134,8 @@ def complete(raw: Mapping[str, Any]) -> RunConfig:
             metrics=metrics,
             samples_per_class=settings.samples_per_class,
             references=references,
+            snapshots=settings.snapshots,
+            splits=splits,
         ),
     )
 
@@ -134,6 +147,21 @@ def _references(names: Sequence[str]) -> list[str]:
         if name not in known:
             raise KeyProblem(("references", index), unknown("reference", name, known))
     return list(dict.fromkeys(names))
+
+
+def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:
+    """Return the splits in their order, checked with the snapshots against what there is."""
+    if settings.snapshots > settings.iterations:
+        raise KeyProblem(
+            ("snapshots",),
+            f"must be at most iterations, {settings.iterations}; got {settings.snapshots}",
+        )
+    if "validation" in settings.splits and data.get("validation_fraction") == 0:
+        raise KeyProblem(
+            ("splits", settings.splits.index("validation")),
+            f"{data['name']} has no validation split, since its validation_fraction is 0",
+        )
+    return [split for split in ("test", "validation") if split in settings.splits]
 
 
 def recorded(canonical: Mapping[str, Any]) -> Training:

@@ -146,11 +146,21 @@ class Evaluation(Strict):
         metrics: Names and options of registered metrics.
         samples_per_class: Samples drawn for each class, and real test images beside them.
         references: Names of registered references, a row each; measured in the same number.
+        snapshots: How often a run is measured, in equal parts of its training; the last time is
+            the last iteration. The weights of each time are kept.
+        splits: What samples are compared with. Figures on `validation` are for choosing, by
+            judges of their own; tables are made from `test`.
     """
 
     metrics: list[Component] = []
     samples_per_class: Annotated[int, Field(gt=0)] = 500
     references: list[str] = ["real"]
+    snapshots: Annotated[int, Field(gt=0)] = 1
+    splits: Annotated[list[Literal["test", "validation"]], Field(min_length=1)] = ["test"]
+
+    def steps(self, iterations: int) -> list[int]:
+        """Return the numbers of iterations after which a run is measured, the last one last."""
+        return [iterations * part // self.snapshots for part in range(1, self.snapshots + 1)]
 
 
 class RunSettings(Training, Evaluation):

@@ -3,13 +3,17 @@
 The real test images go through the same functions as the samples, as a row of their own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from bench.components import construct
+from bench.config import RunConfig
 from bench.data.base import DataSet, DataSpec, to_bytes
 from bench.errors import BenchError, NotApplicable
 from bench.metrics.base import Context, Measurement, Metric, SampleSet
@@ -20,6 +24,7 @@ from bench.training.trainer import build_model
 
 SAMPLING_BATCH = 250  # part of the definition of the sample set: a batch has one random stream
 SHOWN_PER_CLASS = 10
+SELECTION_SEED = 1000  # seeds of judges from here on are those of the validation figures
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -41,6 +46,14 @@ def load_trained(
     model = build_model(training, data, device).eval()
     model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
     return model
+
+
+def save_weights(weights: Path, state: Mapping[str, Tensor]) -> None:
+    """Write the weights of a model, whole or not at all; their folder is made."""
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    temporary = weights.with_suffix(".partial")
+    torch.save(dict(state), temporary)
+    temporary.replace(weights)
 
 
 @torch.inference_mode()
@@ -83,7 +96,7 @@ def measure(
         samples: Generated or real examples.
         context: Real data, device, caches.
         step: Iterations of the model.
-        split: `samples` or `real`.
+        split: `samples` or `real`, both of them on the test split, or `validation`.
 
     Returns:
         Rows for the record.
@@ -96,6 +109,61 @@ def measure(
             measurements = [Measurement(metric.name, "", None, str(reason))]
         rows += [{"step": step, "split": split, **found._asdict()} for found in measurements]
     return rows
+
+
+def selecting(component: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a metric as it measures on the validation split.
+
+    What is chosen by a network does well before that network. So figures for choosing have judges
+    of their own: classifiers of other seeds, also where the test figures ask for Inception or for
+    a network of the user's.
+
+    Args:
+        component: Name and options of a metric, complete.
+
+    Returns:
+        The same with another judge, if it has one.
+    """
+    judged = dict(component)
+    if "extractor" in judged:
+        judged["extractor"] = "domain"
+    if "extractor_seed" in judged:
+        judged["extractor_seed"] += SELECTION_SEED
+    return judged
+
+
+def comparisons(run: RunConfig, context: Context) -> Iterator[tuple[str, Context, list[Metric]]]:
+    """Yield each split that a run asks for: its name, its context, and the metrics there."""
+    for split in run.evaluation.splits:
+        if split == "test":
+            yield split, context, run.metrics()
+        else:
+            metrics = [construct("metric", selecting(c)) for c in run.evaluation.metrics]
+            yield split, context.on_validation(), metrics
+
+
+def measure_model(
+    run: RunConfig, model: ConditionalGenerator, context: Context, step: int
+) -> tuple[SampleSet, list[dict[str, Any]]]:
+    """Draw the sample set of a run at one time of its training, and measure it.
+
+    Args:
+        run: The run.
+        model: The model of that time in evaluation mode.
+        context: Its data, without a model.
+        step: Iterations of the model.
+
+    Returns:
+        The samples, the same noise at any time; and rows for the record.
+    """
+    count, seed = run.evaluation.samples_per_class, run.training.seed
+    samples = draw_samples(model, context.data.spec, count, seed, context.device)
+    context = replace(context, model=model)
+    rows = []
+    for split, held, metrics in comparisons(run, context):
+        name = "samples" if split == "test" else split
+        rows += measure(metrics, samples, held, step=step, split=name)
+    return samples, rows
 
 
 def inapplicable(
@@ -118,13 +186,26 @@ def inapplicable(
 def save_shown(samples: SampleSet, data: DataSet, folder: Path) -> None:
     """Keep a few samples of each class in `samples.npz`, and draw them in `samples.png`.
 
+    Args:
+        samples: Ordered by class.
+        data: Real points are drawn behind generated ones.
+        folder: Where to.
+    """
+    _draw(keep_shown(samples, folder), data, folder / "samples.png")
+
+
+def keep_shown(samples: SampleSet, folder: Path) -> Array:
+    """Keep a few samples of each class in `samples.npz`.
+
     The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`, for
     pictures that are made without the model.
 
     Args:
         samples: Ordered by class.
-        data: Real points are drawn behind generated ones.
         folder: Where to.
+
+    Returns:
+        The `x` of the file.
     """
     per_class = samples.per_class
     shown = min(per_class, SHOWN_PER_CLASS if samples.spec.is_image else per_class)
@@ -136,7 +217,7 @@ def save_shown(samples: SampleSet, data: DataSet, folder: Path) -> None:
     kept: Array = x.numpy()
     np.savez_compressed(temporary, x=kept, names=np.array(samples.spec.class_names))
     temporary.replace(path)
-    _draw(kept, data, folder / "samples.png")
+    return kept
 
 
 def _draw(shown: Array, data: DataSet, target: Path) -> None:

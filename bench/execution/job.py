@@ -43,6 +43,10 @@ class RunFolder:
         """The figures."""
         return self.path / "evaluation.jsonl"
 
+    def snapshot(self, step: int) -> "RunFolder":
+        """Return the folder of the model after so many iterations, in the form of a run's."""
+        return RunFolder(self.path / "snapshots" / str(step))
+
     def state(self, evaluation_id: str) -> State:
         """Return how far the run is.
 

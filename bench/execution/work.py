@@ -5,15 +5,15 @@ from the last checkpoint.
 """
 
 import logging
-import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from bench.components import construct
 from bench.config import RunConfig, digest
@@ -21,19 +21,22 @@ from bench.data.base import DataSet
 from bench.errors import BenchError, Interrupted, NotApplicable
 from bench.execution import provenance
 from bench.execution.evaluation import (
-    draw_samples,
+    comparisons,
     inapplicable,
+    keep_shown,
     load_trained,
     measure,
+    measure_model,
     save_shown,
+    save_weights,
 )
 from bench.execution.job import Busy, RunFolder, read_json, write_json
 from bench.execution.workplace import Workplace
-from bench.metrics.base import Context, SampleSet
+from bench.metrics.base import Context
 from bench.metrics.references import Reference
 from bench.reporting.plan import REAL, reference_title
 from bench.tracking.console import RunProgress, say
-from bench.tracking.rows import write_rows_atomically
+from bench.tracking.rows import read_rows, write_rows_atomically
 from bench.training.checkpoint import remove_checkpoints
 from bench.training.cost import write_cost
 from bench.training.interface import ConditionalGenerator
@@ -43,6 +46,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _log = logging.getLogger("bench")
 
+Row = dict[str, Any]
 Outcome = Literal["kept", "finished", "failed", "busy"]
 
 
@@ -69,12 +73,11 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
         context = workplace.context(run)
         with workplace.computing(context.data.spec):
             _record(run, folder, context.data, workplace)
-            model = _trained(run, folder, label, workplace, context.data)
-            spec, seed = context.data.spec, run.training.seed
-            count = run.evaluation.samples_per_class
-            samples = draw_samples(model, spec, count, seed, workplace.device)
-            context = replace(context, model=model)
-            _evaluate(run, folder, samples, context, step=run.training.iterations, split="samples")
+            model = _trained(run, folder, label, workplace, context)
+            earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
+            samples, rows = measure_model(run, model, context, run.steps[-1])
+            write_rows_atomically(folder.evaluation, [*chain.from_iterable(earlier), *rows])
+            save_shown(samples, context.data, folder.path)
 
     return _settle(folder, run.evaluation_id, label, fill)
 
@@ -100,21 +103,21 @@ def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -
         config = reference_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
         with workplace.computing(context.data.spec):
-            try:
-                samples = reference.samples(context.data, count)
-            except NotApplicable as reason:
-                rows = inapplicable(run.metrics(), reason, split=reference_split(name))
-                write_rows_atomically(folder.evaluation, rows)
-                return
-            _evaluate(run, folder, samples, context, step=0, split=reference_split(name))
+            rows = []
+            for split, held, metrics in comparisons(run, context):
+                where = {"test": REAL if name == REAL else "samples"}.get(split, split)
+                try:
+                    samples = reference.samples(held.data, count)
+                except NotApplicable as reason:
+                    rows += inapplicable(metrics, reason, split=where)
+                    continue
+                rows += measure(metrics, samples, held, step=0, split=where)
+                if split == run.evaluation.splits[0]:
+                    save_shown(samples, held.data, folder.path)
+            write_rows_atomically(folder.evaluation, rows)
 
     label = f"{name} {run.training.data['name']}"
     return _settle(folder, run.evaluation_id, label, fill, retry=True)
-
-
-def reference_split(name: str) -> str:
-    """Return the split of a reference's figures: only the real images are called `real`."""
-    return REAL if name == REAL else "samples"
 
 
 def reference_config(name: str, data: Mapping[str, Any], per_class: int) -> dict[str, Any]:
@@ -169,22 +172,40 @@ def _settle(
 
 
 def _trained(
-    run: RunConfig, folder: RunFolder, label: str, workplace: Workplace, data: DataSet
+    run: RunConfig, folder: RunFolder, label: str, workplace: Workplace, context: Context
 ) -> ConditionalGenerator:
-    """Return the trained model: from its file, or trained now and written to it."""
+    """Return the trained model: from its file, or trained now and written to it.
+
+    A finished run that lacks the weights of a snapshot is trained again. Its snapshots are measured
+    as soon as they are there, so that whoever waits for them can stop the run.
+    """
+    data = context.data
     write_cost(run.training, data.spec, folder.path)
+    lacking = [step for step in run.steps[:-1] if not folder.snapshot(step).model.exists()]
     if folder.model.exists():
-        return load_trained(run.training, data, folder.model, workplace.device)
+        if not lacking:
+            return load_trained(run.training, data, folder.model, workplace.device)
+        say(f"  {label}: trained again, to keep its weights after iterations {lacking}")
+    for step in run.steps[:-1]:
+        if step not in lacking:
+            _figures(run, folder, step, context)
     extra = workplace.unlabeled(run)
     examples = None if extra is None else extra.train.x
     trainer = Trainer(run.training, data, folder.path, workplace.device, run.id, examples)
     images = run.training.batch_size * trainer.draws
     progress = RunProgress(label, run.training.iterations, images, plain=workplace.plain)
+
+    def snapshot(step: int, weights: Mapping[str, Tensor]) -> None:
+        save_weights(folder.snapshot(step).model, weights)
+        _figures(run, folder, step, context)
+
     try:
         model = trainer.train(
             progress=progress,
             stop=workplace.stop,
             checkpoint_seconds=workplace.checkpoint_seconds,
+            snapshots=lacking,
+            snapshot=snapshot,
         )
     finally:
         progress.close()
@@ -200,25 +221,22 @@ def _trained(
         folder.path / "timings.jsonl",
         [{"metric": metric, "value": value} for metric, value in timings.items()],
     )
-    temporary = folder.model.with_suffix(".partial")
-    torch.save(model.state_dict(), temporary)
-    os.replace(temporary, folder.model)
+    save_weights(folder.model, model.state_dict())
     remove_checkpoints(trainer.checkpoint)
     return model
 
 
-def _evaluate(
-    run: RunConfig,
-    folder: RunFolder,
-    samples: SampleSet,
-    context: Context,
-    *,
-    step: int,
-    split: str,
-) -> None:
-    rows = measure(run.metrics(), samples, context, step=step, split=split)
-    write_rows_atomically(folder.evaluation, rows)
-    save_shown(samples, context.data, folder.path)
+def _figures(run: RunConfig, folder: RunFolder, step: int, context: Context) -> list[Row]:
+    """Return the figures of a snapshot, measured now unless they are there."""
+    snapshot = folder.snapshot(step)
+    if snapshot.state(run.evaluation_id) != "done":
+        model = load_trained(run.training, context.data, snapshot.model, context.device)
+        snapshot.reopen()
+        samples, rows = measure_model(run, model, context, step)
+        write_rows_atomically(snapshot.evaluation, rows)
+        keep_shown(samples, snapshot.path)
+        snapshot.finish(run.evaluation_id)
+    return read_rows(snapshot.evaluation)
 
 
 def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:

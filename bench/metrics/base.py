@@ -5,7 +5,7 @@ through the same functions. Images are judged as 8-bit images, as they would be 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -112,6 +112,22 @@ class Context:
     weights: dict[str, Path] = field(default_factory=dict)
     model: ConditionalGenerator | None = None
     extractors: dict[str, object] = field(default_factory=dict)
+
+    def on_validation(self) -> "Context":
+        """Return a context in which the validation split stands where the test split stood.
+
+        Raises:
+            BenchError: If the validation split is empty.
+        """
+        if not len(self.data.validation):
+            raise BenchError(
+                f"{self.data.spec.name} has no validation images; hold some out of the training "
+                "images by validation_fraction"
+            )
+        # What is kept by name, such as chosen test images, must not be taken for the other split's.
+        kept = self.extractors.setdefault("on validation", {})
+        assert isinstance(kept, dict)
+        return replace(self, data=replace(self.data, test=self.data.validation), extractors=kept)
 
 
 class Metric(ABC):

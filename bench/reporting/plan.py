@@ -17,6 +17,9 @@ REAL = "real"
 Further references are called by their own names; what they have in common is that variant and
 model are the same, and that they have no seed."""
 
+VALIDATION = "validation"
+"""Split of figures that are for choosing, by judges of their own; no table shows them."""
+
 EVALUATIONS = "evaluations"
 """Folder of the rows that `bench evaluate` keeps; no sweep can be called so."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.reporting.footnotes import write_notes
 from bench.reporting.layout import Cell, Column, Note, Row, Table
-from bench.reporting.plan import EVALUATIONS, REAL, reference_title
+from bench.reporting.plan import EVALUATIONS, REAL, VALIDATION, reference_title
 from bench.reporting.records import Records, plain, seeds
 from bench.reporting.specs import Record, TableSpec, find_tables, load_tables, pick_table
 from bench.reporting.statistics import t_interval
@@ -57,16 +57,16 @@ def build_table(spec: TableSpec, records: Records) -> Table:
 
 
 def _figures(spec: TableSpec, records: Records) -> Figures:
-    """Return the figures of the table's metrics; a split other than the samples is a protocol."""
+    """Return the figures of the table's metrics."""
     figures = [*_counted(spec, records, "cost"), *_counted(spec, records, "timings")]
     for figure in plain(records.final):
-        where = figure["split"]
-        suffix = f" on {where}" if where not in ("", "samples", REAL) else ""
+        if figure["split"] == VALIDATION:
+            continue  # those are for choosing, not for showing
         value = None if math.isnan(figure["value"]) else figure["value"]
         names = spec.names.metric(figure["metric"])
         shown = names.parts if names and value is None else ()
         figures += [
-            figure | {"metric": metric, "protocol": figure["protocol"] + suffix, "value": value}
+            figure | {"metric": metric, "value": value}
             for metric in shown or (figure["metric"],)
             if not spec.metrics or _rank(spec, metric) < len(spec.metrics)
         ]

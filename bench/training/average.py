@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class MovingAverage:
@@ -27,6 +27,11 @@ class MovingAverage:
         """Take the weights after iteration `step` (from 0) into the averages."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.averages, [p.detach() for p in self.parameters], 1 - decay)
+
+    def averaged(self, named: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
+        """Return the averages of those parameters that have one, by name."""
+        averages = dict(zip(map(id, self.parameters), self.averages, strict=True))
+        return {name: averages[id(p)] for name, p in named if id(p) in averages}
 
     @torch.no_grad()
     def install(self) -> None:

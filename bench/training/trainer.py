@@ -6,7 +6,7 @@ checkpoints and logs. To know what happens at step n, read `_iterate` downward.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -86,6 +86,8 @@ class Trainer:
         progress: Progress | None = None,
         stop: Callable[[], bool] = lambda: False,
         checkpoint_seconds: float = 30.0,
+        snapshots: Collection[int] = (),
+        snapshot: Callable[[int, dict[str, Tensor]], None] = lambda step, weights: None,
     ) -> ConditionalGenerator:
         """Run all iterations that are left.
 
@@ -93,6 +95,10 @@ class Trainer:
             progress: Told about every iteration.
             stop: Asked after every iteration; True saves a checkpoint and raises `Interrupted`.
             checkpoint_seconds: Time between checkpoints. It cannot change the result.
+            snapshots: Numbers of iterations after which `snapshot` is called. A checkpoint from
+                after one of them is of no use: the training then begins anew.
+            snapshot: Given the number of iterations and the weights that one would sample from
+                then, which it must not change. Its time does not count as time of training.
 
         Returns:
             The model in evaluation mode, with averaged weights where the run averages.
@@ -101,21 +107,26 @@ class Trainer:
             Interrupted: If `stop` said so.
             RunFailed: If a term became infinite or NaN.
         """
-        offset = self._resume()
+        offset = self._resume(snapshots)
         rows_path = self.folder / "rows.jsonl"
         truncate(rows_path, offset)
         every = max(1, self.training.iterations // LOG_POINTS)
         began = saved = time.monotonic()
         self.model.train()
-        with RowWriter(rows_path) as rows, deterministic(self.training.deterministic):
+        with RowWriter(rows_path) as rows:
             for step in range(self.start, self.training.iterations):
-                self._iterate(step)
+                with deterministic(self.training.deterministic):
+                    self._iterate(step)
                 done = step + 1
                 losses = None
                 if done % every == 0 or done == self.training.iterations:
                     losses = self._write_losses(rows, done)
                 if progress:
                     progress.update(done, losses)
+                if done in snapshots:
+                    paused = time.monotonic()
+                    snapshot(done, self._sampling_weights())
+                    began += time.monotonic() - paused
                 now = time.monotonic()
                 stopping = stop()
                 if done < self.training.iterations and (
@@ -186,10 +197,21 @@ class Trainer:
         }
         save_checkpoint(self.checkpoint, state)
 
-    def _resume(self) -> int:
+    def _sampling_weights(self) -> dict[str, Tensor]:
+        """Return the weights of `model` as they would be installed now, for reading only."""
+        weights: dict[str, Tensor] = self.model.state_dict()
+        if self.average:
+            named = self.model.named_parameters(remove_duplicate=False)
+            weights |= self.average.averaged(named)
+        return weights
+
+    def _resume(self, snapshots: Collection[int]) -> int:
         """Continue from the checkpoint, if there is one; return the size of the valid rows."""
         state = load_checkpoint(self.checkpoint, self.device)
         if state is None:
+            return 0
+        if state["step"] >= min(snapshots, default=self.training.iterations + 1):
+            _log.warning("begins anew: iteration %d is past a snapshot", state["step"])
             return 0
         if state["run"] != self.run_id:
             raise CheckpointError(

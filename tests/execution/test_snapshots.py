@@ -1,0 +1,179 @@
+"""Figures at several times of a training, and on the validation split by judges of their own."""
+
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from bench.config import complete
+from bench.execution.evaluation import SELECTION_SEED, selecting
+from bench.execution.job import RunFolder
+from bench.tracking.rows import read_rows
+from bench.validation import KeyProblem
+from tests.test_kill import wait_for
+
+SETTINGS = {
+    "model": {"name": "cvae", "width": 0.25, "latent": 4},
+    "data": "blobs",
+    "iterations": 12,
+    "batch_size": 16,
+    "samples_per_class": 3,
+    "seed": 0,
+}
+RUN = ("run", "one.yaml", "--no-mlflow", "--device", "cpu", "--checkpoint-seconds", "0.02")
+ONE = """\
+name: tiny
+base:
+  model: {name: cvae, width: 0.25, latent: 4}
+  data: blobs
+  iterations: 12
+  batch_size: 16
+  samples_per_class: 3
+seeds: [0]
+"""
+THREE = "base.snapshots=3"
+ACCURACY = "base.metrics=[class_accuracy]"
+BOTH = "base.splits=[test, validation]"
+
+
+@pytest.fixture(autouse=True)
+def one_run(here):
+    (here / "one.yaml").write_text(ONE)
+
+
+def run_folder(here, results="results"):
+    (config,) = (here / results / "tiny").glob("[0-9a-f]*/config.json")
+    return config.parent
+
+
+def figures(folder):
+    return [(r["step"], r["split"], r["value"]) for r in read_rows(folder / "evaluation.jsonl")]
+
+
+def same_weights(first, second):
+    one, two = (torch.load(path, weights_only=True) for path in (first, second))
+    return all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "snapshots", "steps"),
+    [(12, 1, [12]), (12, 3, [4, 8, 12]), (10, 3, [3, 6, 10]), (3, 3, [1, 2, 3])],
+)
+def test_times_are_equal_parts_and_the_last_is_the_end(iterations, snapshots, steps):
+    settings = SETTINGS | {"iterations": iterations, "snapshots": snapshots}
+    assert complete(settings).steps == steps
+
+
+def test_asking_for_snapshots_changes_what_is_measured_and_not_what_is_trained():
+    plain, more = complete(SETTINGS), complete(SETTINGS | {"snapshots": 3})
+    both = complete(SETTINGS | {"splits": ["validation", "test"]})
+    assert plain.id == more.id == both.id
+    assert len({plain.evaluation_id, more.evaluation_id, both.evaluation_id}) == 3
+    assert (
+        both.evaluation_id == complete(SETTINGS | {"splits": ["test", "validation"]}).evaluation_id
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"snapshots": 13}, "snapshots: must be at most iterations, 12; got 13"),
+        ({"snapshots": 0}, "snapshots: must be > 0, got 0"),
+        ({"splits": ["train"]}, "splits.0: expected one of 'test' or 'validation'"),
+        (
+            {"splits": ["validation"], "data": {"name": "blobs", "validation_fraction": 0.0}},
+            "splits.0: blobs has no validation split, since its validation_fraction is 0",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_at_once(change, message):
+    with pytest.raises(KeyProblem, match=message):
+        complete(SETTINGS | change)
+
+
+def test_the_judge_of_selection_is_never_that_of_the_table():
+    metric = {"name": "fid", "extractor": "inception", "extractor_seed": 2, "against": "test"}
+    chosen = selecting(metric)
+    assert chosen == metric | {"extractor": "domain", "extractor_seed": 2 + SELECTION_SEED}
+    assert selecting({"name": "intra_class_diversity"}) == {"name": "intra_class_diversity"}
+
+
+def test_snapshots_change_neither_the_training_nor_the_last_figures(bench, here):
+    for results, more in (("plain", ()), ("often", (THREE, BOTH))):
+        status, _, err = bench(*RUN, ACCURACY, *more, "--results", results)
+        assert status == 0, err
+    plain, often = run_folder(here, "plain"), run_folder(here, "often")
+    assert (plain / "rows.jsonl").read_bytes() == (often / "rows.jsonl").read_bytes()
+    assert same_weights(plain / "model.pt", often / "model.pt")
+    found = figures(often)
+    assert [f for f in found if f[:2] == (12, "samples")] == figures(plain)
+    assert [f[:2] for f in found] == [
+        (step, split) for step in (4, 8, 12) for split in ("samples", "validation")
+    ]
+    protocols = {r["split"]: r["protocol"] for r in read_rows(often / "evaluation.jsonl")}
+    assert protocols["samples"] != protocols["validation"], "another network has judged"
+    assert {row["split"] for row in read_rows(next((here / "often").glob("tiny/real-*/e*l")))} == {
+        "real",
+        "validation",
+    }
+    with (
+        np.load(often / "snapshots" / "4" / "samples.npz") as early,
+        np.load(often / "samples.npz") as last,
+    ):
+        assert early["x"].shape == last["x"].shape
+        assert (early["x"] != last["x"]).any()
+
+
+def test_a_finished_run_is_trained_again_for_its_snapshots_and_says_so(bench, here):
+    bench(*RUN)
+    folder = run_folder(here)
+    shutil.copy(folder / "model.pt", here / "before.pt")
+    _, _, err = bench(*RUN, THREE, ACCURACY)
+    assert "trained again, to keep its weights after iterations [4, 8]" in err
+    assert same_weights(here / "before.pt", folder / "model.pt")
+    assert [step for step, _, _ in figures(folder)] == [4, 8, 12]
+    _, _, err = bench(*RUN, THREE, ACCURACY, BOTH)
+    assert "trained again" not in err, "other figures need no other weights"
+
+
+def test_averaged_weights_are_those_of_a_shorter_run(bench, here):
+    average = "base.average={decay: 0.9, players: [decoder]}"
+    constant = "base.optimizers={default: {schedule: {name: constant}}}"
+    bench(*RUN, average, constant, THREE)
+    bench(*RUN, average, constant, "base.iterations=8", "--results", "short")
+    short = run_folder(here, "short") / "model.pt"
+    assert same_weights(run_folder(here) / "snapshots" / "8" / "model.pt", short)
+
+
+def test_killed_between_snapshots_it_ends_as_if_nothing_had_happened(bench_process, here):
+    long = (*RUN, ACCURACY, "base.iterations=300", "base.snapshots=5")
+    straight = bench_process(*long, "--results", "straight")
+    _, err = straight.communicate(timeout=120)
+    assert straight.returncode == 0, err
+    killed = bench_process(*long)
+    wait_for(lambda: list(here.glob("results/tiny/*/snapshots/120/model.pt")))
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    again = bench_process(*long)
+    _, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    first, second = run_folder(here, "straight"), run_folder(here)
+    for name in ("evaluation.jsonl", "rows.jsonl", "snapshots/240/evaluation.jsonl"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_a_checkpoint_from_after_a_lost_snapshot_is_not_continued(bench_process, here):
+    long = (*RUN, "base.iterations=300")
+    killed = bench_process(*long)
+    wait_for(lambda: list(here.glob("results/tiny/*/checkpoint.pt.previous")))
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    again = bench_process(*long, "base.snapshots=300", "--checkpoint-seconds", "1000")
+    wait_for(lambda: (run_folder(here) / "snapshots" / "2" / "done").exists())
+    again.send_signal(signal.SIGKILL)
+    again.communicate()
+    folder = run_folder(here)
+    assert RunFolder(folder).snapshot(1).model.exists()
+    assert "begins anew" in (folder / "log.txt").read_text()
