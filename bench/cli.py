@@ -130,8 +130,17 @@ def run(
     default="text",
     show_default=True,
 )
+@click.option(
+    "--select",
+    "rule",
+    default="last",
+    show_default=True,
+    help="Which snapshot of a run: last, or val-METRIC, the best one on validation images.",
+)
 @RESULTS
-def report(sweeps: tuple[str, ...], tables: tuple[str, ...], form: str, results: Path) -> None:
+def report(
+    sweeps: tuple[str, ...], tables: tuple[str, ...], form: str, rule: str, results: Path
+) -> None:
     """Print tables, and write them beside the results.
 
     SWEEPS are names of folders under the results; all of them where none is named.
@@ -140,12 +149,15 @@ def report(sweeps: tuple[str, ...], tables: tuple[str, ...], form: str, results:
     from bench.execution.job import write_text
     from bench.reporting.records import load_records
     from bench.reporting.render import RENDERERS, SUFFIXES
+    from bench.reporting.selection import select
     from bench.reporting.tables import build_table, load_tables
 
     records = load_records(results, sweeps or None)
     if records.runs.empty:
         raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
     specs = load_tables()
+    records = select(records, rule, next(iter(specs.values())).names)
+    chosen = "" if rule == "last" else f"-{rule.replace('/', '-')}"
     folder = results / sweeps[0] if len(sweeps) == 1 else results
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     for name in tables or ("summary",):
@@ -154,7 +166,7 @@ def report(sweeps: tuple[str, ...], tables: tuple[str, ...], form: str, results:
         table = build_table(specs[name], records)
         click.echo(RENDERERS[form](table))
         for kind, render in RENDERERS.items():
-            write_text(folder / "tables" / f"table-{name}{SUFFIXES[kind]}", render(table))
+            write_text(folder / "tables" / f"table-{name}{chosen}{SUFFIXES[kind]}", render(table))
     click.echo(f"written to {folder / 'tables'}", err=True)
 
 

@@ -114,11 +114,7 @@ class Context:
     extractors: dict[str, object] = field(default_factory=dict)
 
     def on_validation(self) -> "Context":
-        """Return a context in which the validation split stands where the test split stood.
-
-        Raises:
-            BenchError: If the validation split is empty.
-        """
+        """Return the same with the validation split where the test split stood, if there is one."""
         if not len(self.data.validation):
             raise BenchError(
                 f"{self.data.spec.name} has no validation images; hold some out of the training "

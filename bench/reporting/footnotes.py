@@ -136,7 +136,7 @@ def _runs(records: Records) -> list[Note]:
     )
     return [
         Note(f"Runs: {len(done)} of {len(runs)} finished. Seeds: {numbers}."),
-        Note(f"Training: {training}. Selection: the last iterate, never the best one."),
+        Note(f"Training: {training}. {records.selection.note}"),
     ]
 
 

@@ -33,6 +33,24 @@ COST = {**TIMINGS, "reason": _TEXT}
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which of its snapshots stands for a run; see `bench.reporting.selection`.
+
+    Attributes:
+        rule: Its name.
+        steps: Sweep, run id, variant -> step; the last one for runs that are not here.
+        note: What a table says about it.
+    """
+
+    rule: str
+    steps: Mapping[tuple[str, str, str], int]
+    note: str
+
+
+LAST = Selection("last", {}, "Selection: the last iterate, never the best one.")
+
+
+@dataclass(frozen=True)
 class Records:
     """All rows of some sweeps, in the order of the sweeps, their runs, and the rows' files.
 
@@ -51,6 +69,7 @@ class Records:
         timings: What differs between identical runs: the axes, `metric`, `value`.
         cost: What was counted before the training: the axes, `metric`, `value` (NaN where there is
             none) and `reason`; nothing for runs older than that.
+        selection: Which snapshot of a run `final` shows.
     """
 
     results: Path
@@ -59,6 +78,7 @@ class Records:
     figures: pd.DataFrame
     timings: pd.DataFrame
     cost: pd.DataFrame
+    selection: Selection = LAST
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -76,10 +96,12 @@ class Records:
 
     @property
     def final(self) -> pd.DataFrame:
-        """The figures of finished runs at their last evaluated step: what tables show."""
+        """The figures of finished runs at the selected step, the last one: what tables show."""
         figures = self.finished(self.figures)
         last = figures.groupby(["sweep", "run", "variant"])["step"].transform("max")
-        figures = figures[figures["step"] == last]
+        keys = zip(figures["sweep"], figures["run"], figures["variant"], last, strict=True)
+        chosen = [self.selection.steps.get(key[:3], key[3]) for key in keys]
+        figures = figures[figures["step"] == pd.Series(chosen, figures.index, dtype="Int64")]
         same = ["sweep", "run", "variant", "split", "metric", "protocol"]
         return figures.drop_duplicates(same, keep="last").reset_index(drop=True)
 
