@@ -18,6 +18,7 @@ from bench.commands.options import (
     weight_files,
 )
 from bench.commands.perf import perf
+from bench.commands.tune import tune
 from bench.errors import BenchError, Interrupted
 
 LISTED = ("models", "datasets", "metrics", "references", "sweeps", "tables")
@@ -256,6 +257,7 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
 
 cli.add_command(evaluate)
 cli.add_command(perf)
+cli.add_command(tune)
 
 
 def find_spec(spec: Path) -> Path:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, TypeAdapter, field_validator
 
@@ -18,6 +18,8 @@ from bench.located import Located, Route, expand_shorthand, nested, parse_option
 from bench.reporting.plan import EVALUATIONS
 from bench.settings import RunSettings, Strict
 from bench.validation import KeyProblem, check
+
+NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sweeps
 
 
 class SweepFile(Strict):
@@ -54,6 +56,9 @@ class SweepFile(Strict):
         if len(set(seeds)) < len(seeds):
             raise ValueError("each seed may stand here once")
         return seeds
+
+
+Spec = TypeVar("Spec", bound=SweepFile)
 
 
 @dataclass(frozen=True)
@@ -106,32 +111,13 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     Raises:
         SpecError: With file, line, key, and what would be right.
     """
-    document = _normalized(read_yaml(path))
-    for override in overrides:
-        document = _overridden(document, override)
-    try:
-        head: SweepFile = check(TypeAdapter(SweepFile), document.value, ())
-    except KeyProblem as problem:
-        raise _spec_error(document, (), problem) from problem
+    document, head = read_spec(path, overrides, SweepFile)
     runs: list[Run] = []
     seen: dict[str, str] = {}
-    for variant, settings in _variants(document, head):
-        if variant in registry.entries("reference"):
-            raise SpecError(
-                f"{variant!r} is the name of a reference row; call the variant otherwise",
-                where=document.where(("variants", variant)),
-                key=f"variants.{variant}",
-            )
-        if "seed" in settings.value:
-            raise SpecError(
-                "belongs into the list 'seeds' of the sweep",
-                where=settings.where(("seed",)),
-                key="seed",
-            )
+    for variant, settings in variants_of(document, head):
         for index, seed in enumerate(head.seeds):
             place = document.where(("seeds", index))
-            seeded = settings.merged(Located({"seed": seed}, {("seed",): place}))
-            run = Run(variant, _complete(seeded, variant))
+            run = Run(variant, complete(settings, variant, seed, place))
             if run.config.id in seen:
                 raise SpecError(
                     f"describes the same run as {seen[run.config.id]!r} (seed {seed}); "
@@ -144,7 +130,60 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     return Sweep(head.name, head.title, path, tuple(overrides), tuple(runs))
 
 
-def _variants(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
+def read_spec(path: Path, overrides: Sequence[str], schema: type[Spec]) -> tuple[Located, Spec]:
+    """Read and check the top level of a sweep file, or of one that says more than a sweep.
+
+    Args:
+        path: The YAML file.
+        overrides: `dotted.path=value` from the command line, values in YAML.
+        schema: What may stand there.
+
+    Returns:
+        The document, shorthand expanded; and the same as an object.
+
+    Raises:
+        SpecError: With file, line, key, and what would be right.
+    """
+    document = _normalized(read_yaml(path))
+    for override in overrides:
+        document = _overridden(document, override, schema)
+    try:
+        head: Spec = check(TypeAdapter(schema), document.value, ())
+    except KeyProblem as problem:
+        raise _spec_error(document, (), problem) from problem
+    return document, head
+
+
+def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
+    """Yield each variant of a sweep file, grid points included, with its settings.
+
+    Args:
+        document: The file.
+        head: Its top level.
+
+    Yields:
+        The name, and the patched base.
+
+    Raises:
+        SpecError: If a variant cannot be called so, or sets what is not its to set.
+    """
+    for variant, settings in _cells(document, head):
+        if variant in registry.entries("reference"):
+            raise SpecError(
+                f"{variant!r} is the name of a reference row; call the variant otherwise",
+                where=document.where(("variants", variant)),
+                key=f"variants.{variant}",
+            )
+        if "seed" in settings.value:
+            raise SpecError(
+                "belongs into the list 'seeds' of the sweep",
+                where=settings.where(("seed",)),
+                key="seed",
+            )
+        yield variant, settings
+
+
+def _cells(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
     base = document.at(("base",))
     patched = [(v, base.merged(document.at(("variants", v)))) for v in head.variants]
     model = base.value.get("model")
@@ -160,7 +199,22 @@ def _variants(document: Located, head: SweepFile) -> Iterable[tuple[str, Located
             yield ", ".join(parts), cell
 
 
-def _complete(settings: Located, variant: str) -> config.RunConfig:
+def complete(settings: Located, variant: str, seed: int, where: str = "") -> config.RunConfig:
+    """Complete the settings of one run.
+
+    Args:
+        settings: All but the seed.
+        variant: Name of the variant, for messages.
+        seed: The seed.
+        where: Where it was written.
+
+    Returns:
+        The complete configuration.
+
+    Raises:
+        SpecError: With file, line, key, and what would be right.
+    """
+    settings = settings.merged(Located({"seed": seed}, {("seed",): where}))
     try:
         return config.complete(settings.value)
     except KeyProblem as problem:
@@ -191,21 +245,21 @@ def _normalized(document: Located) -> Located:
     return document
 
 
-def _overridden(document: Located, override: str) -> Located:
+def _overridden(document: Located, override: str, schema: type[SweepFile]) -> Located:
     dotted, value = parse_option(override)
     where = f"command line, {override}"
     keys = dotted.split(".")
-    if keys[0] not in SweepFile.model_fields:
+    if keys[0] not in schema.model_fields:
         hint = ""
         if keys[0] in RunSettings.model_fields:
             hint = f"; settings of the runs stand under base: base.{override}"
-        raise SpecError(unknown("key", keys[0], SweepFile.model_fields) + hint, where=where)
+        raise SpecError(unknown("key", keys[0], schema.model_fields) + hint, where=where)
     return document.merged(nested(keys, Located(value, {(): where})))
 
 
 def find_sweeps(folder: Path = Path("sweeps")) -> list[Path]:
     """Return the sweep files of a folder, in the order of their names."""
-    return [p for p in sorted(folder.glob("*.yaml")) if p.name != "tables.yaml"]
+    return [p for p in sorted(folder.glob("*.yaml")) if p.name not in NOT_SWEEPS]
 
 
 def summary(path: Path) -> str:

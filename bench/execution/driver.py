@@ -105,7 +105,7 @@ def _one_round(
     for number, run in runs:
         path = results / sweep.name / run.config.id
         label = f"[{number}/{len(sweep.runs)}] {run.variant}, seed {run.config.training.seed}"
-        _adopt(results, path)
+        adopt(results, path)
         if run_one(run.config, path, label, workplace) == "busy":
             busy.append((number, run))
     return busy
@@ -198,8 +198,13 @@ def _description(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def _adopt(results: Path, path: Path) -> None:
-    """Copy a run that another sweep has trained already: equal ids are equal runs."""
+def adopt(results: Path, path: Path) -> None:
+    """Copy a run that another sweep has trained already: equal ids are equal runs.
+
+    Args:
+        results: Root of all results.
+        path: Folder of the run.
+    """
     if path.exists():
         return
     for other in sorted(results.glob(f"*/{path.name}")):

@@ -12,20 +12,24 @@ from bench.tracking.console import say
 from bench.tracking.csv import write_csv
 
 
-def write_mirrors(folder: Path, *, to_mlflow: bool = True, uri: str | None = None) -> bool:
+def write_mirrors(
+    folder: Path, *, to_mlflow: bool = True, uri: str | None = None, pictures: bool = True
+) -> bool:
     """Write all mirrors of a sweep again, from its rows.
 
     Args:
         folder: Folder of the sweep.
         to_mlflow: Whether MLflow is one of them.
         uri: Tracking server or database; a SQLite file beside the results where None.
+        pictures: Whether samples of all variants are drawn side by side.
 
     Returns:
         Whether all went well; a tracking server that fails is a warning, since nothing is lost.
     """
     records = load_records(folder.parent, [folder.name])
     write_csv(records, folder)
-    _compare_samples(records, folder)
+    if pictures:
+        _compare_samples(records, folder)
     if not to_mlflow:
         return True
     from bench.tracking.mlflow import mirror

@@ -1,0 +1,203 @@
+"""What may vary in a study, and between which values.
+
+Whatever a variant can edit may vary. Where nobody says what, its loss weights do, from a tenth of
+their value to ten times as much.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from bench.config import RunConfig
+from bench.located import Located, nested
+from bench.settings import Strict
+from bench.sweep import complete
+
+Scalar = bool | int | float | str
+Values = Mapping[str, Scalar]
+
+FACTOR = 10.0  # how far a loss weight may move from its value, up and down, if nobody says
+DIGITS = 4  # of numbers that are tried: what a patch shows is what was run
+
+
+class Range(Strict):
+    """What one number or word may be.
+
+    Attributes:
+        keys: The settings that share the value, dotted; the name of the range where empty.
+        low: The least value.
+        high: The largest value.
+        log: Whether factors count rather than differences.
+        integer: Whether it is a whole number.
+        choices: In place of `low` and `high`: what it may be.
+    """
+
+    keys: list[str] = []
+    low: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    high: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    log: bool = True
+    integer: bool = False
+    choices: list[Scalar] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.choices:
+            if self.low is not None or self.high is not None:
+                raise ValueError("give low and high, or choices, not both")
+            if len(self.choices) < 2:
+                raise ValueError("choices must be at least two")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("needs low and high, or choices")
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be above 0, got {self.low}; or set log: false")
+        return self
+
+    def holds(self, value: object) -> bool:
+        """Return whether a value lies in the range."""
+        if self.choices:
+            return value in self.choices
+        if not isinstance(value, int | float) or self.low is None or self.high is None:
+            return False
+        return self.low <= value <= self.high
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value of a range without choices."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.low, self.high
+
+    @property
+    def ends(self) -> list[Scalar]:
+        """Values to check a space with: the choices, or both ends."""
+        return self.choices or [self.rounded(value) for value in self.bounds]
+
+    def rounded(self, value: Scalar) -> Scalar:
+        """Return a value as it is tried: few digits, and a whole number where one is wanted."""
+        if self.choices or isinstance(value, str):
+            return value
+        return round(value) if self.integer else float(f"{value:.{DIGITS}g}")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One variant that is tuned; a study of its own.
+
+    Attributes:
+        variant: Its name.
+        settings: Its settings, all but the seed, measured on validation images.
+        patch: What it changes in the base of the file.
+        space: What may vary.
+        places: Name of a range -> where it was written.
+    """
+
+    variant: str
+    settings: Located
+    patch: Located
+    space: Mapping[str, Range]
+    places: Mapping[str, str]
+
+    def keys(self, name: str) -> list[str]:
+        """Return the settings that a range is about."""
+        return self.space[name].keys or [name]
+
+    def run(self, values: Values, seed: int) -> RunConfig:
+        """Return one run of a trial, complete.
+
+        Args:
+            values: Name of a range -> value.
+            seed: The seed.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            SpecError: If such a run cannot be, with the place in the file.
+        """
+        return complete(self._with(self.settings, values), self.variant, seed)
+
+    def patch_of(self, values: Values) -> dict[str, Any]:
+        """Return the patch of the file's base that makes a variant with the values of a trial."""
+        patch: dict[str, Any] = self._with(self.patch, values).value
+        return patch
+
+    def _with(self, settings: Located, values: Values) -> Located:
+        for name, value in values.items():
+            for key in self.keys(name):
+                place = Located(value, {(): self.places.get(name, "")})
+                settings = settings.merged(nested(key.split("."), place))
+        return settings
+
+    def settled(self, name: str, proposed: Scalar) -> Scalar:
+        """Return a proposed value as it is tried: few digits, but for the one to begin with."""
+        value = self.space[name].rounded(proposed)
+        begun = (self.default or {}).get(name)
+        return value if begun is None or self.space[name].rounded(begun) != value else begun
+
+    @cached_property
+    def default(self) -> Values | None:
+        """The values that the variant has without a patch; None unless all lie in their ranges."""
+        training = self.run({}, 0).training.model_dump(mode="json")
+        found = {}
+        for name, allowed in self.space.items():
+            values = [_current(training, key.split(".")) for key in self.keys(name)]
+            if not allowed.holds(values[0]) or any(value != values[0] for value in values):
+                return None
+            found[name] = values[0]
+        return found
+
+
+def weights_space(objective: Mapping[str, Mapping[str, float]]) -> dict[str, Range]:
+    """Return the loss weights of a model as a space.
+
+    Equal weights of one term are one number, as in the paper's tables. A term that is all that its
+    players descend is left out: under Adam its weight changes nothing.
+
+    Args:
+        objective: Player -> term -> weight, complete.
+
+    Returns:
+        Name -> range, from a tenth of the weight to ten times as much.
+
+    Example:
+        >>> both = {"reconstruct": 10.0, "kl": 1.0}
+        >>> space = weights_space({"encoder": both, "decoder": {"reconstruct": 10.0}})
+        >>> [(name, range.bounds, len(range.keys)) for name, range in space.items()]
+        [('reconstruct', (1.0, 100.0), 2), ('kl', (0.1, 10.0), 1)]
+        >>> weights_space({"critic": {"discriminate": 1.0}})
+        {}
+    """
+    groups: dict[tuple[str, float], list[str]] = {}
+    for player, row in objective.items():
+        for term, weight in row.items():
+            if weight:
+                groups.setdefault((term, weight), []).append(player)
+    terms = [term for term, _ in groups]
+    space = {}
+    for (term, weight), players in groups.items():
+        if all(sum(map(bool, objective[player].values())) < 2 for player in players):
+            continue
+        name = term if terms.count(term) == 1 else f"{term} of {', '.join(players)}"
+        keys = [f"objective.{player}.{term}" for player in players]
+        space[name] = Range(keys=keys, low=weight / FACTOR, high=weight * FACTOR)
+    return space
+
+
+def _current(training: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """Return a setting of a complete configuration; None where there is no such single value."""
+    if keys[:2] == ["optimizers", "default"]:
+        found = [_below(row, keys[2:]) for row in training["optimizers"].values()]
+        return found[0] if all(value == found[0] for value in found) else None
+    return _below(training, keys)
+
+
+def _below(table: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        table = table.get(key) if isinstance(table, Mapping) else None
+    return table
