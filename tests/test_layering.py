@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OPTIONAL = {"mlflow": "bench/tracking/mlflow.py"}
+OPTIONAL = {"mlflow": "bench/tracking/mlflow.py", "optuna": "bench/tuning/study.py"}
 
 
 def imports(path):

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.tuning.spec import Objective
 from bench.tuning.study import Trial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WIDTH = 3.5  # inches: a column of a paper
 BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#999999"  # told apart without color vision too
@@ -94,12 +98,10 @@ def _shown(trial: Trial, index: int, objective: Objective) -> float:
 
 
 def _axis(objective: Objective) -> str:
-    away = (
-        f"{objective.title}: distance from {'real images' if objective.direction == 'real' else 1}"
-    )
-    return AXES.get(objective.direction, away).format(objective.title)
+    target = "real" if objective.direction == "real" else "1"
+    return AXES.get(objective.direction, f"{{}}, distance from {target}").format(objective.title)
 
 
-def _save(figure: object, path: Path) -> None:
+def _save(figure: "Figure", path: Path) -> None:
     for suffix, about in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-        figure.savefig(path.with_name(path.name + suffix), dpi=200, metadata=about)  # type: ignore[attr-defined]
+        figure.savefig(path.with_name(path.name + suffix), dpi=200, metadata=about)

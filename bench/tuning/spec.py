@@ -140,7 +140,7 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
     for index, metric in enumerate(head.objectives):
         found = names.metric(metric)
         where = document.where(("objectives", index))
-        if metric not in measured:
+        if metric.partition("/")[0] not in measured:
             raise SpecError(unknown("figure", metric, measured), where=where, key="objectives")
         if found is None:
             raise SpecError(unknown("metric", metric, names.metrics), where=where, key="objectives")

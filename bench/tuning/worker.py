@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import RunConfig
-from bench.errors import BenchError, Interrupted
+from bench.errors import BenchError, Interrupted, UnknownName
 from bench.execution.driver import adopt
 from bench.execution.job import RunFolder
 from bench.execution.work import reference_id, reference_one, run_one
@@ -99,6 +99,7 @@ class _Attempt:
         self.runs = [subject.run(claim.trial.values, seed) for seed in tuning.head.seeds]
         self.real: list[Row] = []
         self.is_hopeless = False
+        self.problem: BenchError | None = None  # not the run's: told outside of it
         self.seen = 0  # intermediate values reported so far
 
     def make(self) -> None:
@@ -115,6 +116,8 @@ class _Attempt:
             try:
                 outcome = _patiently(partial(run_one, run, path, name, workplace))
             except Interrupted:
+                if self.problem:
+                    raise self.problem from None
                 if not self.is_hopeless:
                     raise
             else:
@@ -148,9 +151,11 @@ class _Attempt:
 
     def _should_stop(self) -> bool:
         """Say whether to stop: someone asked, or a new snapshot shows that there is no hope."""
-        if not self.is_hopeless:
+        try:
             self._look()
-        return self.is_hopeless or self.workplace.stop()
+        except BenchError as problem:
+            self.problem = problem
+        return self.is_hopeless or self.problem is not None or self.workplace.stop()
 
     def _look(self) -> None:
         """Report the snapshots that have been measured since the last look."""
@@ -193,12 +198,10 @@ def _one(rows: Sequence[Row], metric: str, protocol: str = "") -> tuple[float, s
     """Return the figure of a metric and its protocol; a wanted protocol goes first."""
     found = [row for row in rows if row["metric"] == metric]
     found.sort(key=lambda row: row["protocol"] != protocol)
-    if not found or found[0]["value"] is None:
-        reasons = [row["reason"] for row in rows if row["value"] is None and row["reason"]]
-        raise BenchError(
-            f"the objective {metric} has no value on validation images"
-            + (f": {reasons[0]}" if reasons else "")
-        )
+    if not found:
+        raise UnknownName("figure as objective", metric, [row["metric"] for row in rows])
+    if found[0]["value"] is None:
+        raise BenchError(f"the objective {metric} has no value: {found[0]['reason']}")
     return float(found[0]["value"]), str(found[0]["protocol"])
 
 

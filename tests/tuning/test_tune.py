@@ -1,0 +1,191 @@
+"""`bench tune` as a whole: proposals, interruptions, pruning, and what it leaves."""
+
+import json
+import signal
+
+import pytest
+import yaml
+
+from bench.errors import BenchError
+from bench.sweep import load_sweep
+from bench.tracking.rows import read_rows
+from bench.tuning.space import Range
+from bench.tuning.spec import load_tuning
+from bench.tuning.study import Study, Trial
+from tests.test_kill import wait_for
+
+TUNE = ("tune", "mini.yaml", "--device", "cpu", "--checkpoint-seconds", "0.02")
+QUIET = (*TUNE, "--no-mlflow")
+
+
+def csv(here, results="results"):
+    return (here / results / "mini" / "trials.csv").read_text().splitlines()
+
+
+def study(write, here, *changes, variant="cvae", results="results"):
+    tuning = load_tuning(write(*changes))
+    (found,) = (s for s in tuning.subjects if s.variant == variant)
+    return Study(tuning, found, here / results)
+
+
+def finished(study, *losses):
+    """Do trials with losses that a test chooses; return what was tried."""
+    tried = []
+    for pair in losses:
+        with study.claim() as claim:
+            tried.append(claim.trial.values)
+            claim.complete(pair)
+    return tried
+
+
+def test_it_ends_with_trials_runs_pictures_and_a_sweep_that_loads(bench, write, here):
+    write()
+    status, out, err = bench(*TUNE)
+    assert status == 0, err
+    folder = here / "results" / "mini"
+    lines = csv(here)
+    assert len(lines) == 1 + 2 * 4
+    assert "cvae: 4 trials (4 complete)" in out
+    for path in folder.glob("*/evaluation.jsonl"):
+        assert {row["split"] for row in read_rows(path)} == {"validation"}, (
+            "the test split was seen"
+        )
+    for name in ("importance-cvae.png", "pareto-cvae.pdf", "pareto-cgan.png"):
+        assert (folder / name).stat().st_size > 1000
+    sweep = load_sweep(folder / "tuned.yaml")
+    seeds = sorted({run.config.training.seed for run in sweep.runs})
+    assert seeds == [1, 2, 4, 5, 6], "seeds of trials are not used again"
+    assert sweep.runs[0].config.evaluation.splits == ["test"]
+    tuned = yaml.safe_load((folder / "tuned.yaml").read_text())["variants"]
+    assert "&id" not in (folder / "tuned.yaml").read_text(), "each variant can be taken out alone"
+    for variant in ("cvae", "cgan"):
+        best = next(line for line in lines if line.startswith(variant) and ",yes," in line)
+        assert (f"{variant}, tuned" in tuned) == (",0,complete" not in best)
+    runs = json.loads((folder / "sweep.json").read_text())["runs"]
+    assert len(runs) == 2 * 4 * 2
+    assert "MLflow: 17 runs written" in err
+
+    status, again, err = bench(*QUIET)
+    assert (status, again) == (0, out)
+    assert ", trial " not in err, "nothing was left to do"
+    status, _, err = bench(*QUIET, "trials=5", "--models", "cgan")
+    assert status == 0, err
+    assert csv(here)[:5] == lines[:5]
+    assert len(csv(here)) == len(lines) + 1, "one more trial for that variant alone"
+
+
+def test_proposals_are_the_same_with_an_interruption(write, here):
+    losses = [(float(i % 5), float(i % 3)) for i in range(12)]
+    twelve = ("trials: 4", "trials: 12")
+    straight = finished(study(write, here, twelve, results="a"), *losses)
+    first = finished(study(write, here, twelve, results="b"), *losses[:5])
+    again = study(write, here, twelve, results="b")
+    with again.claim() as claim:
+        begun = claim.trial  # and then this process dies
+    resumed = finished(study(write, here, twelve, results="b"), *losses[5:])
+    assert first + resumed == straight
+    assert begun.values == straight[5]
+    assert straight[0] == {"reconstruct": 10.0, "kl": 1.0}
+    assert len({str(values) for values in straight}) == 12
+
+
+def test_a_trial_that_somebody_holds_is_left_to_them(write, here):
+    one, other = study(write, here), study(write, here)
+    with one.claim() as first, other.claim() as second:
+        assert (first.trial.number, second.trial.number) == (0, 1)
+        with other.claim() as third, one.claim() as fourth, one.claim() as nothing:
+            assert (third.trial.number, fourth.trial.number) == (2, 3)
+            assert nothing is None
+            assert not one.is_over
+    with one.claim() as orphan:
+        assert orphan.trial.number == 0
+    finished(one, *[(0.0, 0.0)] * 4)
+    assert one.is_over
+    assert [trial.state for trial in other.trials()] == ["complete"] * 4
+
+
+def test_a_study_does_not_go_on_with_another_question(write, here):
+    finished(study(write, here), (1.0, 1.0))
+    finished(study(write, here, ("trials: 4", "trials: 9")), (1.0, 1.0))
+    with pytest.raises(BenchError, match="begun with other settings, seeds, objectives or ranges"):
+        study(write, here, ("seeds: [0, 3]", "seeds: [0]"))
+
+
+def test_the_best_compromise_comes_first_and_beaten_trials_not_at_all(write, here):
+    held = study(write, here)
+    finished(held, (1.0, 9.0), (2.0, 2.0), (9.0, 1.0), (3.0, 3.0))
+    assert [trial.number for trial in held.best()] == [1, 0, 2]
+
+
+def test_failed_trials_are_part_of_the_budget(write, here):
+    held = study(write, here)
+    with held.claim() as claim:
+        claim.fail("kl is nan")
+    finished(held, *[(1.0, 1.0)] * 3)
+    assert held.is_over
+    assert held.trials()[0] == Trial(
+        0, "failed", {"reconstruct": 10.0, "kl": 1.0}, (), {"failure": "kl is nan"}
+    )
+
+
+def test_a_database_serves_as_well_as_the_journal(write, here):
+    held = study(write, here, ("trials: 4", f"trials: 4\nstorage: sqlite:///{here}/optuna.db"))
+    finished(held, (1.0, 2.0))
+    assert (here / "optuna.db").exists()
+    assert not (here / "results" / "journal.jsonl").exists()
+
+
+def test_choices_and_whole_numbers_are_tried_as_they_are():
+    words, numbers = Range(choices=["a", "b"]), Range(low=2, high=9, integer=True)
+    assert words.rounded("b") == "b"
+    assert str(numbers.rounded(4.0)) == "4"
+
+
+def test_an_objective_that_is_no_figure_is_told_with_those_that_are(bench, write, here):
+    write(("within_class_variance/pixels", "within_class_variance/pixel"))
+    status, _, err = bench(*QUIET)
+    assert status == 2
+    assert "unknown figure as objective 'within_class_variance/pixel' (did you mean" in err
+
+
+def test_trials_without_hope_are_given_up_on_the_way(bench, write, here):
+    write(
+        (
+            "objectives: [class_accuracy, within_class_variance/pixels]",
+            "objectives: [within_class_variance/pixels]",
+        ),
+        ("iterations: 6", "iterations: 60\n  snapshots: 6"),
+        ("trials: 4", "trials: 12"),
+    )
+    status, out, err = bench(*QUIET, "--models", "cvae")
+    assert status == 0, err
+    states = [line.split(",")[2] for line in csv(here)[1:]]
+    assert len(states) == 12
+    assert set(states) == {"complete", "pruned"}
+    assert "given up, worse than the median of the others" in err
+    assert "pruned" in out
+    assert not (here / "results" / "mini" / "pareto-cvae.png").exists()
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_it_ends_with_exactly_the_trials_asked_for(bench_process, write, here):
+    write(("trials: 4", "trials: 8"), ("iterations: 6", "iterations: 80"))
+    jobs = (*QUIET, "--jobs", "2")
+    killed = bench_process(*jobs)
+    wait_for(lambda: len(list(here.glob("results/mini/*/done"))) > 4)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    stopped = bench_process(*jobs)
+    wait_for(lambda: len(list(here.glob("results/mini/*/done"))) > 10)
+    stopped.send_signal(signal.SIGINT)
+    _, err = stopped.communicate(timeout=120)
+    assert "continue with: bench tune mini.yaml" in err
+    again = bench_process(*jobs)
+    out, err = again.communicate(timeout=600)
+    assert again.returncode == 0, err
+    lines = csv(here)[1:]
+    assert [line.split(",")[:3] for line in lines] == [
+        [variant, str(number), "complete"] for variant in ("cvae", "cgan") for number in range(8)
+    ]
+    assert "8 trials (8 complete)" in out
+    load_sweep(here / "results" / "mini" / "tuned.yaml")
