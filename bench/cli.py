@@ -18,6 +18,7 @@ from bench.commands.options import (
     weight_files,
 )
 from bench.commands.perf import perf
+from bench.commands.report import compare, report
 from bench.commands.tune import tune
 from bench.errors import BenchError, Interrupted
 
@@ -121,56 +122,6 @@ def run(
         sys.exit(1)
 
 
-@cli.command()
-@click.argument("sweeps", nargs=-1)
-@click.option("--table", "tables", multiple=True, help="Which table: 1, 2, 5, 6, ablation, ...")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "markdown", "latex", "csv"]),
-    default="text",
-    show_default=True,
-)
-@click.option(
-    "--select",
-    "rule",
-    default="last",
-    show_default=True,
-    help="Which snapshot of a run: last, or val-METRIC, the best one on validation images.",
-)
-@RESULTS
-def report(
-    sweeps: tuple[str, ...], tables: tuple[str, ...], form: str, rule: str, results: Path
-) -> None:
-    """Print tables, and write them beside the results.
-
-    SWEEPS are names of folders under the results; all of them where none is named.
-    """
-    from bench.errors import UnknownName
-    from bench.execution.job import write_text
-    from bench.reporting.records import load_records
-    from bench.reporting.render import RENDERERS, SUFFIXES
-    from bench.reporting.selection import select
-    from bench.reporting.tables import build_table, load_tables
-
-    records = load_records(results, sweeps or None)
-    if records.runs.empty:
-        raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
-    specs = load_tables()
-    records = select(records, rule, next(iter(specs.values())).names)
-    chosen = "" if rule == "last" else f"-{rule.replace('/', '-')}"
-    folder = results / sweeps[0] if len(sweeps) == 1 else results
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
-    for name in tables or ("summary",):
-        if name not in specs:
-            raise UnknownName("table", name, specs)
-        table = build_table(specs[name], records)
-        click.echo(RENDERERS[form](table))
-        for kind, render in RENDERERS.items():
-            write_text(folder / "tables" / f"table-{name}{chosen}{SUFFIXES[kind]}", render(table))
-    click.echo(f"written to {folder / 'tables'}", err=True)
-
-
 @cli.command("list")
 @click.argument("what", type=click.Choice(LISTED))
 def list_(what: str) -> None:
@@ -255,9 +206,8 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
         sys.exit(1)
 
 
-cli.add_command(evaluate)
-cli.add_command(perf)
-cli.add_command(tune)
+for command in (compare, evaluate, perf, report, tune):
+    cli.add_command(command)
 
 
 def find_spec(spec: Path) -> Path:

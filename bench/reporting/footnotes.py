@@ -1,15 +1,17 @@
 """What stands under a table: everything that a reader could otherwise take wrongly."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from bench.reporting.devices import device_notes
-from bench.reporting.layout import Column, Note, Row
+from bench.reporting.absences import absence_notes, references
+from bench.reporting.comparisons import comparison_notes
+from bench.reporting.environments import environment_notes
+from bench.reporting.layout import Column, Note, Row, View
 from bench.reporting.origins import origin_notes
-from bench.reporting.plan import EVALUATIONS, REAL, RETRY
-from bench.reporting.records import Records, plain, seeds
+from bench.reporting.plan import EVALUATIONS, REAL
+from bench.reporting.records import Records
 from bench.reporting.specs import TableSpec
-from bench.reporting.statistics import FEWEST_FOR_CLAIMS
+from bench.reporting.wording import listed, seeds_text
 
 Figures = Sequence[dict[str, Any]]
 
@@ -20,12 +22,6 @@ BETTER = {
     "one": "nearer to 1 is better",
     None: "no direction is declared for it",
 }
-UNASKED = "Not measured (`bench evaluate` takes further metrics with --metric):"
-UNMEASURED = {
-    "figures": "Finished, but not measured (add the metric to the sweep's `metrics`):",
-    "cost": "Finished before it was counted (training again counts it):",
-    "timings": "Finished, but not timed:",
-}
 
 
 def write_notes(
@@ -34,6 +30,7 @@ def write_notes(
     figures: Figures,
     columns: Sequence[Column],
     rows: Sequence[Row],
+    views: Collection[View],
 ) -> list[Note]:
     """Return the notes of a table in the order in which they are printed.
 
@@ -43,25 +40,55 @@ def write_notes(
         figures: The figures that went into it.
         columns: Its columns.
         rows: Its rows.
+        views: What else is printed of its cells.
 
     Returns:
         The notes.
     """
     return [
         *_cells(rows),
+        *view_notes(views),
+        *comparison_notes(columns, rows),
         *_directions(columns),
-        *_protocols(columns, rows, _references(records)),
+        *_protocols(columns, rows, references(records)),
         *_runs(records),
         *origin_notes(records, rows),
-        *device_notes(records, columns, rows),
+        *environment_notes(records, columns, rows),
         *_published(spec, columns),
         *(Note(" ".join(note.split())) for note in spec.notes),
-        *_reasons(columns, rows, figures),
-        *_unmeasured(spec, records, figures, columns, rows),
-        *_missing(spec, records, rows),
-        *_absent(spec, records),
+        *absence_notes(spec, records, figures, columns, rows),
         *_strangers(records, rows),
     ]
+
+
+_VIEWS: dict[View, str] = {
+    "gap": "Gap to real: the mean minus the value of the real images.",
+    "difference": (
+        "Δ: the row minus the reference row, seed by seed over common seeds, ± half the width of "
+        "its 95 % t interval; p is corrected by Holm."
+    ),
+    "iqm": (
+        "IQM: the mean without the lowest and the highest quarter of the seeds, with its BCa "
+        "bootstrap interval; such intervals are too short for few seeds (of 3 seeds, 73 of 100 "
+        "hold the truth)."
+    ),
+    "improvement": (
+        "P(better): how often a run of the row is better than one of the reference row, of all "
+        "pairs of runs."
+    ),
+}
+
+
+def view_notes(views: Collection[View]) -> list[Note]:
+    """Say what the columns beside the values show.
+
+    Args:
+        views: What they show.
+
+    Returns:
+        One note for each.
+    """
+    return [Note(text) for view, text in _VIEWS.items() if view in views]
 
 
 def _cells(rows: Sequence[Row]) -> list[Note]:
@@ -73,15 +100,7 @@ def _cells(rows: Sequence[Row]) -> list[Note]:
         return [Note("A cell is the value of one seed: (1), so there is no interval.")]
     text = "A cell is the mean ± half the width of the 95 % t interval over seeds (their number)"
     single = any(cell.half_width is None for cell in means)
-    notes = [Note(f"{text}; one seed has no interval." if single else f"{text}.")]
-    if min(cell.n for cell in means) < FEWEST_FOR_CLAIMS:
-        notes.append(
-            Note(
-                f"Fewer than {FEWEST_FOR_CLAIMS} seeds: "
-                "a difference between rows is an observation, not a significant one."
-            )
-        )
-    return notes
+    return [Note(f"{text}; one seed has no interval." if single else f"{text}.")]
 
 
 def _directions(columns: Sequence[Column]) -> list[Note]:
@@ -91,13 +110,8 @@ def _directions(columns: Sequence[Column]) -> list[Note]:
     return [Note(f"{title}: {BETTER[direction]}.") for title, direction in titles]
 
 
-def _references(records: Records) -> set[str]:
-    """Return the names of all rows that are compared with, and not judged."""
-    return {REAL, *records.references}
-
-
 def _protocols(
-    columns: Sequence[Column], rows: Sequence[Row], references: Collection[str]
+    columns: Sequence[Column], rows: Sequence[Row], compared_with: Collection[str]
 ) -> list[Note]:
     """Name the protocols, and warn where a metric has several."""
     measured = [column for column in columns if column.protocol]
@@ -106,7 +120,7 @@ def _protocols(
     pairs = [(column.data, column.metric) for column in measured]
     split = [column for column in measured if pairs.count((column.data, column.metric)) > 1]
     if split:
-        titles = _list(dict.fromkeys(f"{c.metric_title} on {c.data_title}" for c in split))
+        titles = listed(dict.fromkeys(f"{c.metric_title} on {c.data_title}" for c in split))
         notes.append(
             Note(
                 f"{titles}: measured by more than one protocol, a column each; "
@@ -116,7 +130,7 @@ def _protocols(
     for column in split:
         place = columns.index(column)
         filled = {row.variant for row in rows if row.cells[place].mean is not None}
-        if filled and filled <= set(references):
+        if filled and filled <= set(compared_with):
             whom = "the real images" if filled == {REAL} else "references"
             notes.append(Note(f"[{column.mark}] was applied to {whom} alone."))
     return notes
@@ -124,18 +138,18 @@ def _protocols(
 
 def _runs(records: Records) -> list[Note]:
     """Say how many runs there are, of which seeds, and how they were trained and selected."""
-    runs = records.runs[~records.runs["variant"].isin(_references(records))]
+    runs = records.runs[~records.runs["variant"].isin(references(records))]
     runs = runs[runs["sweep"] != EVALUATIONS]
     done = runs[runs["state"] == "done"]
     if done.empty:
         return []
-    numbers = _list(sorted({int(seed) for seed in done["seed"].dropna()}))
+    numbers = seeds_text(int(seed) for seed in done["seed"].dropna())
     lengths = sorted(set(zip(done["iterations"], done["batch_size"], strict=True)), key=str)
-    training = _list(
+    training = listed(
         f"{iterations} iterations of {batch} examples" for iterations, batch in lengths
     )
     return [
-        Note(f"Runs: {len(done)} of {len(runs)} finished. Seeds: {numbers}."),
+        Note(f"Runs: {len(done)} of {len(runs)} finished, {numbers}."),
         Note(f"Training: {training}. {records.selection.note}"),
     ]
 
@@ -147,117 +161,10 @@ def _published(spec: TableSpec, columns: Sequence[Column]) -> list[Note]:
     return [Note(f"paper: as printed in {spec.source}; single numbers without intervals.")]
 
 
-def _reasons(columns: Sequence[Column], rows: Sequence[Row], figures: Figures) -> list[Note]:
-    """Say why figures have no value."""
-    titles = {(column.data, column.metric): column for column in columns}
-    lacking: dict[tuple[str, str, str, str], list[int]] = {}
-    for row in rows:
-        for figure in figures:
-            same = figure["variant"] == row.variant and row.sweep in ("", figure["sweep"])
-            column = titles.get((figure["data"], figure["metric"]))
-            if same and column and figure["value"] is None:
-                key = row.label, column.metric_title, column.data_title, figure["reason"]
-                lacking.setdefault(key, []).extend(seeds(figure))
-    items = tuple(
-        f"{label}, {metric} on {data}{_seeds(held)}: {reason or 'no reason was recorded'}"
-        for (label, metric, data, reason), held in lacking.items()
-    )
-    return [Note("n/a:", items)] if items else []
-
-
-def _unmeasured(
-    spec: TableSpec,
-    records: Records,
-    figures: Figures,
-    columns: Sequence[Column],
-    rows: Sequence[Row],
-) -> list[Note]:
-    """Name finished runs of which the record lacks a metric of the table."""
-    shown = {(column.data, column.metric): column.metric_title for column in columns}
-    runs = records.runs[records.runs["state"] == "done"]
-    groups: dict[str, dict[str, None]] = {}
-    for row in rows:
-        is_trained = row.variant not in _references(records) and row.sweep != EVALUATIONS
-        mine = runs[runs["variant"] == row.variant]
-        mine = mine[mine["sweep"] == row.sweep] if row.sweep else mine
-        for data in dict.fromkeys(mine["data"]):
-            wanted = {metric: title for (where, metric), title in shown.items() if where == data}
-            for metric in spec.metrics:
-                if not any(name == metric or name.startswith(f"{metric}/") for name in wanted):
-                    names = spec.names.metric(metric)
-                    wanted[metric] = names.title if names else metric
-            held = {
-                figure["metric"]
-                for figure in figures
-                if (figure["variant"], figure["data"]) == (row.variant, data)
-                and row.sweep in ("", figure["sweep"])
-            }
-            where = spec.names.data.get(data, data)
-            for metric, title in wanted.items():
-                record = spec.names.record(metric)
-                if metric not in held and (record == "figures" or is_trained):
-                    what = f"{row.label}, {title}" if record == "figures" else row.label
-                    text = UNASKED if row.sweep == EVALUATIONS else UNMEASURED[record]
-                    groups.setdefault(text, {})[f"{what} on {where}"] = None
-    return [Note(text, tuple(items)) for text, items in groups.items()]
-
-
-def _missing(spec: TableSpec, records: Records, rows: Sequence[Row]) -> list[Note]:
-    """Name the runs that are not finished, with what finishes them."""
-    labels = {(row.sweep, row.variant): row.label for row in rows}
-    groups: dict[str, dict[tuple[str, str, str], list[int]]] = {}
-    for run in plain(records.runs[records.runs["state"] != "done"]):
-        if run["variant"] in _references(records) and not spec.has_figures:
-            continue
-        key = (run["sweep"], run["variant"])
-        label = labels.get(key, labels.get(("", run["variant"]), run["variant"]))
-        where = spec.names.data.get(run["data"], run["data"])
-        why = {"missing": "not started"}.get(run["state"], run["state"])
-        why += f" ({run['failure']})" if run["failure"] else ""
-        groups.setdefault(run["command"], {}).setdefault((label, where, why), []).extend(seeds(run))
-    return [
-        Note(
-            "Failed:" if RETRY in command else "Not finished:",
-            tuple(
-                f"{label} on {where}{_seeds(s)}: {why}" for (label, where, why), s in held.items()
-            ),
-            command,
-        )
-        for command, held in groups.items()
-    ]
-
-
-def _absent(spec: TableSpec, records: Records) -> list[Note]:
-    """Name the paper's data sets of which there is no run at all."""
-    groups: dict[str, list[str]] = {}
-    for data, command in spec.data.items():
-        if data not in set(records.runs["data"]):
-            groups.setdefault(command, []).append(spec.names.data.get(data, data))
-    return [
-        Note(
-            f"No runs yet on {_list(names)}, the data of {spec.source or 'this table'}:",
-            (),
-            command,
-        )
-        for command, names in groups.items()
-    ]
-
-
 def _strangers(records: Records, rows: Sequence[Row]) -> list[Note]:
     """Name the rows that only the paper fills."""
-    references = _references(records)
-    names = [row.label for row in rows if not row.sweep and row.variant not in references]
+    known = references(records)
+    names = [row.label for row in rows if not row.sweep and row.variant not in known]
     if not names or records.runs.empty:
         return []
-    return [Note(f"No sweep shown here has {_list(names)}: such a row is the paper's alone.")]
-
-
-def _seeds(numbers: Sequence[int]) -> str:
-    """Return `, seed 1` or `, seeds 1, 2`, or nothing."""
-    word = "seed" if len(numbers) == 1 else "seeds"
-    return f", {word} {_list(sorted(set(numbers)))}" if numbers else ""
-
-
-def _list(values: Iterable[object]) -> str:
-    """Return values with commas between them."""
-    return ", ".join(str(value) for value in values)
+    return [Note(f"No sweep shown here has {listed(names)}: such a row is the paper's alone.")]

@@ -4,7 +4,9 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 
-from bench.reporting.layout import ARROWS, Column, Row, Table
+from bench.reporting.headings import cell_text, heading, headings, texts, title_text
+from bench.reporting.latex import render_latex
+from bench.reporting.layout import Table
 from bench.tracking.csv import to_csv
 
 WIDTH = 100
@@ -24,30 +26,45 @@ def render_text(table: Table, width: int = WIDTH) -> str:
         Lines, the last one ended.
     """
     labels = max([len(row.label) for row in table.rows], default=0)
-    columns = [_text_column(table, place) for place in range(len(table.columns))]
-    lines = textwrap.wrap(_title(table), width)
-    for block in _blocks([len(column[0]) for column in columns], width - labels):
+    short = [_text_column(table, place) for place in range(len(table.columns))]
+    whole = [_text_column(table, place, alone=True) for place in range(len(table.columns))]
+    lines = textwrap.wrap(title_text(table), width)
+    for block in _blocks(table, short, whole, width - labels):
+        columns = [(short if number else whole)[place] for number, place in enumerate(block)]
         head = [
-            GAP.join([" " * labels, *(columns[place][line] for place in block)]).rstrip()
+            GAP.join([" " * labels, *(column[line] for column in columns)]).rstrip()
             for line in range(HEAD)
         ]
-        rule = "─" * (labels + sum(len(GAP) + len(columns[place][0]) for place in block))
+        rule = "─" * (labels + sum(len(GAP) + len(column[0]) for column in columns))
         cells = [
-            GAP.join([row.label.ljust(labels), *(columns[place][line] for place in block)]).rstrip()
+            GAP.join([row.label.ljust(labels), *(column[line] for column in columns)]).rstrip()
             for line, row in enumerate(table.rows, start=HEAD)
         ]
         lines += ["", *filter(None, head), rule, *cells]
-    lines.append("")
+    return "\n".join([*lines, "", *note_lines(table, width)]) + "\n"
+
+
+def note_lines(table: Table, width: int = WIDTH) -> list[str]:
+    """Return the notes of a table for the console.
+
+    Args:
+        table: The table.
+        width: Longest line, in characters.
+
+    Returns:
+        Lines, not ended.
+    """
+    lines = []
     for note in table.notes:
         lines += _wrap(note.text, width, "", "  ")
         for item in note.items:
             lines += _wrap(item, width, "  - ", "    ")
         lines += [f"    {note.command}"] if note.command else []
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def render_csv(table: Table) -> str:
-    """Return a table as CSV, one line a cell, numbers exact; notes are left out.
+    """Return a table as CSV, one line a cell, numbers exact; notes and further views are left out.
 
     Args:
         table: The table.
@@ -55,18 +72,18 @@ def render_csv(table: Table) -> str:
     Returns:
         Lines with a header.
     """
-    header = ["table", "row", "sweep", "variant", "data", "metric", "protocol", "kind"]
-    return to_csv(
-        [*header, "mean", "half_width", "n"],
-        (
-            [
-                *(table.name, row.label, row.sweep, row.variant, column.data, column.metric),
-                *(column.protocol, cell.kind, cell.mean, cell.half_width, cell.n or None),
-            ]
-            for row in table.rows
-            for column, cell in zip(table.columns, row.cells, strict=True)
-        ),
-    )
+    lines = [
+        [
+            *(table.name, row.label, row.sweep, row.variant, column.data, column.metric),
+            *(column.protocol, cell.kind, cell.mean, cell.half_width, cell.n or None, cell.target),
+            *(getattr(cell.difference, name, None) for name in _DIFFERENCE.values()),
+            *(getattr(cell.robust, name, None) for name in _ROBUST),
+        ]
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if column.view == "value"
+    ]
+    return to_csv([*_CSV, *_DIFFERENCE, *_ROBUST], lines)
 
 
 def render_markdown(table: Table) -> str:
@@ -78,52 +95,22 @@ def render_markdown(table: Table) -> str:
     Returns:
         Lines, the last one ended.
     """
-    heads = [" ".join(filter(None, heading)) for heading in _headings(table)]
-    lines = [f"**{_markdown(_title(table))}**", ""]
+    heads = [" ".join(filter(None, heading)) for heading in headings(table)]
+    lines = [f"**{_markdown(title_text(table))}**", ""]
     lines.append("| " + " | ".join(["", *(_markdown(head) for head in heads)]).lstrip() + " |")
     lines.append("|---" + "|---:" * len(heads) + "|")
     for row in table.rows:
-        cells = [_markdown(row.label), *_texts(row, table.columns)]
-        lines.append("| " + " | ".join(cells) + " |")
+        cells = [
+            f"**{number}**{rest}" if bold else number + rest
+            for number, rest, bold in texts(row, table.columns)
+        ]
+        lines.append("| " + " | ".join([_markdown(row.label), *cells]) + " |")
     lines.append("")
     for note in table.notes:
         command = f" `{note.command}`" if note.command else ""
         lines.append(f"- {_markdown(note.text)}{command}")
         lines += [f"  - {_markdown(item)}" for item in note.items]
     return "\n".join(lines) + "\n"
-
-
-def render_latex(table: Table) -> str:
-    """Return a table as LaTeX; it needs the package booktabs.
-
-    Args:
-        table: The table.
-
-    Returns:
-        A `table` environment.
-    """
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_latex(table.title)}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
-        r"\toprule",
-    ]
-    lines += [
-        " & ".join(["", *(_latex(part) for part in head)]).lstrip() + r" \\"
-        for head in zip(*_headings(table), strict=True)
-        if any(head)
-    ]
-    lines.append(r"\midrule")
-    for row in table.rows:
-        cells = [row.label, *_texts(row, table.columns)]
-        lines.append(" & ".join(_latex(cell) for cell in cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip", r"{\footnotesize\raggedright"]
-    for note in table.notes:
-        command = rf" \texttt{{{_latex(note.command)}}}" if note.command else ""
-        items = "; ".join(_latex(item) for item in note.items)
-        lines.append(f"{_latex(note.text)} {items}".rstrip() + command + r"\par")
-    return "\n".join([*lines, "}", r"\end{table}"]) + "\n"
 
 
 RENDERERS: dict[str, Callable[[Table], str]] = {
@@ -134,20 +121,22 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
 }
 SUFFIXES = {"text": ".txt", "markdown": ".md", "latex": ".tex", "csv": ".csv"}
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "≈": r"$\approx$",
-    "±": r"$\pm$",
-    "—": "---",
-    "`": "",
-    "<": r"$<$",
-    ">": r"$>$",
-    "|": r"\textbar{}",
-} | {character: f"\\{character}" for character in "&%$#_{}"}
+_CSV = (
+    *("table", "row", "sweep", "variant", "data", "metric", "protocol"),
+    *("kind", "mean", "half_width", "n", "target"),
+)
+_DIFFERENCE = {
+    "reference": "to",
+    "difference": "mean",
+    "difference_half_width": "half_width",
+    "common_seeds": "n",
+    "p": "p",
+    "p_holm": "adjusted",
+    "verdict": "verdict",
+}
+"""Columns of the CSV, and where their values stand in a difference."""
+
+_ROBUST = ("iqm", "low", "high", "improvement")
 
 
 def _wrap(text: str, width: int, first: str, rest: str) -> list[str]:
@@ -162,63 +151,50 @@ def _wrap(text: str, width: int, first: str, rest: str) -> list[str]:
     )
 
 
-def _title(table: Table) -> str:
-    """Return the title, with the number of the table and the direction of its only metric."""
-    arrow = f" ({ARROWS[table.columns[0].direction]})" if _is_single(table) else ""
-    title = f"Table {table.name}. {table.title}" if table.name.isdigit() else table.title
-    return title + arrow.replace(" ()", "")
-
-
-def _is_single(table: Table) -> bool:
-    """Return whether all columns show one metric, which then stands in the title alone."""
-    return len({column.metric for column in table.columns}) == 1
-
-
-def _headings(table: Table) -> list[tuple[str, str, str]]:
-    """Return the heading of each column: data set, metric with direction, protocol's mark."""
-    single = _is_single(table)
-    headings = []
-    for column in table.columns:
-        metric = "" if single else f"{column.metric_title} {ARROWS[column.direction]}".strip()
-        mark = "paper" if column.paper else column.mark and f"[{column.mark}]"
-        headings.append((column.data_title, metric, mark))
-    return headings
-
-
-def _texts(row: Row, columns: Sequence[Column]) -> list[str]:
-    """Return the cells of a row as text."""
-    pairs = zip(row.cells, columns, strict=True)
-    return ["".join(cell.parts(column.decimals, column.scale)) for cell, column in pairs]
-
-
-def _text_column(table: Table, place: int) -> list[str]:
+def _text_column(table: Table, place: int, *, alone: bool = False) -> list[str]:
     """Return a column's heading and cells, equally wide, with the numbers in line."""
     column = table.columns[place]
-    parts = [row.cells[place].parts(column.decimals, column.scale) for row in table.rows]
+    printed = [cell_text(row.cells[place], column) for row in table.rows]
+    parts = [(number, rest + " *" * bold) for number, rest, bold in printed]
     lead = max([len(number) for number, _ in parts], default=0)
-    texts = [*_headings(table)[place], *(number.rjust(lead) + rest for number, rest in parts)]
-    wide = max(len(text) for text in texts)
-    return [text.ljust(wide) for text in texts]
+    lines = [
+        *heading(table, column, alone=alone),
+        *(number.rjust(lead) + rest for number, rest in parts),
+    ]
+    wide = max(len(line) for line in lines)
+    return [line.ljust(wide) for line in lines]
 
 
-def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Return runs of columns that fit into the room side by side; at least one in each."""
+def _blocks(
+    table: Table, short: Sequence[Sequence[str]], whole: Sequence[Sequence[str]], room: int
+) -> list[list[int]]:
+    """Return runs of columns that fit into the room side by side; at least one in each.
+
+    The views of a metric stay beside it where they can; the first of a block is headed in whole.
+    """
+    groups: list[list[int]] = []
+    for place, column in enumerate(table.columns):
+        if column.view == "value":
+            groups.append([])
+        groups[-1].append(place)
+
+    def wide(block: Sequence[int]) -> int:
+        return sum(
+            len(GAP) + len((short if number else whole)[place][0])
+            for number, place in enumerate(block)
+        )
+
     blocks: list[list[int]] = [[]]
-    used = 0
-    for place, wide in enumerate(widths):
-        if blocks[-1] and used + len(GAP) + wide > room:
+    for group in groups:
+        if blocks[-1] and wide([*blocks[-1], *group]) > room:
             blocks.append([])
-            used = 0
-        blocks[-1].append(place)
-        used += len(GAP) + wide
+        for place in group:
+            if blocks[-1] and wide([*blocks[-1], place]) > room:
+                blocks.append([])
+            blocks[-1].append(place)
     return blocks
 
 
 def _markdown(text: str) -> str:
     """Return text with the characters escaped that would mean something in a Markdown table."""
     return re.sub(r"([\\|*_\[\]<>])", r"\\\1", text)
-
-
-def _latex(text: str) -> str:
-    """Return text with the characters escaped that mean something in LaTeX."""
-    return "".join(_LATEX.get(character, character) for character in text)

@@ -76,6 +76,7 @@ class TableSpec:
         data: The paper's data sets in order -> the command that fills them here.
         published: The paper's values: model -> data set -> value.
         notes: What a reader must know besides.
+        reference: Variant or model that rows are compared with, if there is one of that name.
         names: Names for people.
     """
 
@@ -87,6 +88,7 @@ class TableSpec:
     data: Mapping[str, str] = field(default_factory=dict)
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reference: str = ""
     names: Names = field(default_factory=Names)
 
     @property
@@ -108,12 +110,14 @@ class _Entry(BaseModel):
     data: dict[str, str] = Field(default_factory=dict)
     published: dict[str, dict[str, float]] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reference: str = ""
 
 
 class _File(BaseModel):
     """The whole file."""
 
     model_config = ConfigDict(extra="forbid")
+    reference: str = ""
     models: dict[str, str] = Field(default_factory=dict)
     data: dict[str, str] = Field(default_factory=dict)
     metrics: dict[str, MetricNames] = Field(default_factory=dict)
@@ -177,7 +181,8 @@ def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
                 where=str(path),
                 key=f"tables.{name}.published",
             )
-        tables[name] = TableSpec(name=name, names=names, **dict(entry))
+        settings = dict(entry) | {"reference": entry.reference or file.reference}
+        tables[name] = TableSpec(name=name, names=names, **settings)
     return tables
 
 

@@ -9,12 +9,13 @@ it.
 import itertools
 import math
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bench.reporting.comparisons import TARGETED, add_robust, compare_rows, find_references
 from bench.reporting.footnotes import write_notes
-from bench.reporting.layout import Cell, Column, Note, Row, Table
+from bench.reporting.layout import VIEWS, Cell, Column, Note, Row, Table, View
 from bench.reporting.plan import EVALUATIONS, REAL, VALIDATION, reference_title
 from bench.reporting.records import Records, plain, seeds
 from bench.reporting.specs import Record, TableSpec, find_tables, load_tables, pick_table
@@ -29,6 +30,7 @@ __all__ = [
     "TableSpec",
     "build_table",
     "find_tables",
+    "is_filled",
     "load_tables",
     "pick_table",
 ]
@@ -36,24 +38,97 @@ __all__ = [
 Figures = list[dict[str, Any]]
 
 
-def build_table(spec: TableSpec, records: Records) -> Table:
+def build_table(
+    spec: TableSpec,
+    records: Records,
+    *,
+    reference: str | None = None,
+    show: Collection[View] = (),
+) -> Table:
     """Build a table from the last evaluation of every finished run.
 
     Args:
         spec: What it shows.
         records: The sweeps it shows it of.
+        reference: What rows are compared with: label, variant or model of a row, or `none`; None
+            for the table's own choice.
+        show: Views beside the values; the gap to the real images is always there.
 
     Returns:
         The table, with a note for everything that a reader could take wrongly.
+
+    Raises:
+        UnknownName: If no row is called like the reference.
     """
     figures = _figures(spec, records)
     columns = _columns(spec, records, figures)
     rows = [
-        replace(row, cells=tuple(_cell(spec, row, column, columns, figures) for column in columns))
+        replace(row, cells=tuple(_cell(spec, row, column, figures) for column in columns))
         for row in _rows(spec, records, figures)
     ]
-    notes = write_notes(spec, records, figures, columns, rows)
-    return Table(spec.name, spec.title, tuple(columns), tuple(rows), tuple(notes))
+    rows = [
+        replace(
+            row, cells=tuple(_aimed(row, place, columns, rows) for place in range(len(columns)))
+        )
+        for row in rows
+    ]
+    name = spec.reference if reference is None else reference
+    is_asked = reference is not None and spec.has_figures
+    rows = compare_rows(rows, columns, find_references(rows, name, must_exist=is_asked))
+    if not {"iqm", "improvement"}.isdisjoint(show):
+        rows = add_robust(rows, columns)
+    shown, shown_rows = _with_views(columns, rows, {"gap", *show})
+    views = {column.view for column in shown}
+    notes = write_notes(spec, records, figures, columns, rows, views)
+    return Table(spec.name, spec.title, tuple(shown), tuple(shown_rows), tuple(notes))
+
+
+def is_filled(table: Table) -> bool:
+    """Return whether a table shows any number of a row that a sweep has trained or kept."""
+    return any(
+        cell.mean is not None and not column.paper
+        for row in table.rows
+        if row.model
+        for column, cell in zip(table.columns, row.cells, strict=True)
+    )
+
+
+def _aimed(row: Row, place: int, columns: Sequence[Column], rows: Sequence[Row]) -> Cell:
+    """Return a cell with the value that it should be near to, if that is known."""
+    cell, direction = row.cells[place], columns[place].direction
+    if direction not in TARGETED or cell.mean is None or columns[place].paper:
+        return cell
+    if direction == "one":
+        return replace(cell, target=1.0)
+    real = [
+        other.cells[place].mean
+        for other in rows
+        if other.variant == REAL and other.sweep in ("", row.sweep)
+    ]
+    return replace(cell, target=next((value for value in real if value is not None), None))
+
+
+def _with_views(
+    columns: Sequence[Column], rows: Sequence[Row], show: Collection[View]
+) -> tuple[list[Column], list[Row]]:
+    """Return columns and rows with a further column for each view that says something."""
+    places = [
+        (place, view)
+        for place, column in enumerate(columns)
+        for view in VIEWS
+        if view == "value" or view in show
+        if view != "gap" or column.direction == "real"
+        if view == "value" or any(_says(row.cells[place], view) for row in rows)
+    ]
+    return (
+        [replace(columns[place], view=view) for place, view in places],
+        [replace(row, cells=tuple(row.cells[place] for place, _ in places)) for row in rows],
+    )
+
+
+def _says(cell: Cell, view: View) -> bool:
+    """Return whether a view of a cell holds anything; that it is the reference is not enough."""
+    return any(replace(cell, is_reference=False).parts(3, view=view))
 
 
 def _figures(spec: TableSpec, records: Records) -> Figures:
@@ -161,7 +236,7 @@ def _rows(spec: TableSpec, records: Records, figures: Figures) -> list[Row]:
     for sweep, variant, model in keys:
         label = spec.names.models.get(variant, variant) if variant == model else variant
         own = label not in [row.label for row in rows] if sweep == EVALUATIONS else not several
-        rows.append(Row(label if own else f"{label} ({sweep})", sweep, variant))
+        rows.append(Row(label if own else f"{label} ({sweep})", sweep, variant, model=model))
     ours = {variant for _, variant, model in keys if variant == model}
     absent = [name for name in spec.models if name in spec.published or not keys]
     rows.extend(
@@ -193,9 +268,7 @@ def _rows_of_reference(name: str, figures: Figures) -> list[Row]:
     return [Row(reference_title(name), "", name)]
 
 
-def _cell(
-    spec: TableSpec, row: Row, column: Column, columns: Sequence[Column], figures: Figures
-) -> Cell:
+def _cell(spec: TableSpec, row: Row, column: Column, figures: Figures) -> Cell:
     """Return one cell."""
     if column.paper:
         value = spec.published.get(row.variant, {}).get(column.data)
@@ -218,4 +291,5 @@ def _cell(
     if column.record == "cost" and len(set(values)) == 1:
         return Cell("counted", values[0])
     interval = t_interval(values)
-    return Cell("mean", interval.mean, interval.half_width, interval.n)
+    by_seed = [(seed, f["value"]) for f in same if f["value"] is not None for seed in seeds(f)]
+    return Cell("mean", interval.mean, interval.half_width, interval.n, tuple(sorted(by_seed)))

@@ -5,6 +5,7 @@
 and look at every difference before keeping it.
 """
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -73,6 +74,62 @@ def costs(results):
         path.write_text(path.read_text().replace('"cpu"', '"cuda:0"').replace("x86_64", "H100"))
 
 
+def eight_seeds(results):
+    """Enough seeds for claims: better, worse, and equal rows; commits and changes mixed."""
+    shifts = {"full": (0, 0), "better": (1, -1), "worse": (-1, 1), "equal": (0, 0), "few": (1, -1)}
+    variants = {}
+    for place, (variant, (score, gap)) in enumerate(shifts.items()):
+        variants[variant] = {}
+        for seed in range(3 if variant == "few" else 8):
+            shared, own = (3 * seed % 8) / 16, ((5 * seed * place) % 8 - 3.5 * (place > 0)) / 64
+            figures = {
+                "inception_score": (recorded.IS, 8 + score / 2 + shared + own),
+                "intra_class_diversity": (
+                    recorded.DIVERSITY,
+                    0.75 + gap / 8 + shared / 8 + own / 8,
+                ),
+                "class_accuracy": (recorded.ACCURACY, 90 + 4 * score + 8 * shared + 8 * own),
+            }
+            if variant in ("worse", "equal"):
+                figures["leakage_linear"] = ("probe[linear]", None)
+            variants[variant][seed] = figures
+    for seed in range(8):
+        variants["full"][seed]["leakage_linear"] = ("probe[linear]", 12.5 + seed)
+    models = dict.fromkeys(variants, "lr_livae") | {"worse": "cgan"}
+    folder = recorded.write_sweep(results, "claims", variants, models=models)
+    for path in folder.glob("0[01234567]*/provenance.json"):
+        text = path.read_text().replace('"dirty": false', '"dirty": true, "diff": "abcdef012345"')
+        path.write_text(text)
+
+
+def redrawn(results):
+    """Errors over images, samples drawn again from the weights of a run, and two judges."""
+    judges = [
+        f"accuracy[extractor=digits-classifier@{name},n=500]" for name in ("0a" * 4, "1b" * 4)
+    ]
+    values = {0: 80.0, 1: 84.0, 2: 82.0}
+    variants = {
+        "cvae": {
+            seed: {
+                "inception_score": (recorded.IS, 7 + seed / 4),
+                "intra_class_diversity": (recorded.DIVERSITY, 0.25 + seed / 64, 1 / 128),
+                "class_accuracy": [(judges[0], value, 3.0), (judges[1], value + 2, 3.0)],
+            }
+            for seed, value in values.items()
+        },
+        "alone": {0: {"inception_score": (recorded.IS, 8.0)}},
+    }
+    folder = recorded.write_sweep(results, variants=variants, models={"alone": "cvae"})
+    [first] = folder.glob("00*")
+    again = {f"again {n}": {0: {"inception_score": (recorded.IS, 7 + n / 8)}} for n in (1, 2)}
+    kept = recorded.write_sweep(results, "evaluations", again, models=dict.fromkeys(again, "cvae"))
+    for number, path in enumerate(sorted(kept.glob("0*/config.json")), start=1):
+        content = json.loads(path.read_text())
+        origin = {"run": f"elsewhere/quickstart/{first.name}", "sample_seed": 1000 + number}
+        content["config"]["evaluated"] = origin | {"per_class": 50}
+        recorded.write_json(path, content)
+
+
 STORED = [
     (nothing, "1", "text"),
     (nothing, "2", "text"),
@@ -95,7 +152,15 @@ STORED = [
     (costs, "footing", "csv"),
     (costs, "footing", "markdown"),
     (costs, "footing", "latex"),
+    (eight_seeds, "summary", "text"),
+    (eight_seeds, "summary", "csv"),
+    (eight_seeds, "ablation", "markdown"),
+    (eight_seeds, "ablation", "latex"),
+    (redrawn, "variance", "text"),
+    (redrawn, "variance", "latex"),
+    (redrawn, "summary", "text"),
 ]
+SHOWN = {eight_seeds: ("difference", "iqm", "improvement"), broken: ("difference",)}
 
 
 def render(case, name, form, results):
@@ -103,10 +168,17 @@ def render(case, name, form, results):
     from bench.reporting.records import load_records
     from bench.reporting.render import RENDERERS, SUFFIXES
     from bench.reporting.tables import build_table, load_tables
+    from bench.reporting.variance import variance_table
 
     case(results)
-    table = build_table(load_tables(TABLES)[name], load_records(results))
-    return RENDERERS[form](table), f"{case.__name__}-{name}{SUFFIXES[form]}"
+    records, specs = load_records(results), load_tables(TABLES)
+    if name == "variance":
+        table = variance_table(records, specs["summary"].names)
+    else:
+        table = build_table(specs[name], records, show=SHOWN.get(case, ()))
+    # a command may name a folder, which is another one every time
+    text = RENDERERS[form](table).replace(str(results), "results")
+    return text, f"{case.__name__}-{name}{SUFFIXES[form]}"
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from bench.tracking.rows import write_rows_atomically
 
 IS = "is[domain classifier,n=500,splits=1]"
 DIVERSITY = "ms-ssim[window=gaussian,n=50]"
+ACCURACY = "accuracy[extractor=digits-classifier@0a0a0a0a,n=500]"
 REASON = "the model has no encoder"
 
-# variant: (model, data, {seed: {metric: (protocol, value)}})
+# variant: {seed: {metric: (protocol, value), or (protocol, value, error), or several of these}}
 QUICKSTART = {
     "cvae": {
         0: {"inception_score": (IS, 7.25), "intra_class_diversity": (DIVERSITY, 0.25)},
@@ -119,7 +120,9 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
     evaluation = [
         {"step": config.get("iterations", 0), "split": split, "metric": metric}
         | {"protocol": protocol, "value": value, "reason": "" if value is not None else REASON}
-        for metric, (protocol, value) in figures.items()
+        | ({"error": error[0]} if error else {})
+        for metric, found in figures.items()
+        for protocol, value, *error in (found if isinstance(found, list) else [found])
     ]
     write_rows_atomically(folder / "evaluation.jsonl", evaluation)
     (folder / "samples.png").write_bytes(b"\x89PNG\r\n")

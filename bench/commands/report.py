@@ -1,0 +1,136 @@
+"""`bench report`: tables of what was measured. `bench compare`: two of its rows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.commands.options import RESULTS
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.reporting.layout import View
+    from bench.reporting.records import Records
+    from bench.reporting.tables import Table, TableSpec
+
+FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "csv"]),
+    default="text",
+    show_default=True,
+)
+
+
+@click.command()
+@click.argument("sweeps", nargs=-1)
+@click.option("--table", "tables", multiple=True, help="Which table: 1, 2, 5, 6, ablation, ...")
+@click.option("--all", "every", is_flag=True, help="Every table that these sweeps fill.")
+@click.option(
+    "--reference",
+    metavar="ROW",
+    help="Row that the others are compared with: a label, variant or model, or 'none'.  "
+    "[default: what tables.yaml says]",
+)
+@click.option("--differences", is_flag=True, help="Show the differences from that row.")
+@click.option(
+    "--robust",
+    is_flag=True,
+    help="Show interquartile means, bootstrap intervals and probabilities of improvement.",
+)
+@click.option(
+    "--select",
+    "rule",
+    default="last",
+    show_default=True,
+    help="Which snapshot of a run: last, or val-METRIC, the best one on validation images.",
+)
+@click.option("--variance", is_flag=True, help="Split variances by where they come from.")
+@FORMAT
+@RESULTS
+def report(
+    sweeps: tuple[str, ...],
+    tables: tuple[str, ...],
+    every: bool,
+    reference: str | None,
+    differences: bool,
+    robust: bool,
+    rule: str,
+    variance: bool,
+    form: str,
+    results: Path,
+) -> None:
+    """Print tables, and write them beside the results.
+
+    SWEEPS are names of folders under the results; all of them where none is named.
+    """
+    from bench.execution.job import write_text
+    from bench.reporting.records import load_records
+    from bench.reporting.render import RENDERERS, SUFFIXES
+    from bench.reporting.selection import select
+    from bench.reporting.tables import load_tables, pick_table
+    from bench.reporting.variance import variance_table
+
+    records = load_records(results, sweeps or None)
+    if records.runs.empty:
+        raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
+    specs = load_tables()
+    records = select(records, rule, specs["summary"].names)
+    chosen = [pick_table(specs, name) for name in tables]
+    if every:
+        chosen += [spec for name, spec in specs.items() if name not in tables]
+    if not chosen and not variance:
+        chosen = [specs["summary"]]
+    show: list[View] = ["difference"] if differences else []
+    if robust:
+        show += ["iqm", "improvement"]
+    made = _build(chosen, records, reference, show, forced=tables)
+    if variance:
+        made.append(variance_table(records, specs["summary"].names))
+    folder = results / sweeps[0] if len(sweeps) == 1 else results
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    suffix = "" if rule == "last" else f"-{rule.replace('/', '-')}"
+    for table in made:
+        click.echo(RENDERERS[form](table))
+        for kind, render in RENDERERS.items():
+            name = f"table-{table.name}{suffix}{SUFFIXES[kind]}"
+            write_text(folder / "tables" / name, render(table))
+    click.echo(f"written to {folder / 'tables'}", err=True)
+
+
+def _build(
+    specs: Sequence["TableSpec"],
+    records: "Records",
+    reference: str | None,
+    show: Sequence["View"],
+    forced: Sequence[str],
+) -> list["Table"]:
+    """Return the tables that the records fill, and those that were asked for by name."""
+    from bench.reporting.tables import build_table, is_filled
+
+    built = [build_table(spec, records, reference=reference, show=show) for spec in specs]
+    empty = [table.name for table in built if not is_filled(table) and table.name not in forced]
+    if empty:
+        click.echo(f"not filled by these sweeps: {', '.join(empty)}", err=True)
+    return [table for table in built if table.name not in empty]
+
+
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@RESULTS
+def compare(first: str, second: str, results: Path) -> None:
+    """Say how two runs or two variants differ, in configuration and in figures.
+
+    A and B are variants, SWEEP/VARIANT, whose seeds are compared in pairs; or runs: SWEEP/ID, the
+    folder of a run, or an id or its beginning.
+    """
+    from bench.reporting.compare import compare_text, find_side
+    from bench.reporting.records import load_records
+
+    records = load_records(results)
+    sides = [find_side(records, name) for name in (first, second)]
+    if sides[0].runs == sides[1].runs:
+        raise BenchError(f"{first} and {second} are the same")
+    click.echo(compare_text(records, *sides))

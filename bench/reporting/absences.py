@@ -1,0 +1,177 @@
+"""Why places of a table are empty: what does not apply, was not measured, or has not been run."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bench.reporting.layout import Column, Note, Row
+from bench.reporting.plan import EVALUATIONS, REAL, RETRY
+from bench.reporting.records import Records, plain, seeds
+from bench.reporting.specs import TableSpec
+from bench.reporting.wording import listed, rows_listed, seeds_text
+
+Figures = Sequence[dict[str, Any]]
+
+UNASKED = "Not measured (`bench evaluate` takes further metrics with --metric):"
+UNMEASURED = {
+    "figures": "Finished, but not measured (add the metric to the sweep's `metrics`):",
+    "cost": "Finished before it was counted (training again counts it):",
+    "timings": "Finished, but not timed:",
+}
+
+
+def absence_notes(
+    spec: TableSpec,
+    records: Records,
+    figures: Figures,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+) -> list[Note]:
+    """Return a note for everything that a table lacks, with what mends it.
+
+    Args:
+        spec: What the table shows.
+        records: What it is made from.
+        figures: The figures that went into it.
+        columns: Its columns.
+        rows: Its rows.
+
+    Returns:
+        The notes.
+    """
+    return [
+        *_reasons(records, columns, rows, figures),
+        *_unmeasured(spec, records, figures, columns, rows),
+        *_missing(spec, records, rows),
+        *_absent(spec, records),
+    ]
+
+
+def references(records: Records) -> set[str]:
+    """Return the names of all rows that are compared with, and not judged."""
+    return {REAL, *records.references}
+
+
+def _reasons(
+    records: Records, columns: Sequence[Column], rows: Sequence[Row], figures: Figures
+) -> list[Note]:
+    """Say why figures have no value: each reason once, with all rows that it is true of."""
+    titles = {(column.data, column.metric): column for column in columns}
+    lacking: dict[tuple[str, str, str, str], list[int]] = {}
+    everyone: dict[tuple[str, str], set[int]] = {}
+    for row in rows:
+        for figure in figures:
+            same = figure["variant"] == row.variant and row.sweep in ("", figure["sweep"])
+            column = titles.get((figure["data"], figure["metric"]))
+            if not same or not column:
+                continue
+            everyone.setdefault((row.label, column.data_title), set()).update(seeds(figure))
+            if figure["value"] is None:
+                key = figure["reason"], row.label, column.data_title, column.metric_title
+                lacking.setdefault(key, []).extend(seeds(figure))
+    which: dict[tuple[str, str, str, str], list[str]] = {}
+    for (reason, label, data, metric), held in lacking.items():
+        some = "" if set(held) == everyone[label, data] else seeds_text(held)
+        which.setdefault((reason, label, data, some), []).append(metric)
+    items = _merged(
+        (reason or "no reason was recorded", label, data, metrics, some)
+        for (reason, label, data, some), metrics in which.items()
+    )
+    return [Note("n/a:", items)] if items else []
+
+
+def _merged(entries: Iterable[tuple[str, str, str, Sequence[str], str]]) -> tuple[str, ...]:
+    """Return one line for the rows of which the same is true: reason, data, metrics and seeds."""
+    groups: dict[tuple[str, str, tuple[str, ...], str], list[str]] = {}
+    for reason, label, data, metrics, some in entries:
+        groups.setdefault((reason, data, tuple(metrics), some), []).append(label)
+    return tuple(
+        (f"{reason}: " if reason else "")
+        + rows_listed(labels)
+        + (f" ({listed(metrics)})" if metrics else "")
+        + f" on {data}"
+        + (f", {some}" if some else "")
+        for (reason, data, metrics, some), labels in groups.items()
+    )
+
+
+def _unmeasured(
+    spec: TableSpec,
+    records: Records,
+    figures: Figures,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+) -> list[Note]:
+    """Name finished runs of which the record lacks a metric of the table."""
+    shown = {(column.data, column.metric): column.metric_title for column in columns}
+    runs = records.runs[records.runs["state"] == "done"]
+    groups: dict[str, list[tuple[str, str, str, Sequence[str], str]]] = {}
+    for row in rows:
+        is_trained = row.variant not in references(records) and row.sweep != EVALUATIONS
+        mine = runs[runs["variant"] == row.variant]
+        mine = mine[mine["sweep"] == row.sweep] if row.sweep else mine
+        for data in dict.fromkeys(mine["data"]):
+            wanted = {metric: title for (where, metric), title in shown.items() if where == data}
+            for metric in spec.metrics:
+                if not any(name == metric or name.startswith(f"{metric}/") for name in wanted):
+                    names = spec.names.metric(metric)
+                    wanted[metric] = names.title if names else metric
+            held = {
+                figure["metric"]
+                for figure in figures
+                if (figure["variant"], figure["data"]) == (row.variant, data)
+                and row.sweep in ("", figure["sweep"])
+            }
+            where = spec.names.data.get(data, data)
+            lacking: dict[str, list[str]] = {}
+            for metric, title in wanted.items():
+                record = spec.names.record(metric)
+                if metric not in held and (record == "figures" or is_trained):
+                    text = UNASKED if row.sweep == EVALUATIONS else UNMEASURED[record]
+                    lacking.setdefault(text, []).append(title)
+            for text, titles in lacking.items():
+                # what was not counted is a whole file, whose columns need no names
+                named = [] if text == UNMEASURED["cost"] else titles
+                groups.setdefault(text, []).append(("", row.label, where, named, ""))
+    return [Note(text, _merged(entries)) for text, entries in groups.items()]
+
+
+def _missing(spec: TableSpec, records: Records, rows: Sequence[Row]) -> list[Note]:
+    """Name the runs that are not finished, with what finishes them."""
+    labels = {(row.sweep, row.variant): row.label for row in rows}
+    groups: dict[str, dict[tuple[str, str, str], list[int]]] = {}
+    for run in plain(records.runs[records.runs["state"] != "done"]):
+        if run["variant"] in references(records) and not spec.has_figures:
+            continue
+        key = (run["sweep"], run["variant"])
+        label = labels.get(key, labels.get(("", run["variant"]), run["variant"]))
+        where = spec.names.data.get(run["data"], run["data"])
+        why = {"missing": "not started"}.get(run["state"], run["state"])
+        why += f" ({run['failure']})" if run["failure"] else ""
+        groups.setdefault(run["command"], {}).setdefault((label, where, why), []).extend(seeds(run))
+    return [
+        Note(
+            "Failed:" if RETRY in command else "Not finished:",
+            tuple(
+                f"{label} on {where}{f', {seeds_text(some)}' if some else ''}: {why}"
+                for (label, where, why), some in held.items()
+            ),
+            command,
+        )
+        for command, held in groups.items()
+    ]
+
+
+def _absent(spec: TableSpec, records: Records) -> list[Note]:
+    """Name the paper's data sets of which there is no run at all."""
+    groups: dict[str, list[str]] = {}
+    for data, command in spec.data.items():
+        if data not in set(records.runs["data"]):
+            groups.setdefault(command, []).append(spec.names.data.get(data, data))
+    return [
+        Note(
+            f"No runs yet on {listed(names)}, the data of {spec.source or 'this table'}:",
+            (),
+            command,
+        )
+        for command, names in groups.items()
+    ]

@@ -1,0 +1,42 @@
+"""How rows, seeds and lists are put into words under a table."""
+
+from collections.abc import Iterable, Sequence
+
+
+def listed(values: Iterable[object]) -> str:
+    """Return values with commas between them."""
+    return ", ".join(str(value) for value in values)
+
+
+def rows_listed(labels: Iterable[str]) -> str:
+    """Return labels of rows with semicolons between them, since a label may hold a comma."""
+    return "; ".join(labels)
+
+
+def seeds_text(numbers: Iterable[int]) -> str:
+    """Return seeds for people.
+
+    Args:
+        numbers: In any order.
+
+    Returns:
+        Numbers and spans of numbers; empty where there are none.
+
+    Example:
+        >>> seeds_text([2, 0, 1, 4, 2]), seeds_text([7])
+        ('seeds 0-2, 4', 'seed 7')
+    """
+    held = sorted(set(numbers))
+    spans: list[list[int]] = []
+    for number in held:
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    parts = [_span(span) for span in spans]
+    return f"seed{'s' * (len(held) > 1)} {listed(parts)}" if parts else ""
+
+
+def _span(span: Sequence[int]) -> str:
+    """Return consecutive numbers; three and more by the first and the last."""
+    return f"{span[0]}-{span[-1]}" if len(span) > 2 else listed(span)
