@@ -1,6 +1,6 @@
 """`bench report`: tables of what was measured. `bench compare`: two of its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,13 +79,13 @@ def report(
     records = select(records, rule, specs["summary"].names)
     chosen = [pick_table(specs, name) for name in tables]
     if every:
-        chosen += [spec for name, spec in specs.items() if name not in tables]
+        chosen += _further(specs, chosen, records)
     if not chosen and not variance:
         chosen = [specs["summary"]]
     show: list[View] = ["difference"] if differences else []
     if robust:
         show += ["iqm", "improvement"]
-    made = _build(chosen, records, reference, show, forced=tables)
+    made = _build(chosen, records, reference, show, forced=tables if every else [*specs])
     if variance:
         made.append(variance_table(records, specs["summary"].names))
     folder = results / sweeps[0] if len(sweeps) == 1 else results
@@ -99,6 +99,19 @@ def report(
     click.echo(f"written to {folder / 'tables'}", err=True)
 
 
+def _further(
+    specs: Mapping[str, "TableSpec"], chosen: Sequence["TableSpec"], records: "Records"
+) -> list["TableSpec"]:
+    """Return all other tables; one on data that are not there must not repeat another's columns."""
+    data = set(records.runs["data"])
+    found = list(chosen)
+    for spec in specs.values():
+        is_repeated = any(spec.metrics == other.metrics for other in found)
+        if spec not in found and (not is_repeated or not data.isdisjoint(spec.data)):
+            found.append(spec)
+    return found[len(chosen) :]
+
+
 def _build(
     specs: Sequence["TableSpec"],
     records: "Records",
@@ -109,11 +122,12 @@ def _build(
     """Return the tables that the records fill, and those that were asked for by name."""
     from bench.reporting.tables import build_table, is_filled
 
-    built = [build_table(spec, records, reference=reference, show=show) for spec in specs]
-    empty = [table.name for table in built if not is_filled(table) and table.name not in forced]
-    if empty:
-        click.echo(f"not filled by these sweeps: {', '.join(empty)}", err=True)
-    return [table for table in built if table.name not in empty]
+    built = [(spec, build_table(spec, records, reference=reference, show=show)) for spec in specs]
+    empty = [spec.name for spec, table in built if not is_filled(spec, table)]
+    unasked = [name for name in empty if name not in forced]
+    if unasked:
+        click.echo(f"not filled by these sweeps: {', '.join(unasked)}", err=True)
+    return [table for _, table in built if table.name not in unasked]
 
 
 @click.command()

@@ -5,6 +5,7 @@ After Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistica
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,7 +44,8 @@ def bootstrap_interval(
         confidence: What it is called; with few seeds it covers less.
 
     Returns:
-        Its ends, None for fewer than three values, of which nothing can be resampled.
+        Its ends, None where there is nothing to be resampled: for fewer than three values, or
+        where leaving out any of them changes nothing.
     """
     if len(values) < 3:
         return None
@@ -55,15 +57,17 @@ def bootstrap_interval(
     def statistic(sample: np.ndarray, axis: int = -1) -> np.ndarray:
         return np.asarray(trim_mean(sample, 0.25, axis=axis))
 
-    found = bootstrap(
-        (held,),
-        statistic,
-        n_resamples=RESAMPLES,
-        confidence_level=confidence,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where no value left out changes the mean, it is nan
+        found = bootstrap(
+            (held,),
+            statistic,
+            n_resamples=RESAMPLES,
+            confidence_level=confidence,
+            rng=np.random.default_rng(0),
+        ).confidence_interval
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        return None  # no acceleration: the values without any one of them have the same mean
+        return None
     return float(found.low), float(found.high)
 
 

@@ -37,7 +37,8 @@ class Split:
         mean: Mean over seeds.
         observed: Variance over seeds; None for one seed.
         sampling: Variance of drawing samples again from the same weights; None if unknown.
-        judge: Variance of the mean over judges of the same kind; None if there was one.
+        judge: Variance over judges of the same kind of their mean over the runs that all of them
+            saw; None if there was one.
     """
 
     mean: float
@@ -104,7 +105,8 @@ def _split(figures: Figures, redrawn: dict[Key, list[float]]) -> Split:
     judges = _groups(figures, "protocol")
     chosen = max(judges, key=len)
     values = [figure["value"] for figure in chosen]
-    means = [sum(f["value"] for f in group) / len(group) for group in judges]
+    common = set.intersection(*({f["run"] for f in group} for group in judges))
+    means = [_mean(f["value"] for f in group if f["run"] in common) for group in judges]
     drawn = [
         _variance([figure["value"], *redrawn[_key(figure)]])
         for figure in chosen
@@ -112,7 +114,8 @@ def _split(figures: Figures, redrawn: dict[Key, list[float]]) -> Split:
     ]
     errors = [f["error"] ** 2 for f in chosen if f["error"] == f["error"]]
     sampling = _mean(part for part in drawn if part is not None) or _mean(errors)
-    return Split(sum(values) / len(values), _variance(values), sampling, _variance(means))
+    moved = _variance([mean for mean in means if mean is not None]) if common else None
+    return Split(sum(values) / len(values), _variance(values), sampling, moved)
 
 
 def _redrawn(records: Records) -> dict[Key, list[float]]:
@@ -182,7 +185,7 @@ def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
             "Samples, s.d.: of other samples from the same weights, measured where samples were "
             "drawn again, else the error over images. Training, s.d.: the root of what is left of "
             "the variance, and 0 where nothing is left; Training, %: its share. Judge, s.d.: over "
-            "the means by judges trained from several seeds; n/a without a trained judge."
+            "the means of the same runs by judges trained from several seeds; n/a without such judges."
         )
     ]
     done = records.runs[(records.runs["state"] == "done") & records.runs["seed"].notna()]

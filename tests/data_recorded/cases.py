@@ -8,6 +8,7 @@ and look at every difference before keeping it.
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -176,8 +177,9 @@ def render(case, name, form, results):
         table = variance_table(records, specs["summary"].names)
     else:
         table = build_table(specs[name], records, show=SHOWN.get(case, ()))
-    # a command may name a folder, which is another one every time
-    text = RENDERERS[form](table).replace(str(results), "results")
+    # a command may name the folder, which is another one every time
+    notes = [replace(n, command=n.command.replace(str(results), "results")) for n in table.notes]
+    text = RENDERERS[form](replace(table, notes=tuple(notes)))
     return text, f"{case.__name__}-{name}{SUFFIXES[form]}"
 
 

@@ -11,7 +11,10 @@ SHIPPED = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
 
 def test_the_shipped_tables_hold_the_published_values_and_no_others():
     tables = load_tables(SHIPPED)
-    assert list(tables) == ["1", "2", "5", "6", "ablation", "calibration", "summary", "footing"]
+    assert list(tables) == [
+        *("1", "2", "5", "6", "ablation", "calibration", "disentanglement", "toy", "summary"),
+        "footing",
+    ]
     assert tables["1"].published == tables["5"].published == {}
     assert any("could not be recovered" in note for note in tables["1"].notes)
     assert tables["2"].published == {
@@ -48,6 +51,12 @@ def test_a_part_of_a_metric_is_named_after_the_whole(tmp_path):
     assert names.metric("fit/left_arc").title == "Fit, left arc"
     assert names.metric("fit/left_arc").direction == "lower"
     assert names.metric("fitness") is None
+
+
+def test_a_table_may_have_a_reference_of_its_own(tmp_path):
+    path = tmp_path / "tables.yaml"
+    path.write_text("reference: mine\ntables: {1: {title: T}, 2: {title: U, reference: theirs}}")
+    assert [spec.reference for spec in load_tables(path).values()] == ["mine", "theirs"]
 
 
 def test_a_wrong_table_gets_the_names_that_exist():

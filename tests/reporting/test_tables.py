@@ -62,7 +62,7 @@ def test_one_seed_has_no_interval(tmp_path):
     built = table(tmp_path)
     assert row(built, "cVAE") == ["7.00 (1)"]
     assert "±" not in render_text(built)
-    assert "Seeds: 4." in notes(built)
+    assert "1 of 1 finished, seed 4." in notes(built)
 
 
 def test_six_seeds_bring_no_claim_either(tmp_path):
@@ -118,7 +118,7 @@ def test_a_second_protocol_that_could_not_be_measured_has_a_column_too(tmp_path)
     built = table(tmp_path)
     assert [column.protocol for column in built.columns] == [recorded.IS, "is[inception]"]
     assert row(built, "cVAE") == ["7.50 ± 0.62 (3)", "n/a"]
-    assert "cVAE, Inception Score on Digits, seeds 0, 1, 2: no weights" in notes(built)
+    assert "no weights: real test images; cVAE; Lr-LiVAE (Inception Score) on Dig" in notes(built)
 
 
 def test_missing_runs_are_named_with_what_mends_them(tmp_path):
@@ -142,14 +142,14 @@ def test_a_figure_that_does_not_apply_says_why(tmp_path):
     cases.broken(tmp_path)
     built = table(tmp_path, "summary")
     assert row(built, "cVAE")[-1] == "n/a"
-    assert "cVAE, probe on Digits, seed 0: the model has no encoder" in notes(built)
+    assert "the model has no encoder: cVAE (probe) on Digits" in notes(built)
 
 
 def test_finished_runs_that_lack_a_metric_are_named(tmp_path):
     recorded.write_sweep(tmp_path)
     built = table(tmp_path, "ablation")
     assert "Finished, but not measured" in notes(built)
-    assert "Lr-LiVAE, Class accuracy (%) on Digits" in notes(built)
+    assert "cVAE; Lr-LiVAE (Class accuracy (%)) on Digits" in notes(built)
 
 
 def test_rows_say_their_sweep_where_there_are_several(tmp_path):
@@ -202,7 +202,7 @@ def test_times_of_different_devices_are_not_compared(tmp_path):
     text = notes(table(tmp_path, "footing"))
     assert "of different devices; do not compare: cpu (x86_64, 1 thread): cVAE (seeds 0, 2)" in text
     assert "cuda:0 (H100, 1 thread): cVAE (seed 1)" in text
-    assert "cGAN, Relevant code on Digits, seeds 0, 1, 2: it cannot encode" in text
+    assert "it cannot encode: cGAN (Relevant code, Irrelevant code) on Digits" in text
 
 
 def test_runs_that_were_not_counted_are_named(tmp_path):
@@ -234,7 +234,7 @@ def test_a_table_whose_runs_all_fail_is_a_table_still(tmp_path):
     states = {(variant, seed): "failed" for variant in recorded.QUICKSTART for seed in range(3)}
     recorded.write_sweep(tmp_path, states=states | {"real": "failed"})
     text = render_text(table(tmp_path)) + render_text(table(tmp_path, "summary"))
-    assert "cVAE on Digits, seeds 0, 1, 2: failed" in text
+    assert "cVAE on Digits, seeds 0-2: failed" in text
 
 
 def test_what_does_not_apply_to_a_metric_does_not_apply_to_its_parts(tmp_path):

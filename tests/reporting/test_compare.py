@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+
+import cases
+import pytest
+import recorded
+
+from bench.errors import UnknownName
+from bench.reporting.compare import compare_text, find_side
+from bench.reporting.records import load_records
+
+
+def text(results, first, second):
+    records = load_records(results)
+    return compare_text(records, find_side(records, first), find_side(records, second))
+
+
+def test_two_variants_are_compared_seed_by_seed(tmp_path):
+    cases.eight_seeds(tmp_path)
+    lines = text(tmp_path, "claims/full", "claims/better").splitlines()
+    assert lines[0] == "claims/full and claims/better: the configurations are the same"
+    [line] = [line for line in lines if line.startswith("Inception Score ↑ [a]")]
+    assert line.split("  ")[-1].strip() == "+0.50 ± 0.03, p < 0.001"
+    assert "8.22 ± 0.13 (8)" in line
+    assert "8.72 ± 0.12 (8) *" in line
+    assert "worse" not in "\n".join(lines)  # nothing of the other variants
+
+
+def test_the_settings_that_differ_are_told(tmp_path):
+    folder = recorded.write_sweep(tmp_path)
+    for path in folder.glob("0[345]*/config.json"):
+        content = json.loads(path.read_text())
+        content["config"]["objective"]["encoder_u"]["kl"] = 0.5
+        content["config"]["extra"] = [1, 2]
+        path.write_text(json.dumps(content))
+    lines = text(tmp_path, "quickstart/cvae", "quickstart/lr_livae").splitlines()
+    assert [line.split() for line in lines[:5]] == [
+        ["quickstart/cvae", "quickstart/lr_livae"],
+        ["extra", "—", "[1,", "2]"],
+        ["model.name", "cvae", "lr_livae"],
+        ["objective.encoder_u.kl", "1.0", "0.5"],
+        [],
+    ]
+
+
+def test_runs_are_named_by_folder_id_or_its_beginning(tmp_path):
+    folder = recorded.write_sweep(tmp_path)
+    first, second = sorted(path.name for path in folder.glob("0[03]*"))
+    records = load_records(tmp_path)
+    names = (first, first[:6], f"quickstart/{first}", str(folder / first))
+    assert {find_side(records, name) for name in names} == {find_side(records, first)}
+    lines = text(tmp_path, first, second)
+    assert f"quickstart/{first}" in lines
+    assert "+1.25" in lines  # 8.5 - 7.25, both of seed 0
+    assert "one common seed has no spread" in lines
+
+
+def test_runs_of_different_seeds_are_shown_and_not_compared(tmp_path):
+    folder = recorded.write_sweep(tmp_path)
+    first, second = sorted(path.name for path in folder.glob("0[01]*"))
+    lines = text(tmp_path, first, second)
+    assert "Not compared with the reference row:" in lines
+    assert "no seed in common with it" in lines
+    assert "seed" in lines.splitlines()[1]
+
+
+def test_variants_of_two_sweeps_stand_side_by_side(tmp_path):
+    cases.two_sweeps(tmp_path)
+    lines = text(tmp_path, "quickstart/lr_livae", "table2/lr_livae")
+    assert "data.name" in lines
+    assert "on Digits" in lines
+    assert "on CIFAR-10" in lines
+
+
+@pytest.mark.parametrize("name", ["quickstart/cvea", "0", str(Path("nowhere"))])
+def test_a_wrong_name_gets_those_that_are_there(tmp_path, name):
+    recorded.write_sweep(tmp_path)
+    with pytest.raises(UnknownName, match=r"unknown variant or run .*known: quickstart/cvae"):
+        find_side(load_records(tmp_path), name)

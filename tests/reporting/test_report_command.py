@@ -1,0 +1,87 @@
+import cases
+import pytest
+import recorded
+
+
+@pytest.fixture
+def results(here):
+    cases.eight_seeds(here / "results")
+    return here / "results"
+
+
+def test_tables_are_printed_and_written_in_every_form(bench, results):
+    status, out, err = bench("report", "claims", "--table", "1", "--differences")
+    assert status == 0, err
+    assert "+0.50 ± 0.03, p < 0.001" in out
+    folder = results / "claims" / "tables"
+    assert {path.suffix for path in folder.glob("table-1.*")} == {".txt", ".csv", ".md", ".tex"}
+    assert (folder / "table-1.txt").read_text() in out
+
+
+def test_all_prints_what_the_sweeps_fill_and_says_what_they_do_not(bench, results):
+    status, out, err = bench("report", "claims", "--all", "--format", "markdown")
+    assert status == 0, err
+    written = {path.stem for path in (results / "claims" / "tables").iterdir()}
+    expected = ("1", "2", "ablation", "summary", "footing")
+    assert written == {f"table-{name}" for name in expected}  # 5 and 6 would repeat 1 and 2
+    assert "not filled by these sweeps: calibration, disentanglement, toy" in err
+    assert "**All metrics**" in out
+
+
+def test_a_table_that_was_asked_for_is_printed_though_nothing_fills_it(bench, results):
+    status, out, _ = bench("report", "claims", "--all", "--table", "toy")
+    assert status == 0
+    assert "Fit of the toy arcs" in out
+
+
+def test_robust_statistics_are_shown_on_request(bench, results):
+    _, out, _ = bench("report", "claims", "--table", "1", "--robust")
+    assert "IQM" in out
+    assert "P(better)" in out
+    _, out, _ = bench("report", "claims", "--table", "1")
+    assert "IQM" not in out
+
+
+def test_the_reference_can_be_chosen_and_a_wrong_one_is_named(bench, results):
+    _, out, _ = bench("report", "claims", "--table", "1", "--reference", "worse", "--differences")
+    assert "significantly better than worse" in out
+    status, _, err = bench("report", "claims", "--reference", "bettr")
+    assert status == 2
+    assert "unknown row to compare with 'bettr' (did you mean 'better'?)" in err
+
+
+def test_variance_is_a_table_of_its_own(bench, results):
+    status, out, _ = bench("report", "claims", "--variance")
+    assert status == 0
+    assert out.startswith("Where the spread comes from")
+    assert "bench evaluate results/claims/" in out
+    assert (results / "claims" / "tables" / "table-variance.csv").exists()
+
+
+def test_compare_prints_settings_and_figures(bench, results):
+    status, out, _ = bench("compare", "claims/full", "claims/worse")
+    assert status == 0
+    assert "model.name" in out
+    assert "-0.51 ± 0.03, p < 0.001" in out
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("claims/full", "claims/ful"), "did you mean 'claims/full'"),
+        (("claims/full", "claims/full"), "are the same"),
+    ],
+)
+def test_compare_refuses_what_cannot_be_compared(bench, results, names, message):
+    status, _, err = bench("compare", *names)
+    assert status == 2
+    assert message in err
+
+
+def test_one_seed_and_no_reference_are_fine(bench, here):
+    one = {"cvae": {4: {"inception_score": (recorded.IS, 7.0)}}}
+    recorded.write_sweep(here / "results", variants=one)
+    for words in (("--all", "--differences", "--robust"), ("--variance",)):
+        status, out, err = bench("report", "quickstart", *words)
+        assert status == 0, err
+        assert "7" in out

@@ -1,0 +1,55 @@
+"""What tables promise, held against experiments of which the truth is known."""
+
+import numpy as np
+import pytest
+
+from bench.reporting.comparisons import compare_rows
+from bench.reporting.layout import Cell, Column, Row
+from bench.reporting.statistics import detectable_effect, paired_difference, t_interval
+
+pytestmark = pytest.mark.slow
+
+COLUMN = Column("set", "m", "p", "Set", "M", "higher", 2)
+LAWS = {
+    "normal": lambda draw, size: draw.normal(size=size),
+    "skewed": lambda draw, size: draw.lognormal(size=size),
+    "heavy tails": lambda draw, size: draw.standard_t(3, size=size),
+    "collapses": lambda draw, size: draw.normal(size=size) - 8.0 * (draw.random(size) < 0.1),
+}
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_default_interval_covers_94_to_96_percent(n):
+    draw = np.random.default_rng(n)
+    covered = 0
+    for values in draw.normal(7.0, 0.5, size=(20_000, n)).tolist():
+        interval = t_interval(values)
+        covered += abs(interval.mean - 7.0) <= interval.half_width
+    assert 0.94 <= covered / 20_000 <= 0.96
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("n", [3, 5, 6, 8, 10])
+def test_five_comparisons_together_claim_falsely_in_5_percent_of_sweeps_at_most(n, law):
+    draw = np.random.default_rng(n)
+    sweeps, false = 2_000, 0
+    for sweep in LAWS[law](draw, (sweeps, 6, n)).tolist():
+        rows = [
+            Row(str(place), "s", str(place), (Cell("mean", 0.0, 1.0, n, tuple(enumerate(values))),))
+            for place, values in enumerate(sweep)
+        ]
+        found = compare_rows(rows, [COLUMN], {row.label: rows[0] for row in rows[1:]})
+        verdicts = [row.cells[0].difference.verdict for row in found[1:]]
+        false += any(verdicts)
+    assert false / sweeps <= 0.05
+    if n < 6:
+        assert false == 0
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_detectable_effect_is_found_in_80_percent_of_experiments(n):
+    draw = np.random.default_rng(n)
+    experiments = draw.normal(detectable_effect(n), 1.0, size=(4_000, n)).tolist()
+    none = dict.fromkeys(range(n), 0.0)
+    found = sum(paired_difference(dict(enumerate(row)), none).p < 0.05 for row in experiments)
+    assert found / 4_000 == pytest.approx(0.8, abs=0.02)
