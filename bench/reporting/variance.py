@@ -185,7 +185,7 @@ def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
             "Samples, s.d.: of other samples from the same weights, measured where samples were "
             "drawn again, else the error over images. Training, s.d.: the root of what is left of "
             "the variance, and 0 where nothing is left; Training, %: its share. Judge, s.d.: over "
-            "the means of the same runs by judges trained from several seeds; n/a without such judges."
+            "the means of the same runs by judges of several seeds; n/a where none was trained."
         )
     ]
     done = records.runs[(records.runs["state"] == "done") & records.runs["seed"].notna()]
