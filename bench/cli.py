@@ -8,6 +8,7 @@ import click
 
 import bench
 from bench.commands.evaluate import evaluate
+from bench.commands.figure import figure
 from bench.commands.options import (
     DEVICE,
     INCEPTION_WEIGHTS,
@@ -22,7 +23,7 @@ from bench.commands.report import compare, report
 from bench.commands.tune import tune
 from bench.errors import BenchError, Interrupted
 
-LISTED = ("models", "datasets", "metrics", "references", "sweeps", "tables")
+LISTED = ("models", "datasets", "metrics", "references", "sweeps", "tables", "figures")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -136,6 +137,10 @@ def list_(what: str) -> None:
         from bench.reporting.tables import load_tables
 
         lines = [(name, spec.title) for name, spec in load_tables().items()]
+    elif what == "figures":
+        from bench.reporting.figures.catalog import FIGURES
+
+        lines = [(name, entry.summary) for name, entry in FIGURES.items()]
     else:
         kinds: dict[str, registry.Kind] = {
             "models": "model",
@@ -206,7 +211,7 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
         sys.exit(1)
 
 
-for command in (compare, evaluate, perf, report, tune):
+for command in (compare, evaluate, figure, perf, report, tune):
     cli.add_command(command)
 
 

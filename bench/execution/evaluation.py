@@ -221,12 +221,12 @@ def keep_shown(samples: SampleSet, folder: Path) -> Array:
 
 
 def _draw(shown: Array, data: DataSet, target: Path) -> None:
-    from bench.reporting import figures
+    from bench.reporting.figures.grids import save_image_grid
+    from bench.reporting.figures.points import save_point_cloud
 
     if data.spec.is_image:
-        figures.save_image_grid(shown, data.spec.class_names, target)
+        save_image_grid(shown, data.spec.class_names, target)
     else:
         classes, per_class = shown.shape[:2]
         labels = np.repeat(np.arange(classes), per_class)
-        real = data.test.x.numpy(), data.test.y.numpy()
-        figures.save_point_cloud(shown.reshape(-1, 2), labels, *real, target)
+        save_point_cloud(shown.reshape(-1, 2), labels, data.test.x.numpy(), target)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import BenchError
-from bench.reporting.figures import save_comparison_grid
+from bench.reporting.figures.grids import save_comparison_grid
 from bench.reporting.plan import REAL
 from bench.reporting.records import Records, load_records
 from bench.tracking.console import say

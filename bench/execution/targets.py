@@ -140,7 +140,7 @@ def _run(path: Path, config: Mapping[str, Any], wanted: Wanted, workplace: Workp
         raise BenchError(f"{path} holds no trained model; finish it with: bench run SWEEP")
     training = recorded(config)
     context = workplace.context_of(training.data)
-    _refuse_other_data(path, context)
+    refuse_other_data(path, context)
     per_class = wanted.per_class or _drawn_before(path, training)
     seed = training.seed if wanted.sample_seed is None else wanted.sample_seed
     with workplace.computing(context.data.spec):
@@ -171,7 +171,8 @@ def _drawn_before(path: Path, training: Training) -> int:
     return held.pop() if len(held) == 1 else int(Evaluation().samples_per_class)
 
 
-def _refuse_other_data(path: Path, context: Context) -> None:
+def refuse_other_data(path: Path, context: Context) -> None:
+    """Raise a `BenchError` if a run was trained on other data than these."""
     origin = path / "provenance.json"
     if not origin.exists():
         return

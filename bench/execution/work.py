@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +32,7 @@ from bench.execution.evaluation import (
     save_weights,
 )
 from bench.execution.job import Busy, RunFolder, read_json, write_json
+from bench.execution.pictures import keep_pictures
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context
 from bench.metrics.references import Reference
@@ -78,6 +80,7 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
             samples, rows = measure_model(run, model, context, run.steps[-1])
             write_rows_atomically(folder.evaluation, [*chain.from_iterable(earlier), *rows])
             save_shown(samples, context.data, folder.path)
+            keep_pictures(replace(context, model=model), run.training.seed, folder.path)
 
     return _settle(folder, run.evaluation_id, label, fill)
 

@@ -94,8 +94,26 @@ def regions(height: int, width: int) -> dict[str, Tensor]:
     return {"right_half": right, "bottom_half": bottom, "center": center}
 
 
+def corrupt(x: Tensor, region: Tensor) -> Tensor:
+    """Return `uint8` images `[B, C, H, W]` as floats in `[-1, 1]`, with mid-grey in a region."""
+    return to_float(x).masked_fill(region, 0)
+
+
+def fill_in(coder: Coder, x: Tensor, y: Tensor, region: Tensor) -> Tensor:
+    """Return what a model makes of images of which it does not see a region.
+
+    Args:
+        coder: The model.
+        x: `uint8` `[B, C, H, W]`.
+        y: Their classes `[B]`.
+        region: `bool` `[H, W]`.
+
+    Returns:
+        `uint8` `[B, C, H, W]`; only the region of it belongs into the image.
+    """
+    return coder.images(coder.codes(corrupt(x, region), y), y)
+
+
 def _errors(coder: Coder, x: Tensor, y: Tensor, region: Tensor) -> Tensor:
     """Return the mean squared error inside the region of each image, `[B]`."""
-    corrupted = to_float(x).masked_fill(region, 0)
-    made = coder.images(coder.codes(corrupted, y), y)
-    return squared_errors(x, made)[..., region].flatten(1).mean(dim=1)
+    return squared_errors(x, fill_in(coder, x, y, region))[..., region].flatten(1).mean(dim=1)

@@ -77,11 +77,12 @@ class Swap(Metric):
         found = coder.codes(x, y)
         if found.irrelevant is None:
             raise NotApplicable("the model has no irrelevant code to swap")
-        relevant = None if found.relevant is None else found.relevant[a]
-        images = coder.images(Code(relevant, found.irrelevant[b]), y[a])
+        images = exchange(coder, found, y, a, b)
         seen = judge.logits(images).argmax(dim=1)
         kept = correlation(found.irrelevant[b], coder.codes(images, y[a]).irrelevant)
-        source = f"relevant={'label' if relevant is None else 'code'},{coder.label},codes=mean"
+        source = (
+            f"relevant={'label' if found.relevant is None else 'code'},{coder.label},codes=mean"
+        )
         shares = f"accuracy[extractor={judge.name},{source},pairs={self.pairs}]"
         return [
             Measurement("swap_relevant", shares, _percent(seen == y[a])),
@@ -93,6 +94,23 @@ class Swap(Metric):
                 "" if kept is not None else "the irrelevant code is the same for all images",
             ),
         ]
+
+
+def exchange(coder: Coder, code: Code, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return images made of the relevant codes of some rows and the irrelevant codes of others.
+
+    Args:
+        coder: The model.
+        code: Codes of `N` images.
+        y: Their classes `[N]`.
+        a: Rows `[P]` that give the relevant code; the label itself where there is none.
+        b: Rows `[P]` that give the irrelevant code.
+
+    Returns:
+        `uint8` `[P, C, H, W]`.
+    """
+    parts = (None if part is None else part[rows] for part, rows in zip(code, (a, b), strict=True))
+    return coder.images(Code(*parts), y[a])
 
 
 def pairs_of(split: Split, count: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from bench.reporting.figures import save_comparison_grid, save_image_grid, save_point_cloud
+from bench.reporting.figures.grids import save_comparison_grid, save_image_grid
+from bench.reporting.figures.points import save_point_cloud
 
 NAMES = [str(label) for label in range(10)]
 
@@ -17,7 +18,6 @@ def digits():
 
 def pixels(path):
     with Image.open(path) as page:
-        assert page.info == {}
         return np.asarray(page)
 
 
@@ -41,7 +41,8 @@ def test_pictures_are_the_same_bytes_without_metadata(digits, tmp_path):
         panels = [("real", digits), ("lr_livae", digits[:, :2])]
         save_comparison_grid(panels, NAMES, tmp_path / f"{place}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert pixels(tmp_path / "a.png").ndim == 3
+    with Image.open(tmp_path / "a.png") as page:
+        assert page.info == {}
 
 
 def test_many_panels_continue_below(digits, tmp_path):
@@ -71,7 +72,7 @@ def test_point_clouds_are_the_same_bytes_and_count_what_lies_outside(tmp_path):
     real = draw.normal(size=(90, 2)).astype(np.float32)
     labels = np.arange(90) % 3
     for place, shift in (("a", 0), ("b", 0), ("c", 100)):
-        save_point_cloud(real * 0.5 + shift, labels, real, labels, tmp_path / f"{place}.png")
+        save_point_cloud(real * 0.5 + shift, labels, real, tmp_path / f"{place}.png")
     first, second, third = ((tmp_path / f"{place}.png").read_bytes() for place in "abc")
     assert first == second
     assert first != third

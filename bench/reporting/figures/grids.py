@@ -7,19 +7,15 @@ digit can be judged and nothing is made prettier than it is.
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.tracking.rows import write_atomically
 
 Images = npt.NDArray[np.uint8]
-Points = npt.NDArray[Any]
 
 GRID = (64, 96, 144)
 """Color of the lines between images: no gray, so that gray images end where they end."""
@@ -36,7 +32,6 @@ FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 LABEL_PIXELS = 14
 TITLE_PIXELS = 18
 LONGEST_LABEL = 18
-COLORS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
 
 
 def save_image_grid(images: Images, class_names: Sequence[str], path: Path) -> None:
@@ -102,45 +97,6 @@ def save_comparison_grid(
     _save(page, path)
 
 
-def save_point_cloud(
-    generated: Points, labels: Points, real: Points, real_labels: Points, path: Path
-) -> None:
-    """Save generated points of the plane, drawn over the real ones.
-
-    Args:
-        generated: `[N, 2]`.
-        labels: `[N]`, the labels they were asked for.
-        real: `[M, 2]`, drawn pale and below.
-        real_labels: `[M]`.
-        path: A PNG file.
-    """
-    seen = real if len(real) else generated
-    low, high = seen.min(axis=0), seen.max(axis=0)
-    edge = 0.15 * (high - low).max() + 1e-9
-    wide, tall = high - low + 2 * edge
-    outside = int(((generated < low - edge) | (generated > high + edge)).any(axis=1).sum())
-    size = (8, min(12.0, max(2.5, 8 * tall / wide)) + 0.8)
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for label in np.unique(real_labels):
-        mine = real[real_labels == label]
-        axes.scatter(mine[:, 0], mine[:, 1], s=14, c=_color(label), alpha=0.15, linewidths=0)
-    for label in np.unique(labels):
-        mine = generated[labels == label]
-        name = f"class {int(label)}, generated"
-        axes.scatter(mine[:, 0], mine[:, 1], s=5, c=_color(label), linewidths=0, label=name)
-    axes.scatter([], [], s=14, c="#999999", alpha=0.4, linewidths=0, label="real (pale)")
-    axes.set_xlim(low[0] - edge, high[0] + edge)  # by the real points: a few wild ones must
-    axes.set_ylim(low[1] - edge, high[1] + edge)  # not shrink the arcs to a dot
-    axes.set_aspect("equal")
-    if outside:
-        axes.set_title(f"{outside} of {len(generated)} generated points lie outside", fontsize=10)
-    figure.legend(loc="outside lower center", ncols=4, markerscale=2, fontsize=9)
-    canvas.draw()
-    _save(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), path)
-
-
 def _tile(images: Images, classes: int) -> Images:
     """Return one picture of all images: RGB, enlarged, on a grid of blue lines."""
     if images.dtype != np.uint8 or images.ndim != 5 or images.shape[-1] not in (1, 3):
@@ -164,11 +120,6 @@ def _tile(images: Images, classes: int) -> Images:
 def _shorten(name: str) -> str:
     """Return a name that fits before its row."""
     return name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
-
-
-def _color(label: object) -> str:
-    """Return the color of a class."""
-    return COLORS[int(str(label)) % len(COLORS)]
 
 
 def _save(page: Image.Image, path: Path) -> None:

@@ -1,0 +1,138 @@
+"""The pictures in the folder of a run, read without the model that made them.
+
+`samples.npz` holds samples, `snapshots/<step>/samples.npz` the same during the training, and
+`pictures.npz` what the model does with codes. All images are `uint8` with the channels last, `C` 1
+or 3; there are `N` real test images, one of each class shown, and `T` steps of a traversal:
+
+| array | shape | what it shows |
+|---|---|---|
+| `originals` | `[N, H, W, C]` | the real images, the same for every run on a data set |
+| `names` | `[N]` | their classes |
+| `label_given` | `[]` | whether the model was told their classes, since it cannot do without |
+| `reconstruction` | `[N, H, W, C]` | encoded and decoded |
+| `swaps` | `[N, N, H, W, C]` | relevant code of the row's image, irrelevant code of the column's |
+| `regions` | `[R]` | names of the hidden regions |
+| `corrupted` | `[R, N, H, W, C]` | mid-grey in the region |
+| `inpainting` | `[R, N, H, W, C]` | the region filled in by the model |
+| `traverse_relevant` | `[N, T, H, W, C]` | a path through the prior of each class; one z_u |
+| `traverse_classes` | `[N, T, H, W, C]` | from a class mean to that of the next; one z_u |
+| `traverse_irrelevant` | `[N, T, H, W, C]` | a path of z_u, the same for each class mean |
+| `dimensions` | `[D, T, H, W, C]` | a dimension of z_u a row, the rest at the prior's mean |
+| `dimensions_index` | `[D]` | which dimensions: those that vary most over test images |
+| `dimensions_spread` | `[D]` | standard deviation of their posterior means over test images |
+| `dimensions_values` | `[T]` | what they are set to, in standard deviations of the prior |
+| `missing` | `[M, 2]` | names of arrays that the model cannot make, each with the reason |
+
+`N` is at most 10. Where the label is the relevant code, a row is made with the label of its class.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BenchError
+
+FILE = "pictures.npz"
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of one run.
+
+    Attributes:
+        arrays: Name -> array, as in the table above; nothing for a run without pictures.
+        missing: Name -> why the model cannot make it.
+    """
+
+    arrays: dict[str, Array]
+    missing: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of one run, equally many of each class.
+
+    Attributes:
+        x: `uint8` `[K, n, H, W, C]`, or points `float32` `[K, n, 2]`.
+        names: The names of the classes.
+    """
+
+    x: Array
+    names: tuple[str, ...]
+
+    @property
+    def are_images(self) -> bool:
+        """Whether they are images rather than points."""
+        return self.x.ndim == 5
+
+
+def read_pictures(folder: Path) -> Pictures:
+    """Read the pictures of a run.
+
+    Args:
+        folder: Folder of the run.
+
+    Returns:
+        What is there; `bench figure` makes what an older run lacks.
+
+    Raises:
+        BenchError: If the file is damaged.
+    """
+    arrays = _read(folder / FILE)
+    missing = arrays.pop("missing", np.empty((0, 2), dtype=str))
+    return Pictures(arrays, {str(name): str(reason) for name, reason in missing})
+
+
+def read_samples(folder: Path) -> Samples | None:
+    """Read the samples of a run, of a reference, or of a snapshot.
+
+    Args:
+        folder: The folder that holds them.
+
+    Returns:
+        The samples, or None where none were kept.
+
+    Raises:
+        BenchError: If the file is damaged.
+    """
+    arrays = _read(folder / "samples.npz")
+    if not arrays:
+        return None
+    return Samples(arrays["x"], tuple(str(name) for name in arrays["names"]))
+
+
+def read_snapshots(folder: Path) -> dict[int, Samples]:
+    """Read the samples that were drawn while a run was trained.
+
+    Args:
+        folder: Folder of the run.
+
+    Returns:
+        Iterations -> samples, the earliest first; nothing where no snapshots were asked for.
+
+    Raises:
+        BenchError: If a file is damaged.
+    """
+    steps = sorted(
+        int(place.parent.name)
+        for place in (folder / "snapshots").glob("*/samples.npz")
+        if place.parent.name.isdecimal()
+    )
+    found = {step: read_samples(folder / "snapshots" / str(step)) for step in steps}
+    return {step: samples for step, samples in found.items() if samples is not None}
+
+
+def _read(path: Path) -> dict[str, Array]:
+    """Return all arrays of a file; none where there is no file."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BenchError(f"{path} is damaged ({error}); delete it to have it made anew") from error
