@@ -56,7 +56,9 @@ def test_engines_are_imported_in_one_file_only(package):
     assert users <= {OPTIONAL[package]}
 
 
-@pytest.mark.parametrize("command", ["['--help']", "['list', 'models']", "['list', 'sweeps']"])
+@pytest.mark.parametrize(
+    "command", ["['--help']", "['list', 'models']", "['list', 'sweeps']", "['list', 'figures']"]
+)
 def test_looking_things_up_does_not_import_torch(command):
     code = (
         "import sys\nfrom bench.cli import cli\n"

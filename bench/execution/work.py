@@ -80,7 +80,7 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
             samples, rows = measure_model(run, model, context, run.steps[-1])
             write_rows_atomically(folder.evaluation, [*chain.from_iterable(earlier), *rows])
             save_shown(samples, context.data, folder.path)
-            keep_pictures(replace(context, model=model), run.training.seed, folder.path)
+            _picture(replace(context, model=model), run.training.seed, folder.path)
 
     return _settle(folder, run.evaluation_id, label, fill)
 
@@ -240,6 +240,15 @@ def _figures(run: RunConfig, folder: RunFolder, step: int, context: Context) -> 
         keep_shown(samples, snapshot.path)
         snapshot.finish(run.evaluation_id)
     return read_rows(snapshot.evaluation)
+
+
+def _picture(context: Context, seed: int, folder: Path) -> None:
+    """Keep pictures of the model's codes; a failure there costs no finished run."""
+    try:
+        keep_pictures(context, seed, folder)
+    except Exception as error:
+        _log.exception("pictures failed")
+        say(f"  warning: no pictures of codes: {error}")
 
 
 def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:

@@ -3,7 +3,6 @@
 from bench.errors import NotApplicable
 from bench.reporting.figures.scatter import Spot, scatter, titled
 from bench.reporting.figures.view import Drawn, Measure, Variant, View
-from bench.reporting.specs import Names
 from bench.reporting.statistics import Interval, t_interval
 
 MOST = 24
@@ -12,17 +11,15 @@ ARITHMETIC = "multiply_adds_per_iteration"
 
 def draw(view: View) -> Drawn:
     """Return a metric over a cost: by default the first one over all multiply-adds."""
-    costs = [name for name in view.choice.metrics if _is_cost(view.names, name)]
-    figures = [name for name in view.choice.metrics if name not in costs]
-    known = view.measures()
-    chosen = figures or [m.metric for m in known if not _is_cost(view.names, m.metric)]
-    if not chosen:
+    known = {measure.metric: measure for measure in view.measures()}
+    named = view.measures(view.choice.metrics) if view.choice.metrics else []
+    costs = [measure for measure in named if measure.record != "figures"]
+    figures = [m for m in (*named, *known.values()) if m.record == "figures"]
+    if not figures:
         raise NotApplicable("nothing was measured")
-    y = view.measures(chosen[:1])[0]
-    wanted = costs[0] if costs else ARITHMETIC
-    if wanted not in {measure.metric for measure in known}:
-        raise NotApplicable(f"{wanted} was not recorded")
-    x = view.measures([wanted])[0]
+    if not costs and ARITHMETIC not in known:
+        raise NotApplicable(f"{ARITHMETIC} was not recorded")
+    y, x = figures[0], costs[0] if costs else known[ARITHMETIC]
     shown, notes = view.fitting(view.variants, MOST)
     spots, lacking = [], []
     for variant in shown:
@@ -42,14 +39,10 @@ def draw(view: View) -> Drawn:
     notes.append("Means over seeds with 95 % t intervals.")
     if not costs:
         notes.append("Multiply-adds are those of the whole training, counted, not measured.")
-    elif view.names.record(x.metric) == "timings":
+    elif x.record == "timings":
         notes.append("Times are of the machines that the runs were on; compare within one only.")
     notes.append(f"Protocol: {y.metric} by {y.protocol}.")
     return Drawn(figure, tuple(notes))
-
-
-def _is_cost(names: Names, metric: str) -> bool:
-    return names.record(metric) in ("cost", "timings")
 
 
 def _cost(view: View, measure: Measure, variant: Variant, *, whole: bool) -> Interval | None:

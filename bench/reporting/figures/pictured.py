@@ -20,9 +20,7 @@ class Pictured:
     notes: tuple[str, ...]
 
 
-def pictured(
-    view: View, wanted: tuple[str, ...], most: int, *, encoded: bool = False
-) -> Pictured:
+def pictured(view: View, wanted: tuple[str, ...], most: int, *, encoded: bool = False) -> Pictured:
     """Return the variants that have all of these arrays; or any, where nobody has all.
 
     Args:

@@ -42,9 +42,9 @@ def save_point_cloud(generated: Points, labels: Points, real: Points, path: Path
 
 
 def window(points: Points) -> tuple[Points, Points]:
-    """Return the corners of a picture of these points: a few wild ones elsewhere shrink nothing."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    edge = 0.08 * (high - low).max() + 1e-9
+    """Return the corners of a picture of these points, but for the wildest half percent."""
+    low, high = np.quantile(points, [0.0025, 0.9975], axis=0)
+    edge = 0.12 * (high - low).max() + 1e-9
     return low - edge, high + edge
 
 

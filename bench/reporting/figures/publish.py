@@ -32,9 +32,14 @@ def publish(entry: Entry, view: View, folder: Path, command: str, name: str) -> 
     about = {"title": title, "command": command}
     repeats = f"Repeats the form of the paper's Figure {entry.number}." if entry.number else ""
     notes = [title, repeats, *drawn.notes, f"Made by: {command}"]
-    caption = "\n".join(textwrap.fill(note, 100) for note in notes if note) + "\n"
+    caption = "\n".join(_filled(note) for note in notes if note) + "\n"
     contents = {form: rendered(drawn.figure, form, about) for form in ("pdf", "png")}
     contents["txt"] = caption.encode()
     for form, content in contents.items():
         write_atomically(folder / f"{name}.{form}", content)
     return [folder / f"{name}.{form}" for form in contents]
+
+
+def _filled(note: str) -> str:
+    """Return a sentence in lines; protocols stay whole, to be searched for."""
+    return textwrap.fill(note, 100, break_long_words=False, break_on_hyphens=False)

@@ -50,12 +50,13 @@ def draw(view: View) -> Drawn:
     else:
         figure = _at_the_end(view, shown, dict(held), real, corners)
         notes.append(
-            "Samples at the end of the training; with snapshots (`snapshots` in the base of a "
-            "sweep) the figure shows them on the way."
+            "Samples at the end of the training; with `snapshots: 5` in the base of the sweep the "
+            "figure shows them on the way, too."
         )
     per_class = min(SHOWN, held[0][1].x.shape[1])
+    gray = "Gray: real test points. " if len(real) else ""
     notes += [
-        f"Gray: real test points; each panel shows {per_class} generated points of each class.",
+        f"{gray}Each panel shows {per_class} generated points of each class.",
         "The percentage is arc coverage: real test points with a sample of their class within "
         "0.1, of all samples of this run." + _over_seeds(view, shown),
         view.whose(shown),
@@ -106,20 +107,22 @@ def _at_the_end(
     corners: tuple[Array, Array],
 ) -> Figure:
     """Return a panel for each variant, the real points first."""
-    rows = -(-(len(shown) + 1) // ACROSS)
+    rows = -(-(len(shown) + bool(len(real))) // ACROSS)
     figure, cells = _grid(rows, ACROSS, corners)
     flat = [axes for line in cells for axes in line]
     first, names = flat[0], next(iter(held.values())).names
-    draw_points(first, np.empty((0, 2)), np.empty(0), real, corners)
-    first.set_title("real test points", fontsize=NORMAL)
-    first.plot([], [], "o", color=PALE, ms=4, mew=0, label="real")
+    if len(real):
+        draw_points(first, np.empty((0, 2)), np.empty(0), real, corners)
+        first.set_title("real test points", fontsize=NORMAL)
+        first.plot([], [], "o", color=PALE, ms=4, mew=0, label="real")
+        flat = flat[1:]
     for place, name in enumerate(names):
         first.plot([], [], marker(place), color=color(place), ms=3.5, mew=0, label=name)
-    for variant, axes in zip(shown, flat[1:], strict=False):
+    for variant, axes in zip(shown, flat, strict=False):
         _panel(axes, held[variant], real, corners)
         axes.set_title(variant.label, fontsize=NORMAL)
         _say_coverage(axes, _coverage(view, variant, None))
-    for axes in flat[len(shown) + 1 :]:
+    for axes in flat[len(shown) :]:
         axes.set_axis_off()
     figure.legend(loc="outside lower center", ncols=len(names) + 1, handletextpad=0.2)
     return figure

@@ -9,13 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable, UnknownName
 from bench.reporting.pictures import Pictures, Samples, read_pictures, read_samples
 from bench.reporting.plan import REAL
 from bench.reporting.records import Records, plain, seeds
-from bench.reporting.specs import Direction, Names, load_tables
+from bench.reporting.specs import Direction, Names, Record, load_tables
 from bench.reporting.statistics import Interval, t_interval
 
 
@@ -48,6 +49,7 @@ class Measure:
         title: What it is called for people, with a letter where a metric has several protocols.
         direction: Which values are better.
         scale: What values are multiplied by to be shown in the unit of the title.
+        record: Where the values stand: measured, counted, or told by a clock.
     """
 
     metric: str
@@ -55,6 +57,7 @@ class Measure:
     title: str
     direction: Direction | None
     scale: float
+    record: Record
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,9 @@ class View:
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
         """The variants that the user chose, in the order in which they were named.
+
+        Returns:
+            The variants; all of them where the user named none.
 
         Raises:
             UnknownName: If there is none of that name.
@@ -202,6 +208,9 @@ class View:
         Args:
             names: Which metrics, in this order; all of them where empty.
 
+        Returns:
+            The metrics, in the order of the record where none were named.
+
         Raises:
             UnknownName: If the record has no such metric.
         """
@@ -212,10 +221,11 @@ class View:
                 raise UnknownName("metric", name, known)
         found = []
         for name in names or known:
-            protocols = dict.fromkeys(row["protocol"] for row in rows if row["metric"] == name)
+            mine = [row for row in rows if row["metric"] == name]
+            protocols = dict.fromkeys(row["protocol"] for row in mine)
             marks = string.ascii_lowercase if len(protocols) > 1 else " "
             for protocol, mark in zip(protocols, itertools.cycle(marks), strict=False):
-                found.append(self._measure(name, protocol, mark.strip()))
+                found.append(self._measure(name, protocol, mark.strip(), mine[0]["record"]))
         return found
 
     def values(self, measure: Measure, variant: Variant) -> list[float]:
@@ -246,19 +256,24 @@ class View:
         """The last figures of the models, and what they cost; another split is a protocol."""
         found = []
         keys = {(variant.sweep, variant.name) for variant in self.everyone}
-        counted = self.records.finished(self.records.cost)
-        timed = self.records.finished(self.records.timings)
-        for frame in (self.records.final, counted, timed):
+        frames: dict[Record, pd.DataFrame] = {
+            "figures": self.records.final,
+            "cost": self.records.finished(self.records.cost),
+            "timings": self.records.finished(self.records.timings),
+        }
+        for record, frame in frames.items():
             for row in plain(frame[frame["data"] == self.data]):
                 if (row["sweep"], row["variant"]) in keys:
                     split = row.get("split", "")
                     suffix = "" if split in ("", "samples") else f" on {split}"
-                    found.append(row | {"protocol": row.get("protocol", "") + suffix})
+                    found.append(
+                        row | {"protocol": row.get("protocol", "") + suffix, "record": record}
+                    )
         return found
 
-    def _measure(self, metric: str, protocol: str, mark: str) -> Measure:
+    def _measure(self, metric: str, protocol: str, mark: str, record: Record) -> Measure:
         known = self.names.metric(metric)
         title = (known.title if known else metric) + (f" [{mark}]" if mark else "")
         if known is None:
-            return Measure(metric, protocol, title, None, 1.0)
-        return Measure(metric, protocol, title, known.direction, known.scale)
+            return Measure(metric, protocol, title, None, 1.0, record)
+        return Measure(metric, protocol, title, known.direction, known.scale, record)

@@ -1,0 +1,78 @@
+"""A record with samples and pictures whose every image is known, as figures need it."""
+
+from pathlib import Path
+
+import numpy as np
+import recorded
+
+from bench.reporting.figures.view import Choice, View
+from bench.reporting.records import load_records
+
+SIDE, CLASSES, STEPS = 8, 3, 7
+NAMES = np.array(["zero", "one", "two"])
+ABLE = ("csvae", "lr_livae")
+
+
+def marked(*shape, first=0):
+    """Images whose pixels all have one value, another one for each."""
+    count = int(np.prod(shape))
+    values = ((first + np.arange(count) * 7) % 256).astype(np.uint8)
+    return np.broadcast_to(values.reshape(*shape, 1, 1, 1), (*shape, SIDE, SIDE, 1)).copy()
+
+
+def arrays():
+    return {
+        "originals": marked(CLASSES),
+        "names": NAMES,
+        "label_given": np.array(False),
+        "reconstruction": marked(CLASSES, first=3),
+        "swaps": marked(CLASSES, CLASSES, first=1),
+        "regions": np.array(["right_half", "bottom_half", "center"]),
+        "corrupted": marked(3, CLASSES, first=2),
+        "inpainting": marked(3, CLASSES, first=4),
+        "traverse_relevant": marked(CLASSES, STEPS),
+        "traverse_classes": marked(CLASSES, STEPS, first=1),
+        "traverse_irrelevant": marked(CLASSES, STEPS, first=2),
+        "dimensions": marked(4, STEPS),
+        "dimensions_index": np.array([5, 2, 0, 1]),
+        "dimensions_spread": np.array([0.9, 0.5, 0.1, 0.0]),
+        "dimensions_values": np.linspace(-3, 3, STEPS),
+    }
+
+
+def write(results, variants=(*ABLE, "cgan"), *, points=False):
+    """Write a finished sweep of these variants, three seeds each; cGAN cannot encode."""
+    held = {name: dict(recorded.QUICKSTART["cvae"]) for name in variants}
+    models = {name: name if name in (*ABLE, "cgan") else "lr_livae" for name in variants}
+    data = "moons" if points else "digits"
+    folder = recorded.write_sweep(results, "fig", held, models=models, data=data)
+    for place in sorted(folder.iterdir()):
+        if not place.is_dir():
+            continue
+        if points:
+            draw = np.random.default_rng(0)
+            x = draw.normal(size=(CLASSES, 40, 2)).astype(np.float32)
+        else:
+            x = marked(CLASSES, 10)
+        np.savez_compressed(place / "samples.npz", x=x, names=NAMES)
+        if not place.name.startswith("real") and not points:
+            save_pictures(place, arrays())
+    return folder
+
+
+def save_pictures(place, held, missing=()):
+    table = np.array(list(missing), dtype=str).reshape(-1, 2)
+    np.savez_compressed(place / "pictures.npz", missing=table, **held)
+
+
+def cannot(results, variant, names, reason):
+    """Take arrays away from all runs of a variant."""
+    runs = load_records(results).runs
+    for path in runs.loc[runs["variant"] == variant, "path"]:
+        held = {name: array for name, array in arrays().items() if name not in names}
+        save_pictures(Path(path), held, [(name, reason) for name in names])
+
+
+def view(results, *variants, seed=None, metrics=()):
+    records = load_records(results)
+    return View(records, records.runs["data"].iloc[0], Choice(variants, seed, tuple(metrics)))

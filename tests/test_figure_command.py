@@ -1,0 +1,69 @@
+import pytest
+
+from bench.execution import pictures
+
+
+@pytest.fixture
+def ran(bench):
+    status, _, _ = bench("run", "tiny.yaml", "seeds=[0]", "--no-mlflow")
+    assert status == 0
+    return bench
+
+
+def test_all_that_the_record_allows_is_made_and_the_rest_explained(ran, here):
+    status, out, err = ran("figure", "--all", "tiny")
+    assert status == 0, err
+    made = {path.stem for path in (here / "results/tiny/figures").glob("*.pdf")}
+    assert made == {
+        *("traversals", "dimensions", "swaps", "inpainting", "samples", "reconstruction"),
+        "curves",
+    }
+    assert "toy: not made: samples of blobs are images" in err
+    assert "seeds: not made: nothing was measured" in err
+    assert "tradeoff: not made: intra_class_diversity and inception_score not measured" in err
+    assert "Made by: bench figure swaps tiny" in out
+    status, _, err = ran("figure", "toy", "tiny")
+    assert (status, err.splitlines()[-1]) == (2, "error: no figure could be made")
+
+
+def test_pictures_of_an_older_run_are_made_from_its_weights_and_are_the_same(ran, here):
+    files = sorted(here.glob("results/tiny/*/pictures.npz"))
+    before = [file.read_bytes() for file in files]
+    assert len(before) == 2
+    for file in files:
+        file.unlink()
+    status, _, err = ran("figure", "6", "tiny", "--variant", "lr_livae")
+    assert status == 0
+    assert err.count("making pictures of") == 1
+    assert sum(file.exists() for file in files) == 1
+    ran("figure", "swaps", "tiny")
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_without_weights_the_sentence_says_so(ran, here):
+    for name in ("pictures.npz", "model.pt"):
+        for file in here.glob(f"results/tiny/*/{name}"):
+            file.unlink()
+    status, _, err = ran("figure", "swaps", "tiny")
+    assert status == 2
+    assert "no pictures were made and no weights are there to make them: cVAE, Lr-LiVAE" in err
+
+
+def test_a_run_whose_pictures_fail_is_finished_all_the_same(bench, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a bug in encode")
+
+    monkeypatch.setattr(pictures, "make_pictures", fail)
+    status, _, err = bench("run", "tiny.yaml", "seeds=[0]", "--no-mlflow")
+    assert status == 0
+    assert "no pictures of codes: a bug in encode" in err
+
+
+def test_mistakes_are_answered(bench, here):
+    assert "unknown figure 'swpas' (did you mean 'swaps'?)" in bench("figure", "swpas")[2]
+    assert "name a figure (toy, traversals," in bench("figure")[2]
+    assert "begin with: bench run quickstart" in bench("figure", "swaps")[2]
+    status, listed, _ = bench("list", "figures")
+    assert status == 0
+    assert listed == bench("figure", "--list")[1]
+    assert "swaps           Figure 6: images made of the codes of two" in listed
