@@ -46,6 +46,7 @@ FORMAT = click.option(
     show_default=True,
     help="Which snapshot of a run: last, or val-METRIC, the best one on validation images.",
 )
+@click.option("--page", is_flag=True, help="Write everything as one HTML file, report.html.")
 @click.option("--variance", is_flag=True, help="Split variances by where they come from.")
 @FORMAT
 @RESULTS
@@ -57,6 +58,7 @@ def report(
     differences: bool,
     robust: bool,
     rule: str,
+    page: bool,
     variance: bool,
     form: str,
     results: Path,
@@ -77,6 +79,14 @@ def report(
         raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
     specs = load_tables()
     records = select(records, rule, specs["summary"].names)
+    folder = results / sweeps[0] if len(sweeps) == 1 else results
+    if page:
+        from bench.reporting.page.document import render_page
+
+        write_text(folder / "report.html", render_page(records, specs))
+        click.echo(f"written to {folder / 'report.html'}", err=True)
+        if not (tables or every or variance):
+            return
     chosen = [pick_table(specs, name) for name in tables]
     if every:
         chosen += _further(specs, chosen, records)
@@ -88,7 +98,6 @@ def report(
     made = _build(chosen, records, reference, show, forced=tables if every else [*specs])
     if variance:
         made.append(variance_table(records, specs["summary"].names))
-    folder = results / sweeps[0] if len(sweeps) == 1 else results
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     suffix = "" if rule == "last" else f"-{rule.replace('/', '-')}"
     for table in made:

@@ -1,0 +1,63 @@
+/* Scales and axes of the charts: plain SVG in a fixed coordinate system that grows with its box. */
+
+Page.chart = (() => {
+  const { svg } = Page;
+
+  /* Round numbers between two limits: 1, 2 or 5 times a power of ten apart. */
+  const ticks = (low, high, count) => {
+    const rough = (high - low) / count;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.7);
+    const first = Math.ceil(low / step - 1e-9);
+    const found = [];
+    for (let number = first; number * step <= high + step * 1e-9; number += 1) found.push(number * step);
+    return found;
+  };
+
+  const powers = (low, high) => {
+    const found = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1)
+      for (const factor of Math.log10(high / low) < 1.5 ? [1, 2, 5] : [1]) {
+        const value = factor * 10 ** power;
+        if (value >= low * 0.999 && value <= high * 1.001) found.push(value);
+      }
+    return found.length > 5 ? found.filter((_, place) => place % Math.ceil(found.length / 5) === 0) : found;
+  };
+
+  /* A map from values to places, with its ticks. */
+  const scale = ({ low, high, from, to, count = 4, log = false }) => {
+    let [start, end] = [low, high];
+    if (!(end > start)) {
+      const edge = Math.abs(start) * 0.05 || 1;
+      [start, end] = log ? [start / 1.1, end * 1.1] : [start - edge, end + edge];
+    }
+    const own = log ? Math.log10 : (value) => value;
+    const place = (value) => from + (own(value) - own(start)) / (own(end) - own(start)) * (to - from);
+    const marks = log ? powers(start, end) : [];
+    return { place, ticks: marks.length > 1 ? marks : ticks(start, end, count) };
+  };
+
+  const round = (value) => Math.round(value * 10) / 10;
+
+  const number = (value) => {
+    const size = Math.abs(value);
+    if (size !== 0 && (size < 0.001 || size >= 1e5)) return value.toExponential(0).replace("e+", "e");
+    return String(Number(value.toPrecision(4)));
+  };
+
+  /* Text that ends with an ellipsis where it would not fit; the whole of it shows on hovering. */
+  const label = (text, most, attributes) => {
+    const letters = [...text];
+    const short = letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : text;
+    return svg("text", attributes, short, short === text ? null : svg("title", null, text));
+  };
+
+  const frame = (width, height, title, description) => {
+    const ids = [Page.slug("title"), Page.slug("description")];
+    return svg("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img",
+      "aria-labelledby": ids.join(" ") },
+    svg("title", { id: ids[0] }, title), svg("desc", { id: ids[1] }, description));
+  };
+
+  return { scale, number, label, frame, round };
+})();

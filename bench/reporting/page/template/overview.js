@@ -1,0 +1,48 @@
+/* What was run, and how far it is. */
+
+Page.overview = (() => {
+  const { el, data } = Page;
+  const WORDS = { done: "finished", failed: "failed", unfinished: "unfinished", missing: "not started" };
+
+  const stateText = (states) => Object.keys(WORDS)
+    .filter((state) => states[state])
+    .map((state) => `${states[state]} ${WORDS[state]}`).join(", ") || "no runs";
+
+  const meter = (states) => el("span", { class: "meter", "aria-hidden": "true" },
+    Object.keys(WORDS).filter((state) => states[state]).map((state) => {
+      const part = el("span", { class: `state-${state}` });
+      part.style.flexGrow = states[state];
+      return part;
+    }));
+
+  const sweep = (one) => el("li", { class: "card" },
+    data.sweeps.length > 1 ? el("strong", null, one.title || one.name) : null,
+    el("p", { class: "muted" }, `${one.name} · ${one.data.map(Page.dataTitle).join(", ")}`),
+    meter(one.states),
+    el("p", null, stateText(one.states)),
+    Page.command(one.command));
+
+  /* Runs that are not done, each with a link to what is known of it. */
+  const unfinished = () => {
+    const left = data.runs.flatMap((held) => held.runs
+      .filter((run) => run.state !== "done" && run.state !== "missing")
+      .map((run) => el("li", null,
+        el("a", { href: `#${Page.runs.id(held.sweep, run.run)}` },
+          `${Page.variant(run.variant).label} ${Page.seedText(run.seed)}`.trim()),
+        ` ${WORDS[run.state]}`,
+        run.failure ? `: ${run.failure.split("\n").pop()}` : "")));
+    if (left.length === 0) return null;
+    const list = el("ul", null, left);
+    const text = `Runs that failed or are unfinished: ${left.length}`;
+    return el("div", { class: "warning" },
+      left.length > 8 ? Page.fold(text, list) : [el("p", null, text), list]);
+  };
+
+  const render = () => [
+    el("h1", null, data.title),
+    el("ul", { class: "sweeps" }, data.sweeps.map(sweep)),
+    unfinished(),
+  ];
+
+  return { render, WORDS };
+})();

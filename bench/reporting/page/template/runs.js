@@ -1,0 +1,108 @@
+/* Configuration and provenance: what all runs of a sweep share, what differs, and every run. */
+
+Page.runs = (() => {
+  const { el, data } = Page;
+  const FEW = 25;
+
+  const id = (sweep, run) => `run-${sweep}-${run}`.replace(/\s+/g, "-");
+
+  const pairs = (rows, label) => Page.scroller(label, el("table", { class: "pairs" },
+    el("tbody", null, rows.map(([key, value]) =>
+      el("tr", null, el("th", { scope: "row" }, key), el("td", null, el("code", null, value)))))));
+
+  /* Settings that differ, a column for each variant; those that differ from one chosen are marked. */
+  const differing = ({ variants, rows }, name) => {
+    const choice = el("select", { id: Page.slug(`compare ${name}`), onchange: () => update() },
+      variants.map((place, number) => el("option", { value: number }, Page.variant(place).label)));
+    const body = el("tbody");
+    const heads = variants.map((place) => el("th", { scope: "col" }, Page.variant(place).label));
+    const update = () => {
+      const base = Number(choice.value);
+      const hidden = variants.map((place, number) => number !== base && !Page.filter.accepts(place));
+      heads.forEach((head, number) => { head.hidden = hidden[number]; });
+      body.replaceChildren(...rows.map(({ key, values }) => el("tr", null,
+        el("th", { scope: "row" }, key),
+        values.map((value, number) => {
+          const other = value !== values[base];
+          return el("td", { class: other ? "other" : null, hidden: hidden[number] },
+            value === null ? el("span", { class: "muted" }, "–", el("span", { class: "unseen" }, "absent"))
+            : el("code", null, value),
+            other ? el("span", { class: "unseen" }, " (differs)") : null);
+        }))));
+    };
+    update();
+    Page.filter.onChange(update);
+    return [
+      el("div", { class: "tools" }, el("span", { class: "field" },
+        el("label", { for: choice.id }, "Marked where other than in"), choice)),
+      Page.scroller(`Settings that differ, ${name}`, el("table", { class: "diff" },
+        el("thead", null, el("tr", null, el("th", { scope: "col" }, "Setting"), heads)), body)),
+    ];
+  };
+
+  const differences = ({ differing: held, sweep }) => {
+    const fold = Page.fold(`Settings that differ (${held.rows.length})`, differing(held, sweep));
+    fold.open = held.rows.length <= FEW;
+    return fold;
+  };
+
+  const one = (sweep, run) => {
+    const label = Page.variant(run.variant).label;
+    const node = Page.fold(
+      [el("span", { class: `state state-${run.state}` }, Page.overview.WORDS[run.state]), " ",
+        [label, Page.seedText(run.seed)].filter(Boolean).join(", "), " ",
+        el("code", null, run.run)],
+      el("dl", null,
+        el("dt", null, "Folder"), el("dd", null, el("code", null, run.folder)),
+        el("dt", null, "Data"), el("dd", null, Page.dataTitle(run.data)),
+        el("dt", null, run.state === "done" ? "Made by" : "Finished by"),
+        el("dd", null, Page.command(run.command)),
+        run.own.map(([key, value]) => [el("dt", null, key), el("dd", null, el("code", null, value))])),
+      run.failure ? Page.scroller(`Why ${label} failed`, el("pre", null, run.failure)) : null);
+    node.id = id(sweep, run.run);
+    return { run, node };
+  };
+
+  /* The runs of one variant, behind one line. */
+  const group = (runs) => {
+    const states = {};
+    for (const { run } of runs) states[run.state] = (states[run.state] || 0) + 1;
+    const text = Object.keys(Page.overview.WORDS).filter((state) => states[state])
+      .map((state) => `${states[state]} ${Page.overview.WORDS[state]}`).join(", ");
+    return Page.fold([Page.variant(runs[0].run.variant).label,
+      el("span", { class: "muted" }, ` ${text}`)], runs.map(({ node }) => node));
+  };
+
+  const render = (held) => {
+    const sweep = data.sweeps.find((other) => other.name === held.sweep);
+    const key = Page.slug(`runs ${held.sweep}`);
+    const groups = new Map();
+    for (const run of held.runs) {
+      const made = one(held.sweep, run);
+      groups.set(run.variant, [...(groups.get(run.variant) || []), made]);
+    }
+    const folds = [...groups].map(([place, runs]) => ({ place, runs, node: group(runs) }));
+    const article = el("article", { "aria-labelledby": key },
+      Page.heading(3, key, sweep.title || sweep.name),
+      held.differing.rows.length
+        ? el("div", { class: "folds" }, differences(held)) : null,
+      el("div", { class: "folds" },
+        held.shared.length ? Page.fold(`Settings that all share (${held.shared.length})`,
+          pairs(held.shared, `Settings that all runs of ${held.sweep} share`)) : null,
+        held.provenance.length ? Page.fold(`Provenance that all share (${held.provenance.length})`,
+          pairs(held.provenance, `Provenance that all runs of ${held.sweep} share`)) : null),
+      el("h4", null, `Runs (${held.runs.length})`),
+      el("div", { class: "folds" }, folds.map(({ node }) => node)));
+    const update = () => {
+      for (const { place, runs, node } of folds) {
+        for (const { run, node: own } of runs) own.hidden = !Page.filter.acceptsData(run.data);
+        node.hidden = !Page.filter.accepts(place) || runs.every(({ node: own }) => own.hidden);
+      }
+      article.hidden = folds.every(({ node }) => node.hidden);
+    };
+    Page.filter.onChange(update);
+    return article;
+  };
+
+  return { id, render: () => Page.section("Runs", data.runs.map(render)) };
+})();
