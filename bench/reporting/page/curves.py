@@ -36,7 +36,7 @@ def describe_curves(records: Records, variants: Variants) -> dict[str, Any]:
         chart["lines"].append(
             {
                 "variant": variants.place(sweep, variant),
-                "seed": next(iter(seeds(frame.iloc[0])), None),
+                "seed": next(iter(seeds({"seed": frame["seed"].iloc[0]})), None),
                 "steps": steps.setdefault(own, len(steps)),
                 "values": [_short(value) for value in frame["value"].to_numpy()[kept]],
             }

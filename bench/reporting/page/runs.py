@@ -128,7 +128,8 @@ def _settings(path: Path, key: str | None = None) -> dict[str, str]:
     """Return a file as settings; none where there is no file."""
     content = read_object(path) if path.exists() else {}
     content = content.get(key, {}) if key else content
-    return flatten({name: held for name, held in content.items() if name not in UNTOLD} or {})
+    told = {name: held for name, held in content.items() if name not in UNTOLD}
+    return flatten(told) if told else {}
 
 
 def _failure(folder: Path) -> str:

@@ -1,0 +1,243 @@
+"""What the page shows, and that nothing in a record can break out of its place."""
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import recorded
+from page_records import HOSTILE, write_hostile, write_small
+from PIL import Image
+
+from bench.errors import BenchError
+from bench.reporting.page import document
+from bench.reporting.page.curves import POINTS, thin
+from bench.reporting.page.document import describe, render_page
+from bench.reporting.records import load_records
+from bench.reporting.tables import load_tables
+
+TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
+
+
+class Elements(HTMLParser):
+    """Collects start tags, and the text of scripts."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.scripts = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data):
+        if self.lasttag == "script" and self.scripts:
+            self.scripts[-1] += data
+
+
+def page_of(results, names=None):
+    return render_page(load_records(results, names), load_tables(TABLES))
+
+
+def description_of(results):
+    return describe(load_records(results), load_tables(TABLES))
+
+
+def parse(page):
+    elements = Elements()
+    elements.feed(page)
+    return elements
+
+
+def test_the_same_record_gives_the_same_bytes(tmp_path):
+    for place in "ab":
+        write_small(tmp_path / place)
+    first, second = (page_of(tmp_path / place) for place in "ab")
+    assert first == second
+
+
+def test_the_description_in_the_file_is_the_description(tmp_path):
+    write_hostile(tmp_path)
+    elements = parse(page_of(tmp_path))
+    held = json.loads(elements.scripts[0])
+    assert held == json.loads(json.dumps(description_of(tmp_path)))
+    assert HOSTILE in [variant["label"] for variant in held["variants"]]
+
+
+def test_names_cannot_become_markup(tmp_path):
+    write_small(tmp_path / "small")
+    write_hostile(tmp_path / "hostile")
+    harmless, hostile = (parse(page_of(tmp_path / place)) for place in ("small", "hostile"))
+    assert hostile.tags == harmless.tags
+    assert len(hostile.scripts) == 2
+    assert "window.broken" not in hostile.scripts[1]
+
+
+def test_a_title_is_escaped(tmp_path):
+    folder = write_small(tmp_path)
+    plan = json.loads((folder / "sweep.json").read_text())
+    (folder / "sweep.json").write_text(json.dumps(plan | {"title": HOSTILE}))
+    page = page_of(tmp_path)
+    title = re.search(r"<title>(.*?)</title>", page, re.DOTALL)[1]
+    assert "<" not in title
+    assert html.unescape(title) == HOSTILE
+
+
+def test_text_of_the_record_is_no_placeholder(tmp_path):
+    held = recorded.QUICKSTART["cvae"]
+    recorded.write_sweep(tmp_path, variants={"{{ script }}": held, r"\1": held})
+    labels = [
+        variant["label"] for variant in json.loads(parse(page_of(tmp_path)).scripts[0])["variants"]
+    ]
+    assert labels[1:] == ["{{ script }}", r"\1"]
+
+
+def test_nothing_is_asked_of_a_network(tmp_path):
+    write_small(tmp_path)
+    elements = parse(page_of(tmp_path))
+    policy = next(a["content"] for _, a in elements.tags if a.get("http-equiv"))
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert not {"link", "iframe", "object", "img"} & {tag for tag, _ in elements.tags}
+    assert not [a for _, a in elements.tags if "src" in a]
+    assert not [a for _, a in elements.tags if not a.get("href", "#").startswith("#")]
+
+
+def test_tables_are_those_that_the_record_fills(tmp_path):
+    write_small(tmp_path)
+    held = description_of(tmp_path)
+    assert [table["name"] for table in held["tables"]] == ["1", "2", "summary", "footing"]
+    row = held["tables"][0]["rows"][1]
+    assert row["label"] == "cVAE"
+    assert row["cells"][0] == {
+        **{"number": "7.50", "rest": " ± 0.62 (3)", "sort": 7.5, "kind": "mean"},
+    }
+    assert held["tables"][0]["copies"]["latex"].startswith(r"\begin{table}")
+
+
+def test_notes_of_all_tables_are_told_once(tmp_path):
+    write_small(tmp_path)
+    held = description_of(tmp_path)
+    shared = [note["text"] for note in held["notes"]]
+    assert "Runs: 6 of 6 finished. Seeds: 0, 1, 2." in shared
+    for table in held["tables"]:
+        assert not set(shared) & {note["text"] for note in table["notes"]}
+
+
+def test_every_seed_has_its_dot(tmp_path):
+    write_small(tmp_path)
+    column = description_of(tmp_path)["seeds"][0]
+    assert column["title"] == "Inception Score"
+    assert column["real"] == 9.625
+    assert [row["values"] for row in column["rows"]] == [
+        [[0, 7.25], [1, 7.5], [2, 7.75]],
+        [[0, 8.5], [1, 9.0], [2, 8.75]],
+    ]
+
+
+def test_values_are_in_the_unit_that_is_printed(tmp_path):
+    write_small(tmp_path)
+    cost = description_of(tmp_path)["tables"][-1]
+    cell = cost["rows"][0]["cells"][0]
+    assert (cell["number"], cell["sort"]) == ("0.368", pytest.approx(0.367552))
+
+
+def test_references_come_first(tmp_path):
+    write_small(tmp_path)
+    held = description_of(tmp_path)
+    assert [variant["label"] for variant in held["variants"]] == [
+        *("real test images", "cVAE", "Lr-LiVAE"),
+    ]
+    samples = held["pictures"][0]
+    assert [panel["variant"] for panel in samples["panels"]] == [0, 1, 1, 1, 2, 2, 2]
+
+
+def test_runs_tell_what_differs_and_why_they_failed(tmp_path):
+    write_hostile(tmp_path)
+    held = description_of(tmp_path)["runs"][0]
+    assert ["iterations", "800"] in [list(pair) for pair in held["shared"]]
+    assert held["differing"]["rows"] == [
+        {"key": "model.name", "values": ['"cvae"', '"plain"']},
+    ]
+    failed = [run for run in held["runs"] if run["state"] == "failed"]
+    assert [run["failure"] for run in failed] == [recorded.TRACEBACK.strip()]
+    assert failed[0]["command"].endswith("--retry-failed")
+    assert failed[0]["folder"].startswith("quickstart/")
+    assert str(tmp_path) not in page_of(tmp_path)
+
+
+def test_long_curves_are_thinned_the_same_way_every_time():
+    places = thin(10_001)
+    assert len(places) == POINTS
+    assert places == sorted(set(places))
+    assert (places[0], places[-1]) == (0, 10_000)
+
+
+def test_runs_without_anything_make_a_page(tmp_path):
+    states = {(variant, seed): "missing" for variant in recorded.QUICKSTART for seed in range(3)}
+    recorded.write_sweep(tmp_path, states=states | {"real": "missing"})
+    held = description_of(tmp_path)
+    assert held["sweeps"][0]["states"]["missing"] == 7
+    assert (held["tables"], held["seeds"], held["pictures"], held["curves"]["charts"]) == (
+        *([], [], [], []),
+    )
+    assert "<!doctype html>" in page_of(tmp_path)
+
+
+def test_points_are_shown_as_their_drawing(tmp_path):
+    folder = recorded.write_sweep(tmp_path)
+    for run in folder.glob("0*"):
+        points = np.zeros((3, 5, 2), dtype=np.float32)
+        np.savez_compressed(run / "samples.npz", x=points, names=np.array(["a", "b", "c"]))
+        Image.new("RGB", (960, 400), "white").save(run / "samples.png")
+    samples = description_of(tmp_path)["pictures"][0]
+    assert samples["panels"][0]["size"] == [480, 200]
+    assert not samples["panels"][0]["pixels"]
+
+
+def test_further_pictures_are_shown_by_name(tmp_path):
+    folder = write_small(tmp_path)
+    run = sorted(folder.glob("0*"))[0]
+    images = np.zeros((2, 5, 4, 4, 3), dtype=np.uint8)
+    np.savez_compressed(run / "pictures.npz", some_new_view=images, numbers=np.arange(3))
+    held = {group["name"]: group for group in description_of(tmp_path)["pictures"]}
+    assert list(held) == ["samples", "reconstruction", "swaps", "some_new_view"]
+    assert held["some_new_view"]["title"] == "Some new view"
+    panel = held["some_new_view"]["panels"][0]
+    assert (panel["rows"], panel["columns"], panel["size"]) == (2, 5, [20, 8])
+
+
+def test_a_reconstruction_stands_below_its_original(tmp_path):
+    write_small(tmp_path)
+    held = {group["name"]: group for group in description_of(tmp_path)["pictures"]}
+    assert "originals" not in held
+    assert held["reconstruction"]["panels"][0]["rows"] == 2
+
+
+def test_a_damaged_picture_file_is_named(tmp_path):
+    folder = write_small(tmp_path)
+    run = sorted(folder.glob("0*"))[0]
+    (run / "pictures.npz").write_bytes(b"PK nothing")
+    with pytest.raises(BenchError, match=r"pictures\.npz is damaged .*; delete it"):
+        page_of(tmp_path)
+
+
+def test_every_file_of_the_template_is_used():
+    folder = Path(document.__file__).parent / "template"
+    used = {"page.html", *document.STYLES, *document.SCRIPTS}
+    assert {path.name for path in folder.iterdir()} == used
+    for path in folder.iterdir():
+        assert len(path.read_text().splitlines()) < 300
+        assert "innerHTML" not in path.read_text()
+
+
+def test_the_command_writes_the_page_beside_the_results(bench, here):
+    write_small(here)
+    status, out, err = bench("report", "quickstart", "--page", "--results", str(here))
+    page = here / "quickstart" / "report.html"
+    assert (status, out, err) == (0, "", f"written to {page}\n")
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")

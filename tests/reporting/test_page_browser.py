@@ -1,0 +1,265 @@
+"""The page in a real browser: reads, sorts, filters, prints, and asks nothing of a network."""
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import recorded
+from page_records import HOSTILE, write_hostile, write_large, write_small
+
+from bench.reporting.page.document import render_page
+from bench.reporting.records import load_records
+from bench.reporting.render import render_csv
+from bench.reporting.tables import build_table, load_tables
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra `test`")
+
+TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 800}
+LARGEST = 15_000_000
+SLOWEST_SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip(f"no Chromium here: none of {', '.join(NAMES)}, and CHROME names none")
+    arguments = ["--no-sandbox"] if sys.platform == "linux" else []
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=found, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Write each kind of page once; return its file by the name of its record."""
+    results = tmp_path_factory.mktemp("pages")
+    made = {}
+    for name, write in (("small", write_small), ("hostile", write_hostile), ("large", write_large)):
+        write(results / name)
+        made[name] = results / name / "report.html"
+        page = render_page(load_records(results / name), load_tables(TABLES))
+        made[name].write_text(page, encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def show(browser, files):
+    """Return a function that opens a page; nothing may be asked or complained of meanwhile."""
+    contexts, asked, complaints = [], [], []
+
+    def open_page(name, fragment="", viewport=DESKTOP, **options):
+        contexts.append(browser.new_context(viewport=viewport, **options))
+        page = contexts[-1].new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(files[name].as_uri() + fragment)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def first_column(page, table="#table-1"):
+    rows = page.locator(f"article[aria-labelledby={table[1:]}] tbody tr:visible th")
+    return rows.all_inner_texts()
+
+
+def head(page, text, table="table-1"):
+    return page.locator(f"article[aria-labelledby={table}] thead th", has_text=text)
+
+
+def unfold(page):
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    page.evaluate("Page.later.all()")
+
+
+@pytest.mark.parametrize("name", ["small", "hostile"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing(show, name, scheme, viewport):
+    page = show(name, viewport=viewport, color_scheme=scheme)
+    for _ in range(2):
+        found = axe.Axe().run(page).response["violations"]
+        told = [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found]
+        assert told == []
+        unfold(page)
+
+
+def test_axe_would_find_something(show):
+    page = show("small")
+    page.evaluate("document.querySelector('h1').style.color = 'rgb(200, 200, 200)'")
+    found = axe.Axe().run(page).response["violations"]
+    assert [one["id"] for one in found] == ["color-contrast"]
+
+
+def test_200_runs_load_in_time_and_stay_light(show, files):
+    assert files["large"].stat().st_size < LARGEST
+    seconds = []
+    for _ in range(3):  # other programs may want the machine
+        begin = time.perf_counter()
+        page = show("large")
+        page.wait_for_selector("tbody tr")
+        seconds.append(time.perf_counter() - begin)
+    assert min(seconds) < SLOWEST_SECONDS
+    assert "200 finished" not in page.inner_text("header")  # the real images count as well
+    assert "201 finished" in page.inner_text("header")
+
+
+def test_pressing_a_heading_sorts(show):
+    page = show("small")
+    assert first_column(page) == ["real test images", "cVAE", "Lr-LiVAE"]
+    score = head(page, "Inception Score")
+    expected = [
+        ("descending", ["real test images", "Lr-LiVAE", "cVAE"]),
+        ("ascending", ["cVAE", "Lr-LiVAE", "real test images"]),
+        ("none", ["real test images", "cVAE", "Lr-LiVAE"]),
+    ]
+    for state, rows in expected:
+        score.get_by_role("button").click()
+        assert score.get_attribute("aria-sort") == state
+        assert first_column(page) == rows
+        assert head(page, "Row").get_attribute("aria-sort") == "none"
+
+
+def test_sorting_by_keyboard_says_what_it_did(show):
+    page = show("small")
+    button = head(page, "Row").get_by_role("button")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert first_column(page) == ["cVAE", "Lr-LiVAE", "real test images"]
+    page.keyboard.press("Space")
+    assert first_column(page) == ["real test images", "Lr-LiVAE", "cVAE"]
+    assert page.locator("#said").inner_text() == "Sorted by name, descending."
+    outline = button.evaluate("node => getComputedStyle(node).outlineStyle")
+    assert outline == "solid"
+
+
+def test_names_sort_by_their_numbers_and_what_is_missing_comes_last(show):
+    page = show("large")
+    head(page, "Row").get_by_role("button").click()
+    names = first_column(page)
+    assert names[1:4] == ["variant 0", "variant 1", "variant 2"]
+    page = show("small")
+    paper = head(page, "FaceScrub", "table-2").get_by_role("button")
+    for last in ("cVAE", "cVAE", "cVAE-GAN"):
+        paper.click()
+        assert first_column(page, "#table-2")[-1] == last
+
+
+def test_words_filter_every_part(show):
+    page = show("small")
+    page.fill("#words", "livae")
+    assert first_column(page) == ["Lr-LiVAE"]
+    assert page.locator("figcaption:visible").all_inner_texts() == ["Lr-LiVAE, seed 0"] * 3
+    assert "1 of 3 rows" in page.inner_text("#bar")
+    page.fill("#words", "nothing is called so")
+    assert first_column(page) == []
+    page.get_by_role("button", name="Show all").click()
+    assert len(first_column(page)) == 3
+
+
+def test_chips_filter_by_variant_and_keep_the_references(show):
+    page = show("small")
+    page.locator("details.filters > summary").click()
+    page.locator("details.filters").get_by_role("button", name="cVAE", exact=True).click()
+    assert first_column(page) == ["real test images", "cVAE"]
+    pressed = page.locator(".legend .chip[aria-pressed=true]").all_inner_texts()
+    assert pressed == ["cVAE"]
+    page.keyboard.press("Escape")
+    assert not page.locator("details.filters").evaluate("fold => fold.open")
+
+
+def test_pictures_show_one_class_or_seed(show):
+    page = show("small")
+    samples = page.locator("article[aria-labelledby=samples-digits]")
+    assert samples.locator("figcaption").all_inner_texts() == [
+        *("real test images", "cVAE, seed 0", "Lr-LiVAE, seed 0"),
+    ]
+    samples.get_by_label("Seed").select_option("all")
+    assert samples.locator("figure").count() == 7
+    samples.get_by_label("Class").select_option("c3")
+    assert samples.locator("img").first.get_attribute("alt").endswith(", class c3")
+    box = samples.locator(".sheet").first.bounding_box()
+    assert box["width"] == pytest.approx(10 * box["height"], rel=0.02)
+    assert samples.locator("img").first.evaluate("image => image.naturalWidth") == 80
+
+
+def test_a_table_is_copied_as_the_command_writes_it(show, files):
+    page = show("small", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy Table 1. Inception Score of the samples as CSV").click()
+    page.wait_for_function("document.getElementById('said').textContent !== ''")
+    table = build_table(load_tables(TABLES)["1"], load_records(files["small"].parent))
+    assert page.evaluate("navigator.clipboard.readText()") == render_csv(table)
+
+
+@pytest.mark.parametrize("name", ["small", "hostile", "large"])
+def test_a_phone_never_scrolls_sideways(show, name):
+    page = show(name, viewport=PHONE)
+    unfold(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_hostile_names_are_shown_as_they_are(show):
+    page = show("hostile")
+    assert page.evaluate("window.broken") is None
+    names = page.locator("tbody th").evaluate_all("heads => heads.map(head => head.textContent)")
+    assert HOSTILE in names
+
+
+def test_a_link_opens_what_it_points_into(show):
+    page = show("hostile")
+    link = page.locator(".warning a").first
+    target = link.get_attribute("href")
+    link.click()
+    assert page.locator(target).evaluate("fold => fold.open")
+    assert recorded.TRACEBACK.splitlines()[0] in page.locator(target).inner_text()
+    again = show("hostile", fragment=target)
+    assert again.locator(target).evaluate("fold => fold.open")
+
+
+def test_every_section_can_be_linked_to(show):
+    page = show("small")
+    links = page.locator("a.permalink").evaluate_all("links => links.map(a => a.hash)")
+    assert len(links) == len(set(links)) >= 10
+    assert all(page.locator(f"[id='{link[1:]}']").count() == 1 for link in links)
+    ids = page.locator("[id]").evaluate_all("nodes => nodes.map(node => node.id)")
+    assert len(ids) == len(set(ids))
+
+
+def test_paper_shows_everything_and_no_controls(show):
+    page = show("small")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("main details:not([open])").count() == 0
+    assert page.locator("nav:visible, select:visible, .permalink:visible").count() == 0
+    assert page.locator("svg.chart").count() == len(page.locator(".cards .card").all())
+    assert page.locator("body").evaluate("body => getComputedStyle(body).color") == "rgb(0, 0, 0)"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("main details[open]").count() < page.locator("main details").count()
+
+
+def test_motion_is_left_out_where_it_is_not_wanted(show):
+    for wish, behavior in (("reduce", "auto"), ("no-preference", "smooth")):
+        page = show("small", reduced_motion=wish)
+        style = "getComputedStyle(document.documentElement).scrollBehavior"
+        assert page.evaluate(style) == behavior
+
+
+def test_the_page_adds_nothing_to_the_window(show, browser):
+    page, blank = show("small"), browser.new_page()
+    names = "Object.getOwnPropertyNames(window)"
+    assert set(page.evaluate(names)) <= set(blank.evaluate(names))
+    blank.close()
