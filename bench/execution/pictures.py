@@ -23,7 +23,8 @@ from bench.execution.job import RunFolder, read_json
 from bench.execution.targets import refuse_other_data
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context
-from bench.metrics.codes import Coder, chosen
+from bench.metrics.codes import Coder
+from bench.metrics.comparison import chosen
 from bench.metrics.inpainting import corrupt, fill_in, regions
 from bench.metrics.swap import exchange
 from bench.reporting.pictures import FILE

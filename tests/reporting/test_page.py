@@ -123,7 +123,7 @@ def test_notes_of_all_tables_are_told_once(tmp_path):
     write_small(tmp_path)
     held = description_of(tmp_path)
     shared = [note["text"] for note in held["notes"]]
-    assert "Runs: 6 of 6 finished. Seeds: 0, 1, 2." in shared
+    assert "Runs: 6 of 6 finished, seeds 0-2." in shared
     for table in held["tables"]:
         assert not set(shared) & {note["text"] for note in table["notes"]}
 
