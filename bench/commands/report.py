@@ -79,11 +79,15 @@ def report(
         raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
     specs = load_tables()
     records = select(records, rule, specs["summary"].names)
+    show: list[View] = ["difference"] if differences else []
+    if robust:
+        show += ["iqm", "improvement"]
     folder = results / sweeps[0] if len(sweeps) == 1 else results
     if page:
         from bench.reporting.page.document import render_page
 
-        write_text(folder / "report.html", render_page(records, specs))
+        text = render_page(records, specs, reference=reference, show=show)
+        write_text(folder / "report.html", text)
         click.echo(f"written to {folder / 'report.html'}", err=True)
         if not (tables or every or variance):
             return
@@ -92,9 +96,6 @@ def report(
         chosen += _further(specs, chosen, records)
     if not chosen and not variance:
         chosen = [specs["summary"]]
-    show: list[View] = ["difference"] if differences else []
-    if robust:
-        show += ["iqm", "improvement"]
     made = _build(chosen, records, reference, show, forced=tables if every else [*specs])
     if variance:
         made.append(variance_table(records, specs["summary"].names))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bench.reporting.layout import ARROWS, Cell, Column, Row, Table, View
 
-_VIEWS: dict[View, str] = {
+VIEW_TITLES: dict[View, str] = {
     "gap": "gap to real",
     "difference": "Δ",
     "iqm": "IQM",
@@ -59,9 +59,9 @@ def heading(table: Table, column: Column, *, alone: bool = False) -> tuple[str, 
     if column.view == "value":
         metric = f"{metric} {ARROWS[column.direction]}".strip() if metric else ""
     elif metric and alone:
-        metric = f"{metric}, {_VIEWS[column.view]}"
+        metric = f"{metric}, {VIEW_TITLES[column.view]}"
     else:
-        metric = _VIEWS[column.view]
+        metric = VIEW_TITLES[column.view]
     mark = "paper" if column.paper else column.mark and f"[{column.mark}]"
     return column.data_title, metric, mark
 

@@ -97,6 +97,26 @@ class Cell:
     bold: bool = False
     robust: Robust | None = None
 
+    def number(self, view: View = "value") -> float | None:
+        """Return the number that a view prints, unscaled.
+
+        Args:
+            view: What of the cell is printed.
+
+        Returns:
+            The number; None where that view of the cell is empty.
+        """
+        if view == "gap":
+            has_gap = self.kind in ("mean", "single") and self.target is not None
+            return self.mean - (self.target or 0.0) if has_gap and self.mean is not None else None
+        if view == "difference":
+            return self.difference.mean if self.difference else None
+        if view == "value":
+            return self.mean
+        if self.robust is None:
+            return None
+        return self.robust.iqm if view == "iqm" else self.robust.improvement
+
     def parts(
         self, decimals: int | None, scale: float = 1.0, view: View = "value"
     ) -> tuple[str, str]:
@@ -129,10 +149,8 @@ class Cell:
             return "" if half_width is None else f" ± {half_width * scale:{form}}"
 
         if view == "gap":
-            has_gap = self.kind in ("mean", "single") and self.mean is not None
-            if not has_gap or self.mean is None or self.target is None:
-                return "", ""
-            return f"{(self.mean - self.target) * scale:+{form}}", ""
+            gap = self.number(view)
+            return ("" if gap is None else f"{gap * scale:+{form}}"), ""
         if view == "difference":
             found = self.difference
             if found is None:

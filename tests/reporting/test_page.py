@@ -115,6 +115,7 @@ def test_tables_are_those_that_the_record_fills(tmp_path):
     assert row["label"] == "cVAE"
     assert row["cells"][0] == {
         **{"number": "7.50", "rest": " ± 0.62 (3)", "sort": 7.5, "kind": "mean"},
+        **{"bold": False, "told": "-1.25 ± 0.62 against Lr-LiVAE"},
     }
     assert held["tables"][0]["copies"]["latex"].startswith(r"\begin{table}")
 

@@ -5,11 +5,12 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from typing import Any
 
 import bench
+from bench.reporting.layout import View
 from bench.reporting.page.curves import describe_curves
 from bench.reporting.page.pictures import describe_pictures
 from bench.reporting.page.runs import describe_runs
@@ -40,12 +41,20 @@ SCRIPTS = (
 """In this order; each adds one part to the only global, `Page`."""
 
 
-def render_page(records: Records, specs: Mapping[str, TableSpec]) -> str:
+def render_page(
+    records: Records,
+    specs: Mapping[str, TableSpec],
+    *,
+    reference: str | None = None,
+    show: Collection[View] = (),
+) -> str:
     """Return the report of some sweeps as one HTML file.
 
     Args:
         records: The sweeps to show.
         specs: The tables, of which those are shown that the record fills.
+        reference: What rows are compared with, as for `build_table`.
+        show: Views beside the values, as for `build_table`.
 
     Returns:
         The file: without a clock, so that the same record gives the same text.
@@ -53,15 +62,23 @@ def render_page(records: Records, specs: Mapping[str, TableSpec]) -> str:
     Raises:
         BenchError: If a file of the record is damaged; names it.
     """
-    return fill_template(describe(records, specs))
+    return fill_template(describe(records, specs, reference=reference, show=show))
 
 
-def describe(records: Records, specs: Mapping[str, TableSpec]) -> dict[str, Any]:
+def describe(
+    records: Records,
+    specs: Mapping[str, TableSpec],
+    *,
+    reference: str | None = None,
+    show: Collection[View] = (),
+) -> dict[str, Any]:
     """Return everything that the page shows, as what JSON can hold.
 
     Args:
         records: The sweeps to show.
         specs: The tables.
+        reference: As for `render_page`.
+        show: As for `render_page`.
 
     Returns:
         The parts of the page by name.
@@ -69,7 +86,7 @@ def describe(records: Records, specs: Mapping[str, TableSpec]) -> dict[str, Any]
     Raises:
         BenchError: If a file of the record is damaged; names it.
     """
-    tables = filled_tables(specs, records)
+    tables = filled_tables(specs, records, reference=reference, show=show)
     variants = Variants(records, [row for table in tables for row in table.rows])
     names = next(iter(specs.values())).names.data if specs else {}
     runs = records.runs

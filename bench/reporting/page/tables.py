@@ -1,9 +1,10 @@
 """Tables as plain data: what is printed, what is sorted by, and the files that `report` writes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.reporting.layout import ARROWS, Cell, Column, Note, Table
+from bench.reporting.headings import VIEW_TITLES, cell_text
+from bench.reporting.layout import ARROWS, Cell, Column, Note, Table, View
 from bench.reporting.page.variants import Variants
 from bench.reporting.records import Records
 from bench.reporting.render import RENDERERS
@@ -13,7 +14,13 @@ from bench.reporting.tables import build_table
 COPIES = ("csv", "markdown", "latex")
 
 
-def filled_tables(specs: Mapping[str, TableSpec], records: Records) -> list[Table]:
+def filled_tables(
+    specs: Mapping[str, TableSpec],
+    records: Records,
+    *,
+    reference: str | None = None,
+    show: Collection[View] = (),
+) -> list[Table]:
     """Build the tables that the record fills.
 
     A table is filled by the first metric that it names. Of tables that would show the same columns
@@ -22,16 +29,18 @@ def filled_tables(specs: Mapping[str, TableSpec], records: Records) -> list[Tabl
     Args:
         specs: What `load_tables` returned.
         records: The sweeps to show.
+        reference: As for `build_table`.
+        show: As for `build_table`.
 
     Returns:
         The tables, in the order of their file.
     """
     present = set(records.runs["data"])
-    kept: dict[frozenset[tuple[str, str, str]], str] = {}
+    kept: dict[frozenset[tuple[str, ...]], str] = {}
     built: dict[str, Table] = {}
     ranked = [(not present & set(spec.data), bool(spec.metrics), spec) for spec in specs.values()]
     for _, _, spec in sorted(ranked, key=lambda entry: entry[:2]):
-        table = build_table(spec, records)
+        table = build_table(spec, records, reference=reference, show=show)
         places = [place for place in range(len(table.columns)) if _has_figures(table, place)]
         filled = [table.columns[place] for place in places]
         if filled and (not spec.metrics or _is_of(filled[0], spec.metrics[0])):
@@ -107,11 +116,12 @@ def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str
     Returns:
         For each column its heading, `real` (None where unknown) and `rows`, in printed units.
     """
-    columns: dict[tuple[str, str, str], dict[str, Any]] = {}
+    columns: dict[tuple[str, ...], dict[str, Any]] = {}
     for table in tables:
         for place, column in enumerate(table.columns):
             cells = [(row, row.cells[place]) for row in table.rows]
-            if column.record != "figures" or not any(cell.kind == "mean" for _, cell in cells):
+            is_measured = column.record == "figures" and column.view == "value"
+            if not is_measured or not any(cell.kind == "mean" for _, cell in cells):
                 continue
             rows = [
                 {
@@ -120,7 +130,10 @@ def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str
                     "text": "".join(cell.parts(column.decimals, column.scale)),
                     "mean": _scaled(cell.mean, column),
                     "half": _scaled(cell.half_width, column),
-                    "values": [[seed, _scaled(value, column)] for seed, value in cell.values],
+                    "values": [
+                        [seed, _scaled(value, column)]
+                        for seed, value in cell.values or [(None, cell.mean)]
+                    ],
                 }
                 for row, cell in cells
                 if cell.kind in ("mean", "single") and cell.mean is not None
@@ -144,20 +157,22 @@ def _notes(notes: Iterable[Note]) -> list[dict[str, Any]]:
     ]
 
 
-def _key(column: Column) -> tuple[str, str, str]:
+def _key(column: Column) -> tuple[str, ...]:
     """Return what makes two columns the same."""
-    return column.data, column.metric, column.protocol
+    return column.data, column.metric, column.protocol, column.view
 
 
 def _column(column: Column) -> dict[str, Any]:
     """Return the heading of a column."""
+    is_value = column.view == "value"
+    title = column.metric_title
     return {
         "data": column.data,
         "dataTitle": column.data_title,
         "metric": column.metric,
-        "title": column.metric_title,
-        "arrow": ARROWS[column.direction],
-        "direction": column.direction,
+        "title": title if is_value else f"{title}, {VIEW_TITLES[column.view]}",
+        "arrow": ARROWS[column.direction] if is_value else "",
+        "direction": column.direction if is_value else None,
         "protocol": column.protocol,
         "decimals": column.decimals,
         "mark": "paper" if column.paper else column.mark,
@@ -166,8 +181,21 @@ def _column(column: Column) -> dict[str, Any]:
 
 def _cell(cell: Cell, column: Column) -> dict[str, Any]:
     """Return a cell: the printed number, what follows it, and the number to sort by."""
-    number, rest = cell.parts(column.decimals, column.scale)
-    return {"number": number, "rest": rest, "sort": _scaled(cell.mean, column), "kind": cell.kind}
+    number, rest, is_bold = cell_text(cell, column)
+    compared = cell.difference is not None and column.view == "value"
+    difference = (
+        "".join(cell.parts(column.decimals, column.scale, "difference")) if compared else ""
+    )
+    return {
+        "number": number,
+        "rest": rest,
+        "sort": _scaled(cell.number(column.view), column),
+        "kind": cell.kind,
+        "bold": is_bold,
+        "told": f"{difference} against {cell.difference.to}"
+        if cell.difference and compared
+        else "",
+    }
 
 
 def _scaled(value: float | None, column: Column) -> float | None:
