@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cases
 import numpy as np
 import pytest
 import recorded
@@ -114,8 +115,7 @@ def test_tables_are_those_that_the_record_fills(tmp_path):
     row = held["tables"][0]["rows"][1]
     assert row["label"] == "cVAE"
     assert row["cells"][0] == {
-        **{"number": "7.50", "rest": " ± 0.62 (3)", "sort": 7.5, "kind": "mean"},
-        **{"bold": False, "told": "-1.25 ± 0.62 against Lr-LiVAE"},
+        **{"number": "7.50", "rest": " ± 0.62 (3)", "bold": False, "sort": 7.5, "kind": "mean"},
     }
     assert held["tables"][0]["copies"]["latex"].startswith(r"\begin{table}")
 
@@ -242,3 +242,12 @@ def test_the_command_writes_the_page_beside_the_results(bench, here):
     page = here / "quickstart" / "report.html"
     assert (status, out, err) == (0, "", f"written to {page}\n")
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_what_is_significant_is_bold_and_differences_stand_beside_the_seeds(tmp_path):
+    cases.eight_seeds(tmp_path)
+    held = description_of(tmp_path)
+    cells = [cell for table in held["tables"] for row in table["rows"] for cell in row["cells"]]
+    assert {cell["bold"] for cell in cells} == {True, False}
+    rows = [row for column in held["seeds"] for row in column["rows"] if row["difference"]]
+    assert any(", p " in row["difference"] and row["to"] for row in rows)

@@ -1,6 +1,5 @@
 """What runs have drawn, as plain data: their samples, and whatever `pictures.npz` holds."""
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.errors import BenchError
 from bench.reporting.page.sheets import BUDGET, Array, Packed, Sheet, pack
 from bench.reporting.page.variants import Variants
+from bench.reporting.pictures import read_pictures, read_samples
 from bench.reporting.records import Records, plain, seeds
 
 SAMPLES = "samples"
@@ -123,16 +122,14 @@ def _panels(records: Records, variants: Variants) -> Iterator[_Panel]:
         folder = Path(run["path"])
         variant = variants.place(run["sweep"], run["variant"])
         seed = next(iter(seeds(run)), None)
-        samples = _read(folder / "samples.npz")
-        shown = samples.get("x")
-        names = tuple(map(str, samples.get("names", ())))
-        if shown is not None and shown.ndim == 5:
-            sheet = Sheet(shown, cut=True)
-            yield _Panel(SAMPLES, run["data"], variant, seed, sheet, names, pixels=True)
-        elif shown is not None and (folder / "samples.png").exists():
+        samples = read_samples(folder)
+        if samples and samples.are_images:
+            sheet = Sheet(samples.x, cut=True)
+            yield _Panel(SAMPLES, run["data"], variant, seed, sheet, samples.names, pixels=True)
+        elif samples and (folder / "samples.png").exists():
             drawn = Sheet(_drawing(folder / "samples.png"))
             yield _Panel(SAMPLES, run["data"], variant, seed, drawn, (), pixels=False)
-        arrays = _read(folder / "pictures.npz")
+        arrays = read_pictures(folder).arrays
         for name in arrays:
             images = _compose(name, arrays)
             if images is not None:
@@ -167,14 +164,3 @@ def _drawing(path: Path) -> Array:
         height = round(page.height * POINTS_WIDTH / page.width)
         small = page.convert("RGB").resize((POINTS_WIDTH, height), Image.Resampling.LANCZOS)
     return np.asarray(small)[None, None]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return all arrays of a file; none where there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BenchError(f"{path} is damaged ({error}); delete it to have it made anew") from error

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.reporting.headings import VIEW_TITLES, cell_text
+from bench.reporting.headings import VIEW_TITLES, cell_text, title_text
 from bench.reporting.layout import ARROWS, Cell, Column, Note, Table, View
 from bench.reporting.page.variants import Variants
 from bench.reporting.records import Records
@@ -74,7 +74,7 @@ def describe_tables(tables: Sequence[Table], variants: Variants) -> list[dict[st
     return [
         {
             "name": table.name,
-            "title": f"Table {table.name}. {table.title}" if table.name.isdigit() else table.title,
+            "title": title_text(table),
             "columns": [_column(column) for column in table.columns],
             "rows": [
                 {
@@ -132,8 +132,10 @@ def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str
                     "half": _scaled(cell.half_width, column),
                     "values": [
                         [seed, _scaled(value, column)]
-                        for seed, value in cell.values or [(None, cell.mean)]
+                        for seed, value in cell.values or ((None, cell.mean),)
                     ],
+                    "difference": "".join(_parts(cell, column, "difference")),
+                    "to": cell.difference.to if cell.difference else "",
                 }
                 for row, cell in cells
                 if cell.kind in ("mean", "single") and cell.mean is not None
@@ -170,9 +172,9 @@ def _column(column: Column) -> dict[str, Any]:
         "data": column.data,
         "dataTitle": column.data_title,
         "metric": column.metric,
-        "title": title if is_value else f"{title}, {VIEW_TITLES[column.view]}",
-        "arrow": ARROWS[column.direction] if is_value else "",
-        "direction": column.direction if is_value else None,
+        "title": column.metric_title if column.view == "value" else VIEW_TITLES[column.view],
+        "arrow": ARROWS[column.direction] if column.view == "value" else "",
+        "direction": column.direction,
         "protocol": column.protocol,
         "decimals": column.decimals,
         "mark": "paper" if column.paper else column.mark,
@@ -182,20 +184,18 @@ def _column(column: Column) -> dict[str, Any]:
 def _cell(cell: Cell, column: Column) -> dict[str, Any]:
     """Return a cell: the printed number, what follows it, and the number to sort by."""
     number, rest, is_bold = cell_text(cell, column)
-    compared = cell.difference is not None and column.view == "value"
-    difference = (
-        "".join(cell.parts(column.decimals, column.scale, "difference")) if compared else ""
-    )
     return {
         "number": number,
         "rest": rest,
+        "bold": is_bold,
         "sort": _scaled(cell.number(column.view), column),
         "kind": cell.kind,
-        "bold": is_bold,
-        "told": f"{difference} against {cell.difference.to}"
-        if cell.difference and compared
-        else "",
     }
+
+
+def _parts(cell: Cell, column: Column, view: View) -> tuple[str, str]:
+    """Return a view of a cell as text."""
+    return cell.parts(column.decimals, column.scale, view)
 
 
 def _scaled(value: float | None, column: Column) -> float | None:

@@ -56,14 +56,17 @@ Page.seeds = (() => {
 
   const numbers = (rows, title) => {
     const names = [...new Set(rows.flatMap((row) => row.values.map(([seed]) => seed)))];
+    const others = [...new Set(rows.map((row) => row.to).filter(Boolean))];
     const show = (row, seed) => row.values.filter(([own]) => own === seed)
       .map(([, value]) => Page.chart.number(value)).join(", ") || "—";
     return Page.scroller(`Numbers: ${title}`, el("table", { class: "numbers" },
       el("thead", null, el("tr", null, el("th", { scope: "col" }, "Row"),
         el("th", { scope: "col" }, "mean"),
+        others.length ? el("th", { scope: "col" }, `difference from ${others.join(", ")}`) : null,
         names.map((seed) => el("th", { scope: "col" }, Page.seedText(seed) || "value")))),
       el("tbody", null, rows.map((row) => el("tr", null, el("th", { scope: "row" }, row.label),
-        el("td", null, row.text), names.map((seed) => el("td", null, show(row, seed))))))));
+        el("td", null, row.text), others.length ? el("td", null, row.difference) : null,
+        names.map((seed) => el("td", null, show(row, seed))))))));
   };
 
   const render = (column) => {

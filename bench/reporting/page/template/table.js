@@ -22,9 +22,8 @@ Page.tables = (() => {
       note.command ? [" ", Page.command(note.command)] : null);
   }));
 
-  const cell = ({ number, rest, kind, bold, told }) => el("td", { class: kind, title: told || null },
-    el(bold ? "strong" : "span", { class: "number" }, number),
-    rest ? el("span", { class: "rest" }, rest) : null);
+  const cell = ({ number, rest, kind, bold }) => el("td", { class: kind },
+    el(bold ? "strong" : "span", null, number), rest ? el("span", { class: "rest" }, rest) : null);
 
   const render = (table) => {
     const id = Page.slug(/^\d/.test(table.name) ? `table ${table.name}` : table.name);
