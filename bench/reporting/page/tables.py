@@ -134,7 +134,7 @@ def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str
                         [seed, _scaled(value, column)]
                         for seed, value in cell.values or ((None, cell.mean),)
                     ],
-                    "difference": "".join(_parts(cell, column, "difference")),
+                    "difference": "".join(cell.parts(column.decimals, column.scale, "difference")),
                     "to": cell.difference.to if cell.difference else "",
                 }
                 for row, cell in cells
@@ -166,8 +166,6 @@ def _key(column: Column) -> tuple[str, ...]:
 
 def _column(column: Column) -> dict[str, Any]:
     """Return the heading of a column."""
-    is_value = column.view == "value"
-    title = column.metric_title
     return {
         "data": column.data,
         "dataTitle": column.data_title,
@@ -191,11 +189,6 @@ def _cell(cell: Cell, column: Column) -> dict[str, Any]:
         "sort": _scaled(cell.number(column.view), column),
         "kind": cell.kind,
     }
-
-
-def _parts(cell: Cell, column: Column, view: View) -> tuple[str, str]:
-    """Return a view of a cell as text."""
-    return cell.parts(column.decimals, column.scale, view)
 
 
 def _scaled(value: float | None, column: Column) -> float | None:
