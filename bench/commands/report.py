@@ -96,7 +96,8 @@ def report(
         chosen += _further(specs, chosen, records)
     if not chosen and not variance:
         chosen = [specs["summary"]]
-    made = _build(chosen, records, reference, show, forced=tables if every else [*specs])
+    asked = tables if every else [spec.name for spec in chosen]
+    made = _build(chosen, records, reference, show, asked)
     if variance:
         made.append(variance_table(records, specs["summary"].names))
     (folder / "tables").mkdir(parents=True, exist_ok=True)
@@ -127,14 +128,14 @@ def _build(
     records: "Records",
     reference: str | None,
     show: Sequence["View"],
-    forced: Sequence[str],
+    asked: Sequence[str],
 ) -> list["Table"]:
     """Return the tables that the records fill, and those that were asked for by name."""
     from bench.reporting.tables import build_table, is_filled
 
     built = [(spec, build_table(spec, records, reference=reference, show=show)) for spec in specs]
     empty = [spec.name for spec, table in built if not is_filled(spec, table)]
-    unasked = [name for name in empty if name not in forced]
+    unasked = [name for name in empty if name not in asked]
     if unasked:
         click.echo(f"not filled by these sweeps: {', '.join(unasked)}", err=True)
     return [table for _, table in built if table.name not in unasked]

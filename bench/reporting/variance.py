@@ -113,7 +113,9 @@ def _split(figures: Figures, redrawn: dict[Key, list[float]]) -> Split:
         if _key(figure) in redrawn
     ]
     errors = [f["error"] ** 2 for f in chosen if f["error"] == f["error"]]
-    sampling = _mean(part for part in drawn if part is not None) or _mean(errors)
+    sampling = _mean(part for part in drawn if part is not None)
+    if sampling is None:
+        sampling = _mean(errors)
     moved = _variance([mean for mean in means if mean is not None]) if common else None
     return Split(sum(values) / len(values), _variance(values), sampling, moved)
 
@@ -192,15 +194,15 @@ def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
     done = done[done["sweep"] != EVALUATIONS]
     run = "results/SWEEP/ID" if done.empty else f"{plain(done)[0]['path']}"
     remedies = {
-        1: ("One seed has no spread; more `seeds` in the sweep give it:", ""),
+        1: ("One seed has no spread; more `seeds` in the sweep give it.", ""),
         3: (
             "What samples add is not known for every figure. Drawing again, from each run and "
-            "with several seeds and names, makes it known:",
+            "with several seeds and names, makes it known.",
             f"bench evaluate {run} --metric METRIC --sample-seed 1001 --name 'drawn again 1'",
         ),
         5: (
             "What the judge adds is known where the runs were also judged by classifiers of other "
-            "seeds; for each run:",
+            "seeds, each run by each.",
             f"bench evaluate {run} --metric '{{name: METRIC, extractor_seed: 1}}' --record",
         ),
     }
@@ -209,5 +211,5 @@ def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
         if lacking:
             metrics = dict.fromkeys(lacking)
             some = f" Not known: {listed(metrics)}." if place != 1 else ""
-            notes.append(Note(text.removesuffix(":") + "." + some, (), command))
+            notes.append(Note(text + some, (), command))
     return notes
