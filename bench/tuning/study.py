@@ -58,10 +58,11 @@ class Trial:
 
 
 class Claim:
-    """A trial that this process holds.
+    """A trial that this process holds; what it tries stands in `trial`.
 
-    Attributes:
-        trial: The trial.
+    Args:
+        study: Where it belongs.
+        running: The same as Optuna knows it.
     """
 
     def __init__(self, study: "Study", running: optuna.Trial) -> None:
