@@ -55,7 +55,13 @@ def steps_for(examples: int) -> int:
 
 
 def train_classifier(
-    spec: DataSpec, split: Split, *, seed: int, flip: bool, device: torch.device
+    spec: DataSpec,
+    split: Split,
+    *,
+    seed: int,
+    flip: bool,
+    device: torch.device,
+    steps: int | None = None,
 ) -> DomainClassifier:
     """Train a classifier.
 
@@ -67,14 +73,17 @@ def train_classifier(
         seed: Seed of initialization and batches.
         flip: Whether images are mirrored at random.
         device: Where to compute.
+        steps: Number of batches; `steps_for` says it where None.
 
     Returns:
         The classifier in evaluation mode, on the device.
     """
-    batch, steps = min(BATCH, len(split)), steps_for(len(split))
+    batch, steps = min(BATCH, len(split)), steps or steps_for(len(split))
     with aside(), _reproducible(spec):
         torch.default_generator.manual_seed(seed_for(seed, "extractor"))
         network = DomainClassifier(spec).to(device)
+        if not spec.is_small:  # a quarter less time on a CPU
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         stream = Stream(split, batch_size=batch, seed=seed, flip=flip, device=device)
         optimizer = torch.optim.Adam(network.parameters(), RATE, fused=True)
         for step in range(steps):
@@ -84,6 +93,7 @@ def train_classifier(
             optimizer.zero_grad()
             torch.autograd.backward(F.cross_entropy(network(x), y))
             optimizer.step()
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return network.eval()
 
 

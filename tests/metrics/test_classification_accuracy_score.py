@@ -44,7 +44,7 @@ def learned(monkeypatch):
     """Record what classifiers are trained on, without training them."""
     seen = []
 
-    def train(spec, split, *, seed, flip, device):
+    def train(spec, split, *, seed, flip, device, steps):
         seen.append((split, seed, flip))
         with torch.random.fork_rng(devices=[]):
             return classifier.DomainClassifier(spec).eval()
@@ -119,21 +119,21 @@ def test_real_images_and_samples_of_equal_number_share_a_protocol(data, context,
     train = real_side(context, "train").first(20).name
     assert made.protocol == real.protocol
     assert made.protocol.startswith("cas[n=60,test=60@")
-    assert made.protocol.endswith(f",steps=600,recipe=1,seed=0,real=train:60@{train}]")
+    assert made.protocol.endswith(f",steps=200,recipe=1,seed=0,real=train:60@{train}]")
 
 
 def test_the_protocol_names_what_changes_the_number(data, context, learned):
     made = samples_of(data, bars(20, 2))
     ids = {
         ClassificationAccuracyScore(**options).measure(made, context)[0].protocol
-        for options in ({}, {"seed": 1}, {"per_class": 10})
+        for options in ({}, {"seed": 1}, {"per_class": 10}, {"steps": 100})
     }
     fewer = SampleSet(made.x[::2], made.y[::2], data.spec)
     ids.add(ClassificationAccuracyScore().measure(fewer, context)[0].protocol)
     other = DataSet(data.spec, data.train, data.validation, bars(20, 7), False, "")
     elsewhere = Context(other, CPU, context.cache)
     ids.add(ClassificationAccuracyScore().measure(made, elsewhere)[0].protocol)
-    assert len(ids) == 4, "10 of 20 are as many as 10"
+    assert len(ids) == 5, "10 of 20 are as many as 10"
 
 
 def test_at_most_per_class_are_taken(data, context, learned):
