@@ -1,6 +1,5 @@
 """The command line. Every command imports what it needs when it runs, so `--help` is instant."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -9,21 +8,23 @@ import click
 import bench
 from bench.commands.evaluate import evaluate
 from bench.commands.figure import figure
-from bench.commands.options import (
-    DEVICE,
-    INCEPTION_WEIGHTS,
-    LPIPS_WEIGHTS,
-    RESULTS,
-    THREADS,
-    choose_device,
-    weight_files,
-)
+from bench.commands.options import RESULTS, sweeps_folder
 from bench.commands.perf import perf
 from bench.commands.report import compare, report
+from bench.commands.run import run
 from bench.commands.tune import tune
-from bench.errors import BenchError, Interrupted
+from bench.errors import BenchError
 
-LISTED = ("models", "datasets", "metrics", "references", "sweeps", "tables", "figures")
+LISTED = (
+    "models",
+    "datasets",
+    "metrics",
+    "references",
+    "executors",
+    "sweeps",
+    "tables",
+    "figures",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,94 +34,6 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("spec", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@RESULTS
-@click.option("--dry-run", is_flag=True, help="Show what would run, then stop.")
-@click.option(
-    "--jobs", "-j", default=1, show_default=True, type=click.IntRange(1), help="Runs at a time."
-)
-@DEVICE
-@THREADS
-@click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
-@click.option(
-    "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
-)
-@INCEPTION_WEIGHTS
-@LPIPS_WEIGHTS
-@click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
-@click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
-@click.option("--helper-of", type=int, hidden=True, help="Process that started this one to help.")
-@click.pass_obj
-def run(
-    words: list[str],
-    spec: Path,
-    overrides: tuple[str, ...],
-    results: Path,
-    dry_run: bool,
-    jobs: int,
-    device: str,
-    threads: int | None,
-    retry_failed: bool,
-    checkpoint_seconds: float,
-    inception_weights: Path | None,
-    lpips_weights: Path | None,
-    mlflow_uri: str | None,
-    no_mlflow: bool,
-    helper_of: int | None,
-) -> None:
-    """Run a sweep, or what is missing of it.
-
-    SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key
-    of it, for example base.iterations=500. The same command continues an interrupted sweep, and
-    several at once share its runs.
-    """
-    from bench.sweep import load_sweep
-
-    sweep = load_sweep(find_spec(spec), overrides)
-    if dry_run:
-        from bench.execution.plan import plan_text
-
-        click.echo(plan_text(sweep, results))
-        return
-    from bench.execution.driver import help_sweep, run_sweep
-    from bench.execution.mirrors import write_mirrors
-    from bench.execution.workplace import Workplace
-    from bench.tracking.console import StopSignal, say
-
-    workplace = Workplace(
-        choose_device(device),
-        command=sweep.command,
-        weights=weight_files(inception=inception_weights, lpips=lpips_weights),
-        checkpoint_seconds=checkpoint_seconds,
-        retry_failed=retry_failed,
-        plain=jobs > 1 or helper_of is not None,
-        threads=threads,
-        jobs=jobs,
-    )
-    try:
-        with StopSignal(helper_of).listening() as workplace.stop:
-            if helper_of is not None:
-                help_sweep(sweep, results, workplace)
-                return
-            say(f"{sweep.name}: {len(sweep.runs)} runs on {workplace.device}")
-            helper = [sys.executable, "-m", "bench", *words, "--helper-of", str(os.getpid())]
-            tally = run_sweep(sweep, results, workplace, helpers=helper, jobs=jobs)
-    except (Interrupted, KeyboardInterrupt) as error:
-        if helper_of is None:
-            say(f"{error or 'stopped'}; continue with: {sweep.command}")
-        sys.exit(130)
-    folder = results / sweep.name
-    write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)
-    if tally.kept == len(sweep.runs):
-        say(f"nothing to do: all {tally.kept} runs are done, in {folder}")
-    else:
-        counts = {"failed": len(tally.failed), "finished": tally.finished, "kept": tally.kept}
-        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        say(f"{told}; results in {folder}")
-    if tally.failed:
-        say(f"why: cat {tally.failed[0] / 'failed'}; again: {sweep.command} --retry-failed")
-        sys.exit(1)
 
 
 @cli.command("list")
@@ -147,6 +60,7 @@ def list_(what: str) -> None:
             "datasets": "dataset",
             "metrics": "metric",
             "references": "reference",
+            "executors": "executor",
         }
         lines = [
             (name, entry.summary + (f" [{', '.join(entry.can)}]" if entry.can else ""))
@@ -211,25 +125,8 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
         sys.exit(1)
 
 
-for command in (compare, evaluate, figure, perf, report, tune):
+for command in (compare, evaluate, figure, perf, report, run, tune):
     cli.add_command(command)
-
-
-def find_spec(spec: Path) -> Path:
-    """Return the file that a user means: a path, or the name of a sweep that ships with bench."""
-    if spec.exists() or spec.suffix:
-        return spec
-    named = sweeps_folder() / f"{spec}.yaml"
-    return named if named.exists() else spec
-
-
-def sweeps_folder() -> Path:
-    """Return `sweeps` here, or the sweeps that ship with bench."""
-    here = Path("sweeps")
-    if here.is_dir():
-        return here
-    package = Path(bench.__file__).parent
-    return next((p for p in (package / "sweeps", package.parent / "sweeps") if p.is_dir()), here)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,8 +2,8 @@
 
 A table maps a name to an import path and one line of description, so that listing names imports
 nothing. A package of the user's adds to a table with an entry point in its own
-`pyproject.toml`, in the group `bench.models`, `bench.datasets`, `bench.metrics` or
-`bench.references`:
+`pyproject.toml`, in the group `bench.models`, `bench.datasets`, `bench.metrics`,
+`bench.references` or `bench.executors`:
 
     [project.entry-points."bench.models"]
     my_model = "my_package.my_model:MyModel"
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from bench.errors import BenchError, UnknownName
 
-Kind = Literal["model", "dataset", "metric", "reference"]
+Kind = Literal["model", "dataset", "metric", "reference", "executor"]
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,22 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
             "bench.metrics.references:ShuffledLabels", "real, labels shuffled"
         ),
         "noise": Entry("bench.metrics.references:Noise", "noise"),
+    },
+    "executor": {
+        "inline": Entry(
+            "bench.execution.executors.inline:Inline", "one run after the other, in this process"
+        ),
+        "local": Entry(
+            "bench.execution.executors.local:Local",
+            "processes on this machine, --jobs of them; several take turns at the GPUs",
+        ),
+        "ray": Entry(
+            "bench.execution.executors.ray:Ray",
+            "a Ray cluster by its address, or one of this machine alone; extra 'ray'",
+        ),
+        "slurm": Entry(
+            "bench.execution.executors.slurm:Slurm", "an array of Slurm jobs; extra 'slurm'"
+        ),
     },
 }
 

@@ -12,7 +12,6 @@ from bench.commands.options import (
     LPIPS_WEIGHTS,
     RESULTS,
     THREADS,
-    choose_device,
     weight_files,
 )
 from bench.errors import BenchError
@@ -91,7 +90,7 @@ def evaluate(
 
     wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
     workplace = Workplace(
-        choose_device(device),
+        device,
         command=shlex.join(["bench", *words]),
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
         threads=threads,

@@ -1,14 +1,10 @@
 """Options that several commands share. Nothing here imports torch before it is needed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from bench.errors import BenchError
-
-if TYPE_CHECKING:
-    import torch
+import bench
 
 RESULTS = click.option(
     "--results",
@@ -45,15 +41,18 @@ def weight_files(**files: Path | None) -> dict[str, Path]:
     return {network: path for network, path in files.items() if path is not None}
 
 
-def choose_device(wanted: str) -> "torch.device":
-    """Return the device that `--device` names; a `BenchError` says if it is not there."""
-    import torch
+def find_spec(spec: Path) -> Path:
+    """Return the file that a user means: a path, or the name of a sweep that ships with bench."""
+    if spec.exists() or spec.suffix:
+        return spec
+    named = sweeps_folder() / f"{spec}.yaml"
+    return named if named.exists() else spec
 
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BenchError(f"--device {wanted}: {str(error).splitlines()[0]}") from error
-    return device
+
+def sweeps_folder() -> Path:
+    """Return `sweeps` here, or the sweeps that ship with bench."""
+    here = Path("sweeps")
+    if here.is_dir():
+        return here
+    package = Path(bench.__file__).parent
+    return next((p for p in (package / "sweeps", package.parent / "sweeps") if p.is_dir()), here)

@@ -6,25 +6,23 @@ command continues after anything.
 
 import os
 import shutil
-import subprocess
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.config import RunConfig, canonical_json
-from bench.errors import BenchError, DataMissing, Interrupted, SpecError
-from bench.execution.job import RunFolder, write_json
+from bench.errors import BenchError, DataMissing, SpecError
+from bench.execution.executors.base import Executor
+from bench.execution.job import write_json
 from bench.execution.plan import states
-from bench.execution.work import reference_id, reference_one, run_one
+from bench.execution.schedule import settle
+from bench.execution.task import Task
+from bench.execution.work import reference_id
 from bench.execution.workplace import Workplace
 from bench.reporting.plan import REAL
-from bench.sweep import Run, Sweep
+from bench.sweep import Sweep
 from bench.tracking.console import say
-
-POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,20 +40,17 @@ class Tally:
     failed: tuple[Path, ...]
 
 
-def run_sweep(
-    sweep: Sweep, results: Path, workplace: Workplace, *, helpers: Sequence[str] = (), jobs: int = 1
-) -> Tally:
+def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Executor) -> Tally:
     """Do what is missing of a sweep.
 
-    Any number of processes may do this at once, started by hand or by `jobs`: each takes the
-    runs that nobody else holds.
+    Any number of processes may do this at once: each takes the runs that nobody else holds, and
+    ends when all are done.
 
     Args:
         sweep: The checked sweep.
         results: Root of all results.
-        workplace: Device, caches, signals.
-        helpers: Command line of a process that calls `help_sweep` on the same sweep.
-        jobs: How many processes work, this one included.
+        workplace: Loads the data once, to check it before anything starts.
+        executor: Does the runs; it is closed at the end.
 
     Returns:
         How it went; one failed run does not stop the others.
@@ -66,68 +61,41 @@ def run_sweep(
     """
     folder = results / sweep.name
     _refuse_unwritable(folder)
-    before = {path: state for _, path, state in states(sweep, results)}
-    todo = [run for run in sweep.runs if before[folder / run.config.id] != "done"]
-    _load_data(todo, workplace)
+    before = [state for _, _, state in states(sweep, results)]
+    for run in sweep.runs:
+        adopt(results, folder / run.config.id)
+    tasks = _tasks(sweep, folder)
     if workplace.retry_failed:
-        for path, state in before.items():
-            if state == "failed":
-                RunFolder(path).reopen()
+        for task in tasks:
+            if task.settled() == "failed":
+                task.folder.reopen()
+    todo = [task for task in tasks if task.settled() is None]
+    _load_data(todo, workplace)
     write_json(folder / "sweep.json", _description(sweep))
-    with _helping(helpers, min(jobs, len(todo)) - 1):
-        busy = list(enumerate(sweep.runs, start=1))
-        while busy:
-            left = _one_round(busy, sweep, results, workplace)
-            if len(left) == len(busy):  # others hold all that is left
-                time.sleep(POLL_S)
-                if workplace.stop():
-                    raise Interrupted("stopped while waiting for another process")
-            busy = left
-    after = {path: state for _, path, state in states(sweep, results)}
-    failed = [path for path, state in after.items() if state == "failed"]
-    for place, (name, config) in _references(sweep).items():
-        if reference_one(name, config, folder / place, workplace) == "failed":
-            failed.append(folder / place)
-    kept, done = (list(found.values()).count("done") for found in (before, after))
-    return Tally(kept, done - kept, tuple(failed))
+    failed = [task for task in tasks if task.settled() == "failed"]
+    for task, outcome in settle(todo, executor):
+        if outcome == "failed":
+            failed.append(task)
+    after = [state for _, _, state in states(sweep, results)]
+    kept = before.count("done")
+    return Tally(kept, after.count("done") - kept, tuple(task.path for task in failed))
 
 
-def help_sweep(sweep: Sweep, results: Path, workplace: Workplace) -> None:
-    """Do those missing runs of a sweep that nobody else holds, once through; see `run_sweep`."""
-    _one_round(list(enumerate(sweep.runs, start=1)), sweep, results, workplace)
-
-
-def _one_round(
-    runs: Sequence[tuple[int, Run]], sweep: Sweep, results: Path, workplace: Workplace
-) -> list[tuple[int, Run]]:
-    """Try every run, and return those that another process holds."""
-    busy = []
-    for number, run in runs:
-        path = results / sweep.name / run.config.id
-        label = f"[{number}/{len(sweep.runs)}] {run.variant}, seed {run.config.training.seed}"
-        adopt(results, path)
-        if run_one(run.config, path, label, workplace) == "busy":
-            busy.append((number, run))
-    return busy
-
-
-@contextmanager
-def _helping(command: Sequence[str], count: int) -> Iterator[None]:
-    """Let other processes work at the same sweep; whoever leaves first asks the others to stop.
-
-    They have a session of their own, so that a Ctrl-C reaches them once, through this process.
-    """
-    started = [
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-        for _ in range(count)
+def _tasks(sweep: Sweep, folder: Path) -> list[Task]:
+    """Return the tasks of a sweep: references first, since they train what judges the runs."""
+    runs = [
+        Task(
+            run.config,
+            folder / run.config.id,
+            f"[{number}/{len(sweep.runs)}] {run.variant}, seed {run.config.training.seed}",
+        )
+        for number, run in enumerate(sweep.runs, start=1)
     ]
-    try:
-        yield
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait()
+    references = [
+        Task(config, folder / place, f"{name} {config.training.data['name']}", name)
+        for place, (name, config) in _references(sweep).items()
+    ]
+    return references + runs
 
 
 def _refuse_unwritable(folder: Path) -> None:
@@ -140,24 +108,24 @@ def _refuse_unwritable(folder: Path) -> None:
         raise BenchError(f"cannot write results to {folder}: {error.strerror}") from error
 
 
-def _load_data(todo: Iterable[Run], workplace: Workplace) -> None:
-    """Load every data set before the first run starts, and name all that are missing at once."""
+def _load_data(todo: Iterable[Task], workplace: Workplace) -> None:
+    """Load every data set before the first task starts, and name all that are missing at once."""
     problems = {}
-    for run in todo:
-        training = run.config.training
+    for task in todo:
+        training = task.config.training
         key = canonical_json([training.data, training.unlabeled])
         if key in problems:
             continue
         try:
-            size = len(workplace.context(run.config).data.train)
-            workplace.unlabeled(run.config)
+            size = len(workplace.context(task.config).data.train)
+            workplace.unlabeled(task.config)
         except DataMissing as error:
             problems[key] = str(error)
             continue
         if training.labeled_fraction == 1 and training.labeled_rows > size:
             raise SpecError(
                 f"{training.batch_size} is more than the {size} training examples of "
-                f"{training.data['name']} (variant {run.variant!r})",
+                f"{training.data['name']} ({task.label})",
                 key="batch_size",
             )
     if problems:
@@ -210,10 +178,12 @@ def adopt(results: Path, path: Path) -> None:
     for other in sorted(results.glob(f"*/{path.name}")):
         if (other / "model.pt").exists() and (other / "done").exists():
             partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-            shutil.copytree(other, partial, ignore=shutil.ignore_patterns("lock"))
             try:
+                shutil.copytree(other, partial, ignore=shutil.ignore_patterns("lock"))
                 partial.rename(path)
                 say(f"  copied from {other}: the same run")
-            except OSError:  # another process was faster
-                shutil.rmtree(partial)
+            except OSError:  # another process was faster, or the disk is full
+                pass
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
             return

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from bench.errors import BenchError
 from bench.tracking.rows import write_atomically
 
-State = Literal["missing", "unfinished", "failed", "trained", "done"]
+State = Literal["missing", "unfinished", "failed", "damaged", "trained", "done"]
 
 
 class Busy(BenchError):
@@ -54,14 +54,19 @@ class RunFolder:
             evaluation_id: What is to be measured; a run that was measured otherwise is `trained`.
 
         Returns:
-            The state.
+            The state; `damaged` if `done` cannot be read, which no interruption can cause.
         """
         if not self.path.is_dir():
             return "missing"
         if (self.path / "failed").exists():
             return "failed"
-        done = self.path / "done"
-        if done.exists() and read_json(done).get("evaluation") == evaluation_id:
+        try:
+            measured = read_json(self.path / "done")["evaluation"]
+        except FileNotFoundError:
+            measured = None
+        except (BenchError, OSError, LookupError, TypeError):
+            return "damaged"
+        if measured == evaluation_id:
             return "done"
         return "trained" if self.model.exists() else "unfinished"
 
@@ -89,9 +94,19 @@ class RunFolder:
         with (self.path / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise Busy(f"{self.path} is held by another process") from error
             yield
+
+    def held(self) -> bool:
+        """Return whether some process is at work on the run."""
+        if not (self.path / "lock").exists():
+            return False
+        try:
+            with self.locked():
+                return False
+        except Busy:
+            return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from bench.components import construct
 from bench.config import RunConfig, digest
 from bench.data.base import DataSet
-from bench.errors import BenchError, Interrupted, NotApplicable
+from bench.errors import BenchError, Interrupted, NotApplicable, RunFailed
 from bench.execution import provenance
 from bench.execution.evaluation import (
     comparisons,
@@ -75,7 +75,8 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
         context = workplace.context(run)
         with workplace.computing(context.data.spec):
             _record(run, folder, context.data, workplace)
-            model = _trained(run, folder, label, workplace, context)
+            with workplace.stop.deferred():
+                model = _trained(run, folder, label, workplace, context)
             earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
             samples, rows = measure_model(run, model, context, run.steps[-1])
             write_rows_atomically(folder.evaluation, [*chain.from_iterable(earlier), *rows])
@@ -158,8 +159,14 @@ def _settle(
                 return "kept"
             if state == "failed" and not retry:
                 return "failed"
-            folder.reopen()
             try:
+                if state == "damaged" and not retry:
+                    raise RunFailed(
+                        f"{folder.path / 'done'} is damaged, and so may be what lies beside it: "
+                        f"--retry-failed measures again, deleting {folder.path} begins anew"
+                    )
+                folder.reopen()
+                _log.info("begun or continued by process %d", os.getpid())
                 fill()
             except (Interrupted, KeyboardInterrupt):
                 raise
@@ -169,6 +176,7 @@ def _settle(
                 say(f"  {label}: failed: {error}")
                 return "failed"
             folder.finish(evaluation_id)
+            _log.info("finished")
             return "finished"
     except Busy:
         return "busy"
@@ -276,6 +284,7 @@ def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workpla
 def _log_file(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    _log.setLevel(logging.INFO)
     _log.addHandler(handler)
     try:
         yield

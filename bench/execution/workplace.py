@@ -1,8 +1,9 @@
 """What a process brings to its runs: device, loaded data, networks, signals."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +12,57 @@ import torch
 from bench.components import construct
 from bench.config import RunConfig, canonical_json
 from bench.data.base import DataSet, DataSpec, data_root
+from bench.errors import BenchError
 from bench.metrics.base import Context
+from bench.tracking.console import StopSignal
 
 
 @dataclass
 class Workplace:
     """What a process brings to its runs besides their configuration; none of it is in an id.
 
+    It can be sent to another process, on another machine even: there it arrives without what is
+    loaded here, and finds the device anew.
+
     Attributes:
-        device: Where to compute.
+        device_name: Where to compute: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         command: The command line, for provenance.
         weights: Files of downloaded networks by name.
         checkpoint_seconds: Time between checkpoints.
         retry_failed: Whether failed runs are tried again.
         plain: Whether progress is shown in lines even on a terminal.
         threads: CPU threads; chosen by the size of the examples where None.
-        jobs: Processes among which the cores are divided.
-        stop: Asked after every iteration.
+        stop: Whether someone asked to stop.
     """
 
-    device: torch.device
+    device_name: str = "auto"
     command: str = ""
     weights: dict[str, Path] = field(default_factory=dict)
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
     plain: bool = False
     threads: int | None = None
-    jobs: int = 1
-    stop: Callable[[], bool] = lambda: False
+    stop: StopSignal = field(default_factory=StopSignal)
     _contexts: dict[str, Context] = field(default_factory=dict)
     _unlabeled: dict[str, DataSet] = field(default_factory=dict)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device of that name; a `BenchError` says if it is not there."""
+        if self.device_name == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device_name)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise BenchError(f"--device {self.device_name}: {reason}") from error
+        return device
+
+    def __getstate__(self) -> dict[str, Any]:
+        fresh = {"stop": StopSignal(), "_contexts": {}, "_unlabeled": {}}
+        kept = {name: value for name, value in vars(self).items() if name != "device"}
+        return kept | fresh
 
     def context(self, run: RunConfig) -> Context:
         """Return the data of a run with its caches, loaded once in this process."""
@@ -77,8 +99,7 @@ class Workplace:
         The choice does not look at how busy the machine is: other numbers of threads give other
         last digits.
         """
-        share = max(1, torch.get_num_threads() // self.jobs)
-        return self.threads or (1 if spec.is_small else share)
+        return self.threads or (1 if spec.is_small else torch.get_num_threads())
 
     @contextmanager
     def computing(self, spec: DataSpec) -> Iterator[None]:

@@ -1,6 +1,5 @@
 """What a person sees while runs are under way; all of it on stderr, since stdout is data."""
 
-import os
 import signal
 import sys
 import time
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from tqdm import tqdm
+
+from bench.errors import Interrupted
 
 PLAIN_EVERY_S = 15.0
 
@@ -70,35 +71,56 @@ class RunProgress:
             self.bar.close()
 
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
 class StopSignal:
     """Whether someone asked to stop: Ctrl-C or SIGTERM once finishes cleanly, twice stops now.
 
+    Work that is simply done again may be left at any moment: there a request raises
+    `Interrupted`. Work that has to come to a good end is done `deferred`, and asks.
+
     Args:
-        parent: Process that this one helps; without it there is nothing to do any more.
+        quiet: For a worker: say nothing, and take further requests for the same one.
     """
 
-    def __init__(self, parent: int | None = None) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         self.asked = False
-        self.parent = parent
+        self.quiet = quiet
+        self._deferred = False
 
     def __call__(self) -> bool:
-        """Return whether someone asked, or the process that this one helps is gone."""
-        return self.asked or self.parent not in (None, os.getppid())
+        """Return whether someone asked."""
+        return self.asked
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        again, self.asked = self.asked, True
+        if self.quiet and again:
+            return
+        if again:
             raise KeyboardInterrupt
-        self.asked = True
-        if self.parent is None:
-            say("stopping after this iteration; press Ctrl-C again to stop at once")
+        if not self.quiet:
+            say("stopping as soon as all is saved; press Ctrl-C again to stop at once")
+        if not self._deferred:
+            raise Interrupted("stopped")
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let a request wait until this is left; whoever is inside may ask for it."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+        if self.asked:
+            raise Interrupted("stopped")
 
     @contextmanager
     def listening(self) -> Iterator["StopSignal"]:
         """Take over the signals for a while."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, self._handle) for number in numbers]
+        before = [signal.signal(number, self._handle) for number in STOPPING]
         try:
             yield self
         finally:
-            for number, handler in zip(numbers, before, strict=True):
+            for number, handler in zip(STOPPING, before, strict=True):
                 signal.signal(number, handler)

@@ -1,0 +1,112 @@
+"""`bench run`: do a sweep, or what is missing of it."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from bench.commands.options import (
+    DEVICE,
+    INCEPTION_WEIGHTS,
+    LPIPS_WEIGHTS,
+    RESULTS,
+    THREADS,
+    find_spec,
+    weight_files,
+)
+from bench.errors import Interrupted
+
+
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@RESULTS
+@click.option("--dry-run", is_flag=True, help="Show what would run, then stop.")
+@click.option("--jobs", "-j", type=click.IntRange(1), help="Runs at a time.  [default: 1]")
+@click.option(
+    "--executor",
+    help="Where runs are done, a name or {name: ..., option: ...}; see `bench list executors`.  "
+    "[default: local if there are several jobs, else inline]",
+)
+@DEVICE
+@THREADS
+@click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
+@click.option(
+    "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
+)
+@INCEPTION_WEIGHTS
+@LPIPS_WEIGHTS
+@click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
+@click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
+@click.pass_obj
+def run(
+    words: list[str],
+    spec: Path,
+    overrides: tuple[str, ...],
+    results: Path,
+    dry_run: bool,
+    jobs: int | None,
+    executor: str | None,
+    device: str,
+    threads: int | None,
+    retry_failed: bool,
+    checkpoint_seconds: float,
+    inception_weights: Path | None,
+    lpips_weights: Path | None,
+    mlflow_uri: str | None,
+    no_mlflow: bool,
+) -> None:
+    """Run a sweep, or what is missing of it.
+
+    SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key
+    of it, for example base.iterations=500. The same command continues an interrupted sweep, and
+    several at once share its runs. Defaults of --executor and --jobs are read from
+    ~/.config/bench/config.yaml.
+    """
+    from bench.preferences import choose_executor
+    from bench.sweep import load_sweep
+
+    sweep = load_sweep(find_spec(spec), overrides)
+    chosen, jobs = choose_executor(executor, jobs)
+    if dry_run:
+        from bench.execution.plan import plan_text
+
+        click.echo(plan_text(sweep, results))
+        return
+    from bench.components import construct
+    from bench.execution.driver import run_sweep
+    from bench.execution.mirrors import write_mirrors
+    from bench.execution.workplace import Workplace
+    from bench.tracking.console import say
+
+    workplace = Workplace(
+        device,
+        command=sweep.command,
+        weights=weight_files(inception=inception_weights, lpips=lpips_weights),
+        checkpoint_seconds=checkpoint_seconds,
+        retry_failed=retry_failed,
+        plain=chosen["name"] != "inline",
+        threads=threads,
+    )
+    try:
+        with workplace.stop.listening():
+            where = construct("executor", chosen, jobs, workplace)
+            say(f"{sweep.name}: {len(sweep.runs)} runs {where}")
+            tally = run_sweep(sweep, results, workplace, where)
+            folder = results / sweep.name
+            with workplace.stop.deferred():
+                write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)
+    except (Interrupted, KeyboardInterrupt) as error:
+        say(f"{str(error) or 'stopped'}; continue with: {shlex.join(['bench', *words])}")
+        sys.exit(130)
+    if tally.kept == len(sweep.runs):
+        say(f"nothing to do: all {tally.kept} runs are done, in {folder}")
+    else:
+        counts = {"failed": len(tally.failed), "finished": tally.finished, "kept": tally.kept}
+        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        say(f"{told}; results in {folder}")
+    if tally.failed:
+        again = shlex.join(["bench", *words, *([] if retry_failed else ["--retry-failed"])])
+        say(f"why: cat {tally.failed[0] / 'failed'}; again: {again}")
+        sys.exit(1)

@@ -1,0 +1,40 @@
+"""One run after the other, in this process."""
+
+import time
+from collections.abc import Sequence
+
+from bench.execution.executors.base import Ended, Executor
+from bench.execution.task import Task, perform
+from bench.execution.workplace import Workplace
+
+
+class Inline(Executor):
+    """Does tasks at once, in the process that asks.
+
+    Args:
+        jobs: Has no meaning here: one at a time.
+        workplace: Where to do it.
+    """
+
+    slots = 1
+
+    def __init__(self, jobs: int | None, workplace: Workplace) -> None:
+        self.workplace = workplace
+        self._done: list[Ended] = []
+
+    def __str__(self) -> str:
+        return f"on {self.workplace.device}"
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        """Do a task."""
+        self._done += [Ended(task, perform(task, self.workplace)) for task in tasks]
+
+    def ended(self, seconds: float) -> list[Ended]:
+        """Return what was done."""
+        if not self._done:
+            time.sleep(seconds)
+        done, self._done = self._done, []
+        return done
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,169 @@
+"""A pool of processes on this machine, a slot for each.
+
+A worker imports torch once and does one task after the other. It has a session of its own, so that
+Ctrl-C reaches it once, through its parent; and it watches its parent, without which it saves and
+ends. Processes are spawned, not forked, since a fork of a process that uses CUDA is broken.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import connection, resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+import torch
+
+from bench.errors import Interrupted
+from bench.execution.executors.base import Ended, Executor
+from bench.execution.task import Task, perform
+from bench.execution.workplace import Workplace
+from bench.tracking.console import STOPPING, StopSignal
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass
+class _Worker:
+    """A process, and what it is at."""
+
+    process: SpawnProcess
+    pipe: Connection
+    task: Task | None = None
+
+
+class Local(Executor):
+    """Does tasks in processes on this machine.
+
+    Cores are divided among the slots. Where there are several GPUs, the slots take turns at
+    them, and a worker sees its own alone.
+
+    Args:
+        jobs: Number of slots; one for each GPU, else one for each core, where None.
+        workplace: What every worker gets, but for what it has loaded.
+    """
+
+    def __init__(self, jobs: int | None, workplace: Workplace) -> None:
+        self.workplace = workplace
+        self._gpus = _gpus() if workplace.device_name in ("auto", "cuda") else []
+        self.slots = jobs or len(self._gpus) or torch.get_num_threads()
+        self._workers: dict[int, _Worker] = {}
+
+    def __str__(self) -> str:
+        return f"on {self.workplace.device}, {self.slots} at a time"
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        """Give each task to an idle worker, or to a new one."""
+        idle = [worker for worker in self._workers.values() if worker.task is None]
+        for task in tasks:
+            worker = idle.pop() if idle else self._hire()
+            worker.task = task
+            with suppress(BrokenPipeError):  # it died just now: `ended` finds out
+                worker.pipe.send(task)
+
+    def ended(self, seconds: float) -> list[Ended]:
+        """Return what has ended; the end of a worker is noticed at once."""
+        found = []
+        ready = connection.wait([worker.pipe for worker in self._workers.values()], seconds)
+        for slot, worker in list(self._workers.items()):
+            if worker.pipe not in ready:
+                continue
+            task, worker.task = worker.task, None
+            try:
+                outcome, reason = worker.pipe.recv(), ""
+            except (EOFError, OSError):
+                outcome, reason = "lost", self._bury(slot)
+            if task is not None:
+                found.append(Ended(task, outcome, reason))
+        return found
+
+    def close(self) -> None:
+        """Ask all workers to save and end; a second Ctrl-C kills them."""
+        workers = list(self._workers.values())
+        try:
+            for worker in workers:
+                worker.process.terminate()
+            for worker in workers:
+                worker.process.join()
+        finally:
+            for worker in workers:
+                worker.process.kill()
+                worker.pipe.close()
+            self._workers.clear()
+
+    def _hire(self) -> _Worker:
+        slot = next(slot for slot in range(self.slots) if slot not in self._workers)
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=_work, args=(theirs, self.workplace), name=f"bench slot {slot}", daemon=True
+        )
+        resource_tracker.ensure_running()  # which would open the gate that is shut here
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until a worker can handle it
+        try:
+            with _environment(self._variables(slot)):
+                process.start()
+            theirs.close()  # now the pipe ends when the worker does
+            self._workers[slot] = _Worker(process, ours)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return self._workers[slot]
+
+    def _bury(self, slot: int) -> str:
+        """Remove a dead worker, and return what it died of."""
+        worker = self._workers.pop(slot)
+        worker.process.join()
+        worker.pipe.close()
+        code = worker.process.exitcode or 0
+        if code == -signal.SIGKILL:
+            return "was killed (as the system does when memory runs out; fewer --jobs may help)"
+        if code < 0:
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"ended with status {code}" if code else "was asked to stop"
+
+    def _variables(self, slot: int) -> dict[str, str]:
+        """Return the environment of a slot, which torch reads when it is imported."""
+        share = max(1, torch.get_num_threads() // self.slots)
+        found = dict.fromkeys(THREADS, str(self.workplace.threads or share))
+        if len(self._gpus) > 1:
+            found["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
+        return found
+
+
+def _gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return named[:count] if named[0] else [str(index) for index in range(count)]
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _work(pipe: Connection, workplace: Workplace) -> None:
+    """Do what comes through the pipe, until it ends or someone asks to stop."""
+    os.setsid()
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    workplace.stop = StopSignal(quiet=True)
+    with suppress(EOFError, BrokenPipeError, Interrupted), workplace.stop.listening():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        while True:
+            pipe.send(perform(pipe.recv(), workplace))
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,69 @@
+"""What a person sets once for all sweeps on a machine: `~/.config/bench/config.yaml`.
+
+Nothing in it changes a figure; that is what sweep files are for.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from bench.components import complete_component
+from bench.errors import SpecError
+from bench.located import Located, parse_value, read_yaml
+from bench.settings import Component, Strict
+from bench.validation import KeyProblem, check
+
+SUPPLIED = 2  # arguments of an executor that are no options: jobs, workplace
+
+
+class Preferences(Strict):
+    """The keys of that file.
+
+    Attributes:
+        executor: Where runs are done: a name, or name and options.
+        jobs: Runs at a time.
+    """
+
+    executor: Component | None = None
+    jobs: Annotated[int, Field(ge=1)] | None = None
+
+
+def preferences_path() -> Path:
+    """Return where the file stands: in `$XDG_CONFIG_HOME`, by default `~/.config`."""
+    root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(root) / "bench" / "config.yaml"
+
+
+def choose_executor(text: str | None, jobs: int | None) -> tuple[dict[str, Any], int | None]:
+    """Return which executor to use, and how many jobs at a time.
+
+    The command line goes before the file, and `local` is used for several jobs where neither
+    names an executor.
+
+    Args:
+        text: What follows `--executor`: a name, or name and options in YAML.
+        jobs: What follows `--jobs`.
+
+    Returns:
+        The executor as a complete component, and the number of jobs, if any was given.
+
+    Raises:
+        SpecError: If something there is wrong; names the file, the line and the key.
+    """
+    path = preferences_path()
+    document = read_yaml(path) if path.is_file() else Located({}, {})
+    if text is not None:
+        where = f"command line, --executor {text}"
+        given = Located({"executor": parse_value(text, where)}, {("executor",): where})
+        kept = {key: value for key, value in document.value.items() if key != "executor"}
+        document = Located(kept, document.marks).merged(given)
+    try:
+        found: Preferences = check(TypeAdapter(Preferences), document.value, ())
+        jobs = jobs or found.jobs
+        chosen = found.executor or {"name": "local" if (jobs or 1) > 1 else "inline"}
+        return complete_component("executor", chosen, ("executor",), skip=SUPPLIED), jobs
+    except KeyProblem as problem:
+        key = ".".join(map(str, problem.path))
+        raise SpecError(problem.message, where=document.where(problem.path), key=key) from problem

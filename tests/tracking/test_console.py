@@ -1,0 +1,42 @@
+"""How a process is asked to stop."""
+
+import signal
+
+import pytest
+
+from bench.errors import Interrupted
+from bench.tracking.console import STOPPING, StopSignal
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_what_can_be_done_again_is_left_at_once(number):
+    with StopSignal().listening() as stop:
+        assert not stop()
+        with pytest.raises(Interrupted):
+            signal.raise_signal(number)
+    assert stop()
+
+
+def test_what_is_deferred_comes_to_its_end_unless_asked_twice(capsys):
+    with StopSignal().listening() as stop:
+        with pytest.raises(Interrupted), stop.deferred():
+            assert [signal.raise_signal(signal.SIGINT), stop()] == [None, True]
+        assert "press Ctrl-C again to stop at once" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_worker_takes_many_requests_for_one(capsys):
+    with StopSignal(quiet=True).listening() as stop:
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    assert stop()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_handlers_of_before_come_back():
+    before = [signal.getsignal(number) for number in STOPPING]
+    with StopSignal().listening():
+        assert [signal.getsignal(number) for number in STOPPING] != before
+    assert [signal.getsignal(number) for number in STOPPING] == before
