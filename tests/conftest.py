@@ -32,6 +32,7 @@ def no_network(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("BENCH_OFFLINE", "1")
     monkeypatch.setenv("BENCH_DATA", str(tmp_path_factory.getbasetemp() / "bench-data"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-preferences"))
 
 
 @pytest.fixture
@@ -61,8 +62,10 @@ def bench(here, capsys):
 def bench_process(here):
     """Start the command line as a process of its own, to be killed."""
 
+    started = []
+
     def start(*words):
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "bench", *words],
             cwd=here,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -70,5 +73,9 @@ def bench_process(here):
             stderr=subprocess.PIPE,
             text=True,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:  # of a test that failed
+        process.kill()

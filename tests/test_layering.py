@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OPTIONAL = {"mlflow": "bench/tracking/mlflow.py", "optuna": "bench/tuning/study.py"}
+OPTIONAL = {
+    "mlflow": "bench/tracking/mlflow.py",
+    "optuna": "bench/tuning/study.py",
+    "ray": "bench/execution/executors/ray.py",
+    "submitit": "bench/execution/executors/slurm.py",
+}
 
 
 def imports(path):

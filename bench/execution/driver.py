@@ -73,9 +73,11 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
     _load_data(todo, workplace)
     write_json(folder / "sweep.json", _description(sweep))
     failed = [task for task in tasks if task.settled() == "failed"]
-    for task, outcome in settle(todo, executor):
+    for number, (task, outcome) in enumerate(settle(todo, executor), start=1):
         if outcome == "failed":
             failed.append(task)
+        if workplace.plain:
+            say(f"  {task.label}: {outcome} ({number} of {len(todo)})")
     after = [state for _, _, state in states(sweep, results)]
     kept = before.count("done")
     return Tally(kept, after.count("done") - kept, tuple(task.path for task in failed))

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -85,20 +85,20 @@ class StopSignal:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.asked = False
+        self.asked = 0
         self.quiet = quiet
         self._deferred = False
 
     def __call__(self) -> bool:
-        """Return whether someone asked."""
-        return self.asked
+        """Return whether someone asked; `asked` is the number of the signal."""
+        return self.asked != 0
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        again, self.asked = self.asked, True
-        if self.quiet and again:
-            return
-        if again:
+        if self.asked:
+            if self.quiet:
+                return
             raise KeyboardInterrupt
+        self.asked = number
         if not self.quiet:
             say("stopping as soon as all is saved; press Ctrl-C again to stop at once")
         if not self._deferred:
@@ -116,11 +116,11 @@ class StopSignal:
             raise Interrupted("stopped")
 
     @contextmanager
-    def listening(self) -> Iterator["StopSignal"]:
+    def listening(self, numbers: Sequence[int] = STOPPING) -> Iterator["StopSignal"]:
         """Take over the signals for a while."""
-        before = [signal.signal(number, self._handle) for number in STOPPING]
+        before = [signal.signal(number, self._handle) for number in numbers]
         try:
             yield self
         finally:
-            for number, handler in zip(STOPPING, before, strict=True):
+            for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)

@@ -1,0 +1,153 @@
+"""Tasks of a Ray cluster, or of a Ray that is started on this machine.
+
+A node that sees the results folder works in it. One that does not works in a folder of its own, and
+sends that back through Ray's object store when the run has ended; so there a run that is
+interrupted begins anew, and two drivers would not see each other's work.
+"""
+
+import io
+import os
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, Interrupted
+from bench.execution.executors.base import Ended, Executor
+from bench.execution.task import Task, perform
+from bench.execution.workplace import Workplace
+from bench.tracking.console import StopSignal
+
+GRACE_S = 60.0
+ENDINGS = ("done", "failed")
+
+
+class Ray(Executor):
+    """Does tasks on a Ray cluster.
+
+    Args:
+        jobs: Tasks given to Ray at a time, 1000 where None; those without room wait there.
+        workplace: What every task gets, but for what it has loaded.
+        address: Of the cluster, as `ray.init` takes it; `$RAY_ADDRESS`, or else a Ray of this
+            machine alone, where None.
+        cpus: Cores of a task.
+        gpus: GPUs of a task, also a fraction; one where the cluster has any, if None.
+
+    Raises:
+        BenchError: If Ray is not installed, or the cluster does not answer.
+    """
+
+    def __init__(
+        self,
+        jobs: int | None,
+        workplace: Workplace,
+        *,
+        address: str | None = None,
+        cpus: float = 1,
+        gpus: float | None = None,
+    ) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise BenchError(
+                "the executor 'ray' needs Ray: pip install 'bench-generators[ray]'"
+            ) from error
+        self.workplace = workplace
+        self.slots = jobs or 1000
+        self.address = address or os.environ.get("RAY_ADDRESS") or "local"
+        ours = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
+        here = {"include_dashboard": False} if self.address == "local" else {}
+        try:
+            ray.init(self.address, runtime_env={"env_vars": ours}, configure_logging=False, **here)
+        except (ConnectionError, ValueError) as error:
+            raise BenchError(f"no Ray cluster answers at {self.address}: {error}") from error
+        if gpus is None:
+            gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        # A lost task is started again by whoever asked for it, as with every other executor.
+        options = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=0)
+        self._perform = options(_perform_on_node)
+        self._tasks: dict[Any, Task] = {}
+
+    def __str__(self) -> str:
+        return f"on Ray, address {self.address}"
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        """Give tasks to Ray."""
+        for task in tasks:
+            absolute = replace(task, path=task.path.resolve())
+            beside = task.path.parent.resolve() / "sweep.json"
+            mark = beside.stat().st_mtime_ns, beside
+            self._tasks[self._perform.remote(absolute, self.workplace, mark, Path.cwd())] = task
+
+    def ended(self, seconds: float) -> list[Ended]:
+        """Return what has ended; the end of a node is noticed when Ray notices it."""
+        import ray
+
+        waiting = list(self._tasks)
+        ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=seconds)
+        return [self._outcome(reference) for reference in ready]
+
+    def close(self) -> None:
+        """Ask all tasks to save and end, wait for them, and leave the cluster."""
+        import ray
+
+        try:
+            for reference in self._tasks:
+                ray.cancel(reference, force=False)
+            if self._tasks:
+                waiting = list(self._tasks)
+                ray.wait(waiting, num_returns=len(waiting), timeout=GRACE_S)
+        finally:
+            self._tasks.clear()
+            ray.shutdown()
+
+    def _outcome(self, reference: Any) -> Ended:
+        import ray
+
+        task = self._tasks.pop(reference)
+        try:
+            outcome, packed = ray.get(reference)
+        except (ray.exceptions.RayError, Interrupted) as error:
+            return Ended(task, "lost", f"ended: {str(error).strip().splitlines()[0]}")
+        if packed is not None:
+            _unpack(packed, task.path)
+        return Ended(task, outcome)
+
+
+def _perform_on_node(
+    task: Task, workplace: Workplace, mark: tuple[int, Path], cwd: Path
+) -> tuple[str, bytes | None]:
+    """Do a task on a node; `mark` is a file that tells whether the node sees the results."""
+    if cwd.is_dir():
+        os.chdir(cwd)  # paths in the configuration may be relative
+    written, beside = mark
+    workplace.stop = StopSignal(quiet=True)
+    with workplace.stop.listening():
+        if beside.exists() and beside.stat().st_mtime_ns == written:
+            return perform(task, workplace), None
+        with tempfile.TemporaryDirectory() as scratch:
+            there = Path(scratch) / task.path.name
+            outcome = perform(replace(task, path=there), workplace)
+            return outcome, _pack(there)
+
+
+def _pack(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in sorted(folder.iterdir(), key=lambda path: path.name in ENDINGS):
+            if path.name != "lock":
+                archive.add(path, path.name)
+    return buffer.getvalue()
+
+
+def _unpack(packed: bytes, folder: Path) -> None:
+    """Put the files of a run into its folder, the one that says how it ended last."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(scratch, filter="data")
+            names = archive.getnames()
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (Path(scratch) / name).replace(folder / name)

@@ -1,0 +1,157 @@
+"""Jobs of a Slurm cluster, as one array, by way of submitit.
+
+The results folder has to be on a disk that the nodes share. A job that is preempted, or whose time
+is up, saves its run after the iteration and queues again; so `minutes` may be much less than a run
+takes. Jobs of a driver that was killed go on; the next driver waits for what they hold.
+"""
+
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bench.errors import BenchError, Interrupted
+from bench.execution.executors.base import Ended, Executor
+from bench.execution.task import Task, perform
+from bench.execution.work import Outcome
+from bench.execution.workplace import Workplace
+from bench.tracking.console import StopSignal
+
+ARRAY = 1000  # tasks of one array; Slurm takes 1001 where nobody has changed that
+REQUEUES = 1000
+GRACE_S = 60.0
+LEAVE = (signal.SIGINT, signal.SIGUSR2)  # from `close`; from Slurm, by way of submitit
+
+
+class Slurm(Executor):
+    """Does tasks as Slurm jobs.
+
+    Args:
+        jobs: Jobs of the array that may run at a time; all where None.
+        workplace: What every job gets, but for what it has loaded.
+        partition: Where to queue; the cluster's default where None.
+        account: Whom to charge.
+        minutes: Time limit of a job; a run that needs more is continued in the next.
+        cpus: Cores of a job.
+        gpus: GPUs of a job; a run uses one.
+        memory_gb: Memory of a job; the cluster's default where None.
+        more: Further options of sbatch by their names, such as `{constraint: a100}`.
+
+    Raises:
+        BenchError: If submitit or Slurm is not there.
+    """
+
+    slots = ARRAY
+
+    def __init__(
+        self,
+        jobs: int | None,
+        workplace: Workplace,
+        *,
+        partition: str | None = None,
+        account: str | None = None,
+        minutes: int = 240,
+        cpus: int = 1,
+        gpus: int = 0,
+        memory_gb: float | None = None,
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            raise BenchError(
+                "the executor 'slurm' needs submitit: pip install 'bench-generators[slurm]'"
+            ) from error
+        if submitit.SlurmExecutor.affinity() < 0:
+            raise BenchError("the executor 'slurm' finds no srun here; is this a Slurm cluster?")
+        self.workplace = workplace
+        wanted = {
+            "job_name": "bench",
+            "partition": partition,
+            "account": account,
+            "time": minutes,
+            "cpus_per_task": cpus,
+            "gpus_per_node": gpus or None,
+            "mem": None if memory_gb is None else f"{round(memory_gb * 1024)}MB",
+            "array_parallelism": jobs or ARRAY,
+            "additional_parameters": more,
+        }
+        self.parameters = {key: value for key, value in wanted.items() if value is not None}
+        self._jobs: list[tuple[Task, submitit.Job[Outcome]]] = []
+
+    def __str__(self) -> str:
+        return f"as Slurm jobs, partition {self.parameters.get('partition', 'by default')}"
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        """Queue tasks as one array."""
+        import submitit
+
+        if not tasks:
+            return
+        folder = tasks[0].path.parent / "slurm"
+        queue = submitit.SlurmExecutor(folder, max_num_timeout=REQUEUES)
+        queue.update_parameters(**self.parameters)
+        try:
+            with queue.batch():
+                jobs = [queue.submit(_Job(task, self.workplace)) for task in tasks]
+        except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+            raise BenchError(f"Slurm refused the jobs: {error}") from error
+        self._jobs += zip(tasks, jobs, strict=True)
+
+    def ended(self, seconds: float) -> list[Ended]:
+        """Return what has ended, judging by the files that jobs leave, and by sacct."""
+        found = [(task, job) for task, job in self._jobs if job.done()]
+        if not found:
+            time.sleep(seconds)
+        self._jobs = [pair for pair in self._jobs if pair not in found]
+        return [self._outcome(task, job) for task, job in found]
+
+    def close(self) -> None:
+        """Cancel what waits, ask what runs to save, and cancel it if it does not end."""
+        names = [job.job_id for _, job in self._jobs]
+        if not names:
+            return
+        begun = [job for _, job in self._jobs if job.paths.stdout.exists()]
+        try:
+            subprocess.call(["scancel", "--state=PENDING", *names])
+            subprocess.call(["scancel", "--signal=INT", *names])
+            end = time.monotonic() + GRACE_S
+            while time.monotonic() < end and not all(job.done() for job in begun):
+                time.sleep(0.2)
+        finally:
+            subprocess.call(["scancel", *names])
+            self._jobs.clear()
+
+    def _outcome(self, task: Task, job: Any) -> Ended:
+        import submitit
+
+        try:
+            return Ended(task, job.result())
+        except (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError):
+            return Ended(task, "lost", f"ended without a word (see {job.paths.stderr})")
+
+
+class _Job:
+    """What runs on a node: a task that knows how to leave."""
+
+    def __init__(self, task: Task, workplace: Workplace) -> None:
+        self.task = task
+        self.workplace = workplace
+
+    def __call__(self) -> str:
+        requeue = signal.getsignal(signal.SIGUSR2)  # submitit's, which pickles this and queues it
+        stop = self.workplace.stop = StopSignal(quiet=True)
+        try:
+            with stop.listening(LEAVE):
+                return perform(self.task, self.workplace)
+        except Interrupted:
+            if stop.asked == signal.SIGUSR2 and callable(requeue):
+                requeue(signal.SIGUSR2, None)
+            return "lost"
+
+    def checkpoint(self) -> Any:
+        """Return what is to be done when the job starts again: the same, from the checkpoint."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(_Job(self.task, self.workplace))
