@@ -1,26 +1,16 @@
 """Killed at any moment, the same command gives the same figures."""
 
 import os
-import random
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
-RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "--checkpoint-seconds", "0.02")
+from tests.execution.sweeps import RUN as SWEEP
+from tests.execution.sweeps import csv, wait_for
 
-
-def csv(folder):
-    return [(folder / name).read_bytes() for name in ("figures.csv", "runs.csv", "curves.csv")]
-
-
-def wait_for(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "gave up waiting"
-        time.sleep(0.005)
+RUN = ("run", "tiny.yaml", "--no-mlflow", *SWEEP[2:])
 
 
 def test_killed_in_the_middle_of_training(bench_process, here):
@@ -120,33 +110,4 @@ def test_a_damaged_mark_fails_its_run_alone(bench, here):
     assert "--retry-failed measures again" in err
     status, _, err = bench(*RUN, "--retry-failed")
     assert status == 0, err
-    assert csv(here / "results" / "tiny") == expected
-
-
-@pytest.mark.slow
-def test_ten_kills_at_random_moments(bench_process, here):
-    text = (here / "tiny.yaml").read_text()
-    metrics = "metrics: [inception_score, intra_class_diversity, class_accuracy], iterations: 300"
-    (here / "tiny.yaml").write_text(text.replace("iterations: 12", metrics))
-    began = time.monotonic()
-    straight = bench_process(*RUN)
-    _, err = straight.communicate(timeout=300)
-    assert straight.returncode == 0, err
-    seconds = time.monotonic() - began
-    expected = csv(here / "results" / "tiny")
-    shutil.rmtree(here / "results")
-    moments, kills = random.Random(0), 0
-    while kills < 10:
-        process = bench_process(*RUN, "--jobs", str(1 + kills % 2))
-        try:
-            process.communicate(timeout=moments.uniform(0.1, 0.9) * seconds)
-        except Exception:
-            process.kill()
-            process.communicate()
-            kills += 1
-        else:
-            shutil.rmtree(here / "results")  # it got to the end: start over, to be killed again
-    last = bench_process(*RUN)
-    _, err = last.communicate(timeout=300)
-    assert last.returncode == 0, err
     assert csv(here / "results" / "tiny") == expected

@@ -192,3 +192,26 @@ def test_two_processes_at_a_fresh_database_make_no_duplicates(tmp_path):
     assert texts == ["MLflow: 0 runs w", "MLflow: 7 runs w"]
     _, _, children = runs_of(tmp_path / "results")
     assert len(children) == 7
+
+
+@pytest.mark.slow
+def test_sixteen_processes_at_a_fresh_database_lose_no_metric(tmp_path):
+    results = tmp_path / "results"
+    names = [f"sweep{number}" for number in range(16)]
+    for number, name in enumerate(names):
+        one = {"cvae": {seed: {"inception_score": (recorded.IS, number + seed)} for seed in (0, 1)}}
+        recorded.write_sweep(results, name, one)
+    code = (
+        "import sys, pathlib; from bench.tracking.mlflow import mirror; "
+        "mirror(pathlib.Path(sys.argv[1]))"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, results / name]) for name in names]
+    assert [writer.wait() for writer in writers] == [0] * 16
+    for number, name in enumerate(names):
+        client, _, children = runs_of(results, name)
+        assert sorted(children) == ["cvae, seed 0", "cvae, seed 1", "real test images"]
+        for seed in (0, 1):
+            child = children[f"cvae, seed {seed}"]
+            assert child.data.metrics["inception_score"] == number + seed
+            curve = client.get_metric_history(child.info.run_id, "train/main/reconstruct")
+            assert [point.step for point in curve] == [0, 100, 200]
