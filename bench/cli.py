@@ -34,8 +34,6 @@ def cli() -> None:
 
 
 @cli.command()
-
-
 @cli.command("list")
 @click.argument("what", type=click.Choice(LISTED))
 def list_(what: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands.options import DEVICE, RESULTS, THREADS, choose_device
+from bench.commands.options import DEVICE, RESULTS, THREADS
 from bench.errors import BenchError, NotApplicable
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _unpictured(view: "View", entry: "Entry") -> Iterator[Path]:
 def _workplace(device: str, threads: int | None) -> "Workplace":
     from bench.execution.workplace import Workplace
 
-    return Workplace(choose_device(device), threads=threads)
+    return Workplace(device, threads=threads)
 
 
 def _picture(folders: Sequence[Path], workplace: "Workplace") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench.commands.options import DEVICE, THREADS, choose_device
+from bench.commands.options import DEVICE, THREADS
 
 SYNTHETIC = (
     "{name: blobs, image_size: 32, channels: 3, classes: 10, per_class: 500, "
@@ -68,9 +68,7 @@ def metrics_(
     from bench.execution.workplace import Workplace
 
     wanted = Wanted.of(data, metrics or tuple(registry.entries("metric")), per_class)
-    workplace = Workplace(
-        choose_device(device), command=shlex.join(["bench", *words]), threads=threads
-    )
+    workplace = Workplace(device, command=shlex.join(["bench", *words]), threads=threads)
     found = time_metrics(wanted, model, pairs, workplace)
     click.echo(json.dumps(found, indent=2) if as_json else _text(found))
 

@@ -5,6 +5,7 @@ from the last checkpoint.
 """
 
 import logging
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

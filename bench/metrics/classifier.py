@@ -83,7 +83,7 @@ def train_classifier(
         torch.default_generator.manual_seed(seed_for(seed, "extractor"))
         network = DomainClassifier(spec).to(device)
         if not spec.is_small:  # a quarter less time on a CPU
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)
         stream = Stream(split, batch_size=batch, seed=seed, flip=flip, device=device)
         optimizer = torch.optim.Adam(network.parameters(), RATE, fused=True)
         for step in range(steps):
@@ -93,7 +93,7 @@ def train_classifier(
             optimizer.zero_grad()
             torch.autograd.backward(F.cross_entropy(network(x), y))
             optimizer.step()
-    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network.to(memory_format=torch.contiguous_format)
     return network.eval()
 
 
