@@ -33,7 +33,6 @@ def cli() -> None:
     """Benchmark and ablate conditional image generators."""
 
 
-@cli.command()
 @cli.command("list")
 @click.argument("what", type=click.Choice(LISTED))
 def list_(what: str) -> None:

@@ -86,7 +86,6 @@ def run(
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
         checkpoint_seconds=checkpoint_seconds,
         retry_failed=retry_failed,
-        plain=chosen["name"] != "inline",
         threads=threads,
     )
     try:

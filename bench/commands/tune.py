@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.commands.options import DEVICE, RESULTS, THREADS, choose_device
+from bench.commands.options import DEVICE, RESULTS, THREADS
 
 
 @click.command()
@@ -65,10 +65,9 @@ def tune(
         click.echo(plan_text(tuning))
         return
     workplace = Workplace(
-        choose_device(device),
+        device,
         command=tuning.command,
         checkpoint_seconds=checkpoint_seconds,
-        plain=jobs > 1 or helper_of is not None,
         threads=threads,
         jobs=jobs,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.config import RunConfig, canonical_json
 from bench.errors import BenchError, DataMissing, SpecError
+from bench.execution.display import watching
 from bench.execution.executors.base import Executor
 from bench.execution.job import write_json
 from bench.execution.plan import states
@@ -73,11 +74,11 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
     _load_data(todo, workplace)
     write_json(folder / "sweep.json", _description(sweep))
     failed = [task for task in tasks if task.settled() == "failed"]
-    for number, (task, outcome) in enumerate(settle(todo, executor), start=1):
-        if outcome == "failed":
-            failed.append(task)
-        if workplace.plain:
-            say(f"  {task.label}: {outcome} ({number} of {len(todo)})")
+    with watching(sweep.name, [task for task in tasks if not task.reference]):
+        for task, outcome in settle(todo, executor):
+            say(f"{outcome:<8}  {task.label}: {task.path}")
+            if outcome == "failed":
+                failed.append(task)
     after = [state for _, _, state in states(sweep, results)]
     kept = before.count("done")
     return Tally(kept, after.count("done") - kept, tuple(task.path for task in failed))

@@ -8,7 +8,7 @@ import logging
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -38,7 +38,8 @@ from bench.execution.workplace import Workplace
 from bench.metrics.base import Context
 from bench.metrics.references import Reference
 from bench.reporting.plan import REAL, reference_title
-from bench.tracking.console import RunProgress, say
+from bench.tracking.console import say
+from bench.tracking.progress import ProgressFile
 from bench.tracking.rows import read_rows, write_rows_atomically
 from bench.training.checkpoint import remove_checkpoints
 from bench.training.cost import write_cost
@@ -72,12 +73,13 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
     folder = RunFolder(path)
 
     def fill() -> None:
-        say(f"{label}: {path}")
         context = workplace.context(run)
-        with workplace.computing(context.data.spec):
+        progress = ProgressFile(folder.path, run.training.iterations)
+        with workplace.computing(context.data.spec), closing(progress):
             _record(run, folder, context.data, workplace)
             with workplace.stop.deferred():
-                model = _trained(run, folder, label, workplace, context)
+                model = _trained(run, folder, label, workplace, context, progress)
+            progress.measuring()
             earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
             samples, rows = measure_model(run, model, context, run.steps[-1])
             write_rows_atomically(folder.evaluation, [*chain.from_iterable(earlier), *rows])
@@ -171,10 +173,9 @@ def _settle(
                 fill()
             except (Interrupted, KeyboardInterrupt):
                 raise
-            except Exception as error:
+            except Exception:
                 _log.exception("run failed")
                 folder.fail(traceback.format_exc())
-                say(f"  {label}: failed: {error}")
                 return "failed"
             folder.finish(evaluation_id)
             _log.info("finished")
@@ -184,7 +185,12 @@ def _settle(
 
 
 def _trained(
-    run: RunConfig, folder: RunFolder, label: str, workplace: Workplace, context: Context
+    run: RunConfig,
+    folder: RunFolder,
+    label: str,
+    workplace: Workplace,
+    context: Context,
+    progress: ProgressFile,
 ) -> ConditionalGenerator:
     """Return the trained model: from its file, or trained now and written to it.
 
@@ -204,27 +210,23 @@ def _trained(
     extra = workplace.unlabeled(run)
     examples = None if extra is None else extra.train.x
     trainer = Trainer(run.training, data, folder.path, workplace.device, run.id, examples)
-    images = run.training.batch_size * trainer.draws
-    progress = RunProgress(label, run.training.iterations, images, plain=workplace.plain)
+    progress.images = run.training.batch_size * trainer.draws
 
     def snapshot(step: int, weights: Mapping[str, Tensor]) -> None:
         save_weights(folder.snapshot(step).model, weights)
         _figures(run, folder, step, context)
 
-    try:
-        model = trainer.train(
-            progress=progress,
-            stop=workplace.stop,
-            checkpoint_seconds=workplace.checkpoint_seconds,
-            snapshots=lacking,
-            snapshot=snapshot,
-        )
-    finally:
-        progress.close()
+    model = trainer.train(
+        progress=progress,
+        stop=workplace.stop,
+        checkpoint_seconds=workplace.checkpoint_seconds,
+        snapshots=lacking,
+        snapshot=snapshot,
+    )
     seconds = trainer.seconds
     timings = {
         "train_seconds": seconds,
-        "images_per_second": run.training.iterations * images / seconds,
+        "images_per_second": run.training.iterations * progress.images / seconds,
         "iterations_per_second": run.training.iterations / seconds,
     }
     if workplace.device.type == "cuda":

@@ -30,7 +30,6 @@ class Workplace:
         weights: Files of downloaded networks by name.
         checkpoint_seconds: Time between checkpoints.
         retry_failed: Whether failed runs are tried again.
-        plain: Whether progress is shown in lines even on a terminal.
         threads: CPU threads; chosen by the size of the examples where None.
         stop: Whether someone asked to stop.
     """
@@ -40,7 +39,6 @@ class Workplace:
     weights: dict[str, Path] = field(default_factory=dict)
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
-    plain: bool = False
     threads: int | None = None
     stop: StopSignal = field(default_factory=StopSignal)
     _contexts: dict[str, Context] = field(default_factory=dict)

@@ -2,73 +2,47 @@
 
 import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 
-from tqdm import tqdm
+from rich.console import Console
 
 from bench.errors import Interrupted
 
-PLAIN_EVERY_S = 15.0
+
+@cache
+def _console_on(stream: object) -> Console:
+    """Return the console of one stream: a program that captures stderr puts another in place."""
+    return Console(file=stream, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
+
+
+def console() -> Console:
+    """Return the console that everything is said on, so that lines and displays do not mix."""
+    return _console_on(getattr(sys.stderr, "rich_proxied_file", sys.stderr))  # below a display
+
+
+def _print(text: str) -> None:
+    console().print(text, soft_wrap=True)
+
+
+_say: Callable[[str], None] = _print
 
 
 def say(text: str) -> None:
-    """Print one line above whatever bar is showing."""
-    tqdm.write(text, file=sys.stderr)
+    """Print one line above whatever display is showing."""
+    _say(text)
 
 
-class RunProgress:
-    """A bar on a terminal, or now and then a line where there is none.
+def relay(to: Callable[[str], None]) -> None:
+    """Hand on what is said in this process, to one that has the console to itself.
 
     Args:
-        label: What is running.
-        iterations: Length of the run.
-        images: Images that one iteration takes from the stream.
-        plain: Lines even on a terminal, for when several processes write to it.
+        to: Takes each line.
     """
-
-    def __init__(self, label: str, iterations: int, images: int, *, plain: bool = False) -> None:
-        self.label = label
-        self.iterations = iterations
-        self.images = images
-        self.began: float | None = None
-        self.first = 0
-        self.spoke = time.monotonic()
-        self.losses = ""
-        self.bar = (
-            tqdm(total=iterations, desc=label, unit="it", leave=False, dynamic_ncols=True)
-            if sys.stderr.isatty() and not plain
-            else None
-        )
-
-    def update(self, step: int, losses: dict[str, float] | None = None) -> None:
-        """Take notice that `step` iterations are done."""
-        now = time.monotonic()
-        if self.began is None:
-            self.began, self.first = now, step
-            if self.bar is not None:
-                self.bar.initial = self.bar.n = step
-        if losses:
-            shown = {name.rsplit("/", 1)[-1]: value for name, value in losses.items()}
-            self.losses = " ".join(f"{name} {value:.3g}" for name, value in shown.items())
-        rate = (step - self.first) / (now - self.began) if now > self.began else 0.0
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"{rate * self.images:.0f} images/s {self.losses}", False)
-            self.bar.update(step - self.bar.n)
-        elif now - self.spoke >= PLAIN_EVERY_S and rate:
-            self.spoke = now
-            left = (self.iterations - step) / rate
-            say(
-                f"  {self.label}: {step}/{self.iterations}, {rate * self.images:.0f} images/s, "
-                f"{left:.0f} s left, {self.losses}"
-            )
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.bar is not None:
-            self.bar.close()
+    global _say
+    _say = to
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -22,9 +23,16 @@ from bench.errors import Interrupted
 from bench.execution.executors.base import Ended, Executor
 from bench.execution.task import Task, perform
 from bench.execution.workplace import Workplace
-from bench.tracking.console import STOPPING, StopSignal
+from bench.tracking.console import STOPPING, StopSignal, relay, say
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Something that a worker says; its parent has the console to itself."""
+
+    text: str
 
 
 @dataclass
@@ -72,11 +80,14 @@ class Local(Executor):
         for slot, worker in list(self._workers.items()):
             if worker.pipe not in ready:
                 continue
-            task, worker.task = worker.task, None
             try:
                 outcome, reason = worker.pipe.recv(), ""
             except (EOFError, OSError):
                 outcome, reason = "lost", self._bury(slot)
+            if isinstance(outcome, _Line):
+                say(outcome.text)
+                continue
+            task, worker.task = worker.task, None
             if task is not None:
                 found.append(Ended(task, outcome, reason))
         return found
@@ -156,10 +167,16 @@ def _work(pipe: Connection, workplace: Workplace) -> None:
     os.setsid()
     threading.Thread(target=_follow_parent, daemon=True).start()
     workplace.stop = StopSignal(quiet=True)
+    relay(partial(_say_through, pipe))
     with suppress(EOFError, BrokenPipeError, Interrupted), workplace.stop.listening():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         while True:
             pipe.send(perform(pipe.recv(), workplace))
+
+
+def _say_through(pipe: Connection, text: str) -> None:
+    with suppress(OSError):  # nobody listens any more
+        pipe.send(_Line(text))
 
 
 def _follow_parent() -> None:
