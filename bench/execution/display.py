@@ -95,6 +95,12 @@ def watching(title: str, tasks: Sequence[Task]) -> Iterator[None]:
 def duration(seconds: float) -> str:
     """Return a time for people.
 
+    Args:
+        seconds: The time.
+
+    Returns:
+        Seconds, minutes, or hours and minutes.
+
     Example:
         >>> duration(34.2), duration(250), duration(9000)
         ('34 s', '4 min', '2 h 30 min')
