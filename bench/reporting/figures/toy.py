@@ -96,6 +96,8 @@ def _over_time(
             axes.set_title(f"iteration {step:,}".replace(",", " "), fontsize=NORMAL)
             _say_coverage(axes, _coverage(view, variant, step))
         cells[row][0].set_ylabel(variant.label, fontsize=NORMAL)
+    names = next(iter(moments[shown[0]].values())).names
+    _legend(figure, cells[0][0], names, real)
     return figure
 
 
@@ -114,17 +116,14 @@ def _at_the_end(
     if len(real):
         draw_points(first, np.empty((0, 2)), np.empty(0), real, corners)
         first.set_title("real test points", fontsize=NORMAL)
-        first.plot([], [], "o", color=PALE, ms=4, mew=0, label="real")
         flat = flat[1:]
-    for place, name in enumerate(names):
-        first.plot([], [], marker(place), color=color(place), ms=3.5, mew=0, label=name)
     for variant, axes in zip(shown, flat, strict=False):
         _panel(axes, held[variant], real, corners)
         axes.set_title(variant.label, fontsize=NORMAL)
         _say_coverage(axes, _coverage(view, variant, None))
     for axes in flat[len(shown) :]:
         axes.set_axis_off()
-    figure.legend(loc="outside lower center", ncols=len(names) + 1, handletextpad=0.2)
+    _legend(figure, first, names, real)
     return figure
 
 
@@ -139,6 +138,15 @@ def _grid(rows: int, across: int, corners: tuple[Array, Array]) -> tuple[Figure,
         for spine in axes.spines.values():
             spine.set_visible(False)
     return figure, cells
+
+
+def _legend(figure: Figure, axes: Axes, names: tuple[str, ...], real: Array) -> None:
+    """Say below which class has which color and shape."""
+    if len(real):
+        axes.plot([], [], "o", color=PALE, ms=4, mew=0, label="real")
+    for place, name in enumerate(names):
+        axes.plot([], [], marker(place), color=color(place), ms=3.5, mew=0, label=name)
+    figure.legend(loc="outside lower center", ncols=len(names) + 1, handletextpad=0.2)
 
 
 def _panel(axes: Axes, samples: Samples, real: Array, corners: tuple[Array, Array]) -> None:
