@@ -31,7 +31,7 @@ def test_references_are_rows_below_the_real_images(bench, here):
         *("cVAE", "Lr-LiVAE"),
     ]
     assert re.search(r"^class means +100.0 ", out, re.MULTILINE)
-    assert "Runs: 2 of 2 finished. Seeds: 0." in out
+    assert "Runs: 2 of 2 finished, seed 0." in out
     assert "the paper's alone" not in out
     _, out, _ = bench("status", "tiny")
     assert out.startswith("tiny: 6 done")
@@ -67,7 +67,7 @@ def test_a_reference_that_does_not_apply_says_why(bench, here, monkeypatch):
     status, _, err = bench(*RUN, METRICS, ALL)
     assert status == 0, err
     _, out, _ = bench("report", "tiny", "--table", "summary")
-    assert "noise, Class accuracy (%) on Blobs: there is no noise here" in out
+    assert "there is no noise here: noise (Class accuracy (%), Inception Score) on Blobs" in out
 
 
 @pytest.mark.parametrize(
