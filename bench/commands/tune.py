@@ -1,12 +1,20 @@
 """`bench tune`: find settings on validation images, with the same number of trials for each."""
 
-import os
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
-from bench.commands.options import DEVICE, RESULTS, THREADS
+from bench.commands.options import (
+    DEVICE,
+    INCEPTION_WEIGHTS,
+    LPIPS_WEIGHTS,
+    RESULTS,
+    THREADS,
+    find_spec,
+    weight_files,
+)
 
 
 @click.command()
@@ -16,18 +24,23 @@ from bench.commands.options import DEVICE, RESULTS, THREADS
     "--models", default="all", show_default=True, help="Which variants, with commas between them."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would vary, then stop.")
-@click.option(
-    "--jobs", "-j", default=1, show_default=True, type=click.IntRange(1), help="Trials at a time."
-)
 @RESULTS
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1),
+    help="Trials at a time; the fewer, the more each learns from those before.  [default: 1]",
+)
+@click.option("--executor", help="Where trials are done; as of `bench run`.")
 @DEVICE
 @THREADS
 @click.option(
     "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
 )
+@INCEPTION_WEIGHTS
+@LPIPS_WEIGHTS
 @click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
-@click.option("--helper-of", type=int, hidden=True, help="Process that started this one to help.")
 @click.pass_obj
 def tune(
     words: list[str],
@@ -35,14 +48,16 @@ def tune(
     overrides: tuple[str, ...],
     models: str,
     dry_run: bool,
-    jobs: int,
     results: Path,
+    jobs: int | None,
+    executor: str | None,
     device: str,
     threads: int | None,
     checkpoint_seconds: float,
+    inception_weights: Path | None,
+    lpips_weights: Path | None,
     mlflow_uri: str | None,
     no_mlflow: bool,
-    helper_of: int | None,
 ) -> None:
     """Tune variants of a sweep, each with the same number of trials.
 
@@ -50,43 +65,44 @@ def tune(
     trials=40, which continues a study of 20. The same command goes on after anything. Nothing here
     looks at test images.
     """
+    from bench.components import construct
     from bench.errors import Interrupted
     from bench.execution.mirrors import write_mirrors
     from bench.execution.workplace import Workplace
-    from bench.tracking.console import StopSignal, say
+    from bench.preferences import choose_executor
+    from bench.tracking.console import say
     from bench.tuning.outcome import summary, write_outcome
     from bench.tuning.spec import load_tuning, plan_text
     from bench.tuning.study import Study
-    from bench.tuning.worker import run_studies, work
+    from bench.tuning.trial import run_studies
 
-    tuning = load_tuning(spec, overrides)
+    tuning = load_tuning(find_spec(spec), overrides)
     wanted = tuning.wanted(models)
+    chosen, jobs = choose_executor(executor, jobs)
     if dry_run:
         click.echo(plan_text(tuning))
         return
     workplace = Workplace(
         device,
         command=tuning.command,
+        weights=weight_files(inception=inception_weights, lpips=lpips_weights),
         checkpoint_seconds=checkpoint_seconds,
         threads=threads,
-        jobs=jobs,
     )
     folder = results / tuning.head.name
-    studies = [Study(tuning, subject, folder) for subject in tuning.subjects]
-    ours = [study for study in studies if study.subject.variant in wanted]
     try:
-        with StopSignal(helper_of).listening() as workplace.stop:
-            if helper_of is not None:
-                work(tuning, ours, results, workplace)
-                return
-            helper = [sys.executable, "-m", "bench", *words, "--helper-of", str(os.getpid())]
-            run_studies(tuning, ours, results, workplace, helpers=helper, jobs=jobs)
+        with workplace.stop.listening():
+            studies = [Study(tuning, subject, folder) for subject in tuning.subjects]
+            ours = [study for study in studies if study.subject.variant in wanted]
+            where = construct("executor", chosen, jobs, workplace)
+            say(f"{tuning.head.name}: {len(ours) * tuning.head.trials} trials {where}")
+            run_studies(ours, workplace, where)
+            with workplace.stop.deferred():
+                best = write_outcome(tuning, studies, results)
+                write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri, pictures=False)
     except (Interrupted, KeyboardInterrupt) as error:
-        if helper_of is None:
-            say(f"{error or 'stopped'}; continue with: {tuning.command}")
+        say(f"{str(error) or 'stopped'}; continue with: {shlex.join(['bench', *words])}")
         sys.exit(130)
-    best = write_outcome(tuning, studies, results)
-    write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri, pictures=False)
     click.echo(summary(tuning, studies, best))
     if best:
         say(f"trials and pictures in {folder}; on test images: bench run {folder / 'tuned.yaml'}")

@@ -18,7 +18,7 @@ from bench.execution.executors.base import Executor
 from bench.execution.job import write_json
 from bench.execution.plan import states
 from bench.execution.schedule import settle
-from bench.execution.task import Task
+from bench.execution.task import RunTask
 from bench.execution.work import reference_id
 from bench.execution.workplace import Workplace
 from bench.reporting.plan import REAL
@@ -73,29 +73,29 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
     todo = [task for task in tasks if task.settled() is None]
     _load_data(todo, workplace)
     write_json(folder / "sweep.json", _description(sweep))
-    failed = [task for task in tasks if task.settled() == "failed"]
+    failed = [task.path for task in tasks if task.settled() == "failed"]
     with watching(sweep.name, [task for task in tasks if not task.reference]):
-        for task, outcome in settle(todo, executor):
-            say(f"{outcome:<8}  {task.label}: {task.path}")
+        for ended, outcome in settle(todo, executor):
+            say(f"{outcome:<8}  {ended.label}: {ended.path}")
             if outcome == "failed":
-                failed.append(task)
+                failed.append(ended.path)
     after = [state for _, _, state in states(sweep, results)]
     kept = before.count("done")
-    return Tally(kept, after.count("done") - kept, tuple(task.path for task in failed))
+    return Tally(kept, after.count("done") - kept, tuple(failed))
 
 
-def _tasks(sweep: Sweep, folder: Path) -> list[Task]:
+def _tasks(sweep: Sweep, folder: Path) -> list[RunTask]:
     """Return the tasks of a sweep: references first, since they train what judges the runs."""
     runs = [
-        Task(
-            run.config,
+        RunTask(
             folder / run.config.id,
             f"[{number}/{len(sweep.runs)}] {run.variant}, seed {run.config.training.seed}",
+            run.config,
         )
         for number, run in enumerate(sweep.runs, start=1)
     ]
     references = [
-        Task(config, folder / place, f"{name} {config.training.data['name']}", name)
+        RunTask(folder / place, f"{name} {config.training.data['name']}", config, name)
         for place, (name, config) in _references(sweep).items()
     ]
     return references + runs
@@ -111,7 +111,7 @@ def _refuse_unwritable(folder: Path) -> None:
         raise BenchError(f"cannot write results to {folder}: {error.strerror}") from error
 
 
-def _load_data(todo: Iterable[Task], workplace: Workplace) -> None:
+def _load_data(todo: Iterable[RunTask], workplace: Workplace) -> None:
     """Load every data set before the first task starts, and name all that are missing at once."""
     problems = {}
     for task in todo:

@@ -7,13 +7,12 @@ alone with a long run at the end.
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
 from math import inf
 
 from bench.execution.executors.base import Executor
-from bench.execution.job import Busy
 from bench.execution.task import Task
 from bench.execution.work import Outcome
 from bench.tracking.console import say
@@ -23,7 +22,9 @@ STARTS = 3
 """How often a run is started before the deaths of its workers make it a failed one."""
 
 
-def settle(tasks: Sequence[Task], executor: Executor) -> Iterator[tuple[Task, Outcome]]:
+def settle(
+    tasks: Sequence[Task], executor: Executor
+) -> Generator[tuple[Task, Outcome], None, None]:
     """Bring tasks to their end.
 
     Args:
@@ -44,7 +45,7 @@ def settle(tasks: Sequence[Task], executor: Executor) -> Iterator[tuple[Task, Ou
         while waiting or began:
             if executor.slots > 1:
                 waiting.sort(key=lambda task: -seconds.get(task.kind, inf))
-            free = (task for task in waiting if not task.folder.held())
+            free = (task for task in waiting if not task.held())
             chosen = list(islice(free, executor.slots - len(began)))
             waiting = [task for task in waiting if task not in chosen]
             for task in chosen:
@@ -72,6 +73,6 @@ def settle(tasks: Sequence[Task], executor: Executor) -> Iterator[tuple[Task, Ou
 def _give_up(task: Task, reason: str) -> Outcome:
     text = f"started {STARTS} times, and each time its worker ended; the last one {reason}"
     say(f"  {task.label}: failed: {text}")
-    with suppress(Busy, OSError), task.folder.locked():
-        task.folder.fail(text + "\n")
+    with suppress(OSError):
+        task.give_up(text)
     return "failed"

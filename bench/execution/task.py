@@ -1,32 +1,33 @@
-"""A task: one run, or one reference, that is to be brought to its end, wherever that happens."""
+"""A task: what an executor brings to its end, wherever that happens."""
 
+from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bench.config import RunConfig, digest
 from bench.errors import Interrupted
-from bench.execution.job import RunFolder
+from bench.execution.job import Busy, RunFolder
 from bench.execution.work import Outcome, reference_one, run_one
 from bench.execution.workplace import Workplace
 from bench.tracking.console import say
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Task(ABC):
     """What is to be done; plain data, so that it can be sent to another process or machine.
 
     Attributes:
-        config: The complete configuration.
-        path: Folder of the run.
+        path: Folder of what it leaves.
         label: What to call it on the console.
-        reference: Name of the reference that is measured instead of a model, if any.
     """
 
-    config: RunConfig
     path: Path
     label: str
-    reference: str = ""
+
+    portable = False
+    """Whether it can be done in an empty folder that is copied to `path` afterwards."""
 
     @property
     def folder(self) -> RunFolder:
@@ -34,18 +35,69 @@ class Task:
         return RunFolder(self.path)
 
     @property
+    @abstractmethod
     def kind(self) -> str:
-        """What tasks of about the same length have in common: all but the seed."""
+        """What tasks of about the same length have in common."""
+
+    @abstractmethod
+    def held(self) -> bool:
+        """Return whether it has to wait for other processes."""
+
+    @abstractmethod
+    def settled(self) -> Literal["kept", "failed"] | None:
+        """Return how the task ended already, or None if there is something to do."""
+
+    @abstractmethod
+    def do(self, workplace: Workplace) -> Outcome:
+        """Bring it to its end in this process; see `perform`."""
+
+    @abstractmethod
+    def give_up(self, reason: str) -> None:
+        """Make it a failed one, since whoever does it dies."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunTask(Task):
+    """One run, or one reference.
+
+    Attributes:
+        config: The complete configuration.
+        reference: Name of the reference that is measured instead of a model, if any.
+    """
+
+    config: RunConfig
+    reference: str = ""
+
+    portable = True
+
+    @property
+    def kind(self) -> str:
+        """All but the seed."""
         if self.reference:
             return self.path.name
         return digest({**self.config.canonical, "seed": None})
 
+    def held(self) -> bool:
+        """Return whether another process is at it."""
+        return self.folder.held()
+
     def settled(self) -> Literal["kept", "failed"] | None:
-        """Return how the task ended already, or None if there is something to do."""
+        """Return what the folder says."""
         state = self.folder.state(self.config.evaluation_id)
         if state == "done":
             return "kept"
         return "failed" if state == "failed" and not self.reference else None
+
+    def do(self, workplace: Workplace) -> Outcome:
+        """Train and measure, or measure."""
+        if self.reference:
+            return reference_one(self.reference, self.config, self.path, workplace)
+        return run_one(self.config, self.path, self.label, workplace)
+
+    def give_up(self, reason: str) -> None:
+        """Say so in the folder, unless another process has taken it up."""
+        with suppress(Busy), self.folder.locked():
+            self.folder.fail(reason + "\n")
 
 
 def perform(task: Task, workplace: Workplace) -> Outcome:
@@ -64,9 +116,7 @@ def perform(task: Task, workplace: Workplace) -> Outcome:
     if workplace.stop():
         raise Interrupted("stopped")
     try:
-        if task.reference:
-            return reference_one(task.reference, task.config, task.path, workplace)
-        return run_one(task.config, task.path, task.label, workplace)
+        return task.do(workplace)
     except OSError as error:
         say(f"  {task.label}: failed: {error}")
         return "failed"

@@ -62,10 +62,11 @@ class StopSignal:
         self.asked = 0
         self.quiet = quiet
         self._deferred = False
+        self._reason: Callable[[], bool] | None = None
 
     def __call__(self) -> bool:
         """Return whether someone asked; `asked` is the number of the signal."""
-        return self.asked != 0
+        return self.asked != 0 or (self._reason is not None and self._reason())
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -81,13 +82,22 @@ class StopSignal:
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Let a request wait until this is left; whoever is inside may ask for it."""
-        self._deferred = True
+        before, self._deferred = self._deferred, True
         try:
             yield
         finally:
-            self._deferred = False
-        if self.asked:
+            self._deferred = before
+        if self.asked and not before:
             raise Interrupted("stopped")
+
+    @contextmanager
+    def also(self, reason: Callable[[], bool]) -> Iterator[None]:
+        """Tell those who ask to stop for another reason as well, for a while."""
+        self._reason = reason
+        try:
+            yield
+        finally:
+            self._reason = None
 
     @contextmanager
     def listening(self, numbers: Sequence[int] = STOPPING) -> Iterator["StopSignal"]:

@@ -61,14 +61,12 @@ class Claim:
     """A trial that this process holds; what it tries stands in `trial`.
 
     Args:
-        study: Where it belongs.
-        running: The same as Optuna knows it.
+        subject: The variant.
+        running: The trial as Optuna knows it.
     """
 
-    def __init__(self, study: "Study", running: optuna.Trial) -> None:
-        self._study = study
+    def __init__(self, subject: Subject, running: optuna.Trial) -> None:
         self._running = running
-        subject = study.subject
         values = {
             name: subject.settled(name, _suggest(running, name, allowed))
             for name, allowed in subject.space.items()
@@ -107,11 +105,11 @@ class Claim:
         self._tell(None, TrialState.FAIL)
 
     def _tell(self, losses: Sequence[float] | None, state: TrialState) -> None:
-        self._study.held.tell(self._running.number, losses, state=state)
+        self._running.study.tell(self._running.number, losses, state=state)
 
 
 class Study:
-    """The trials of one variant.
+    """The trials of one variant; sent to another process, it opens the storage anew there.
 
     Args:
         tuning: The file.
@@ -123,9 +121,9 @@ class Study:
     """
 
     def __init__(self, tuning: Tuning, subject: Subject, folder: Path) -> None:
+        self.tuning = tuning
         self.subject = subject
         self.folder = folder
-        self._head = tuning.head
         self._locks = folder / "trials" / digest(subject.variant)
         self._locks.mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -137,20 +135,23 @@ class Study:
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP // 2),
                 load_if_exists=True,
             )
-            self._begin(tuning)
+            self._begin()
 
-    def _begin(self, tuning: Tuning) -> None:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Study, (self.tuning, self.subject, self.folder)
+
+    def _begin(self) -> None:
         """Let a new study begin with the settings that the variant has; know an old one again."""
         run = self.subject.run({}, 0)
         content = {
             "base": run.canonical,
             "evaluation": run.evaluation.model_dump(mode="json"),
-            "seeds": self._head.seeds,
-            "objectives": self._head.objectives,
+            "seeds": self.tuning.head.seeds,
+            "objectives": self.tuning.head.objectives,
             "space": {
                 n: allowed.model_dump(mode="json") for n, allowed in self.subject.space.items()
             },
-            "sampler_seed": self._head.sampler_seed,
+            "sampler_seed": self.tuning.head.sampler_seed,
         }
         known = self.held.user_attrs.get("bench.content")
         if known is None:
@@ -161,39 +162,53 @@ class Study:
             raise BenchError(
                 f"the study of {self.subject.variant!r} in {self.folder} was begun with other "
                 "settings, seeds, objectives or ranges, and trials of both cannot be compared; "
-                f"give {tuning.path} another name, or delete the folder"
+                f"give {self.tuning.path} another name, or delete the folder"
             )
 
     @contextmanager
-    def claim(self) -> Iterator[Claim | None]:
+    def claim(self, *, new: bool = True) -> Iterator[Claim | None]:
         """Hold a trial that is to be done: one whose holder died, or else a new one.
 
+        Args:
+            new: Whether a new one will do.
+
         Yields:
-            The trial, or None if all of them are done or held by others.
+            The trial, or None if there is no such trial.
         """
         with ExitStack() as stack:
             with self._alone():
-                running = self._next(stack)
-                claim = None if running is None else Claim(self, running)
+                running = self._orphan(stack) or (self._new(stack) if new else None)
+                claim = None if running is None else Claim(self.subject, running)
             yield claim
 
-    def _next(self, stack: ExitStack) -> optuna.Trial | None:
-        trials = self.held.get_trials(deepcopy=False)
-        for trial in trials:
-            if trial.state == TrialState.RUNNING and self._lock(stack, trial.number):
-                self._seed(trial.number)
+    def _orphan(self, stack: ExitStack) -> optuna.Trial | None:
+        """Hold a trial that was begun, if there is one that nobody holds."""
+        for trial in self._held(TrialState.RUNNING):
+            number = trial.number
+            if self._lock(stack, number) and self.held.trials[number].state == trial.state:
+                self._seed(number)
                 return optuna.Trial(self.held, trial._trial_id)
-        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-        if not waiting and len(trials) >= self._head.trials:
+        return None
+
+    def _new(self, stack: ExitStack) -> optuna.Trial | None:
+        """Begin and hold a trial, if not all have begun."""
+        if self._all_begun:
             return None
-        self._seed(waiting[0] if waiting else len(trials))
+        self._seed(len(self._held(*STATES)))
         asked = self.held.ask()
         self._lock(stack, asked.number)
         return asked
 
+    def is_held(self) -> bool:
+        """Return whether all trials that have not ended are held."""
+        with ExitStack() as stack, self._alone():
+            return self._all_begun and not self._orphan(stack) and self.left > 0
+
     def _seed(self, number: int) -> None:
         """Let what is proposed for a trial follow from its number and the trials before it."""
-        seed = seed_for(self._head.sampler_seed, "trial", self.subject.variant, number) % 2**32
+        seed = (
+            seed_for(self.tuning.head.sampler_seed, "trial", self.subject.variant, number) % 2**32
+        )
         self.held.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
 
     def _lock(self, stack: ExitStack, number: int) -> bool:
@@ -212,11 +227,20 @@ class Study:
             yield
 
     @property
-    def is_over(self) -> bool:
-        """Whether all of its trials have ended."""
-        trials = self.held.get_trials(deepcopy=False)
-        ended = [trial for trial in trials if trial.state.is_finished()]
-        return len(ended) == len(trials) >= self._head.trials
+    def left(self) -> int:
+        """How many trials have not ended, of those wanted and of any that were begun beyond."""
+        trials = self._held()
+        ended = sum(trial.state.is_finished() for trial in trials)
+        return int(max(self.tuning.head.trials, len(trials)) - ended)
+
+    @property
+    def _all_begun(self) -> bool:
+        begins = self._held(TrialState.WAITING)  # the settings to begin with, until they are tried
+        return not begins and len(self._held()) >= self.tuning.head.trials
+
+    def _held(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
+        found: list[optuna.trial.FrozenTrial] = self.held.get_trials(False, states or None)
+        return found
 
     def trials(self) -> list[Trial]:
         """Return all trials that have begun, by number."""

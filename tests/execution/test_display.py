@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.execution import display
 from bench.execution.display import Watch, watching
-from bench.execution.task import Task
+from bench.execution.task import RunTask
 from bench.tracking import progress
 from bench.tracking.progress import ProgressFile
 
@@ -24,7 +24,7 @@ class Config:
 
 def task_at(path):
     path.mkdir()
-    return Task(Config(), path, f"variant {path.name}")
+    return RunTask(path, f"variant {path.name}", Config())
 
 
 @pytest.fixture

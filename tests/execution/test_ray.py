@@ -2,7 +2,7 @@
 
 from bench.config import complete
 from bench.execution.executors.ray import _perform_on_node, _unpack
-from bench.execution.task import Task
+from bench.execution.task import RunTask
 from bench.execution.workplace import Workplace
 
 SETTINGS = {
@@ -17,9 +17,8 @@ SETTINGS = {
 
 def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
     config = complete(SETTINGS)
-    task = Task(config, here / "far" / config.id, "far")
-    mark = 0, here / "nowhere" / "sweep.json"
-    outcome, packed = _perform_on_node(task, Workplace("cpu"), mark, here)
+    task = RunTask(here / "far" / config.id, "far", config)
+    outcome, packed = _perform_on_node(task, Workplace("cpu"), here / "mark", here)
     assert outcome == "finished"
     assert not task.path.exists()
     with task.folder.locked():  # where a driver sees it, something may lie already
@@ -27,10 +26,9 @@ def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
     assert task.settled() == "kept"
     assert {"model.pt", "rows.jsonl", "evaluation.jsonl"} <= {p.name for p in task.path.iterdir()}
 
-    seen = here / "sweep.json"
-    seen.write_text("{}")
-    near = Task(config, here / "near" / config.id, "near")
-    mark = seen.stat().st_mtime_ns, seen
-    assert _perform_on_node(near, Workplace("cpu"), mark, here) == ("finished", None)
+    seen = here / "mark"
+    seen.touch()
+    near = RunTask(here / "near" / config.id, "near", config)
+    assert _perform_on_node(near, Workplace("cpu"), seen, here) == ("finished", None)
     for name in ("rows.jsonl", "evaluation.jsonl", "config.json", "done"):
         assert (near.path / name).read_bytes() == (task.path / name).read_bytes()

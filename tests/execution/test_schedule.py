@@ -8,7 +8,7 @@ import pytest
 from bench.errors import Interrupted
 from bench.execution import schedule
 from bench.execution.executors.base import Ended, Executor
-from bench.execution.task import Task
+from bench.execution.task import RunTask
 
 
 class Scripted(Executor):
@@ -44,10 +44,10 @@ class Scripted(Executor):
 def tasks(tmp_path):
     def make(*labels):
         return [
-            Task(
-                SimpleNamespace(canonical={"kind": label[0], "seed": 0}, evaluation_id="e"),
+            RunTask(
                 tmp_path / label,
                 label,
+                SimpleNamespace(canonical={"kind": label[0], "seed": 0}, evaluation_id="e"),
             )
             for label in labels
         ]

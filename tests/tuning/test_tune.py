@@ -96,11 +96,11 @@ def test_a_trial_that_somebody_holds_is_left_to_them(write, here):
         with other.claim() as third, one.claim() as fourth, one.claim() as nothing:
             assert (third.trial.number, fourth.trial.number) == (2, 3)
             assert nothing is None
-            assert not one.is_over
+            assert one.left == 4
     with one.claim() as orphan:
         assert orphan.trial.number == 0
     finished(one, *[(0.0, 0.0)] * 4)
-    assert one.is_over
+    assert one.left == 0
     assert [trial.state for trial in other.trials()] == ["complete"] * 4
 
 
@@ -122,7 +122,7 @@ def test_failed_trials_are_part_of_the_budget(write, here):
     with held.claim() as claim:
         claim.fail("kl is nan")
     finished(held, *[(1.0, 1.0)] * 3)
-    assert held.is_over
+    assert held.left == 0
     assert held.trials()[0] == Trial(
         0, "failed", {"reconstruct": 10.0, "kl": 1.0}, (), {"failure": "kl is nan"}
     )

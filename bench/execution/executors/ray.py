@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from bench.errors import BenchError, Interrupted
 from bench.execution.executors.base import Ended, Executor
@@ -69,6 +70,8 @@ class Ray(Executor):
         options = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=0)
         self._perform = options(_perform_on_node)
         self._tasks: dict[Any, Task] = {}
+        self._name = f".ray-{uuid4().hex}"
+        self._marks: set[Path] = set()
 
     def __str__(self) -> str:
         return f"on Ray, address {self.address}"
@@ -77,8 +80,9 @@ class Ray(Executor):
         """Give tasks to Ray."""
         for task in tasks:
             absolute = replace(task, path=task.path.resolve())
-            beside = task.path.parent.resolve() / "sweep.json"
-            mark = beside.stat().st_mtime_ns, beside
+            mark = absolute.path.with_name(self._name)
+            mark.touch()
+            self._marks.add(mark)
             self._tasks[self._perform.remote(absolute, self.workplace, mark, Path.cwd())] = task
 
     def ended(self, seconds: float) -> list[Ended]:
@@ -101,6 +105,8 @@ class Ray(Executor):
                 ray.wait(waiting, num_returns=len(waiting), timeout=GRACE_S)
         finally:
             self._tasks.clear()
+            for mark in self._marks:
+                mark.unlink(missing_ok=True)
             ray.shutdown()
 
     def _outcome(self, reference: Any) -> Ended:
@@ -110,6 +116,9 @@ class Ray(Executor):
         try:
             outcome, packed = ray.get(reference)
         except (ray.exceptions.RayError, Interrupted) as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, BenchError) and not isinstance(cause, Interrupted):
+                raise cause from None
             return Ended(task, "lost", f"ended: {str(error).strip().splitlines()[0]}")
         if packed is not None:
             _unpack(packed, task.path)
@@ -117,16 +126,17 @@ class Ray(Executor):
 
 
 def _perform_on_node(
-    task: Task, workplace: Workplace, mark: tuple[int, Path], cwd: Path
+    task: Task, workplace: Workplace, mark: Path, cwd: Path
 ) -> tuple[str, bytes | None]:
     """Do a task on a node; `mark` is a file that tells whether the node sees the results."""
     if cwd.is_dir():
         os.chdir(cwd)  # paths in the configuration may be relative
-    written, beside = mark
     workplace.stop = StopSignal(quiet=True)
     with workplace.stop.listening():
-        if beside.exists() and beside.stat().st_mtime_ns == written:
+        if mark.exists():
             return perform(task, workplace), None
+        if not task.portable:
+            raise BenchError(f"{task.label}: a node does not see {mark.parent}, where others work")
         with tempfile.TemporaryDirectory() as scratch:
             there = Path(scratch) / task.path.name
             outcome = perform(replace(task, path=there), workplace)

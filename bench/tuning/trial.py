@@ -4,27 +4,27 @@ Whatever is killed goes on: trials are held by locks, runs have checkpoints, and
 done once. Several processes work at the same studies.
 """
 
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.config import RunConfig
 from bench.errors import BenchError, Interrupted, UnknownName
 from bench.execution.driver import adopt
+from bench.execution.executors.base import Executor
 from bench.execution.job import RunFolder
-from bench.execution.work import reference_id, reference_one, run_one
+from bench.execution.schedule import settle
+from bench.execution.task import Task
+from bench.execution.work import Outcome, reference_id, reference_one, run_one
 from bench.execution.workplace import Workplace
 from bench.reporting.plan import REAL, VALIDATION
 from bench.reporting.selection import loss
 from bench.tracking.console import say
 from bench.tracking.rows import read_rows
-from bench.tuning.space import Subject
-from bench.tuning.spec import Objective, Tuning
+from bench.tuning.spec import Objective
 from bench.tuning.study import Claim, Study
 
 POLL_S = 1.0
@@ -32,89 +32,112 @@ POLL_S = 1.0
 Row = dict[str, Any]
 
 
-def run_studies(
-    tuning: Tuning,
-    studies: Sequence[Study],
-    results: Path,
-    workplace: Workplace,
-    *,
-    helpers: Sequence[str] = (),
-    jobs: int = 1,
-) -> None:
-    """Do what is missing of all studies.
+def run_studies(studies: Sequence[Study], workplace: Workplace, executor: Executor) -> None:
+    """Do what is missing of some studies.
 
     Args:
-        tuning: The file.
-        studies: A study for each of its variants.
-        results: Root of all results.
-        workplace: Device, caches, signals.
-        helpers: Command line of a process that calls `work` on the same studies.
-        jobs: How many processes work, this one included.
+        studies: Of one file.
+        workplace: Loads the data once, to check it before anything starts.
+        executor: Does the trials; it is closed at the end.
 
     Raises:
         BenchError: If an objective cannot be measured.
         Interrupted: If someone asked to stop.
     """
-    seed = tuning.head.seeds[0]
+    tasks = []
     for study in studies:
-        workplace.context(study.subject.run({}, seed))  # data that is missing is told before
-    with _helping(helpers, jobs - 1):
-        while True:
-            work(tuning, studies, results, workplace)
-            if all(study.is_over for study in studies):
-                return
-            if workplace.stop():
-                raise Interrupted("stopped while other processes were at work")
-            time.sleep(POLL_S)
+        workplace.context(study.subject.run({}, study.tuning.head.seeds[0]))
+        label = f"{study.subject.variant}, a trial"
+        tasks += [TrialTask(study.folder / "trials", label, study) for _ in range(study.left)]
+    for task in tasks:
+        task.folder.reopen()
+    with closing(settle(tasks, executor)) as trials:
+        for number, (ended, outcome) in enumerate(trials, start=1):
+            if ended.settled() == "failed":
+                raise BenchError((ended.path / "failed").read_text().strip())
+            say(f"{outcome:<8}  {ended.label}, {number} of {len(tasks)}")
 
 
-def work(tuning: Tuning, studies: Sequence[Study], results: Path, workplace: Workplace) -> None:
-    """Do those trials that nobody else holds; see `run_studies`."""
-    for study in studies:
-        claimed = True
-        while claimed:
-            with study.claim() as claim:
-                claimed = claim is not None
-                if claim is not None:
-                    _Attempt(tuning, study.subject, claim, results, workplace).make()
+@dataclass(frozen=True, eq=False)
+class TrialTask(Task):
+    """The next trial of a study; which one that is turns out when it begins.
+
+    `failed` in its folder says why no trial of any study can be judged.
+
+    Attributes:
+        study: The study.
+    """
+
+    study: Study
+
+    @property
+    def kind(self) -> str:
+        """The variant."""
+        return self.study.subject.variant
+
+    def held(self) -> bool:
+        """Return whether other processes are at all trials that are left."""
+        return self.study.is_held()
+
+    def settled(self) -> Literal["kept", "failed"] | None:
+        """Return how the whole study ended."""
+        if (self.path / "failed").exists():
+            return "failed"
+        return None if self.study.left else "kept"
+
+    def do(self, workplace: Workplace) -> Outcome:
+        """Bring a trial to its end."""
+        with ExitStack() as stack:
+            with workplace.stop.deferred():
+                claim = stack.enter_context(self.study.claim())
+            if claim is None:
+                return "busy"
+            try:
+                return _Attempt(self.study, claim, workplace).make()
+            except Interrupted:
+                raise
+            except BenchError as error:
+                self.folder.fail(f"{error}\n")
+                return "failed"
+
+    def give_up(self, reason: str) -> None:
+        """Let the trial whose holder died be a failed one, or tell why none can be begun."""
+        with self.study.claim(new=False) as orphan:
+            if orphan is None:
+                self.folder.fail(f"{self.label}: {reason}\n")
+            else:
+                orphan.fail(reason)
 
 
 class _Attempt:
     """One trial under way."""
 
-    def __init__(
-        self,
-        tuning: Tuning,
-        subject: Subject,
-        claim: Claim,
-        results: Path,
-        workplace: Workplace,
-    ) -> None:
-        self.objectives = tuning.objectives
+    def __init__(self, study: Study, claim: Claim, workplace: Workplace) -> None:
+        head, subject = study.tuning.head, study.subject
+        self.objectives = study.tuning.objectives
         self.claim = claim
-        self.results = results
-        self.folder = results / tuning.head.name
+        self.folder = study.folder
         self.workplace = workplace
-        self.label = f"{subject.variant}, trial {claim.trial.number + 1} of {tuning.head.trials}"
-        self.runs = [subject.run(claim.trial.values, seed) for seed in tuning.head.seeds]
+        self.label = f"{subject.variant}, trial {claim.trial.number + 1} of {head.trials}"
+        self.runs = [subject.run(claim.trial.values, seed) for seed in head.seeds]
         self.real: list[Row] = []
         self.is_hopeless = False
         self.problem: BenchError | None = None  # not the run's: told outside of it
         self.seen = 0  # intermediate values reported so far
 
-    def make(self) -> None:
+    def make(self) -> Outcome:
         """Bring the trial to its end."""
         shown = ", ".join(f"{name} {value}" for name, value in self.claim.trial.values.items())
         say(f"{self.label}: {shown}")
         self.claim.note("runs", {str(r.training.seed): r.id for r in self.runs})
         self.real = self._measure_real()
-        workplace = replace(self.workplace, stop=self._should_stop)
         for run in self.runs:
             path = self.folder / run.id
-            adopt(self.results, path)
+            adopt(self.folder.parent, path)
             name = f"{self.label}, seed {run.training.seed}"
             try:
-                outcome = _patiently(partial(run_one, run, path, name, workplace))
+                with self.workplace.stop.also(self._cannot_go_on):
+                    outcome = _patiently(partial(run_one, run, path, name, self.workplace))
             except Interrupted:
                 if self.problem:
                     raise self.problem from None
@@ -123,12 +146,17 @@ class _Attempt:
             else:
                 if outcome == "failed":
                     self.claim.fail((path / "failed").read_text().strip().splitlines()[-1])
-                    return
+                    return "failed"
                 self._look()
             if self.is_hopeless:
                 say(f"  {self.label}: given up, worse than the median of the others")
                 self.claim.prune()
-                return
+                return "finished"
+        with self.workplace.stop.deferred():
+            self._conclude()
+        return "finished"
+
+    def _conclude(self) -> None:
         last = self.runs[0].steps[-1]
         losses = [self._loss(objective, self.runs, last) for objective in self.objectives]
         figures = {
@@ -149,13 +177,13 @@ class _Attempt:
             raise BenchError(f"the real images could not be measured; why: cat {path / 'failed'}")
         return read_rows(RunFolder(path).evaluation)
 
-    def _should_stop(self) -> bool:
-        """Say whether to stop: someone asked, or a new snapshot shows that there is no hope."""
+    def _cannot_go_on(self) -> bool:
+        """Say whether a new snapshot shows that there is no hope, or cannot be judged."""
         try:
             self._look()
         except BenchError as problem:
             self.problem = problem
-        return self.is_hopeless or self.problem is not None or self.workplace.stop()
+        return self.is_hopeless or self.problem is not None
 
     def _look(self) -> None:
         """Report the snapshots that have been measured since the last look."""
@@ -214,22 +242,3 @@ def _patiently(do: Callable[[], str]) -> str:
     while (outcome := do()) == "busy":
         time.sleep(POLL_S)
     return outcome
-
-
-@contextmanager
-def _helping(command: Sequence[str], count: int) -> Iterator[None]:
-    """Let other processes work at the same studies, until this one leaves.
-
-    They have a session of their own, so that a Ctrl-C reaches them once, through this process.
-    """
-    started = [
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-        for _ in range(count)
-    ]
-    try:
-        yield
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait()
