@@ -77,5 +77,6 @@ def bench_process(here):
         return process
 
     yield start
-    for process in started:  # of a test that failed
-        process.kill()
+    for process in started:
+        with process:  # which closes the pipes
+            process.kill()  # if the test failed

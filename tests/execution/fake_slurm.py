@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(os.environ["FAKE_SLURM"])
+ROOT = Path(os.environ.get("FAKE_SLURM", ""))
 
 
 def sbatch(script):
