@@ -1,6 +1,6 @@
 """`bench report`: tables of what was measured. `bench compare`: two of its rows."""
 
-from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,6 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.reporting.layout import View
-    from bench.reporting.records import Records
-    from bench.reporting.tables import Table, TableSpec
 
 FORMAT = click.option(
     "--format",
@@ -68,10 +66,11 @@ def report(
     SWEEPS are names of folders under the results; all of them where none is named.
     """
     from bench.execution.job import write_text
+    from bench.reporting.filled import filled_tables
     from bench.reporting.records import load_records
     from bench.reporting.render import RENDERERS, SUFFIXES
     from bench.reporting.selection import select
-    from bench.reporting.tables import load_tables, pick_table
+    from bench.reporting.tables import build_table, load_tables, pick_table
     from bench.reporting.variance import variance_table
 
     records = load_records(results, sweeps or None)
@@ -91,13 +90,13 @@ def report(
         click.echo(f"written to {folder / 'report.html'}", err=True)
         if not (tables or every or variance):
             return
-    chosen = [pick_table(specs, name) for name in tables]
+    build = partial(build_table, records=records, reference=reference, show=show)
+    made = [build(pick_table(specs, name)) for name in tables]
     if every:
-        chosen += _further(specs, chosen, records)
-    if not chosen and not variance:
-        chosen = [specs["summary"]]
-    asked = tables if every else [spec.name for spec in chosen]
-    made = _build(chosen, records, reference, show, asked)
+        further = filled_tables(specs, records, reference=reference, show=show)
+        made += [table for table in further if table.name not in tables]
+    if not (tables or every or variance):
+        made = [build(specs["summary"])]
     if variance:
         made.append(variance_table(records, specs["summary"].names))
     (folder / "tables").mkdir(parents=True, exist_ok=True)
@@ -108,37 +107,6 @@ def report(
             name = f"table-{table.name}{suffix}{SUFFIXES[kind]}"
             write_text(folder / "tables" / name, render(table))
     click.echo(f"written to {folder / 'tables'}", err=True)
-
-
-def _further(
-    specs: Mapping[str, "TableSpec"], chosen: Sequence["TableSpec"], records: "Records"
-) -> list["TableSpec"]:
-    """Return all other tables; one on data that are not there must not repeat another's columns."""
-    data = set(records.runs["data"])
-    found = list(chosen)
-    for spec in specs.values():
-        is_repeated = any(spec.metrics == other.metrics for other in found)
-        if spec not in found and (not is_repeated or not data.isdisjoint(spec.data)):
-            found.append(spec)
-    return found[len(chosen) :]
-
-
-def _build(
-    specs: Sequence["TableSpec"],
-    records: "Records",
-    reference: str | None,
-    show: Sequence["View"],
-    asked: Sequence[str],
-) -> list["Table"]:
-    """Return the tables that the records fill, and those that were asked for by name."""
-    from bench.reporting.tables import build_table, is_filled
-
-    built = [(spec, build_table(spec, records, reference=reference, show=show)) for spec in specs]
-    empty = [spec.name for spec, table in built if not is_filled(spec, table)]
-    unasked = [name for name in empty if name not in asked]
-    if unasked:
-        click.echo(f"not filled by these sweeps: {', '.join(unasked)}", err=True)
-    return [table for _, table in built if table.name not in unasked]
 
 
 @click.command()

@@ -30,7 +30,6 @@ __all__ = [
     "TableSpec",
     "build_table",
     "find_tables",
-    "is_filled",
     "load_tables",
     "pick_table",
 ]
@@ -81,26 +80,6 @@ def build_table(
     views = {column.view for column in shown}
     notes = write_notes(spec, records, figures, columns, rows, views)
     return Table(spec.name, spec.title, tuple(shown), tuple(shown_rows), tuple(notes))
-
-
-def is_filled(spec: TableSpec, table: Table) -> bool:
-    """Return whether a table has numbers of a trained row for half of its metrics at least.
-
-    Args:
-        spec: What it shows.
-        table: The table.
-
-    Returns:
-        Whether it is worth printing unasked.
-    """
-    filled = {
-        column.metric
-        for row in table.rows
-        if row.model
-        for column, cell in zip(table.columns, row.cells, strict=True)
-        if cell.mean is not None and not column.paper
-    }
-    return bool(filled) and 2 * len(filled) >= len(spec.metrics)
 
 
 def _aimed(row: Row, place: int, columns: Sequence[Column], rows: Sequence[Row]) -> Cell:

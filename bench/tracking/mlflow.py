@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.reporting.filled import filled_tables
+from bench.reporting.page.document import render_page
 from bench.reporting.records import Records, load_records
 from bench.reporting.render import RENDERERS, SUFFIXES
-from bench.reporting.tables import build_table, load_tables
+from bench.reporting.specs import load_tables
 from bench.tracking.csv import write_csv
 from bench.tracking.mirror import Entry, aggregates, digest_of, entries
 
@@ -172,14 +174,15 @@ class _Mirror:
                 self.experiment, tags=tags, run_name=f"{self.sweep.name}: means over seeds"
             )
             parent = created.info.run_id
+        folder = self.records.results / self.sweep.name
         with tempfile.TemporaryDirectory() as scratch:
             files = self._sweep_files(Path(scratch))
             digest = digest_of([means, tags], files)
             if found and found[0].data.tags.get("bench.digest") == digest:
                 return str(parent)
             for path in files:
-                inside = path.is_relative_to(scratch)
-                place = str(path.relative_to(scratch).parent) if inside else None
+                root = scratch if path.is_relative_to(scratch) else folder
+                place = str(path.relative_to(root).parent)
                 self.client.log_artifact(parent, str(path), None if place == "." else place)
         self._log(parent, [(key, value, 0) for key, value in means.items()], {}, tags)
         status = "FINISHED" if set(states) == {"done"} else "RUNNING"
@@ -188,21 +191,25 @@ class _Mirror:
         return str(parent)
 
     def _sweep_files(self, scratch: Path) -> tuple[Path, ...]:
-        """Write the CSV files and the tables, and return them with the files of the sweep."""
+        """Write the CSV files, the tables and the page, and return them with the sweep's own files.
+
+        Those are its pictures and plain files, and the figures that `bench figure` made.
+        """
+        specs = load_tables()
         write_csv(self.records, scratch)
-        for name, spec in load_tables().items():
-            filled = any(self.sweep.spec in command for command in spec.data.values())
-            if filled or name in ("summary", self.sweep.name):
-                table = build_table(spec, self.records)
-                for form, render in RENDERERS.items():
-                    path = scratch / "tables" / f"table-{name}{SUFFIXES[form]}"
-                    path.parent.mkdir(exist_ok=True)
-                    path.write_text(render(table), encoding="utf-8")
+        (scratch / "tables").mkdir()
+        for table in filled_tables(specs, self.records):
+            for form, render in RENDERERS.items():
+                path = scratch / "tables" / f"table-{table.name}{SUFFIXES[form]}"
+                path.write_text(render(table), encoding="utf-8")
+        page = render_page(self.records, specs)
+        (scratch / "report.html").write_text(page, encoding="utf-8")
         own = sorted(path for path in scratch.rglob("*") if path.is_file())
         names = {path.name for path in own}
         folder = self.records.results / self.sweep.name
         given = sorted(path for path in folder.iterdir() if path.suffix in ATTACHED)
-        return (*own, *(path for path in given if path.name not in names))
+        figures = sorted((folder / "figures").glob("*"))
+        return (*own, *(path for path in given if path.name not in names), *figures)
 
     def _write_child(self, entry: Entry, parent: str) -> None:
         """Write a run; its digest comes last, so that half of one is written anew."""

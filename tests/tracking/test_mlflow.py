@@ -70,8 +70,11 @@ def test_a_sweep_is_a_parent_with_a_child_for_each_run(results):
     ]
 
 
-def test_the_parent_carries_means_files_and_tables(results):
-    mirror(recorded.write_sweep(results))
+def test_the_parent_carries_means_files_tables_figures_and_the_page(results):
+    folder = recorded.write_sweep(results)
+    (folder / "figures").mkdir()
+    (folder / "figures" / "seeds.pdf").write_bytes(b"%PDF")
+    mirror(folder)
     _, parent, _ = runs_of(results)
     assert parent.data.metrics["lr_livae/inception_score/mean"] == 8.75
     assert parent.data.metrics["lr_livae/inception_score/n"] == 3
@@ -81,6 +84,8 @@ def test_the_parent_carries_means_files_and_tables(results):
         path.name for path in artifacts.iterdir()
     }
     assert (artifacts / "tables" / "table-summary.txt").read_text().startswith("All metrics")
+    assert "Lr-LiVAE" in (artifacts / "report.html").read_text()
+    assert (artifacts / "figures" / "seeds.pdf").read_bytes() == b"%PDF"
 
 
 def test_a_second_call_writes_nothing(results):

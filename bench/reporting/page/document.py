@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 import bench
+from bench.reporting.filled import filled_tables
 from bench.reporting.layout import View
 from bench.reporting.page.curves import describe_curves
 from bench.reporting.page.pictures import describe_pictures
@@ -18,7 +19,6 @@ from bench.reporting.page.tables import (
     describe_notes,
     describe_seeds,
     describe_tables,
-    filled_tables,
 )
 from bench.reporting.page.variants import Variants
 from bench.reporting.records import Records

@@ -1,62 +1,15 @@
 """Tables as plain data: what is printed, what is sorted by, and the files that `report` writes."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bench.reporting.filled import column_key
 from bench.reporting.headings import VIEW_TITLES, cell_text, title_text
-from bench.reporting.layout import ARROWS, Cell, Column, Note, Table, View
+from bench.reporting.layout import ARROWS, Cell, Column, Note, Table
 from bench.reporting.page.variants import Variants
-from bench.reporting.records import Records
 from bench.reporting.render import RENDERERS
-from bench.reporting.specs import TableSpec
-from bench.reporting.tables import build_table
 
 COPIES = ("csv", "markdown", "latex")
-
-
-def filled_tables(
-    specs: Mapping[str, TableSpec],
-    records: Records,
-    *,
-    reference: str | None = None,
-    show: Collection[View] = (),
-) -> list[Table]:
-    """Build the tables that the record fills.
-
-    A table is filled by the first metric that it names. Of tables that would show the same columns
-    one is kept: the paper's where its data are there, else that of all metrics, else the first.
-
-    Args:
-        specs: What `load_tables` returned.
-        records: The sweeps to show.
-        reference: As for `build_table`.
-        show: As for `build_table`.
-
-    Returns:
-        The tables, in the order of their file.
-    """
-    present = set(records.runs["data"])
-    kept: dict[frozenset[tuple[str, ...]], str] = {}
-    built: dict[str, Table] = {}
-    ranked = [(not present & set(spec.data), bool(spec.metrics), spec) for spec in specs.values()]
-    for _, _, spec in sorted(ranked, key=lambda entry: entry[:2]):
-        table = build_table(spec, records, reference=reference, show=show)
-        places = [place for place in range(len(table.columns)) if _has_figures(table, place)]
-        filled = [table.columns[place] for place in places]
-        if filled and (not spec.metrics or _is_of(filled[0], spec.metrics[0])):
-            built[spec.name] = table
-            kept.setdefault(frozenset(map(_key, filled)), spec.name)
-    return [built[name] for name in specs if name in kept.values()]
-
-
-def _has_figures(table: Table, place: int) -> bool:
-    """Return whether the record fills a column, with more than its references."""
-    return any(row.cells[place].kind in ("mean", "counted", "single") for row in table.rows)
-
-
-def _is_of(column: Column, metric: str) -> bool:
-    """Return whether a column shows a metric, or a part of it."""
-    return column.metric.partition("/")[0] == metric.partition("/")[0]
 
 
 def describe_tables(tables: Sequence[Table], variants: Variants) -> list[dict[str, Any]]:
@@ -142,7 +95,7 @@ def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str
             ]
             real = next((cell.mean for _, cell in cells if cell.kind == "real"), None)
             described = _column(column) | {"real": _scaled(real, column), "rows": rows}
-            columns.setdefault(_key(column), described)
+            columns.setdefault(column_key(column), described)
     return list(columns.values())
 
 
@@ -157,11 +110,6 @@ def _notes(notes: Iterable[Note]) -> list[dict[str, Any]]:
     return [
         {"text": note.text, "items": list(note.items), "command": note.command} for note in notes
     ]
-
-
-def _key(column: Column) -> tuple[str, ...]:
-    """Return what makes two columns the same."""
-    return column.data, column.metric, column.protocol, column.view
 
 
 def _column(column: Column) -> dict[str, Any]:
