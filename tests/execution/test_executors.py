@@ -12,6 +12,14 @@ from tests.execution.sweeps import alive, csv, logs, process_of, wait_for
 RUN = (*SWEEP, "--no-mlflow")
 
 WILD = "variants.wild={model: {name: cvae, width: 0.25}, optimizers: {default: {rate: 1e+30}}}"
+TUNING = """\
+name: tuning
+base: {data: blobs, model: {name: cvae, width: 0.25}, iterations: 3, batch_size: 16}
+seeds: [0]
+trials: 3
+objectives: [class_accuracy]
+variants: {cvae: {}}
+"""
 LONG = ("base.iterations=300", "seeds=[0]")
 
 
@@ -87,3 +95,12 @@ def test_one_ctrl_c_saves_all_and_leaves_nobody_behind(executor, bench_process, 
         assert "run failed" not in log
         if "by process" in log:
             wait_for(lambda log=log: not alive(process_of(log)), 10)
+
+
+def test_trials_are_done_like_runs(executor, bench_process, here):
+    (here / "tuning.yaml").write_text(TUNING)
+    process = bench_process("tune", "tuning.yaml", "--device", "cpu", "--no-mlflow", *executor)
+    out, err = process.communicate(timeout=900)
+    assert process.returncode == 0, err
+    assert "cvae: 3 trials (3 complete)" in out
+    assert "finished  cvae, a trial, 3 of 3" in err

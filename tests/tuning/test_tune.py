@@ -1,6 +1,8 @@
 """`bench tune` as a whole: proposals, interruptions, pruning, and what it leaves."""
 
 import json
+import os
+import pickle
 import signal
 
 import pytest
@@ -12,7 +14,8 @@ from bench.tracking.rows import read_rows
 from bench.tuning.space import Range
 from bench.tuning.spec import load_tuning
 from bench.tuning.study import Study, Trial
-from tests.test_kill import wait_for
+from bench.tuning.trial import TrialTask
+from tests.execution.sweeps import process_of, wait_for
 
 TUNE = ("tune", "mini.yaml", "--device", "cpu", "--checkpoint-seconds", "0.02")
 QUIET = (*TUNE, "--no-mlflow")
@@ -141,9 +144,37 @@ def test_choices_and_whole_numbers_are_tried_as_they_are():
     assert str(numbers.rounded(4.0)) == "4"
 
 
-def test_an_objective_that_is_no_figure_is_told_with_those_that_are(bench, write, here):
+def test_a_trial_whose_workers_die_is_a_failed_one(write, here):
+    held = study(write, here)
+    task = TrialTask(here / "results" / "mini" / "trials", "cvae, a trial", held)
+    with held.claim():
+        pass  # and then this process dies
+    task.give_up("each time its worker ended")
+    assert held.trials()[0].about == {"failure": "each time its worker ended"}
+    assert (held.left, task.settled()) == (3, None)
+    task.give_up("each time its worker ended")
+    assert task.settled() == "failed", "workers that die before they begin a trial end it all"
+    assert (task.path / "failed").read_text() == "cvae, a trial: each time its worker ended\n"
+
+
+def test_a_task_waits_only_while_others_hold_all_that_is_left(write, here):
+    one = study(write, here, ("trials: 4", "trials: 2"))
+    task = pickle.loads(pickle.dumps(TrialTask(here / "trials", "cvae, a trial", one)))
+    with one.claim() as first:
+        assert not task.held()
+        with one.claim() as second:
+            assert task.held()
+            second.complete((1.0, 1.0))
+        assert task.held()
+        first.complete((1.0, 1.0))
+    assert not task.held()
+    assert task.settled() == "kept"
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_objective_that_is_no_figure_is_told_with_those_that_are(bench, write, here, jobs):
     write(("within_class_variance/pixels", "within_class_variance/pixel"))
-    status, _, err = bench(*QUIET)
+    status, _, err = bench(*QUIET, "--jobs", jobs)
     assert status == 2
     assert "unknown figure as objective 'within_class_variance/pixel' (did you mean" in err
 
@@ -181,8 +212,12 @@ def test_killed_at_any_time_it_ends_with_exactly_the_trials_asked_for(bench_proc
     _, err = stopped.communicate(timeout=120)
     assert "continue with: bench tune mini.yaml" in err
     again = bench_process(*jobs)
+    before = set(here.glob("results/mini/*/log.txt"))
+    begun = wait_for(lambda: set(here.glob("results/mini/*/log.txt")) - before)
+    os.kill(process_of(begun.pop().read_text()), signal.SIGKILL)
     out, err = again.communicate(timeout=600)
     assert again.returncode == 0, err
+    assert "a trial: the worker was killed" in err
     lines = csv(here)[1:]
     assert [line.split(",")[:3] for line in lines] == [
         [variant, str(number), "complete"] for variant in ("cvae", "cgan") for number in range(8)
