@@ -15,7 +15,7 @@ from bench.tuning.space import Range
 from bench.tuning.spec import load_tuning
 from bench.tuning.study import Study, Trial
 from bench.tuning.trial import TrialTask
-from tests.execution.sweeps import process_of, wait_for
+from tests.execution.sweeps import logs, process_of, wait_for
 
 TUNE = ("tune", "mini.yaml", "--device", "cpu", "--checkpoint-seconds", "0.02")
 QUIET = (*TUNE, "--no-mlflow")
@@ -211,10 +211,16 @@ def test_killed_at_any_time_it_ends_with_exactly_the_trials_asked_for(bench_proc
     stopped.send_signal(signal.SIGINT)
     _, err = stopped.communicate(timeout=120)
     assert "continue with: bench tune mini.yaml" in err
+    before = logs(here / "results" / "mini")
     again = bench_process(*jobs)
-    before = set(here.glob("results/mini/*/log.txt"))
-    begun = wait_for(lambda: set(here.glob("results/mini/*/log.txt")) - before)
-    os.kill(process_of(begun.pop().read_text()), signal.SIGKILL)
+    now = wait_for(
+        lambda: [
+            log
+            for run, log in logs(here / "results" / "mini").items()
+            if run not in before and "by process" in log
+        ]
+    )
+    os.kill(process_of(now[0]), signal.SIGKILL)
     out, err = again.communicate(timeout=600)
     assert again.returncode == 0, err
     assert "a trial: the worker was killed" in err
