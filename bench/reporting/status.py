@@ -1,7 +1,10 @@
 """How far each sweep is, in a few lines."""
 
+from pathlib import Path
+
 from bench.reporting.plan import reference_title
 from bench.reporting.records import Records, plain, seeds
+from bench.tracking.progress import read_progress
 
 STATES = ("done", "failed", "unfinished", "missing")
 
@@ -32,6 +35,17 @@ def status_text(records: Records) -> str:
         for run, name in zip(left, names, strict=True):
             seed = "".join(f"seed {number}" for number in seeds(run))
             why = f": {run['failure']}" if run["failure"] else ""
-            lines.append(f"  {run['run']}  {name:<{width}}  {seed:<7}  {run['state']}{why}")
+            state = _running(Path(run["path"])) or run["state"]
+            lines.append(f"  {run['run']}  {name:<{width}}  {seed:<7}  {state}{why}")
         lines += [f"  {command}" for command in dict.fromkeys(run["command"] for run in left)]
     return "\n".join(lines)
+
+
+def _running(folder: Path) -> str:
+    """Return how far a run is that somebody is at work on, or nothing."""
+    progress = read_progress(folder)
+    if progress is None:
+        return ""
+    if not progress.is_training:
+        return "running: trained, being measured"
+    return f"running: {progress.step} of {progress.iterations} iterations"

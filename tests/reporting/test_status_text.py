@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import recorded
 
 from bench.reporting.records import load_records
 from bench.reporting.status import status_text
+from bench.tracking.progress import ProgressFile
 
 
 def test_a_finished_sweep_is_one_line(tmp_path):
@@ -29,3 +32,15 @@ def test_what_is_not_done_is_named_with_what_finishes_it(tmp_path):
 
 def test_nothing_says_how_to_begin(tmp_path):
     assert "begin with: bench run" in status_text(load_records(tmp_path))
+
+
+def test_runs_under_way_say_how_far_they_are(tmp_path):
+    states = {("cvae", 1): "unfinished", ("lr_livae", 2): "unfinished"}
+    recorded.write_sweep(tmp_path, states=states)
+    records = load_records(tmp_path)
+    training, measuring = (Path(records.runs["path"][row]) for row in (1, 5))
+    ProgressFile(training, iterations=800).update(200)
+    ProgressFile(measuring, iterations=800).measuring()
+    text = status_text(records)
+    assert f"{training.name}  cvae      seed 1   running: 200 of 800 iterations" in text
+    assert f"{measuring.name}  lr_livae  seed 2   running: trained, being measured" in text
