@@ -9,6 +9,7 @@ import io
 import os
 import tarfile
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from bench.execution.workplace import Workplace
 from bench.tracking.console import StopSignal
 
 GRACE_S = 60.0
+POLL_S = 0.1
 ENDINGS = ("done", "failed")
 
 
@@ -87,11 +89,13 @@ class Ray(Executor):
 
     def ended(self, seconds: float) -> list[Ended]:
         """Return what has ended; the end of a node is noticed when Ray notices it."""
-        import ray
-
-        waiting = list(self._tasks)
-        ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=seconds)
-        return [self._outcome(reference) for reference in ready]
+        end = time.monotonic() + seconds
+        while True:
+            with self.workplace.stop.deferred():  # Ray's own code must not be left in the middle
+                found = [self._outcome(reference) for reference in self._ready()]
+            if found or time.monotonic() >= end:
+                return found
+            time.sleep(POLL_S)  # which a request to stop interrupts
 
     def close(self) -> None:
         """Ask all tasks to save and end, wait for them, and leave the cluster."""
@@ -100,14 +104,20 @@ class Ray(Executor):
         try:
             for reference in self._tasks:
                 ray.cancel(reference, force=False)
-            if self._tasks:
-                waiting = list(self._tasks)
-                ray.wait(waiting, num_returns=len(waiting), timeout=GRACE_S)
+            end = time.monotonic() + GRACE_S
+            while len(self._ready()) < len(self._tasks) and time.monotonic() < end:
+                time.sleep(POLL_S)
         finally:
             self._tasks.clear()
             for mark in self._marks:
                 mark.unlink(missing_ok=True)
             ray.shutdown()
+
+    def _ready(self) -> list[Any]:
+        import ray
+
+        waiting = list(self._tasks)
+        return ray.wait(waiting, num_returns=len(waiting), timeout=0)[0] if waiting else []
 
     def _outcome(self, reference: Any) -> Ended:
         import ray
