@@ -76,12 +76,15 @@ def time_metrics(wanted: Wanted, model: str, pairs: int, workplace: Workplace) -
     with workplace.computing(spec):
         generator = build_model(training, context.data, device).eval()
         context = replace(context, model=generator)
-        with suppress(NotApplicable):  # the metrics will say so
-            _, judge = _timed("training the domain classifier", lambda: domain_classifier(context))
+        setup = []
+        with suppress(NotApplicable):  # points have none, and the metrics will say so
+            judge = _timed("training the domain classifier", lambda: domain_classifier(context))
+            setup.append(judge[1])
         samples, drawing = _timed(
             f"drawing {wanted.per_class * spec.classes} samples",
             lambda: draw_samples(generator, spec, wanted.per_class or 1, 0, device),
         )
+        setup.append(drawing)
         rows, ratio = [], None
         for metric in wanted.metrics:
             found, timing = _timed(
@@ -100,7 +103,7 @@ def time_metrics(wanted: Wanted, model: str, pairs: int, workplace: Workplace) -
         "samples": len(samples.y),
         "device": str(device),
         "threads": threads,
-        "setup": [row._asdict() for row in (judge, drawing)],
+        "setup": [row._asdict() for row in setup],
         "metrics": [row._asdict() for row in rows],
         "total": total._asdict(),
         "bound_seconds": BOUND_S,
