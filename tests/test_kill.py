@@ -50,7 +50,7 @@ def test_two_processes_share_the_work_and_give_the_same_figures(bench_process, h
     told = [process.communicate(timeout=240)[1] for process in (*both, alone)]
     assert [process.returncode for process in (*both, alone)] == [0, 0, 0], told
     lines = "".join(told[:2]).splitlines()
-    assert sum(": shared/tiny/" in line for line in lines) == 4, "each run is started once"
+    assert sum(line.startswith("finished  [") for line in lines) == 4, "each run is done once"
     assert csv(here / "shared" / "tiny") == csv(here / "alone" / "tiny")
 
 
@@ -91,7 +91,7 @@ def test_an_evaluation_does_not_hold_up_a_stop(bench, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("the evaluation went on")
 
-    monkeypatch.setattr("bench.execution.work.measure", measure)
+    monkeypatch.setattr("bench.execution.evaluation.measure", measure)
     status, _, err = bench(*RUN)
     assert status == 130
     assert "stopped; continue with: bench run tiny.yaml" in err

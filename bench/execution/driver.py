@@ -79,6 +79,7 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
             say(f"{outcome:<8}  {ended.label}: {ended.path}")
             if outcome == "failed":
                 failed.append(ended.path)
+                say(f"          {_reason(ended.path)}")
     after = [state for _, _, state in states(sweep, results)]
     kept = before.count("done")
     return Tally(kept, after.count("done") - kept, tuple(failed))
@@ -99,6 +100,15 @@ def _tasks(sweep: Sweep, folder: Path) -> list[RunTask]:
         for place, (name, config) in _references(sweep).items()
     ]
     return references + runs
+
+
+def _reason(folder: Path) -> str:
+    """Return the last line of what was recorded of a failure."""
+    try:
+        lines = (folder / "failed").read_text(errors="replace").strip().splitlines()
+    except OSError as error:
+        return f"its folder cannot be read: {error.strerror}"
+    return lines[-1] if lines else "no reason was recorded"
 
 
 def _refuse_unwritable(folder: Path) -> None:

@@ -86,7 +86,7 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
             save_shown(samples, context.data, folder.path)
             _picture(replace(context, model=model), run.training.seed, folder.path)
 
-    return _settle(folder, run.evaluation_id, label, fill)
+    return _settle(folder, run.evaluation_id, fill)
 
 
 def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
@@ -123,8 +123,7 @@ def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -
                     save_shown(samples, held.data, folder.path)
             write_rows_atomically(folder.evaluation, rows)
 
-    label = f"{name} {run.training.data['name']}"
-    return _settle(folder, run.evaluation_id, label, fill, retry=True)
+    return _settle(folder, run.evaluation_id, fill, retry=True)
 
 
 def reference_config(name: str, data: Mapping[str, Any], per_class: int) -> dict[str, Any]:
@@ -149,7 +148,6 @@ def reference_id(name: str, data: Mapping[str, Any], per_class: int) -> str:
 def _settle(
     folder: RunFolder,
     evaluation_id: str,
-    label: str,
     fill: Callable[[], None],
     *,
     retry: bool = False,

@@ -89,7 +89,9 @@ def test_figures_are_the_same_again_and_leave_the_random_state_alone(metric, dat
 
 @pytest.mark.parametrize("metric", [Leakage, Reconstruction, Inpainting])
 def test_at_most_so_many_images_are_looked_at(metric, data):
-    assert all(",n=60" in m.protocol for m in measure(metric(most=60), Halves(), data))
+    found = [m for m in measure(metric(most=60), Halves(), data) if m.value is not None]
+    assert found
+    assert all(",n=60" in m.protocol for m in found)
 
 
 def test_which_images_are_looked_at_follows_from_their_content(data):
