@@ -1,6 +1,6 @@
 """What a table is, as data: read from `sweeps/tables.yaml`, checked before anything is built."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -56,6 +56,14 @@ class Names:
             return None
         found = self.metrics[whole]
         return found.model_copy(update={"title": f"{found.title}, {part.replace('_', ' ')}"})
+
+    def variant(self, name: str, model: str, others: Collection[str]) -> str:
+        """Return what a variant is called: by its model where it is called so itself.
+
+        Where one of the others has that very name it keeps its own: no two are called alike.
+        """
+        title = self.models.get(name, name) if name == model else name
+        return name if title in others else title
 
     def record(self, metric: str) -> Record:
         """Return where the values of a metric stand."""

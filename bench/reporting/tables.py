@@ -222,9 +222,11 @@ def _rows(spec: TableSpec, records: Records, figures: Figures) -> list[Row]:
     keys = list(dict.fromkeys(zip(runs["sweep"], runs["variant"], runs["model"], strict=True)))
     several = len({sweep for sweep, _, _ in keys} - {EVALUATIONS}) > 1
     rows = _reference_rows(records, figures) if spec.has_figures else []
+    others = {variant for _, variant, _ in keys}
     for sweep, variant, model in keys:
-        label = spec.names.models.get(variant, variant) if variant == model else variant
-        own = label not in [row.label for row in rows] if sweep == EVALUATIONS else not several
+        label = spec.names.variant(variant, model, others)
+        is_free = label not in [row.label for row in rows]
+        own = is_free and (sweep == EVALUATIONS or not several)
         rows.append(Row(label if own else f"{label} ({sweep})", sweep, variant, model=model))
     ours = {variant for _, variant, model in keys if variant == model}
     absent = [name for name in spec.models if name in spec.published or not keys]

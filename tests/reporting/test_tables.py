@@ -163,6 +163,21 @@ def test_rows_say_their_sweep_where_there_are_several(tmp_path):
     assert labels == ["real test images", "cVAE-GAN", "Lr-LiVAE"]
 
 
+def test_a_variant_called_like_a_model_or_a_reference_keeps_its_own_values(tmp_path):
+    held = {
+        name: {0: {"inception_score": (recorded.IS, value)}}
+        for name, value in (("cvae", 5.0), ("cVAE", 6.0), ("real test images", 7.0))
+    }
+    models = {"cVAE": "lr_livae", "real test images": "lr_livae"}
+    recorded.write_sweep(tmp_path, "names", held, models=models)
+    assert [(r.label, r.cells[0].mean) for r in table(tmp_path).rows] == [
+        ("real test images", 9.625),
+        ("cvae", 5.0),
+        ("cVAE", 6.0),
+        ("real test images (names)", 7.0),
+    ]
+
+
 def test_real_images_with_two_values_have_a_row_a_sweep(tmp_path):
     recorded.write_sweep(tmp_path)
     real = {"inception_score": (recorded.IS, 9.5)}
