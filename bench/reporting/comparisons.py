@@ -114,8 +114,10 @@ def _compare_column(
         for label, difference in found.items()
     }
     for reference in chosen:
-        others = [d.verdict for d in found.values() if d.to == reference]
-        is_best = bool(others) and all(verdict == "worse" for verdict in others)
+        beside = [label for label, to in pairs.items() if to == reference and cells[label].values]
+        is_best = bool(beside) and all(
+            label in found and found[label].verdict == "worse" for label in beside
+        )
         compared[reference] = replace(cells[reference], is_reference=True, bold=is_best)
     return compared
 
@@ -247,15 +249,18 @@ def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
     """Say of which rows nothing is compared although there is a reference, and why."""
     why: dict[str, dict[str, None]] = {}
     for place, column in enumerate(columns):
-        if not any(row.cells[place].is_reference for row in rows):
-            continue
-        for row in rows:
+        references = [row for row in rows if row.cells[place].is_reference]
+        for row in rows if references else ():
             cell = row.cells[place]
             if cell.kind != "mean" or cell.is_reference or cell.difference is not None:
                 continue
+            reference = next((r for r in references if r.sweep == row.sweep), references[0])
             reason = "no seed in common with it"
             if row.sweep == EVALUATIONS:
                 reason = "not of a sweep, so that equal seeds have nothing in common"
+            elif not reference.cells[place].values:
+                by = f" by [{column.mark}]" if column.mark else ""
+                reason = f"no {column.metric_title}{by} of {reference.label} on {column.data_title}"
             elif column.direction in TARGETED and cell.target is None:
                 reason = f"{column.metric_title} of the real images is not known"
             why.setdefault(reason, {})[row.label] = None

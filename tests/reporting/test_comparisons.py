@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cases
@@ -77,6 +78,21 @@ def test_the_reference_is_bold_where_all_others_are_worse():
     assert compared("higher", {"ref": 9.0, "a": 5.0, "b": 6.0})["ref"].bold
     assert not compared("higher", {"ref": 9.0, "a": 5.0, "b": 9.0})["ref"].bold
     assert not compared("higher", {"ref": 9.0})["ref"].bold
+
+
+def test_the_reference_is_not_bold_beside_a_row_that_could_not_be_compared():
+    def seeded(mean, first):
+        held = cell([mean + noise for noise in NOISE])
+        return replace(held, values=tuple((seed + first, value) for seed, value in held.values))
+
+    rows = [
+        row(label, cells=[seeded(mean, first)])
+        for label, mean, first in (("ref", 8.0, 0), ("worse", 5.0, 0), ("elsewhere", 20.0, 50))
+    ]
+    references = find_references(rows, "ref", must_exist=True)
+    assert not compare_rows(rows, [column("higher")], references)[0].cells[0].bold
+    without = {label: to for label, to in references.items() if label != "elsewhere"}
+    assert compare_rows(rows, [column("higher")], without)[0].cells[0].bold
 
 
 def test_p_values_are_corrected_for_the_rows_of_the_column():
@@ -175,6 +191,16 @@ def test_rows_that_cannot_be_compared_say_why(tmp_path):
         "not of a sweep, so that equal seeds have nothing in common: Their GAN",
         "Intra-class diversity of the real images is not known: cVAE",
     )
+
+
+def test_a_reference_without_a_value_is_not_called_one_without_common_seeds(tmp_path):
+    recorded.write_sweep(tmp_path, "near")
+    recorded.write_sweep(
+        tmp_path, "far", {"cvae": recorded.QUICKSTART["cvae"]}, data="cifar10", real=None
+    )
+    built = build_table(TABLES["1"], load_records(tmp_path, ["near", "far"]))
+    [note] = [note for note in built.notes if note.text.startswith("Not compared")]
+    assert note.items == ("no Inception Score of Lr-LiVAE (near) on CIFAR-10: cVAE (far)",)
 
 
 def test_a_table_knows_all_that_a_page_shows(tmp_path):
