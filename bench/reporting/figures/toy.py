@@ -21,6 +21,7 @@ from bench.reporting.figures.style import (
 )  # fmt: skip
 from bench.reporting.figures.view import Drawn, Variant, View
 from bench.reporting.pictures import Samples, read_snapshots
+from bench.reporting.plan import VALIDATION
 from bench.reporting.records import plain
 
 COVERAGE = "arc_coverage"
@@ -175,8 +176,12 @@ def _coverage(view: View, variant: Variant, step: int | None) -> float | None:
     run, figures = view.run_of(variant), view.records.figures
     assert run is not None
     mine = (figures["run"] == run["run"]) & (figures["variant"] == run["variant"])
-    rows = [row for row in plain(figures[mine]) if row["metric"] == COVERAGE]
-    at = [row for row in rows if step in (None, row["step"])]
+    mine &= (figures["metric"] == COVERAGE) & (figures["split"] != VALIDATION)
+    at = [
+        row
+        for row in plain(figures[mine & figures["value"].notna()])
+        if step in (None, row["step"])
+    ]
     return max(at, key=lambda row: row["step"])["value"] if at else None
 
 

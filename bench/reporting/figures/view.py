@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable, UnknownName
 from bench.reporting.pictures import Pictures, Samples, read_pictures, read_samples
-from bench.reporting.plan import REAL
+from bench.reporting.plan import REAL, VALIDATION
 from bench.reporting.records import Records, plain, seeds
 from bench.reporting.specs import Direction, Names, Record, load_tables
 from bench.reporting.statistics import Interval, t_interval
@@ -119,9 +119,10 @@ class View:
         """All variants with a finished run."""
         keys = dict.fromkeys((run["sweep"], run["variant"], run["model"]) for run in self._runs)
         several = len({sweep for sweep, _, _ in keys}) > 1
+        others = {name for _, name, _ in keys}
         found = []
         for place, (sweep, name, model) in enumerate(keys):
-            label = self.names.models.get(name, name) if name == model else name
+            label = self.names.variant(name, model, others)
             found.append(
                 Variant(sweep, name, model, f"{label} ({sweep})" if several else label, place)
             )
@@ -253,23 +254,20 @@ class View:
 
     @cached_property
     def _figures(self) -> list[dict[str, Any]]:
-        """The last figures of the models, and what they cost; another split is a protocol."""
-        found = []
+        """The last figures of the models on test images, and what they cost."""
         keys = {(variant.sweep, variant.name) for variant in self.everyone}
+        final = self.records.final
         frames: dict[Record, pd.DataFrame] = {
-            "figures": self.records.final,
+            "figures": final[final["split"] != VALIDATION],  # those are for choosing
             "cost": self.records.finished(self.records.cost),
             "timings": self.records.finished(self.records.timings),
         }
-        for record, frame in frames.items():
-            for row in plain(frame[frame["data"] == self.data]):
-                if (row["sweep"], row["variant"]) in keys:
-                    split = row.get("split", "")
-                    suffix = "" if split in ("", "samples") else f" on {split}"
-                    found.append(
-                        row | {"protocol": row.get("protocol", "") + suffix, "record": record}
-                    )
-        return found
+        return [
+            {"protocol": ""} | row | {"record": record}
+            for record, frame in frames.items()
+            for row in plain(frame[frame["data"] == self.data])
+            if (row["sweep"], row["variant"]) in keys
+        ]
 
     def _measure(self, metric: str, protocol: str, mark: str, record: Record) -> Measure:
         known = self.names.metric(metric)

@@ -201,6 +201,20 @@ def test_the_toy_shows_moments_of_the_training_where_they_were_kept(tmp_path):
     assert [axes.texts[-1].get_text() for axes in found.figure.axes] == ["10 %", "40 %", "80 %"]
 
 
+def test_figures_on_validation_images_are_in_no_figure(tmp_path):
+    folder = drawable.write(tmp_path, ("csvae",), points=True)
+    for path in folder.glob("*/evaluation.jsonl"):
+        row = {"step": 800, "metric": "arc_coverage", "protocol": "arc[r=0.1]", "reason": ""}
+        held = {"validation": 11.0, "samples": 77.0}
+        rows = [row | {"split": split, "value": value} for split, value in held.items()]
+        write_rows_atomically(path, rows)
+    found = drawn(tmp_path, "toy")
+    texts = [text.get_text() for axes in found.figure.axes for text in axes.texts]
+    assert texts == ["77 %"]
+    assert "CSVAE 77.0 ± 0.0." in " ".join(found.notes)
+    assert drawable.view(tmp_path).measures()[0].title == "Arc coverage (%)"
+
+
 def test_points_are_no_images_and_images_no_points(results, tmp_path):
     with pytest.raises(NotApplicable, match="samples of digits are images"):
         drawn(results, "toy")
