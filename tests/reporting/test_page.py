@@ -140,6 +140,16 @@ def test_every_seed_has_its_dot(tmp_path):
     ]
 
 
+def test_there_is_no_line_for_real_images_where_sweeps_measured_different_ones(tmp_path):
+    recorded.write_sweep(tmp_path, "first")
+    recorded.write_sweep(tmp_path, "second", real={"inception_score": (recorded.IS, 5.0)})
+    seeds = describe(load_records(tmp_path), load_tables(TABLES))["seeds"]
+    assert {chart["metric"]: chart["real"] for chart in seeds} == {
+        "inception_score": None,
+        "intra_class_diversity": 0.5,
+    }
+
+
 def test_values_are_in_the_unit_that_is_printed(tmp_path):
     write_small(tmp_path)
     cost = description_of(tmp_path)["tables"][-1]

@@ -67,7 +67,8 @@ def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str
         variants: What rows are rows of.
 
     Returns:
-        For each column its heading, `real` (None where unknown) and `rows`, in printed units.
+        For each column its heading, `real` (None where there is not one value) and `rows`, in
+        printed units.
     """
     columns: dict[tuple[str, ...], dict[str, Any]] = {}
     for table in tables:
@@ -93,7 +94,8 @@ def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str
                 for row, cell in cells
                 if cell.kind in ("mean", "single") and cell.mean is not None
             ]
-            real = next((cell.mean for _, cell in cells if cell.kind == "real"), None)
+            reals = {cell.mean for _, cell in cells if cell.kind == "real"}
+            real = reals.pop() if len(reals) == 1 else None  # sweeps may have measured others
             described = _column(column) | {"real": _scaled(real, column), "rows": rows}
             columns.setdefault(column_key(column), described)
     return list(columns.values())
