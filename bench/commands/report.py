@@ -95,6 +95,8 @@ def report(
     if every:
         further = filled_tables(specs, records, reference=reference, show=show)
         made += [table for table in further if table.name not in tables]
+        if left := [name for name in specs if name not in {table.name for table in made}]:
+            click.echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)
     if not (tables or every or variance):
         made = [build(specs["summary"])]
     if variance:
@@ -124,6 +126,7 @@ def compare(first: str, second: str, results: Path) -> None:
 
     records = load_records(results)
     sides = [find_side(records, name) for name in (first, second)]
-    if sides[0].runs == sides[1].runs:
-        raise BenchError(f"{first} and {second} are the same")
+    if shared := set(sides[0].runs) & set(sides[1].runs):
+        what = "are the same" if sides[0].runs == sides[1].runs else "overlap"
+        raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")
     click.echo(compare_text(records, *sides))

@@ -18,13 +18,14 @@ def test_tables_are_printed_and_written_in_every_form(bench, results):
     assert (folder / "table-1.txt").read_text() in out
 
 
-def test_all_prints_what_the_sweeps_fill_and_says_what_they_do_not(bench, results):
+def test_all_prints_what_the_sweeps_fill_and_says_what_is_left_out(bench, results):
     status, out, err = bench("report", "claims", "--all", "--format", "markdown")
     assert status == 0, err
     written = {path.stem for path in (results / "claims" / "tables").iterdir()}
     expected = ("1", "2", "ablation", "summary", "footing")
     assert written == {f"table-{name}" for name in expected}  # 5 and 6 would repeat 1 and 2
-    assert "not filled by these sweeps: calibration, disentanglement, toy" in err
+    left = "5, 6, calibration, disentanglement, toy"
+    assert f"left out, being empty or the same as these: {left}" in err
     assert "**All metrics**" in out
 
 
@@ -76,6 +77,13 @@ def test_compare_refuses_what_cannot_be_compared(bench, results, names, message)
     status, _, err = bench("compare", *names)
     assert status == 2
     assert message in err
+
+
+def test_a_variant_is_not_compared_with_its_own_run(bench, results):
+    [first] = (path.name for path in (results / "claims").glob("00*"))
+    status, _, err = bench("compare", "claims/full", first)
+    assert status == 2
+    assert f"overlap: both have the run {first}" in err
 
 
 def test_one_seed_and_no_reference_are_fine(bench, here):
