@@ -1,15 +1,12 @@
 """Why places of a table are empty: what does not apply, was not measured, or has not been run."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from bench.reporting.layout import Column, Note, Row
+from bench.reporting.draft import Draft
+from bench.reporting.layout import Note
 from bench.reporting.plan import EVALUATIONS, REAL, RETRY
 from bench.reporting.records import Records, plain, seeds
-from bench.reporting.specs import TableSpec
 from bench.reporting.wording import listed, rows_listed, seeds_text
-
-Figures = Sequence[dict[str, Any]]
 
 UNASKED = "Not measured (`bench evaluate` takes further metrics with --metric):"
 UNMEASURED = {
@@ -19,31 +16,16 @@ UNMEASURED = {
 }
 
 
-def absence_notes(
-    spec: TableSpec,
-    records: Records,
-    figures: Figures,
-    columns: Sequence[Column],
-    rows: Sequence[Row],
-) -> list[Note]:
+def absence_notes(draft: Draft) -> list[Note]:
     """Return a note for everything that a table lacks, with what mends it.
 
     Args:
-        spec: What the table shows.
-        records: What it is made from.
-        figures: The figures that went into it.
-        columns: Its columns.
-        rows: Its rows.
+        draft: The table.
 
     Returns:
         The notes.
     """
-    return [
-        *_reasons(records, columns, rows, figures),
-        *_unmeasured(spec, records, figures, columns, rows),
-        *_missing(spec, records, rows),
-        *_absent(spec, records),
-    ]
+    return [*_reasons(draft), *_unmeasured(draft), *_missing(draft), *_absent(draft)]
 
 
 def references(records: Records) -> set[str]:
@@ -51,18 +33,15 @@ def references(records: Records) -> set[str]:
     return {REAL, *records.references}
 
 
-def _reasons(
-    records: Records, columns: Sequence[Column], rows: Sequence[Row], figures: Figures
-) -> list[Note]:
+def _reasons(draft: Draft) -> list[Note]:
     """Say why figures have no value: each reason once, with all rows that it is true of."""
-    titles = {(column.data, column.metric): column for column in columns}
+    titles = {(column.data, column.metric): column for column in draft.columns}
     lacking: dict[tuple[str, str, str, str], list[int]] = {}
     everyone: dict[tuple[str, str], set[int]] = {}
-    for row in rows:
-        for figure in figures:
-            same = figure["variant"] == row.variant and row.sweep in ("", figure["sweep"])
+    for row in draft.rows:
+        for figure in draft.figures_of(row):
             column = titles.get((figure["data"], figure["metric"]))
-            if not same or not column:
+            if not column:
                 continue
             everyone.setdefault((row.label, column.data_title), set()).update(seeds(figure))
             if figure["value"] is None:
@@ -94,18 +73,13 @@ def _merged(entries: Iterable[tuple[str, str, str, Sequence[str], str]]) -> tupl
     )
 
 
-def _unmeasured(
-    spec: TableSpec,
-    records: Records,
-    figures: Figures,
-    columns: Sequence[Column],
-    rows: Sequence[Row],
-) -> list[Note]:
+def _unmeasured(draft: Draft) -> list[Note]:
     """Name finished runs of which the record lacks a metric of the table."""
-    shown = {(column.data, column.metric): column.metric_title for column in columns}
+    spec, records = draft.spec, draft.records
+    shown = {(column.data, column.metric): column.metric_title for column in draft.columns}
     runs = records.runs[records.runs["state"] == "done"]
     groups: dict[str, list[tuple[str, str, str, Sequence[str], str]]] = {}
-    for row in rows:
+    for row in draft.rows:
         is_trained = row.variant not in references(records) and row.sweep != EVALUATIONS
         mine = runs[runs["variant"] == row.variant]
         mine = mine[mine["sweep"] == row.sweep] if row.sweep else mine
@@ -115,13 +89,8 @@ def _unmeasured(
                 if not any(name == metric or name.startswith(f"{metric}/") for name in wanted):
                     names = spec.names.metric(metric)
                     wanted[metric] = names.title if names else metric
-            held = {
-                figure["metric"]
-                for figure in figures
-                if (figure["variant"], figure["data"]) == (row.variant, data)
-                and row.sweep in ("", figure["sweep"])
-            }
-            where = spec.names.data.get(data, data)
+            held = {f["metric"] for f in draft.figures_of(row) if f["data"] == data}
+            where = draft.data_title(data)
             lacking: dict[str, list[str]] = {}
             for metric, title in wanted.items():
                 record = spec.names.record(metric)
@@ -135,16 +104,17 @@ def _unmeasured(
     return [Note(text, _merged(entries)) for text, entries in groups.items()]
 
 
-def _missing(spec: TableSpec, records: Records, rows: Sequence[Row]) -> list[Note]:
+def _missing(draft: Draft) -> list[Note]:
     """Name the runs that are not finished, with what finishes them."""
-    labels = {(row.sweep, row.variant): row.label for row in rows}
+    records = draft.records
+    labels = {(row.sweep, row.variant): row.label for row in draft.rows}
     groups: dict[str, dict[tuple[str, str, str], list[int]]] = {}
     for run in plain(records.runs[records.runs["state"] != "done"]):
-        if run["variant"] in references(records) and not spec.has_figures:
+        if run["variant"] in references(records) and not draft.spec.has_figures:
             continue
         key = (run["sweep"], run["variant"])
         label = labels.get(key, labels.get(("", run["variant"]), run["variant"]))
-        where = spec.names.data.get(run["data"], run["data"])
+        where = draft.data_title(run["data"])
         why = {"missing": "not started"}.get(run["state"], run["state"])
         why += f" ({run['failure']})" if run["failure"] else ""
         groups.setdefault(run["command"], {}).setdefault((label, where, why), []).extend(seeds(run))
@@ -161,15 +131,15 @@ def _missing(spec: TableSpec, records: Records, rows: Sequence[Row]) -> list[Not
     ]
 
 
-def _absent(spec: TableSpec, records: Records) -> list[Note]:
+def _absent(draft: Draft) -> list[Note]:
     """Name the paper's data sets of which there is no run at all."""
     groups: dict[str, list[str]] = {}
-    for data, command in spec.data.items():
-        if data not in set(records.runs["data"]):
-            groups.setdefault(command, []).append(spec.names.data.get(data, data))
+    for data, command in draft.spec.data.items():
+        if data not in set(draft.records.runs["data"]):
+            groups.setdefault(command, []).append(draft.data_title(data))
     return [
         Note(
-            f"No runs yet on {listed(names)}, the data of {spec.source or 'this table'}:",
+            f"No runs yet on {listed(names)}, the data of {draft.spec.source or 'this table'}:",
             (),
             command,
         )

@@ -1,19 +1,16 @@
 """What stands under a table: everything that a reader could otherwise take wrongly."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from bench.reporting.absences import absence_notes, references
 from bench.reporting.comparisons import comparison_notes
+from bench.reporting.draft import Draft
 from bench.reporting.environments import environment_notes
 from bench.reporting.layout import Column, Note, Row, View
 from bench.reporting.origins import origin_notes
 from bench.reporting.plan import EVALUATIONS, REAL
 from bench.reporting.records import Records
-from bench.reporting.specs import TableSpec
 from bench.reporting.wording import listed, seeds_text
-
-Figures = Sequence[dict[str, Any]]
 
 BETTER = {
     "higher": "higher is better",
@@ -24,27 +21,17 @@ BETTER = {
 }
 
 
-def write_notes(
-    spec: TableSpec,
-    records: Records,
-    figures: Figures,
-    columns: Sequence[Column],
-    rows: Sequence[Row],
-    views: Collection[View],
-) -> list[Note]:
+def write_notes(draft: Draft, views: Collection[View]) -> list[Note]:
     """Return the notes of a table in the order in which they are printed.
 
     Args:
-        spec: What the table shows.
-        records: What it is made from.
-        figures: The figures that went into it.
-        columns: Its columns.
-        rows: Its rows.
+        draft: The table.
         views: What else is printed of its cells.
 
     Returns:
         The notes.
     """
+    records, columns, rows = draft.records, draft.columns, draft.rows
     return [
         *_cells(rows),
         *view_notes(views),
@@ -54,9 +41,9 @@ def write_notes(
         *_runs(records),
         *origin_notes(records, rows),
         *environment_notes(records, columns, rows),
-        *_published(spec, columns),
-        *(Note(" ".join(note.split())) for note in spec.notes),
-        *absence_notes(spec, records, figures, columns, rows),
+        *_published(draft),
+        *(Note(" ".join(note.split())) for note in draft.spec.notes),
+        *absence_notes(draft),
         *_strangers(records, rows),
     ]
 
@@ -154,11 +141,11 @@ def _runs(records: Records) -> list[Note]:
     ]
 
 
-def _published(spec: TableSpec, columns: Sequence[Column]) -> list[Note]:
+def _published(draft: Draft) -> list[Note]:
     """Say where the paper's numbers come from."""
-    if not any(column.paper for column in columns):
+    if not any(column.paper for column in draft.columns):
         return []
-    return [Note(f"paper: as printed in {spec.source}; single numbers without intervals.")]
+    return [Note(f"paper: as printed in {draft.spec.source}; single numbers without intervals.")]
 
 
 def _strangers(records: Records, rows: Sequence[Row]) -> list[Note]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.reporting.comparisons import TARGETED, add_robust, compare_rows, find_references
+from bench.reporting.draft import Draft
 from bench.reporting.footnotes import write_notes
 from bench.reporting.layout import VIEWS, Cell, Column, Note, Row, Table, View
 from bench.reporting.plan import EVALUATIONS, REAL, VALIDATION, reference_title
@@ -61,9 +62,10 @@ def build_table(
     """
     figures = _figures(spec, records)
     columns = _columns(spec, records, figures)
+    draft = Draft(spec, records, figures, columns, _rows(spec, records, figures))
     rows = [
-        replace(row, cells=tuple(_cell(spec, row, column, figures) for column in columns))
-        for row in _rows(spec, records, figures)
+        replace(row, cells=tuple(_cell(draft, row, column) for column in columns))
+        for row in draft.rows
     ]
     rows = [
         replace(
@@ -78,7 +80,7 @@ def build_table(
         rows = add_robust(rows, columns)
     shown, shown_rows = _with_views(columns, rows, {"gap", *show})
     views = {column.view for column in shown}
-    notes = write_notes(spec, records, figures, columns, rows, views)
+    notes = write_notes(replace(draft, rows=rows), views)
     return Table(spec.name, spec.title, tuple(shown), tuple(shown_rows), tuple(notes))
 
 
@@ -259,19 +261,17 @@ def _rows_of_reference(name: str, figures: Figures) -> list[Row]:
     return [Row(reference_title(name), "", name)]
 
 
-def _cell(spec: TableSpec, row: Row, column: Column, figures: Figures) -> Cell:
+def _cell(draft: Draft, row: Row, column: Column) -> Cell:
     """Return one cell."""
     if column.paper:
-        value = spec.published.get(row.variant, {}).get(column.data)
+        value = draft.spec.published.get(row.variant, {}).get(column.data)
         return Cell("missing") if value is None else Cell("paper", value)
-    ours = [
+    same = [
         figure
-        for figure in figures
-        if (figure["variant"], figure["data"], figure["metric"])
-        == (row.variant, column.data, column.metric)
-        and row.sweep in ("", figure["sweep"])
+        for figure in draft.figures_of(row)
+        if (figure["data"], figure["metric"]) == (column.data, column.metric)
+        and figure["protocol"] in (column.protocol, "")
     ]
-    same = [figure for figure in ours if figure["protocol"] in (column.protocol, "")]
     values = [figure["value"] for figure in same if figure["value"] is not None]
     if not values:
         return Cell("inapplicable" if same else "missing")
