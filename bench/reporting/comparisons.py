@@ -129,7 +129,7 @@ def _difference(ours: Cell, theirs: Cell, label: str, column: Column) -> Differe
     if found is None:
         return None
     effect = detectable_effect(found.interval.n)
-    detectable = None if effect is None or found.spread is None else effect * found.spread
+    detectable = effect * found.spread if effect and found.spread else None
     interval = found.interval
     return Difference(
         label, interval.mean, interval.half_width, interval.n, found.p, detectable=detectable
@@ -233,12 +233,13 @@ def comparison_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[Not
     few = [d for d in found if d.n < FEWEST_FOR_CLAIMS]
     if few:
         items = tuple(item for place in places for item in _detectable(columns[place], place, rows))
+        none = " no size: one common seed has no spread, nor have equal differences."
         notes.append(
             Note(
                 f"With fewer than {FEWEST_FOR_CLAIMS} common seeds significance cannot be reached, "
                 f"and no difference from {references} is claimed. In a test of one pair of rows, "
                 f"{100 * POWER:.0f} of 100 such experiments would find a true difference of"
-                f"{':' if items else ' no size: one common seed has no spread.'}",
+                f"{':' if items else none}",
                 items,
             )
         )

@@ -45,7 +45,8 @@ class Paired:
 
     Attributes:
         interval: The mean difference with its t interval.
-        spread: Standard deviation of the differences, None for a single seed.
+        spread: Standard deviation of the differences, 0 where it is but rounding, None for a single
+            seed.
         p: Two-sided p value of the paired t test, None for fewer than two seeds.
     """
 
@@ -139,7 +140,7 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
         return Paired(interval, None, None)
     largest = max(abs(value) for values in (ours, theirs) for value in values.values())
     if spread <= 1e-12 * largest:  # what is left is rounding
-        return Paired(interval, spread, 1.0 if abs(interval.mean) <= spread else 2.0 ** (1 - n))
+        return Paired(interval, 0.0, 1.0 if abs(interval.mean) <= spread else 2.0 ** (1 - n))
     t = abs(interval.mean) * math.sqrt(n) / spread
     return Paired(interval, spread, min(1.0, 2.0 * float(stdtr(n - 1, -t))))
 

@@ -122,6 +122,16 @@ def test_five_seeds_claim_nothing_however_large_the_difference():
     assert item == f"{difference.detectable:.2f} in M on Set (median over rows, 5 seeds)"
 
 
+def test_equal_differences_do_not_promise_to_find_a_difference_of_nothing():
+    rows = [row("ref", cells=[cell([0.1, 0.2, 0.3])]), row("up", cells=[cell([1.1, 1.2, 1.3])])]
+    columns = [column("higher")]
+    found = compare_rows(rows, columns, find_references(rows, "ref", must_exist=True))
+    assert found[1].cells[0].difference.detectable is None
+    [note] = comparison_notes(columns, found)
+    assert note.text.endswith("no size: one common seed has no spread, nor have equal differences.")
+    assert not note.items
+
+
 def test_costs_times_and_the_papers_numbers_are_not_compared():
     rows = [row(name, cells=[cell([1.0 + n for n in NOISE])] * 2) for name in ("ref", "b")]
     columns = [column(None, record="timings"), column("higher", paper=True)]
