@@ -22,9 +22,21 @@ def title_text(table: Table) -> str:
     Returns:
         One line.
     """
+    number = f"Table {table.name}. " if table.name.isdigit() else ""
+    return number + caption_text(table)
+
+
+def caption_text(table: Table) -> str:
+    """Return the title for a paper that numbers its tables, with the direction of an only metric.
+
+    Args:
+        table: The table.
+
+    Returns:
+        One line.
+    """
     arrow = f" ({ARROWS[table.columns[0].direction]})" if _is_single(table) else ""
-    title = f"Table {table.name}. {table.title}" if table.name.isdigit() else table.title
-    return title + arrow.replace(" ()", "")
+    return table.title + arrow.replace(" ()", "")
 
 
 def _is_single(table: Table) -> bool:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from bench.reporting.headings import headings, texts
+from bench.reporting.headings import caption_text, headings, texts
 from bench.reporting.layout import Table
 
 _LATEX = {
@@ -35,7 +35,7 @@ def render_latex(table: Table) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_latex(table.title)}}}",
+        rf"\caption{{{_latex(caption_text(table))}}}",
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
     ]
