@@ -11,6 +11,7 @@ SETTINGS = {
     "iterations": 3,
     "batch_size": 16,
     "samples_per_class": 2,
+    "snapshots": 3,
     "seed": 0,
 }
 
@@ -22,6 +23,7 @@ def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
     assert outcome == "finished"
     assert not task.path.exists()
     with task.folder.locked():  # where a driver sees it, something may lie already
+        (task.path / "snapshots" / "1").mkdir(parents=True)
         _unpack(packed, task.path)
     assert task.settled() == "kept"
     assert {"model.pt", "rows.jsonl", "evaluation.jsonl"} <= {p.name for p in task.path.iterdir()}
@@ -30,5 +32,6 @@ def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
     seen.touch()
     near = RunTask(here / "near" / config.id, "near", config)
     assert _perform_on_node(near, Workplace("cpu"), seen, here) == ("finished", None)
-    for name in ("rows.jsonl", "evaluation.jsonl", "config.json", "done"):
+    snapshot = "snapshots/2/evaluation.jsonl"
+    for name in ("rows.jsonl", "evaluation.jsonl", "config.json", "done", snapshot):
         assert (near.path / name).read_bytes() == (task.path / name).read_bytes()

@@ -7,6 +7,7 @@ interrupted begins anew, and two drivers would not see each other's work.
 
 import io
 import os
+import shutil
 import tarfile
 import tempfile
 import time
@@ -163,11 +164,13 @@ def _pack(folder: Path) -> bytes:
 
 
 def _unpack(packed: bytes, folder: Path) -> None:
-    """Put the files of a run into its folder, the one that says how it ended last."""
+    """Put the files and folders of a run into its folder, the one that says how it ended last."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(scratch, filter="data")
-            names = archive.getnames()
+            names = [name for name in archive.getnames() if "/" not in name]
         folder.mkdir(exist_ok=True)
         for name in names:
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name)
             (Path(scratch) / name).replace(folder / name)
