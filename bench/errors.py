@@ -56,8 +56,12 @@ class CheckpointError(BenchError):
     """A checkpoint is damaged or belongs to another run."""
 
 
-class Interrupted(BenchError):
-    """The user or the system asked to stop; everything up to the last step is saved."""
+class Interrupted(BaseException):
+    """The user or the system asked to stop; everything up to the last step is saved.
+
+    It may be raised wherever a signal arrives, so it is no `Exception`: code that answers whatever
+    may go wrong in a model or a file must not take it for an answer.
+    """
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor
 from bench.components import construct
 from bench.config import RunConfig, digest
 from bench.data.base import DataSet
-from bench.errors import BenchError, Interrupted, NotApplicable, RunFailed
+from bench.errors import BenchError, NotApplicable, RunFailed
 from bench.execution import provenance
 from bench.execution.evaluation import (
     comparisons,
@@ -169,8 +169,6 @@ def _settle(
                 folder.reopen()
                 _log.info("begun or continued by process %d", os.getpid())
                 fill()
-            except (Interrupted, KeyboardInterrupt):
-                raise
             except Exception:
                 _log.exception("run failed")
                 folder.fail(traceback.format_exc())

@@ -94,8 +94,6 @@ class TrialTask(Task):
                 return "busy"
             try:
                 return _Attempt(self.study, claim, workplace).make()
-            except Interrupted:
-                raise
             except BenchError as error:
                 self.folder.fail(f"{error}\n")
                 return "failed"

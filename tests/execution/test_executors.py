@@ -3,9 +3,14 @@
 import os
 import re
 import signal
+import threading
+from contextlib import suppress
 
 import pytest
 
+from bench.errors import Interrupted
+from bench.execution.executors.local import Local
+from bench.execution.workplace import Workplace
 from tests.execution.sweeps import RUN as SWEEP
 from tests.execution.sweeps import alive, csv, logs, process_of, wait_for
 
@@ -21,6 +26,15 @@ objectives: [class_accuracy]
 variants: {cvae: {}}
 """
 LONG = ("base.iterations=300", "seeds=[0]")
+
+
+class Deaf:
+    """A task during which someone asks to stop, and which ends all the same."""
+
+    def do(self, workplace):
+        with suppress(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+        return "finished"
 
 
 @pytest.fixture(
@@ -104,3 +118,13 @@ def test_trials_are_done_like_runs(executor, bench_process, here):
     assert process.returncode == 0, err
     assert "cvae: 3 trials (3 complete)" in out
     assert "finished  cvae, a trial, 3 of 3" in err
+
+
+def test_a_worker_leaves_that_was_asked_to_stop_as_its_task_came_to_an_end():
+    executor = Local(1, Workplace("cpu"))
+    executor.start([Deaf()])
+    assert [ended.outcome for ended in executor.ended(60)] == ["finished"]
+    leaver = threading.Thread(target=executor.close, daemon=True)
+    leaver.start()
+    leaver.join(60)
+    assert not leaver.is_alive(), "the worker waits for another task"

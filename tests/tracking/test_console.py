@@ -40,3 +40,15 @@ def test_the_handlers_of_before_come_back():
     with StopSignal().listening():
         assert [signal.getsignal(number) for number in STOPPING] != before
     assert [signal.getsignal(number) for number in STOPPING] == before
+
+
+def test_code_that_answers_any_error_does_not_answer_a_request_to_stop():
+    def works(call):
+        try:
+            call()
+        except Exception:
+            return False
+        return True
+
+    with StopSignal().listening(), pytest.raises(Interrupted):
+        works(lambda: signal.raise_signal(signal.SIGINT))

@@ -7,6 +7,9 @@ from typing import Literal, NamedTuple
 from bench.execution.task import Task
 from bench.execution.work import Outcome
 
+STOPPED = "was asked to stop"
+"""Why a task is `lost` whose worker saved it and left."""
+
 
 class Ended(NamedTuple):
     """A task that has ended.

@@ -20,7 +20,7 @@ from multiprocessing.context import SpawnProcess
 import torch
 
 from bench.errors import Interrupted
-from bench.execution.executors.base import Ended, Executor
+from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
 from bench.execution.workplace import Workplace
 from bench.tracking.console import STOPPING, StopSignal, relay, say
@@ -133,7 +133,7 @@ class Local(Executor):
             return "was killed (as the system does when memory runs out; fewer --jobs may help)"
         if code < 0:
             return f"was ended by {signal.Signals(-code).name}"
-        return f"ended with status {code}" if code else "was asked to stop"
+        return f"ended with status {code}" if code else STOPPED
 
     def _variables(self, slot: int) -> dict[str, str]:
         """Return the environment of a slot, which torch reads when it is imported."""
@@ -170,7 +170,7 @@ def _work(pipe: Connection, workplace: Workplace) -> None:
     relay(partial(_say_through, pipe))
     with suppress(EOFError, BrokenPipeError, Interrupted), workplace.stop.listening():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-        while True:
+        while not workplace.stop():  # asked while a task came to its end, it is not asked again
             pipe.send(perform(pipe.recv(), workplace))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from bench.errors import BenchError, Interrupted
-from bench.execution.executors.base import Ended, Executor
+from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
 from bench.execution.workplace import Workplace
 from bench.tracking.console import StopSignal
@@ -126,14 +126,13 @@ class Ray(Executor):
         task = self._tasks.pop(reference)
         try:
             outcome, packed = ray.get(reference)
-        except (ray.exceptions.RayError, Interrupted) as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, BenchError) and not isinstance(cause, Interrupted):
+        except ray.exceptions.RayError as error:
+            if isinstance(cause := getattr(error, "cause", None), BenchError):
                 raise cause from None
             return Ended(task, "lost", f"ended: {str(error).strip().splitlines()[0]}")
         if packed is not None:
             _unpack(packed, task.path)
-        return Ended(task, outcome)
+        return Ended(task, outcome, STOPPED if outcome == "lost" else "")
 
 
 def _perform_on_node(
@@ -143,15 +142,22 @@ def _perform_on_node(
     if cwd.is_dir():
         os.chdir(cwd)  # paths in the configuration may be relative
     workplace.stop = StopSignal(quiet=True)
-    with workplace.stop.listening():
-        if mark.exists():
-            return perform(task, workplace), None
-        if not task.portable:
-            raise BenchError(f"{task.label}: a node does not see {mark.parent}, where others work")
-        with tempfile.TemporaryDirectory() as scratch:
-            there = Path(scratch) / task.path.name
-            outcome = perform(replace(task, path=there), workplace)
-            return outcome, _pack(there)
+    try:
+        with workplace.stop.listening():
+            return _perform_where_seen(task, workplace, mark)
+    except Interrupted:
+        return "lost", None
+
+
+def _perform_where_seen(task: Task, workplace: Workplace, mark: Path) -> tuple[str, bytes | None]:
+    if mark.exists():
+        return perform(task, workplace), None
+    if not task.portable:
+        raise BenchError(f"{task.label}: a node does not see {mark.parent}, where others work")
+    with tempfile.TemporaryDirectory() as scratch:
+        there = Path(scratch) / task.path.name
+        outcome = perform(replace(task, path=there), workplace)
+        return outcome, _pack(there)
 
 
 def _pack(folder: Path) -> bytes:

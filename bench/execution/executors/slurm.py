@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.errors import BenchError, Interrupted
-from bench.execution.executors.base import Ended, Executor
+from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
 from bench.execution.work import Outcome
 from bench.execution.workplace import Workplace
@@ -127,9 +127,10 @@ class Slurm(Executor):
         import submitit
 
         try:
-            return Ended(task, job.result())
+            outcome = job.result()
         except (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError):
             return Ended(task, "lost", f"ended without a word (see {job.paths.stderr})")
+        return Ended(task, outcome, STOPPED if outcome == "lost" else "")
 
 
 class _Job:
