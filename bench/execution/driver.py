@@ -116,7 +116,7 @@ def _refuse_unwritable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another driver may have been faster
     except OSError as error:
         raise BenchError(f"cannot write results to {folder}: {error.strerror}") from error
 
