@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from types import FrameType
 
@@ -12,10 +12,17 @@ from rich.console import Console
 from bench.errors import Interrupted
 
 
+class _Console(Console):
+    """A console whose reader may leave."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on without a reader, where rich would end the process."""
+
+
 @cache
 def _console_on(stream: object) -> Console:
     """Return the console of one stream: a program that captures stderr puts another in place."""
-    return Console(file=stream, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
+    return _Console(file=stream, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
 
 
 def console() -> Console:
@@ -24,7 +31,8 @@ def console() -> Console:
 
 
 def _print(text: str) -> None:
-    console().print(text, soft_wrap=True)
+    with suppress(OSError, ValueError):  # the terminal is gone; the work is not
+        console().print(text, soft_wrap=True)
 
 
 _say: Callable[[str], None] = _print

@@ -1,11 +1,12 @@
 """How a process is asked to stop."""
 
+import io
 import signal
 
 import pytest
 
 from bench.errors import Interrupted
-from bench.tracking.console import STOPPING, StopSignal
+from bench.tracking.console import STOPPING, StopSignal, say
 
 
 @pytest.mark.parametrize("number", STOPPING)
@@ -52,3 +53,13 @@ def test_code_that_answers_any_error_does_not_answer_a_request_to_stop():
 
     with StopSignal().listening(), pytest.raises(Interrupted):
         works(lambda: signal.raise_signal(signal.SIGINT))
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError(5, "Input/output error"), ValueError])
+def test_a_terminal_that_is_gone_ends_no_work(monkeypatch, error):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise error
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    say("one more run is done")
