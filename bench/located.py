@@ -158,7 +158,7 @@ def read_yaml(path: Path) -> Located:
     finally:
         loader.dispose()
     if not isinstance(value, dict):
-        raise SpecError("expected a mapping with the keys name, base, seeds", where=f"{path}:1")
+        raise SpecError("expected a mapping (key: value)", where=f"{path}:1")
     return Located(value, marks)
 
 

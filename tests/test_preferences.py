@@ -41,7 +41,7 @@ def test_the_file_says_what_the_command_line_does_not(write):
         ("executor:\n  name: local\n  gpus: 2\n", "config.yaml:3: executor.gpus: unknown key"),
         ("jobs: 0\n", "config.yaml:1: jobs: must be >= 1, got 0"),
         ("jobs: [\n", "config.yaml:2: is not valid YAML"),
-        ("- local\n", "config.yaml:1: expected a mapping"),
+        ("- local\n", "config.yaml:1: expected a mapping (key: value)"),
     ],
 )
 def test_mistakes_in_the_file_are_shown_in_place(write, text, told):

@@ -138,7 +138,8 @@ def _read_state(folder: Path, command: str) -> dict[str, object]:
             config = read_object(folder / "config.json").get("config", {})
         if (folder / "failed").exists():
             state = "failed"
-            command += "" if RETRY in command else f" {RETRY}"
+            if command.startswith("bench run ") and RETRY not in command:
+                command += f" {RETRY}"
             lines = (folder / "failed").read_text(errors="replace").strip().splitlines()
             failure = lines[-1].strip() if lines else "no traceback was recorded"
         elif (folder / "done").exists():

@@ -25,6 +25,13 @@ def test_every_expected_run_appears_with_its_state(tmp_path):
     assert list(runs["iterations"].fillna(-1)) == [800, 800, -1, 800, 800, 800, -1]
 
 
+def test_only_what_knows_the_option_is_told_to_retry(tmp_path):
+    recorded.write_sweep(tmp_path, states={("cvae", 1): "failed"})
+    plan = next(tmp_path.glob("*/sweep.json"))
+    plan.write_text(plan.read_text().replace("bench run sweeps/quick", "bench tune sweeps/quick"))
+    assert load_records(tmp_path).runs["command"][1] == "bench tune sweeps/quickstart.yaml"
+
+
 def test_real_images_have_no_seed(tmp_path):
     recorded.write_sweep(tmp_path)
     last = load_records(tmp_path).runs.iloc[-1]
