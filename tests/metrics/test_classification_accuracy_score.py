@@ -119,7 +119,7 @@ def test_real_images_and_samples_of_equal_number_share_a_protocol(data, context,
     train = real_side(context, "train").first(20).name
     assert made.protocol == real.protocol
     assert made.protocol.startswith("cas[n=60,test=60@")
-    assert made.protocol.endswith(f",steps=200,recipe=1,seed=0,real=train:60@{train}]")
+    assert made.protocol.endswith(f",steps=200,recipe=2,seed=0,real=train:60@{train}]")
 
 
 def test_the_protocol_names_what_changes_the_number(data, context, learned):
