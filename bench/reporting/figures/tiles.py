@@ -171,9 +171,10 @@ def _show(figure: Figure, panel: Panel, box: tuple[float, float, float, float]) 
         axes.imshow(page, interpolation="none", aspect="auto", extent=(0, broad, tall, 0))
     raised = LINE * bool(panel.columns) + 0.04
     if panel.title:
+        title, size = _fitted(panel.title, wide)
         axes.annotate(
-            panel.title, (0, 1), xycoords="axes fraction", xytext=(0, 72 * raised),
-            textcoords="offset points", fontsize=LARGE, va="bottom", ha="left",
+            title, (0, 1), xycoords="axes fraction", xytext=(0, 72 * raised),
+            textcoords="offset points", fontsize=size, va="bottom", ha="left",
         )  # fmt: skip
     centers = [
         [_center(panel, place, axis) for place in range(n)]
@@ -200,6 +201,21 @@ def _center(panel: Panel, place: int, axis: int) -> float:
     """Return the middle of a row (axis 0) or column in sides of an image."""
     size = panel.images.shape[2 + axis] / max(panel.images.shape[2:4])
     return float(place * (size + GAP) + size / 2 + 3 * GAP * (panel.head and place > 0))
+
+
+def _fitted(title: str, wide: float) -> tuple[str, float]:
+    """Return a title and its size so that it fits so many inches: smaller, then cut in the middle.
+
+    The end stays, since names of variants often differ there alone.
+    """
+    for size in (LARGE, SMALL):
+        if text_inches(title, size) <= wide:
+            return title, size
+    for kept in range(len(title) - 1, 1, -1):
+        short = f"{title[: kept - kept // 2]}…{title[len(title) - kept // 2 :]}"
+        if text_inches(short, SMALL) <= wide:
+            return short, SMALL
+    return title, SMALL
 
 
 def _broken(text: str, wide: float) -> str:
