@@ -8,7 +8,7 @@ import click
 import bench
 from bench.commands.evaluate import evaluate
 from bench.commands.figure import figure
-from bench.commands.options import RESULTS, sweeps_folder
+from bench.commands.options import MLFLOW_URI, RESULTS, sweeps_folder
 from bench.commands.perf import perf
 from bench.commands.report import compare, report
 from bench.commands.run import run
@@ -108,7 +108,7 @@ def status(sweeps: tuple[str, ...], results: Path) -> None:
 @cli.command()
 @click.argument("sweep")
 @RESULTS
-@click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
+@MLFLOW_URI
 def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
     """Write the CSV files and MLflow runs of a sweep again, from its rows.
 

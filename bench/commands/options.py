@@ -22,6 +22,13 @@ THREADS = click.option(
     type=click.IntRange(1),
     help="CPU threads of a run; by default one for small images, else its share of the cores.",
 )
+CHECKPOINT_SECONDS = click.option(
+    "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
+)
+MLFLOW_URI = click.option(
+    "--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database."
+)
+NO_MLFLOW = click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
 INCEPTION_WEIGHTS = click.option(
     "--inception-weights",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

@@ -7,9 +7,12 @@ from pathlib import Path
 import click
 
 from bench.commands.options import (
+    CHECKPOINT_SECONDS,
     DEVICE,
     INCEPTION_WEIGHTS,
     LPIPS_WEIGHTS,
+    MLFLOW_URI,
+    NO_MLFLOW,
     RESULTS,
     THREADS,
     find_spec,
@@ -34,13 +37,11 @@ from bench.commands.options import (
 @click.option("--executor", help="Where trials are done; as of `bench run`.")
 @DEVICE
 @THREADS
-@click.option(
-    "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
-)
+@CHECKPOINT_SECONDS
 @INCEPTION_WEIGHTS
 @LPIPS_WEIGHTS
-@click.option("--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database.")
-@click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
+@MLFLOW_URI
+@NO_MLFLOW
 @click.pass_obj
 def tune(
     words: list[str],
