@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := bench models baselines
 
-.PHONY: quickstart test test-slow check format golden clean
+.PHONY: quickstart test test-slow check format golden readme clean
 
 quickstart: $(VENV)/.bench  ## Train six models on real digits and print both tables.
 	$(BIN)/bench run quickstart --jobs 2
@@ -29,6 +29,9 @@ format: $(VENV)/.lint  ## Rewrite the code in the house format.
 
 golden: $(VENV)/.test  ## Rewrite the stored numbers; say why in CHANGELOG.md.
 	$(BIN)/python -m tests.golden.rewrite
+
+readme: $(VENV)/.test  ## Write the published numbers into the README.
+	$(BIN)/python -m cogapp -r README.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -10,7 +10,7 @@ from bench.commands.evaluate import evaluate
 from bench.commands.figure import figure
 from bench.commands.options import MLFLOW_URI, RESULTS, sweeps_folder
 from bench.commands.perf import perf
-from bench.commands.report import compare, report
+from bench.commands.report import compare, publish, report
 from bench.commands.run import run
 from bench.commands.tune import tune
 from bench.errors import BenchError
@@ -122,7 +122,7 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
         sys.exit(1)
 
 
-for command in (compare, evaluate, figure, perf, report, run, tune):
+for command in (compare, evaluate, figure, perf, publish, report, run, tune):
     cli.add_command(command)
 
 

@@ -94,6 +94,13 @@ def test_images_from_anywhere_get_into_the_table(tmp_path, monkeypatch, capsys):
     assert "more than one protocol" not in printed[3]
 
 
+def test_its_numbers_are_the_published_ones():
+    words = [sys.executable, "-m", "cogapp", "--check", "README.md"]
+    root = Path(__file__).parent.parent
+    checked = subprocess.run(words, cwd=root, capture_output=True, text=True)
+    assert checked.returncode == 0, f"{checked.stdout}{checked.stderr}: make readme"
+
+
 def test_the_ablation_that_is_shown_is_the_one_that_is_shipped():
     shown = yaml.safe_load(block("yaml", "name: ablation"))
     shipped = yaml.safe_load((Path(__file__).parent.parent / "sweeps/ablation.yaml").read_text())

@@ -271,7 +271,7 @@ SHIPPED = {
         "calibration": 18,
         "critic": 18,
     },
-    **{"table1": 20, "table2": 10, "ablation": 25},
+    **{"table1": 30, "table2": 10, "ablation": 25, "fashion": 50},
 }
 
 

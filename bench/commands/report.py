@@ -1,4 +1,4 @@
-"""`bench report`: tables of what was measured. `bench compare`: two of its rows."""
+"""`bench report`: tables of what was measured; `bench compare`: two rows; `bench publish`: all."""
 
 from functools import partial
 from pathlib import Path
@@ -130,3 +130,32 @@ def compare(first: str, second: str, results: Path) -> None:
         what = "are the same" if sides[0].runs == sides[1].runs else "overlap"
         raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")
     click.echo(compare_text(records, *sides))
+
+
+@click.command()
+@click.argument("sweep")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results/published"),
+    show_default=True,
+    help="Where; the sweep gets a folder of its own there.",
+)
+@click.option(
+    "--figure", "figures", multiple=True, help="A figure to take along; several times for several."
+)
+@RESULTS
+def publish(sweep: str, folder: Path, figures: tuple[str, ...], results: Path) -> None:
+    """Write the numbers of a finished sweep and where they came from, for a repository.
+
+    Weights and samples stay out of it. Tables can be made again from what was written: give its
+    folder to bench report as --results.
+    """
+    from bench.reporting.published import publish_sweep
+    from bench.reporting.records import load_records
+    from bench.reporting.tables import load_tables
+
+    records = load_records(results, [sweep])
+    files = publish_sweep(records, load_tables(), folder / sweep, figures)
+    click.echo(f"{len(files)} files written to {folder / sweep}", err=True)

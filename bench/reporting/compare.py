@@ -11,7 +11,6 @@ from bench.errors import UnknownName
 from bench.reporting.footnotes import view_notes
 from bench.reporting.headings import cell_text
 from bench.reporting.layout import ARROWS
-from bench.reporting.plan import read_object
 from bench.reporting.records import Records, plain
 from bench.reporting.render import note_lines
 from bench.reporting.specs import load_tables
@@ -150,9 +149,8 @@ def _settings(records: Records, side: Side) -> dict[str, str]:
     """Return the flattened configuration of some runs; several values of a key side by side."""
     held: dict[str, dict[str, None]] = {}
     for run in plain(records.runs):
-        path = Path(run["path"]) / "config.json"
-        if _key(run) in side.runs and path.exists():
-            for key, value in _flattened(read_object(path).get("config", {})).items():
+        if _key(run) in side.runs:
+            for key, value in _flattened(records.config(run)).items():
                 held.setdefault(key, {})[value] = None
     return {key: ", ".join(values) for key, values in held.items()}
 

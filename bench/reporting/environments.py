@@ -5,11 +5,10 @@ means nothing without its machine.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bench.reporting.layout import Column, Note, Row
-from bench.reporting.plan import EVALUATIONS, read_object
+from bench.reporting.plan import EVALUATIONS
 from bench.reporting.records import Records, plain, seeds
 from bench.reporting.wording import rows_listed, seeds_text
 
@@ -67,8 +66,7 @@ def _origins(
     for run in plain(records.runs[records.runs["state"] == "done"]):
         label = labels.get((run["sweep"], run["variant"]))
         if label is not None and run["data"] == data and run["sweep"] != EVALUATIONS:
-            origin = Path(run["path"]) / "provenance.json"
-            held.append((label, seeds(run), read_object(origin) if origin.exists() else {}))
+            held.append((label, seeds(run), records.provenance(run)))
     return held
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.reporting.layout import Note, Row
-from bench.reporting.plan import EVALUATIONS, read_object
+from bench.reporting.plan import EVALUATIONS
 from bench.reporting.records import Records, plain, seeds
 
 
@@ -22,7 +22,7 @@ def origin_notes(records: Records, rows: Sequence[Row]) -> list[Note]:
     labels = {row.variant: row.label for row in rows if row.sweep == EVALUATIONS}
     items = []
     for run in plain(records.runs[records.runs["sweep"] == EVALUATIONS]):
-        config = read_object(Path(run["path"]) / "config.json").get("config", {})
+        config = records.config(run)
         if run["variant"] in labels and "evaluated" in config:
             seed = "".join(f", seed {number}" for number in seeds(run))
             items.append(f"{labels[run['variant']]}{seed}: {_origin(config['evaluated'])}")

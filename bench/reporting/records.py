@@ -2,10 +2,13 @@
 
 Each sweep says in `sweep.json` which runs it expects. So a run that has not started, died or
 stopped half-way appears too: with its state, and with the command that completes it.
+
+A sweep that was published has CSV files in place of the folders of its runs; its tables come out
+the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import BenchError, UnknownName
-from bench.reporting.plan import Sweep, read_plan
+from bench.reporting.plan import Sweep, read_object, read_plan
 from bench.tracking.rows import read_rows
 
 _TEXT = "str"
@@ -30,6 +33,12 @@ CURVES = {
 FIGURES = {**CURVES, "reason": _TEXT, "error": "float64"}
 TIMINGS = {**AXES, "metric": _TEXT, "value": "float64"}
 COST = {**TIMINGS, "reason": _TEXT}
+
+PUBLISHED = "origins.json"
+"""What runs were and where they came from; it makes a folder the publication of a sweep."""
+
+TOLD_APART_BY = {"config": "seed", "provenance": "started"}
+"""What a publication keeps once for all runs that share it, and the key that tells those apart."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ class Records:
         cost: What was counted before the training: the axes, `metric`, `value` (NaN where there is
             none) and `reason`; nothing for runs older than that.
         selection: Which snapshot of a run `final` shows.
+        origins: Sweep, run id, `config` or `provenance` -> what a publication says of the run.
     """
 
     results: Path
@@ -79,6 +89,21 @@ class Records:
     timings: pd.DataFrame
     cost: pd.DataFrame
     selection: Selection = LAST
+    origins: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
+
+    def config(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the complete configuration of a row of `runs`; empty where there is none."""
+        path = Path(run["path"]) / "config.json"
+        if path.exists():
+            return dict(read_object(path).get("config", {}))
+        return dict(self.origins.get((run["sweep"], run["run"], "config"), {}))
+
+    def provenance(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Return where a row of `runs` came from; empty where that was not recorded."""
+        path = Path(run["path"]) / "provenance.json"
+        if path.exists():
+            return read_object(path)
+        return dict(self.origins.get((run["sweep"], run["run"], "provenance"), {}))
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -127,21 +152,68 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
     """
     known = sorted(path.parent.name for path in results.glob("*/sweep.json"))
     names = known if sweeps is None else list(dict.fromkeys(sweeps))
-    held, runs = [], []
-    for name in names:
-        if name not in known:
-            raise UnknownName("sweep", name, known)
-        sweep, expected = read_plan(results / name)
-        held.append(sweep)
-        runs.extend(expected)
-    frame = _frame(runs, RUNS)
+    if unknown := [name for name in names if name not in known]:
+        raise UnknownName("sweep", unknown[0], known)
+    read = [_published if (results / n / PUBLISHED).exists() else _recorded for n in names]
+    every = [read_sweep(results / name) for read_sweep, name in zip(read, names, strict=True)]
+    return every[0] if len(every) == 1 else _joined(results, every)
+
+
+def _recorded(folder: Path) -> Records:
+    """Read a sweep from the folders of its runs."""
+    sweep, expected = read_plan(folder)
+    runs = _frame(expected, RUNS)
+    return Records(
+        results=folder.parent,
+        sweeps=(sweep,),
+        runs=runs,
+        figures=_collect(runs, "evaluation.jsonl", FIGURES),
+        timings=_collect(runs, "timings.jsonl", TIMINGS),
+        cost=_collect(runs, "cost.jsonl", COST),
+    )
+
+
+def _published(folder: Path) -> Records:
+    """Read a sweep from the files of its publication."""
+    sweep, _ = read_plan(folder)
+    runs = _read_csv(folder / "runs.csv", {n: kind for n, kind in RUNS.items() if n != "path"})
+    runs.insert(list(RUNS).index("path"), "path", [str(folder / run) for run in runs["run"]])
+    content = read_object(folder / PUBLISHED)
+    origins = {
+        (sweep.name, run, kind): {**entry["shared"], own: value}
+        for kind, own in TOLD_APART_BY.items()
+        for entry in content[kind]
+        for run, value in entry["runs"].items()
+    }
+    return Records(
+        results=folder.parent,
+        sweeps=(sweep,),
+        runs=runs,
+        figures=_read_csv(folder / "figures.csv", FIGURES),
+        timings=_read_csv(folder / "timings.csv", TIMINGS),
+        cost=_read_csv(folder / "cost.csv", COST),
+        origins=origins,
+    )
+
+
+def _joined(results: Path, parts: Sequence[Records]) -> Records:
+    """Return several sweeps as one record."""
+    frames = {
+        name: pd.concat(
+            [_frame([], columns), *(getattr(part, name) for part in parts)], ignore_index=True
+        )
+        for name, columns in (
+            ("runs", RUNS),
+            ("figures", FIGURES),
+            ("timings", TIMINGS),
+            ("cost", COST),
+        )
+    }
     return Records(
         results=results,
-        sweeps=tuple(held),
-        runs=frame,
-        figures=_collect(frame, "evaluation.jsonl", FIGURES),
-        timings=_collect(frame, "timings.jsonl", TIMINGS),
-        cost=_collect(frame, "cost.jsonl", COST),
+        sweeps=tuple(sweep for part in parts for sweep in part.sweeps),
+        origins={key: held for part in parts for key, held in part.origins.items()},
+        **frames,
     )
 
 
@@ -171,6 +243,24 @@ def _collect(runs: pd.DataFrame, name: str, columns: Mapping[str, str]) -> pd.Da
             blank = {"step": 0, "split": "", "protocol": "", "reason": "", "error": None}
             rows.append(blank | row | axes)
     return _frame(rows, columns)
+
+
+def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Read a file of `bench.tracking.csv` into a frame of these columns and types."""
+    try:
+        text = pd.read_csv(path, usecols=list(columns), dtype=_TEXT, keep_default_na=False)
+        return pd.DataFrame(
+            {
+                name: text[name]
+                if kind == _TEXT
+                else pd.Series([float(value) if value else None for value in text[name]]).astype(
+                    kind
+                )  # type: ignore[call-overload]
+                for name, kind in columns.items()
+            }
+        )
+    except (OSError, ValueError) as error:
+        raise BenchError(f"cannot read {path}: {error}") from error
 
 
 def _is_value(value: object) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.reporting.layout import Cell, Column, Note, Row, Table
-from bench.reporting.plan import EVALUATIONS, read_object
+from bench.reporting.plan import EVALUATIONS
 from bench.reporting.records import Records, load_records, plain, seeds
 from bench.reporting.specs import Names
 from bench.reporting.statistics import standard_deviation
@@ -127,7 +127,7 @@ def _redrawn(records: Records) -> dict[Key, list[float]]:
     kept = load_records(records.results, [EVALUATIONS])
     origins: dict[str, tuple[str, str]] = {}
     for run in plain(kept.runs):
-        config = read_object(Path(run["path"]) / "config.json").get("config", {})
+        config = kept.config(run)
         source = config.get("evaluated", {})
         if "run" in source and source.get("sample_seed") != run["seed"]:
             folder = Path(source["run"])

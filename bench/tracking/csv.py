@@ -19,7 +19,7 @@ from bench.tracking.rows import write_atomically
 RUN_COLUMNS = (*AXES, "state", "iterations", "batch_size", "failure", "command")
 
 
-def write_csv(records: Records, folder: Path) -> list[Path]:
+def write_csv(records: Records, folder: Path, *, curves: bool = True) -> list[Path]:
     """Write `figures.csv`, `runs.csv`, `curves.csv`, `cost.csv` and `timings.csv`.
 
     `runs.csv` has one line for each expected run, finished or not, and a column `metric[protocol]`
@@ -28,6 +28,7 @@ def write_csv(records: Records, folder: Path) -> list[Path]:
     Args:
         records: What to write.
         folder: Where; files there are replaced, each at once.
+        curves: Whether to write `curves.csv`, by far the longest.
 
     Returns:
         The files.
@@ -35,7 +36,7 @@ def write_csv(records: Records, folder: Path) -> list[Path]:
     frames = {
         "figures.csv": records.figures[list(FIGURES)],
         "runs.csv": _wide(records),
-        "curves.csv": records.curves[list(CURVES)],
+        **({"curves.csv": records.curves[list(CURVES)]} if curves else {}),
         "cost.csv": records.cost[list(COST)],
         "timings.csv": records.timings[list(TIMINGS)],
     }

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench.reporting.plan import REAL, read_object, reference_title
+from bench.reporting.plan import REAL, reference_title
 from bench.reporting.records import Records, plain, seeds
 from bench.reporting.statistics import t_interval
 
@@ -98,7 +98,7 @@ def entries(records: Records) -> list[Entry]:
             name = clean(f"{kind}/{row['metric']}")
             metrics.setdefault((row["variant"], row["run"]), []).append((name, row["value"], 0))
     return [
-        _entry(run, metrics.get((run["variant"], run["run"]), []), protocols)
+        _entry(records, run, metrics.get((run["variant"], run["run"]), []), protocols)
         for run in plain(records.runs)
         if run["state"] != "missing"
     ]
@@ -173,13 +173,14 @@ def _metric_keys(records: Records) -> dict[tuple[str, str, str], str]:
 
 
 def _entry(
+    records: Records,
     run: Mapping[str, Any],
     metrics: list[tuple[str, float, int]],
     protocols: Mapping[tuple[str, str], Mapping[str, str]],
 ) -> Entry:
     """Return the entry of one run."""
     folder = Path(run["path"])
-    origin = _read(folder / "provenance.json")
+    origin = records.provenance(run)
     seed = "".join(map(str, seeds(run)))
     axes = ("sweep", "run", "variant", "model", "data", "state")
     tags = {axis: str(run[axis]) for axis in axes} | {"seed": seed}
@@ -196,16 +197,11 @@ def _entry(
         run=run["run"],
         state=run["state"],
         tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
-        params=_flatten(_read(folder / "config.json").get("config", {})),
+        params=_flatten(records.config(run)),
         metrics=tuple((key, value, step) for key, value, step in metrics if value == value),
         files=tuple(folder / name for name in FILES if (folder / name).is_file()),
         started=started,
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return a JSON object, empty where there is no file."""
-    return read_object(path) if path.exists() else {}
 
 
 def _flatten(value: object, prefix: str = "") -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.reporting.page.variants import Variants
-from bench.reporting.plan import Sweep, read_object
+from bench.reporting.plan import Sweep
 from bench.reporting.records import Records, plain, seeds
 
 UNTOLD = ("command", "argv")
@@ -82,13 +82,13 @@ def _describe_sweep(sweep: Sweep, records: Records, variants: Variants) -> dict[
     references = set(records.references)
     configs: dict[int | None, list[Settings]] = {}
     for run in runs:
-        config = _settings(Path(run["path"]) / "config.json", "config")
+        config = _settings(records.config(run))
         config.pop("seed", None)
         if config and run["variant"] not in references:
             configs.setdefault(variants.place(sweep.name, run["variant"]), []).append(config)
     common = shared([config for held in configs.values() for config in held])
     keys = dict.fromkeys(key for held in configs.values() for config in held for key in config)
-    origins = [_settings(Path(run["path"]) / "provenance.json") for run in runs]
+    origins = [_settings(records.provenance(run)) for run in runs]
     origin = shared([own for own in origins if own])
     return {
         "sweep": sweep.name,
@@ -124,10 +124,8 @@ def _of_variant(key: str, configs: Iterable[Settings]) -> str | None:
     return " | ".join(dict.fromkeys(values)) if values else None
 
 
-def _settings(path: Path, key: str | None = None) -> dict[str, str]:
-    """Return a file as settings; none where there is no file."""
-    content = read_object(path) if path.exists() else {}
-    content = content.get(key, {}) if key else content
+def _settings(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return nested content as settings."""
     told = {name: held for name, held in content.items() if name not in UNTOLD}
     return flatten(told) if told else {}
 

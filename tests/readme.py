@@ -1,0 +1,57 @@
+"""Numbers for the README, out of `results/published`. `make readme` writes them into it."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from bench.reporting.layout import Table
+from bench.reporting.records import Records, load_records
+from bench.reporting.render import RENDERERS
+from bench.reporting.tables import build_table, load_tables
+
+PUBLISHED = Path(__file__).parent.parent / "results" / "published"
+
+
+@cache
+def records(sweep: str) -> Records:
+    """Return the record of a published sweep."""
+    return load_records(PUBLISHED, [sweep])
+
+
+def table(
+    sweep: str,
+    name: str,
+    form: str = "markdown",
+    *,
+    metrics: Collection[str] = (),
+    leave_out: Collection[str] = (),
+) -> str:
+    """Return a table of one data set without its title, marks and notes.
+
+    Args:
+        sweep: A published one.
+        name: Of the table.
+        form: `markdown` or `text`.
+        metrics: Those to show; all where none is named.
+        leave_out: Labels of rows that are not shown; bold stays what it is in the whole table.
+    """
+    whole = build_table(load_tables()[name], records(sweep))
+    shown = [n for n, c in enumerate(whole.columns) if c.metric in metrics or not metrics]
+    rows = [
+        replace(row, cells=tuple(row.cells[n] for n in shown))
+        for row in whole.rows
+        if row.label not in leave_out
+    ]
+    columns = [replace(whole.columns[n], data_title="", mark="") for n in shown]
+    held = Table(**vars(whole) | {"rows": tuple(rows), "columns": tuple(columns), "notes": ()})
+    lines = RENDERERS[form](held).split("\n\n", maxsplit=1)[1]
+    return lines.strip("\n") + "\n"
+
+
+def mean(sweep: str, variant: str, metric: str) -> float:
+    """Return the mean of a metric over the seeds of a variant."""
+    final = records(sweep).final
+    return float(
+        final.loc[(final["variant"] == variant) & (final["metric"] == metric), "value"].mean()
+    )
