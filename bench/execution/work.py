@@ -219,7 +219,7 @@ def _trained(
         snapshots=lacking,
         snapshot=snapshot,
     )
-    seconds = trainer.seconds
+    seconds = trainer.journal.seconds
     timings = {
         "train_seconds": seconds,
         "images_per_second": run.training.iterations * progress.images / seconds,
@@ -232,7 +232,7 @@ def _trained(
         [{"metric": metric, "value": value} for metric, value in timings.items()],
     )
     save_weights(folder.model, model.state_dict())
-    remove_checkpoints(trainer.checkpoint)
+    remove_checkpoints(trainer.journal.checkpoint)
     return model
 
 

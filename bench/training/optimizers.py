@@ -58,6 +58,8 @@ class PlayerOptimizer:
         settings: The optimizer and its schedule.
         iterations: Length of the run.
         epoch: Iterations that one pass over the training images takes.
+        replicas: Number of runs that are trained as one, the first dimension of all parameters;
+            None where a run is alone.
     """
 
     def __init__(
@@ -67,11 +69,13 @@ class PlayerOptimizer:
         *,
         iterations: int,
         epoch: int,
+        replicas: int | None = None,
     ) -> None:
         self.parameters = list(parameters)
         self.settings = settings
         self.iterations = iterations
         self.epoch = epoch
+        self._clip = nn.utils.clip_grad_norm_ if replicas is None else clip_each_replica
         self.torch_optimizer = _build(self.parameters, settings)
 
     def step(self, gradients: list[torch.Tensor], step: int, clip_norm: float | None) -> None:
@@ -80,12 +84,12 @@ class PlayerOptimizer:
         Args:
             gradients: One gradient a parameter, in their order.
             step: Iteration, for the schedule.
-            clip_norm: Largest norm of the gradients taken together; unbounded where None.
+            clip_norm: Largest norm of the gradients of a run taken together; unbounded where None.
         """
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         if clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, clip_norm)
+            self._clip(self.parameters, clip_norm)
         factor = rate_factor(
             self.settings.schedule, step, iterations=self.iterations, epoch=self.epoch
         )
@@ -94,6 +98,20 @@ class PlayerOptimizer:
         self.torch_optimizer.step()
         for parameter in self.parameters:
             parameter.grad = None
+
+
+def clip_each_replica(parameters: Iterable[nn.Parameter], clip_norm: float) -> None:
+    """Bound the norm of each replica's gradients, as `clip_grad_norm_` does for a run alone.
+
+    Args:
+        parameters: Stacked parameters `[R, ...]` with their gradients.
+        clip_norm: Largest norm.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+    factors = (clip_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)
+    for gradient in gradients:
+        gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
 
 
 def _build(parameters: list[nn.Parameter], settings: Adam | AdamW | SGD) -> torch.optim.Optimizer:

@@ -148,7 +148,7 @@ class StagePass:
             step: Iteration, for the schedules.
 
         Returns:
-            The values of `self.terms`, `[T]`, detached.
+            The values of `self.terms`, `[T]` (`[R, T]` of replicas), detached.
         """
         device = batch.x.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16"):
@@ -158,7 +158,7 @@ class StagePass:
         gradients = self._gradients(values)
         for player, found in gradients.items():
             self.optimizers[player].step(found, step, self.clip_norm)
-        return torch.stack([values[term].detach() for term in self.terms])
+        return torch.stack([values[term].detach() for term in self.terms], dim=-1)
 
     def _gradients(self, values: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
         """Return each player's gradients; nothing has moved yet when the last one is taken."""
@@ -167,7 +167,9 @@ class StagePass:
         for index, (backward, parameters) in enumerate(self._plan):
             loss = sum(weight * values[term] for term, weight in backward.weights.items())
             last = index == len(self._plan) - 1
-            found = torch.autograd.grad(loss, parameters, retain_graph=not last)  # type: ignore[arg-type]
+            assert isinstance(loss, Tensor)  # 0-d; with replicas [R], whose sum is descended
+            ones = torch.ones_like(loss)
+            found = torch.autograd.grad(loss, parameters, ones, retain_graph=not last)
             by_id = {id(p): g for p, g in zip(parameters, found, strict=True)}
             for player in backward.players:
                 own = sums[player]

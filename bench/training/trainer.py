@@ -4,12 +4,12 @@ It owns everything that a model must not: data, seeds, precision, optimizers, av
 checkpoints and logs. To know what happens at step n, read `_iterate` downward.
 """
 
-import logging
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,31 +17,230 @@ from torch import Tensor
 from bench.config import RunConfig
 from bench.data.base import DataSet
 from bench.data.supervision import make_stream
-from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
+from bench.errors import BenchError, Interrupted, RunFailed
 from bench.seeding import seed_for
 from bench.settings import Evaluation, Training, optimizer_settings
-from bench.tracking.rows import RowWriter, truncate
 from bench.training.average import MovingAverage
-from bench.training.checkpoint import load_checkpoint, save_checkpoint
-from bench.training.interface import ConditionalGenerator, Stage
+from bench.training.interface import Batch, ConditionalGenerator, Stage
+from bench.training.journal import Journal, Progress
 from bench.training.losses import StageLosses
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass, draw_offsets, moving_rows
 
-_log = logging.getLogger(__name__)
-
 LOG_POINTS = 50  # rows of a training curve
 
 
-class Progress(Protocol):
-    """Shows how far a run is."""
+class Draws(Protocol):
+    """Batches by their number."""
 
-    def update(self, step: int, losses: dict[str, float] | None = None) -> None:
-        """Take notice that `step` iterations are done; losses come now and then."""
+    draws_per_epoch: int
+
+    def batch(self, draw: int) -> Batch:
+        """Return one batch."""
         ...
 
 
-class Trainer:
+class TrainingLoop(ABC):
+    """Trains the runs whose journals it is given; all are at the same iteration.
+
+    `Trainer` does that for one run, `ReplicaTrainer` for several that differ in their seed alone.
+
+    Args:
+        journals: Of each run.
+        data: The loaded data set.
+        device: Where to train.
+        unlabeled: Examples of a further data set `[N, ...]`, without labels.
+    """
+
+    replicas: int | None = None
+    """How many runs are trained as one; None where tensors have no dimension for that."""
+
+    def __init__(
+        self,
+        journals: Sequence[Journal],
+        data: DataSet,
+        device: torch.device,
+        unlabeled: Tensor | None = None,
+    ) -> None:
+        self.journals = tuple(journals)
+        self.training = journals[0].training
+        self.device = device
+        self.model, self.stream = self._build(data, unlabeled)
+        self.optimizers = self._make_optimizers()
+        self.average = self._make_average()
+        passes, self.draws = draw_offsets(self.model.stages)
+        self.passes = self._make_passes(passes)
+        self.losses = {
+            stage_pass.stage.name: StageLosses(
+                stage_pass.stage.name, stage_pass.terms, device, self.replicas
+            )
+            for stage_pass, _ in self.passes
+        }
+
+    @abstractmethod
+    def _build(self, data: DataSet, unlabeled: Tensor | None) -> tuple[ConditionalGenerator, Draws]:
+        """Return the model before its first iteration, and the batches."""
+
+    @abstractmethod
+    def _reseed(self, step: int) -> None:
+        """Seed the generators that an iteration draws from."""
+
+    @abstractmethod
+    def _each(self, act: Callable[..., None], *given: Any) -> None:
+        """Call `act` with the number and the journal of every run, and what is given."""
+
+    @abstractmethod
+    def _part(self, state: dict[str, Any], place: int) -> dict[str, Any]:
+        """Return the part of a state that belongs to one run."""
+
+    def _run(self, stop: Callable[[], bool], checkpoint_seconds: float) -> None:
+        """Run all iterations that are left; the arguments are those of `Trainer.train`."""
+        iterations = self.training.iterations
+        every = max(1, iterations // LOG_POINTS)
+        self.model.train()
+        with ExitStack() as stack:
+            for journal in self.journals:
+                stack.enter_context(journal)
+            began = saved = time.monotonic()
+            for step in range(self.journals[0].start, iterations):
+                with deterministic(self.training.deterministic):
+                    self._iterate(step)
+                done = step + 1
+                due = done % every == 0 or done == iterations
+                self._each(self._report, done, self._take_losses() if due else None)
+                paused = time.monotonic()
+                self._each(self._snapshot, done)
+                now = time.monotonic()
+                began += now - paused
+                stopping = stop()
+                if done < iterations and (stopping or now - saved >= checkpoint_seconds):
+                    share = (now - began) / len(self.journals)
+                    self._each(self._save, done, share)
+                    saved = time.monotonic()
+                    if stopping:
+                        raise Interrupted(f"stopped after iteration {done}, checkpoint saved")
+            share = (time.monotonic() - began) / len(self.journals)
+        for journal in self.journals:
+            journal.seconds += share
+
+    def _iterate(self, step: int) -> None:
+        self._reseed(step)
+        for stage_pass, offset in self.passes:
+            batch = self.stream.batch(step * self.draws + offset)
+            values = stage_pass.play(batch, step)
+            self.losses[stage_pass.stage.name].add(values, step)
+        if self.average:
+            self.average.update(step)
+
+    def _take_losses(self) -> list[dict[str, float]]:
+        """Return the means of all terms since the last row, of each run."""
+        of_stages = [losses.take() for losses in self.losses.values()]
+        return [
+            {metric: mean for means in of_run for metric, mean in means.items()}
+            for of_run in zip(*of_stages, strict=True)
+        ]
+
+    def _report(
+        self, place: int, journal: Journal, done: int, losses: list[dict[str, float]] | None
+    ) -> None:
+        if losses is not None:
+            self._refuse_bad(place)
+        journal.report(done, None if losses is None else losses[place])
+
+    def _refuse_bad(self, place: int) -> None:
+        """Stop a run if one of its terms stopped being a number."""
+        for stage in self.losses.values():
+            for term, step in zip(stage.terms, stage.bad()[place], strict=True):
+                if step < 0:
+                    continue
+                row = self.training.objective
+                players = [p for p in row if row[p].get(term)]
+                raise RunFailed(
+                    f"term {term!r} of stage {stage.stage!r} was not finite at iteration "
+                    f"{step} (descended by {', '.join(players)}); a smaller rate, a weight "
+                    "closer to the default, or clip_norm may help"
+                )
+
+    def _snapshot(self, place: int, journal: Journal, done: int) -> None:
+        if done in journal.snapshots:
+            journal.snapshot(done, self._part(self._sampling_weights(), place))
+
+    def _save(self, place: int, journal: Journal, done: int, seconds: float) -> None:
+        self._refuse_bad(place)  # a checkpoint of a broken model would break every resumption
+        journal.save(done, journal.seconds + seconds, self._part(self._state(), place))
+
+    def _state(self) -> dict[str, Any]:
+        """Return all that the next iteration depends on, of all runs together."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizers": {
+                player: optimizer.torch_optimizer.state_dict()
+                for player, optimizer in self.optimizers.items()
+            },
+            "average": self.average.averages if self.average else [],
+            "losses": {name: losses.state() for name, losses in self.losses.items()},
+        }
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `_state` returned."""
+        self.model.load_state_dict(state["model"])
+        for player, optimizer in self.optimizers.items():
+            optimizer.torch_optimizer.load_state_dict(state["optimizers"][player])
+        if self.average:
+            for average, saved in zip(self.average.averages, state["average"], strict=True):
+                average.copy_(saved)
+        for name, losses in self.losses.items():
+            losses.restore(state["losses"][name])
+
+    def _sampling_weights(self) -> dict[str, Tensor]:
+        """Return the weights of `model` as they would be installed now, for reading only."""
+        weights: dict[str, Tensor] = self.model.state_dict()
+        if self.average:
+            named = self.model.named_parameters(remove_duplicate=False)
+            weights |= self.average.averaged(named)
+        return weights
+
+    def _make_optimizers(self) -> dict[str, PlayerOptimizer]:
+        """Give an optimizer to every player that moves; the others stay as initialized."""
+        moving = {
+            p for stage in self.model.stages for p in moving_rows(stage, self.training.objective)
+        }
+        return {
+            player: PlayerOptimizer(
+                parameters,
+                optimizer_settings(self.training.optimizers[player]),
+                iterations=self.training.iterations,
+                epoch=self.stream.draws_per_epoch,
+                replicas=self.replicas,
+            )
+            for player, parameters in self.model.players().items()
+            if player in moving
+        }
+
+    def _make_passes(self, passes: list[tuple[Stage, int]]) -> list[tuple[StagePass, int]]:
+        made: dict[str, StagePass] = {}
+        for stage, _ in passes:
+            if stage.name not in made and moving_rows(stage, self.training.objective):
+                made[stage.name] = StagePass(
+                    self.model,
+                    stage,
+                    self.training.objective,
+                    self.optimizers,
+                    precision=self.training.precision,
+                    clip_norm=self.training.clip_norm,
+                )
+        return [(made[stage.name], offset) for stage, offset in passes if stage.name in made]
+
+    def _make_average(self) -> MovingAverage | None:
+        settings = self.training.average
+        if settings is None:
+            return None
+        players = self.model.players()
+        chosen = {id(p): p for name in settings.players for p in players[name]}
+        return MovingAverage(chosen.values(), settings.decay)
+
+
+class Trainer(TrainingLoop):
     """Trains one run, from its beginning or from its checkpoint.
 
     Args:
@@ -62,23 +261,8 @@ class Trainer:
         run_id: str = "",
         unlabeled: Tensor | None = None,
     ) -> None:
-        self.training = training
-        self.folder = folder
-        self.device = device
-        self.run_id = run_id
-        self.checkpoint = folder / "checkpoint.pt"
-        self.model = build_model(training, data, device)
-        self.stream = make_stream(training, data, device, unlabeled, self.model.capabilities)
-        self.optimizers = self._make_optimizers()
-        self.average = self._make_average()
-        passes, self.draws = draw_offsets(self.model.stages)
-        self.passes = self._make_passes(passes)
-        self.losses = {
-            stage_pass.stage.name: StageLosses(stage_pass.stage.name, stage_pass.terms, device)
-            for stage_pass, _ in self.passes
-        }
-        self.start = 0
-        self.seconds = 0.0
+        self.journal = Journal(training, folder, run_id)
+        super().__init__([self.journal], data, device, unlabeled)
 
     def train(
         self,
@@ -107,166 +291,30 @@ class Trainer:
             Interrupted: If `stop` said so.
             RunFailed: If a term became infinite or NaN.
         """
-        offset = self._resume(snapshots)
-        rows_path = self.folder / "rows.jsonl"
-        truncate(rows_path, offset)
-        every = max(1, self.training.iterations // LOG_POINTS)
-        began = saved = time.monotonic()
-        self.model.train()
-        with RowWriter(rows_path) as rows:
-            for step in range(self.start, self.training.iterations):
-                with deterministic(self.training.deterministic):
-                    self._iterate(step)
-                done = step + 1
-                losses = None
-                if done % every == 0 or done == self.training.iterations:
-                    losses = self._write_losses(rows, done)
-                if progress:
-                    progress.update(done, losses)
-                if done in snapshots:
-                    paused = time.monotonic()
-                    snapshot(done, self._sampling_weights())
-                    began += time.monotonic() - paused
-                now = time.monotonic()
-                stopping = stop()
-                if done < self.training.iterations and (
-                    stopping or now - saved >= checkpoint_seconds
-                ):
-                    self._save(done, rows, self.seconds + now - began)
-                    saved = time.monotonic()
-                    if stopping:
-                        raise Interrupted(f"stopped after iteration {done}, checkpoint saved")
-        self.seconds += time.monotonic() - began
+        self.journal.follow(progress, snapshots, snapshot)
+        if (state := self.journal.resume(self.device)) is not None:
+            self._load(state)
+        self._run(stop, checkpoint_seconds)
         if self.average:
             self.average.install()  # from now on this model is only sampled
         return self.model.eval()
 
-    def _iterate(self, step: int) -> None:
-        self._reseed(seed_for(self.training.seed, "train", step))
-        for stage_pass, offset in self.passes:
-            batch = self.stream.batch(step * self.draws + offset)
-            values = stage_pass.play(batch, step)
-            self.losses[stage_pass.stage.name].add(values, step)
-        if self.average:
-            self.average.update(step)
+    def _build(self, data: DataSet, unlabeled: Tensor | None) -> tuple[ConditionalGenerator, Draws]:
+        model = build_model(self.training, data, self.device)
+        return model, make_stream(self.training, data, self.device, unlabeled, model.capabilities)
 
-    def _reseed(self, seed: int) -> None:
-        """Seed the generators that this run draws from; `torch.manual_seed` visits all devices."""
+    def _reseed(self, step: int) -> None:
+        """Seed the default generators; `torch.manual_seed` visits all devices."""
+        seed = seed_for(self.training.seed, "train", step)
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def _write_losses(self, rows: RowWriter, done: int) -> dict[str, float]:
-        self._refuse_bad()
-        losses = {}
-        for stage in self.losses.values():
-            losses.update(stage.take())
-        for metric, value in losses.items():
-            rows.write(step=done, split="train", metric=metric, protocol="", value=value)
-        return losses
+    def _each(self, act: Callable[..., None], *given: Any) -> None:
+        act(0, self.journal, *given)
 
-    def _refuse_bad(self) -> None:
-        """Stop the run if a term stopped being a number."""
-        for stage in self.losses.values():
-            for term, step in zip(stage.terms, stage.first_bad.tolist(), strict=True):
-                if step < 0:
-                    continue
-                row = self.training.objective
-                players = [p for p in row if row[p].get(term)]
-                raise RunFailed(
-                    f"term {term!r} of stage {stage.stage!r} was not finite at iteration "
-                    f"{step} (descended by {', '.join(players)}); a smaller rate, a weight "
-                    "closer to the default, or clip_norm may help"
-                )
-
-    def _save(self, done: int, rows: RowWriter, seconds: float) -> None:
-        self._refuse_bad()  # a checkpoint of a broken model would break every resumption
-        rows.flush()
-        state = {
-            "run": self.run_id,
-            "step": done,
-            "seconds": seconds,
-            "rows_offset": rows.offset,
-            "model": self.model.state_dict(),
-            "optimizers": {
-                player: optimizer.torch_optimizer.state_dict()
-                for player, optimizer in self.optimizers.items()
-            },
-            "average": self.average.averages if self.average else [],
-            "losses": {name: losses.state() for name, losses in self.losses.items()},
-        }
-        save_checkpoint(self.checkpoint, state)
-
-    def _sampling_weights(self) -> dict[str, Tensor]:
-        """Return the weights of `model` as they would be installed now, for reading only."""
-        weights: dict[str, Tensor] = self.model.state_dict()
-        if self.average:
-            named = self.model.named_parameters(remove_duplicate=False)
-            weights |= self.average.averaged(named)
-        return weights
-
-    def _resume(self, snapshots: Collection[int]) -> int:
-        """Continue from the checkpoint, if there is one; return the size of the valid rows."""
-        state = load_checkpoint(self.checkpoint, self.device)
-        if state is None:
-            return 0
-        if state["step"] >= min(snapshots, default=self.training.iterations + 1):
-            _log.warning("begins anew: iteration %d is past a snapshot", state["step"])
-            return 0
-        if state["run"] != self.run_id:
-            raise CheckpointError(
-                f"{self.checkpoint} belongs to run {state['run']}, not to {self.run_id}"
-            )
-        self.model.load_state_dict(state["model"])
-        for player, optimizer in self.optimizers.items():
-            optimizer.torch_optimizer.load_state_dict(state["optimizers"][player])
-        if self.average:
-            for average, saved in zip(self.average.averages, state["average"], strict=True):
-                average.copy_(saved)
-        for name, losses in self.losses.items():
-            losses.restore(state["losses"][name])
-        self.start = state["step"]
-        self.seconds = state["seconds"]
-        _log.info("resumed at iteration %d", self.start)
-        return int(state["rows_offset"])
-
-    def _make_optimizers(self) -> dict[str, PlayerOptimizer]:
-        """Give an optimizer to every player that moves; the others stay as initialized."""
-        moving = {
-            p for stage in self.model.stages for p in moving_rows(stage, self.training.objective)
-        }
-        return {
-            player: PlayerOptimizer(
-                parameters,
-                optimizer_settings(self.training.optimizers[player]),
-                iterations=self.training.iterations,
-                epoch=self.stream.draws_per_epoch,
-            )
-            for player, parameters in self.model.players().items()
-            if player in moving
-        }
-
-    def _make_passes(self, passes: list[tuple[Stage, int]]) -> list[tuple[StagePass, int]]:
-        made: dict[str, StagePass] = {}
-        for stage, _ in passes:
-            if stage.name not in made and moving_rows(stage, self.training.objective):
-                made[stage.name] = StagePass(
-                    self.model,
-                    stage,
-                    self.training.objective,
-                    self.optimizers,
-                    precision=self.training.precision,
-                    clip_norm=self.training.clip_norm,
-                )
-        return [(made[stage.name], offset) for stage, offset in passes if stage.name in made]
-
-    def _make_average(self) -> MovingAverage | None:
-        settings = self.training.average
-        if settings is None:
-            return None
-        players = self.model.players()
-        chosen = {id(p): p for name in settings.players for p in players[name]}
-        return MovingAverage(chosen.values(), settings.decay)
+    def _part(self, state: dict[str, Any], place: int) -> dict[str, Any]:
+        return state
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
