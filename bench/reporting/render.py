@@ -2,11 +2,11 @@
 
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from bench.reporting.headings import cell_text, heading, headings, texts, title_text
 from bench.reporting.latex import render_latex
-from bench.reporting.layout import Table
+from bench.reporting.layout import Cell, Row, Table
 from bench.tracking.csv import to_csv
 
 WIDTH = 100
@@ -17,6 +17,8 @@ HEAD = 3
 
 def render_text(table: Table, width: int = WIDTH) -> str:
     """Return a table for the console; columns that do not fit continue below.
+
+    There, and above, a row is left out where it has no number; one without any number stands once.
 
     Args:
         table: The table.
@@ -29,7 +31,9 @@ def render_text(table: Table, width: int = WIDTH) -> str:
     short = [_text_column(table, place) for place in range(len(table.columns))]
     whole = [_text_column(table, place, alone=True) for place in range(len(table.columns))]
     lines = textwrap.wrap(title_text(table), width)
-    for block in _blocks(table, short, whole, width - labels):
+    blocks = _blocks(table, short, whole, width - labels)
+    for block in blocks:
+        shown = table.rows if len(blocks) == 1 else _told(table.rows, block, block is blocks[0])
         columns = [(short if number else whole)[place] for number, place in enumerate(block)]
         head = [
             GAP.join([" " * labels, *(column[line] for column in columns)]).rstrip()
@@ -39,6 +43,7 @@ def render_text(table: Table, width: int = WIDTH) -> str:
         cells = [
             GAP.join([row.label.ljust(labels), *(column[line] for column in columns)]).rstrip()
             for line, row in enumerate(table.rows, start=HEAD)
+            if row in shown
         ]
         lines += ["", *filter(None, head), rule, *cells]
     return "\n".join([*lines, "", *note_lines(table, width)]) + "\n"
@@ -163,6 +168,19 @@ def _text_column(table: Table, place: int, *, alone: bool = False) -> list[str]:
     ]
     wide = max(len(line) for line in lines)
     return [line.ljust(wide) for line in lines]
+
+
+def _told(rows: Sequence[Row], block: Sequence[int], is_first: bool) -> list[Row]:
+    """Return the rows with a number in a block; in the first one also those that have none."""
+
+    def tells(cells: Iterable[Cell]) -> bool:
+        return any(cell.mean is not None for cell in cells)
+
+    return [
+        row
+        for row in rows
+        if tells(row.cells[place] for place in block) or (is_first and not tells(row.cells))
+    ]
 
 
 def _blocks(

@@ -54,6 +54,19 @@ def test_wide_tables_continue_below_with_their_labels(table):
     assert re.findall(r"(\d+)\.00", " ".join(rows)) == [str(place) for place in range(12)]
 
 
+def test_below_and_above_only_rows_with_numbers_are_repeated(table):
+    columns = tuple(column(f"metric number {place}") for place in range(12))
+    numbers, none = (Cell("mean", 1.0, 0.5, 3),), (Cell("missing"),)
+    rows = [("early", numbers * 2 + none * 10), ("late", none * 10 + numbers * 2)]
+    rows += [("all", numbers * 12), ("silent", (Cell("inapplicable"),) * 12)]
+    made = tuple(Row(label, "s", label, cells) for label, cells in rows)
+    lines = render_text(Table("wide", "Wide", columns, made, ())).splitlines()
+    labels = [line.split()[0] for line in lines if re.match("early|late|all|silent", line)]
+    assert labels[:3] == ["early", "all", "silent"]
+    assert labels[-2:] == ["late", "all"]
+    assert (labels.count("early"), labels.count("late"), labels.count("silent")) == (1, 1, 1)
+
+
 def test_csv_is_exact_and_long(table):
     rows = list(csv.DictReader(io.StringIO(render_csv(table))))
     assert len(rows) == 4
