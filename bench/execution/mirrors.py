@@ -6,7 +6,6 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.reporting.figures.grids import save_comparison_grid
-from bench.reporting.plan import REAL
 from bench.reporting.records import Records, load_records
 from bench.tracking.console import say
 from bench.tracking.csv import write_csv
@@ -57,7 +56,7 @@ def _compare_samples(records: Records, folder: Path) -> None:
                     panels[str(run.variant)] = arrays["x"]
                     names = tuple(map(str, arrays["names"]))
         if len(panels) > 1:
-            first = dict.fromkeys([REAL, *records.references])
+            first = records.untrained
             ordered = [(name, panels[name]) for name in first if name in panels]
             ordered += [panel for panel in panels.items() if panel[0] not in first]
             save_comparison_grid(ordered, names, folder / f"samples-{data}.png")

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from bench.reporting.draft import Draft
 from bench.reporting.layout import Note
-from bench.reporting.plan import EVALUATIONS, REAL, RETRY
-from bench.reporting.records import Records, plain, seeds
+from bench.reporting.plan import EVALUATIONS, RETRY
+from bench.reporting.records import plain, seeds
 from bench.reporting.wording import listed, rows_listed, seeds_text
 
 UNASKED = "Not measured (`bench evaluate` takes further metrics with --metric):"
@@ -26,11 +26,6 @@ def absence_notes(draft: Draft) -> list[Note]:
         The notes.
     """
     return [*_reasons(draft), *_unmeasured(draft), *_missing(draft), *_absent(draft)]
-
-
-def references(records: Records) -> set[str]:
-    """Return the names of all rows that are compared with, and not judged."""
-    return {REAL, *records.references}
 
 
 def _reasons(draft: Draft) -> list[Note]:
@@ -80,7 +75,7 @@ def _unmeasured(draft: Draft) -> list[Note]:
     runs = records.runs[records.runs["state"] == "done"]
     groups: dict[str, list[tuple[str, str, str, Sequence[str], str]]] = {}
     for row in draft.rows:
-        is_trained = row.variant not in references(records) and row.sweep != EVALUATIONS
+        is_trained = row.variant not in records.untrained and row.sweep != EVALUATIONS
         mine = runs[runs["variant"] == row.variant]
         mine = mine[mine["sweep"] == row.sweep] if row.sweep else mine
         for data in dict.fromkeys(mine["data"]):
@@ -110,7 +105,7 @@ def _missing(draft: Draft) -> list[Note]:
     labels = {(row.sweep, row.variant): row.label for row in draft.rows}
     groups: dict[str, dict[tuple[str, str, str], list[int]]] = {}
     for run in plain(records.runs[records.runs["state"] != "done"]):
-        if run["variant"] in references(records) and not draft.spec.has_figures:
+        if run["variant"] in records.untrained and not draft.spec.has_figures:
             continue
         key = (run["sweep"], run["variant"])
         label = labels.get(key, labels.get(("", run["variant"]), run["variant"]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from bench.reporting.absences import absence_notes, references
+from bench.reporting.absences import absence_notes
 from bench.reporting.comparisons import comparison_notes
 from bench.reporting.draft import Draft
 from bench.reporting.environments import environment_notes
@@ -37,7 +37,7 @@ def write_notes(draft: Draft, views: Collection[View]) -> list[Note]:
         *view_notes(views),
         *comparison_notes(columns, rows),
         *_directions(columns),
-        *_protocols(columns, rows, references(records)),
+        *_protocols(columns, rows, records.untrained),
         *_runs(records),
         *origin_notes(records, rows),
         *environment_notes(records, columns, rows),
@@ -125,7 +125,7 @@ def _protocols(
 
 def _runs(records: Records) -> list[Note]:
     """Say how many runs there are, of which seeds, and how they were trained and selected."""
-    runs = records.runs[~records.runs["variant"].isin(references(records))]
+    runs = records.runs[~records.runs["variant"].isin(records.untrained)]
     runs = runs[runs["sweep"] != EVALUATIONS]
     done = runs[runs["state"] == "done"]
     if done.empty:
@@ -150,7 +150,7 @@ def _published(draft: Draft) -> list[Note]:
 
 def _strangers(records: Records, rows: Sequence[Row]) -> list[Note]:
     """Name the rows that only the paper fills."""
-    known = references(records)
+    known = records.untrained
     names = [row.label for row in rows if not row.sweep and row.variant not in known]
     if not names or records.runs.empty:
         return []

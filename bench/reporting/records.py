@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import BenchError, UnknownName
-from bench.reporting.plan import Sweep, read_object, read_plan
+from bench.reporting.plan import REAL, Sweep, read_object, read_plan
 from bench.tracking.rows import read_rows
 
 _TEXT = "str"
@@ -118,6 +118,11 @@ class Records:
         """Names of the references, in the order of their sweeps."""
         runs = self.runs[self.runs["seed"].isna() & (self.runs["variant"] == self.runs["model"])]
         return tuple(dict.fromkeys(runs["variant"]))
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Variants that no run trains: the real images, measured or not, and the references."""
+        return tuple(dict.fromkeys([REAL, *self.references]))
 
     @property
     def final(self) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def select(records: Records, rule: str, names: Names) -> Records:
     direction = _direction(metric, [str(name) for name in figures["metric"]], names, rule)
     runs: dict[tuple[str, str, str], list[Figure]] = {}
     for figure in held:
-        if figure["variant"] not in {REAL, *records.references}:
+        if figure["variant"] not in records.untrained:
             runs.setdefault(_key(figure), []).append(figure)
     _refuse_lacking(records, runs, metric, kind)
     steps = {
@@ -86,7 +86,7 @@ def _refuse_lacking(
     done = records.runs[records.runs["state"] == "done"]
     trained = [
         run
-        for run in plain(done[~done["variant"].isin({REAL, *records.references})])
+        for run in plain(done[~done["variant"].isin(records.untrained)])
         if run["sweep"] != EVALUATIONS
     ]
     lacking = [run for run in trained if _key(run) not in runs]

@@ -240,11 +240,7 @@ def _rows(spec: TableSpec, records: Records, figures: Figures) -> list[Row]:
 
 def _reference_rows(records: Records, figures: Figures) -> list[Row]:
     """Return the row of the real images, and those of further references."""
-    return [
-        row
-        for name in dict.fromkeys([REAL, *records.references])
-        for row in _rows_of_reference(name, figures)
-    ]
+    return [row for name in records.untrained for row in _rows_of_reference(name, figures)]
 
 
 def _rows_of_reference(name: str, figures: Figures) -> list[Row]:

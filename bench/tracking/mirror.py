@@ -157,7 +157,7 @@ def _metric_keys(records: Records) -> dict[tuple[str, str, str], str]:
     ordered = [
         (row["metric"], row["protocol"], row["split"])
         for real in (False, True)
-        for row in plain(figures[figures["variant"].isin([REAL, *records.references]) == real])
+        for row in plain(figures[figures["variant"].isin(records.untrained) == real])
     ]
     keys: dict[tuple[str, str, str], str] = {}
     seen: dict[str, list[str]] = {}

@@ -32,6 +32,7 @@ _SETTINGS = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": NORMAL,
+    "text.parse_math": False,  # names of variants are the user's, with dollar signs or without
     "axes.titlesize": LARGE,
     "axes.labelsize": NORMAL,
     "xtick.labelsize": SMALL,

@@ -9,9 +9,9 @@ from bench.reporting.figures.view import Drawn, View
 
 MOST, CLASSES = 4, 5
 PANELS = {
-    "traverse_relevant": "$z_s$ moves within its class",
-    "traverse_classes": "$z_s$ moves to the next class",
-    "traverse_irrelevant": "$z_u$ moves",
+    "traverse_relevant": "zₛ moves within its class",
+    "traverse_classes": "zₛ moves to the next class",
+    "traverse_irrelevant": "zᵤ moves",
 }
 
 

@@ -237,3 +237,11 @@ def test_no_figure_needs_pyplot_or_a_display():
     code = f"import sys\nfor n in {modules!r}: __import__(n)\n"
     code += "assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_dollar_signs_in_names_are_no_mathematics(results, tmp_path):
+    plan = next(results.glob("*/sweep.json"))
+    plan.write_text(plan.read_text().replace('"cgan"', '"cost $_^$"'))
+    view = drawable.view(results)
+    publish(FIGURES["tradeoff"], view, tmp_path / "out", "bench figure", "tradeoff")
+    assert (tmp_path / "out" / "tradeoff.png").stat().st_size > 1000
