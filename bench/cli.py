@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 import bench
+from bench.commands.archive import export, import_
 from bench.commands.evaluate import evaluate
 from bench.commands.figure import figure
 from bench.commands.options import MLFLOW_URI, RESULTS, sweeps_folder
@@ -13,6 +14,7 @@ from bench.commands.perf import perf
 from bench.commands.report import compare, publish, report
 from bench.commands.run import run
 from bench.commands.tune import tune
+from bench.commands.verify import rerun, verify
 from bench.errors import BenchError
 
 LISTED = (
@@ -122,7 +124,11 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
         sys.exit(1)
 
 
-for command in (compare, evaluate, figure, perf, publish, report, run, tune):
+COMMANDS = (
+    *(compare, evaluate, export, figure, import_, perf, publish, report),
+    *(rerun, run, tune, verify),
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 

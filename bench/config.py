@@ -55,9 +55,14 @@ class RunConfig:
         return digest(self.canonical)
 
     @cached_property
+    def measured(self) -> dict[str, Any]:
+        """What is to be measured on the run itself, as it is written to `config.json`."""
+        return self.evaluation.model_dump(mode="json", exclude={"references"})
+
+    @cached_property
     def evaluation_id(self) -> str:
-        """Twelve hexadecimal digits, the hash of what is to be measured on the run itself."""
-        asked = self.evaluation.model_dump(mode="json", exclude={"references"})
+        """Twelve hexadecimal digits, the hash of `measured`."""
+        asked = self.measured
         plain = ONCE_ON_TEST.items()
         return digest({key: value for key, value in asked.items() if (key, value) not in plain})
 

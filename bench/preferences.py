@@ -4,6 +4,8 @@ Nothing in it changes a figure; that is what sweep files are for.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,10 +26,12 @@ class Preferences(Strict):
     Attributes:
         executor: Where runs are done: a name, or name and options.
         jobs: Runs at a time.
+        allow_code_change: Whether results are used whose code has changed since.
     """
 
     executor: Component | None = None
     jobs: Annotated[int, Field(ge=1)] | None = None
+    allow_code_change: bool = False
 
 
 def preferences_path() -> Path:
@@ -52,18 +56,49 @@ def choose_executor(text: str | None, jobs: int | None) -> tuple[dict[str, Any],
     Raises:
         SpecError: If something there is wrong; names the file, the line and the key.
     """
-    path = preferences_path()
-    document = read_yaml(path) if path.is_file() else Located({}, {})
+    document = _document()
     if text is not None:
         where = f"command line, --executor {text}"
         given = Located({"executor": parse_value(text, where)}, {("executor",): where})
         kept = {key: value for key, value in document.value.items() if key != "executor"}
         document = Located(kept, document.marks).merged(given)
-    try:
+    with _telling_where(document):
         found: Preferences = check(TypeAdapter(Preferences), document.value, ())
         jobs = jobs or found.jobs
         chosen = found.executor or {"name": "local" if (jobs or 1) > 1 else "inline"}
         return complete_component("executor", chosen, ("executor",), skip=SUPPLIED), jobs
+
+
+def allows_code_change(given: bool | None) -> bool:
+    """Return whether results are used whose code has changed since.
+
+    Args:
+        given: What the command line says; the file is asked where None.
+
+    Returns:
+        The answer.
+
+    Raises:
+        SpecError: If something in the file is wrong; names the file, the line and the key.
+    """
+    if given is not None:
+        return given
+    document = _document()
+    with _telling_where(document):
+        found: Preferences = check(TypeAdapter(Preferences), document.value, ())
+        return found.allow_code_change
+
+
+def _document() -> Located:
+    path = preferences_path()
+    return read_yaml(path) if path.is_file() else Located({}, {})
+
+
+@contextmanager
+def _telling_where(document: Located) -> Iterator[None]:
+    """Turn what is wrong with a key into an error that names file and line."""
+    try:
+        yield
     except KeyProblem as problem:
         key = ".".join(map(str, problem.path))
         raise SpecError(problem.message, where=document.where(problem.path), key=key) from problem

@@ -82,20 +82,13 @@ class Sweep:
         name: Folder under the results.
         title: One line for people.
         path: The file it came from.
-        overrides: What the command line changed.
         runs: All runs, variants in the file's order, seeds innermost.
     """
 
     name: str
     title: str
     path: Path
-    overrides: tuple[str, ...]
     runs: tuple[Run, ...] = field(repr=False)
-
-    @property
-    def command(self) -> str:
-        """The command line that runs this sweep."""
-        return " ".join(["bench run", str(self.path), *self.overrides])
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
@@ -127,7 +120,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
                 )
             seen[run.config.id] = variant
             runs.append(run)
-    return Sweep(head.name, head.title, path, tuple(overrides), tuple(runs))
+    return Sweep(head.name, head.title, path, tuple(runs))
 
 
 def read_spec(path: Path, overrides: Sequence[str], schema: type[Spec]) -> tuple[Located, Spec]:

@@ -48,7 +48,7 @@ def test_a_run_folder_holds_the_record(bench, here):
         assert not {name for name in names if "partial" in name or "checkpoint" in name}
         assert json.loads((folder / "config.json").read_text())["id"] == folder.name
         origin = json.loads((folder / "provenance.json").read_text())
-        assert origin["command"] == "bench run tiny.yaml seeds=[0]"
+        assert origin["command"] == "bench run tiny.yaml 'seeds=[0]' --device cpu"
         assert re.fullmatch("[0-9a-f]{64}", origin["data_fingerprint"])
 
 

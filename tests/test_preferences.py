@@ -3,7 +3,7 @@
 import pytest
 
 from bench.errors import SpecError
-from bench.preferences import choose_executor, preferences_path
+from bench.preferences import allows_code_change, choose_executor, preferences_path
 
 
 @pytest.fixture
@@ -31,6 +31,17 @@ def test_the_file_says_what_the_command_line_does_not(write):
     assert choose_executor("inline", None) == ({"name": "inline"}, 3)
     write("jobs: 3\n")
     assert choose_executor(None, None) == ({"name": "local"}, 3)
+
+
+def test_results_of_other_code_are_used_only_if_someone_says_so(write):
+    assert not allows_code_change(None)
+    assert allows_code_change(True)
+    write("allow_code_change: true\n")
+    assert allows_code_change(None)
+    assert not allows_code_change(False)
+    write("jobs: 2\nallow_code_change: maybe\n")
+    with pytest.raises(SpecError, match=r"config.yaml:2: allow_code_change: "):
+        allows_code_change(None)
 
 
 @pytest.mark.parametrize(

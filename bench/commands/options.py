@@ -1,8 +1,10 @@
 """Options that several commands share. Nothing here imports torch before it is needed."""
 
+import shlex
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 import bench
 
@@ -41,6 +43,41 @@ LPIPS_WEIGHTS = click.option(
     envvar="BENCH_LPIPS_WEIGHTS",
     help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
 )
+
+ALLOW_CODE_CHANGE = click.option(
+    "--allow-code-change/--refuse-code-change",
+    default=None,
+    help="Whether to use results whose code has changed since.  [default: refuse]",
+)
+
+PASSING = ("dry_run", "retry_failed", "allow_code_change", "no_mlflow", "mlflow_uri")
+"""Options that are for one call, or whose values are nobody's business."""
+
+
+def invocation(context: click.Context) -> str:
+    """Return the command line that does the same again, fit for a shell.
+
+    What was set by environment variables stands in it too; what is the default does not.
+
+    Args:
+        context: The call.
+
+    Returns:
+        One line.
+    """
+    words = ["bench", context.info_name or ""]
+    options: list[str] = []
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        if isinstance(parameter, click.Argument):
+            words += map(str, value if isinstance(value, tuple) else [value])
+        elif name not in PASSING and context.get_parameter_source(name) in (
+            ParameterSource.COMMANDLINE,
+            ParameterSource.ENVIRONMENT,
+        ):
+            flag = max(parameter.opts, key=len)
+            options += [flag] if getattr(parameter, "is_flag", False) else [flag, str(value)]
+    return shlex.join([*words, *options])
 
 
 def weight_files(**files: Path | None) -> dict[str, Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.commands.options import (
+    ALLOW_CODE_CHANGE,
     CHECKPOINT_SECONDS,
     DEVICE,
     INCEPTION_WEIGHTS,
@@ -16,6 +17,7 @@ from bench.commands.options import (
     RESULTS,
     THREADS,
     find_spec,
+    invocation,
     weight_files,
 )
 from bench.errors import Interrupted
@@ -35,6 +37,7 @@ from bench.errors import Interrupted
 @DEVICE
 @THREADS
 @click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
+@ALLOW_CODE_CHANGE
 @CHECKPOINT_SECONDS
 @INCEPTION_WEIGHTS
 @LPIPS_WEIGHTS
@@ -52,6 +55,7 @@ def run(
     device: str,
     threads: int | None,
     retry_failed: bool,
+    allow_code_change: bool | None,
     checkpoint_seconds: float,
     inception_weights: Path | None,
     lpips_weights: Path | None,
@@ -65,7 +69,7 @@ def run(
     several at once share its runs. Defaults of --executor and --jobs are read from
     ~/.config/bench/config.yaml.
     """
-    from bench.preferences import choose_executor
+    from bench.preferences import allows_code_change, choose_executor
     from bench.sweep import load_sweep
 
     sweep = load_sweep(find_spec(spec), overrides)
@@ -83,9 +87,10 @@ def run(
 
     workplace = Workplace(
         device,
-        command=sweep.command,
+        command=invocation(click.get_current_context()),
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
         checkpoint_seconds=checkpoint_seconds,
+        allow_code_change=allows_code_change(allow_code_change),
         retry_failed=retry_failed,
         threads=threads,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.commands.options import (
+    ALLOW_CODE_CHANGE,
     CHECKPOINT_SECONDS,
     DEVICE,
     INCEPTION_WEIGHTS,
@@ -16,6 +17,7 @@ from bench.commands.options import (
     RESULTS,
     THREADS,
     find_spec,
+    invocation,
     weight_files,
 )
 
@@ -37,6 +39,7 @@ from bench.commands.options import (
 @click.option("--executor", help="Where trials are done; as of `bench run`.")
 @DEVICE
 @THREADS
+@ALLOW_CODE_CHANGE
 @CHECKPOINT_SECONDS
 @INCEPTION_WEIGHTS
 @LPIPS_WEIGHTS
@@ -54,6 +57,7 @@ def tune(
     executor: str | None,
     device: str,
     threads: int | None,
+    allow_code_change: bool | None,
     checkpoint_seconds: float,
     inception_weights: Path | None,
     lpips_weights: Path | None,
@@ -70,7 +74,7 @@ def tune(
     from bench.errors import Interrupted
     from bench.execution.mirrors import write_mirrors
     from bench.execution.workplace import Workplace
-    from bench.preferences import choose_executor
+    from bench.preferences import allows_code_change, choose_executor
     from bench.tracking.console import say
     from bench.tuning.outcome import summary, write_outcome
     from bench.tuning.spec import load_tuning, plan_text
@@ -85,9 +89,10 @@ def tune(
         return
     workplace = Workplace(
         device,
-        command=tuning.command,
+        command=invocation(click.get_current_context()),
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
         checkpoint_seconds=checkpoint_seconds,
+        allow_code_change=allows_code_change(allow_code_change),
         threads=threads,
     )
     folder = results / tuning.head.name
@@ -99,7 +104,7 @@ def tune(
             say(f"{tuning.head.name}: {len(ours) * tuning.head.trials} trials {where}")
             run_studies(ours, workplace, where)
             with workplace.stop.deferred():
-                best = write_outcome(tuning, studies, results)
+                best = write_outcome(tuning, studies, results, workplace.command)
                 write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri, pictures=False)
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"{str(error) or 'stopped'}; continue with: {shlex.join(['bench', *words])}")

@@ -4,8 +4,6 @@ The driver holds no state of its own. What is done is what the folders say is do
 command continues after anything.
 """
 
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,9 @@ from bench.config import RunConfig, canonical_json
 from bench.errors import BenchError, DataMissing, SpecError
 from bench.execution.display import watching
 from bench.execution.executors.base import Executor
-from bench.execution.job import write_json
+from bench.execution.job import remove_partial, write_json
 from bench.execution.plan import states
+from bench.execution.reuse import adopt, check_code
 from bench.execution.schedule import settle
 from bench.execution.task import RunTask
 from bench.execution.work import reference_id
@@ -62,17 +61,20 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
     """
     folder = results / sweep.name
     _refuse_unwritable(folder)
+    remove_partial(folder)
     before = [state for _, _, state in states(sweep, results)]
-    for run in sweep.runs:
-        adopt(results, folder / run.config.id)
     tasks = _tasks(sweep, folder)
+    check_code(tasks, workplace)
+    for task in tasks:
+        if not task.reference:
+            adopt(results, task, workplace)
     if workplace.retry_failed:
         for task in tasks:
             if task.settled() == "failed":
                 task.folder.reopen()
     todo = [task for task in tasks if task.settled() is None]
     _load_data(todo, workplace)
-    write_json(folder / "sweep.json", _description(sweep))
+    write_json(folder / "sweep.json", _description(sweep, workplace.command))
     failed = [task.path for task in tasks if task.settled() == "failed"]
     with watching(sweep.name, [task for task in tasks if not task.reference]):
         for ended, outcome in settle(todo, executor):
@@ -156,12 +158,12 @@ def _references(sweep: Sweep) -> dict[str, tuple[str, RunConfig]]:
     return dict(sorted(chosen.items(), key=lambda item: item[1][0] != REAL))
 
 
-def _description(sweep: Sweep) -> dict[str, Any]:
+def _description(sweep: Sweep, command: str) -> dict[str, Any]:
     return {
         "sweep": sweep.name,
         "title": sweep.title,
         "spec": str(sweep.path),
-        "command": sweep.command,
+        "command": command,
         "runs": [
             {
                 "id": run.config.id,
@@ -177,26 +179,3 @@ def _description(sweep: Sweep) -> dict[str, Any]:
             for place, (name, config) in _references(sweep).items()
         ],
     }
-
-
-def adopt(results: Path, path: Path) -> None:
-    """Copy a run that another sweep has trained already: equal ids are equal runs.
-
-    Args:
-        results: Root of all results.
-        path: Folder of the run.
-    """
-    if path.exists():
-        return
-    for other in sorted(results.glob(f"*/{path.name}")):
-        if (other / "model.pt").exists() and (other / "done").exists():
-            partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-            try:
-                shutil.copytree(other, partial, ignore=shutil.ignore_patterns("lock"))
-                partial.rename(path)
-                say(f"  copied from {other}: the same run")
-            except OSError:  # another process was faster, or the disk is full
-                pass
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-            return

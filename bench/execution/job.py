@@ -7,11 +7,13 @@ the holder dies, however it dies.
 
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from bench.errors import BenchError
 from bench.tracking.rows import write_atomically
@@ -42,6 +44,16 @@ class RunFolder:
     def evaluation(self) -> Path:
         """The figures."""
         return self.path / "evaluation.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State of a training under way."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether weights are there, of a training that has ended or is under way."""
+        return self.model.exists() or self.checkpoint.exists()
 
     def snapshot(self, step: int) -> "RunFolder":
         """Return the folder of the model after so many iterations, in the form of a run's."""
@@ -107,6 +119,32 @@ class RunFolder:
                 return False
         except Busy:
             return True
+
+
+@contextmanager
+def arriving(path: Path) -> Iterator[Path]:
+    """Fill the folder of a run that is there whole, or not at all.
+
+    Args:
+        path: Where it is to stand; nothing may be there yet.
+
+    Yields:
+        A folder beside it, which takes its place in the end.
+    """
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    try:
+        with RunFolder(partial).locked():
+            yield partial
+            partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what processes that died were about to let arrive in the folder of a sweep."""
+    for partial in folder.glob(".*.partial"):
+        if (partial / "lock").exists() and not RunFolder(partial).held():
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

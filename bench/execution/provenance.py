@@ -2,21 +2,49 @@
 
 import hashlib
 import importlib.metadata
+import os
 import platform
 import subprocess
-import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import bench
+from bench.execution.job import read_json, write_json
+from bench.execution.sources import Sources
 
-PACKAGES = ("torch", "torchvision", "numpy", "torch-fidelity", "pytorch-msssim", "scikit-learn")
+NAME = "provenance.json"
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pillow",
+    "torch-fidelity",
+    "pytorch-msssim",
+    "lpips",
+    "scikit-learn",
+)
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG")
+"""What changes last digits from outside."""
+
+PASSING = ("command", "started", "sources", "continued")
+"""What does not belong to the place where a run is done."""
+
+Origin = dict[str, Any]
 
 
-def collect(device: torch.device, command: str, fingerprint: str, threads: int) -> dict[str, Any]:
+def collect(
+    device: torch.device,
+    command: str,
+    fingerprint: str,
+    threads: int,
+    sources: Mapping[str, Sources] | None = None,
+) -> Origin:
     """Return what someone needs to know to run a run again.
 
     Args:
@@ -24,29 +52,97 @@ def collect(device: torch.device, command: str, fingerprint: str, threads: int) 
         command: The command line that started it.
         fingerprint: Fingerprint of the data.
         threads: CPU threads that train.
+        sources: `training` and `evaluation` -> the source files that it follows from; only of what
+            is done here.
 
     Returns:
         Plain data.
     """
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    on_gpu = device.type == "cuda"
     return {
         "bench": bench.__version__,
         **_code_version(),
+        "sources": dict(sources or {}),
         "command": command,
         "data_fingerprint": fingerprint,
         "device": str(device),
-        "device_name": name or platform.machine(),
+        "device_name": _device_name(device),
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "threads": threads,
+        "cores": os.cpu_count(),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
+        "flags": _flags(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "versions": {package: _version(package) for package in PACKAGES},
-        "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "argv": sys.argv[1:],
+        "cuda": torch.version.cuda if on_gpu else None,
+        "cudnn": torch.backends.cudnn.version() if on_gpu else None,  # type: ignore[no-untyped-call]
     }
 
 
+def keep(folder: Path, origin: Origin, *, anew: bool) -> None:
+    """Write where a run comes from, or add where it is continued if that is another place.
+
+    What is added stands in the list `continued`, in the order of time.
+
+    Args:
+        folder: Folder of the run.
+        origin: What `collect` returned.
+        anew: Whether nothing of what was done before is used.
+    """
+    path = folder / NAME
+    if anew or not path.exists():
+        write_json(path, origin)
+        return
+    recorded = read_json(path)
+    if _place(origin, origin["sources"]) != _place(stages(recorded)[-1], origin["sources"]):
+        recorded.setdefault("continued", []).append(origin)
+        write_json(path, recorded)
+
+
+def stages(recorded: Origin) -> list[Origin]:
+    """Return where a run was begun, and all places where it was continued, in the order of time."""
+    return [recorded, *recorded.get("continued", [])]
+
+
+def _place(origin: Origin, parts: Iterable[str]) -> Origin:
+    """Return what matters of a place for some parts of the sources."""
+    held = {key: value for key, value in origin.items() if key not in PASSING}
+    return held | {part: origin.get("sources", {}).get(part) for part in parts}
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _processor() or platform.processor() or platform.machine()
+
+
+@cache
+def _processor() -> str:
+    """Return the name of the processor where Linux tells it, else an empty text."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "")
+
+
+def _flags() -> dict[str, Any]:
+    """Return the settings of torch, and of the processor, that change last digits."""
+    cudnn = torch.backends.cudnn
+    return {
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cudnn_benchmark": cudnn.benchmark,
+        "cudnn_deterministic": cudnn.deterministic,
+        "cudnn_tf32": cudnn.allow_tf32,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "matmul_precision": torch.get_float32_matmul_precision(),
+    }
+
+
+@cache
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
@@ -54,6 +150,7 @@ def _version(package: str) -> str:
         return "absent"
 
 
+@cache
 def _code_version() -> dict[str, Any]:
     """Return the commit of the source tree, and a hash of what differs from it."""
     root = Path(bench.__file__).parent.parent

@@ -34,6 +34,7 @@ from bench.execution.evaluation import (
 )
 from bench.execution.job import Busy, RunFolder, read_json, write_json
 from bench.execution.pictures import keep_pictures
+from bench.execution.sources import SOURCES_OF
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context
 from bench.metrics.references import Reference
@@ -109,6 +110,7 @@ def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -
         context = workplace.context(run)
         config = reference_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
+        _record_origin(run, folder, context.data.fingerprint, workplace, "evaluation")
         with workplace.computing(context.data.spec):
             rows = []
             for split, held, metrics in comparisons(run, context):
@@ -195,7 +197,7 @@ def _trained(
     """
     data = context.data
     write_cost(run.training, data.spec, folder.path)
-    lacking = [step for step in run.steps[:-1] if not folder.snapshot(step).model.exists()]
+    lacking = _lacking(run, folder)
     if folder.model.exists():
         if not lacking:
             return load_trained(run.training, data, folder.model, workplace.device)
@@ -263,20 +265,34 @@ def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workpla
     fingerprint = data.fingerprint
     if (extra := workplace.unlabeled(run)) is not None:
         fingerprint = f"{fingerprint}+{extra.fingerprint}"
-    config_path, origin_path = folder.path / "config.json", folder.path / "provenance.json"
-    if not config_path.exists():
-        write_json(config_path, {"id": run.id, "config": run.canonical})
-    if not origin_path.exists():
-        threads = torch.get_num_threads()
-        origin = provenance.collect(workplace.device, workplace.command, fingerprint, threads)
-        write_json(origin_path, origin)
-        return
-    before = read_json(origin_path)["data_fingerprint"]
-    if before != fingerprint:
-        raise BenchError(
-            f"the data set {data.spec.name!r} is not the one that this run began with (fingerprint "
-            f"{fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} to start anew"
-        )
+    if folder.has_learned and (origin := folder.path / provenance.NAME).exists():
+        before = read_json(origin)["data_fingerprint"]
+        if before != fingerprint:
+            raise BenchError(
+                f"the data set {data.spec.name!r} is not the one that this run began with "
+                f"(fingerprint {fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} "
+                "to start anew"
+            )
+    record = {"evaluation": run.measured, "config": run.canonical}
+    write_json(folder.path / "config.json", {"id": run.id, **record})
+    trains = not folder.model.exists() or _lacking(run, folder)
+    parts = ("training", "evaluation") if trains else ("evaluation",)
+    _record_origin(run, folder, fingerprint, workplace, *parts)
+
+
+def _record_origin(
+    run: RunConfig, folder: RunFolder, fingerprint: str, workplace: Workplace, *parts: str
+) -> None:
+    """Write where the parts of a run that are done now come from."""
+    threads = torch.get_num_threads()
+    found = {part: SOURCES_OF[part](run) for part in parts}
+    origin = provenance.collect(workplace.device, workplace.command, fingerprint, threads, found)
+    provenance.keep(folder.path, origin, anew=not folder.has_learned)
+
+
+def _lacking(run: RunConfig, folder: RunFolder) -> list[int]:
+    """Return the times of snapshots whose weights are not there."""
+    return [step for step in run.steps[:-1] if not folder.snapshot(step).model.exists()]
 
 
 @contextmanager

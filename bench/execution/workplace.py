@@ -30,6 +30,7 @@ class Workplace:
         weights: Files of downloaded networks by name.
         checkpoint_seconds: Time between checkpoints.
         retry_failed: Whether failed runs are tried again.
+        allow_code_change: Whether runs are used that were made by other code.
         threads: CPU threads; chosen by the size of the examples where None.
         stop: Whether someone asked to stop.
     """
@@ -39,6 +40,7 @@ class Workplace:
     weights: dict[str, Path] = field(default_factory=dict)
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
+    allow_code_change: bool = False
     threads: int | None = None
     stop: StopSignal = field(default_factory=StopSignal)
     _contexts: dict[str, Context] = field(default_factory=dict)

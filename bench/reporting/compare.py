@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import UnknownName
+from bench.errors import BenchError, UnknownName
 from bench.reporting.footnotes import view_notes
 from bench.reporting.headings import cell_text
 from bench.reporting.layout import ARROWS
-from bench.reporting.records import Records, plain
+from bench.reporting.records import Records, load_records, plain
 from bench.reporting.render import note_lines
 from bench.reporting.specs import load_tables
 from bench.reporting.tables import build_table
@@ -64,6 +64,35 @@ def find_side(records: Records, name: str) -> Side:
             return Side(label, tuple(_key(row) for row in found))
     variants = dict.fromkeys(f"{row['sweep']}/{row['variant']}" for row in rows)
     raise UnknownName("variant or run", name, variants)
+
+
+def find_folders(results: Path, name: str) -> list[Path]:
+    """Return the folders of the runs that a user means, references left out.
+
+    Args:
+        results: The folder of all results.
+        name: The folder of a run, wherever it is; a sweep; or what `find_side` knows.
+
+    Returns:
+        The folders of runs that have begun, in the order of their sweep.
+
+    Raises:
+        UnknownName: If nothing, or more than one thing, is called so.
+        BenchError: If none of them has begun.
+    """
+    if (Path(name) / "config.json").is_file():
+        return [Path(name)]
+    records = load_records(results)
+    rows = plain(records.runs[records.runs["seed"].notna()])
+    if name in {sweep.name for sweep in records.sweeps}:
+        rows = [row for row in rows if row["sweep"] == name]
+    else:
+        keys = find_side(records, name).runs
+        rows = [row for row in rows if _key(row) in keys]
+    folders = dict.fromkeys(Path(row["path"]) for row in rows if row["state"] != "missing")
+    if not folders:
+        raise BenchError(f"{name}: nothing there was trained yet")
+    return list(folders)
 
 
 def compare_text(records: Records, first: Side, second: Side) -> str:

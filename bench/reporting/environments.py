@@ -10,11 +10,14 @@ from typing import Any
 from bench.reporting.layout import Column, Note, Row
 from bench.reporting.plan import EVALUATIONS
 from bench.reporting.records import Records, plain, seeds
-from bench.reporting.wording import rows_listed, seeds_text
+from bench.reporting.wording import listed, rows_listed, seeds_text
 
 Origin = Mapping[str, Any]
 Labels = dict[str, list[int]]
 """Rows of a table, with seeds."""
+
+MOST_FILES = 3
+"""A note names no more source files of a version than this."""
 
 CAUTION = (
     "Times are of the wall clock and come out differently each time; other runs and other programs "
@@ -47,14 +50,22 @@ def environment_notes(
             what = "Times on {} are of different devices; do not compare:"
             text = what if data in timed else "Runs on {} were trained on different devices:"
             notes.append(_mixed(text.format(title), devices))
-        for text, told in _TOLD.items():
-            groups = _grouped(origins, told)
-            if len(groups) > 1:
-                notes.append(_mixed(text.format(title), groups))
-        if len(_grouped(origins, _code)) == 1 and any(o.get("dirty") for _, _, o in origins):
-            [code] = _grouped(origins, _code)
-            notes.append(Note(f"Runs on {title} were made by code that no commit holds: {code}."))
+        notes += _code_notes(origins, title)
+        libraries = _grouped(origins, _libraries)
+        if len(libraries) > 1:
+            notes.append(_mixed(f"Runs on {title} were made with different libraries:", libraries))
     return notes
+
+
+def _code_notes(origins: Sequence[tuple[str, list[int], Origin]], title: str) -> list[Note]:
+    """Warn where versions of the code are mixed that differ in what could change a figure."""
+    disputed = _disputed(origins)
+    codes = _grouped(origins, lambda origin: _code(origin, disputed or ()))
+    if len(codes) > 1 and disputed != []:
+        return [_mixed(f"Runs on {title} were made by different versions of the code:", codes)]
+    if not any(origin.get("dirty") for _, _, origin in origins):
+        return []
+    return [Note(f"Runs on {title} were made by code that no commit holds: {listed(codes)}.")]
 
 
 def _origins(
@@ -104,21 +115,59 @@ def _device(origin: Origin) -> str:
     return f"{origin['device']} ({origin.get('device_name', 'unknown')}{suffix})"
 
 
-def _code(origin: Origin) -> str:
-    """Return the version of the code for people."""
+def code_text(origin: Origin) -> str:
+    """Return the version of the code for people.
+
+    Args:
+        origin: What is recorded of where a run, or a part of it, was done.
+
+    Returns:
+        A commit, or the version of the package where there is no git.
+    """
     if not origin.get("commit"):
         return f"bench {origin['bench']}" if origin.get("bench") else "code that was not recorded"
     changed = f" with changes {origin.get('diff') or ''}".rstrip() if origin.get("dirty") else ""
     return f"commit {origin['commit'][:10]}{changed}"
 
 
+def _code(origin: Origin, disputed: Sequence[str]) -> str:
+    """Return the versions that made a run, with the files that differ between runs."""
+    stages = [origin, *origin.get("continued", [])]
+    held: dict[str, None] = {}
+    for stage in stages:
+        sources = _sources(stage)
+        files = [f"{file} {sources[file][:8]}" for file in disputed if file in sources]
+        more = f" and {len(files) - MOST_FILES} more files" if len(files) > MOST_FILES else ""
+        told = f" ({listed(files[:MOST_FILES])}{more})" if files else ""
+        held[code_text(stage) + told] = None
+    return ", continued by ".join(held)
+
+
+def _sources(stage: Origin) -> dict[str, str]:
+    """Return the source files of all that was done there."""
+    return {
+        file: digits for part in stage.get("sources", {}).values() for file, digits in part.items()
+    }
+
+
+def _disputed(origins: Sequence[tuple[str, list[int], Origin]]) -> list[str] | None:
+    """Return the source files that are not the same for all runs, or None if it is not known."""
+    stages = [
+        stage
+        for _, numbers, origin in origins
+        if numbers
+        for stage in [origin, *origin.get("continued", [])]
+    ]
+    if not all(stage.get("sources") for stage in stages):
+        return None
+    held: dict[str, set[str]] = {}
+    for stage in stages:
+        for file, digits in _sources(stage).items():
+            held.setdefault(file, set()).add(digits)
+    return sorted(file for file, digits in held.items() if len(digits) > 1)
+
+
 def _libraries(origin: Origin) -> str:
     """Return Python and the libraries for people."""
     versions = {"python": origin.get("python", "?"), **origin.get("versions", {})}
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-
-
-_TOLD: dict[str, Callable[[Origin], str]] = {
-    "Runs on {} were made by different versions of the code:": _code,
-    "Runs on {} were made with different libraries:": _libraries,
-}

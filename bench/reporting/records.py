@@ -183,6 +183,7 @@ def _published(folder: Path) -> Records:
     sweep, _ = read_plan(folder)
     runs = _read_csv(folder / "runs.csv", {n: kind for n, kind in RUNS.items() if n != "path"})
     runs.insert(list(RUNS).index("path"), "path", [str(folder / run) for run in runs["run"]])
+    runs["command"] = pd.Series([sweep.command] * len(runs), dtype=_TEXT)
     content = read_object(folder / PUBLISHED)
     origins = {
         (sweep.name, run, kind): {**entry["shared"], own: value}

@@ -83,6 +83,7 @@ def _wide(records: Records) -> pd.DataFrame:
     keys = zip(final["sweep"], final["run"], final["variant"], names, strict=True)
     values = dict(zip(keys, final["value"], strict=True))
     wide = records.runs[list(RUN_COLUMNS)].copy()
+    wide.loc[wide["state"] == "done", "command"] = ""  # there is nothing to finish
     runs = list(zip(wide["sweep"], wide["run"], wide["variant"], strict=True))
     figures = {name: [values.get((*run, name)) for run in runs] for name in columns}
     return pd.concat([wide, pd.DataFrame(figures, index=wide.index, dtype="float64")], axis=1)

@@ -32,13 +32,14 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def write_outcome(tuning: Tuning, studies: Sequence[Study], results: Path) -> Chosen:
+def write_outcome(tuning: Tuning, studies: Sequence[Study], results: Path, command: str) -> Chosen:
     """Write all files of a tuning, and check the sweep that it proposes by loading it.
 
     Args:
         tuning: The file.
         studies: Its studies.
         results: Root of all results.
+        command: The command line that goes on with it.
 
     Returns:
         Variant -> the best trial, of the studies that have one.
@@ -47,13 +48,13 @@ def write_outcome(tuning: Tuning, studies: Sequence[Study], results: Path) -> Ch
     trials = {study.subject.variant: study.trials() for study in studies}
     best = {study.subject.variant: found[0] for study in studies if (found := study.best())}
     write_text(folder / "trials.csv", trials_csv(tuning, trials, best))
-    write_json(folder / "sweep.json", _as_sweep(tuning, studies))
+    write_json(folder / "sweep.json", _as_sweep(tuning, studies, command))
     for study in studies:
         if study.subject.variant in best:
             _draw(tuning, study, folder)
     if best:
         path = folder / "tuned.yaml"
-        write_text(path, tuned_sweep(tuning, best))
+        write_text(path, tuned_sweep(tuning, best, command))
         load_sweep(path)
     return best
 
@@ -80,7 +81,7 @@ def trials_csv(tuning: Tuning, trials: Mapping[str, Sequence[Trial]], best: Chos
     return buffer.getvalue()
 
 
-def tuned_sweep(tuning: Tuning, best: Chosen) -> str:
+def tuned_sweep(tuning: Tuning, best: Chosen, command: str) -> str:
     """Return a sweep with every variant as it was and as it was tuned, as YAML."""
     head = tuning.head
     seeds = [seed for seed in range(FRESH_SEEDS + len(head.seeds)) if seed not in head.seeds]
@@ -100,7 +101,7 @@ def tuned_sweep(tuning: Tuning, best: Chosen) -> str:
     }
     text = yaml.dump(content, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
     return (
-        f"# Written by: {tuning.command}\n"
+        f"# Written by: {command}\n"
         "# A variant of this file may be pasted below the variants of a sweep with this base.\n"
         f"# The seeds are new: no trial has used them.\n{text}"
     )
@@ -114,7 +115,7 @@ def _as_it_was_and_tuned(subject: Subject, trial: Trial) -> dict[str, Any]:
     return found
 
 
-def _as_sweep(tuning: Tuning, studies: Sequence[Study]) -> dict[str, Any]:
+def _as_sweep(tuning: Tuning, studies: Sequence[Study], command: str) -> dict[str, Any]:
     """Return the trials in the form of a sweep, for the mirrors; those given up have no figures."""
     runs: dict[tuple[str, str], dict[str, Any]] = {}
     places: dict[str, str] = {}
@@ -133,7 +134,7 @@ def _as_sweep(tuning: Tuning, studies: Sequence[Study]) -> dict[str, Any]:
         "sweep": tuning.head.name,
         "title": tuning.head.title,
         "spec": str(tuning.path),
-        "command": tuning.command,
+        "command": command,
         "runs": list(runs.values()),
         "references": [{"id": p, "reference": REAL, "data": d} for p, d in places.items()],
     }

@@ -59,7 +59,6 @@ class Tuning:
         path: Where it stands.
         head: Its top level.
         document: All of it.
-        overrides: What the command line changed.
         objectives: The figures to improve, in order.
         subjects: The variants in the order of the file.
     """
@@ -67,14 +66,8 @@ class Tuning:
     path: Path
     head: TuningFile
     document: Located = field(repr=False)
-    overrides: tuple[str, ...]
     objectives: tuple[Objective, ...]
     subjects: tuple[Subject, ...] = field(repr=False)
-
-    @property
-    def command(self) -> str:
-        """The command line that goes on with it."""
-        return " ".join(["bench tune", str(self.path), *self.overrides])
 
     def wanted(self, models: str) -> list[str]:
         """Return the variants that `--models` names.
@@ -125,7 +118,7 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
             where = document.where(("space", name))
             raise SpecError(unknown("variant", name, cells), where=where, key="space")
     subjects = [_subject(document, head, variant, settings) for variant, settings in cells.items()]
-    return Tuning(path, head, document, tuple(overrides), objectives, tuple(subjects))
+    return Tuning(path, head, document, objectives, tuple(subjects))
 
 
 def _parts(names: Names, metric: str) -> tuple[str, ...]:

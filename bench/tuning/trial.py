@@ -5,7 +5,7 @@ done once. Several processes work at the same studies.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from bench.config import RunConfig
 from bench.errors import BenchError, Interrupted, UnknownName
-from bench.execution.driver import adopt
 from bench.execution.executors.base import Executor
-from bench.execution.job import RunFolder
+from bench.execution.job import RunFolder, remove_partial
+from bench.execution.reuse import adopt, check_code
 from bench.execution.schedule import settle
-from bench.execution.task import Task
+from bench.execution.task import RunTask, Task
 from bench.execution.work import Outcome, reference_id, reference_one, run_one
 from bench.execution.workplace import Workplace
 from bench.reporting.plan import REAL, VALIDATION
@@ -45,7 +45,9 @@ def run_studies(studies: Sequence[Study], workplace: Workplace, executor: Execut
         Interrupted: If someone asked to stop.
     """
     tasks = []
+    check_code([task for study in studies for task in _begun(study)], workplace)
     for study in studies:
+        remove_partial(study.folder)
         workplace.context(study.subject.run({}, study.tuning.head.seeds[0]))
         label = f"{study.subject.variant}, a trial"
         tasks += [TrialTask(study.folder / "trials", label, study) for _ in range(study.left)]
@@ -56,6 +58,14 @@ def run_studies(studies: Sequence[Study], workplace: Workplace, executor: Execut
             if ended.settled() == "failed":
                 raise BenchError((ended.path / "failed").read_text().strip())
             say(f"{outcome:<8}  {ended.label}, {number} of {len(tasks)}")
+
+
+def _begun(study: Study) -> Iterator[RunTask]:
+    """Yield the runs of all trials that have begun, those that the study has ended with too."""
+    for trial in study.trials():
+        for seed in trial.about.get("runs", {}):
+            run = study.subject.run(trial.values, int(seed))
+            yield RunTask(study.folder / run.id, f"trial {trial.number}, seed {seed}", run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +141,8 @@ class _Attempt:
         self.real = self._measure_real()
         for run in self.runs:
             path = self.folder / run.id
-            adopt(self.folder.parent, path)
             name = f"{self.label}, seed {run.training.seed}"
+            adopt(self.folder.parent, RunTask(path, name, run), self.workplace)
             try:
                 with self.workplace.stop.also(self._cannot_go_on):
                     outcome = _patiently(partial(run_one, run, path, name, self.workplace))

@@ -9,8 +9,8 @@ from bench.reporting.page.variants import Variants
 from bench.reporting.plan import Sweep
 from bench.reporting.records import Records, plain, seeds
 
-UNTOLD = ("command", "argv")
-"""Provenance that names folders of a machine, or is told beside it."""
+UNTOLD = ("command", "argv", "sources", "continued")
+"""Provenance that names folders of a machine, or is told beside it or in the notes of tables."""
 
 Settings = Mapping[str, str]
 

@@ -1,0 +1,63 @@
+"""`bench export` and `bench import`: the records of a sweep as one file."""
+
+from pathlib import Path
+
+import click
+
+from bench.commands.options import RESULTS
+
+
+@click.command()
+@click.argument("sweep")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file.  [default: SWEEP.tar.gz]",
+)
+@click.option("--weights", is_flag=True, help="Pack the weights of models too.")
+@click.option("--checkpoints", is_flag=True, help="Pack runs under way too, with checkpoints.")
+@RESULTS
+def export(
+    sweep: str, target: Path | None, weights: bool, checkpoints: bool, results: Path
+) -> None:
+    """Pack the records of a sweep into one file, for `bench import` on another machine.
+
+    Only runs that have ended are packed. The classifiers that judged them come along, so that what
+    is measured there can stand in the same columns.
+    """
+    from bench.execution import archive
+
+    folder = archive.find_sweep(results, sweep)
+    name = target or Path(f"{folder.resolve().name}.tar.gz")
+    packed = archive.export(folder, name, weights=weights, checkpoints=checkpoints)
+    size = packed.path.stat().st_size / 2**20
+    click.echo(
+        f"{packed.runs} runs and references, {packed.judges} judges, {size:.1f} MiB: {packed.path}"
+    )
+    if packed.left:
+        click.echo(f"left out, since they have not ended: {', '.join(packed.left)}", err=True)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--into", metavar="NAME", help="Sweep to merge into.  [default: that of the file]")
+@RESULTS
+def import_(file: Path, into: str | None, results: Path) -> None:
+    """Merge a file of `bench export` into the results.
+
+    Runs that are here stay as they are. If one of them has other figures in the file, nothing is
+    imported.
+    """
+    from bench.execution.merging import merge
+    from bench.execution.mirrors import write_mirrors
+
+    merged = merge(file, results, into)
+    for notice in merged.notices:
+        click.echo(f"note: {notice}", err=True)
+    write_mirrors(merged.folder, to_mlflow=False)
+    click.echo(f"{len(merged.added)} added, {len(merged.kept)} kept, in {merged.folder}")
+    click.echo(
+        f"bench report {merged.folder.name}; for MLflow: bench mirror {merged.folder.name}",
+        err=True,
+    )

@@ -1,0 +1,130 @@
+"""`bench verify` and `bench rerun`: a run done again, in part or in full, beside its record."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.commands.options import (
+    DEVICE,
+    INCEPTION_WEIGHTS,
+    LPIPS_WEIGHTS,
+    RESULTS,
+    THREADS,
+    invocation,
+    weight_files,
+)
+
+if TYPE_CHECKING:
+    from bench.execution.verdict import Verdict
+    from bench.execution.workplace import Workplace
+
+TOLERANCE = click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    default=1e-3,
+    show_default=True,
+    help="Largest relative deviation that agrees; 0 asks for the same bits.",
+)
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--steps", type=click.IntRange(1), default=1, help="Iterations to do again, at least."
+)
+@click.option("--figures", is_flag=True, help="Measure the kept weights again as well.")
+@TOLERANCE
+@INCEPTION_WEIGHTS
+@LPIPS_WEIGHTS
+@DEVICE
+@THREADS
+@RESULTS
+def verify(run: str, steps: int, figures: bool, **options: Any) -> None:
+    """Do the first iterations of runs again, and compare the losses with those on record.
+
+    RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or the folder of a run. It goes
+    on to the first losses on record, and as far as --steps says. The record stays as it is.
+    """
+    from bench.execution.verification import verify as check
+
+    def one(folder: Path, workplace: "Workplace") -> "Verdict":
+        return check(folder, workplace, steps, figures=figures)
+
+    _judge(run, one, options)
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of what comes out.  [default: reruns, below the results]",
+)
+@TOLERANCE
+@INCEPTION_WEIGHTS
+@LPIPS_WEIGHTS
+@DEVICE
+@THREADS
+@RESULTS
+def rerun(run: str, into: Path | None, **options: Any) -> None:
+    """Do runs again from their records alone, without the sweep file, and compare both.
+
+    RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or a folder with the config.json
+    of a run. The same command continues an interrupted one.
+    """
+    from bench.execution.verification import rerun as again
+
+    into = into or options["results"] / "reruns"
+
+    def one(folder: Path, workplace: "Workplace") -> "Verdict":
+        target = into / folder.resolve().name
+        verdict = again(folder, target, workplace)
+        click.echo(f"done again in {target}", err=True)
+        return verdict
+
+    _judge(run, one, options)
+
+
+def _judge(
+    run: str,
+    one: Callable[[Path, "Workplace"], "Verdict"],
+    options: dict[str, Any],
+) -> None:
+    """Print the verdict on each run, and exit with 1 if one of them differs."""
+    from bench.errors import BenchError, Interrupted
+    from bench.execution.workplace import Workplace
+    from bench.reporting.compare import find_folders
+    from bench.tracking.console import say
+
+    weights = weight_files(inception=options["inception_weights"], lpips=options["lpips_weights"])
+    workplace = Workplace(
+        options["device"],
+        command=invocation(click.get_current_context()),
+        weights=weights,
+        threads=options["threads"],
+    )
+    folders, tolerance = find_folders(options["results"], run), options["tolerance"]
+    differing = 0
+    try:
+        with workplace.stop.listening():
+            for folder in folders:
+                try:
+                    verdict = one(folder, workplace)
+                except BenchError as error:
+                    if len(folders) == 1:
+                        raise
+                    click.echo(f"FAILED   {folder}\n  {error}")
+                    differing += 1
+                    continue
+                click.echo(verdict.text(tolerance))
+                differing += not verdict.agrees(tolerance)
+    except (Interrupted, KeyboardInterrupt):
+        say(f"stopped; the same command again: {workplace.command}")
+        sys.exit(130)
+    if len(folders) > 1:
+        click.echo(f"{len(folders) - differing} of {len(folders)} runs agree")
+    if differing:
+        sys.exit(1)

@@ -1,0 +1,184 @@
+"""Doing a run again, in part or in full, and comparing it with its record.
+
+The same code on the same machine gives the same bits. Another processor, another number of
+threads or another version of torch adds in another order, which changes last digits; training
+amplifies them, so early losses tell most.
+"""
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from bench.config import RunConfig, recorded
+from bench.errors import BenchError, Interrupted
+from bench.execution import provenance
+from bench.execution.evaluation import load_trained, measure_model
+from bench.execution.job import RunFolder, read_json
+from bench.execution.sources import SOURCES_OF
+from bench.execution.verdict import Row, Verdict, compare_rows, compare_weights, differences
+from bench.execution.work import run_one
+from bench.execution.workplace import Workplace
+from bench.settings import Evaluation
+from bench.tracking.rows import read_rows
+from bench.training.trainer import Trainer
+
+
+def read_run(folder: Path) -> tuple[RunConfig, bool]:
+    """Return the configuration of a run from its record alone.
+
+    Args:
+        folder: Folder of the run.
+
+    Returns:
+        The configuration, and whether it says what was measured; older records do not.
+
+    Raises:
+        BenchError: If it is not the folder of a run.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise BenchError(f"{folder} is not the folder of a run: it has no config.json")
+    document = read_json(path)
+    try:
+        asked = Evaluation.model_validate_json(json.dumps(document.get("evaluation", {})))
+        return RunConfig(recorded(document["config"]), asked), "evaluation" in document
+    except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BenchError(f"{path} does not describe a run that was trained: {reason}") from error
+
+
+def verify(folder: Path, workplace: Workplace, steps: int, *, figures: bool) -> Verdict:
+    """Do the first iterations of a run again, and compare the losses with those on record.
+
+    Args:
+        folder: Folder of the run.
+        workplace: Where to do it; as many threads as then where it says nothing.
+        steps: Iterations; continued to the next ones after which losses were recorded.
+        figures: Whether to measure the kept weights again.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        BenchError: If there is nothing to compare with.
+    """
+    run, says_what = read_run(folder)
+    recorded = read_rows(folder / "rows.jsonl")
+    if not recorded:
+        raise BenchError(f"{folder} has no losses on record to compare with")
+    if figures and not says_what:
+        raise BenchError(f"{folder / 'config.json'} is older than --figures, and names no metrics")
+    if figures and not RunFolder(folder).model.exists():
+        raise BenchError(f"{folder} has no weights to measure; leave out --figures")
+    workplace = _as_then(folder, workplace)
+    origin = _origin_here(folder, run, workplace)
+    later = sorted({row["step"] for row in recorded})
+    end = next((step for step in later if step >= steps), later[-1])
+    with workplace.computing(workplace.context(run).data.spec):
+        losses = _first_losses(run, workplace, end)
+        what = f"losses of the first {end} of {run.training.iterations} iterations"
+        found = [compare_rows(what, [row for row in recorded if row["step"] <= end], losses)]
+        if figures:
+            then = read_rows(RunFolder(folder).evaluation)
+            found.append(compare_rows("figures", then, _figures(run, RunFolder(folder), workplace)))
+    return Verdict(folder, tuple(found), differences(folder, origin))
+
+
+def rerun(folder: Path, target: Path, workplace: Workplace) -> Verdict:
+    """Do a run again from its record alone, and compare both.
+
+    Args:
+        folder: Folder of the run; `config.json` in it suffices.
+        target: Where to do it; if that was begun before, it is continued.
+        workplace: Where to do it; as many threads as then where it says nothing.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        BenchError: If the record is not enough, or the run fails.
+        Interrupted: If someone asked to stop.
+    """
+    run, says_what = read_run(folder)
+    if not says_what:
+        run = replace(run, evaluation=run.evaluation.model_copy(update={"metrics": []}))
+    workplace = _as_then(folder, workplace)
+    origin = _origin_here(folder, run, workplace)
+    outcome = run_one(run, target, f"rerun of {folder.name}", workplace)
+    if outcome == "busy":
+        raise BenchError(f"another process is at work on {target}")
+    if outcome == "failed":
+        raise BenchError(f"it failed; why: cat {target / 'failed'}")
+    names = {"losses": "rows.jsonl"} | ({"figures": "evaluation.jsonl"} if says_what else {})
+    found = [
+        compare_rows(what, read_rows(folder / name), read_rows(target / name))
+        for what, name in names.items()
+        if (folder / name).exists()
+    ]
+    if (folder / "model.pt").exists():
+        found.append(compare_weights(folder / "model.pt", target / "model.pt"))
+    return Verdict(folder, tuple(found), differences(folder, origin))
+
+
+def _as_then(folder: Path, workplace: Workplace) -> Workplace:
+    """Return a workplace with as many threads as a run had."""
+    path = folder / provenance.NAME
+    then = read_json(path).get("threads") if path.exists() else None
+    return replace(workplace, threads=workplace.threads or then)
+
+
+def _origin_here(folder: Path, run: RunConfig, workplace: Workplace) -> provenance.Origin:
+    """Return what is here; refuse other data than the run was done with."""
+    data = workplace.context(run).data
+    extra = workplace.unlabeled(run)
+    fingerprint = data.fingerprint + (f"+{extra.fingerprint}" if extra else "")
+    path = folder / provenance.NAME
+    before = read_json(path).get("data_fingerprint") if path.exists() else fingerprint
+    if before != fingerprint:
+        raise BenchError(
+            f"the data set {data.spec.name!r} is not the one of {folder} (fingerprint "
+            f"{fingerprint[:12]}, recorded {before[:12]}); nothing can be compared"
+        )
+    sources = {part: find(run) for part, find in SOURCES_OF.items()}
+    threads = workplace.threads_for(data.spec)
+    return provenance.collect(workplace.device, workplace.command, fingerprint, threads, sources)
+
+
+def _first_losses(run: RunConfig, workplace: Workplace, end: int) -> list[Row]:
+    data, extra = workplace.context(run).data, workplace.unlabeled(run)
+    counted = _Counted()
+    with tempfile.TemporaryDirectory() as scratch, workplace.stop.deferred():
+        examples = None if extra is None else extra.train.x
+        trainer = Trainer(run.training, data, Path(scratch), workplace.device, unlabeled=examples)
+        try:
+            trainer.train(
+                progress=counted,
+                stop=lambda: counted.step >= end or workplace.stop(),
+                checkpoint_seconds=float("inf"),
+            )
+        except Interrupted:
+            if counted.step < end:
+                raise
+        return read_rows(Path(scratch) / "rows.jsonl")
+
+
+class _Counted:
+    """How many iterations are done."""
+
+    step = 0
+
+    def update(self, step: int, losses: dict[str, float] | None = None) -> None:
+        """Take notice that `step` iterations are done."""
+        self.step = step
+
+
+def _figures(run: RunConfig, folder: RunFolder, workplace: Workplace) -> list[Row]:
+    """Return the figures of all weights that a run has kept."""
+    context = workplace.context(run)
+    rows: list[Row] = []
+    for step in run.steps:
+        kept = folder if step == run.steps[-1] else folder.snapshot(step)
+        model = load_trained(run.training, context.data, kept.model, workplace.device)
+        rows += measure_model(run, model, context, step)[1]
+    return json.loads(json.dumps(rows))  # type: ignore[no-any-return]
