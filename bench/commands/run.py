@@ -69,22 +69,16 @@ def run(
     several at once share its runs. Defaults of --executor and --jobs are read from
     ~/.config/bench/config.yaml.
     """
+    from bench.components import construct
+    from bench.execution.driver import run_sweep, tasks_of
+    from bench.execution.mirrors import write_mirrors
+    from bench.execution.workplace import Workplace
     from bench.preferences import allows_code_change, choose_executor
     from bench.sweep import load_sweep
+    from bench.tracking.console import say
 
     sweep = load_sweep(find_spec(spec), overrides)
     chosen, jobs = choose_executor(executor, jobs)
-    if dry_run:
-        from bench.execution.plan import plan_text
-
-        click.echo(plan_text(sweep, results))
-        return
-    from bench.components import construct
-    from bench.execution.driver import run_sweep
-    from bench.execution.mirrors import write_mirrors
-    from bench.execution.workplace import Workplace
-    from bench.tracking.console import say
-
     workplace = Workplace(
         device,
         command=invocation(click.get_current_context()),
@@ -94,6 +88,13 @@ def run(
         retry_failed=retry_failed,
         threads=threads,
     )
+    if dry_run:
+        from bench.execution.plan import plan_text
+        from bench.execution.reuse import check_code
+
+        click.echo(plan_text(sweep, results))
+        check_code(tasks_of(sweep, results / sweep.name), workplace)
+        return
     try:
         with workplace.stop.listening():
             where = construct("executor", chosen, jobs, workplace)

@@ -80,10 +80,7 @@ def rerun(run: str, into: Path | None, **options: Any) -> None:
     into = into or options["results"] / "reruns"
 
     def one(folder: Path, workplace: "Workplace") -> "Verdict":
-        target = into / folder.resolve().name
-        verdict = again(folder, target, workplace)
-        click.echo(f"done again in {target}", err=True)
-        return verdict
+        return again(folder, into, workplace)
 
     _judge(run, one, options)
 

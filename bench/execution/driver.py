@@ -63,7 +63,7 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
     _refuse_unwritable(folder)
     remove_partial(folder)
     before = [state for _, _, state in states(sweep, results)]
-    tasks = _tasks(sweep, folder)
+    tasks = tasks_of(sweep, folder)
     check_code(tasks, workplace)
     for task in tasks:
         if not task.reference:
@@ -87,7 +87,7 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
     return Tally(kept, after.count("done") - kept, tuple(failed))
 
 
-def _tasks(sweep: Sweep, folder: Path) -> list[RunTask]:
+def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
     """Return the tasks of a sweep: references first, since they train what judges the runs."""
     runs = [
         RunTask(

@@ -66,7 +66,7 @@ def code_change(task: RunTask) -> Change | None:
         for stage in recorded if part == "training" else recorded[-1:]:
             if files := changed_files(stage["sources"][part], now):
                 changed[part].update(files)
-                by[f"{code_text(stage)}, {stage['started'][:10]}"] = None
+                by[code_text(stage)] = None
     if not by:
         return None
     trained, measured = (tuple(sorted(files)) for files in changed.values())

@@ -16,6 +16,9 @@ TOLERANCE = 1e-3
 FLOOR = 0.01
 """A deviation is relative to the value on record, but to no less than this."""
 
+MOST = 6
+"""A line names no more values than this."""
+
 KEY = ("step", "split", "metric", "protocol")
 
 Row = dict[str, Any]
@@ -51,7 +54,9 @@ class Comparison:
     def text(self, tolerance: float) -> str:
         """Return one line for people."""
         if self.strangers:
-            return f"{self.what}: not the same values: {'; '.join(self.strangers)}"
+            more = f" and {len(self.strangers) - MOST} more" if len(self.strangers) > MOST else ""
+            told = "; ".join(self.strangers[:MOST])
+            return f"{self.what}: not the same values: {told}{more}"
         if self.is_identical:
             return f"{self.what}: all {self.compared} bit-identical"
         verdict = "within" if self.agrees(tolerance) else "beyond"

@@ -20,6 +20,7 @@ from bench.execution.verdict import Row, Verdict, compare_rows, compare_weights,
 from bench.execution.work import run_one
 from bench.execution.workplace import Workplace
 from bench.settings import Evaluation
+from bench.tracking.console import say
 from bench.tracking.rows import read_rows
 from bench.training.trainer import Trainer
 
@@ -85,12 +86,12 @@ def verify(folder: Path, workplace: Workplace, steps: int, *, figures: bool) -> 
     return Verdict(folder, tuple(found), differences(folder, origin))
 
 
-def rerun(folder: Path, target: Path, workplace: Workplace) -> Verdict:
+def rerun(folder: Path, into: Path, workplace: Workplace) -> Verdict:
     """Do a run again from its record alone, and compare both.
 
     Args:
         folder: Folder of the run; `config.json` in it suffices.
-        target: Where to do it; if that was begun before, it is continued.
+        into: Where its new folder is to be, named by its id; one that is there is continued.
         workplace: Where to do it; as many threads as then where it says nothing.
 
     Returns:
@@ -103,6 +104,9 @@ def rerun(folder: Path, target: Path, workplace: Workplace) -> Verdict:
     run, says_what = read_run(folder)
     if not says_what:
         run = replace(run, evaluation=run.evaluation.model_copy(update={"metrics": []}))
+    target = into / run.id
+    if target.resolve() == folder.resolve():
+        raise BenchError(f"{target} is the run itself; name another folder with --into")
     workplace = _as_then(folder, workplace)
     origin = _origin_here(folder, run, workplace)
     outcome = run_one(run, target, f"rerun of {folder.name}", workplace)
@@ -110,6 +114,7 @@ def rerun(folder: Path, target: Path, workplace: Workplace) -> Verdict:
         raise BenchError(f"another process is at work on {target}")
     if outcome == "failed":
         raise BenchError(f"it failed; why: cat {target / 'failed'}")
+    say(f"{'was done again before' if outcome == 'kept' else 'done again'}, in {target}")
     names = {"losses": "rows.jsonl"} | ({"figures": "evaluation.jsonl"} if says_what else {})
     found = [
         compare_rows(what, read_rows(folder / name), read_rows(target / name))

@@ -8,17 +8,32 @@ import tarfile
 
 import pytest
 
+from bench.cli import main
 from bench.execution.job import RunFolder
+from tests.conftest import TINY
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
 ACCURACY = "base.metrics=[class_accuracy]"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Make a sweep of two runs, judged by a classifier, once."""
+    place = tmp_path_factory.mktemp("made")
+    (place / "tiny.yaml").write_text(TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("BENCH_DATA", str(place / "data"))
+        with pytest.raises(SystemExit, match="^0$"):
+            main([*RUN, "seeds=[0]", ACCURACY])
+    return place
+
+
 @pytest.fixture
-def done(bench, here, monkeypatch):
-    """A sweep of two runs, judged by a classifier."""
+def done(made, here, monkeypatch):
+    """A copy of that sweep in the working directory."""
+    shutil.copytree(made, here, dirs_exist_ok=True)
     monkeypatch.setenv("BENCH_DATA", str(here / "data"))
-    assert bench(*RUN, "seeds=[0]", ACCURACY)[0] == 0
     return here / "results" / "tiny"
 
 

@@ -92,27 +92,20 @@ def test_losses_that_come_out_otherwise_are_told_with_what_may_be_the_cause(benc
     assert "figures: " in out
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("verify", "nothing"), "unknown variant or run 'nothing'"),
-        (("rerun", "somewhere"), "somewhere is not the folder of a run"),
-        (("verify", "real"), "does not describe a run that was trained"),
-        (("verify", "bare"), "has no losses on record to compare with"),
-    ],
-)
-def test_what_cannot_be_done_again_is_named(bench, here, words, told):
-    for name, config in (("real", {"config": {"reference": "x"}}), ("bare", None)):
-        (here / name).mkdir()
-        if config is None:
-            bench(*RUN, "variants={a: {model: {name: cvae, width: 0.25, latent: 4}}}")
-            shutil.copy(next(here.glob("results/tiny/[0-9a-f]*/config.json")), here / name)
-        else:
-            (here / name / "config.json").write_text(json.dumps(config))
-    (here / "somewhere").mkdir()
-    status, _, err = bench(*words)
-    assert status == 2
-    assert told in err or words[1] == "somewhere"
+def test_what_cannot_be_done_again_is_named(bench, here):
+    bench(*RUN, "variants={a: {model: {name: cvae, width: 0.25, latent: 4}}}")
+    (here / "bare").mkdir()
+    shutil.copy(next(here.glob("results/tiny/[0-9a-f]*/config.json")), here / "bare")
+    (here / "real").mkdir()
+    (here / "real" / "config.json").write_text('{"config": {"reference": "x"}}')
+    for name, told in {
+        "nothing": "unknown variant or run 'nothing'",
+        "real": "does not describe a run that was trained",
+        "bare": "has no losses on record to compare with",
+    }.items():
+        status, _, err = bench("verify", name)
+        assert status == 2
+        assert told in err
 
 
 def test_a_run_is_done_again_from_its_config_alone(bench, here):
@@ -122,11 +115,16 @@ def test_a_run_is_done_again_from_its_config_alone(bench, here):
     status, out, err = bench("rerun", "tiny/a", "--into", "again", *CPU)
     assert status == 0, out + err
     assert out.count("bit-identical") == 3
-    assert f"done again in again/{folder.name}" in err
+    assert f"done again, in again/{folder.name}" in err
     for name in ("rows.jsonl", "evaluation.jsonl", "cost.jsonl", "config.json"):
         assert (here / "again" / folder.name / name).read_bytes() == (folder / name).read_bytes()
     (here / "alone").mkdir()
     shutil.copy(folder / "config.json", here / "alone")
     status, out, err = bench("rerun", "alone", *CPU)
     assert status == 0, out + err
-    assert (here / "results" / "reruns" / "alone" / "evaluation.jsonl").exists()
+    assert (here / "results" / "reruns" / folder.name / "evaluation.jsonl").exists()
+    _, _, err = bench("rerun", "alone", *CPU)
+    assert "was done again before, in results/reruns/" in err
+    status, _, err = bench("rerun", "tiny/a", "--into", "results/tiny", *CPU)
+    assert status == 2
+    assert "is the run itself; name another folder with --into" in err
