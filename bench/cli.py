@@ -1,5 +1,6 @@
 """The command line. Every command imports what it needs when it runs, so `--help` is instant."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from bench.commands.report import compare, publish, report
 from bench.commands.run import run
 from bench.commands.tune import tune
 from bench.commands.verify import rerun, verify
-from bench.errors import BenchError
+from bench.errors import BenchError, machine_trouble
 
 LISTED = (
     "models",
@@ -138,9 +139,30 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: The words after `bench`; those of the process where None.
     """
+    _open_streams()
     try:
         words = sys.argv[1:] if arguments is None else arguments
         cli.main(words, obj=words)
     except BenchError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        if (trouble := machine_trouble(error)) is None:
+            raise
+        click.echo(f"error: {trouble}", err=True)
+        sys.exit(2)
+
+
+def _open_streams() -> None:
+    """Give streams that are closed (`2>&-`) to nobody, here and in processes started from here.
+
+    Otherwise the next file that is opened would take the place of stderr.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115

@@ -5,10 +5,26 @@ escapes is a bug and shows its traceback.
 """
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 MOST_NAMES = 40
 """A message lists no more names than this."""
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some of your quota there",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "check the network disk",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+}
 
 
 class BenchError(Exception):
@@ -62,6 +78,36 @@ class Interrupted(BaseException):
     It may be raised wherever a signal arrives, so it is no `Exception`: code that answers whatever
     may go wrong in a model or a file must not take it for an answer.
     """
+
+
+def machine_trouble(error: BaseException) -> str | None:
+    """Return what to say of an error that is the machine's and not the program's or the run's.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        What happened, where, and what to do; None if it is no full disk, read-only folder or the
+        like.
+
+    Example:
+        >>> machine_trouble(OSError(errno.ENOSPC, "No space left on device", "results/a/done"))
+        'No space left on device: results/a/done; free some space there'
+    """
+    if not isinstance(error, OSError) or error.errno not in _REMEDIES:
+        return None
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror}{where}; {_REMEDIES[error.errno]}"
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors of the system name a file; those of writing know no name of their own."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

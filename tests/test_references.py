@@ -19,7 +19,7 @@ def test_references_are_rows_below_the_real_images(bench, here):
     before = evaluations(here)
     status, _, err = bench(*RUN, METRICS, ALL)
     assert status == 0, err
-    assert "nothing to do: all 2 runs are done" in err
+    assert "2 kept, 3 references measured; results in" in err
     after = evaluations(here)
     assert {path: after[path] for path in before} == before  # nothing was measured again
     assert len(after) == len(before) + 3

@@ -20,7 +20,7 @@ from bench.commands.options import (
     invocation,
     weight_files,
 )
-from bench.errors import Interrupted
+from bench.errors import BenchError, Interrupted, machine_trouble
 
 
 @click.command()
@@ -71,7 +71,6 @@ def run(
     """
     from bench.components import construct
     from bench.execution.driver import run_sweep, tasks_of
-    from bench.execution.mirrors import write_mirrors
     from bench.execution.workplace import Workplace
     from bench.preferences import allows_code_change, choose_executor
     from bench.sweep import load_sweep
@@ -102,17 +101,38 @@ def run(
             tally = run_sweep(sweep, results, workplace, where)
             folder = results / sweep.name
             with workplace.stop.deferred():
-                write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)
+                mirrored = _mirrored(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"{str(error) or 'stopped'}; continue with: {shlex.join(['bench', *words])}")
         sys.exit(130)
-    if tally.kept == len(sweep.runs):
+    counts = {"failed": len(tally.failed), "finished": tally.finished, "kept": tally.kept}
+    if not tally.finished:  # or else they are a matter of course
+        counts["references measured"] = tally.references
+    if tally.kept == len(sweep.runs) == sum(counts.values()):
         say(f"nothing to do: all {tally.kept} runs are done, in {folder}")
     else:
-        counts = {"failed": len(tally.failed), "finished": tally.finished, "kept": tally.kept}
         told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         say(f"{told}; results in {folder}")
     if tally.failed:
-        again = shlex.join(["bench", *words, *([] if retry_failed else ["--retry-failed"])])
-        say(f"why: cat {tally.failed[0] / 'failed'}; again: {again}")
+        written = [path / "failed" for path in tally.failed if (path / "failed").exists()]
+        why = f"cat {written[0]}" if written else next(iter(tally.failed.values()))
+        retry = ["--retry-failed"] if written and not retry_failed else []
+        say(f"why: {why}; again: {shlex.join(['bench', *words, *retry])}")
+    if tally.failed or not mirrored:
         sys.exit(1)
+
+
+def _mirrored(folder: Path, *, to_mlflow: bool, uri: str | None) -> bool:
+    """Write CSV files, pictures and MLflow; trouble there costs none of the runs."""
+    from bench.execution.mirrors import write_mirrors
+    from bench.tracking.console import say
+
+    try:
+        write_mirrors(folder, to_mlflow=to_mlflow, uri=uri)
+    except (BenchError, OSError) as error:
+        why = machine_trouble(error) or error
+        say(
+            f"the CSV files in {folder} are not up to date: {why}; then: bench mirror {folder.name}"
+        )
+        return False
+    return True

@@ -29,18 +29,18 @@ class Watch:
     """How far the runs of a sweep are, as their folders tell.
 
     Args:
-        tasks: The runs.
+        tasks: The runs, and what they are compared with; that is shown but not counted.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self.total = len(tasks)
+        self.total = sum(task.is_run for task in tasks)
         self.running: dict[Task, Progress] = {}
         self.done = 0
         self.failed = 0
         self._left = list(tasks)
         self._began = time.monotonic()
         self.look()
-        self._work = float(len(self._left))
+        self._work = float(sum(task.is_run for task in self._left))
 
     def look(self) -> None:
         """Look at the folders again."""
@@ -49,15 +49,16 @@ class Watch:
             settled = task.settled()
             if settled:
                 self._left.remove(task)
-                self.done += settled == "kept"
-                self.failed += settled == "failed"
+                self.done += task.is_run and settled == "kept"
+                self.failed += task.is_run and settled == "failed"
             elif (progress := read_progress(task.path)) is not None:
                 self.running[task] = progress
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds until all runs have ended, at the pace since this watch began."""
-        work = len(self._left) - sum(progress.share for progress in self.running.values())
+        left = sum(task.is_run for task in self._left)
+        work = left - sum(progress.share for progress in self.running.values())
         pace = (self._work - work) / max(time.monotonic() - self._began, 1e-9)
         return work / pace if pace > 0 else None
 

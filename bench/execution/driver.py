@@ -4,23 +4,26 @@ The driver holds no state of its own. What is done is what the folders say is do
 command continues after anything.
 """
 
-from collections.abc import Iterable
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.config import RunConfig, canonical_json
-from bench.errors import BenchError, DataMissing, SpecError
+from bench.errors import BenchError, DataMissing, SpecError, machine_trouble
 from bench.execution.display import watching
 from bench.execution.executors.base import Executor
-from bench.execution.job import remove_partial, write_json
+from bench.execution.job import Busy, remove_partial, write_json
 from bench.execution.plan import states
 from bench.execution.reuse import adopt, check_code
 from bench.execution.schedule import settle
 from bench.execution.task import RunTask
 from bench.execution.work import reference_id
 from bench.execution.workplace import Workplace
-from bench.reporting.plan import REAL
+from bench.reporting.plan import REAL, recorded_failure
 from bench.sweep import Sweep
 from bench.tracking.console import say
 
@@ -32,12 +35,14 @@ class Tally:
     Attributes:
         kept: Runs that were done before.
         finished: Runs that were brought to their end, by this process or another.
-        failed: Folders of failed runs.
+        references: References that were measured by this process.
+        failed: Folders of failed runs and references, each with the reason in a line.
     """
 
     kept: int
     finished: int
-    failed: tuple[Path, ...]
+    references: int
+    failed: Mapping[Path, str]
 
 
 def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Executor) -> Tally:
@@ -60,7 +65,7 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
         Interrupted: If someone asked to stop.
     """
     folder = results / sweep.name
-    _refuse_unwritable(folder)
+    began = _refuse_unwritable(folder)
     remove_partial(folder)
     before = [state for _, _, state in states(sweep, results)]
     tasks = tasks_of(sweep, folder)
@@ -70,21 +75,21 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
             adopt(results, task, workplace)
     if workplace.retry_failed:
         for task in tasks:
-            if task.settled() == "failed":
-                task.folder.reopen()
+            _reopen(task, began)
     todo = [task for task in tasks if task.settled() is None]
     _load_data(todo, workplace)
     write_json(folder / "sweep.json", _description(sweep, workplace.command))
-    failed = [task.path for task in tasks if task.settled() == "failed"]
-    with watching(sweep.name, [task for task in tasks if not task.reference]):
-        for ended, outcome in settle(todo, executor):
+    failed = {t.path: recorded_failure(t.path) for t in tasks if t.settled() == "failed"}
+    measured = {task.path for task in todo if task.reference}
+    with watching(sweep.name, tasks):
+        for ended, outcome, reason in settle(todo, executor):
             say(f"{outcome:<8}  {ended.label}: {ended.path}")
             if outcome == "failed":
-                failed.append(ended.path)
-                say(f"          {_reason(ended.path)}")
+                failed[ended.path] = reason or recorded_failure(ended.path)
+                say(f"          {failed[ended.path]}")
     after = [state for _, _, state in states(sweep, results)]
     kept = before.count("done")
-    return Tally(kept, after.count("done") - kept, tuple(failed))
+    return Tally(kept, after.count("done") - kept, len(measured - failed.keys()), failed)
 
 
 def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
@@ -104,23 +109,33 @@ def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
     return references + runs
 
 
-def _reason(folder: Path) -> str:
-    """Return the last line of what was recorded of a failure."""
-    try:
-        lines = (folder / "failed").read_text(errors="replace").strip().splitlines()
-    except OSError as error:
-        return f"its folder cannot be read: {error.strerror}"
-    return lines[-1] if lines else "no reason was recorded"
-
-
-def _refuse_unwritable(folder: Path) -> None:
+def _refuse_unwritable(folder: Path) -> float:
+    """Return what time it is by the clock of the disk, which other processes go by too."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink(missing_ok=True)  # another driver may have been faster
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"a full disk takes a file, but nothing in it")
+            probe.flush()
+            return os.fstat(probe.fileno()).st_mtime
     except OSError as error:
-        raise BenchError(f"cannot write results to {folder}: {error.strerror}") from error
+        what = machine_trouble(error) or error.strerror
+        raise BenchError(f"cannot write results to {folder}: {what}") from error
+
+
+def _reopen(task: RunTask, began: float) -> None:
+    """Take back a failure from before this command.
+
+    Another driver may be at the run, or may have tried it again just now: that failure stands.
+    """
+    if task.folder.state(task.config.evaluation_id) not in ("failed", "damaged"):
+        return
+    try:
+        with suppress(Busy), task.folder.locked():
+            mark = task.path / "failed"
+            if not mark.exists() or mark.stat().st_mtime < began:
+                task.folder.reopen()
+    except OSError as error:
+        say(f"  {task.label} cannot be tried again: {machine_trouble(error) or error}")
 
 
 def _load_data(todo: Iterable[RunTask], workplace: Workplace) -> None:

@@ -3,7 +3,9 @@
 The real test images go through the same functions as the samples, as a row of their own.
 """
 
+import io
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from torch import Tensor
 from bench.components import construct
 from bench.config import RunConfig
 from bench.data.base import DataSet, DataSpec, to_bytes
-from bench.errors import BenchError, NotApplicable
+from bench.errors import BenchError, NotApplicable, RunFailed, machine_trouble
 from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.seeding import generator_for
 from bench.settings import Training
+from bench.tracking.rows import write_atomically
 from bench.training.interface import ConditionalGenerator, as_given
+from bench.training.microbatch import is_out_of_memory, memory_reason
 from bench.training.trainer import build_model
 
 SAMPLING_BATCH = 250  # part of the definition of the sample set: a batch has one random stream
@@ -42,18 +46,29 @@ def load_trained(
 
     Returns:
         The model in evaluation mode.
+
+    Raises:
+        BenchError: If the file is damaged, or of another model.
     """
     model = build_model(training, data, device).eval()
-    model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+    try:
+        model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+    except Exception as error:  # whatever a damaged file makes of itself
+        if machine_trouble(error) or isinstance(error, FileNotFoundError):
+            raise
+        reason = str(error).strip().split("\n", 1)[0]
+        raise BenchError(
+            f"{weights} is damaged, or not of this model ({reason}); delete it and run the sweep "
+            "again: the same weights are then trained anew"
+        ) from error
     return model
 
 
 def save_weights(weights: Path, state: Mapping[str, Tensor]) -> None:
     """Write the weights of a model, whole or not at all; their folder is made."""
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    temporary = weights.with_suffix(".partial")
-    torch.save(dict(state), temporary)
-    temporary.replace(weights)
+    buffer = io.BytesIO()  # torch tells of a full disk in a way that nobody understands
+    torch.save(dict(state), buffer)
+    write_atomically(weights, buffer.getbuffer())
 
 
 @torch.inference_mode()
@@ -86,6 +101,22 @@ def draw_samples(
     return SampleSet(torch.cat(parts), labels, spec)
 
 
+@contextmanager
+def _telling_memory() -> Iterator[None]:
+    """Say what can be done where measuring takes more memory than there is."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunFailed(
+            f"out of memory while measuring ({memory_reason(error)}); nothing that was trained is "
+            "lost: fewer runs at a time (--jobs), --device cpu, fewer samples_per_class or other "
+            "metrics may help, then --retry-failed"
+        ) from error
+
+
+@_telling_memory()
 def measure(
     metrics: Iterable[Metric], samples: SampleSet, context: Context, *, step: int, split: str
 ) -> list[dict[str, Any]]:
@@ -142,6 +173,7 @@ def comparisons(run: RunConfig, context: Context) -> Iterator[tuple[str, Context
             yield split, context.on_validation(), metrics
 
 
+@_telling_memory()
 def measure_model(
     run: RunConfig, model: ConditionalGenerator, context: Context, step: int
 ) -> tuple[SampleSet, list[dict[str, Any]]]:
@@ -212,11 +244,10 @@ def keep_shown(samples: SampleSet, folder: Path) -> Array:
     x = samples.x.reshape(samples.spec.classes, per_class, *samples.x.shape[1:])[:, :shown]
     if samples.spec.is_image:
         x = x.permute(0, 1, 3, 4, 2)
-    path = folder / "samples.npz"
-    temporary = path.with_suffix(".partial.npz")
     kept: Array = x.numpy()
-    np.savez_compressed(temporary, x=kept, names=np.array(samples.spec.class_names))
-    temporary.replace(path)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=kept, names=np.array(samples.spec.class_names))
+    write_atomically(folder / "samples.npz", buffer.getbuffer())
     return kept
 
 

@@ -5,24 +5,22 @@ interrupted, or that is under way: then somebody holds its lock, which the syste
 the holder dies, however it dies.
 """
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
 from bench.errors import BenchError
+from bench.reporting.plan import damage
+from bench.tracking.lock import Busy as Busy
+from bench.tracking.lock import held, locked
 from bench.tracking.rows import write_atomically
 
 State = Literal["missing", "unfinished", "failed", "damaged", "trained", "done"]
-
-
-class Busy(BenchError):
-    """Another process is at work on this run."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +64,33 @@ class RunFolder:
             evaluation_id: What is to be measured; a run that was measured otherwise is `trained`.
 
         Returns:
-            The state; `damaged` if `done` cannot be read, which no interruption can cause.
+            The state; `damaged` if `done` or what is measured cannot be read, which no
+            interruption can cause.
         """
-        if not self.path.is_dir():
-            return "missing"
-        if (self.path / "failed").exists():
-            return "failed"
         try:
+            if not self.path.is_dir():
+                return "missing"
+            if (self.path / "failed").exists():
+                return "failed"
             measured = read_json(self.path / "done")["evaluation"]
         except FileNotFoundError:
             measured = None
         except (BenchError, OSError, LookupError, TypeError):
             return "damaged"
+        if measured is not None and damage(self.path):
+            return "damaged"
         if measured == evaluation_id:
             return "done"
         return "trained" if self.model.exists() else "unfinished"
+
+    def saved(self) -> float:
+        """Return when something was last saved that one could go on from: seconds, or 0."""
+        files = [self.path / "checkpoint.pt", self.model, *self.path.glob("snapshots/*/done")]
+        times = [0.0]
+        for file in files:
+            with suppress(OSError):
+                times.append(file.stat().st_mtime)
+        return max(times)
 
     def finish(self, evaluation_id: str) -> None:
         """Mark the run as complete."""
@@ -95,30 +105,13 @@ class RunFolder:
         for name in ("done", "failed"):
             (self.path / name).unlink(missing_ok=True)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for this process.
-
-        Raises:
-            Busy: If another process holds it.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Busy(f"{self.path} is held by another process") from error
-            yield
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the run for this process; `Busy` if another process holds it."""
+        return locked(self.path)
 
     def held(self) -> bool:
         """Return whether some process is at work on the run."""
-        if not (self.path / "lock").exists():
-            return False
-        try:
-            with self.locked():
-                return False
-        except Busy:
-            return True
+        return held(self.path)
 
 
 @contextmanager

@@ -46,15 +46,16 @@ def code_change(task: RunTask) -> Change | None:
     Returns:
         The change; None where nothing would be used, or where the code is the same.
 
-    Raises:
-        BenchError: If the record is damaged; names the file.
     """
     folder = task.folder
     is_done = folder.state(task.config.evaluation_id) == "done"
     if not (is_done or folder.has_learned):
         return None
     path = folder.path / provenance.NAME
-    stages = provenance.stages(read_json(path)) if path.exists() else []
+    try:
+        stages = provenance.stages(read_json(path)) if path.exists() else []
+    except BenchError:  # it fails as soon as it is taken up, and alone
+        return None
     used = ["evaluation"] * is_done + ["training"] * (not task.reference)
     changed: dict[str, set[str]] = {"training": set(), "evaluation": set()}
     by: dict[str, None] = {}

@@ -1,30 +1,29 @@
 """The one loop that hands tasks to an executor, whatever it is, and sees to it that they all end.
 
-A task that another process holds waits; one whose worker died is started again, a few times. Of
-those that wait, the ones that nobody has timed come first, then the longest: so no slot is left
-alone with a long run at the end.
+A task that another process holds waits; one whose worker died is started again, and given up only
+if that happens several times without anything new being saved: a cluster may take its machines away
+as often as it likes. Of those that wait, the ones that nobody has timed come first, then the
+longest: so no slot is left alone with a long run at the end.
 """
 
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import islice
 from math import inf
 
-from bench.execution.executors.base import Executor
+from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task
-from bench.execution.work import Outcome
 from bench.tracking.console import say
 
 POLL_S = 1.0
 STARTS = 3
-"""How often a run is started before the deaths of its workers make it a failed one."""
+"""How often in a row the worker of a run may die, with nothing saved in between, before that makes
+the run a failed one."""
 
 
-def settle(
-    tasks: Sequence[Task], executor: Executor
-) -> Generator[tuple[Task, Outcome], None, None]:
+def settle(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None, None]:
     """Bring tasks to their end.
 
     Args:
@@ -32,13 +31,15 @@ def settle(
         executor: Where to do it; closed when this ends, however it ends.
 
     Yields:
-        Each task when it has ended: `kept`, `finished` or `failed`.
+        Each task when it has ended: `kept`, `finished` or `failed`; for `failed` with a reason
+        where none is in the folder of the task.
 
     Raises:
         Interrupted: If someone asked to stop.
     """
     waiting = list(tasks)
     began: dict[Task, float] = {}
+    saved: dict[Task, float] = {}
     seconds: dict[str, float] = {}
     losses: Counter[Task] = Counter()
     with closing(executor):
@@ -50,16 +51,19 @@ def settle(
             waiting = [task for task in waiting if task not in chosen]
             for task in chosen:
                 if (meanwhile := task.settled()) is not None:  # by another process
-                    yield task, meanwhile
+                    yield Ended(task, meanwhile)
                 else:
-                    began[task] = time.monotonic()
+                    began[task], saved[task] = time.monotonic(), task.saved()
             executor.start([task for task in chosen if task in began])
             for task, outcome, reason in executor.ended(POLL_S):
                 took = time.monotonic() - began.pop(task)
                 if outcome == "lost":
-                    losses[task] += 1
+                    if task.saved() > saved[task]:
+                        losses[task] = 0
+                    elif reason != STOPPED:
+                        losses[task] += 1
                     if losses[task] == STARTS:
-                        yield task, _give_up(task, reason)
+                        yield Ended(task, "failed", _give_up(task, reason))
                     else:
                         say(f"  {task.label}: the worker {reason}; another one goes on")
                         waiting.append(task)
@@ -67,12 +71,14 @@ def settle(
                     waiting.append(task)
                 else:
                     seconds[task.kind] = took
-                    yield task, outcome
+                    yield Ended(task, outcome, reason)
 
 
-def _give_up(task: Task, reason: str) -> Outcome:
-    text = f"started {STARTS} times, and each time its worker ended; the last one {reason}"
-    say(f"  {task.label}: failed: {text}")
-    with suppress(OSError):
+def _give_up(task: Task, reason: str) -> str:
+    """Write why a task is given up; return it if it cannot be written."""
+    text = f"{STARTS} times in a row its worker ended and nothing was saved; the last one {reason}"
+    try:
         task.give_up(text)
-    return "failed"
+    except OSError:
+        return text
+    return ""

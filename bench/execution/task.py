@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from bench.config import RunConfig, digest
-from bench.errors import Interrupted
+from bench.errors import Interrupted, machine_trouble
 from bench.execution.job import Busy, RunFolder
 from bench.execution.work import Outcome, reference_one, run_one
 from bench.execution.workplace import Workplace
-from bench.tracking.console import say
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +29,11 @@ class Task(ABC):
     """Whether it can be done in an empty folder that is copied to `path` afterwards."""
 
     @property
+    def is_run(self) -> bool:
+        """Whether it is what was asked for, rather than what that is compared with."""
+        return True
+
+    @property
     def folder(self) -> RunFolder:
         """The folder with its states."""
         return RunFolder(self.path)
@@ -46,6 +50,10 @@ class Task(ABC):
     @abstractmethod
     def settled(self) -> Literal["kept", "failed"] | None:
         """Return how the task ended already, or None if there is something to do."""
+
+    @abstractmethod
+    def saved(self) -> float:
+        """Return when something was last saved that another worker could go on from, or 0."""
 
     @abstractmethod
     def do(self, workplace: Workplace) -> Outcome:
@@ -71,6 +79,11 @@ class RunTask(Task):
     portable = True
 
     @property
+    def is_run(self) -> bool:
+        """Whether it is no reference."""
+        return not self.reference
+
+    @property
     def kind(self) -> str:
         """All but the seed."""
         if self.reference:
@@ -88,6 +101,10 @@ class RunTask(Task):
             return "kept"
         return "failed" if state == "failed" and not self.reference else None
 
+    def saved(self) -> float:
+        """Return the time of the newest checkpoint, weights or snapshot."""
+        return self.folder.saved()
+
     def do(self, workplace: Workplace) -> Outcome:
         """Train and measure, or measure."""
         if self.reference:
@@ -100,7 +117,7 @@ class RunTask(Task):
             self.folder.fail(reason + "\n")
 
 
-def perform(task: Task, workplace: Workplace) -> Outcome:
+def perform(task: Task, workplace: Workplace) -> tuple[Outcome, str]:
     """Bring a task to its end. Every executor calls this and nothing else.
 
     Args:
@@ -108,7 +125,8 @@ def perform(task: Task, workplace: Workplace) -> Outcome:
         workplace: Device, caches, signals of the process that does it.
 
     Returns:
-        As `run_one`; trouble outside of the run, such as a full disk, makes it `failed` too.
+        As `run_one`. Trouble outside of the run, such as a full disk, makes it `failed` too; then
+        a text says what, since there may be no place to write it.
 
     Raises:
         Interrupted: If someone asked to stop.
@@ -116,7 +134,6 @@ def perform(task: Task, workplace: Workplace) -> Outcome:
     if workplace.stop():
         raise Interrupted("stopped")
     try:
-        return task.do(workplace)
+        return task.do(workplace), ""
     except OSError as error:
-        say(f"  {task.label}: failed: {error}")
-        return "failed"
+        return "failed", machine_trouble(error) or str(error)

@@ -7,8 +7,8 @@ from the last checkpoint.
 import logging
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor
 from bench.components import construct
 from bench.config import RunConfig, digest
 from bench.data.base import DataSet
-from bench.errors import BenchError, NotApplicable, RunFailed
+from bench.errors import BenchError, NotApplicable, RunFailed, machine_trouble
 from bench.execution import provenance
 from bench.execution.evaluation import (
     comparisons,
@@ -33,12 +33,13 @@ from bench.execution.evaluation import (
     save_weights,
 )
 from bench.execution.job import Busy, RunFolder, read_json, write_json
+from bench.execution.log import logging_to
 from bench.execution.pictures import keep_pictures
 from bench.execution.sources import SOURCES_OF
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context
 from bench.metrics.references import Reference
-from bench.reporting.plan import REAL, reference_title
+from bench.reporting.plan import REAL, damage, reference_title
 from bench.tracking.console import say
 from bench.tracking.progress import ProgressFile
 from bench.tracking.rows import read_rows, write_rows_atomically
@@ -46,8 +47,6 @@ from bench.training.checkpoint import remove_checkpoints
 from bench.training.cost import write_cost
 from bench.training.interface import ConditionalGenerator
 from bench.training.trainer import Trainer
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _log = logging.getLogger("bench")
 
@@ -70,24 +69,37 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
 
     Raises:
         Interrupted: If someone asked to stop.
+        OSError: If the disk is full, the folder read-only or the like (see `machine_trouble`); the
+            run then stays as it is, and the next command goes on with it.
     """
     folder = RunFolder(path)
 
     def fill() -> None:
-        context = workplace.context(run)
-        progress = ProgressFile(folder.path, run.training.iterations)
-        with workplace.computing(context.data.spec), closing(progress):
-            _record(run, folder, context.data, workplace)
-            with workplace.stop.deferred():
-                model = _trained(run, folder, label, workplace, context, progress)
-            progress.measuring()
-            earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
-            samples, rows = measure_model(run, model, context, run.steps[-1])
-            write_rows_atomically(folder.evaluation, [*chain.from_iterable(earlier), *rows])
-            save_shown(samples, context.data, folder.path)
-            _picture(replace(context, model=model), run.training.seed, folder.path)
+        with closing(ProgressFile(folder.path, run.training.iterations)) as progress:
+            context = workplace.context(run)
+            with workplace.computing(context.data.spec):
+                _fill(run, folder, label, workplace, context, progress)
 
     return _settle(folder, run.evaluation_id, fill)
+
+
+def _fill(
+    run: RunConfig,
+    folder: RunFolder,
+    label: str,
+    workplace: Workplace,
+    context: Context,
+    progress: ProgressFile,
+) -> None:
+    _record(run, folder, context.data, workplace)
+    with workplace.stop.deferred():
+        model = _trained(run, folder, label, workplace, context, progress)
+    progress.measuring()
+    earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
+    samples, rows = measure_model(run, model, context, run.steps[-1])
+    write_rows_atomically(folder.evaluation, [*chain.from_iterable(earlier), *rows])
+    save_shown(samples, context.data, folder.path)
+    _picture(replace(context, model=model), run.training.seed, folder.path)
 
 
 def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
@@ -111,7 +123,11 @@ def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -
         config = reference_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
         _record_origin(run, folder, context.data.fingerprint, workplace, "evaluation")
-        with workplace.computing(context.data.spec):
+        with (
+            closing(ProgressFile(path, 0)) as progress,
+            workplace.computing(context.data.spec),
+        ):
+            progress.measuring()
             rows = []
             for split, held, metrics in comparisons(run, context):
                 where = {"test": REAL if name == REAL else "samples"}.get(split, split)
@@ -156,7 +172,7 @@ def _settle(
 ) -> Outcome:
     """Hold a folder, fill it unless that is done, and mark how it went."""
     try:
-        with folder.locked(), _log_file(folder.path / "log.txt"):
+        with folder.locked(), logging_to(folder.path / "log.txt"):
             state = folder.state(evaluation_id)
             if state == "done":
                 return "kept"
@@ -165,14 +181,17 @@ def _settle(
             try:
                 if state == "damaged" and not retry:
                     raise RunFailed(
-                        f"{folder.path / 'done'} is damaged, and so may be what lies beside it: "
-                        f"--retry-failed measures again, deleting {folder.path} begins anew"
+                        f"{damage(folder.path) or folder.path / 'done'}; other files of this run "
+                        "may be damaged too: --retry-failed measures again, deleting "
+                        f"{folder.path} begins anew"
                     )
                 folder.reopen()
                 _log.info("begun or continued by process %d", os.getpid())
                 fill()
-            except Exception:
+            except Exception as error:
                 _log.exception("run failed")
+                if machine_trouble(error):  # so the run stays as it is, to be gone on with
+                    raise
                 folder.fail(traceback.format_exc())
                 return "failed"
             folder.finish(evaluation_id)
@@ -212,7 +231,9 @@ def _trained(
 
     def snapshot(step: int, weights: Mapping[str, Tensor]) -> None:
         save_weights(folder.snapshot(step).model, weights)
-        _figures(run, folder, step, context)
+        if not workplace.stop():
+            with workplace.stop.leaving():  # the training is saved as soon as this is left
+                _figures(run, folder, step, context)
 
     model = trainer.train(
         progress=progress,
@@ -293,16 +314,3 @@ def _record_origin(
 def _lacking(run: RunConfig, folder: RunFolder) -> list[int]:
     """Return the times of snapshots whose weights are not there."""
     return [step for step in run.steps[:-1] if not folder.snapshot(step).model.exists()]
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    _log.setLevel(logging.INFO)
-    _log.addHandler(handler)
-    try:
-        yield
-    finally:
-        _log.removeHandler(handler)
-        handler.close()

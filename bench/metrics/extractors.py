@@ -6,6 +6,7 @@ the hash of its weights, so figures of two judges never stand in one column.
 """
 
 import hashlib
+import io
 import logging
 import os
 import time
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec, Split, fingerprint, to_float
-from bench.errors import BenchError, NotApplicable
+from bench.errors import BenchError, NotApplicable, naming
 from bench.metrics.base import Context
 from bench.metrics.classifier import RECIPE, DomainClassifier, aside, steps_for, train_classifier
 from bench.tracking.console import say
@@ -224,11 +225,16 @@ def _keep(network: nn.Module, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.partial")
     weights = {name: value.cpu() for name, value in network.state_dict().items()}
-    torch.save({"weights": weights, "hash": weights_hash(weights)}, temporary)
+    buffer = io.BytesIO()
+    torch.save({"weights": weights, "hash": weights_hash(weights)}, buffer)
     try:
-        os.link(temporary, path)  # unlike a rename, this fails where there is a file
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        temporary.replace(path)
-    temporary.unlink(missing_ok=True)
+        with naming(path):
+            temporary.write_bytes(buffer.getbuffer())
+        try:
+            os.link(temporary, path)  # unlike a rename, this fails where there is a file
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

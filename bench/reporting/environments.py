@@ -5,12 +5,19 @@ means nothing without its machine.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.reporting.layout import Column, Note, Row
 from bench.reporting.plan import EVALUATIONS
 from bench.reporting.records import Records, plain, seeds
 from bench.reporting.wording import listed, rows_listed, seeds_text
+from bench.tracking.execution import read_execution
+
+PARTS = (
+    "Memory did not suffice for the whole batches of these runs on {}, so their gradients were "
+    "added up over parts; where there is batch norm, its statistics are those of the parts:"
+)
 
 Origin = Mapping[str, Any]
 Labels = dict[str, list[int]]
@@ -50,6 +57,10 @@ def environment_notes(
             what = "Times on {} are of different devices; do not compare:"
             text = what if data in timed else "Runs on {} were trained on different devices:"
             notes.append(_mixed(text.format(title), devices))
+        parts = _grouped(origins, _parts)
+        parts.pop("", None)
+        if parts:
+            notes.append(_mixed(PARTS.format(title), parts))
         notes += _code_notes(origins, title)
         libraries = _grouped(origins, _libraries)
         if len(libraries) > 1:
@@ -71,13 +82,14 @@ def _code_notes(origins: Sequence[tuple[str, list[int], Origin]], title: str) ->
 def _origins(
     records: Records, data: str, rows: Sequence[Row]
 ) -> list[tuple[str, list[int], Origin]]:
-    """Return row, seed and provenance of the finished runs of a data set."""
+    """Return row, seed, provenance and execution of the finished runs of a data set."""
     labels = {(row.sweep, row.variant): row.label for row in rows}
     held: list[tuple[str, list[int], Origin]] = []
     for run in plain(records.runs[records.runs["state"] == "done"]):
         label = labels.get((run["sweep"], run["variant"]))
         if label is not None and run["data"] == data and run["sweep"] != EVALUATIONS:
-            held.append((label, seeds(run), records.provenance(run)))
+            execution = read_execution(Path(run["path"]))
+            held.append((label, seeds(run), {**records.provenance(run), "execution": execution}))
     return held
 
 
@@ -113,6 +125,12 @@ def _device(origin: Origin) -> str:
     threads = origin.get("threads")
     suffix = "" if threads is None else f", {threads} thread{'' if threads == 1 else 's'}"
     return f"{origin['device']} ({origin.get('device_name', 'unknown')}{suffix})"
+
+
+def _parts(origin: Origin) -> str:
+    """Return the parts in which the batches of a run were computed, or nothing."""
+    found = origin.get("execution", {}).get("micro_batch")
+    return f"{found['rows']} of {found['batch_size']} rows at a time" if found else ""
 
 
 def code_text(origin: Origin) -> str:

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
 from bench.errors import BenchError
+from bench.tracking.rows import read_rows
 
 State = Literal["done", "failed", "unfinished", "missing"]
 
@@ -73,11 +75,48 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BenchError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise BenchError(f"cannot read {path}: it is damaged ({error})") from error
     if not isinstance(content, dict):
-        raise BenchError(f"cannot read {path}: a JSON object is wanted")
+        raise BenchError(f"cannot read {path}: it is damaged (a JSON object is wanted)")
     return content
+
+
+def recorded_failure(folder: Path) -> str:
+    """Return the last line of what was recorded of a failure, or an empty text if none was."""
+    try:
+        text = (folder / "failed").read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"cannot read {folder / 'failed'}: {error.strerror}"
+    return text.splitlines()[-1].strip() if text else "no traceback was recorded"
+
+
+def damage(folder: Path) -> str:
+    """Return what is wrong with the files in the folder of a run, as far as its figures need them.
+
+    Nothing that bench does, and no kill, leaves such a file behind; disks and people may.
+
+    Args:
+        folder: Folder of a run, finished or not.
+
+    Returns:
+        The first problem, with the name of the file; an empty text where there is none.
+    """
+    try:
+        for name in ("done", "config.json", "provenance.json"):
+            if (folder / name).exists():
+                read_object(folder / name)
+        for name in ("evaluation.jsonl", "cost.jsonl", "timings.jsonl"):
+            read_rows(folder / name, whole=True)
+    except BenchError as problem:
+        return str(problem)
+    except OSError as error:
+        return f"cannot read {error.filename or folder}: {error.strerror}"
+    return ""
 
 
 def read_plan(folder: Path) -> tuple[Sweep, list[dict[str, Any]]]:
@@ -134,16 +173,16 @@ def _read_state(folder: Path, command: str) -> dict[str, object]:
     config: Mapping[str, Any] = {}
     if folder.exists():
         state = "unfinished"
-        if (folder / "config.json").exists():
-            config = read_object(folder / "config.json").get("config", {})
-        if (folder / "failed").exists():
+        failure = recorded_failure(folder) or damage(folder)
+        if failure:
             state = "failed"
             if command.startswith("bench run ") and RETRY not in command:
                 command += f" {RETRY}"
-            lines = (folder / "failed").read_text(errors="replace").strip().splitlines()
-            failure = lines[-1].strip() if lines else "no traceback was recorded"
         elif (folder / "done").exists():
             state = "done"
+        with suppress(BenchError):  # told above
+            if (folder / "config.json").exists():
+                config = read_object(folder / "config.json").get("config", {})
     data = config.get("data")
     return {
         "state": state,

@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.errors import BenchError, UnknownName
 from bench.reporting.plan import REAL, Sweep, read_object, read_plan
+from bench.tracking.console import say
 from bench.tracking.rows import read_rows
 
 _TEXT = "str"
@@ -239,7 +240,7 @@ def _collect(runs: pd.DataFrame, name: str, columns: Mapping[str, str]) -> pd.Da
     for run in plain(runs):
         axes = {axis: run[axis] for axis in AXES}
         path = Path(run["path"]) / name
-        for number, row in enumerate(read_rows(path), start=1):
+        for number, row in enumerate(_readable(path, run), start=1):
             numbers = row.get("value", ""), row.get("error")
             if not isinstance(row.get("metric"), str) or not all(map(_is_value, numbers)):
                 raise BenchError(
@@ -267,6 +268,16 @@ def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
         )
     except (OSError, ValueError) as error:
         raise BenchError(f"cannot read {path}: {error}") from error
+
+
+def _readable(path: Path, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a file; one damaged file must not cost the report of all other runs."""
+    try:
+        return read_rows(path)
+    except (BenchError, OSError) as problem:
+        if run["state"] != "failed":  # or it has been told already
+            say(f"warning: left out: {problem}")
+        return []
 
 
 def _is_value(value: object) -> bool:

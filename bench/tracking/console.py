@@ -1,5 +1,6 @@
 """What a person sees while runs are under way; all of it on stderr, since stdout is data."""
 
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,12 @@ _say: Callable[[str], None] = _print
 def say(text: str) -> None:
     """Print one line above whatever display is showing."""
     _say(text)
+
+
+def warn(text: str) -> None:
+    """Say something that should not be overlooked, and keep it in the log of the run."""
+    logging.getLogger("bench").warning(text)
+    say(f"  WARNING: {text}")
 
 
 def relay(to: Callable[[str], None]) -> None:
@@ -97,6 +104,21 @@ class StopSignal:
             self._deferred = before
         if self.asked and not before:
             raise Interrupted("stopped")
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Within `deferred`: let a request end what is inside, which can be done again.
+
+        Whoever is around it goes on, and asks.
+        """
+        before, self._deferred = self._deferred, False
+        try:
+            yield
+        except Interrupted:
+            if not before:
+                raise
+        finally:
+            self._deferred = before
 
     @contextmanager
     def also(self, reason: Callable[[], bool]) -> Iterator[None]:

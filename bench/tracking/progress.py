@@ -10,13 +10,11 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.tracking.lock import held
+
 NAME = "progress.json"
 TRAINING, MEASURING = "training", "measuring"
 EVERY_S = 1.0
-STALE_S = 60.0
-MEASURING_STALE_S = 900.0
-"""A file that nobody has touched for so long was left behind by a process that died; while figures
-are measured it is touched less often."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,8 @@ class ProgressFile:
         self._began: tuple[float, int] | None = None
         self._wrote = 0.0
         self._losses: dict[str, float] = {}
+        self._write(Progress(TRAINING, 0, iterations))
+        self._wrote = 0.0
 
     def update(self, step: int, losses: dict[str, float] | None = None) -> None:
         """Take notice that `step` iterations are done.
@@ -111,12 +111,10 @@ def read_progress(folder: Path) -> Progress | None:
         folder: Folder of the run.
 
     Returns:
-        The progress; None where nobody is at work on it, as far as the file tells.
+        The progress; None where nobody is at work on it.
     """
-    path = folder / NAME
     try:
-        found = Progress(**json.loads(path.read_bytes()))
-        age = time.time() - path.stat().st_mtime
+        found = Progress(**json.loads((folder / NAME).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if age <= (STALE_S if found.is_training else MEASURING_STALE_S) else None
+    return found if held(folder) else None  # or else whoever wrote it has died

@@ -8,11 +8,12 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.errors import BenchError
+from bench.errors import BenchError, naming
 
 
 class RowWriter:
@@ -47,19 +48,25 @@ class RowWriter:
             BenchError: If a value is not finite or not JSON.
         """
         line = _encode(row, self.path)
-        self._file.write(line)
+        with naming(self.path):
+            self._file.write(line)
         self._offset += len(line)
 
     def flush(self) -> None:
         """Return once all rows are on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Flush and close; closing twice is allowed."""
-        if not self._file.closed:
+        if self._file.closed:
+            return
+        try:
             self.flush()
-            self._file.close()
+        finally:
+            with suppress(OSError):  # which tries once more to write what is left
+                self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -73,11 +80,12 @@ class RowWriter:
         self.close()
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
     """Read all complete rows of a file.
 
     Args:
         path: The file; one that is not there has no rows.
+        whole: Whether it was written at once, so that a torn last row is damage too.
 
     Returns:
         The rows in the order in which they were written, without a torn last one.
@@ -96,13 +104,27 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         row = _decode(line)
         if row is not None:
             rows.append(row)
-        elif number < len(lines):
+        elif whole or number < len(lines):
             raise BenchError(
                 f"{path}:{number}: not a row (one JSON object a line is wanted); the file was "
                 "damaged by something else than an interruption: delete the folder of this run "
                 "and run the sweep again"
             )
     return rows
+
+
+def holds(path: Path, offset: int) -> bool:
+    """Return whether a file still holds all rows that it held at a checkpoint, undamaged.
+
+    Args:
+        path: The file; need not exist where `offset` is 0.
+        offset: A former `RowWriter.offset`.
+
+    Returns:
+        Whether `truncate` and another writer could go on with it.
+    """
+    content = path.read_bytes()[:offset] if path.exists() else b""
+    return len(content) == offset and None not in map(_decode, content.splitlines())
 
 
 def truncate(path: Path, offset: int) -> None:
@@ -135,7 +157,7 @@ def write_rows_atomically(path: Path, rows: Iterable[Mapping[str, object]]) -> N
     write_atomically(path, b"".join(_encode(row, path) for row in rows))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Replace a file by this content, by way of a temporary file in the same folder.
 
     Args:
@@ -146,7 +168,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -6,18 +6,17 @@ in front of the payload tells a damaged file from a good one.
 
 import hashlib
 import io
-import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.errors import CheckpointError
+from bench.errors import CheckpointError, naming
+from bench.tracking.console import warn
 
 VERSION = 1
 _MAGIC = b"bench checkpoint\n"
-_log = logging.getLogger(__name__)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -31,11 +30,15 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     torch.save({"version": VERSION, **state}, buffer)
     payload = buffer.getbuffer()
     temporary = path.with_name(path.name + ".partial")
-    with temporary.open("wb") as file:
-        file.write(_MAGIC + hashlib.sha256(payload).digest())
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with naming(path), temporary.open("wb") as file:
+            file.write(_MAGIC + hashlib.sha256(payload).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # a full disk may need the room for better things
+        temporary.unlink(missing_ok=True)
+        raise
     if path.exists():
         os.replace(path, previous(path))
     os.replace(temporary, path)
@@ -65,7 +68,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
             continue
         state = _read(candidate, device)
         if state is None:
-            _log.warning("%s is damaged; falling back to what was saved before it", candidate)
+            warn(f"{candidate} is damaged; going on from what was saved before it, if anything was")
             continue
         if (version := state.pop("version", None)) != VERSION:
             raise CheckpointError(

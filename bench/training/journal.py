@@ -11,7 +11,8 @@ from torch import Tensor
 
 from bench.errors import CheckpointError
 from bench.settings import Training
-from bench.tracking.rows import RowWriter, truncate
+from bench.tracking.console import warn
+from bench.tracking.rows import RowWriter, holds, truncate
 from bench.training.checkpoint import load_checkpoint, save_checkpoint
 
 _log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Journal:
         Raises:
             CheckpointError: If the checkpoint is that of another run.
         """
+        self.start, self.seconds, self._offset = 0, 0.0, 0
         state = load_checkpoint(self.checkpoint, device)
         if state is None:
             return None
@@ -87,6 +89,10 @@ class Journal:
             raise CheckpointError(
                 f"{self.checkpoint} belongs to run {state['run']}, not to {self.run_id}"
             )
+        rows = self.folder / "rows.jsonl"
+        if not holds(rows, state["rows_offset"]):
+            warn(f"{rows} lacks rows from before the checkpoint, or is damaged: begins anew")
+            return None
         self.start, self.seconds = state["step"], state["seconds"]
         self._offset = int(state["rows_offset"])
         _log.info("resumed at iteration %d", self.start)

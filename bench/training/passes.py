@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench.errors import BenchError
 from bench.training.interface import Batch, ConditionalGenerator, Stage
+from bench.training.microbatch import Gradients, accumulate, split
 from bench.training.optimizers import PlayerOptimizer
 
 
@@ -118,6 +119,7 @@ class StagePass:
         optimizers: Player -> optimizer.
         precision: `bfloat16` runs `terms` under autocast.
         clip_norm: Largest norm of each player's gradient; unbounded where None.
+        micro_batch: Rows at a time, where memory does not suffice for whole batches.
     """
 
     def __init__(
@@ -129,7 +131,9 @@ class StagePass:
         *,
         precision: str = "float32",
         clip_norm: float | None = None,
+        micro_batch: int | None = None,
     ) -> None:
+        self.micro_batch = micro_batch
         self.model = model
         self.stage = stage
         self.rows = moving_rows(stage, objective)
@@ -150,17 +154,25 @@ class StagePass:
         Returns:
             The values of `self.terms`, `[T]` (`[R, T]` of replicas), detached.
         """
+        if self.micro_batch is None:
+            values, gradients = self._descend(batch)
+        else:
+            values, gradients = accumulate(self._descend, split(batch, self.micro_batch))
+        for player, found in gradients.items():
+            self.optimizers[player].step(found, step, self.clip_norm)
+        return values
+
+    def _descend(self, batch: Batch) -> tuple[Tensor, Gradients]:
+        """Return the terms `[T]`, detached, and each player's gradients; nothing moves yet."""
         device = batch.x.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16"):
             values = self.model.terms(self.stage.name, batch, self.wanted)
         if self._plan is None:
             self._plan = self._make_plan(values)
         gradients = self._gradients(values)
-        for player, found in gradients.items():
-            self.optimizers[player].step(found, step, self.clip_norm)
-        return torch.stack([values[term].detach() for term in self.terms], dim=-1)
+        return torch.stack([values[term].detach() for term in self.terms], dim=-1), gradients
 
-    def _gradients(self, values: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+    def _gradients(self, values: Mapping[str, Tensor]) -> Gradients:
         """Return each player's gradients; nothing has moved yet when the last one is taken."""
         assert self._plan is not None
         sums: dict[str, dict[int, Tensor]] = {player: {} for player in self.rows}

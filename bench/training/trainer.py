@@ -4,6 +4,7 @@ It owns everything that a model must not: data, seeds, precision, optimizers, av
 checkpoints and logs. To know what happens at step n, read `_iterate` downward.
 """
 
+import gc
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,10 +21,12 @@ from bench.data.supervision import make_stream
 from bench.errors import BenchError, Interrupted, RunFailed
 from bench.seeding import seed_for
 from bench.settings import Evaluation, Training, optimizer_settings
+from bench.tracking.execution import read_execution
 from bench.training.average import MovingAverage
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.journal import Journal, Progress
 from bench.training.losses import StageLosses
+from bench.training.microbatch import OutOfMemory, shrink, telling_memory
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass, draw_offsets, moving_rows
 
@@ -55,6 +58,9 @@ class TrainingLoop(ABC):
     replicas: int | None = None
     """How many runs are trained as one; None where tensors have no dimension for that."""
 
+    micro_batch: int | None = None
+    """Rows at a time, where memory does not suffice for whole batches."""
+
     def __init__(
         self,
         journals: Sequence[Journal],
@@ -65,14 +71,19 @@ class TrainingLoop(ABC):
         self.journals = tuple(journals)
         self.training = journals[0].training
         self.device = device
-        self.model, self.stream = self._build(data, unlabeled)
+        model, self.stream = self._build(data, unlabeled)
+        self._begin(model)
+
+    def _begin(self, model: ConditionalGenerator) -> None:
+        """Stand before the first iteration, with a new model."""
+        self.model = model
         self.optimizers = self._make_optimizers()
         self.average = self._make_average()
         passes, self.draws = draw_offsets(self.model.stages)
         self.passes = self._make_passes(passes)
         self.losses = {
             stage_pass.stage.name: StageLosses(
-                stage_pass.stage.name, stage_pass.terms, device, self.replicas
+                stage_pass.stage.name, stage_pass.terms, self.device, self.replicas
             )
             for stage_pass, _ in self.passes
         }
@@ -103,7 +114,7 @@ class TrainingLoop(ABC):
                 stack.enter_context(journal)
             began = saved = time.monotonic()
             for step in range(self.journals[0].start, iterations):
-                with deterministic(self.training.deterministic):
+                with deterministic(self.training.deterministic), telling_memory(step):
                     self._iterate(step)
                 done = step + 1
                 due = done % every == 0 or done == iterations
@@ -164,6 +175,7 @@ class TrainingLoop(ABC):
     def _snapshot(self, place: int, journal: Journal, done: int) -> None:
         if done in journal.snapshots:
             journal.snapshot(done, self._part(self._sampling_weights(), place))
+            journal.snapshots = [step for step in journal.snapshots if step != done]
 
     def _save(self, place: int, journal: Journal, done: int, seconds: float) -> None:
         self._refuse_bad(place)  # a checkpoint of a broken model would break every resumption
@@ -228,6 +240,7 @@ class TrainingLoop(ABC):
                     self.optimizers,
                     precision=self.training.precision,
                     clip_norm=self.training.clip_norm,
+                    micro_batch=self.micro_batch,
                 )
         return [(made[stage.name], offset) for stage, offset in passes if stage.name in made]
 
@@ -262,6 +275,8 @@ class Trainer(TrainingLoop):
         unlabeled: Tensor | None = None,
     ) -> None:
         self.journal = Journal(training, folder, run_id)
+        self.data = data
+        self.micro_batch = read_execution(folder).get("micro_batch", {}).get("rows")
         super().__init__([self.journal], data, device, unlabeled)
 
     def train(
@@ -289,15 +304,31 @@ class Trainer(TrainingLoop):
 
         Raises:
             Interrupted: If `stop` said so.
-            RunFailed: If a term became infinite or NaN.
+            RunFailed: If a term became infinite or NaN, or memory does not suffice for one row.
         """
         self.journal.follow(progress, snapshots, snapshot)
-        if (state := self.journal.resume(self.device)) is not None:
-            self._load(state)
-        self._run(stop, checkpoint_seconds)
+        while True:
+            if (state := self.journal.resume(self.device)) is not None:
+                self._load(state)
+            try:
+                self._run(stop, checkpoint_seconds)
+                break
+            except OutOfMemory as error:
+                trouble = OutOfMemory(error.step, error.reason)  # that error holds on to the memory
+            self._shrink(trouble)
         if self.average:
             self.average.install()  # from now on this model is only sampled
         return self.model.eval()
+
+    def _shrink(self, trouble: OutOfMemory) -> None:
+        """Go back to the beginning, or to the last checkpoint, with fewer rows at a time."""
+        labeled = self.stream.batch(0).labeled
+        self.micro_batch = shrink(self.journal, self.micro_batch, labeled, trouble)
+        del self.model, self.optimizers, self.average, self.passes, self.losses
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._begin(build_model(self.training, self.data, self.device))
 
     def _build(self, data: DataSet, unlabeled: Tensor | None) -> tuple[ConditionalGenerator, Draws]:
         model = build_model(self.training, data, self.device)

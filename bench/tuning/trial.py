@@ -54,9 +54,11 @@ def run_studies(studies: Sequence[Study], workplace: Workplace, executor: Execut
     for task in tasks:
         task.folder.reopen()
     with closing(settle(tasks, executor)) as trials:
-        for number, (ended, outcome) in enumerate(trials, start=1):
+        for number, (ended, outcome, reason) in enumerate(trials, start=1):
             if ended.settled() == "failed":
                 raise BenchError((ended.path / "failed").read_text().strip())
+            if reason:  # what no trial is to blame for: the same command goes on with it
+                raise BenchError(reason)
             say(f"{outcome:<8}  {ended.label}, {number} of {len(tasks)}")
 
 
@@ -94,6 +96,13 @@ class TrialTask(Task):
         if (self.path / "failed").exists():
             return "failed"
         return None if self.study.left else "kept"
+
+    def saved(self) -> float:
+        """Return when a run of any trial last saved something."""
+        return max(
+            (RunFolder(p.parent).saved() for p in self.study.folder.glob("*/config.json")),
+            default=0.0,
+        )
 
     def do(self, workplace: Workplace) -> Outcome:
         """Bring a trial to its end."""

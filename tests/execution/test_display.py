@@ -3,6 +3,7 @@
 import io
 import queue
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -33,7 +34,10 @@ def tasks(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
     found = [task_at(tmp_path / name) for name in "abcd"]
     found[0].folder.finish(EVALUATION)
-    return found
+    with ExitStack() as stack:
+        for task in found[1:]:
+            stack.enter_context(task.folder.locked())
+        yield found
 
 
 def test_counts_follow_the_folders(tasks):
@@ -90,12 +94,31 @@ def test_one_display_on_a_terminal(tasks, monkeypatch):
         assert text in shown
 
 
+def test_what_runs_are_compared_with_is_shown_and_not_counted(tasks, tmp_path):
+    (tmp_path / "real").mkdir()
+    reference = RunTask(tmp_path / "real", "real blobs", Config(), "real")
+    watch = Watch([reference, *tasks])
+    assert watch.summary() == "1 of 4 done, 0 running"
+    with reference.folder.locked():
+        ProgressFile(reference.path, iterations=0).measuring()
+        watch.look()
+        assert watch.summary() == "1 of 4 done, 1 running"
+        ProgressFile(tasks[1].path, iterations=4)
+        watch.look()
+    assert watch.summary() == "1 of 4 done, 2 running", "also before its first iteration"
+    reference.folder.finish(EVALUATION)
+    watch.look()
+    assert watch.summary() == "1 of 4 done, 1 running"
+
+
 def test_a_cluster_is_not_listed_run_by_run(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
     found = [task_at(tmp_path / str(number)) for number in range(display.MOST_SHOWN + 3)]
-    for task in found:
-        ProgressFile(task.path, iterations=2).update(1)
     written = io.StringIO()
-    Console(file=written, width=100).print(display._picture("mine", Watch(found)))
+    with ExitStack() as stack:
+        for task in found:
+            stack.enter_context(task.folder.locked())
+            ProgressFile(task.path, iterations=2).update(1)
+        Console(file=written, width=100).print(display._picture("mine", Watch(found)))
     assert "and 3 more" in written.getvalue()
     assert len(written.getvalue().splitlines()) == 1 + display.MOST_SHOWN + 1

@@ -1,11 +1,12 @@
 """What the driver does around the loop."""
 
-from pathlib import Path
+import os
 
 from bench.execution import driver
 
 
-def test_another_driver_may_remove_the_probe_first(here, monkeypatch):
-    touch = Path.touch
-    monkeypatch.setattr(Path, "touch", lambda path: [touch(path), path.unlink()])
-    driver._refuse_unwritable(here / "results")
+def test_the_probe_tells_the_time_and_leaves_nothing(here):
+    began = driver._refuse_unwritable(here / "results")
+    (here / "later").touch()
+    assert began <= os.stat(here / "later").st_mtime
+    assert list((here / "results").iterdir()) == []

@@ -1,7 +1,12 @@
 """A node that does not see the results folder sends its run back; no Ray is needed to see that."""
 
+import errno
+from types import SimpleNamespace
+
+import pytest
+
 from bench.config import complete
-from bench.execution.executors.ray import _perform_on_node, _unpack
+from bench.execution.executors.ray import Ray, _perform_on_node, _unpack
 from bench.execution.task import RunTask
 from bench.execution.workplace import Workplace
 
@@ -19,7 +24,7 @@ SETTINGS = {
 def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
     config = complete(SETTINGS)
     task = RunTask(here / "far" / config.id, "far", config)
-    outcome, packed = _perform_on_node(task, Workplace("cpu"), here / "mark", here)
+    outcome, _, packed = _perform_on_node(task, Workplace("cpu"), here / "mark", here)
     assert outcome == "finished"
     assert not task.path.exists()
     with task.folder.locked():  # where a driver sees it, something may lie already
@@ -31,7 +36,23 @@ def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
     seen = here / "mark"
     seen.touch()
     near = RunTask(here / "near" / config.id, "near", config)
-    assert _perform_on_node(near, Workplace("cpu"), seen, here) == ("finished", None)
+    assert _perform_on_node(near, Workplace("cpu"), seen, here) == ("finished", "", None)
     snapshot = "snapshots/2/evaluation.jsonl"
     for name in ("rows.jsonl", "evaluation.jsonl", "config.json", "done", snapshot):
         assert (near.path / name).read_bytes() == (task.path / name).read_bytes()
+
+
+def test_a_full_disk_where_a_run_comes_back_to_fails_that_run_alone(here, monkeypatch):
+    ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+
+    def unpack(packed, folder):
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+    monkeypatch.setattr("bench.execution.executors.ray._unpack", unpack)
+    monkeypatch.setattr(ray, "get", lambda reference: ("finished", "", b"a run"))
+    executor = object.__new__(Ray)
+    task = SimpleNamespace(path=here / "far")
+    executor._tasks = {"reference": task}
+    ended = executor._outcome("reference")
+    assert ended.outcome == "failed"
+    assert ended.reason == f"No space left on device: {here / 'far'}; free some space there"

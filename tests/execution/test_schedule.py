@@ -7,7 +7,7 @@ import pytest
 
 from bench.errors import Interrupted
 from bench.execution import schedule
-from bench.execution.executors.base import Ended, Executor
+from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import RunTask
 
 
@@ -56,7 +56,7 @@ def tasks(tmp_path):
 
 
 def outcomes(found):
-    return [(task.label, outcome) for task, outcome in found]
+    return [(task.label, outcome) for task, outcome, _ in found]
 
 
 def test_every_task_ends_once(tasks):
@@ -73,9 +73,31 @@ def test_a_task_whose_worker_died_goes_on_in_another_a_few_times(tasks, capsys):
     assert found == [("a", "finished"), ("b", "failed")]
     assert executor.order.count("a") == executor.order.count("b") == schedule.STARTS
     assert (b.path / "failed").read_text() == (
-        "started 3 times, and each time its worker ended; the last one was killed\n"
+        "3 times in a row its worker ended and nothing was saved; the last one was killed\n"
     )
-    assert "  a: the worker was killed; another one goes on" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "  a: the worker was killed; another one goes on" in err
+    assert "in a row" not in err, "whoever asked says it"
+
+
+def test_deaths_count_only_where_nothing_was_saved_in_between(tasks, monkeypatch):
+    executor = Scripted(1, {"a": ["lost"] * 9})
+    [a] = tasks("a")
+    times = iter([0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 4])
+    monkeypatch.setattr(RunTask, "saved", lambda task: next(times))
+    assert outcomes(schedule.settle([a], executor)) == [("a", "failed")]
+    assert executor.order.count("a") == 4 + schedule.STARTS
+
+
+def test_whoever_was_asked_to_leave_did_not_die(tasks, monkeypatch):
+    executor = Scripted(1, {"a": ["lost"] * 9})
+    ended = executor.ended
+    monkeypatch.setattr(
+        executor, "ended", lambda seconds: [e._replace(reason=STOPPED) for e in ended(seconds)]
+    )
+    found = list(schedule.settle(tasks("a"), executor))
+    assert [e.outcome for e in found] == ["finished"]
+    assert executor.order.count("a") == 10
 
 
 def test_what_nobody_has_timed_comes_first_then_the_longest(tasks, monkeypatch):

@@ -177,3 +177,20 @@ def test_a_checkpoint_from_after_a_lost_snapshot_is_not_continued(bench_process,
     folder = run_folder(here)
     assert RunFolder(folder).snapshot(1).model.exists()
     assert "begins anew" in (folder / "log.txt").read_text()
+
+
+def test_a_stop_while_a_snapshot_is_measured_leaves_that_and_saves(bench, here, monkeypatch):
+    def measure(run, model, context, step):
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the evaluation went on")
+
+    never = (*RUN[:-1], "1000", THREE, ACCURACY)
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.execution.work.measure_model", measure)
+        status, _, err = bench(*never)
+    assert status == 130
+    assert "stopped after iteration 4, checkpoint saved; continue with" in err
+    status, _, err = bench(*never)
+    assert status == 0, err
+    assert "resumed at iteration 4" in (run_folder(here) / "log.txt").read_text()
+    assert [step for step, _, _ in figures(run_folder(here))] == [4, 8, 12]

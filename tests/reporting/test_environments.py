@@ -6,6 +6,7 @@ import recorded
 from bench.reporting.records import load_records
 from bench.reporting.specs import load_tables
 from bench.reporting.tables import build_table
+from bench.tracking.execution import note_execution
 
 TABLES = load_tables(Path(__file__).parents[2] / "sweeps" / "tables.yaml")
 
@@ -84,3 +85,16 @@ def test_runs_without_provenance_are_named_as_such(tmp_path):
     text = notes(tmp_path)
     assert "code that was not recorded: cVAE (seed 0)" in text
     assert "a device that was not recorded: cVAE (seed 0)" in text
+
+
+def test_runs_whose_batches_did_not_fit_are_named(tmp_path):
+    folder = recorded.write_sweep(tmp_path)
+    assert "Memory" not in notes(tmp_path)
+    runs = load_records(tmp_path).runs
+    for run in runs.loc[runs["variant"] == "cvae", "run"][:2]:
+        note_execution(folder / run, micro_batch={"rows": 24, "batch_size": 96})
+    text = notes(tmp_path)
+    assert "Memory did not suffice for the whole batches of these runs on" in text
+    assert "its statistics are those of the parts: 24 of 96 rows at a time: cVAE" in " ".join(
+        text.split()
+    )

@@ -121,13 +121,32 @@ def test_a_wrong_sweep_name_gets_a_suggestion(tmp_path):
         load_records(tmp_path, ["quikstart"])
 
 
-@pytest.mark.parametrize("name", ["config.json", "../sweep.json"])
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"], ids=["torn", "list", "binary"])
-def test_a_damaged_file_is_named(tmp_path, name, content):
-    folder = recorded.write_sweep(tmp_path)
-    next(iter(folder.glob("00*"))).joinpath(name).write_bytes(content)
-    with pytest.raises(BenchError, match=f"cannot read .*{name.removeprefix('../')}"):
+DAMAGED = pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"], ids=["torn", "list", "binary"])
+
+
+@DAMAGED
+def test_a_damaged_plan_is_named(tmp_path, content):
+    (recorded.write_sweep(tmp_path) / "sweep.json").write_bytes(content)
+    with pytest.raises(BenchError, match=r"cannot read .*sweep\.json: it is damaged"):
         load_records(tmp_path)
+
+
+@DAMAGED
+@pytest.mark.parametrize(
+    "name", ["done", "config.json", "provenance.json", "evaluation.jsonl", "timings.jsonl"]
+)
+def test_a_run_with_a_damaged_file_is_a_failed_one_and_the_others_stay(tmp_path, name, content):
+    folder = recorded.write_sweep(tmp_path)
+    before = load_records(tmp_path)
+    path = next(run for run in sorted(folder.glob("00*")) if (run / "done").exists()) / name
+    path.write_bytes(content)
+    records = load_records(tmp_path)
+    run = records.runs.set_index("run").loc[path.parent.name]
+    assert run["state"] == "failed"
+    assert str(path) in run["failure"]
+    assert "--retry-failed" in run["command"]
+    assert path.parent.name not in set(records.final["run"])
+    assert len(set(records.final["run"])) == len(set(before.final["run"])) - 1
 
 
 def test_a_plan_without_its_runs_is_refused(tmp_path):

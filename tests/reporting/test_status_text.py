@@ -4,6 +4,7 @@ import recorded
 
 from bench.reporting.records import load_records
 from bench.reporting.status import status_text
+from bench.tracking.lock import locked
 from bench.tracking.progress import ProgressFile
 
 
@@ -39,8 +40,10 @@ def test_runs_under_way_say_how_far_they_are(tmp_path):
     recorded.write_sweep(tmp_path, states=states)
     records = load_records(tmp_path)
     training, measuring = (Path(records.runs["path"][row]) for row in (1, 5))
-    ProgressFile(training, iterations=800).update(200)
-    ProgressFile(measuring, iterations=800).measuring()
-    text = status_text(records)
+    with locked(training), locked(measuring):
+        ProgressFile(training, iterations=800).update(200)
+        ProgressFile(measuring, iterations=800).measuring()
+        text = status_text(records)
     assert f"{training.name}  cvae      seed 1   running: 200 of 800 iterations" in text
     assert f"{measuring.name}  lr_livae  seed 2   running: trained, being measured" in text
+    assert "running" not in status_text(records), "whoever did them has died"

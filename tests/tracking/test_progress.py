@@ -1,12 +1,18 @@
 """The file that tells how far a run is."""
 
-import os
 import time
 
 import pytest
 
 from bench.tracking import progress
-from bench.tracking.progress import NAME, STALE_S, ProgressFile, read_progress
+from bench.tracking.lock import locked
+from bench.tracking.progress import NAME, ProgressFile, read_progress
+
+
+@pytest.fixture(autouse=True)
+def at_work(tmp_path):
+    with locked(tmp_path):
+        yield
 
 
 @pytest.fixture
@@ -39,20 +45,28 @@ def test_it_is_written_about_once_a_second(tmp_path):
     assert read_progress(tmp_path).step == 1
 
 
-def test_a_run_that_measures_has_all_its_iterations_and_may_take_longer(tmp_path):
+def test_a_run_is_under_way_before_its_first_iteration(tmp_path):
+    ProgressFile(tmp_path, iterations=10)
+    found = read_progress(tmp_path)
+    assert (found.is_training, found.step, found.iterations) == (True, 0, 10)
+
+
+def test_a_run_that_measures_has_all_its_iterations(tmp_path):
     ProgressFile(tmp_path, iterations=10).measuring()
-    os.utime(tmp_path / NAME, (0, time.time() - STALE_S - 5))
     found = read_progress(tmp_path)
     assert (found.phase, found.share, found.is_training) == ("measuring", 1.0, False)
 
 
-def test_nobody_is_at_work_where_the_file_is_gone_old_or_damaged(tmp_path):
-    assert read_progress(tmp_path) is None
+def test_whoever_died_is_not_at_work(tmp_path):
+    with locked(tmp_path / "run"):
+        ProgressFile(tmp_path / "run", iterations=10).measuring()
+        assert read_progress(tmp_path / "run") is not None
+    assert read_progress(tmp_path / "run") is None
+
+
+def test_nobody_is_at_work_where_the_file_is_gone_or_damaged(tmp_path):
     file = ProgressFile(tmp_path, iterations=10)
-    file.update(1)
     path = tmp_path / NAME
-    os.utime(path, (0, time.time() - STALE_S - 5))
-    assert read_progress(tmp_path) is None
     path.write_text("{")
     assert read_progress(tmp_path) is None
     path.write_text("{}")

@@ -17,7 +17,8 @@ class Ended(NamedTuple):
     Attributes:
         task: Which.
         outcome: As `perform` returns it, or `lost` if whoever did it is gone.
-        reason: For `lost`: what happened, to follow the words "the worker".
+        reason: For `lost`: what happened, to follow the words "the worker". For `failed`: why, if
+            that is not written in the folder of the task.
     """
 
     task: Task

@@ -19,15 +19,17 @@ class Inline(Executor):
     slots = 1
 
     def __init__(self, jobs: int | None, workplace: Workplace) -> None:
+        self.jobs = jobs
         self.workplace = workplace
         self._done: list[Ended] = []
 
     def __str__(self) -> str:
-        return f"on {self.workplace.device}"
+        more = "" if self.jobs in (None, 1) else "; the executor inline takes no --jobs, local does"
+        return f"on {self.workplace.device}, one at a time{more}"
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Do a task."""
-        self._done += [Ended(task, perform(task, self.workplace)) for task in tasks]
+        self._done += [Ended(task, *perform(task, self.workplace)) for task in tasks]
 
     def ended(self, seconds: float) -> list[Ended]:
         """Return what was done."""

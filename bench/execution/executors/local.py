@@ -19,7 +19,7 @@ from multiprocessing.context import SpawnProcess
 
 import torch
 
-from bench.errors import Interrupted
+from bench.errors import BenchError, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
 from bench.execution.workplace import Workplace
@@ -51,18 +51,35 @@ class Local(Executor):
     them, and a worker sees its own alone.
 
     Args:
-        jobs: Number of slots; one for each GPU, else one for each core, where None.
+        jobs: Number of slots; as many as the GPUs take, else one for each core, where None.
         workplace: What every worker gets, but for what it has loaded.
+        per_gpu: Runs that share a GPU; more slots than these are not opened. Without it nothing
+            bounds `jobs`, and each GPU takes one where `jobs` is not given.
     """
 
-    def __init__(self, jobs: int | None, workplace: Workplace) -> None:
+    def __init__(
+        self, jobs: int | None, workplace: Workplace, *, per_gpu: int | None = None
+    ) -> None:
+        if per_gpu is not None and per_gpu < 1:
+            raise BenchError(f"executor local: per_gpu must be at least 1, got {per_gpu}")
         self.workplace = workplace
         self._gpus = _gpus() if workplace.device_name in ("auto", "cuda") else []
-        self.slots = jobs or len(self._gpus) or torch.get_num_threads()
+        room = len(self._gpus) * (per_gpu or 1)
+        self.slots = jobs or room or torch.get_num_threads()
+        if per_gpu is not None and room:
+            self.slots = min(self.slots, room)
+        self.asked = jobs or self.slots
         self._workers: dict[int, _Worker] = {}
 
     def __str__(self) -> str:
-        return f"on {self.workplace.device}, {self.slots} at a time"
+        text = f"on {self.workplace.device}, {self.slots} at a time"
+        if self.slots < self.asked:
+            text += f" ({self.asked} were asked for, per_gpu takes no more)"
+        if self._gpus:
+            most = -(-self.slots // len(self._gpus))
+            gb = torch.cuda.get_device_properties(0).total_memory / most / 2**30
+            text += f", at most {most} on a GPU: {gb:.1f} GB for each"
+        return text
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Give each task to an idle worker, or to a new one."""
@@ -81,15 +98,15 @@ class Local(Executor):
             if worker.pipe not in ready:
                 continue
             try:
-                outcome, reason = worker.pipe.recv(), ""
+                told = worker.pipe.recv()
             except (EOFError, OSError):
-                outcome, reason = "lost", self._bury(slot)
-            if isinstance(outcome, _Line):
-                say(outcome.text)
+                told = "lost", self._bury(slot)
+            if isinstance(told, _Line):
+                say(told.text)
                 continue
             task, worker.task = worker.task, None
             if task is not None:
-                found.append(Ended(task, outcome, reason))
+                found.append(Ended(task, *told))
         return found
 
     def close(self) -> None:
@@ -153,13 +170,17 @@ def _gpus() -> list[str]:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
+    """Set variables for a while, and touch no other: some other thread may be reading them."""
+    before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _work(pipe: Connection, workplace: Workplace) -> None:

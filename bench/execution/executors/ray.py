@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from bench.errors import BenchError, Interrupted
+from bench.errors import BenchError, Interrupted, machine_trouble
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
 from bench.execution.workplace import Workplace
@@ -125,19 +125,22 @@ class Ray(Executor):
 
         task = self._tasks.pop(reference)
         try:
-            outcome, packed = ray.get(reference)
+            outcome, reason, packed = ray.get(reference)
         except ray.exceptions.RayError as error:
             if isinstance(cause := getattr(error, "cause", None), BenchError):
                 raise cause from None
             return Ended(task, "lost", f"ended: {str(error).strip().splitlines()[0]}")
-        if packed is not None:
-            _unpack(packed, task.path)
-        return Ended(task, outcome, STOPPED if outcome == "lost" else "")
+        try:
+            if packed is not None:
+                _unpack(packed, task.path)
+        except OSError as error:
+            return Ended(task, "failed", machine_trouble(error) or str(error))
+        return Ended(task, outcome, reason)
 
 
 def _perform_on_node(
     task: Task, workplace: Workplace, mark: Path, cwd: Path
-) -> tuple[str, bytes | None]:
+) -> tuple[str, str, bytes | None]:
     """Do a task on a node; `mark` is a file that tells whether the node sees the results."""
     if cwd.is_dir():
         os.chdir(cwd)  # paths in the configuration may be relative
@@ -146,18 +149,20 @@ def _perform_on_node(
         with workplace.stop.listening():
             return _perform_where_seen(task, workplace, mark)
     except Interrupted:
-        return "lost", None
+        return "lost", STOPPED, None
 
 
-def _perform_where_seen(task: Task, workplace: Workplace, mark: Path) -> tuple[str, bytes | None]:
+def _perform_where_seen(
+    task: Task, workplace: Workplace, mark: Path
+) -> tuple[str, str, bytes | None]:
     if mark.exists():
-        return perform(task, workplace), None
+        return *perform(task, workplace), None
     if not task.portable:
         raise BenchError(f"{task.label}: a node does not see {mark.parent}, where others work")
     with tempfile.TemporaryDirectory() as scratch:
         there = Path(scratch) / task.path.name
-        outcome = perform(replace(task, path=there), workplace)
-        return outcome, _pack(there)
+        outcome, reason = perform(replace(task, path=there), workplace)
+        return outcome, reason, _pack(there)
 
 
 def _pack(folder: Path) -> bytes:

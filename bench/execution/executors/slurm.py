@@ -78,7 +78,7 @@ class Slurm(Executor):
             "additional_parameters": more,
         }
         self.parameters = {key: value for key, value in wanted.items() if value is not None}
-        self._jobs: list[tuple[Task, submitit.Job[Outcome]]] = []
+        self._jobs: list[tuple[Task, submitit.Job[tuple[Outcome, str]]]] = []
 
     def __str__(self) -> str:
         return f"as Slurm jobs, partition {self.parameters.get('partition', 'by default')}"
@@ -127,10 +127,10 @@ class Slurm(Executor):
         import submitit
 
         try:
-            outcome = job.result()
+            outcome, reason = job.result()
         except (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError):
             return Ended(task, "lost", f"ended without a word (see {job.paths.stderr})")
-        return Ended(task, outcome, STOPPED if outcome == "lost" else "")
+        return Ended(task, outcome, reason)
 
 
 class _Job:
@@ -140,7 +140,7 @@ class _Job:
         self.task = task
         self.workplace = workplace
 
-    def __call__(self) -> str:
+    def __call__(self) -> tuple[str, str]:
         requeue = signal.getsignal(signal.SIGUSR2)  # submitit's, which pickles this and queues it
         stop = self.workplace.stop = StopSignal(quiet=True)
         try:
@@ -149,7 +149,7 @@ class _Job:
         except Interrupted:
             if stop.asked == signal.SIGUSR2 and callable(requeue):
                 requeue(signal.SIGUSR2, None)
-            return "lost"
+            return "lost", STOPPED
 
     def checkpoint(self) -> Any:
         """Return what is to be done when the job starts again: the same, from the checkpoint."""
