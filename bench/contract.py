@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from bench.errors import BenchError, Interrupted
+from bench.remarks import REMARKS
 from bench.seeding import generator_for
 from bench.subject import (
     Recorder,
@@ -32,9 +33,23 @@ from bench.training.interface import Encodes, Infers, Switches
 from bench.training.passes import StagePass, moving_rows, reached_leaves
 
 
+class Finding(NamedTuple):
+    """What a check found.
+
+    Attributes:
+        title: What was checked.
+        problem: What is wrong, or None.
+        essential: Whether a problem is a failure, and not a remark.
+    """
+
+    title: str
+    problem: str | None
+    essential: bool
+
+
 def check_model(
     name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
-) -> Iterator[tuple[str, str | None]]:
+) -> Iterator[Finding]:
     """Check one registered model.
 
     Args:
@@ -43,22 +58,22 @@ def check_model(
         data: Name and options of a data set; tiny 8x8 images where None.
 
     Yields:
-        The title of a check, and None or what is wrong.
+        What each check, and then each remark, found.
 
     Raises:
         BenchError: If the name, the options or the data set do not exist.
     """
     subject = make_subject(name, options, data)
-    for check in CHECKS:
+    for check in (*CHECKS, *REMARKS):
         title = str(check.__doc__).splitlines()[0].rstrip(".")
+        problem = None
         try:
             check(subject)
         except BenchError as error:
-            yield title, str(error)
+            problem = str(error)
         except Exception:
-            yield title, traceback.format_exc(limit=-3)
-        else:
-            yield title, None
+            problem = traceback.format_exc(limit=-3)
+        yield Finding(title, problem, check in CHECKS)
 
 
 def players_and_stages_fit(subject: Subject) -> None:

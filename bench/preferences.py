@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from bench.components import complete_component
 from bench.errors import SpecError
@@ -20,6 +20,15 @@ from bench.validation import KeyProblem, check
 SUPPLIED = 2  # arguments of an executor that are no options: jobs, workplace
 
 
+def _number_or_auto(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("expected a whole number from 1 on, or auto")
+
+
+Replicas = Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)]
+
+
 class Preferences(Strict):
     """The keys of that file.
 
@@ -27,11 +36,13 @@ class Preferences(Strict):
         executor: Where runs are done: a name, or name and options.
         jobs: Runs at a time.
         allow_code_change: Whether results are used whose code has changed since.
+        replicas: Seeds that are trained as one program, or `auto`.
     """
 
     executor: Component | None = None
     jobs: Annotated[int, Field(ge=1)] | None = None
     allow_code_change: bool = False
+    replicas: Replicas | None = None
 
 
 def preferences_path() -> Path:
@@ -56,12 +67,7 @@ def choose_executor(text: str | None, jobs: int | None) -> tuple[dict[str, Any],
     Raises:
         SpecError: If something there is wrong; names the file, the line and the key.
     """
-    document = _document()
-    if text is not None:
-        where = f"command line, --executor {text}"
-        given = Located({"executor": parse_value(text, where)}, {("executor",): where})
-        kept = {key: value for key, value in document.value.items() if key != "executor"}
-        document = Located(kept, document.marks).merged(given)
+    document = _document("executor", text)
     with _telling_where(document):
         found: Preferences = check(TypeAdapter(Preferences), document.value, ())
         jobs = jobs or found.jobs
@@ -89,9 +95,34 @@ def allows_code_change(given: bool | None) -> bool:
         return found.allow_code_change
 
 
-def _document() -> Located:
+def choose_replicas(text: str | None) -> int | Literal["auto"] | None:
+    """Return how many seeds to train as one program, if that was said.
+
+    Args:
+        text: What follows `--replicas`: a number or `auto`.
+
+    Returns:
+        The number, `auto`, or None.
+
+    Raises:
+        SpecError: If something there is wrong; names the file, the line and the key.
+    """
+    document = _document("replicas", text)
+    with _telling_where(document):
+        found: Preferences = check(TypeAdapter(Preferences), document.value, ())
+        return found.replicas
+
+
+def _document(key: str = "", text: str | None = None) -> Located:
+    """Return what the file says; one of its keys may be replaced on the command line."""
     path = preferences_path()
-    return read_yaml(path) if path.is_file() else Located({}, {})
+    document = read_yaml(path) if path.is_file() else Located({}, {})
+    if text is None:
+        return document
+    where = f"command line, --{key} {text}"
+    given = Located({key: parse_value(text, where)}, {(key,): where})
+    kept = {name: value for name, value in document.value.items() if name != key}
+    return Located(kept, document.marks).merged(given)
 
 
 @contextmanager

@@ -22,7 +22,9 @@ def subject(request):
     return contract.make_subject(request.param, SMALL.get(request.param))
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check", [*contract.CHECKS, *contract.REMARKS], ids=lambda check: check.__name__
+)
 def test_registered_models_conform(subject, check):
     check(subject)
 

@@ -34,6 +34,12 @@ from bench.errors import BenchError, Interrupted, machine_trouble
     help="Where runs are done, a name or {name: ..., option: ...}; see `bench list executors`.  "
     "[default: local if there are several jobs, else inline]",
 )
+@click.option(
+    "--replicas",
+    metavar="N|auto",
+    help="Seeds of a variant that are trained as one program; auto finds out where that pays.  "
+    "[default: auto on a GPU, else 1]",
+)
 @DEVICE
 @THREADS
 @click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
@@ -52,6 +58,7 @@ def run(
     dry_run: bool,
     jobs: int | None,
     executor: str | None,
+    replicas: str | None,
     device: str,
     threads: int | None,
     retry_failed: bool,
@@ -66,18 +73,19 @@ def run(
 
     SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key
     of it, for example base.iterations=500. The same command continues an interrupted sweep, and
-    several at once share its runs. Defaults of --executor and --jobs are read from
+    several at once share its runs. Defaults of --executor, --jobs and --replicas are read from
     ~/.config/bench/config.yaml.
     """
     from bench.components import construct
     from bench.execution.driver import run_sweep, tasks_of
     from bench.execution.workplace import Workplace
-    from bench.preferences import allows_code_change, choose_executor
+    from bench.preferences import allows_code_change, choose_executor, choose_replicas
     from bench.sweep import load_sweep
     from bench.tracking.console import say
 
     sweep = load_sweep(find_spec(spec), overrides)
     chosen, jobs = choose_executor(executor, jobs)
+    together = choose_replicas(replicas)
     workplace = Workplace(
         device,
         command=invocation(click.get_current_context()),
@@ -98,7 +106,7 @@ def run(
         with workplace.stop.listening():
             where = construct("executor", chosen, jobs, workplace)
             say(f"{sweep.name}: {len(sweep.runs)} runs {where}")
-            tally = run_sweep(sweep, results, workplace, where)
+            tally = run_sweep(sweep, results, workplace, where, together)
             folder = results / sweep.name
             with workplace.stop.deferred():
                 mirrored = _mirrored(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)

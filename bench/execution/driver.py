@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.config import RunConfig, canonical_json
 from bench.errors import BenchError, DataMissing, SpecError, machine_trouble
@@ -18,6 +18,7 @@ from bench.execution.display import watching
 from bench.execution.executors.base import Executor
 from bench.execution.job import Busy, remove_partial, write_json
 from bench.execution.plan import states
+from bench.execution.replicas import grouped
 from bench.execution.reuse import adopt, check_code
 from bench.execution.schedule import settle
 from bench.execution.task import RunTask
@@ -45,7 +46,13 @@ class Tally:
     failed: Mapping[Path, str]
 
 
-def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Executor) -> Tally:
+def run_sweep(
+    sweep: Sweep,
+    results: Path,
+    workplace: Workplace,
+    executor: Executor,
+    replicas: int | Literal["auto"] | None = None,
+) -> Tally:
     """Do what is missing of a sweep.
 
     Any number of processes may do this at once: each takes the runs that nobody else holds, and
@@ -56,6 +63,8 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
         results: Root of all results.
         workplace: Loads the data once, to check it before anything starts.
         executor: Does the runs; it is closed at the end.
+        replicas: How many seeds to train as one program; `auto` finds out where that pays, which
+            is also done on a GPU where None.
 
     Returns:
         How it went; one failed run does not stop the others.
@@ -81,8 +90,9 @@ def run_sweep(sweep: Sweep, results: Path, workplace: Workplace, executor: Execu
     write_json(folder / "sweep.json", _description(sweep, workplace.command))
     failed = {t.path: recorded_failure(t.path) for t in tasks if t.settled() == "failed"}
     measured = {task.path for task in todo if task.reference}
+    together = grouped(todo, replicas, workplace.device)
     with watching(sweep.name, tasks):
-        for ended, outcome, reason in settle(todo, executor):
+        for ended, outcome, reason in settle(together, executor):
             say(f"{outcome:<8}  {ended.label}: {ended.path}")
             if outcome == "failed":
                 failed[ended.path] = reason or recorded_failure(ended.path)

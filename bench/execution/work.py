@@ -46,12 +46,14 @@ from bench.tracking.rows import read_rows, write_rows_atomically
 from bench.training.checkpoint import remove_checkpoints
 from bench.training.cost import write_cost
 from bench.training.interface import ConditionalGenerator
+from bench.training.journal import Journal
 from bench.training.trainer import Trainer
 
 _log = logging.getLogger("bench")
 
 Row = dict[str, Any]
-Outcome = Literal["kept", "finished", "failed", "busy"]
+Outcome = Literal["kept", "finished", "failed", "busy", "divided"]
+"""How a task ended; one that is `divided` left its parts to be done one by one."""
 
 
 def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Outcome:
@@ -91,7 +93,7 @@ def _fill(
     context: Context,
     progress: ProgressFile,
 ) -> None:
-    _record(run, folder, context.data, workplace)
+    record_run(run, folder, context.data, workplace)
     with workplace.stop.deferred():
         model = _trained(run, folder, label, workplace, context, progress)
     progress.measuring()
@@ -216,7 +218,7 @@ def _trained(
     """
     data = context.data
     write_cost(run.training, data.spec, folder.path)
-    lacking = _lacking(run, folder)
+    lacking = lacking_snapshots(run, folder)
     if folder.model.exists():
         if not lacking:
             return load_trained(run.training, data, folder.model, workplace.device)
@@ -224,10 +226,25 @@ def _trained(
     for step in run.steps[:-1]:
         if step not in lacking:
             _figures(run, folder, step, context)
-    extra = workplace.unlabeled(run)
-    examples = None if extra is None else extra.train.x
+    examples = workplace.unlabeled_examples(run)
     trainer = Trainer(run.training, data, folder.path, workplace.device, run.id, examples)
     progress.images = run.training.batch_size * trainer.draws
+
+    model = trainer.train(
+        progress=progress,
+        stop=workplace.stop,
+        checkpoint_seconds=workplace.checkpoint_seconds,
+        snapshots=lacking,
+        snapshot=keep_snapshot(run, folder, workplace, context),
+    )
+    keep_trained(folder, trainer.journal, progress.images, model.state_dict(), workplace.device)
+    return model
+
+
+def keep_snapshot(
+    run: RunConfig, folder: RunFolder, workplace: Workplace, context: Context
+) -> Callable[[int, Mapping[str, Tensor]], None]:
+    """Return what keeps and measures the weights of a run after some of its iterations."""
 
     def snapshot(step: int, weights: Mapping[str, Tensor]) -> None:
         save_weights(folder.snapshot(step).model, weights)
@@ -235,28 +252,43 @@ def _trained(
             with workplace.stop.leaving():  # the training is saved as soon as this is left
                 _figures(run, folder, step, context)
 
-    model = trainer.train(
-        progress=progress,
-        stop=workplace.stop,
-        checkpoint_seconds=workplace.checkpoint_seconds,
-        snapshots=lacking,
-        snapshot=snapshot,
-    )
-    seconds = trainer.journal.seconds
-    timings = {
+    return snapshot
+
+
+def keep_trained(
+    folder: RunFolder,
+    journal: Journal,
+    images: int,
+    weights: Mapping[str, Tensor],
+    device: torch.device,
+    replicas: int = 1,
+) -> None:
+    """Write the weights of a trained run and how long it took; remove its checkpoints.
+
+    Args:
+        folder: Folder of the run.
+        journal: Its journal.
+        images: Images that an iteration takes from the stream.
+        weights: What one samples from.
+        device: Where it was trained.
+        replicas: How many runs were trained as one; the times are the share of this run.
+    """
+    seconds, iterations = journal.seconds, journal.training.iterations
+    timings: dict[str, float] = {
         "train_seconds": seconds,
-        "images_per_second": run.training.iterations * progress.images / seconds,
-        "iterations_per_second": run.training.iterations / seconds,
+        "images_per_second": iterations * images / seconds,
+        "iterations_per_second": iterations / seconds,
     }
-    if workplace.device.type == "cuda":
-        timings["peak_memory_bytes"] = torch.cuda.max_memory_allocated(workplace.device)
+    if replicas > 1:
+        timings["replicas"] = replicas
+    if device.type == "cuda":
+        timings["peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)
     write_rows_atomically(
         folder.path / "timings.jsonl",
         [{"metric": metric, "value": value} for metric, value in timings.items()],
     )
-    save_weights(folder.model, model.state_dict())
-    remove_checkpoints(trainer.journal.checkpoint)
-    return model
+    save_weights(folder.model, weights)
+    remove_checkpoints(journal.checkpoint)
 
 
 def _figures(run: RunConfig, folder: RunFolder, step: int, context: Context) -> list[Row]:
@@ -281,7 +313,7 @@ def _picture(context: Context, seed: int, folder: Path) -> None:
         say(f"  warning: no pictures of codes: {error}")
 
 
-def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:
+def record_run(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:
     """Write what the run is and where it comes from; refuse to go on with other data."""
     fingerprint = data.fingerprint
     if (extra := workplace.unlabeled(run)) is not None:
@@ -296,7 +328,7 @@ def _record(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workpla
             )
     record = {"evaluation": run.measured, "config": run.canonical}
     write_json(folder.path / "config.json", {"id": run.id, **record})
-    trains = not folder.model.exists() or _lacking(run, folder)
+    trains = not folder.model.exists() or lacking_snapshots(run, folder)
     parts = ("training", "evaluation") if trains else ("evaluation",)
     _record_origin(run, folder, fingerprint, workplace, *parts)
 
@@ -311,6 +343,6 @@ def _record_origin(
     provenance.keep(folder.path, origin, anew=not folder.has_learned)
 
 
-def _lacking(run: RunConfig, folder: RunFolder) -> list[int]:
+def lacking_snapshots(run: RunConfig, folder: RunFolder) -> list[int]:
     """Return the times of snapshots whose weights are not there."""
     return [step for step in run.steps[:-1] if not folder.snapshot(step).model.exists()]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.components import construct
 from bench.config import RunConfig, canonical_json
@@ -92,6 +93,11 @@ class Workplace:
         if key not in self._unlabeled:
             self._unlabeled[key] = source.load()
         return self._unlabeled[key]
+
+    def unlabeled_examples(self, run: RunConfig) -> Tensor | None:
+        """Return the examples `[N, ...]` of that data set, if there is one."""
+        extra = self.unlabeled(run)
+        return None if extra is None else extra.train.x
 
     def threads_for(self, spec: DataSpec) -> int:
         """Return how many CPU threads train and judge a model of such data.

@@ -87,7 +87,9 @@ class PlayerOptimizer:
             clip_norm: Largest norm of the gradients of a run taken together; unbounded where None.
         """
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
+            # Fused optimizers walk through memory: strides must be those of the parameter.
+            like = gradient.stride() == parameter.stride()
+            parameter.grad = gradient if like else torch.empty_like(parameter).copy_(gradient)
         if clip_norm is not None:
             self._clip(self.parameters, clip_norm)
         factor = rate_factor(
