@@ -10,6 +10,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from bench.components import construct
 from bench.config import RunConfig, recorded
 from bench.errors import BenchError, Interrupted
 from bench.execution import provenance
@@ -19,7 +22,7 @@ from bench.execution.sources import SOURCES_OF
 from bench.execution.verdict import Row, Verdict, compare_rows, compare_weights, differences
 from bench.execution.work import run_one
 from bench.execution.workplace import Workplace
-from bench.settings import Evaluation
+from bench.settings import Evaluation, Training
 from bench.tracking.console import say
 from bench.tracking.rows import read_rows
 from bench.training.trainer import Trainer
@@ -43,10 +46,28 @@ def read_run(folder: Path) -> tuple[RunConfig, bool]:
     document = read_json(path)
     try:
         asked = Evaluation.model_validate_json(json.dumps(document.get("evaluation", {})))
-        return RunConfig(recorded(document["config"]), asked), "evaluation" in document
+        training = _in_order(recorded(document["config"]))
+        return RunConfig(training, asked), "evaluation" in document
     except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise BenchError(f"{path} does not describe a run that was trained: {reason}") from error
+
+
+def _in_order(training: Training) -> Training:
+    """Return the same training with its objective in the order of the model's own table.
+
+    The record is sorted by name. Losses are added in the order of the table, and sums of floats
+    depend on it.
+    """
+    spec = construct("dataset", training.data).spec
+    with torch.device("meta"):
+        own = construct("model", training.model, spec).objective
+    table = training.objective
+    objective = {
+        player: {term: table[player][term] for term in (*own[player], *table[player])}
+        for player in own
+    }
+    return training.model_copy(update={"objective": objective})
 
 
 def verify(folder: Path, workplace: Workplace, steps: int, *, figures: bool) -> Verdict:

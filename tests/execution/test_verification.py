@@ -111,9 +111,9 @@ def test_what_cannot_be_done_again_is_named(bench, here):
 def test_a_run_is_done_again_from_its_config_alone(bench, here):
     bench(*RUN, ACCURACY)
     configs = here.glob("results/tiny/*/config.json")
-    folder = next(path.parent for path in configs if '"name": "cvae"' in path.read_text())
+    folder = next(path.parent for path in configs if '"name": "lr_livae"' in path.read_text())
     (here / "tiny.yaml").unlink()
-    status, out, err = bench("rerun", "tiny/cvae", "--into", "again", *CPU)
+    status, out, err = bench("rerun", "tiny/lr_livae", "--into", "again", *CPU)
     assert status == 0, out + err
     assert out.count("bit-identical") == 3
     assert f"done again, in again/{folder.name}" in err
@@ -126,6 +126,6 @@ def test_a_run_is_done_again_from_its_config_alone(bench, here):
     assert (here / "results" / "reruns" / folder.name / "evaluation.jsonl").exists()
     _, _, err = bench("rerun", "alone", *CPU)
     assert "was done again before, in results/reruns/" in err
-    status, _, err = bench("rerun", "tiny/cvae", "--into", "results/tiny", *CPU)
+    status, _, err = bench("rerun", "tiny/lr_livae", "--into", "results/tiny", *CPU)
     assert status == 2
     assert "is the run itself; name another folder with --into" in err
