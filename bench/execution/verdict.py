@@ -11,6 +11,7 @@ from bench.execution import provenance
 from bench.execution.job import read_json
 from bench.execution.sources import changed_files
 from bench.reporting.environments import code_text
+from bench.tracking.execution import read_execution
 
 TOLERANCE = 1e-3
 FLOOR = 0.01
@@ -151,7 +152,8 @@ def differences(folder: Path, here: provenance.Origin) -> tuple[str, ...]:
     path = folder / provenance.NAME
     if not path.exists():
         return ("where it was done is not on record",)
-    found: dict[str, None] = {}
+    notes = read_execution(folder)
+    found = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
     for stage in provenance.stages(read_json(path)):
         flat, now = _flat(stage), _flat(here)
         for key in flat:
