@@ -10,6 +10,8 @@ from bench.preferences import (
     preferences_path,
 )
 
+LOCAL = {"name": "local", "per_gpu": None}
+
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
@@ -25,17 +27,17 @@ def write(tmp_path, monkeypatch):
 def test_without_a_file_several_jobs_are_local(write):
     assert choose_executor(None, None) == ({"name": "inline"}, None)
     assert choose_executor(None, 1) == ({"name": "inline"}, 1)
-    assert choose_executor(None, 2) == ({"name": "local"}, 2)
+    assert choose_executor(None, 2) == (LOCAL, 2)
     assert choose_executor("inline", 2) == ({"name": "inline"}, 2)
 
 
 def test_the_file_says_what_the_command_line_does_not(write):
     write("executor: local\njobs: 3\n")
-    assert choose_executor(None, None) == ({"name": "local"}, 3)
-    assert choose_executor(None, 2) == ({"name": "local"}, 2)
+    assert choose_executor(None, None) == (LOCAL, 3)
+    assert choose_executor(None, 2) == (LOCAL, 2)
     assert choose_executor("inline", None) == ({"name": "inline"}, 3)
     write("jobs: 3\n")
-    assert choose_executor(None, None) == ({"name": "local"}, 3)
+    assert choose_executor(None, None) == (LOCAL, 3)
 
 
 def test_results_of_other_code_are_used_only_if_someone_says_so(write):
