@@ -257,19 +257,25 @@ class Study:
         ]
 
     def best(self) -> list[Trial]:
-        """Return the trials that no other one beats in all objectives, the best compromise first.
+        """Return the trials that no other one beats in all objectives, the best one first.
 
-        That is the one with the least sum of ranks over the objectives.
+        Those come first that beat the variant as it was, which the first trial is; then that one
+        itself; then what is better by one objective at the cost of another, which nobody has asked
+        for. Among equals decides the least sum of ranks over the objectives.
         """
         done = [trial for trial in self.trials() if trial.state == "complete"]
         front = [trial for trial in done if not any(_beats(other, trial) for other in done)]
         columns = [sorted(column) for column in zip(*(t.losses for t in done), strict=True)]
 
-        def ranks(trial: Trial) -> tuple[int, int]:
-            places = zip(columns, trial.losses, strict=True)
-            return sum(column.index(loss) for column, loss in places), trial.number
+        start = next((t for t in done if t.number == 0 and self.subject.default is not None), None)
 
-        return sorted(front, key=ranks)
+        def order(trial: Trial) -> tuple[int, int, int]:
+            is_traded = 0 if start is None or _beats(trial, start) else 1 + (trial is not start)
+            places = zip(columns, trial.losses, strict=True)
+            ranks = sum(column.index(loss) for column, loss in places)
+            return is_traded, ranks, trial.number
+
+        return sorted(front, key=order)
 
     def importances(self) -> list[dict[str, float]]:
         """Return for each objective how much of its variance each range explains.

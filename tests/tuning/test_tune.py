@@ -116,8 +116,14 @@ def test_a_study_does_not_go_on_with_another_question(write, here):
 
 def test_the_best_compromise_comes_first_and_beaten_trials_not_at_all(write, here):
     held = study(write, here)
+    finished(held, (5.0, 9.0), (1.0, 20.0), (2.0, 2.0), (4.5, 1.0))
+    assert [trial.number for trial in held.best()] == [2, 3, 1]  # the last one costs an objective
+
+
+def test_nothing_is_traded_for_something_else_unasked(write, here):
+    held = study(write, here)
     finished(held, (1.0, 9.0), (2.0, 2.0), (9.0, 1.0), (3.0, 3.0))
-    assert [trial.number for trial in held.best()] == [1, 0, 2]
+    assert [trial.number for trial in held.best()] == [0, 1, 2]
 
 
 def test_failed_trials_are_part_of_the_budget(write, here):
