@@ -279,15 +279,15 @@ def test_damaged_weights_are_named_and_can_be_trained_anew(bench, finished):
 def test_two_drivers_that_retry_try_each_failure_once(bench, here, monkeypatch):
     wild = "variants.cvae.optimizers={default: {rate: 1e+30}}"
     assert bench(*RUN, wild)[0] == 1
-    adopt, tried = driver.adopt, []
+    check, tried = driver.check_code, []
 
-    def another_driver(results, path):
+    def another_driver(*given):
         if not tried:
-            tried.append(path)
+            tried.append(given)
             bench(*RUN, wild, "--retry-failed")
-        adopt(results, path)
+        check(*given)
 
-    monkeypatch.setattr(driver, "adopt", another_driver)
+    monkeypatch.setattr(driver, "check_code", another_driver)
     status, _, err = bench(*RUN, wild, "--retry-failed")
     assert status == 1
     assert "failed    [" not in err, "the other driver has just tried it"
