@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 
+from bench.errors import machine_trouble
 from bench.execution.job import Busy, RunFolder
 from bench.execution.log import logging_to
 from bench.execution.task import RunTask, Task
@@ -205,8 +206,9 @@ def _train(
     def failed(place: int, error: Exception) -> None:
         with group[place].logged():
             _log.error("run failed", exc_info=error)
-        text = "".join(traceback.format_exception(error))
-        RunFolder(group[place].task.path).fail(text)
+        if not machine_trouble(error):  # in which its own task goes on, or leaves it as it is
+            text = "".join(traceback.format_exception(error))
+            RunFolder(group[place].task.path).fail(text)
 
     with workplace.stop.deferred():
         trainer.train(

@@ -1,5 +1,6 @@
 """Several seeds as one program, from the command line."""
 
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from bench.execution.task import RunTask
 from bench.execution.workplace import Workplace
 from bench.sweep import load_sweep
 from bench.tracking.rows import read_rows
+from bench.training.journal import Journal
 from bench.training.replicas import ReplicaTrainer
 from bench.training.trainer import Trainer
 from tests.execution.sweeps import RUN, logs, process_of, wait_for
@@ -115,6 +117,24 @@ def test_one_that_fails_does_not_stop_its_companions(bench, here, monkeypatch):
     [first, _] = here.glob("results/tiny/*/failed")
     assert "RunFailed: term" in first.read_text()
     assert "was not finite at iteration 0" in (first.parent / "log.txt").read_text()
+
+
+def test_a_disk_that_is_full_makes_no_run_a_failed_one(here, monkeypatch):
+    [group] = grouped(tasks(here)[:2], 2, CPU)
+    first = group.parts[0]
+    report = Journal.report
+
+    def full(self, done, losses=None):
+        if self.folder == first.path and done == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        report(self, done, losses)
+
+    monkeypatch.setattr(Journal, "report", full)
+    group.do(Workplace("cpu"))
+    assert first.settled() is None
+    assert [part.folder.model.exists() for part in group.parts] == [False, True]
+    monkeypatch.setattr(Journal, "report", report)
+    assert first.do(Workplace("cpu")) == "finished"
 
 
 def test_killed_replicas_go_on(bench_process, here, expected):
