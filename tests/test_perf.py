@@ -1,9 +1,15 @@
 """`bench perf`: that it measures what it says; how fast a machine is, tests do not ask."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from bench import contract
+from bench.data.base import to_float
+from bench.execution import throughput
+from bench.execution.plain_loop import PlainLoop
 from bench.metrics import classifier
 
 SMALL = ("--data", "{name: blobs, image_size: 8, per_class: 30, test_per_class: 10}")
@@ -61,5 +67,98 @@ def test_points_have_no_classifier_to_train(bench):
 
 def test_a_wrong_model_is_an_error(bench):
     status, _, err = bench("perf", "metrics", *FEW, "--model", "cvea")
+    assert status == 2
+    assert "cvae" in err
+
+
+@pytest.fixture
+def quick_training(monkeypatch):
+    monkeypatch.setattr(throughput, "ROUNDS", 2)
+    monkeypatch.setitem(throughput.MATRIX, "cpu", 64)
+    monkeypatch.setitem(throughput.COPIED, "cpu", 1 << 12)
+
+
+TRAIN = ("perf", "train", "--device", "cpu", *SMALL, "--batch-size", "8", "--no-compile")
+
+
+def test_every_way_of_training_is_timed(bench, here, quick_training):
+    words = ("{name: cvae, width: 0.25}", "--iterations", "1", "--json", "out/speed.json")
+    (here / "out").mkdir()
+    status, out, err = bench(*TRAIN, *words)
+    assert status == 0, err
+    found = json.loads((here / "out" / "speed.json").read_text())
+    assert {"date", "versions", "device_name", "commit"} <= found.keys()
+    (model,) = found["models"]
+    rows = {row["way"]: row for row in model["rows"]}
+    assert {"plain loop", "eager", "channels_last", "two processes"} <= rows.keys()
+    assert not any(row["reason"] for row in rows.values())
+    assert rows["eager"]["times_eager"] == rows["plain loop"]["times_plain_loop"] == 1
+    assert rows["two processes"]["times_one_process"] > 0
+    eager = rows["eager"]
+    assert eager["images_per_second"] == pytest.approx(8 / eager["seconds_per_iteration"])
+    done = model["operations_per_iteration"] / eager["seconds_per_iteration"]
+    share = done / model["matrix_product_flops"]["float32"]
+    assert eager["share_of_matrix_product"] == pytest.approx(share)
+    assert all(name in out for name in rows)
+
+
+def test_a_way_that_cannot_begin_is_told(bench, here, quick_training, monkeypatch):
+    def broken(*what):
+        raise RuntimeError("no such kernel\nat line 3")
+
+    ways = [
+        throughput.Way("plain loop", throughput.PlainLoop),
+        throughput.Way("eager", throughput.Ours),
+        throughput.Way("warp", broken),
+    ]
+    monkeypatch.setattr(throughput, "ways", lambda *what: ways)
+    monkeypatch.setattr(throughput, "two_processes", lambda *what: {"way": "two", "reason": "no"})
+    status, out, err = bench(*TRAIN, "{name: cvae, width: 0.25}", "--iterations", "1")
+    assert status == 0, err
+    assert "n/a: RuntimeError: no such kernel\n" in out
+
+
+def test_ratios_are_taken_within_rounds_and_count_images(quick_training):
+    def line(name, images, *seconds):
+        loop = SimpleNamespace(images=images)
+        return throughput._Line(throughput.Way(name, None), loop, seconds=seconds)
+
+    lines = [line("plain loop", 8, 4.0, 40.0, 4.0), line("eager", 8, 2.0, 20.0, 2.0)]
+    lines.append(line("eight seeds", 64, 4.0, 40.0, 4.0))
+    row = lines[2].row(lines, 10, {"float32": 5.0})
+    assert (row["times_plain_loop"], row["times_eager"]) == (8, 4)
+    assert row["images_per_second"] == 16
+    assert row["share_of_matrix_product"] == 0.5
+
+
+def test_a_gpu_has_more_ways():
+    names = [way.name for way in throughput.ways(torch.device("cuda"), compiling=True)]
+    assert names[:3] == ["plain loop", "eager", "graphs"]
+    assert names[-1] == "graphs, autotune, channels_last, compile, bfloat16"
+    assert not any("compile" in w.name for w in throughput.ways(torch.device("cuda"), False))
+
+
+def test_the_plain_loop_learns_what_we_learn_from_batches_of_its_own():
+    subject = contract.make_subject("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
+    loop = PlainLoop(subject.training, subject.data, torch.device("cpu"))
+    ours = subject.model()
+    for plain, own in zip(loop.model.parameters(), ours.parameters(), strict=True):
+        assert torch.equal(plain, own)
+    size, epoch = len(subject.data.train), loop._endless()
+    batches = [next(epoch) for _ in range(size // 16)]
+    assert all(batch.x.dtype == torch.float32 for batch in batches)
+    stored = to_float(subject.data.train.x)
+    seen = [(stored == x).flatten(1).all(1).nonzero() for batch in batches for x in batch.x]
+    assert all(len(found) for found in seen), "images of the training split"
+    assert len({int(found[0]) for found in seen}) == 16 * len(batches), "each once an epoch"
+    assert loop.images == 3 * 16, "one draw for each pass of the prior, none for the main one"
+    before = [p.detach().clone() for p in loop.model.parameters()]
+    loop.iterate(0)
+    moved = [not torch.equal(a, b) for a, b in zip(before, loop.model.parameters(), strict=True)]
+    assert all(moved)
+
+
+def test_a_wrong_model_to_train_is_an_error(bench):
+    status, _, err = bench(*TRAIN, "cvea")
     assert status == 2
     assert "cvae" in err
