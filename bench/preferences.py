@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from bench.components import complete_component
-from bench.errors import SpecError
+from bench.errors import BenchError, SpecError
 from bench.located import Located, parse_value, read_yaml
 from bench.settings import Component, Strict
+from bench.training.switches import SwitchSet, parse_speed
 from bench.validation import KeyProblem, check
 
 SUPPLIED = 2  # arguments of an executor that are no options: jobs, workplace
@@ -37,12 +38,14 @@ class Preferences(Strict):
         jobs: Runs at a time.
         allow_code_change: Whether results are used whose code has changed since.
         replicas: Seeds that are trained as one program, or `auto`.
+        speed: How trainings are executed: `auto`, `eager`, or names of switches with commas.
     """
 
     executor: Component | None = None
     jobs: Annotated[int, Field(ge=1)] | None = None
     allow_code_change: bool = False
     replicas: Replicas | None = None
+    speed: str = "auto"
 
 
 def preferences_path() -> Path:
@@ -69,7 +72,7 @@ def choose_executor(text: str | None, jobs: int | None) -> tuple[dict[str, Any],
     """
     document = _document("executor", text)
     with _telling_where(document):
-        found: Preferences = check(TypeAdapter(Preferences), document.value, ())
+        found = _preferences(document)
         jobs = jobs or found.jobs
         chosen = found.executor or {"name": "local" if (jobs or 1) > 1 else "inline"}
         return complete_component("executor", chosen, ("executor",), skip=SUPPLIED), jobs
@@ -91,8 +94,7 @@ def allows_code_change(given: bool | None) -> bool:
         return given
     document = _document()
     with _telling_where(document):
-        found: Preferences = check(TypeAdapter(Preferences), document.value, ())
-        return found.allow_code_change
+        return _preferences(document).allow_code_change
 
 
 def choose_replicas(text: str | None) -> int | Literal["auto"] | None:
@@ -109,8 +111,31 @@ def choose_replicas(text: str | None) -> int | Literal["auto"] | None:
     """
     document = _document("replicas", text)
     with _telling_where(document):
-        found: Preferences = check(TypeAdapter(Preferences), document.value, ())
-        return found.replicas
+        return _preferences(document).replicas
+
+
+def choose_speed(text: str | None) -> SwitchSet | None:
+    """Return the switches that trainings are to be executed with.
+
+    The command line goes before the file.
+
+    Args:
+        text: What follows `--speed`: `auto`, `eager`, or names of switches with commas in between.
+
+    Returns:
+        The switches; None leaves the choice to the harness.
+
+    Raises:
+        SpecError: If something there is wrong; names the file, the line and the key.
+    """
+    document = _document("speed", text)
+    with _telling_where(document):
+        try:
+            return parse_speed(_preferences(document).speed)
+        except KeyProblem:
+            raise
+        except BenchError as error:
+            raise KeyProblem(("speed",), str(error)) from error
 
 
 def _document(key: str = "", text: str | None = None) -> Located:
@@ -123,6 +148,11 @@ def _document(key: str = "", text: str | None = None) -> Located:
     given = Located({key: parse_value(text, where)}, {(key,): where})
     kept = {name: value for name, value in document.value.items() if name != key}
     return Located(kept, document.marks).merged(given)
+
+
+def _preferences(document: Located) -> Preferences:
+    found: Preferences = check(TypeAdapter(Preferences), document.value, ())
+    return found
 
 
 @contextmanager

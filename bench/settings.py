@@ -118,7 +118,8 @@ class Training(Strict):
         objective: Player -> term -> weight; what is written edits the model's own table.
         optimizers: Player (or `default`) -> optimizer; edits the model's own table.
         average: Weights averaged for sampling; off where None.
-        precision: `bfloat16` runs the networks under autocast.
+        precision: `bfloat16` runs the networks under autocast; `tf32` lets a GPU round what goes
+            into matrix products and convolutions to 10 bits, and is `float32` elsewhere.
         clip_norm: Largest norm of each player's gradient; unbounded where None.
         deterministic: Demand deterministic kernels from torch.
     """
@@ -134,7 +135,7 @@ class Training(Strict):
     objective: dict[str, dict[str, Weight]] = {}
     optimizers: dict[str, dict[str, Any]] = {}
     average: Average | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     clip_norm: Positive | None = None
     deterministic: bool = False
 

@@ -7,8 +7,10 @@ from bench.preferences import (
     allows_code_change,
     choose_executor,
     choose_replicas,
+    choose_speed,
     preferences_path,
 )
+from bench.training.switches import SwitchSet
 
 LOCAL = {"name": "local", "per_gpu": None}
 
@@ -86,3 +88,14 @@ def test_replicas_are_read_from_the_file_unless_the_command_line_says(write):
     write("jobs: 2\nreplicas: many\n")
     with pytest.raises(SpecError, match=r"config.yaml:2: replicas.*auto"):
         choose_replicas(None)
+
+
+def test_speed_is_read_from_the_file_too(write):
+    assert choose_speed(None) is None
+    write("speed: compile,channels_last\n")
+    assert choose_speed(None) == SwitchSet(channels_last=True, compile=True)
+    assert choose_speed("eager") == SwitchSet()
+    assert choose_speed("auto") is None
+    write("jobs: 2\nspeed: fast\n")
+    with pytest.raises(SpecError, match=r"config.yaml:2: speed: unknown switch 'fast'"):
+        choose_speed(None)

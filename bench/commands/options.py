@@ -24,6 +24,11 @@ THREADS = click.option(
     type=click.IntRange(1),
     help="CPU threads of a run; by default one for small images, else its share of the cores.",
 )
+SPEED = click.option(
+    "--speed",
+    help="How trainings are executed: auto, eager, or some of graphs, autotune, channels_last, "
+    "compile with commas in between; cannot change what is learned.  [default: auto]",
+)
 CHECKPOINT_SECONDS = click.option(
     "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
 )

@@ -15,6 +15,7 @@ from bench.commands.options import (
     MLFLOW_URI,
     NO_MLFLOW,
     RESULTS,
+    SPEED,
     THREADS,
     find_spec,
     invocation,
@@ -42,6 +43,7 @@ from bench.errors import BenchError, Interrupted, machine_trouble
 )
 @DEVICE
 @THREADS
+@SPEED
 @click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
 @ALLOW_CODE_CHANGE
 @CHECKPOINT_SECONDS
@@ -61,6 +63,7 @@ def run(
     replicas: str | None,
     device: str,
     threads: int | None,
+    speed: str | None,
     retry_failed: bool,
     allow_code_change: bool | None,
     checkpoint_seconds: float,
@@ -73,19 +76,25 @@ def run(
 
     SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key
     of it, for example base.iterations=500. The same command continues an interrupted sweep, and
-    several at once share its runs. Defaults of --executor, --jobs and --replicas are read from
-    ~/.config/bench/config.yaml.
+    several at once share its runs. Defaults of --executor, --jobs, --replicas and --speed are read
+    from ~/.config/bench/config.yaml.
     """
     from bench.components import construct
     from bench.execution.driver import run_sweep, tasks_of
     from bench.execution.workplace import Workplace
-    from bench.preferences import allows_code_change, choose_executor, choose_replicas
+    from bench.preferences import (
+        allows_code_change,
+        choose_executor,
+        choose_replicas,
+        choose_speed,
+    )
     from bench.sweep import load_sweep
     from bench.tracking.console import say
 
     sweep = load_sweep(find_spec(spec), overrides)
     chosen, jobs = choose_executor(executor, jobs)
     together = choose_replicas(replicas)
+    switches = choose_speed(speed)
     workplace = Workplace(
         device,
         command=invocation(click.get_current_context()),
@@ -94,6 +103,7 @@ def run(
         allow_code_change=allows_code_change(allow_code_change),
         retry_failed=retry_failed,
         threads=threads,
+        switches=switches,
     )
     if dry_run:
         from bench.execution.plan import plan_text

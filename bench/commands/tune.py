@@ -15,6 +15,7 @@ from bench.commands.options import (
     MLFLOW_URI,
     NO_MLFLOW,
     RESULTS,
+    SPEED,
     THREADS,
     find_spec,
     invocation,
@@ -40,6 +41,7 @@ from bench.commands.options import (
 @DEVICE
 @THREADS
 @ALLOW_CODE_CHANGE
+@SPEED
 @CHECKPOINT_SECONDS
 @INCEPTION_WEIGHTS
 @LPIPS_WEIGHTS
@@ -58,6 +60,7 @@ def tune(
     device: str,
     threads: int | None,
     allow_code_change: bool | None,
+    speed: str | None,
     checkpoint_seconds: float,
     inception_weights: Path | None,
     lpips_weights: Path | None,
@@ -74,7 +77,7 @@ def tune(
     from bench.errors import Interrupted
     from bench.execution.mirrors import write_mirrors
     from bench.execution.workplace import Workplace
-    from bench.preferences import allows_code_change, choose_executor
+    from bench.preferences import allows_code_change, choose_executor, choose_speed
     from bench.tracking.console import say
     from bench.tuning.outcome import summary, write_outcome
     from bench.tuning.spec import load_tuning, plan_text
@@ -84,6 +87,7 @@ def tune(
     tuning = load_tuning(find_spec(spec), overrides)
     wanted = tuning.wanted(models)
     chosen, jobs = choose_executor(executor, jobs)
+    switches = choose_speed(speed)
     if dry_run:
         click.echo(plan_text(tuning))
         return
@@ -94,6 +98,7 @@ def tune(
         checkpoint_seconds=checkpoint_seconds,
         allow_code_change=allows_code_change(allow_code_change),
         threads=threads,
+        switches=switches,
     )
     folder = results / tuning.head.name
     try:

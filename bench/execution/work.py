@@ -36,6 +36,7 @@ from bench.execution.job import Busy, RunFolder, read_json, write_json
 from bench.execution.log import logging_to
 from bench.execution.pictures import keep_pictures
 from bench.execution.sources import SOURCES_OF
+from bench.execution.switching import settle_switches
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context
 from bench.metrics.references import Reference
@@ -47,6 +48,7 @@ from bench.training.checkpoint import remove_checkpoints
 from bench.training.cost import write_cost
 from bench.training.interface import ConditionalGenerator
 from bench.training.journal import Journal
+from bench.training.switches import SwitchSet
 from bench.training.trainer import Trainer
 
 _log = logging.getLogger("bench")
@@ -227,7 +229,12 @@ def _trained(
         if step not in lacking:
             _figures(run, folder, step, context)
     examples = workplace.unlabeled_examples(run)
-    trainer = Trainer(run.training, data, folder.path, workplace.device, run.id, examples)
+
+    def start(switches: SwitchSet) -> Trainer:
+        where = folder.path, workplace.device, run.id
+        return Trainer(run.training, data, *where, examples, switches)
+
+    trainer = start(settle_switches(run.training, folder.path, workplace, start, label))
     progress.images = run.training.batch_size * trainer.draws
 
     model = trainer.train(

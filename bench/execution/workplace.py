@@ -14,8 +14,10 @@ from bench.components import construct
 from bench.config import RunConfig, canonical_json
 from bench.data.base import DataSet, DataSpec, data_root
 from bench.errors import BenchError
+from bench.execution.allocator import keep_freed_memory
 from bench.metrics.base import Context
 from bench.tracking.console import StopSignal
+from bench.training.switches import SwitchSet
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Workplace:
         retry_failed: Whether failed runs are tried again.
         allow_code_change: Whether runs are used that were made by other code.
         threads: CPU threads; chosen by the size of the examples where None.
+        switches: How trainings are executed; chosen for the device where None.
         stop: Whether someone asked to stop.
     """
 
@@ -43,6 +46,7 @@ class Workplace:
     retry_failed: bool = False
     allow_code_change: bool = False
     threads: int | None = None
+    switches: SwitchSet | None = None
     stop: StopSignal = field(default_factory=StopSignal)
     _contexts: dict[str, Context] = field(default_factory=dict)
     _unlabeled: dict[str, DataSet] = field(default_factory=dict)
@@ -109,7 +113,8 @@ class Workplace:
 
     @contextmanager
     def computing(self, spec: DataSpec) -> Iterator[None]:
-        """Compute with that many CPU threads for a while."""
+        """Compute with that many CPU threads for a while, and keep freed memory from now on."""
+        keep_freed_memory()
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads_for(spec))
         try:

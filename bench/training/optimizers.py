@@ -60,6 +60,8 @@ class PlayerOptimizer:
         epoch: Iterations that one pass over the training images takes.
         replicas: Number of runs that are trained as one, the first dimension of all parameters;
             None where a run is alone.
+        capturable: Whether steps are to be captured in a CUDA graph: the rate then lies on the
+            device, where a replay reads it.
     """
 
     def __init__(
@@ -70,36 +72,78 @@ class PlayerOptimizer:
         iterations: int,
         epoch: int,
         replicas: int | None = None,
+        capturable: bool = False,
     ) -> None:
         self.parameters = list(parameters)
         self.settings = settings
         self.iterations = iterations
         self.epoch = epoch
         self._clip = nn.utils.clip_grad_norm_ if replicas is None else clip_each_replica
-        self.torch_optimizer = _build(self.parameters, settings)
+        device = self.parameters[0].device
+        rate = torch.tensor(settings.rate, device=device) if capturable else settings.rate
+        self.torch_optimizer = _build(self.parameters, settings, rate, capturable)
+        self._rate = settings.rate
 
-    def step(self, gradients: list[torch.Tensor], step: int, clip_norm: float | None) -> None:
+    def set_rate(self, step: int) -> None:
+        """Set the rate that the schedule has at an iteration."""
+        factor = rate_factor(
+            self.settings.schedule, step, iterations=self.iterations, epoch=self.epoch
+        )
+        if (rate := self.settings.rate * factor) == self._rate:
+            return
+        self._rate = rate
+        for group in self.torch_optimizer.param_groups:
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def step(
+        self, gradients: list[torch.Tensor], step: int | None, clip_norm: float | None
+    ) -> None:
         """Move the player once.
 
         Args:
             gradients: One gradient a parameter, in their order.
-            step: Iteration, for the schedule.
+            step: Iteration, for the schedule; None leaves the rate as it is.
             clip_norm: Largest norm of the gradients of a run taken together; unbounded where None.
         """
+        if step is not None:
+            self.set_rate(step)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            # Fused optimizers walk through memory: strides must be those of the parameter.
-            like = gradient.stride() == parameter.stride()
-            parameter.grad = gradient if like else torch.empty_like(parameter).copy_(gradient)
+            parameter.grad = laid_out_as(parameter, gradient)
         if clip_norm is not None:
             self._clip(self.parameters, clip_norm)
-        factor = rate_factor(
-            self.settings.schedule, step, iterations=self.iterations, epoch=self.epoch
-        )
-        for group in self.torch_optimizer.param_groups:
-            group["lr"] = self.settings.rate * factor
         self.torch_optimizer.step()
         for parameter in self.parameters:
             parameter.grad = None
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict` of a checkpoint: its moments, but settings of our own."""
+        groups = self.torch_optimizer.state_dict()["param_groups"]
+        self.torch_optimizer.load_state_dict({**state, "param_groups": groups})
+        for parameter, moments in self.torch_optimizer.state.items():
+            for name, value in moments.items():
+                if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                    moments[name] = laid_out_as(parameter, value)
+
+
+def laid_out_as(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Return a tensor whose elements lie in memory in the order of a parameter's.
+
+    Fused optimizers pair elements by their place in memory and do not look at strides, so they
+    would give a transposed gradient to the wrong weights without a word.
+
+    Args:
+        parameter: Says in which order.
+        value: Of the same shape.
+
+    Returns:
+        The value itself where it lies so already.
+    """
+    if value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter).copy_(value)
 
 
 def clip_each_replica(parameters: Iterable[nn.Parameter], clip_norm: float) -> None:
@@ -116,18 +160,24 @@ def clip_each_replica(parameters: Iterable[nn.Parameter], clip_norm: float) -> N
         gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
 
 
-def _build(parameters: list[nn.Parameter], settings: Adam | AdamW | SGD) -> torch.optim.Optimizer:
+def _build(
+    parameters: list[nn.Parameter],
+    settings: Adam | AdamW | SGD,
+    rate: float | torch.Tensor,
+    capturable: bool,
+) -> torch.optim.Optimizer:
     if isinstance(settings, SGD):
         return torch.optim.SGD(
             parameters,
-            lr=settings.rate,
+            lr=rate,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
             fused=True,
         )
     # Fused kernels exist for CPU and CUDA alike, and spare one pass over memory an operation.
     common: dict[str, Any] = {
-        "lr": settings.rate,
+        "lr": rate,
+        "capturable": capturable,
         "betas": settings.betas,
         "eps": settings.eps,
         "fused": True,

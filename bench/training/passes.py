@@ -17,6 +17,7 @@ from bench.errors import BenchError
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.microbatch import Gradients, accumulate, split
 from bench.training.optimizers import PlayerOptimizer
+from bench.training.switches import compiled
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class StagePass:
         precision: `bfloat16` runs `terms` under autocast.
         clip_norm: Largest norm of each player's gradient; unbounded where None.
         micro_batch: Rows at a time, where memory does not suffice for whole batches.
+        compile: Whether terms and gradients go through `torch.compile`, from the second pass on.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class StagePass:
         precision: str = "float32",
         clip_norm: float | None = None,
         micro_batch: int | None = None,
+        compile: bool = False,
     ) -> None:
         self.micro_batch = micro_batch
         self.model = model
@@ -143,21 +146,24 @@ class StagePass:
         self.terms = tuple(dict.fromkeys(term for row in self.rows.values() for term in row))
         self.wanted = frozenset(self.terms)
         self._plan: list[tuple[Backward, list[nn.Parameter]]] | None = None
+        self._compiled = compiled(self._descend) if compile else self._descend
 
-    def play(self, batch: Batch, step: int) -> Tensor:
+    def play(self, batch: Batch, step: int | None) -> Tensor:
         """Move the players of the stage once.
 
         Args:
             batch: The draw.
-            step: Iteration, for the schedules.
+            step: Iteration, for the schedules; None leaves the rates as they are.
 
         Returns:
             The values of `self.terms`, `[T]` (`[R, T]` of replicas), detached.
         """
+        # The plan is read off the graph of a first pass, so that one is never compiled.
+        descend = self._descend if self._plan is None else self._compiled
         if self.micro_batch is None:
-            values, gradients = self._descend(batch)
+            values, gradients = descend(batch)
         else:
-            values, gradients = accumulate(self._descend, split(batch, self.micro_batch))
+            values, gradients = accumulate(descend, split(batch, self.micro_batch))
         for player, found in gradients.items():
             self.optimizers[player].step(found, step, self.clip_norm)
         return values

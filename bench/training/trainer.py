@@ -7,8 +7,8 @@ checkpoints and logs. To know what happens at step n, read `_iterate` downward.
 import gc
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,13 +23,17 @@ from bench.seeding import seed_for
 from bench.settings import Evaluation, Training, optimizer_settings
 from bench.tracking.execution import read_execution
 from bench.training.average import MovingAverage
+from bench.training.capture import CapturedPass, CudaGraph, restored
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.journal import Journal, Progress
 from bench.training.losses import StageLosses
 from bench.training.microbatch import OutOfMemory, shrink, telling_memory
+from bench.training.numerics import numerics
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass, draw_offsets, moving_rows
+from bench.training.switches import EAGER, SwitchSet
 
+AnyPass = StagePass | CapturedPass
 LOG_POINTS = 50  # rows of a training curve
 
 
@@ -53,6 +57,7 @@ class TrainingLoop(ABC):
         data: The loaded data set.
         device: Where to train.
         unlabeled: Examples of a further data set `[N, ...]`, without labels.
+        switches: How it is executed; cannot change what is learned.
     """
 
     replicas: int | None = None
@@ -67,7 +72,10 @@ class TrainingLoop(ABC):
         data: DataSet,
         device: torch.device,
         unlabeled: Tensor | None = None,
+        switches: SwitchSet = EAGER,
     ) -> None:
+        switches.refuse(device.type)
+        self.switches = switches
         self.journals = tuple(journals)
         self.training = journals[0].training
         self.device = device
@@ -77,13 +85,15 @@ class TrainingLoop(ABC):
     def _begin(self, model: ConditionalGenerator) -> None:
         """Stand before the first iteration, with a new model."""
         self.model = model
+        if self.switches.channels_last:
+            self.model.to(memory_format=torch.channels_last)
         self.optimizers = self._make_optimizers()
         self.average = self._make_average()
         passes, self.draws = draw_offsets(self.model.stages)
         self.passes = self._make_passes(passes)
         self.losses = {
             stage_pass.stage.name: StageLosses(
-                stage_pass.stage.name, stage_pass.terms, self.device, self.replicas
+                stage_pass.stage.name, stage_pass.terms, self.replicas
             )
             for stage_pass, _ in self.passes
         }
@@ -108,14 +118,15 @@ class TrainingLoop(ABC):
         """Run all iterations that are left; the arguments are those of `Trainer.train`."""
         iterations = self.training.iterations
         every = max(1, iterations // LOG_POINTS)
-        self.model.train()
+        with telling_memory(self.journals[0].start):
+            self.prepare()
         with ExitStack() as stack:
             for journal in self.journals:
                 stack.enter_context(journal)
             began = saved = time.monotonic()
             for step in range(self.journals[0].start, iterations):
-                with deterministic(self.training.deterministic), telling_memory(step):
-                    self._iterate(step)
+                with telling_memory(step):
+                    self.iterate(step)
                 done = step + 1
                 due = done % every == 0 or done == iterations
                 self._each(self._report, done, self._take_losses() if due else None)
@@ -134,10 +145,41 @@ class TrainingLoop(ABC):
         for journal in self.journals:
             journal.seconds += share
 
+    def prepare(self) -> None:
+        """Compile and capture what is to be; the state is as it was afterwards."""
+        self.model.train()
+        if not (self.switches.compile or self.switches.graphs):
+            return
+        if self.switches.compile:
+            torch._dynamo.reset()  # what earlier runs left
+        made: dict[str, CapturedPass] = {}
+        undone = restored(self.model, self.optimizers.values())
+        with numerics(self.training, autotune=self.switches.autotune), undone:
+            for stage_pass, _ in self.passes:
+                if not isinstance(stage_pass, StagePass) or stage_pass.stage.name in made:
+                    continue
+                batch = self._batch(0)
+                for _ in range(2):  # the plan of backwards, then what is compiled by it
+                    stage_pass.play(batch, None)
+                if self.switches.graphs:
+                    made[stage_pass.stage.name] = CapturedPass(stage_pass, batch, CudaGraph())
+        self.passes = [(made.get(played.stage.name, played), at) for played, at in self.passes]
+
+    def iterate(self, step: int) -> None:
+        """Do one iteration, by itself: without rows, checkpoints and the like."""
+        with numerics(self.training, autotune=self.switches.autotune):
+            self._iterate(step)
+
+    def _batch(self, draw: int) -> Batch:
+        batch = self.stream.batch(draw)
+        if self.switches.channels_last and batch.x.ndim == 4:
+            return batch._replace(x=batch.x.contiguous(memory_format=torch.channels_last))
+        return batch
+
     def _iterate(self, step: int) -> None:
         self._reseed(step)
         for stage_pass, offset in self.passes:
-            batch = self.stream.batch(step * self.draws + offset)
+            batch = self._batch(step * self.draws + offset)
             values = stage_pass.play(batch, step)
             self.losses[stage_pass.stage.name].add(values, step)
         if self.average:
@@ -197,7 +239,7 @@ class TrainingLoop(ABC):
         """Continue from what `_state` returned."""
         self.model.load_state_dict(state["model"])
         for player, optimizer in self.optimizers.items():
-            optimizer.torch_optimizer.load_state_dict(state["optimizers"][player])
+            optimizer.restore(state["optimizers"][player])
         if self.average:
             for average, saved in zip(self.average.averages, state["average"], strict=True):
                 average.copy_(saved)
@@ -224,12 +266,13 @@ class TrainingLoop(ABC):
                 iterations=self.training.iterations,
                 epoch=self.stream.draws_per_epoch,
                 replicas=self.replicas,
+                capturable=self.switches.graphs,
             )
             for player, parameters in self.model.players().items()
             if player in moving
         }
 
-    def _make_passes(self, passes: list[tuple[Stage, int]]) -> list[tuple[StagePass, int]]:
+    def _make_passes(self, passes: list[tuple[Stage, int]]) -> list[tuple[AnyPass, int]]:
         made: dict[str, StagePass] = {}
         for stage, _ in passes:
             if stage.name not in made and moving_rows(stage, self.training.objective):
@@ -241,6 +284,7 @@ class TrainingLoop(ABC):
                     precision=self.training.precision,
                     clip_norm=self.training.clip_norm,
                     micro_batch=self.micro_batch,
+                    compile=self.switches.compile,
                 )
         return [(made[stage.name], offset) for stage, offset in passes if stage.name in made]
 
@@ -263,6 +307,7 @@ class Trainer(TrainingLoop):
         device: Where to train.
         run_id: Written into checkpoints, so that one cannot continue another run.
         unlabeled: Examples of a further data set `[N, ...]`, without labels.
+        switches: How it is executed; cannot change what is learned.
     """
 
     def __init__(
@@ -273,11 +318,12 @@ class Trainer(TrainingLoop):
         device: torch.device,
         run_id: str = "",
         unlabeled: Tensor | None = None,
+        switches: SwitchSet = EAGER,
     ) -> None:
         self.journal = Journal(training, folder, run_id)
         self.data = data
         self.micro_batch = read_execution(folder).get("micro_batch", {}).get("rows")
-        super().__init__([self.journal], data, device, unlabeled)
+        super().__init__([self.journal], data, device, unlabeled, switches)
 
     def train(
         self,
@@ -373,14 +419,3 @@ def build_model(training: Training, data: DataSet, device: torch.device) -> Cond
             f"{type(model).__name__}: these parameters belong to no player: {', '.join(orphans)}"
         )
     return model
-
-
-@contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Demand deterministic kernels from torch for a while."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(wanted or before)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)

@@ -1,5 +1,7 @@
 """Optimizers from data, averages, schedules."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -35,6 +37,41 @@ def test_steps_equal_torchs_own(chosen, reference):
         optimizer.step()
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
     assert ours.grad is None
+
+
+@pytest.mark.parametrize("chosen", [settings.Adam(), settings.SGD(name="sgd", momentum=0.9)])
+def test_gradients_and_moments_that_lie_otherwise_go_to_their_own_weights(chosen):
+    gradient = torch.arange(6.0).view(3, 2).t()
+    assert not gradient.is_contiguous()
+    moved = []
+    for value in (gradient, gradient.contiguous()):
+        parameter = nn.Parameter(torch.zeros(2, 3))
+        player = PlayerOptimizer([parameter], chosen, iterations=10, epoch=5)
+        player.step([value], 0, None)
+        state = deepcopy(player.torch_optimizer.state_dict())
+        for moments in state["state"].values():
+            for name, moment in moments.items():
+                if isinstance(moment, torch.Tensor) and moment.ndim == 2:
+                    moments[name] = moment.t().contiguous().t()  # as of another memory format
+        player.restore(state)
+        player.step([2 * value.flip(0)], 1, None)
+        moved.append(parameter.detach())
+    assert torch.equal(*moved)
+    assert moved[0][0, 1] != moved[0][1, 0]
+
+
+def test_a_capturable_rate_is_a_tensor_that_follows_the_schedule():
+    parameter = nn.Parameter(torch.zeros(1))
+    chosen = settings.SGD(name="sgd", rate=1.0, schedule=settings.Linear(name="linear"))
+    player = PlayerOptimizer([parameter], chosen, iterations=4, epoch=3, capturable=True)
+    rate = player.torch_optimizer.param_groups[0]["lr"]
+    found = []
+    for step in range(4):
+        player.set_rate(step)
+        player.step([torch.ones(1)], None, None)
+        found.append(rate.item())
+    assert found == [1.0, 0.75, 0.5, 0.25]
+    assert parameter.item() == -2.5
 
 
 def test_schedule_scales_the_rate():
