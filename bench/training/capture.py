@@ -10,7 +10,7 @@ generator before an iteration therefore gives a replay the numbers that eager mo
 `bench.training.selection` believes none of this without having compared it with eager mode.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from bench.training.interface import Batch
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass
+from bench.training.switches import SwitchSet
 
 WARM_UPS = 3
 """Calls before a capture, in which libraries settle on algorithms and states come to be."""
@@ -94,6 +95,38 @@ class CapturedPass:
             optimizer.set_rate(step)
         self._graph.replay()
         return self._values.clone()  # the next replay writes there
+
+
+AnyPass = StagePass | CapturedPass
+
+
+def rehearsed(
+    passes: Sequence[tuple[AnyPass, int]], batch: Batch, switches: SwitchSet
+) -> list[tuple[AnyPass, int]]:
+    """Play every stage, so that it is compiled, and capture it if it is to be.
+
+    Players move: wrap it in `restored`.
+
+    Args:
+        passes: The passes of an iteration, each with the number of its draw.
+        batch: A draw, for its shapes.
+        switches: What is on.
+
+    Returns:
+        The passes, those of one stage sharing one graph.
+    """
+    if switches.compile:
+        torch._dynamo.reset()  # what earlier runs left
+    made: dict[str, CapturedPass] = {}
+    for stage_pass, _ in passes:
+        name = stage_pass.stage.name
+        if isinstance(stage_pass, CapturedPass) or name in made:
+            continue
+        for _ in range(2):  # the plan of backwards, then what is compiled by it
+            stage_pass.play(batch, None)
+        if switches.graphs:
+            made[name] = CapturedPass(stage_pass, batch, CudaGraph())
+    return [(made.get(played.stage.name, played), at) for played, at in passes]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from bench.seeding import seed_for
 from bench.settings import Evaluation, Training, optimizer_settings
 from bench.tracking.execution import read_execution
 from bench.training.average import MovingAverage
-from bench.training.capture import CapturedPass, CudaGraph, restored
+from bench.training.capture import AnyPass, rehearsed, restored
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.journal import Journal, Progress
 from bench.training.losses import StageLosses
@@ -33,7 +33,6 @@ from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass, draw_offsets, moving_rows
 from bench.training.switches import EAGER, SwitchSet
 
-AnyPass = StagePass | CapturedPass
 LOG_POINTS = 50  # rows of a training curve
 
 
@@ -148,22 +147,10 @@ class TrainingLoop(ABC):
     def prepare(self) -> None:
         """Compile and capture what is to be; the state is as it was afterwards."""
         self.model.train()
-        if not (self.switches.compile or self.switches.graphs):
-            return
-        if self.switches.compile:
-            torch._dynamo.reset()  # what earlier runs left
-        made: dict[str, CapturedPass] = {}
-        undone = restored(self.model, self.optimizers.values())
-        with numerics(self.training, autotune=self.switches.autotune), undone:
-            for stage_pass, _ in self.passes:
-                if not isinstance(stage_pass, StagePass) or stage_pass.stage.name in made:
-                    continue
-                batch = self._batch(0)
-                for _ in range(2):  # the plan of backwards, then what is compiled by it
-                    stage_pass.play(batch, None)
-                if self.switches.graphs:
-                    made[stage_pass.stage.name] = CapturedPass(stage_pass, batch, CudaGraph())
-        self.passes = [(made.get(played.stage.name, played), at) for played, at in self.passes]
+        if self.switches.compile or self.switches.graphs:
+            undone = restored(self.model, self.optimizers.values())
+            with numerics(self.training, autotune=self.switches.autotune), undone:
+                self.passes = rehearsed(self.passes, self._batch(0), self.switches)
 
     def iterate(self, step: int) -> None:
         """Do one iteration, by itself: without rows, checkpoints and the like."""

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bench import contract
-from bench.errors import BenchError
-from bench.training import trainer as trainer_module
+from bench.errors import BenchError, Interrupted
+from bench.training import capture
 from bench.training.capture import CapturedPass, restored
 from bench.training.switches import SwitchSet
 from bench.training.trainer import Trainer
@@ -50,7 +50,7 @@ def rated(subject, optimizer="adam"):
 
 
 def captured(subject, folder, monkeypatch, **changes):
-    monkeypatch.setattr(trainer_module, "CudaGraph", FakeGraph)
+    monkeypatch.setattr(capture, "CudaGraph", FakeGraph)
     monkeypatch.setattr(SwitchSet, "refuse", lambda switches, device: None)
     training = subject.training.model_copy(update=changes)
     folder.mkdir(exist_ok=True)
@@ -100,7 +100,7 @@ def test_a_resumed_run_replays_to_the_same_end(subject, tmp_path, monkeypatch):
     straight.train()
     halted = captured(subject, tmp_path / "b", monkeypatch)
     steps = iter([False, False, True])
-    with pytest.raises(trainer_module.Interrupted):
+    with pytest.raises(Interrupted):
         halted.train(stop=lambda: next(steps))
     resumed = captured(subject, tmp_path / "b", monkeypatch)
     resumed.train()
@@ -113,7 +113,7 @@ def test_a_resumed_run_replays_to_the_same_end(subject, tmp_path, monkeypatch):
 def test_an_eager_checkpoint_goes_on_captured(subject, tmp_path, monkeypatch):
     straight = subject.trainer(tmp_path / "a").train()
     steps = iter([False, False, True])
-    with pytest.raises(trainer_module.Interrupted):
+    with pytest.raises(Interrupted):
         subject.trainer(tmp_path / "b").train(stop=lambda: next(steps))
     trainer = captured(subject, tmp_path / "b", monkeypatch)
     trainer.journal.run_id = "contract"
