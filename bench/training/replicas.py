@@ -25,8 +25,9 @@ from bench.seeding import seed_for
 from bench.settings import Training
 from bench.training.interface import Batch, ConditionalGenerator
 from bench.training.journal import Journal
+from bench.training.loop import Draws, TrainingLoop
 from bench.training.noise import Drawn, Handing, Recording
-from bench.training.trainer import Draws, Trainer, TrainingLoop, build_model
+from bench.training.trainer import Trainer, build_model
 
 
 class Replicas(ConditionalGenerator):

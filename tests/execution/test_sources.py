@@ -44,7 +44,12 @@ def test_all_else_counts(other):
 def test_a_run_follows_from_its_own_model_and_data_and_from_no_picture():
     files = set(SOURCES_OF["training"](run()))
     assert {"baselines/cvae.py", "models/blocks.py", "bench/data/blobs.py"} <= files
-    assert {"bench/training/trainer.py", "bench/training/passes.py", "bench/seeding.py"} <= files
+    assert {
+        "bench/training/loop.py",
+        "bench/training/replicas.py",
+        "bench/training/passes.py",
+        "bench/seeding.py",
+    } <= files
     assert not {file for file in files if "reporting" in file or "metrics" in file}
     assert "baselines/cgan.py" not in files
     assert "bench/data/celeba.py" not in files
