@@ -80,8 +80,20 @@ def test_runs_that_differ_in_their_seed_alone_are_grouped(here):
     assert [(len(task.parts), task.if_faster) for task in of_gpu] == [(5, True)] * 2
 
 
-@pytest.mark.parametrize("executor", ["inline", "local"])
-def test_replicas_leave_what_runs_alone_leave(executor, bench, here, expected):
+@pytest.mark.parametrize(
+    "executor",
+    [
+        "inline",
+        "local",
+        pytest.param("slurm", marks=pytest.mark.slow),
+        pytest.param("ray", marks=pytest.mark.slow),
+    ],
+)
+def test_replicas_leave_what_runs_alone_leave(executor, bench, here, expected, request):
+    if executor == "slurm":
+        request.getfixturevalue("fake_slurm")
+    if executor == "ray":
+        pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     status, _, err = bench(*WORDS, *THREE, "--executor", executor, "--jobs", "2")
     assert status == 0, err
     assert "6 finished" in err

@@ -10,6 +10,7 @@ from bench import contract, registry
 from bench.data import stream
 from bench.errors import Interrupted, NotApplicable, RunFailed
 from bench.settings import Adam, Average
+from bench.training import replicas
 from bench.training.journal import Journal
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.replicas import ReplicaTrainer
@@ -279,3 +280,16 @@ def test_strides_of_gradients_do_not_matter():
     gradient = torch.tensor([[1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]]).t()
     optimizer.step([gradient], 0, None)
     assert torch.equal(parameter.detach().sign(), -gradient)
+
+
+def test_the_speedup_is_that_of_all_seeds_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seconds = iter([1.0, 2.0])
+    monkeypatch.setattr(replicas, "_seconds_per_iteration", lambda *_: next(seconds))
+    subject = subject_of("cvae")
+    trainings = [subject.training.model_copy(update={"seed": seed}) for seed in range(4)]
+    assert replicas.speedup(trainings, subject.data, CPU) == 2.0
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert replicas.speedup(trainings, subject.data, CPU, seconds=0) > 0
+    assert not list(tmp_path.iterdir())
