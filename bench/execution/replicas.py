@@ -18,6 +18,7 @@ import torch
 from bench.errors import machine_trouble
 from bench.execution.job import Busy, RunFolder
 from bench.execution.log import logging_to
+from bench.execution.switching import settle_switches
 from bench.execution.task import RunTask, Task
 from bench.execution.work import (
     Outcome,
@@ -34,6 +35,8 @@ from bench.tracking.progress import ProgressFile
 from bench.training.cost import write_cost
 from bench.training.journal import Journal
 from bench.training.replicas import ReplicaTrainer, speedup
+from bench.training.switches import SwitchSet
+from bench.training.trainer import Trainer
 
 MOST = 8
 """Runs that are trained as one where nobody says how many."""
@@ -185,19 +188,29 @@ def _train(
 ) -> None:
     """Train runs that are at the same iteration as one."""
     examples = workplace.unlabeled_examples(group[0].task.config)
+    journals, device = [begun.journal for begun in group], workplace.device
     if if_faster:
-        trainings = [begun.journal.training for begun in group]
-        found = speedup(trainings, context.data, workplace.device, examples)
+        first = group[0].task
+
+        def alone(switches: SwitchSet) -> Trainer:
+            where = first.path, device, first.config.id
+            return Trainer(first.config.training, context.data, *where, examples, switches)
+
+        switches = settle_switches(first.config.training, first.path, workplace, alone, label)
+        found = speedup(
+            lambda: alone(switches),
+            lambda: ReplicaTrainer(journals, context.data, device, examples),
+        )
         how = "as one program" if found >= WORTH else "one by one"
         say(f"  {label}: trained {how}, since as one they are {found:.1f} times as fast")
         if found < WORTH:
             return
-    journals = [begun.journal for begun in group]
-    trainer = ReplicaTrainer(journals, context.data, workplace.device, examples)
+    trainer = ReplicaTrainer(journals, context.data, device, examples)
     images = journals[0].training.batch_size * trainer.draws
     for begun in group:
         begun.progress.images = images
-        note_execution(begun.task.path, replicas=len(group))
+        eager = {"on": [], "device": device.type, "why": ["trained as replicas"]}
+        note_execution(begun.task.path, replicas=len(group), switches=eager)
 
     def finished(place: int, weights: Mapping[str, torch.Tensor]) -> None:
         folder = RunFolder(group[place].task.path)

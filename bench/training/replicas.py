@@ -10,7 +10,6 @@ one run leaves a device idle.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,12 +21,11 @@ from bench.data.base import DataSet
 from bench.data.supervision import make_stream
 from bench.errors import BenchError, NotApplicable
 from bench.seeding import seed_for
-from bench.settings import Training
 from bench.training.interface import Batch, ConditionalGenerator
 from bench.training.journal import Journal
 from bench.training.loop import Draws, TrainingLoop
 from bench.training.noise import Drawn, Handing, Recording
-from bench.training.trainer import Trainer, build_model
+from bench.training.trainer import build_model
 
 
 class Replicas(ConditionalGenerator):
@@ -261,44 +259,33 @@ class _NobodyLeft(Exception):
 
 
 def speedup(
-    trainings: Sequence[Training],
-    data: DataSet,
-    device: torch.device,
-    unlabeled: Tensor | None = None,
-    *,
-    seconds: float = 2.0,
+    alone: Callable[[], TrainingLoop], together: Callable[[], TrainingLoop], seconds: float = 2.0
 ) -> float:
-    """Measure how many times as many images a second runs take as one as they take one by one.
+    """Measure how many times as much runs get done in a while if they are trained as one.
 
     Args:
-        trainings: Configurations that differ in their seed alone.
-        data: The loaded data set.
-        device: Where to train.
-        unlabeled: Examples of a further data set, without labels.
+        alone: Makes the training of a run alone, as it would be executed.
+        together: Makes that of several as one. Each has the memory to itself.
         seconds: How long to look at each way.
 
     Returns:
-        The ratio of both throughputs.
+        The ratio of iterations a second, those of all runs counted.
     """
-    one = Trainer(trainings[0], data, Path(), device, "", unlabeled)  # neither writes anything
-    alone = _seconds_per_iteration(one, seconds)
-    del one  # so that both ways have the memory to themselves
-    journals = [Journal(training, Path()) for training in trainings]
-    together = _seconds_per_iteration(ReplicaTrainer(journals, data, device, unlabeled), seconds)
-    return len(trainings) * alone / together
+    first, second = (_iterations_per_second(make(), seconds) for make in (alone, together))
+    return second / first
 
 
-def _seconds_per_iteration(loop: TrainingLoop, seconds: float) -> float:
-    loop.model.train()
+def _iterations_per_second(loop: TrainingLoop, seconds: float) -> float:
+    loop.prepare()
     for step in range(3):  # which plan backwards, allocate and choose kernels
-        loop._iterate(step)
+        loop.iterate(step)
     _synchronize(loop.device)
     began, steps = time.perf_counter(), 0
     while steps < 3 or time.perf_counter() - began < seconds:
-        loop._iterate(steps)
+        loop.iterate(steps)
         _synchronize(loop.device)
         steps += 1
-    return (time.perf_counter() - began) / steps
+    return len(loop.journals) * steps / (time.perf_counter() - began)
 
 
 def _synchronize(device: torch.device) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
@@ -282,14 +283,16 @@ def test_strides_of_gradients_do_not_matter():
     assert torch.equal(parameter.detach().sign(), -gradient)
 
 
-def test_the_speedup_is_that_of_all_seeds_together(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    seconds = iter([1.0, 2.0])
-    monkeypatch.setattr(replicas, "_seconds_per_iteration", lambda *_: next(seconds))
+def test_the_speedup_counts_the_iterations_of_all_seeds(tmp_path, monkeypatch):
+    ticks = count()
+    monkeypatch.setattr(replicas.time, "perf_counter", lambda: next(ticks))
     subject = subject_of("cvae")
-    trainings = [subject.training.model_copy(update={"seed": seed}) for seed in range(4)]
-    assert replicas.speedup(trainings, subject.data, CPU) == 2.0
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    assert replicas.speedup(trainings, subject.data, CPU, seconds=0) > 0
-    assert not list(tmp_path.iterdir())
+
+    def one():
+        return subject.trainer(tmp_path / "alone")
+
+    def three():
+        return ReplicaTrainer(journals(subject, tmp_path / "together"), subject.data, CPU)
+
+    assert replicas.speedup(one, three) == 3.0  # a tick for every look at the clock
+    assert not list(tmp_path.glob("*/*/rows.jsonl"))
