@@ -21,7 +21,15 @@ from bench.config import RunConfig
 from bench.data.base import DataSet
 from bench.execution.plain_loop import PlainLoop
 from bench.execution.provenance import collect
-from bench.execution.side_by_side import WARM_UP, Loop, Ours, seconds_of, two_processes, wait
+from bench.execution.side_by_side import (
+    WARM_UP,
+    Loop,
+    Ours,
+    Together,
+    seconds_of,
+    two_processes,
+    wait,
+)
 from bench.execution.workplace import Workplace
 from bench.settings import Training
 from bench.training.cost import count_cost
@@ -31,6 +39,7 @@ from bench.training.switches import SwitchSet
 ROUNDS = 5
 BLOCK_SECONDS = 0.5
 MATRIX = {"cpu": 1024, "cuda": 8192}  # rows of the product that is the ceiling
+TOGETHER = {"cpu": (2, 4), "cuda": (2, 8)}  # seeds trained as one program
 COPIED = {"cpu": 1 << 26, "cuda": 1 << 30}  # bytes
 
 
@@ -57,9 +66,6 @@ BASELINE, OURS = "plain loop", "eager"
 def ways(device: torch.device, compiling: bool) -> list[Way]:
     """Return what is compared on a kind of device, the plain loop and eager mode first.
 
-    Whatever trains otherwise, several seeds as one program for example, is one more of them: its
-    `images` then says how many an iteration takes in all.
-
     Args:
         device: The device.
         compiling: Whether to time what has to be compiled, which takes a minute a model.
@@ -68,6 +74,9 @@ def ways(device: torch.device, compiling: bool) -> list[Way]:
         The ways.
     """
     found = [Way(BASELINE, PlainLoop), Way(OURS, Ours)]
+    found += [
+        Way(f"{runs} replicas", partial(Together, runs=runs)) for runs in TOGETHER[device.type]
+    ]
     each = ["channels_last"] + ["compile"] * compiling
     if device.type == "cpu":
         found += [_switched([name]) for name in each]
@@ -158,6 +167,8 @@ class _Line:
         if self.loop is None:
             return found
         seconds = median(self.seconds)
+        of_one = min(line.loop.images for line in lines if line.loop is not None)
+        operations *= self.loop.images // of_one
         for name in (BASELINE, OURS):
             base = next(line for line in lines if line.way.name == name)
             if base.loop is not None:
