@@ -52,9 +52,10 @@ def publish_sweep(
         if not picture.exists():
             raise BenchError(f"there is no {picture}; draw it: bench figure {name} {sweep.name}")
         pictures.append(picture)
+    origins = json.dumps(_origins(records), indent=1, sort_keys=True) + "\n"
     contents = {
-        "sweep.json": (source / "sweep.json").read_bytes(),
-        PUBLISHED: (json.dumps(_origins(records), indent=1, sort_keys=True) + "\n").encode(),
+        "sweep.json": _portable((source / "sweep.json").read_text(), records.results),
+        PUBLISHED: _portable(origins, records.results),
         **{
             f"{table.name}.md": RENDERERS["markdown"](table).encode()
             for table in filled_tables(specs, records)
@@ -64,6 +65,13 @@ def publish_sweep(
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return [*(folder / name for name in contents), *write_csv(records, folder, curves=False)]
+
+
+def _portable(text: str, results: Path) -> bytes:
+    """Return text in which the folder of all results is called `results`, wherever it was."""
+    for folder in (results.resolve(), results.absolute()):
+        text = text.replace(str(folder), "results")
+    return text.encode()
 
 
 def _origins(records: Records) -> dict[str, list[dict[str, Any]]]:

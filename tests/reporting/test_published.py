@@ -70,6 +70,19 @@ def test_the_command_says_what_it_wrote(bench, here):
     assert (folder / "seeds.png").read_bytes() == b"a picture"
 
 
+def test_nobody_learns_where_the_results_were(here, bench):
+    recorded.write_sweep(here / "elsewhere")
+    plan = here / "elsewhere" / "quickstart" / "sweep.json"
+    command = f"bench run {here}/elsewhere/tuned.yaml --results {here}/elsewhere"
+    plan.write_text(plan.read_text().replace("bench run sweeps/quickstart.yaml", command))
+    status, _, err = bench("publish", "quickstart", "--results", str(here / "elsewhere"))
+    assert status == 0, err
+    folder = here / "results" / "published" / "quickstart"
+    kept = (folder / "sweep.json").read_text()
+    assert '"bench run results/tuned.yaml --results results"' in kept
+    assert str(here) not in "".join(path.read_text() for path in folder.iterdir())
+
+
 def test_unfinished_runs_and_missing_figures_are_refused(tmp_path):
     recorded.write_sweep(tmp_path, states={("cvae", 1): "failed"})
     records = load_records(tmp_path, ["quickstart"])
