@@ -106,7 +106,7 @@ def test_a_damaged_mark_fails_its_run_alone(bench, here):
     status, _, err = bench(*RUN)
     assert status == 1
     assert "1 failed, 3 kept" in err
-    assert f"{done.relative_to(here)} is damaged" in err
+    assert f"{done.relative_to(here)}: it is damaged" in err
     assert "--retry-failed measures again" in err
     status, _, err = bench(*RUN, "--retry-failed")
     assert status == 0, err
