@@ -21,6 +21,7 @@ from bench.execution.plan import states
 from bench.execution.replicas import grouped
 from bench.execution.reuse import adopt, check_code
 from bench.execution.schedule import settle
+from bench.execution.sources import sources_of
 from bench.execution.task import RunTask
 from bench.execution.work import reference_id
 from bench.execution.workplace import Workplace
@@ -78,6 +79,8 @@ def run_sweep(
     remove_partial(folder)
     before = [state for _, _, state in states(sweep, results)]
     tasks = tasks_of(sweep, folder)
+    for task in tasks:
+        sources_of(task.config)  # before anyone edits them
     check_code(tasks, workplace)
     for task in tasks:
         if not task.reference:

@@ -50,6 +50,26 @@ SOURCES_OF: Mapping[str, Callable[[RunConfig], Sources]] = {
 """The two parts of a run -> the files that it follows from."""
 
 
+def sources_of(
+    run: RunConfig, parts: Iterable[str] = ("training", "evaluation")
+) -> dict[str, Sources]:
+    """Return the files of parts of a run, imported and read at once.
+
+    What is edited later is neither executed by this process nor recorded by it.
+
+    Args:
+        run: The run.
+        parts: Which of `SOURCES_OF`.
+
+    Returns:
+        Part -> its files.
+    """
+    registry.load("model", run.training.model["name"])
+    for metric in run.evaluation.metrics:
+        registry.load("metric", metric["name"])
+    return {part: SOURCES_OF[part](run) for part in parts}
+
+
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return the files that differ, or that only one side has, by name."""
     return sorted(file for file in {*before, *now} if before.get(file) != now.get(file))

@@ -18,7 +18,7 @@ from bench.errors import BenchError, Interrupted
 from bench.execution import provenance
 from bench.execution.evaluation import load_trained, measure_model
 from bench.execution.job import RunFolder, read_json
-from bench.execution.sources import SOURCES_OF
+from bench.execution.sources import sources_of
 from bench.execution.verdict import Row, Verdict, compare_rows, compare_weights, differences
 from bench.execution.work import run_one
 from bench.execution.workplace import Workplace
@@ -166,9 +166,8 @@ def _origin_here(folder: Path, run: RunConfig, workplace: Workplace) -> provenan
             f"the data set {data.spec.name!r} is not the one of {folder} (fingerprint "
             f"{fingerprint[:12]}, recorded {before[:12]}); nothing can be compared"
         )
-    sources = {part: find(run) for part, find in SOURCES_OF.items()}
     threads = workplace.threads_for(data.spec)
-    return provenance.collect(workplace.device, workplace.command, fingerprint, threads, sources)
+    return provenance.collect(workplace.device, workplace.command, fingerprint, threads, sources_of(run))
 
 
 def _first_losses(run: RunConfig, workplace: Workplace, end: int) -> list[Row]:

@@ -35,7 +35,7 @@ from bench.execution.evaluation import (
 from bench.execution.job import Busy, RunFolder, read_json, write_json
 from bench.execution.log import logging_to
 from bench.execution.pictures import keep_pictures
-from bench.execution.sources import SOURCES_OF
+from bench.execution.sources import sources_of
 from bench.execution.switching import settle_switches
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context
@@ -345,7 +345,7 @@ def _record_origin(
 ) -> None:
     """Write where the parts of a run that are done now come from."""
     threads = torch.get_num_threads()
-    found = {part: SOURCES_OF[part](run) for part in parts}
+    found = sources_of(run, parts)
     origin = provenance.collect(workplace.device, workplace.command, fingerprint, threads, found)
     provenance.keep(folder.path, origin, anew=not folder.has_learned)
 

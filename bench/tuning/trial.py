@@ -17,6 +17,7 @@ from bench.execution.executors.base import Executor
 from bench.execution.job import RunFolder, remove_partial
 from bench.execution.reuse import adopt, check_code
 from bench.execution.schedule import settle
+from bench.execution.sources import sources_of
 from bench.execution.task import RunTask, Task
 from bench.execution.work import Outcome, reference_id, reference_one, run_one
 from bench.execution.workplace import Workplace
@@ -48,7 +49,9 @@ def run_studies(studies: Sequence[Study], workplace: Workplace, executor: Execut
     check_code([task for study in studies for task in _begun(study)], workplace)
     for study in studies:
         remove_partial(study.folder)
-        workplace.context(study.subject.run({}, study.tuning.head.seeds[0]))
+        first = study.subject.run({}, study.tuning.head.seeds[0])
+        sources_of(first)  # before anyone edits them
+        workplace.context(first)
         label = f"{study.subject.variant}, a trial"
         tasks += [TrialTask(study.folder / "trials", label, study) for _ in range(study.left)]
     for task in tasks:

@@ -1,12 +1,13 @@
 """Which files a result follows from."""
 
+import json
 import sys
 
 import pytest
 
 from bench import registry
 from bench.config import complete
-from bench.execution import sources
+from bench.execution import driver, sources
 from bench.execution.sources import SOURCES_OF, changed_files, essence
 
 
@@ -89,3 +90,27 @@ def test_a_model_of_the_users_is_followed_through_its_package(tmp_path, monkeypa
 
 def test_changed_files_are_named():
     assert changed_files({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}) == ["b", "c"]
+
+
+def test_what_is_edited_while_a_sweep_is_at_work_is_recorded_as_it_is_executed(
+    bench, here, monkeypatch
+):
+    model = here / "edited_meanwhile.py"
+    model.write_text("from baselines.cvae import CVAE as Theirs\n")
+    monkeypatch.syspath_prepend(here)
+    entry = registry.Entry("edited_meanwhile:Theirs", "theirs")
+    monkeypatch.setitem(registry.TABLES["model"], "theirs", entry)
+    monkeypatch.setattr(registry, "entries", lambda kind: registry.TABLES[kind])
+    monkeypatch.setattr(sources, "_owners", lambda: frozenset({"edited_meanwhile", "baselines"}))
+    begin = driver.settle
+
+    def edit_and_begin(*arguments):
+        model.write_text("from baselines.cgan import CGAN as Theirs\n")
+        return begin(*arguments)
+
+    monkeypatch.setattr(driver, "settle", edit_and_begin)
+    base = "{model: theirs, data: blobs, iterations: 2, batch_size: 8, metrics: []}"
+    (here / "one.yaml").write_text(f"name: one\nbase: {base}\nseeds: [0]\n")
+    bench("run", "one.yaml", "--no-mlflow")
+    [origin] = here.glob("results/one/*/provenance.json")
+    assert "baselines/cgan.py" not in json.loads(origin.read_text())["sources"]["training"]
