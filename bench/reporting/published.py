@@ -37,10 +37,13 @@ def publish_sweep(
         table that the sweep fills as Markdown, the figures and sheets of samples as PNG.
 
     Raises:
-        BenchError: If a run is not finished, or a figure has not been drawn.
+        BenchError: If a run is not finished, a figure has not been drawn, or the folder is that of
+            the sweep itself, whose runs nobody would look at again.
     """
     [sweep] = records.sweeps
     source = records.results / sweep.name
+    if folder.resolve() == source.resolve():
+        raise BenchError(f"{folder} is the sweep itself; publish it elsewhere")
     if left := int((records.runs["state"] != "done").sum()):
         raise BenchError(
             f"{left} of {len(records.runs)} runs of {sweep.name} are not finished; "

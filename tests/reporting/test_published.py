@@ -101,3 +101,8 @@ def test_a_damaged_file_is_named(published):
     (published.results / "claims" / "figures.csv").write_text("sweep,run\na,b\n")
     with pytest.raises(BenchError, match=r"cannot read .*claims/figures\.csv: .*value"):
         load_records(published.results)
+
+
+def test_a_sweep_does_not_become_its_own_publication(claims):
+    with pytest.raises(BenchError, match="claims is the sweep itself; publish it elsewhere"):
+        publish_sweep(claims, {}, claims.results / "claims")
