@@ -326,13 +326,23 @@ def record_run(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Work
     if (extra := workplace.unlabeled(run)) is not None:
         fingerprint = f"{fingerprint}+{extra.fingerprint}"
     if folder.has_learned and (origin := folder.path / provenance.NAME).exists():
-        before = read_json(origin)["data_fingerprint"]
+        recorded = read_json(origin)
+        before = recorded["data_fingerprint"]
         if before != fingerprint:
             raise BenchError(
                 f"the data set {data.spec.name!r} is not the one that this run began with "
                 f"(fingerprint {fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} "
                 "to start anew"
             )
+        measured = [
+            stage.get("sources", {}).get("evaluation") for stage in provenance.stages(recorded)
+        ]
+        if next(filter(None, reversed(measured)), None) not in (
+            None,
+            sources_of(run)["evaluation"],
+        ):
+            for step in run.steps[:-1]:  # so that all figures of a run are by the same code
+                folder.snapshot(step).reopen()
     record = {"evaluation": run.measured, "config": run.canonical}
     write_json(folder.path / "config.json", {"id": run.id, **record})
     trains = not folder.model.exists() or lacking_snapshots(run, folder)

@@ -169,3 +169,15 @@ def test_provenance_says_all_that_changes_last_digits(bench, here, monkeypatch):
     assert set(held["sources"]) == {"training", "evaluation"}
     real = next((here / "two words").glob("tiny/real-*/provenance.json"))
     assert set(json.loads(real.read_text())["sources"]) == {"evaluation"}
+
+
+def test_snapshots_are_measured_again_where_the_end_is(bench, here, edit):
+    bench(*RUN, ACCURACY, "base.snapshots=2")
+    measured = sorted(here.glob("results/tiny/*/snapshots/*/evaluation.jsonl"))
+    before = [path.stat().st_mtime_ns for path in measured]
+    edit(METRIC)
+    for done in here.glob("results/tiny/*/done"):
+        done.unlink()
+    bench(*RUN, ACCURACY, "base.snapshots=2")
+    assert len(before) == 2
+    assert all(path.stat().st_mtime_ns > then for path, then in zip(measured, before, strict=True))
