@@ -153,6 +153,8 @@ def differences(folder: Path, here: provenance.Origin) -> tuple[str, ...]:
     if not path.exists():
         return ("where it was done is not on record",)
     notes = read_execution(folder)
+    if switches := notes.pop("switches", {}).get("on"):  # else it was eager, as here
+        notes["switches"] = ", ".join(switches)
     found = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
     for stage in provenance.stages(read_json(path)):
         flat, now = _flat(stage), _flat(here)
