@@ -7,6 +7,8 @@ amplifies them, so early losses tell most.
 
 import json
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +19,10 @@ from bench.config import RunConfig, recorded
 from bench.errors import BenchError, Interrupted
 from bench.execution import provenance
 from bench.execution.evaluation import load_trained, measure_model
-from bench.execution.job import RunFolder, read_json
+from bench.execution.job import Busy, RunFolder, read_json
+from bench.execution.reuse import code_change
 from bench.execution.sources import sources_of
+from bench.execution.task import RunTask
 from bench.execution.verdict import Row, Verdict, compare_rows, compare_weights, differences
 from bench.execution.work import run_one
 from bench.execution.workplace import Workplace
@@ -91,7 +95,8 @@ def verify(folder: Path, workplace: Workplace, steps: int, *, figures: bool) -> 
         raise BenchError(f"{folder} has no losses on record to compare with")
     if figures and not says_what:
         raise BenchError(f"{folder / 'config.json'} is older than --figures, and names no metrics")
-    if figures and not RunFolder(folder).model.exists():
+    kept = _kept(run, RunFolder(folder))
+    if figures and not kept:
         raise BenchError(f"{folder} has no weights to measure; leave out --figures")
     workplace = _as_then(folder, workplace)
     origin = _origin_here(folder, run, workplace)
@@ -102,8 +107,9 @@ def verify(folder: Path, workplace: Workplace, steps: int, *, figures: bool) -> 
         what = f"losses of the first {end} of {run.training.iterations} iterations"
         found = [compare_rows(what, [row for row in recorded if row["step"] <= end], losses)]
         if figures:
-            then = read_rows(RunFolder(folder).evaluation)
-            found.append(compare_rows("figures", then, _figures(run, RunFolder(folder), workplace)))
+            rows = read_rows(RunFolder(folder).evaluation)
+            then = [row for row in rows if row["step"] in kept]
+            found.append(compare_rows("figures", then, _figures(run, kept, workplace)))
     return Verdict(folder, tuple(found), differences(folder, origin))
 
 
@@ -112,7 +118,8 @@ def rerun(folder: Path, into: Path, workplace: Workplace) -> Verdict:
 
     Args:
         folder: Folder of the run; `config.json` in it suffices.
-        into: Where its new folder is to be, named by its id; one that is there is continued.
+        into: Where its new folder is to be, named by its id; one that is there is continued, or
+            tried again if it failed.
         workplace: Where to do it; as many threads as then where it says nothing.
 
     Returns:
@@ -130,7 +137,18 @@ def rerun(folder: Path, into: Path, workplace: Workplace) -> Verdict:
         raise BenchError(f"{target} is the run itself; name another folder with --into")
     workplace = _as_then(folder, workplace)
     origin = _origin_here(folder, run, workplace)
-    outcome = run_one(run, target, f"rerun of {folder.name}", workplace)
+    label = f"rerun of {folder.name}"
+    change = code_change(RunTask(target, label, run))
+    if change is not None and change.version:
+        files = ", ".join(sorted({*change.trained, *change.measured}))
+        raise BenchError(
+            f"{target} was done by other code ({files} changed since); delete it, or name another "
+            "folder with --into"
+        )
+    if (target / "failed").exists():
+        with suppress(Busy), RunFolder(target).locked():
+            RunFolder(target).reopen()
+    outcome = run_one(run, target, label, workplace)
     if outcome == "busy":
         raise BenchError(f"another process is at work on {target}")
     if outcome == "failed":
@@ -167,7 +185,9 @@ def _origin_here(folder: Path, run: RunConfig, workplace: Workplace) -> provenan
             f"{fingerprint[:12]}, recorded {before[:12]}); nothing can be compared"
         )
     threads = workplace.threads_for(data.spec)
-    return provenance.collect(workplace.device, workplace.command, fingerprint, threads, sources_of(run))
+    return provenance.collect(
+        workplace.device, workplace.command, fingerprint, threads, sources_of(run)
+    )
 
 
 def _first_losses(run: RunConfig, workplace: Workplace, end: int) -> list[Row]:
@@ -198,12 +218,18 @@ class _Counted:
         self.step = step
 
 
-def _figures(run: RunConfig, folder: RunFolder, workplace: Workplace) -> list[Row]:
-    """Return the figures of all weights that a run has kept."""
+def _kept(run: RunConfig, folder: RunFolder) -> dict[int, Path]:
+    """Return the files of all weights that a run has kept, by iterations."""
+    last = run.steps[-1]
+    files = {step: (folder if step == last else folder.snapshot(step)).model for step in run.steps}
+    return {step: file for step, file in files.items() if file.exists()}
+
+
+def _figures(run: RunConfig, kept: Mapping[int, Path], workplace: Workplace) -> list[Row]:
+    """Return the figures of weights."""
     context = workplace.context(run)
     rows: list[Row] = []
-    for step in run.steps:
-        kept = folder if step == run.steps[-1] else folder.snapshot(step)
-        model = load_trained(run.training, context.data, kept.model, workplace.device)
+    for step, weights in kept.items():
+        model = load_trained(run.training, context.data, weights, workplace.device)
         rows += measure_model(run, model, context, step)[1]
     return json.loads(json.dumps(rows))  # type: ignore[no-any-return]

@@ -131,3 +131,37 @@ def test_a_run_is_done_again_from_its_config_alone(bench, here):
     status, _, err = bench("rerun", "tiny/lr_livae", "--into", "results/tiny", *CPU)
     assert status == 2
     assert "is the run itself; name another folder with --into" in err
+
+
+def test_figures_of_snapshots_without_weights_are_left_out(bench, here):
+    bench(*RUN, "base.metrics=[class_accuracy]", "base.snapshots=2")
+    for weights in here.glob("results/tiny/*/snapshots/*/model.pt"):
+        weights.unlink()
+    status, out, err = bench("verify", "tiny/cvae", "--figures", *CPU)
+    assert status == 0, out + err
+    assert "figures: all 1 bit-identical" in out
+
+
+def test_what_was_done_again_by_other_code_is_no_answer(bench, here):
+    bench(*RUN)
+    bench("rerun", "tiny/cvae", *CPU)
+    [origin] = here.glob("results/reruns/*/provenance.json")
+    held = json.loads(origin.read_text())
+    held["sources"]["training"]["baselines/cvae.py"] = "other"
+    origin.write_text(json.dumps(held))
+    status, _, err = bench("rerun", "tiny/cvae", *CPU)
+    assert status == 2
+    assert "was done by other code (baselines/cvae.py changed since); delete it, or name" in err
+
+
+def test_what_failed_when_it_was_done_again_is_tried_again(bench, here):
+    bench(*RUN)
+    [folder] = [
+        p.parent for p in here.glob("results/tiny/*/config.json") if "cvae" in p.read_text()
+    ]
+    failed = here / "results" / "reruns" / folder.name / "failed"
+    failed.parent.mkdir(parents=True)
+    failed.write_text("no space\n")
+    status, out, _ = bench("rerun", "tiny/cvae", *CPU)
+    assert status == 0, out
+    assert not failed.exists()
