@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.data.base import data_root
 from bench.errors import BenchError
@@ -51,7 +52,8 @@ def merge(path: Path, results: Path, into: str | None = None) -> Merged:
         What was merged.
 
     Raises:
-        BenchError: If the file is damaged or unsafe, or holds other figures of a run that is there.
+        BenchError: If the file is damaged or unsafe, or holds other figures of a run that is there
+            or another configuration of one of its variants.
     """
     with tempfile.TemporaryDirectory() as scratch:
         there = Path(scratch)
@@ -63,6 +65,8 @@ def merge(path: Path, results: Path, into: str | None = None) -> Merged:
         folder = results / name
         runs = {run: folder / run for run in about["runs"]}
         _refuse_conflicts(path, there, runs)
+        if (folder / "sweep.json").exists():
+            _refuse_mixtures(path, there, folder)
         added = [run for run, target in runs.items() if _place(there / "runs" / run, target)]
         _merge_plan(there / "sweep.json", folder / "sweep.json", name)
         notices = [text for judge in about["judges"] if (text := _place_judge(there / judge))]
@@ -89,6 +93,29 @@ def _refuse_conflicts(path: Path, there: Path, runs: dict[str, Path]) -> None:
             + "\n".join(problems)
             + "\nanother machine gives other last digits; to have both: --into ANOTHER_NAME"
         )
+
+
+def _refuse_mixtures(path: Path, there: Path, folder: Path) -> None:
+    ours = _configurations(folder / "sweep.json", folder)
+    theirs = _configurations(there / "sweep.json", there / "runs")
+    if mixed := [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]:
+        raise BenchError(
+            f"{path} has other configurations of rows that are in {folder}, whose means would be "
+            f"over both: {', '.join(sorted(mixed))}; nothing was imported; to have both: --into "
+            "ANOTHER_NAME, and bench compare says what differs"
+        )
+
+
+def _configurations(plan: Path, runs: Path) -> dict[str, dict[str, Any]]:
+    """Return the configuration of each variant that was trained, but for the seed and paths."""
+    found = {}
+    for entry in read_json(plan)["runs"]:
+        config = runs / entry["id"] / "config.json"
+        held = read_json(config)["config"] if config.exists() else {}
+        if "seed" in held:
+            sources = {key: (held.get(key) or {}) | {"path": None} for key in ("data", "unlabeled")}
+            found[entry["variant"]] = held | sources | {"seed": None}
+    return found
 
 
 def _conflicts(ours: Path, theirs: Path) -> Iterator[str]:

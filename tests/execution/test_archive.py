@@ -98,6 +98,16 @@ def test_other_figures_of_the_same_run_are_refused(bench, here, done):
     assert not list(here.glob("there/tiny/real-*")), "not even what is in no conflict"
 
 
+def test_a_row_of_two_configurations_is_refused(bench, here, done):
+    bench("export", "tiny")
+    bench(*RUN, "seeds=[1]", ACCURACY, "base.iterations=2", "--results", "there")
+    status, _, err = bench("import", "tiny.tar.gz", "--results", "there")
+    assert status == 2
+    assert "has other configurations of rows that are in there/tiny" in err
+    assert ": cvae, lr_livae; nothing was imported; to have both: --into ANOTHER_NAME" in err
+    assert bench("import", "tiny.tar.gz", "--results", "there", "--into", "other")[0] == 0
+
+
 def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, done):
     bench("export", "tiny", "--to", "whole.tar.gz")
     one, other = sorted(path.parent for path in done.glob("*/model.pt"))
