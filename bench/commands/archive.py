@@ -51,6 +51,7 @@ def import_(file: Path, into: str | None, results: Path) -> None:
     """
     from bench.execution.merging import merge
     from bench.execution.mirrors import write_mirrors
+    from bench.tracking.console import command_on
 
     merged = merge(file, results, into)
     for notice in merged.notices:
@@ -58,6 +59,7 @@ def import_(file: Path, into: str | None, results: Path) -> None:
     write_mirrors(merged.folder, to_mlflow=False)
     click.echo(f"{len(merged.added)} added, {len(merged.kept)} kept, in {merged.folder}")
     click.echo(
-        f"bench report {merged.folder.name}; for MLflow: bench mirror {merged.folder.name}",
+        f"{command_on(results, 'report', merged.folder.name)}; for MLflow: "
+        + command_on(results, "mirror", merged.folder.name),
         err=True,
     )

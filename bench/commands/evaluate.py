@@ -86,7 +86,7 @@ def evaluate(
     from bench.execution.wanted import Wanted
     from bench.execution.workplace import Workplace
     from bench.reporting.listing import listing_text
-    from bench.tracking.console import say
+    from bench.tracking.console import command_on, say
 
     wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
     workplace = Workplace(
@@ -107,7 +107,9 @@ def evaluate(
     click.echo(json.dumps(summary, indent=2) if as_json else listing_text(summary))
     if record:
         file = add_to_run(found)
-        say(f"added to {file}; for the CSV files: bench mirror {target.resolve().parent.name}")
+        sweep = target.resolve().parent
+        mirror = command_on(sweep.parent, "mirror", sweep.name)
+        say(f"added to {file}; for the CSV files: {mirror}")
     if name is not None:
         say(keep(found, name, results, workplace))
-        say("beside a sweep: bench report SWEEP evaluations")
+        say(f"beside a sweep: {command_on(results, 'report', 'SWEEP', 'evaluations')}")

@@ -143,14 +143,15 @@ def run(
 def _mirrored(folder: Path, *, to_mlflow: bool, uri: str | None) -> bool:
     """Write CSV files, pictures and MLflow; trouble there costs none of the runs."""
     from bench.execution.mirrors import write_mirrors
-    from bench.tracking.console import say
+    from bench.tracking.console import command_on, say
 
     try:
         write_mirrors(folder, to_mlflow=to_mlflow, uri=uri)
     except (BenchError, OSError) as error:
         why = machine_trouble(error) or error
         say(
-            f"the CSV files in {folder} are not up to date: {why}; then: bench mirror {folder.name}"
+            f"the CSV files in {folder} are not up to date: {why}; then: "
+            + command_on(folder.parent, "mirror", folder.name)
         )
         return False
     return True

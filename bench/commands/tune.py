@@ -78,7 +78,7 @@ def tune(
     from bench.execution.mirrors import write_mirrors
     from bench.execution.workplace import Workplace
     from bench.preferences import allows_code_change, choose_executor, choose_speed
-    from bench.tracking.console import say
+    from bench.tracking.console import command_on, say
     from bench.tuning.outcome import summary, write_outcome
     from bench.tuning.spec import load_tuning, plan_text
     from bench.tuning.study import Study
@@ -116,4 +116,5 @@ def tune(
         sys.exit(130)
     click.echo(summary(tuning, studies, best))
     if best:
-        say(f"trials and pictures in {folder}; on test images: bench run {folder / 'tuned.yaml'}")
+        tuned = command_on(results, "run", str(folder / "tuned.yaml"))
+        say(f"trials and pictures in {folder}; on test images: {tuned}")

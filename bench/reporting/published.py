@@ -9,11 +9,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UnknownName
+from bench.reporting.figures.catalog import FIGURES
 from bench.reporting.filled import filled_tables
 from bench.reporting.records import PUBLISHED, TOLD_APART_BY, Records, plain
 from bench.reporting.render import RENDERERS
 from bench.reporting.specs import TableSpec
+from bench.tracking.console import command_on
 from bench.tracking.csv import write_csv
 from bench.tracking.rows import write_atomically
 
@@ -53,7 +55,10 @@ def publish_sweep(
     for name in figures:
         picture = source / "figures" / f"{name}.png"
         if not picture.exists():
-            raise BenchError(f"there is no {picture}; draw it: bench figure {name} {sweep.name}")
+            if name not in FIGURES:
+                raise UnknownName("figure", name, FIGURES)
+            command = command_on(records.results, "figure", name, sweep.name)
+            raise BenchError(f"there is no {picture}; draw it: {command}")
         pictures.append(picture)
     origins = json.dumps(_origins(records), indent=1, sort_keys=True) + "\n"
     contents = {

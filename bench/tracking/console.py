@@ -1,11 +1,13 @@
 """What a person sees while runs are under way; all of it on stderr, since stdout is data."""
 
 import logging
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -42,6 +44,25 @@ _say: Callable[[str], None] = _print
 def say(text: str) -> None:
     """Print one line above whatever display is showing."""
     _say(text)
+
+
+def command_on(results: Path, *words: str) -> str:
+    """Return a command for a user to give, fit for a shell.
+
+    Args:
+        results: The folder of all results that it is to look at.
+        *words: What follows `bench`.
+
+    Returns:
+        One line.
+
+    Example:
+        >>> command_on(Path("there"), "mirror", "digits")
+        'bench mirror digits --results there'
+    """
+    is_default = results.resolve() == Path("results").resolve()
+    where = [] if is_default else ["--results", str(results)]
+    return shlex.join(["bench", *words, *where])
 
 
 def warn(text: str) -> None:

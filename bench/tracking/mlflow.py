@@ -22,6 +22,7 @@ from bench.reporting.page.document import render_page
 from bench.reporting.records import Records, load_records
 from bench.reporting.render import RENDERERS, SUFFIXES
 from bench.reporting.specs import load_tables
+from bench.tracking.console import command_on
 from bench.tracking.csv import write_csv
 from bench.tracking.mirror import Entry, aggregates, digest_of, entries
 
@@ -78,11 +79,10 @@ def mirror(folder: Path, uri: str | None = None) -> str:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         if len(reason) > LONGEST_REASON:  # the cause stands at the end of nested messages
             reason = f"{reason[: LONGEST_REASON // 3]} ... {reason[-LONGEST_REASON * 2 // 3 :]}"
-        command = f"bench mirror {sweep}"
-        command += "" if results == Path("results") else f" --results {results}"
         raise MirrorError(
             f"MLflow at {shown} was not updated: {reason}\n"
-            f"nothing is lost, all results are in {folder}; catch up with: {command}"
+            f"nothing is lost, all results are in {folder}; catch up with: "
+            + command_on(results, "mirror", sweep)
         ) from error
     return f"MLflow: {written} runs written, {kept} were up to date, at {shown}"
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import recorded
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UnknownName
 from bench.reporting.published import publish_sweep
 from bench.reporting.records import load_records
 from bench.reporting.tables import load_tables
@@ -92,8 +92,11 @@ def test_unfinished_runs_and_missing_figures_are_refused(tmp_path):
         publish_sweep(records, {}, tmp_path / "to")
     recorded.write_sweep(tmp_path, "whole")
     whole = load_records(tmp_path, ["whole"])
-    with pytest.raises(BenchError, match=r"no .*swaps\.png; draw it: bench figure swaps whole"):
+    draw = rf"draw it: bench figure swaps whole --results {tmp_path}"
+    with pytest.raises(BenchError, match=rf"no .*swaps\.png; {draw}"):
         publish_sweep(whole, {}, tmp_path / "to", ["swaps"])
+    with pytest.raises(UnknownName, match=r"unknown figure 'swap' .did you mean 'swaps'"):
+        publish_sweep(whole, {}, tmp_path / "to", ["swap"])
     assert not (tmp_path / "to").exists()
 
 
