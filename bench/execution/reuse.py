@@ -56,17 +56,19 @@ def code_change(task: RunTask) -> Change | None:
         stages = provenance.stages(read_json(path)) if path.exists() else []
     except BenchError:  # it fails as soon as it is taken up, and alone
         return None
-    used = ["evaluation"] * is_done + ["training"] * (not task.reference)
+    used = ["evaluation"] * is_done + ["references" if task.reference else "training"]
     changed: dict[str, set[str]] = {"training": set(), "evaluation": set()}
     by: dict[str, None] = {}
     for part in used:
         recorded = [stage for stage in stages if part in stage.get("sources", {})]
+        if not recorded and part == "references":  # which was not always recorded
+            continue
         if not recorded:
             return Change("")
         now = SOURCES_OF[part](task.config)
         for stage in recorded if part == "training" else recorded[-1:]:
             if files := changed_files(stage["sources"][part], now):
-                changed[part].update(files)
+                changed["training" if part == "training" else "evaluation"].update(files)
                 by[code_text(stage)] = None
     if not by:
         return None

@@ -43,16 +43,21 @@ def _of_evaluation(run: RunConfig) -> Sources:
     return _reached(["bench.execution.evaluation", *named], EVALUATION)
 
 
+def _of_references(run: RunConfig) -> Sources:
+    """Return the files that can change what stands beside a run, such as the real images."""
+    named = [_module("reference", {"name": name}) for name in run.evaluation.references]
+    return _reached(named, EVALUATION)
+
+
 SOURCES_OF: Mapping[str, Callable[[RunConfig], Sources]] = {
     "training": _of_training,
     "evaluation": _of_evaluation,
+    "references": _of_references,
 }
-"""The two parts of a run -> the files that it follows from."""
+"""The parts of a run, and what stands beside it -> the files that it follows from."""
 
 
-def sources_of(
-    run: RunConfig, parts: Iterable[str] = ("training", "evaluation")
-) -> dict[str, Sources]:
+def sources_of(run: RunConfig, parts: Iterable[str] = tuple(SOURCES_OF)) -> dict[str, Sources]:
     """Return the files of parts of a run, imported and read at once.
 
     What is edited later is neither executed by this process nor recorded by it.

@@ -126,7 +126,7 @@ def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -
         context = workplace.context(run)
         config = reference_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
-        _record_origin(run, folder, context.data.fingerprint, workplace, "evaluation")
+        _record_origin(run, folder, context.data.fingerprint, workplace, "evaluation", "references")
         with (
             closing(ProgressFile(path, 0)) as progress,
             workplace.computing(context.data.spec),

@@ -168,7 +168,7 @@ def test_provenance_says_all_that_changes_last_digits(bench, here, monkeypatch):
     assert held["threads"] == 1
     assert set(held["sources"]) == {"training", "evaluation"}
     real = next((here / "two words").glob("tiny/real-*/provenance.json"))
-    assert set(json.loads(real.read_text())["sources"]) == {"evaluation"}
+    assert set(json.loads(real.read_text())["sources"]) == {"evaluation", "references"}
 
 
 def test_snapshots_are_measured_again_where_the_end_is(bench, here, edit):
@@ -181,3 +181,12 @@ def test_snapshots_are_measured_again_where_the_end_is(bench, here, edit):
     bench(*RUN, ACCURACY, "base.snapshots=2")
     assert len(before) == 2
     assert all(path.stat().st_mtime_ns > then for path, then in zip(measured, before, strict=True))
+
+
+def test_references_of_other_code_are_refused_too(bench, here, edit):
+    bench(*RUN, ACCURACY)
+    edit("bench/metrics/references.py")
+    status, _, err = bench(*RUN, ACCURACY)
+    assert status == 2
+    assert "1 run (results/tiny/real-" in err
+    assert "changed since, of what measured them: bench/metrics/references.py" in err
