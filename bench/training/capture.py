@@ -39,33 +39,51 @@ class Graph(Protocol):
 
 
 class CudaGraph:
-    """A `torch.cuda.CUDAGraph`; all of one process share their scratch memory.
+    """A `torch.cuda.CUDAGraph`.
 
-    They may, since they are replayed one after another on one stream, and what one returns is
-    copied before the next begins.
+    Graphs may share their scratch memory where they are replayed one after another on one stream,
+    and what one returns is copied before the next begins. They must be alive together: torch
+    refuses to capture into memory whose graphs are gone, or one of whose captures failed.
+
+    Args:
+        pool: The scratch memory, from `torch.cuda.graph_pool_handle`.
     """
 
-    _pool: Any = None
-
-    def __init__(self) -> None:
-        if CudaGraph._pool is None:
-            CudaGraph._pool = torch.cuda.graph_pool_handle()
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
         self._graph = torch.cuda.CUDAGraph()
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Warm up on a side stream, as torch asks for, then record."""
+        """Warm up on a side stream, as torch asks for, then record.
+
+        What would wait for the device raises in the last call before the capture, since a failed
+        capture can leave the random generator and the allocator in a state without repair. Other
+        threads may use the device meanwhile, such as one that pins memory for a loader.
+        """
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            for _ in range(WARM_UPS):
+            for _ in range(WARM_UPS - 1):
+                work()
+            with _refusing_waits():
                 work()
         torch.cuda.current_stream().wait_stream(side)
-        with torch.cuda.graph(self._graph, pool=CudaGraph._pool):
+        with torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local"):
             return work()
 
     def replay(self) -> None:
         """Launch the whole graph."""
         self._graph.replay()
+
+
+@contextmanager
+def _refusing_waits() -> Iterator[None]:
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 class CapturedPass:
@@ -118,6 +136,7 @@ def rehearsed(
     if switches.compile:
         torch._dynamo.reset()  # what earlier runs left
     made: dict[str, CapturedPass] = {}
+    pool = torch.cuda.graph_pool_handle() if switches.graphs else None
     for stage_pass, _ in passes:
         name = stage_pass.stage.name
         if isinstance(stage_pass, CapturedPass) or name in made:
@@ -125,7 +144,7 @@ def rehearsed(
         for _ in range(2):  # the plan of backwards, then what is compiled by it
             stage_pass.play(batch, None)
         if switches.graphs:
-            made[name] = CapturedPass(stage_pass, batch, CudaGraph())
+            made[name] = CapturedPass(stage_pass, batch, CudaGraph(pool))
     return [(made.get(played.stage.name, played), at) for played, at in passes]
 
 

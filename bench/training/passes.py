@@ -146,7 +146,8 @@ class StagePass:
         self.terms = tuple(dict.fromkeys(term for row in self.rows.values() for term in row))
         self.wanted = frozenset(self.terms)
         self._plan: list[tuple[Backward, list[nn.Parameter]]] | None = None
-        self._compiled = compiled(self._descend) if compile else self._descend
+        # Eager passes refer to themselves nowhere, so that their memory goes when they go.
+        self._compiled = compiled(self._descend) if compile else None
 
     def play(self, batch: Batch, step: int | None) -> Tensor:
         """Move the players of the stage once.
@@ -159,7 +160,7 @@ class StagePass:
             The values of `self.terms`, `[T]` (`[R, T]` of replicas), detached.
         """
         # The plan is read off the graph of a first pass, so that one is never compiled.
-        descend = self._descend if self._plan is None else self._compiled
+        descend = (self._compiled if self._plan else None) or self._descend
         if self.micro_batch is None:
             values, gradients = descend(batch)
         else:

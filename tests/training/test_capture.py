@@ -14,8 +14,8 @@ from bench.training.trainer import Trainer
 class FakeGraph:
     """Like a CUDA graph, it returns into the same memory and never looks at its arguments again."""
 
-    def __init__(self):
-        self.replays = 0
+    def __init__(self, pool):
+        self.pool, self.replays = pool, 0
 
     def capture(self, work):
         for _ in range(3):
@@ -51,6 +51,7 @@ def rated(subject, optimizer="adam"):
 
 def captured(subject, folder, monkeypatch, **changes):
     monkeypatch.setattr(capture, "CudaGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(SwitchSet, "refuse", lambda switches, device: None)
     training = subject.training.model_copy(update=changes)
     folder.mkdir(exist_ok=True)
@@ -93,6 +94,16 @@ def test_preparing_leaves_no_trace_and_shares_graphs_between_passes(subject, tmp
     assert moments, "the optimizers have their states"
     assert all(not value.any() for value in moments)
     assert len({id(played) for played, _ in trainer.passes}) == len(trainer.losses)
+
+
+def test_graphs_share_memory_with_those_that_live_as_long(subject, tmp_path, monkeypatch):
+    pools = []
+    for name in "ab":  # torch refuses a second use of memory whose graphs are gone
+        trainer = captured(subject, tmp_path / name, monkeypatch)
+        trainer.prepare()
+        pools.append({played._graph.pool for played, _ in trainer.passes})
+    assert [len(own) for own in pools] == [1, 1]
+    assert pools[0] != pools[1]
 
 
 def test_a_resumed_run_replays_to_the_same_end(subject, tmp_path, monkeypatch):

@@ -1,10 +1,13 @@
 """The gradient plan and the pass, on games small enough to check by hand."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
 
-from bench import settings
+from bench import contract, settings
 from bench.errors import BenchError
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.optimizers import PlayerOptimizer
@@ -169,3 +172,16 @@ def test_draws_are_counted_for_every_stage():
     passes, draws = draw_offsets(stages)
     assert [offset for _, offset in passes] == [0, 1, 2, 2]
     assert draws == 3
+
+
+def test_the_memory_of_a_training_goes_with_it(tmp_path):
+    trainer = contract.make_subject("cvae", {"width": 0.25, "latent": 4}).trainer(tmp_path)
+    trainer.iterate(0)
+    parameter = weakref.ref(next(trainer.model.parameters()))
+    gc.collect()
+    gc.disable()  # on a GPU nobody waits for the collector
+    try:
+        del trainer
+        assert parameter() is None
+    finally:
+        gc.enable()
