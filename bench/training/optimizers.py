@@ -82,6 +82,8 @@ class PlayerOptimizer:
         device = self.parameters[0].device
         rate = torch.tensor(settings.rate, device=device) if capturable else settings.rate
         self.torch_optimizer = _build(self.parameters, settings, rate, capturable)
+        # Steps before a capture are no mistake, of which torch would warn.
+        self.torch_optimizer._warned_capturable_if_run_uncaptured = capturable
         self._rate = settings.rate
 
     def set_rate(self, step: int) -> None:
@@ -154,7 +156,7 @@ def clip_each_replica(parameters: Iterable[nn.Parameter], clip_norm: float) -> N
         clip_norm: Largest norm.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+    norms = torch.stack([torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients])
     factors = (clip_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)
     for gradient in gradients:
         gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
