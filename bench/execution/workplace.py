@@ -1,5 +1,6 @@
 """What a process brings to its runs: device, loaded data, networks, signals."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -53,15 +54,18 @@ class Workplace:
 
     @cached_property
     def device(self) -> torch.device:
-        """The device of that name; a `BenchError` says if it is not there."""
+        """The device of that name, ready for use; a `BenchError` says if it is not there."""
         if self.device_name == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device_name)
-            torch.empty(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise BenchError(f"--device {self.device_name}: {reason}") from error
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        else:
+            try:
+                device = torch.device(self.device_name)
+                torch.empty(1, device=device)
+            except (RuntimeError, AssertionError) as error:
+                reason = str(error).splitlines()[0]
+                raise BenchError(f"--device {self.device_name}: {reason}") from error
+        if device.type == "cuda":
+            _prepare_cuda(device)
         return device
 
     def __getstate__(self) -> dict[str, Any]:
@@ -121,3 +125,13 @@ class Workplace:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def _prepare_cuda(device: torch.device) -> None:
+    """Let this process compute on a device alike in training and in measuring."""
+    if device.index is not None:  # seeds, streams and graphs are those of the current device
+        torch.cuda.set_device(device)
+    # What `deterministic: true` needs; cuBLAS reads it once, before its first product.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # By itself torch rounds what goes into convolutions, also of the networks that judge.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
