@@ -89,7 +89,8 @@ class Trainer(TrainingLoop):
             self._shrink(trouble)
         if self.average:
             self.average.install()  # from now on this model is only sampled
-        return self.model.eval()
+        # As it is loaded later: what is measured now is what would be measured then.
+        return self.model.to(memory_format=torch.contiguous_format).eval()
 
     def _shrink(self, trouble: OutOfMemory) -> None:
         """Go back to the beginning, or to the last checkpoint, with fewer rows at a time."""

@@ -107,3 +107,10 @@ def test_tf32_is_another_experiment_and_float32_on_a_cpu(tmp_path):
         trained(subject, tmp_path, EAGER), trained(changed, tmp_path, EAGER), strict=True
     ):
         assert torch.equal(a, b)
+
+
+def test_a_trained_model_lies_in_memory_as_it_is_loaded_later(tmp_path):
+    subject = contract.make_subject("cvae", {"width": 0.25})
+    where = subject.training, subject.data, tmp_path, CPU
+    model = Trainer(*where, switches=SwitchSet(channels_last=True)).train()
+    assert all(value.is_contiguous() for value in model.state_dict().values())
