@@ -13,6 +13,7 @@ from bench.execution.workplace import Workplace
 from bench.settings import Training
 from bench.tracking.console import say
 from bench.tracking.execution import NAME, note_execution, read_execution
+from bench.training.microbatch import is_out_of_memory, memory_reason
 from bench.training.selection import Choice, choose
 from bench.training.switches import EAGER, SwitchSet
 from bench.training.trainer import Trainer
@@ -57,11 +58,16 @@ def settle_switches(
     elif device.type != "cuda":
         choice = Choice(EAGER, ("the default on a CPU",))
     else:
-        choice = choose(
-            lambda switches: TrainerTrial(start(switches)),
-            iterations=training.iterations,
-            precision=training.precision,
-        )
+        try:
+            choice = choose(
+                lambda switches: TrainerTrial(start(switches)),
+                iterations=training.iterations,
+                precision=training.precision,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            choice = Choice(EAGER, (f"no room to try anything: {memory_reason(error)}",))
         gc.collect()
         torch.cuda.empty_cache()
         say(f"  {label}: executed as {choice}")

@@ -92,6 +92,7 @@ def choose(
     pace = _seconds(best, CHECKED, CHECKED, clock)
     chosen, reasons = EAGER, []
     for name, worth in candidates:
+        trial = best  # the memory of a rejected one is free
         if iterations * pace < worth:
             reasons.append(f"{name} not tried, the run is too short")
             continue

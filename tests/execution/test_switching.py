@@ -59,6 +59,16 @@ def test_a_gpu_measures_once_says_so_and_goes_on_with_what_it_found(settle, caps
     assert settle(CPU) == EAGER, "found on another kind of device"
 
 
+def test_a_gpu_without_room_to_measure_is_eager(settle, monkeypatch):
+    def choose(start, **how):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nand more")
+
+    monkeypatch.setattr(switching, "choose", choose)
+    assert settle(CUDA) == EAGER, "so the training goes on, in smaller parts"
+    why = ["no room to try anything: CUDA out of memory. Tried to allocate"]
+    assert recorded(settle)["why"] == why
+
+
 def test_what_is_demanded_wins_and_is_recorded(settle):
     asked = SwitchSet(channels_last=True)
     assert settle(CPU, asked) == asked

@@ -1,5 +1,7 @@
 """Which switches are kept: fake trials, whose clock moves as they say."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -120,3 +122,16 @@ def test_what_is_not_finite_agrees_with_nothing():
     assert difference((ones, ones), (ones, 1.5 * ones)) == pytest.approx(0.5)
     assert difference((ones, ones), (ones / 0, ones)) == float("inf")
     assert difference((ones * float("nan"), ones), (ones, ones)) == float("inf")
+
+
+def test_what_was_rejected_makes_room_for_the_next(clock):
+    slower, trials = chooser(clock, seconds=dict.fromkeys(["graphs", "channels_last"], 2.0)), []
+
+    def start(switches):
+        assert sum(trial() is not None for trial in trials) <= 1, "but for the best so far"
+        trial = slower(switches)
+        trials.append(weakref.ref(trial))
+        return trial
+
+    assert choose(start, iterations=1000, candidates=EVERY, clock=clock).switches == EAGER
+    assert len(trials) == 5
