@@ -111,6 +111,8 @@ class TrainingLoop(ABC):
         """Run all iterations that are left; the arguments are those of `Trainer.train`."""
         iterations = self.training.iterations
         every = max(1, iterations // LOG_POINTS)
+        if self.device.type == "cuda":  # whatever else this process did took other memory
+            torch.cuda.reset_peak_memory_stats(self.device)
         with telling_memory(self.journals[0].start):
             self.prepare()
         with ExitStack() as stack:
