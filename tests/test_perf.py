@@ -8,6 +8,7 @@ import torch
 
 from bench import contract
 from bench.data.base import to_float
+from bench.errors import BenchError
 from bench.execution import throughput
 from bench.execution.plain_loop import PlainLoop
 from bench.metrics import classifier
@@ -116,6 +117,12 @@ def test_a_way_that_cannot_begin_is_told(bench, here, quick_training, monkeypatc
     status, out, err = bench(*TRAIN, "{name: cvae, width: 0.25}", "--iterations", "1")
     assert status == 0, err
     assert "n/a: RuntimeError: no such kernel\n" in out
+
+
+def test_a_plain_loop_needs_a_full_batch():
+    subject = contract.make_subject("cvae", {"width": 0.25}, batch_size=10_000)
+    with pytest.raises(BenchError, match="examples make no batch of 10000"):
+        PlainLoop(subject.training, subject.data, torch.device("cpu"))
 
 
 def test_ratios_are_taken_within_rounds_and_count_images(quick_training):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from bench.data.base import DataSet, Split, to_float
+from bench.errors import BenchError
 from bench.settings import Training
 from bench.training.interface import Batch, as_given
 from bench.training.numerics import numerics
@@ -32,6 +33,9 @@ class PlainLoop:
         training: The configuration; optimizer settings besides the rate are those of Adam.
         data: The loaded data set.
         device: Where to train.
+
+    Raises:
+        BenchError: If there are fewer examples than a batch has rows, so that no batch is full.
     """
 
     def __init__(self, training: Training, data: DataSet, device: torch.device) -> None:
@@ -59,6 +63,8 @@ class PlainLoop:
             persistent_workers=on_gpu,
             pin_memory=on_gpu,
         )
+        if not len(self._loader):
+            raise BenchError(f"{len(data.train)} examples make no batch of {training.batch_size}")
         self._batches = self._endless()
 
     def prepare(self) -> None:

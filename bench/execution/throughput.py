@@ -204,12 +204,13 @@ class _Stand:
         try:
             loop = way.start(*self._what)
             loop.prepare()
-            began = self._block(loop, way, 0, WARM_UP)
+            self._block(loop, way, 0, WARM_UP)
+            if not self.count and way.name != BASELINE:
+                seconds = self._block(loop, way, WARM_UP, WARM_UP)  # the first were not warm
+                self.count = max(1, round(BLOCK_SECONDS / seconds))
         except Exception as error:
             told = (str(error).strip().splitlines() or [""])[0]
             return _Line(way, None, f"{type(error).__name__}: {told[:160]}")
-        if not self.count and way.name == OURS:
-            self.count = max(1, round(BLOCK_SECONDS / began))
         peak = self._memory()
         return _Line(way, loop, memory=None if peak is None else peak - (before or 0), seconds=[])
 
