@@ -164,6 +164,10 @@ class ReplicaTrainer(TrainingLoop):
 
     Attributes:
         failures: Run, by its number -> what ended it.
+
+    Raises:
+        NotApplicable: If `precision` is bfloat16: autocast looks at whole operations, and under
+            `vmap` at what these are made of, so other numbers would be rounded.
     """
 
     def __init__(
@@ -173,6 +177,8 @@ class ReplicaTrainer(TrainingLoop):
         device: torch.device,
         unlabeled: Tensor | None = None,
     ) -> None:
+        if journals[0].training.precision == "bfloat16":
+            raise NotApplicable("bfloat16 would round other numbers than in a run alone")
         self.failures: dict[int, Exception] = {}
         self.replicas = len(journals)
         super().__init__(journals, data, device, unlabeled)

@@ -161,6 +161,16 @@ def test_clipping_and_averaging_are_each_runs_own(tmp_path):
     assert farthest(subject, tmp_path) < 1e-5
 
 
+def test_bfloat16_is_refused_since_autocast_sees_other_operations(tmp_path):
+    weight, x = torch.ones(2, 4, 3, 3, 3), torch.ones(2, 5, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        one = torch.nn.functional.conv2d(x[0], weight[0])
+        several = torch.func.vmap(torch.nn.functional.conv2d)(x, weight)
+    assert one.dtype != several.dtype, "once they agree, replicas can have bfloat16"
+    with pytest.raises(NotApplicable, match="bfloat16"):
+        together(subject_of("flow_matching", precision="bfloat16"), tmp_path)
+
+
 def test_a_companion_changes_nothing(tmp_path):
     subject = subject_of("cgan", iterations=6, optimizers=SGD)
     first, _ = together(subject, tmp_path / "a", (0, 1, 2))
