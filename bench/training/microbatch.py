@@ -40,10 +40,15 @@ class OutOfMemory(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, on whichever device."""
+    """Return whether an error says that memory ran out, on whichever device.
+
+    Where that ends the capture of a graph, the end of the capture raises an error of its own.
+    """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _MESSAGES)
+    if isinstance(error, RuntimeError) and any(text in str(error) for text in _MESSAGES):
+        return True
+    return error.__context__ is not None and is_out_of_memory(error.__context__)
 
 
 def memory_reason(error: BaseException) -> str:

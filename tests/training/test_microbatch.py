@@ -114,6 +114,17 @@ def test_errors_of_allocators_are_told_from_others():
     assert is_out_of_memory(real.value)
 
 
+def test_a_capture_that_runs_out_of_memory_ends_in_another_error():
+    def capture():
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error")
+
+    with pytest.raises(OutOfMemory), telling_memory(3):
+        capture()
+
+
 def test_the_error_that_goes_on_is_one_line():
     with pytest.raises(OutOfMemory, match="iteration 3") as found, telling_memory(3):
         raise RuntimeError(ALLOCATOR)
