@@ -30,7 +30,7 @@ from bench.execution.work import (
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context
 from bench.tracking.console import say
-from bench.tracking.execution import note_execution
+from bench.tracking.execution import note_execution, read_execution
 from bench.tracking.progress import ProgressFile
 from bench.training.cost import write_cost
 from bench.training.journal import Journal
@@ -125,7 +125,8 @@ def grouped(
     most = MOST if replicas == "auto" else replicas
     kinds: dict[str, list[RunTask]] = {}
     for task in tasks:
-        alone = task.reference or task.folder.model.exists()
+        needs_parts = "micro_batch" in read_execution(task.path)  # there is no room for several
+        alone = task.reference or task.folder.model.exists() or needs_parts
         kinds.setdefault(str(task.path) if alone else task.kind, []).append(task)
     found: list[Task] = []
     for runs in kinds.values():

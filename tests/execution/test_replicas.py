@@ -13,6 +13,7 @@ from bench.execution.replicas import grouped
 from bench.execution.task import RunTask
 from bench.execution.workplace import Workplace
 from bench.sweep import load_sweep
+from bench.tracking.execution import note_execution
 from bench.tracking.rows import read_rows
 from bench.training.journal import Journal
 from bench.training.replicas import ReplicaTrainer
@@ -78,6 +79,9 @@ def test_runs_that_differ_in_their_seed_alone_are_grouped(here):
     assert grouped(runs, None, CPU) == runs == grouped(runs, 1, CPU)
     of_gpu = grouped(runs, None, torch.device("cuda"))
     assert [(len(task.parts), task.if_faster) for task in of_gpu] == [(5, True)] * 2
+    runs[0].path.mkdir(parents=True)
+    note_execution(runs[0].path, micro_batch={"rows": 4, "batch_size": 8})
+    assert runs[0] in grouped(runs, 5, CPU), "memory did not suffice for one"
 
 
 @pytest.mark.parametrize(
