@@ -121,7 +121,9 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
     from bench.execution.mirrors import write_mirrors
     from bench.reporting.records import load_records
 
-    load_records(results, [sweep])  # an unknown name gets its message here
+    records = load_records(results, [sweep])  # an unknown name gets its message here
+    if records.origins:
+        raise BenchError(f"{results / sweep} is a publication, made from CSV files: nothing to do")
     if not write_mirrors(results / sweep, uri=mlflow_uri):
         sys.exit(1)
 

@@ -70,6 +70,9 @@ def publish_sweep(
         },
         **{picture.name: picture.read_bytes() for picture in pictures},
     }
+    for name in specs:  # a table that was filled before may not be any more
+        if f"{name}.md" not in contents:
+            (folder / f"{name}.md").unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return [*(folder / name for name in contents), *write_csv(records, folder, curves=False)]

@@ -70,6 +70,25 @@ def test_the_command_says_what_it_wrote(bench, here):
     assert (folder / "seeds.png").read_bytes() == b"a picture"
 
 
+def test_a_publication_is_not_written_over(bench, here):
+    recorded.write_sweep(here / "results")
+    bench("publish", "quickstart", "--to", "out")
+    before = {path.name: path.read_bytes() for path in (here / "out" / "quickstart").iterdir()}
+    status, _, err = bench("mirror", "quickstart", "--results", "out")
+    assert status == 2
+    assert "out/quickstart is a publication" in err
+    assert before == {p.name: p.read_bytes() for p in (here / "out" / "quickstart").iterdir()}
+
+
+def test_what_is_not_filled_any_more_does_not_stay(claims, tmp_path):
+    (tmp_path / "to").mkdir()
+    for name in ("toy.md", "mine.md"):
+        (tmp_path / "to" / name).write_text("old")
+    publish_sweep(claims, load_tables(cases.TABLES), tmp_path / "to")
+    assert not (tmp_path / "to" / "toy.md").exists()
+    assert (tmp_path / "to" / "mine.md").exists(), "it is no table of ours"
+
+
 def test_nobody_learns_where_the_results_were(here, bench):
     recorded.write_sweep(here / "elsewhere")
     plan = here / "elsewhere" / "quickstart" / "sweep.json"
