@@ -18,12 +18,12 @@ from bench.execution.display import watching
 from bench.execution.executors.base import Executor
 from bench.execution.job import Busy, remove_partial, write_json
 from bench.execution.plan import states
+from bench.execution.recording import reference_id
 from bench.execution.replicas import grouped
 from bench.execution.reuse import adopt, check_code
 from bench.execution.schedule import settle
 from bench.execution.sources import sources_of
 from bench.execution.task import RunTask
-from bench.execution.work import reference_id
 from bench.execution.workplace import Workplace
 from bench.reporting.plan import REAL, recorded_failure
 from bench.sweep import Sweep

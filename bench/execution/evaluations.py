@@ -16,8 +16,8 @@ from bench.execution import provenance
 from bench.execution.evaluation import measure, save_shown
 from bench.execution.job import RunFolder, read_json, write_json
 from bench.execution.mirrors import write_mirrors
+from bench.execution.recording import reference_config, reference_id
 from bench.execution.targets import Target
-from bench.execution.work import reference_config, reference_id
 from bench.execution.workplace import Workplace
 from bench.metrics.base import SampleSet
 from bench.metrics.references import Real

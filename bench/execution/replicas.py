@@ -18,14 +18,13 @@ import torch
 from bench.errors import machine_trouble
 from bench.execution.job import Busy, RunFolder
 from bench.execution.log import logging_to
+from bench.execution.recording import lacking_snapshots, record_run
 from bench.execution.switching import settle_switches
 from bench.execution.task import RunTask, Task
 from bench.execution.work import (
     Outcome,
     keep_snapshot,
     keep_trained,
-    lacking_snapshots,
-    record_run,
 )
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context

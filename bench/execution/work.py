@@ -18,10 +18,8 @@ import torch
 from torch import Tensor
 
 from bench.components import construct
-from bench.config import RunConfig, digest
-from bench.data.base import DataSet
-from bench.errors import BenchError, NotApplicable, RunFailed, machine_trouble
-from bench.execution import provenance
+from bench.config import RunConfig
+from bench.errors import NotApplicable, RunFailed, machine_trouble
 from bench.execution.evaluation import (
     comparisons,
     inapplicable,
@@ -32,15 +30,20 @@ from bench.execution.evaluation import (
     save_shown,
     save_weights,
 )
-from bench.execution.job import Busy, RunFolder, read_json, write_json
+from bench.execution.job import Busy, RunFolder, write_json
 from bench.execution.log import logging_to
 from bench.execution.pictures import keep_pictures
-from bench.execution.sources import sources_of
+from bench.execution.recording import (
+    lacking_snapshots,
+    record_origin,
+    record_run,
+    reference_config,
+)
 from bench.execution.switching import settle_switches
 from bench.execution.workplace import Workplace
 from bench.metrics.base import Context
 from bench.metrics.references import Reference
-from bench.reporting.plan import REAL, damage, reference_title
+from bench.reporting.plan import REAL, damage
 from bench.tracking.console import say
 from bench.tracking.progress import ProgressFile
 from bench.tracking.rows import read_rows, write_rows_atomically
@@ -126,7 +129,7 @@ def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -
         context = workplace.context(run)
         config = reference_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
-        _record_origin(run, folder, context.data.fingerprint, workplace, "evaluation", "references")
+        record_origin(run, folder, context.data.fingerprint, workplace, "evaluation", "references")
         with (
             closing(ProgressFile(path, 0)) as progress,
             workplace.computing(context.data.spec),
@@ -146,25 +149,6 @@ def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -
             write_rows_atomically(folder.evaluation, rows)
 
     return _settle(folder, run.evaluation_id, fill, retry=True)
-
-
-def reference_config(name: str, data: Mapping[str, Any], per_class: int) -> dict[str, Any]:
-    """Return what stands in the `config.json` of a reference."""
-    return {"data": data, "reference": reference_title(name), "samples_per_class": per_class}
-
-
-def reference_id(name: str, data: Mapping[str, Any], per_class: int) -> str:
-    """Return the folder name of a reference.
-
-    Args:
-        name: Which reference.
-        data: Name and options of the data set, complete.
-        per_class: How many of each class are asked for.
-
-    Returns:
-        The name.
-    """
-    return f"{name}-{digest({'data': data, 'samples_per_class': per_class})}"
 
 
 def _settle(
@@ -318,48 +302,3 @@ def _picture(context: Context, seed: int, folder: Path) -> None:
     except Exception as error:
         _log.exception("pictures failed")
         say(f"  warning: no pictures of codes: {error}")
-
-
-def record_run(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:
-    """Write what the run is and where it comes from; refuse to go on with other data."""
-    fingerprint = data.fingerprint
-    if (extra := workplace.unlabeled(run)) is not None:
-        fingerprint = f"{fingerprint}+{extra.fingerprint}"
-    if folder.has_learned and (origin := folder.path / provenance.NAME).exists():
-        recorded = read_json(origin)
-        before = recorded["data_fingerprint"]
-        if before != fingerprint:
-            raise BenchError(
-                f"the data set {data.spec.name!r} is not the one that this run began with "
-                f"(fingerprint {fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} "
-                "to start anew"
-            )
-        measured = [
-            stage.get("sources", {}).get("evaluation") for stage in provenance.stages(recorded)
-        ]
-        if next(filter(None, reversed(measured)), None) not in (
-            None,
-            sources_of(run)["evaluation"],
-        ):
-            for step in run.steps[:-1]:  # so that all figures of a run are by the same code
-                folder.snapshot(step).reopen()
-    record = {"evaluation": run.measured, "config": run.canonical}
-    write_json(folder.path / "config.json", {"id": run.id, **record})
-    trains = not folder.model.exists() or lacking_snapshots(run, folder)
-    parts = ("training", "evaluation") if trains else ("evaluation",)
-    _record_origin(run, folder, fingerprint, workplace, *parts)
-
-
-def _record_origin(
-    run: RunConfig, folder: RunFolder, fingerprint: str, workplace: Workplace, *parts: str
-) -> None:
-    """Write where the parts of a run that are done now come from."""
-    threads = torch.get_num_threads()
-    found = sources_of(run, parts)
-    origin = provenance.collect(workplace.device, workplace.command, fingerprint, threads, found)
-    provenance.keep(folder.path, origin, anew=not folder.has_learned)
-
-
-def lacking_snapshots(run: RunConfig, folder: RunFolder) -> list[int]:
-    """Return the times of snapshots whose weights are not there."""
-    return [step for step in run.steps[:-1] if not folder.snapshot(step).model.exists()]

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from bench.execution.job import write_json, write_text
-from bench.execution.work import reference_id
+from bench.execution.recording import reference_id
 from bench.reporting.plan import REAL
 from bench.sweep import load_sweep
 from bench.tuning.space import Subject

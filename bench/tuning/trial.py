@@ -15,11 +15,12 @@ from bench.config import RunConfig
 from bench.errors import BenchError, Interrupted, UnknownName
 from bench.execution.executors.base import Executor
 from bench.execution.job import RunFolder, remove_partial
+from bench.execution.recording import reference_id
 from bench.execution.reuse import adopt, check_code
 from bench.execution.schedule import settle
 from bench.execution.sources import sources_of
 from bench.execution.task import RunTask, Task
-from bench.execution.work import Outcome, reference_id, reference_one, run_one
+from bench.execution.work import Outcome, reference_one, run_one
 from bench.execution.workplace import Workplace
 from bench.reporting.plan import REAL, VALIDATION
 from bench.reporting.selection import loss
