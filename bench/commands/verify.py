@@ -30,18 +30,20 @@ TOLERANCE = click.option(
 )
 
 
+def _judging(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that `_judge` takes."""
+    for option in (RESULTS, THREADS, DEVICE, LPIPS_WEIGHTS, INCEPTION_WEIGHTS, TOLERANCE):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("run")
 @click.option(
     "--steps", type=click.IntRange(1), default=1, help="Iterations to do again, at least."
 )
 @click.option("--figures", is_flag=True, help="Measure the kept weights again as well.")
-@TOLERANCE
-@INCEPTION_WEIGHTS
-@LPIPS_WEIGHTS
-@DEVICE
-@THREADS
-@RESULTS
+@_judging
 def verify(run: str, steps: int, figures: bool, **options: Any) -> None:
     """Do the first iterations of runs again, and compare the losses with those on record.
 
@@ -63,12 +65,7 @@ def verify(run: str, steps: int, figures: bool, **options: Any) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of what comes out.  [default: reruns, below the results]",
 )
-@TOLERANCE
-@INCEPTION_WEIGHTS
-@LPIPS_WEIGHTS
-@DEVICE
-@THREADS
-@RESULTS
+@_judging
 def rerun(run: str, into: Path | None, **options: Any) -> None:
     """Do runs again from their records alone, without the sweep file, and compare both.
 

@@ -85,7 +85,7 @@ class RunFolder:
 
     def saved(self) -> float:
         """Return when something was last saved that one could go on from: seconds, or 0."""
-        files = [self.path / "checkpoint.pt", self.model, *self.path.glob("snapshots/*/done")]
+        files = [self.checkpoint, self.model, *self.path.glob("snapshots/*/done")]
         times = [0.0]
         for file in files:
             with suppress(OSError):

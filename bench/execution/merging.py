@@ -18,9 +18,7 @@ from bench.execution.archive import (
     read_manifest,
 )
 from bench.execution.job import Busy, RunFolder, arriving, read_json, write_json
-from bench.tracking.rows import read_rows, write_atomically
-
-KEY = ("step", "split", "metric", "protocol")
+from bench.tracking.rows import by_place, read_rows, write_atomically
 
 
 @dataclass(frozen=True)
@@ -120,14 +118,11 @@ def _configurations(plan: Path, runs: Path) -> dict[str, dict[str, Any]]:
 
 def _conflicts(ours: Path, theirs: Path) -> Iterator[str]:
     """Yield the first figure that was measured in the same way, and came out otherwise."""
-    mine, other = (
-        {tuple(row.get(key) for key in KEY): row.get("value") for row in read_rows(folder / name)}
-        for folder in (ours, theirs)
-        for name in ("evaluation.jsonl",)
-    )
-    for key in mine:
-        if key in other and mine[key] != other[key]:
-            yield f"{key[2]} is {mine[key]} here, {other[key]} there"
+    mine, other = (by_place(read_rows(folder / "evaluation.jsonl")) for folder in (ours, theirs))
+    for key, row in mine.items():
+        here, there = row.get("value"), other.get(key, row).get("value")
+        if here != there:
+            yield f"{row['metric']} is {here} here, {there} there"
             return
 
 

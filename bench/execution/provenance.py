@@ -16,6 +16,7 @@ import torch
 import bench
 from bench.execution.job import read_json, write_json
 from bench.execution.sources import Sources
+from bench.reporting.environments import stages_of
 
 NAME = "provenance.json"
 PACKAGES = (
@@ -96,17 +97,12 @@ def keep(folder: Path, origin: Origin, *, anew: bool) -> None:
         write_json(path, origin)
         return
     recorded = read_json(path)
-    if _place(origin, origin["sources"]) != _place(stages(recorded)[-1], origin["sources"]):
+    if _place(origin, origin["sources"]) != _place(stages_of(recorded)[-1], origin["sources"]):
         recorded.setdefault("continued", []).append(origin)
         write_json(path, recorded)
 
 
-def stages(recorded: Origin) -> list[Origin]:
-    """Return where a run was begun, and all places where it was continued, in the order of time."""
-    return [recorded, *recorded.get("continued", [])]
-
-
-def _place(origin: Origin, parts: Iterable[str]) -> Origin:
+def _place(origin: Mapping[str, Any], parts: Iterable[str]) -> Origin:
     """Return what matters of a place for some parts of the sources."""
     held = {key: value for key, value in origin.items() if key not in PASSING}
     return held | {part: origin.get("sources", {}).get(part) for part in parts}

@@ -12,14 +12,13 @@ from bench.execution import provenance
 from bench.execution.job import RunFolder, read_json, write_json
 from bench.execution.sources import sources_of
 from bench.execution.workplace import Workplace
+from bench.reporting.environments import stages_of
 from bench.reporting.plan import reference_title
 
 
 def record_run(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:
     """Write what the run is and where it comes from; refuse to go on with other data."""
-    fingerprint = data.fingerprint
-    if (extra := workplace.unlabeled(run)) is not None:
-        fingerprint = f"{fingerprint}+{extra.fingerprint}"
+    fingerprint = workplace.fingerprint(run)
     if folder.has_learned and (origin := folder.path / provenance.NAME).exists():
         recorded = read_json(origin)
         before = recorded["data_fingerprint"]
@@ -29,7 +28,7 @@ def record_run(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Work
                 f"(fingerprint {fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} "
                 "to start anew"
             )
-        stages = provenance.stages(recorded)
+        stages = stages_of(recorded)
         measured = [held for s in stages if (held := s.get("sources", {}).get("evaluation"))]
         if measured and measured[-1] != sources_of(run)["evaluation"]:
             for step in run.steps[:-1]:  # so that all figures of a run are by the same code

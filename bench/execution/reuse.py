@@ -15,7 +15,8 @@ from bench.execution.job import RunFolder, arriving, read_json
 from bench.execution.sources import SOURCES_OF, changed_files
 from bench.execution.task import RunTask
 from bench.execution.workplace import Workplace
-from bench.reporting.environments import code_text
+from bench.reporting.environments import code_text, stages_of
+from bench.reporting.wording import first_few
 from bench.tracking.console import say
 
 MOST_FILES = 4
@@ -53,7 +54,7 @@ def code_change(task: RunTask) -> Change | None:
         return None
     path = folder.path / provenance.NAME
     try:
-        stages = provenance.stages(read_json(path)) if path.exists() else []
+        stages = stages_of(read_json(path)) if path.exists() else []
     except BenchError:  # it fails as soon as it is taken up, and alone
         return None
     used = ["evaluation"] * is_done + ["references" if task.reference else "training"]
@@ -170,5 +171,4 @@ def _counted(held: Sequence[RunTask]) -> str:
 
 
 def _files(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_FILES} more" if len(names) > MOST_FILES else ""
-    return ", ".join(names[:MOST_FILES]) + more
+    return first_few(names, MOST_FILES)

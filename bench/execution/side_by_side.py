@@ -17,6 +17,7 @@ from bench.settings import Training
 from bench.training.journal import Journal
 from bench.training.replicas import ReplicaTrainer
 from bench.training.switches import EAGER, SwitchSet
+from bench.training.timing import wait
 from bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -107,12 +108,6 @@ def seconds_of(loop: Loop, first: int, count: int, device: torch.device) -> floa
         loop.iterate(step)
     wait(device)
     return (time.perf_counter() - began) / count
-
-
-def wait(device: torch.device) -> None:
-    """Wait until a device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def two_processes(training: Training, data: DataSet, count: int, rounds: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from bench.tracking.execution import NAME, note_execution, read_execution
 from bench.training.microbatch import is_out_of_memory, memory_reason
 from bench.training.selection import Choice, choose
 from bench.training.switches import EAGER, SwitchSet
+from bench.training.timing import wait
 from bench.training.trainer import Trainer
 
 _log = logging.getLogger(__name__)
@@ -108,8 +109,7 @@ class TrainerTrial:
 
     def wait(self) -> None:
         """Wait until the device has done what it was given."""
-        if self._trainer.device.type == "cuda":
-            torch.cuda.synchronize(self._trainer.device)
+        wait(self._trainer.device)
 
     def gradients(self) -> list[Tensor]:
         """Return the first and second moments of each player."""

@@ -28,13 +28,13 @@ from bench.execution.side_by_side import (
     Together,
     seconds_of,
     two_processes,
-    wait,
 )
 from bench.execution.workplace import Workplace
 from bench.settings import Training
 from bench.training.cost import count_cost
 from bench.training.numerics import numerics
 from bench.training.switches import SwitchSet
+from bench.training.timing import wait
 
 ROUNDS = 5
 BLOCK_SECONDS = 0.5

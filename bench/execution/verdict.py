@@ -10,17 +10,16 @@ import torch
 from bench.execution import provenance
 from bench.execution.job import read_json
 from bench.execution.sources import changed_files
-from bench.reporting.environments import code_text
+from bench.reporting.environments import code_text, stages_of
+from bench.reporting.wording import first_few
 from bench.tracking.execution import read_execution
+from bench.tracking.rows import by_place
 
-TOLERANCE = 1e-3
 FLOOR = 0.01
 """A deviation is relative to the value on record, but to no less than this."""
 
 MOST = 6
 """A line names no more values than this."""
-
-KEY = ("step", "split", "metric", "protocol")
 
 Row = dict[str, Any]
 
@@ -55,9 +54,7 @@ class Comparison:
     def text(self, tolerance: float) -> str:
         """Return one line for people."""
         if self.strangers:
-            more = f" and {len(self.strangers) - MOST} more" if len(self.strangers) > MOST else ""
-            told = "; ".join(self.strangers[:MOST])
-            return f"{self.what}: not the same values: {told}{more}"
+            return f"{self.what}: not the same values: {first_few(self.strangers, MOST, '; ')}"
         if self.is_identical:
             return f"{self.what}: all {self.compared} bit-identical"
         verdict = "within" if self.agrees(tolerance) else "beyond"
@@ -118,7 +115,7 @@ def compare_rows(what: str, then: Iterable[Row], now: Iterable[Row]) -> Comparis
         >>> compare_rows("losses", [row], [row | {"value": 2.002}]).text(1e-2)
         'losses: 1 compared, largest deviation 1.0e-03 (kl at 1: 2.0 then, 2.002 now), within the tolerance of 0.01'
     """  # noqa: E501
-    before, after = _by_key(then), _by_key(now)
+    before, after = by_place(then), by_place(now)
     largest, where = 0.0, ""
     for key in before.keys() & after.keys():
         one, other = before[key].get("value"), after[key].get("value")
@@ -156,7 +153,7 @@ def differences(folder: Path, here: provenance.Origin) -> tuple[str, ...]:
     if switches := notes.pop("switches", {}).get("on"):  # else it was eager, as here
         notes["switches"] = ", ".join(switches)
     found = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
-    for stage in provenance.stages(read_json(path)):
+    for stage in stages_of(read_json(path)):
         flat, now = _flat(stage), _flat(here)
         for key in flat:
             if key in now and flat[key] != now[key]:
@@ -170,7 +167,7 @@ def differences(folder: Path, here: provenance.Origin) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _flat(origin: provenance.Origin) -> dict[str, Any]:
+def _flat(origin: Mapping[str, Any]) -> dict[str, Any]:
     """Return what matters of a place, a value each, by names for people."""
     plain = ("device", "device_name", "platform", "python", "threads", "tf32", "cuda", "cudnn")
     nested = {
@@ -194,7 +191,3 @@ def compare_weights(then: Path, now: Path) -> Comparison:
             largest, where = deviation, name
     strangers = tuple(sorted(one.keys() ^ other.keys()))
     return Comparison("weights", len(one.keys() & other.keys()), largest, where, strangers)
-
-
-def _by_key(rows: Iterable[Row]) -> dict[tuple[object, ...], Mapping[str, Any]]:
-    return {tuple(row.get(name, "") for name in KEY): row for row in rows}

@@ -175,8 +175,7 @@ def _as_then(folder: Path, workplace: Workplace) -> Workplace:
 def _origin_here(folder: Path, run: RunConfig, workplace: Workplace) -> provenance.Origin:
     """Return what is here; refuse other data than the run was done with."""
     data = workplace.context(run).data
-    extra = workplace.unlabeled(run)
-    fingerprint = data.fingerprint + (f"+{extra.fingerprint}" if extra else "")
+    fingerprint = workplace.fingerprint(run)
     path = folder / provenance.NAME
     before = read_json(path).get("data_fingerprint") if path.exists() else fingerprint
     if before != fingerprint:
@@ -191,10 +190,9 @@ def _origin_here(folder: Path, run: RunConfig, workplace: Workplace) -> provenan
 
 
 def _first_losses(run: RunConfig, workplace: Workplace, end: int) -> list[Row]:
-    data, extra = workplace.context(run).data, workplace.unlabeled(run)
+    data, examples = workplace.context(run).data, workplace.unlabeled_examples(run)
     counted = _Counted()
     with tempfile.TemporaryDirectory() as scratch, workplace.stop.deferred():
-        examples = None if extra is None else extra.train.x
         trainer = Trainer(run.training, data, Path(scratch), workplace.device, unlabeled=examples)
         try:
             trainer.train(

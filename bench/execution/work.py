@@ -85,28 +85,17 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
         with closing(ProgressFile(folder.path, run.training.iterations)) as progress:
             context = workplace.context(run)
             with workplace.computing(context.data.spec):
-                _fill(run, folder, label, workplace, context, progress)
+                record_run(run, folder, context.data, workplace)
+                with workplace.stop.deferred():
+                    model = _trained(run, folder, label, workplace, context, progress)
+                progress.measuring()
+                earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
+                samples, rows = measure_model(run, model, context, run.steps[-1])
+                write_rows_atomically(folder.evaluation, [*chain.from_iterable(earlier), *rows])
+                save_shown(samples, context.data, folder.path)
+                _picture(replace(context, model=model), run.training.seed, folder.path)
 
     return _settle(folder, run.evaluation_id, fill)
-
-
-def _fill(
-    run: RunConfig,
-    folder: RunFolder,
-    label: str,
-    workplace: Workplace,
-    context: Context,
-    progress: ProgressFile,
-) -> None:
-    record_run(run, folder, context.data, workplace)
-    with workplace.stop.deferred():
-        model = _trained(run, folder, label, workplace, context, progress)
-    progress.measuring()
-    earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
-    samples, rows = measure_model(run, model, context, run.steps[-1])
-    write_rows_atomically(folder.evaluation, [*chain.from_iterable(earlier), *rows])
-    save_shown(samples, context.data, folder.path)
-    _picture(replace(context, model=model), run.training.seed, folder.path)
 
 
 def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -> Outcome:

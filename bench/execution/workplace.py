@@ -107,6 +107,11 @@ class Workplace:
         extra = self.unlabeled(run)
         return None if extra is None else extra.train.x
 
+    def fingerprint(self, run: RunConfig) -> str:
+        """Return the fingerprint of all data that a run uses."""
+        used = self.context(run).data, self.unlabeled(run)
+        return "+".join(data.fingerprint for data in used if data is not None)
+
     def threads_for(self, spec: DataSpec) -> int:
         """Return how many CPU threads train and judge a model of such data.
 

@@ -148,11 +148,22 @@ def code_text(origin: Origin) -> str:
     return f"commit {origin['commit'][:10]}{changed}"
 
 
+def stages_of(origin: Origin) -> list[Origin]:
+    """Return where a run was begun, and all places where it was continued, in the order of time.
+
+    Args:
+        origin: What is recorded of where a run was done.
+
+    Returns:
+        The places, each as it was recorded.
+    """
+    return [origin, *origin.get("continued", [])]
+
+
 def _code(origin: Origin, disputed: Sequence[str]) -> str:
     """Return the versions that made a run, with the files that differ between runs."""
-    stages = [origin, *origin.get("continued", [])]
     held: dict[str, None] = {}
-    for stage in stages:
+    for stage in stages_of(origin):
         sources = _sources(stage)
         files = [f"{file} {sources[file][:8]}" for file in disputed if file in sources]
         more = f" and {len(files) - MOST_FILES} more files" if len(files) > MOST_FILES else ""
@@ -170,16 +181,11 @@ def _sources(stage: Origin) -> dict[str, str]:
 
 def _disputed(origins: Sequence[tuple[str, list[int], Origin]]) -> list[str] | None:
     """Return the source files that are not the same for all runs, or None if it is not known."""
-    stages = [
-        stage
-        for _, numbers, origin in origins
-        if numbers
-        for stage in [origin, *origin.get("continued", [])]
-    ]
-    if not all(stage.get("sources") for stage in stages):
+    every = [stage for _, numbers, origin in origins if numbers for stage in stages_of(origin)]
+    if not all(stage.get("sources") for stage in every):
         return None
     held: dict[str, set[str]] = {}
-    for stage in stages:
+    for stage in every:
         for file, digits in _sources(stage).items():
             held.setdefault(file, set()).add(digits)
     return sorted(file for file, digits in held.items() if len(digits) > 1)

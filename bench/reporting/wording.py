@@ -13,6 +13,25 @@ def rows_listed(labels: Iterable[str]) -> str:
     return "; ".join(labels)
 
 
+def first_few(values: Sequence[str], most: int, between: str = ", ") -> str:
+    """Return no more than so many values, and how many are left out.
+
+    Args:
+        values: The values.
+        most: How many are named.
+        between: What stands between them.
+
+    Returns:
+        One line.
+
+    Example:
+        >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
+        ('a, b and 1 more', 'a, b')
+    """
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return between.join(values[:most]) + more
+
+
 def seeds_text(numbers: Iterable[int]) -> str:
     """Return seeds for people.
 

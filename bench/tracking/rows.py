@@ -15,6 +15,9 @@ from typing import Any, Self
 
 from bench.errors import BenchError, naming
 
+PLACE = ("step", "split", "metric", "protocol")
+"""What tells the rows of a run apart."""
+
 
 class RowWriter:
     """Appends rows to one file; one writer a file.
@@ -78,6 +81,11 @@ class RowWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def by_place(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[object, ...], Mapping[str, Any]]:
+    """Return rows by what they stand for: step, split, metric, protocol; of equals the last."""
+    return {tuple(row.get(name, "") for name in PLACE): row for row in rows}
 
 
 def read_rows(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:

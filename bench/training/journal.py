@@ -1,10 +1,10 @@
 """What one run writes down while it trains: rows of its curves, and checkpoints."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -28,8 +28,6 @@ class Progress(Protocol):
 
 class Journal:
     """The files of one run in training, and who is told about it.
-
-    Used as a context manager while rows are written.
 
     Args:
         training: The complete configuration.
@@ -98,20 +96,13 @@ class Journal:
         _log.info("resumed at iteration %d", self.start)
         return state
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write rows for a while, behind those that the checkpoint knows of."""
         path = self.folder / "rows.jsonl"
         truncate(path, self._offset)
-        self._rows = RowWriter(path)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._rows is not None
-        self._rows.close()
+        with RowWriter(path) as self._rows:
+            yield
 
     def report(self, done: int, losses: dict[str, float] | None = None) -> None:
         """Take notice that `done` iterations are done; write losses, where there are new ones."""

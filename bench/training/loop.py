@@ -117,7 +117,7 @@ class TrainingLoop(ABC):
             self.prepare()
         with ExitStack() as stack:
             for journal in self.journals:
-                stack.enter_context(journal)
+                stack.enter_context(journal.writing())
             began = saved = time.monotonic()
             for step in range(self.journals[0].start, iterations):
                 with telling_memory(step):

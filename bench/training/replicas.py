@@ -25,6 +25,7 @@ from bench.training.interface import Batch, ConditionalGenerator
 from bench.training.journal import Journal
 from bench.training.loop import Draws, TrainingLoop
 from bench.training.noise import Drawn, Handing, Recording
+from bench.training.timing import wait
 from bench.training.trainer import build_model
 
 
@@ -285,15 +286,10 @@ def _iterations_per_second(loop: TrainingLoop, seconds: float) -> float:
     loop.prepare()
     for step in range(3):  # which plan backwards, allocate and choose kernels
         loop.iterate(step)
-    _synchronize(loop.device)
+    wait(loop.device)
     began, steps = time.perf_counter(), 0
     while steps < 3 or time.perf_counter() - began < seconds:
         loop.iterate(steps)
-        _synchronize(loop.device)
+        wait(loop.device)
         steps += 1
     return len(loop.journals) * steps / (time.perf_counter() - began)
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

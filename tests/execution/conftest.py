@@ -25,3 +25,9 @@ def fake_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_SLURM", str(state))
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     return state
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    """Keep what an undisturbed sweep leaves, for all tests of a file."""
+    return {}

@@ -54,12 +54,6 @@ def executor(request):
     return ("--executor", request.param, "--jobs", "2")
 
 
-@pytest.fixture(scope="module")
-def undisturbed():
-    """Keep the figures of one undisturbed sweep for all tests."""
-    return {}
-
-
 @pytest.fixture
 def expected(undisturbed, bench, here):
     """Return the figures of the long sweep, done in one go."""

@@ -54,11 +54,6 @@ def same(first, second):
     )
 
 
-@pytest.fixture(scope="module")
-def undisturbed():
-    return {}
-
-
 @pytest.fixture
 def expected(undisturbed, bench, here):
     """Return the weights of the same runs, each trained alone."""
