@@ -88,11 +88,10 @@ def check(name: str, options: tuple[str, ...], data: str) -> None:
     value = parse_value(data, "--data")
     chosen = {"name": value} if isinstance(value, str) else value
     failures = 0
-    for title, problem, essential in contract.check_model(name, given, chosen):
-        verdict = "ok" if problem is None else "FAIL" if essential else "note"
-        click.echo(f"{verdict:<4}  {title}")
+    for title, problem in contract.check_model(name, given, chosen):
+        click.echo(f"{'ok' if problem is None else 'FAIL':<4}  {title}")
         if problem is not None:
-            failures += essential
+            failures += 1
             click.echo("      " + problem.replace("\n", "\n      "))
     click.echo(f"{name}: {'conforms' if not failures else f'{failures} checks failed'}")
     sys.exit(1 if failures else 0)

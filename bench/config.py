@@ -76,11 +76,6 @@ class RunConfig:
         source: Source = construct("dataset", self.training.data)
         return source
 
-    def unlabeled(self) -> "Source | None":
-        """Return the further data set that is used without labels, not loaded."""
-        found = self.training.unlabeled
-        return None if found is None else construct("dataset", found)
-
     def model(self, spec: "DataSpec") -> "ConditionalGenerator":
         """Return a freshly initialized model for data of that shape."""
         model: ConditionalGenerator = construct("model", self.training.model, spec)

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from bench.errors import BenchError, Interrupted
-from bench.remarks import REMARKS
 from bench.seeding import generator_for
 from bench.subject import (
     Recorder,
@@ -39,12 +38,10 @@ class Finding(NamedTuple):
     Attributes:
         title: What was checked.
         problem: What is wrong, or None.
-        essential: Whether a problem is a failure, and not a remark.
     """
 
     title: str
     problem: str | None
-    essential: bool
 
 
 def check_model(
@@ -58,13 +55,13 @@ def check_model(
         data: Name and options of a data set; tiny 8x8 images where None.
 
     Yields:
-        What each check, and then each remark, found.
+        What each check found.
 
     Raises:
         BenchError: If the name, the options or the data set do not exist.
     """
     subject = make_subject(name, options, data)
-    for check in (*CHECKS, *REMARKS):
+    for check in CHECKS:
         title = str(check.__doc__).splitlines()[0].rstrip(".")
         problem = None
         try:
@@ -73,7 +70,7 @@ def check_model(
             problem = str(error)
         except Exception:
             problem = traceback.format_exc(limit=-3)
-        yield Finding(title, problem, check in CHECKS)
+        yield Finding(title, problem)
 
 
 def players_and_stages_fit(subject: Subject) -> None:

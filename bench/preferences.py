@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from bench.components import complete_component
 from bench.errors import BenchError, SpecError
@@ -21,15 +21,6 @@ from bench.validation import KeyProblem, check
 SUPPLIED = 2  # arguments of an executor that are no options: jobs, workplace
 
 
-def _number_or_auto(value: Any) -> Any:
-    if value == "auto" or (type(value) is int and value >= 1):
-        return value
-    raise ValueError("expected a whole number from 1 on, or auto")
-
-
-Replicas = Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)]
-
-
 class Preferences(Strict):
     """The keys of that file.
 
@@ -37,14 +28,12 @@ class Preferences(Strict):
         executor: Where runs are done: a name, or name and options.
         jobs: Runs at a time.
         allow_code_change: Whether results are used whose code has changed since.
-        replicas: Seeds that are trained as one program, or `auto`.
         speed: How trainings are executed: `auto`, `eager`, or names of switches with commas.
     """
 
     executor: Component | None = None
     jobs: Annotated[int, Field(ge=1)] | None = None
     allow_code_change: bool = False
-    replicas: Replicas | None = None
     speed: str = "auto"
 
 
@@ -95,23 +84,6 @@ def allows_code_change(given: bool | None) -> bool:
     document = _document()
     with _telling_where(document):
         return _preferences(document).allow_code_change
-
-
-def choose_replicas(text: str | None) -> int | Literal["auto"] | None:
-    """Return how many seeds to train as one program, if that was said.
-
-    Args:
-        text: What follows `--replicas`: a number or `auto`.
-
-    Returns:
-        The number, `auto`, or None.
-
-    Raises:
-        SpecError: If something there is wrong; names the file, the line and the key.
-    """
-    document = _document("replicas", text)
-    with _telling_where(document):
-        return _preferences(document).replicas
 
 
 def choose_speed(text: str | None) -> SwitchSet | None:

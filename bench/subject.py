@@ -58,7 +58,7 @@ class Subject:
     def batch(self) -> Batch:
         """The first draw."""
         capabilities = self.model().capabilities
-        return make_stream(self.training, self.data, CPU, None, capabilities).batch(0)
+        return make_stream(self.training, self.data, CPU, capabilities).batch(0)
 
     def trainer(self, folder: Path, **changes: Any) -> Trainer:
         """Return a trainer of a fresh model, with some settings changed."""

@@ -6,7 +6,6 @@ from bench.errors import SpecError
 from bench.preferences import (
     allows_code_change,
     choose_executor,
-    choose_replicas,
     choose_speed,
     preferences_path,
 )
@@ -76,18 +75,6 @@ def test_mistakes_on_the_command_line_are_named(write, text):
     with pytest.raises(SpecError) as caught:
         choose_executor(text, None)
     assert f"command line, --executor {text}" in str(caught.value)
-
-
-def test_replicas_are_read_from_the_file_unless_the_command_line_says(write):
-    assert choose_replicas(None) is None
-    write("replicas: auto\njobs: 2\n")
-    assert choose_replicas(None) == "auto"
-    assert choose_replicas("4") == 4
-    with pytest.raises(SpecError, match="command line, --replicas 0: replicas"):
-        choose_replicas("0")
-    write("jobs: 2\nreplicas: many\n")
-    with pytest.raises(SpecError, match=r"config.yaml:2: replicas.*auto"):
-        choose_replicas(None)
 
 
 def test_speed_is_read_from_the_file_too(write):

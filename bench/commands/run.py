@@ -35,12 +35,6 @@ from bench.errors import BenchError, Interrupted, machine_trouble
     help="Where runs are done, a name or {name: ..., option: ...}; see `bench list executors`.  "
     "[default: local if there are several jobs, else inline]",
 )
-@click.option(
-    "--replicas",
-    metavar="N|auto",
-    help="Seeds of a variant that are trained as one program; auto finds out where that pays.  "
-    "[default: auto on a GPU, else 1]",
-)
 @DEVICE
 @THREADS
 @SPEED
@@ -60,7 +54,6 @@ def run(
     dry_run: bool,
     jobs: int | None,
     executor: str | None,
-    replicas: str | None,
     device: str,
     threads: int | None,
     speed: str | None,
@@ -76,8 +69,8 @@ def run(
 
     SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key
     of it, for example base.iterations=500. The same command continues an interrupted sweep, and
-    several at once share its runs. Defaults of --executor, --jobs, --replicas and --speed are read
-    from ~/.config/bench/config.yaml.
+    several at once share its runs. Defaults of --executor, --jobs and --speed are read from
+    ~/.config/bench/config.yaml.
     """
     from bench.components import construct
     from bench.execution.driver import run_sweep, tasks_of
@@ -85,7 +78,6 @@ def run(
     from bench.preferences import (
         allows_code_change,
         choose_executor,
-        choose_replicas,
         choose_speed,
     )
     from bench.sweep import load_sweep
@@ -93,7 +85,6 @@ def run(
 
     sweep = load_sweep(find_spec(spec), overrides)
     chosen, jobs = choose_executor(executor, jobs)
-    together = choose_replicas(replicas)
     switches = choose_speed(speed)
     workplace = Workplace(
         device,
@@ -116,7 +107,7 @@ def run(
         with workplace.stop.listening():
             where = construct("executor", chosen, jobs, workplace)
             say(f"{sweep.name}: {len(sweep.runs)} runs {where}")
-            tally = run_sweep(sweep, results, workplace, where, together)
+            tally = run_sweep(sweep, results, workplace, where)
             folder = results / sweep.name
             with workplace.stop.deferred():
                 mirrored = _mirrored(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)

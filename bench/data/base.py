@@ -101,6 +101,8 @@ class DataSet:
         test: What tables are made from; no training or tuning ever sees it.
         flip: Whether training batches are flipped left to right at random.
         fingerprint: SHA-256 over the bytes of all splits, 64 hexadecimal digits.
+        unlabeled: Further training examples without label `[N, ...]`, those of another data set.
+        unlabeled_fingerprint: The fingerprint of that data set.
     """
 
     spec: DataSpec
@@ -109,6 +111,13 @@ class DataSet:
     test: Split
     flip: bool
     fingerprint: str
+    unlabeled: Tensor | None = None
+    unlabeled_fingerprint: str = ""
+
+    @property
+    def fingerprints(self) -> str:
+        """The fingerprints of all data that a run uses, joined by `+`."""
+        return "+".join(filter(None, (self.fingerprint, self.unlabeled_fingerprint)))
 
 
 class Source(ABC):

@@ -16,7 +16,6 @@ def make_stream(
     training: Training,
     data: DataSet,
     device: torch.device,
-    unlabeled: Tensor | None,
     capabilities: Collection[str],
 ) -> Stream:
     """Return the batches of a run: labels taken away and examples added as it says.
@@ -25,7 +24,6 @@ def make_stream(
         training: The complete configuration.
         data: The loaded data set.
         device: Where batches are made.
-        unlabeled: Examples of a further data set `[N, ...]`, or None.
         capabilities: Those of the model, which say whether it is given attributes.
 
     Returns:
@@ -34,7 +32,7 @@ def make_stream(
     Raises:
         SpecError: If labels are to be taken away, but all classes are too small to lose one.
     """
-    split, spec = data.train, data.spec
+    split, spec, unlabeled = data.train, data.spec, data.unlabeled
     if training.labeled_fraction < 1:
         split, rest = without_labels(split, training.labeled_fraction, training.seed, spec.classes)
         if not len(rest):

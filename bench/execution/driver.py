@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bench.config import RunConfig, canonical_json
 from bench.errors import BenchError, DataMissing, SpecError, machine_trouble
@@ -19,7 +19,6 @@ from bench.execution.executors.base import Executor
 from bench.execution.job import Busy, remove_partial, write_json
 from bench.execution.plan import states
 from bench.execution.recording import reference_id
-from bench.execution.replicas import grouped
 from bench.execution.reuse import adopt, check_code
 from bench.execution.schedule import settle
 from bench.execution.sources import sources_of
@@ -52,7 +51,6 @@ def run_sweep(
     results: Path,
     workplace: Workplace,
     executor: Executor,
-    replicas: int | Literal["auto"] | None = None,
 ) -> Tally:
     """Do what is missing of a sweep.
 
@@ -64,8 +62,6 @@ def run_sweep(
         results: Root of all results.
         workplace: Loads the data once, to check it before anything starts.
         executor: Does the runs; it is closed at the end.
-        replicas: How many seeds to train as one program; `auto` finds out where that pays, which
-            is also done on a GPU where None.
 
     Returns:
         How it went; one failed run does not stop the others.
@@ -93,9 +89,8 @@ def run_sweep(
     write_json(folder / "sweep.json", _description(sweep, workplace.command))
     failed = {t.path: recorded_failure(t.path) for t in tasks if t.settled() == "failed"}
     measured = {task.path for task in todo if task.reference}
-    together = grouped(todo, replicas, workplace.device)
     with watching(sweep.name, tasks):
-        for ended, outcome, reason in settle(together, executor):
+        for ended, outcome, reason in settle(todo, executor):
             say(f"{outcome:<8}  {ended.label}: {ended.path}")
             if outcome == "failed":
                 failed[ended.path] = reason or recorded_failure(ended.path)
@@ -161,7 +156,6 @@ def _load_data(todo: Iterable[RunTask], workplace: Workplace) -> None:
             continue
         try:
             size = len(workplace.context(task.config).data.train)
-            workplace.unlabeled(task.config)
         except DataMissing as error:
             problems[key] = str(error)
             continue

@@ -18,7 +18,7 @@ from bench.reporting.plan import reference_title
 
 def record_run(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:
     """Write what the run is and where it comes from; refuse to go on with other data."""
-    fingerprint = workplace.fingerprint(run)
+    fingerprint = data.fingerprints
     if folder.has_learned and (origin := folder.path / provenance.NAME).exists():
         recorded = read_json(origin)
         before = recorded["data_fingerprint"]

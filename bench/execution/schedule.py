@@ -1,9 +1,9 @@
 """The one loop that hands tasks to an executor, whatever it is, and sees to it that they all end.
 
-A task that another process holds waits; one whose worker died is started again, or in its parts
-where it has some, and given up only if that happens several times without anything new being saved:
-a cluster may take its machines away as often as it likes. Of those that wait, the ones that nobody
-has timed come first, then the longest: so no slot is left alone with a long run at the end.
+A task that another process holds waits. One whose worker died is started again, and given up only
+if that happens several times without anything new being saved: a cluster may take its machines away
+as often as it likes. Of those that wait, the ones that nobody has timed come first, then the
+longest, so that no slot is left alone with a long run at the end.
 """
 
 import time
@@ -57,11 +57,7 @@ def settle(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None, 
             executor.start([task for task in chosen if task in began])
             for task, outcome, reason in executor.ended(POLL_S):
                 took = time.monotonic() - began.pop(task)
-                if task.parts:
-                    if outcome != "divided":
-                        say(f"  {task.label}: {reason or outcome}; they go on one by one")
-                    waiting = [*task.parts, *waiting]
-                elif outcome == "lost":
+                if outcome == "lost":
                     if task.saved() > saved[task]:
                         losses[task] = 0
                     elif reason != STOPPED:

@@ -14,8 +14,6 @@ import torch
 from bench.data.base import DataSet
 from bench.execution.allocator import keep_freed_memory
 from bench.settings import Training
-from bench.training.journal import Journal
-from bench.training.replicas import ReplicaTrainer
 from bench.training.switches import EAGER, SwitchSet
 from bench.training.timing import wait
 from bench.training.trainer import Trainer
@@ -64,30 +62,6 @@ class Ours:
         self._trainer = Trainer(training, data, Path(gettempdir()), device, switches=switches)
         self.images = self._trainer.draws * training.batch_size
         self.prepare, self.iterate = self._trainer.prepare, self._trainer.iterate
-
-
-class Together:
-    """Several seeds of a configuration, trained as one program.
-
-    Attributes:
-        images: Images an iteration takes, those of all seeds counted.
-
-    Args:
-        training: The configuration.
-        data: The loaded data set.
-        device: Where to train.
-        runs: How many seeds.
-    """
-
-    def __init__(
-        self, training: Training, data: DataSet, device: torch.device, *, runs: int
-    ) -> None:
-        seeds = range(training.seed, training.seed + runs)
-        trainings = [training.model_copy(update={"seed": seed}) for seed in seeds]
-        journals = [Journal(each, Path(gettempdir())) for each in trainings]
-        trainer = ReplicaTrainer(journals, data, device)
-        self.images = runs * trainer.draws * training.batch_size
-        self.prepare, self.iterate = trainer.prepare, trainer.iterate
 
 
 def seconds_of(loop: Loop, first: int, count: int, device: torch.device) -> float:

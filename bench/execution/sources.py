@@ -26,15 +26,15 @@ TRAINING = ("bench.training", "bench.data", "bench.seeding")
 EVALUATION = ("bench.metrics", "bench.execution.evaluation")
 """The parts of this harness that can change what is learned, and what is measured of it."""
 
-LOOPS = ("bench.training.trainer", "bench.training.replicas")
-"""Where training begins; a run may have been trained by either."""
+LOOP = "bench.training.trainer"
+"""Where training begins."""
 
 
 def _of_training(run: RunConfig) -> Sources:
     """Return the files that can change what a run learns."""
     data = [run.training.data, *([run.training.unlabeled] if run.training.unlabeled else [])]
     named = [_module("model", run.training.model), *(_module("dataset", held) for held in data)]
-    return _reached([*LOOPS, *named], TRAINING)
+    return _reached([LOOP, *named], TRAINING)
 
 
 def _of_evaluation(run: RunConfig) -> Sources:

@@ -125,7 +125,7 @@ class TrainerTrial:
     @torch.no_grad()
     def results(self) -> list[Tensor]:
         """Return the mean of each term, and how far each player has moved."""
-        losses = [stage.take()[0] for stage in self._trainer.losses.values()]
+        losses = [stage.take() for stage in self._trainer.losses.values()]
         distances = [
             torch.stack([(p - self._start[p]).norm() for p in optimizer.parameters]).norm()
             for optimizer in self._trainer.optimizers.values()

@@ -39,11 +39,6 @@ class Task(ABC):
         return RunFolder(self.path)
 
     @property
-    def parts(self) -> tuple["Task", ...]:
-        """What is to be done instead where the whole cannot be done, or has been `divided`."""
-        return ()
-
-    @property
     @abstractmethod
     def kind(self) -> str:
         """What tasks of about the same length have in common."""

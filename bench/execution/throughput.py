@@ -25,7 +25,6 @@ from bench.execution.side_by_side import (
     WARM_UP,
     Loop,
     Ours,
-    Together,
     seconds_of,
     two_processes,
 )
@@ -39,7 +38,6 @@ from bench.training.timing import wait
 ROUNDS = 5
 BLOCK_SECONDS = 0.5
 MATRIX = {"cpu": 1024, "cuda": 8192}  # rows of the product that is the ceiling
-TOGETHER = {"cpu": (2, 4), "cuda": (2, 8)}  # seeds trained as one program
 COPIED = {"cpu": 1 << 26, "cuda": 1 << 30}  # bytes
 
 
@@ -74,9 +72,6 @@ def ways(device: torch.device, compiling: bool) -> list[Way]:
         The ways.
     """
     found = [Way(BASELINE, PlainLoop), Way(OURS, Ours)]
-    found += [
-        Way(f"{runs} replicas", partial(Together, runs=runs)) for runs in TOGETHER[device.type]
-    ]
     each = ["channels_last"] + ["compile"] * compiling
     if device.type == "cpu":
         found += [_switched([name]) for name in each]

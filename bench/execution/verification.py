@@ -175,7 +175,7 @@ def _as_then(folder: Path, workplace: Workplace) -> Workplace:
 def _origin_here(folder: Path, run: RunConfig, workplace: Workplace) -> provenance.Origin:
     """Return what is here; refuse other data than the run was done with."""
     data = workplace.context(run).data
-    fingerprint = workplace.fingerprint(run)
+    fingerprint = data.fingerprints
     path = folder / provenance.NAME
     before = read_json(path).get("data_fingerprint") if path.exists() else fingerprint
     if before != fingerprint:
@@ -190,30 +190,24 @@ def _origin_here(folder: Path, run: RunConfig, workplace: Workplace) -> provenan
 
 
 def _first_losses(run: RunConfig, workplace: Workplace, end: int) -> list[Row]:
-    data, examples = workplace.context(run).data, workplace.unlabeled_examples(run)
-    counted = _Counted()
+    data, count = workplace.context(run).data, 0
+
+    def counted(done: int, losses: Mapping[str, float] | None) -> None:
+        nonlocal count
+        count = done
+
     with tempfile.TemporaryDirectory() as scratch, workplace.stop.deferred():
-        trainer = Trainer(run.training, data, Path(scratch), workplace.device, unlabeled=examples)
+        trainer = Trainer(run.training, data, Path(scratch), workplace.device)
         try:
             trainer.train(
-                progress=counted,
-                stop=lambda: counted.step >= end or workplace.stop(),
+                on_iteration=counted,
+                stop=lambda: count >= end or workplace.stop(),
                 checkpoint_seconds=float("inf"),
             )
         except Interrupted:
-            if counted.step < end:
+            if count < end:
                 raise
         return read_rows(Path(scratch) / "rows.jsonl")
-
-
-class _Counted:
-    """How many iterations are done."""
-
-    step = 0
-
-    def update(self, step: int, losses: dict[str, float] | None = None) -> None:
-        """Take notice that `step` iterations are done."""
-        self.step = step
 
 
 def _kept(run: RunConfig, folder: RunFolder) -> dict[int, Path]:

@@ -50,15 +50,14 @@ from bench.tracking.rows import read_rows, write_rows_atomically
 from bench.training.checkpoint import remove_checkpoints
 from bench.training.cost import write_cost
 from bench.training.interface import ConditionalGenerator
-from bench.training.journal import Journal
 from bench.training.switches import SwitchSet
 from bench.training.trainer import Trainer
 
 _log = logging.getLogger("bench")
 
 Row = dict[str, Any]
-Outcome = Literal["kept", "finished", "failed", "busy", "divided"]
-"""How a task ended; one that is `divided` left its parts to be done one by one."""
+Outcome = Literal["kept", "finished", "failed", "busy"]
+"""How a task ended."""
 
 
 def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Outcome:
@@ -201,30 +200,9 @@ def _trained(
     for step in run.steps[:-1]:
         if step not in lacking:
             _figures(run, folder, step, context)
-    examples = workplace.unlabeled_examples(run)
 
     def start(switches: SwitchSet) -> Trainer:
-        where = folder.path, workplace.device, run.id
-        return Trainer(run.training, data, *where, examples, switches)
-
-    trainer = start(settle_switches(run.training, folder.path, workplace, start, label))
-    progress.images = run.training.batch_size * trainer.draws
-
-    model = trainer.train(
-        progress=progress,
-        stop=workplace.stop,
-        checkpoint_seconds=workplace.checkpoint_seconds,
-        snapshots=lacking,
-        snapshot=keep_snapshot(run, folder, workplace, context),
-    )
-    keep_trained(folder, trainer.journal, progress.images, model.state_dict(), workplace.device)
-    return model
-
-
-def keep_snapshot(
-    run: RunConfig, folder: RunFolder, workplace: Workplace, context: Context
-) -> Callable[[int, Mapping[str, Tensor]], None]:
-    """Return what keeps and measures the weights of a run after some of its iterations."""
+        return Trainer(run.training, data, folder.path, workplace.device, run.id, switches)
 
     def snapshot(step: int, weights: Mapping[str, Tensor]) -> None:
         save_weights(folder.snapshot(step).model, weights)
@@ -232,43 +210,36 @@ def keep_snapshot(
             with workplace.stop.leaving():  # the training is saved as soon as this is left
                 _figures(run, folder, step, context)
 
-    return snapshot
+    trainer = start(settle_switches(run.training, folder.path, workplace, start, label))
+    progress.images = run.training.batch_size * trainer.draws
+
+    model = trainer.train(
+        stop=workplace.stop,
+        checkpoint_seconds=workplace.checkpoint_seconds,
+        on_iteration=progress.update,
+        snapshots=lacking,
+        on_snapshot=snapshot,
+    )
+    _keep_trained(folder, trainer, progress.images)
+    return model
 
 
-def keep_trained(
-    folder: RunFolder,
-    journal: Journal,
-    images: int,
-    weights: Mapping[str, Tensor],
-    device: torch.device,
-    replicas: int = 1,
-) -> None:
-    """Write the weights of a trained run and how long it took; remove its checkpoints.
-
-    Args:
-        folder: Folder of the run.
-        journal: Its journal.
-        images: Images that an iteration takes from the stream.
-        weights: What one samples from.
-        device: Where it was trained.
-        replicas: How many runs were trained as one; the times are the share of this run.
-    """
-    seconds, iterations = journal.seconds, journal.training.iterations
+def _keep_trained(folder: RunFolder, trainer: Trainer, images: int) -> None:
+    """Write the weights and how long the training took; remove the checkpoints."""
+    seconds, iterations = trainer.seconds, trainer.training.iterations
     timings: dict[str, float] = {
         "train_seconds": seconds,
         "images_per_second": iterations * images / seconds,
         "iterations_per_second": iterations / seconds,
     }
-    if replicas > 1:
-        timings["replicas"] = replicas
-    if device.type == "cuda":
-        timings["peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    if trainer.device.type == "cuda":
+        timings["peak_memory_bytes"] = torch.cuda.max_memory_allocated(trainer.device)
     write_rows_atomically(
         folder.path / "timings.jsonl",
         [{"metric": metric, "value": value} for metric, value in timings.items()],
     )
-    save_weights(folder.model, weights)
-    remove_checkpoints(journal.checkpoint)
+    save_weights(folder.model, trainer.model.state_dict())
+    remove_checkpoints(trainer.checkpoint)
 
 
 def _figures(run: RunConfig, folder: RunFolder, step: int, context: Context) -> list[Row]:

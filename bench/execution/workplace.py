@@ -3,17 +3,16 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from bench.components import construct
 from bench.config import RunConfig, canonical_json
-from bench.data.base import DataSet, DataSpec, data_root
+from bench.data.base import DataSpec, data_root
 from bench.errors import BenchError
 from bench.execution.allocator import keep_freed_memory
 from bench.metrics.base import Context
@@ -50,7 +49,6 @@ class Workplace:
     switches: SwitchSet | None = None
     stop: StopSignal = field(default_factory=StopSignal)
     _contexts: dict[str, Context] = field(default_factory=dict)
-    _unlabeled: dict[str, DataSet] = field(default_factory=dict)
 
     @cached_property
     def device(self) -> torch.device:
@@ -69,13 +67,20 @@ class Workplace:
         return device
 
     def __getstate__(self) -> dict[str, Any]:
-        fresh = {"stop": StopSignal(), "_contexts": {}, "_unlabeled": {}}
+        fresh = {"stop": StopSignal(), "_contexts": {}}
         kept = {name: value for name, value in vars(self).items() if name != "device"}
         return kept | fresh
 
     def context(self, run: RunConfig) -> Context:
         """Return the data of a run with its caches, loaded once in this process."""
-        return self.context_of(run.training.data)
+        context = self.context_of(run.training.data)
+        if run.training.unlabeled is None:
+            return context
+        extra = self.context_of(run.training.unlabeled).data
+        data = replace(
+            context.data, unlabeled=extra.train.x, unlabeled_fingerprint=extra.fingerprint
+        )
+        return replace(context, data=data)
 
     def context_of(self, component: Mapping[str, Any]) -> Context:
         """Return a data set with its caches, loaded once in this process.
@@ -91,26 +96,6 @@ class Workplace:
             data = construct("dataset", component).load()
             self._contexts[key] = Context(data, self.device, data_root(), self.weights)
         return self._contexts[key]
-
-    def unlabeled(self, run: RunConfig) -> DataSet | None:
-        """Return the further data set that a run uses without labels, loaded once."""
-        source = run.unlabeled()
-        if source is None:
-            return None
-        key = canonical_json(run.training.unlabeled)
-        if key not in self._unlabeled:
-            self._unlabeled[key] = source.load()
-        return self._unlabeled[key]
-
-    def unlabeled_examples(self, run: RunConfig) -> Tensor | None:
-        """Return the examples `[N, ...]` of that data set, if there is one."""
-        extra = self.unlabeled(run)
-        return None if extra is None else extra.train.x
-
-    def fingerprint(self, run: RunConfig) -> str:
-        """Return the fingerprint of all data that a run uses."""
-        used = self.context(run).data, self.unlabeled(run)
-        return "+".join(data.fingerprint for data in used if data is not None)
 
     def threads_for(self, spec: DataSpec) -> int:
         """Return how many CPU threads train and judge a model of such data.

@@ -7,6 +7,7 @@ terminal, a driver on another machine. It is no part of the record, and is gone 
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class ProgressFile:
         self._write(Progress(TRAINING, 0, iterations))
         self._wrote = 0.0
 
-    def update(self, step: int, losses: dict[str, float] | None = None) -> None:
+    def update(self, step: int, losses: Mapping[str, float] | None = None) -> None:
         """Take notice that `step` iterations are done.
 
         Args:

@@ -7,48 +7,45 @@ from torch import Tensor
 
 
 class StageLosses:
-    """Sums of a stage's terms since the last row.
+    """Sums of a stage's terms since the last point of the curves.
 
-    Nothing is computed or read back until a row is due, so the device is neither given further
+    Nothing is computed or read back until a point is due, so the device is neither given further
     work nor waited for in between. The sums are then taken one pass after another in float64, so
     that they do not depend on when someone asked.
 
     Args:
         stage: Name of the stage, the first half of the metric names.
         terms: Names of the terms.
-        replicas: Number of runs that are trained as one, `R`; None where a run is alone.
     """
 
-    def __init__(self, stage: str, terms: tuple[str, ...], replicas: int | None = None) -> None:
+    def __init__(self, stage: str, terms: tuple[str, ...]) -> None:
         self.stage = stage
         self.terms = terms
-        shape = (len(terms),) if replicas is None else (replicas, len(terms))
         self.passes = 0
-        self._sums = torch.zeros(shape, dtype=torch.float64)
-        self._first_bad = torch.full(shape, -1, dtype=torch.int64)
+        self._sums = torch.zeros(len(terms), dtype=torch.float64)
+        self._first_bad = torch.full((len(terms),), -1, dtype=torch.int64)
         self._unread: list[Tensor] = []
         self._steps: list[int] = []
 
     def add(self, values: Tensor, step: int) -> None:
-        """Take in the terms `[T]` or `[R, T]` of one pass, in which nobody may write afterwards."""
+        """Add the terms `[T]` of one pass, which nobody may write to afterwards."""
         self._unread.append(values)
         self._steps.append(step)
         self.passes += 1
 
-    def take(self) -> list[dict[str, float]]:
-        """Return the means of each run since the last call, and start anew."""
+    def take(self) -> dict[str, float]:
+        """Return the mean of every term since the last call, and start anew."""
         self._read()
-        means = (self._sums / max(self.passes, 1)).view(-1, len(self.terms)).tolist()
+        means = (self._sums / max(self.passes, 1)).tolist()
         self._sums.zero_()
         self.passes = 0
-        names = [f"{self.stage}/{term}" for term in self.terms]
-        return [dict(zip(names, of_run, strict=True)) for of_run in means]
+        return {f"{self.stage}/{t}": mean for t, mean in zip(self.terms, means, strict=True)}
 
-    def bad(self) -> list[list[int]]:
-        """Return, for each run and term, the first step at which it was not finite, or -1."""
+    def non_finite(self) -> dict[str, int]:
+        """Return the terms that were infinite or NaN, each with the first such step."""
         self._read()
-        found: list[list[int]] = self._first_bad.view(-1, len(self.terms)).tolist()
-        return found
+        steps = self._first_bad.tolist()
+        return {t: step for t, step in zip(self.terms, steps, strict=True) if step >= 0}
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""

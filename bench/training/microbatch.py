@@ -13,11 +13,7 @@ from math import gcd
 import torch
 from torch import Tensor
 
-from bench.errors import RunFailed
-from bench.tracking.console import warn
-from bench.tracking.execution import note_execution
 from bench.training.interface import Batch
-from bench.training.journal import Journal
 
 Gradients = dict[str, list[Tensor]]
 """Player -> one gradient a parameter."""
@@ -103,39 +99,6 @@ def halved(rows: int, batch_size: int, labeled: int) -> int | None:
     common = gcd(labeled, batch_size - labeled)
     allowed = [n for n in range(2 * parts, common + 1) if common % n == 0]
     return batch_size // allowed[0] if allowed else None
-
-
-def shrink(journal: Journal, rows: int | None, labeled: int, trouble: OutOfMemory) -> int:
-    """Decide how many rows to go on with after memory ran out; say it and record it.
-
-    Args:
-        journal: Of the run.
-        rows: The number so far; None for whole batches.
-        labeled: How many rows of a batch, the leading ones, carry a label.
-        trouble: What happened.
-
-    Returns:
-        The number.
-
-    Raises:
-        RunFailed: If there is nothing smaller.
-    """
-    size = journal.training.batch_size
-    before = rows or size
-    fewer = halved(before, size, labeled)
-    if fewer is None:
-        parts = " (each part needs its share of labeled rows)" if labeled < size else ""
-        raise RunFailed(
-            f"out of memory at iteration {trouble.step} with {before} of {size} rows at a "
-            f"time, which cannot be fewer{parts}: {trouble.reason}; a smaller model, fewer runs at "
-            "a time (--jobs) or a larger device may help"
-        )
-    warn(
-        f"run {journal.run_id}: out of memory at iteration {trouble.step}, so each batch of {size} "
-        f"rows is computed {fewer} rows at a time from now on, not {before}"
-    )
-    note_execution(journal.folder, micro_batch={"rows": fewer, "batch_size": size})
-    return fewer
 
 
 def split(batch: Batch, rows: int) -> list[tuple[float, Batch]]:

@@ -58,8 +58,6 @@ class PlayerOptimizer:
         settings: The optimizer and its schedule.
         iterations: Length of the run.
         epoch: Iterations that one pass over the training images takes.
-        replicas: Number of runs that are trained as one, the first dimension of all parameters;
-            None where a run is alone.
         capturable: Whether steps are to be captured in a CUDA graph: the rate then lies on the
             device, where a replay reads it.
     """
@@ -71,14 +69,12 @@ class PlayerOptimizer:
         *,
         iterations: int,
         epoch: int,
-        replicas: int | None = None,
         capturable: bool = False,
     ) -> None:
         self.parameters = list(parameters)
         self.settings = settings
         self.iterations = iterations
         self.epoch = epoch
-        self._clip = nn.utils.clip_grad_norm_ if replicas is None else clip_each_replica
         device = self.parameters[0].device
         rate = torch.tensor(settings.rate, device=device) if capturable else settings.rate
         self.torch_optimizer = _build(self.parameters, settings, rate, capturable)
@@ -108,14 +104,14 @@ class PlayerOptimizer:
         Args:
             gradients: One gradient a parameter, in their order.
             step: Iteration, for the schedule; None leaves the rate as it is.
-            clip_norm: Largest norm of the gradients of a run taken together; unbounded where None.
+            clip_norm: Largest norm of the gradients taken together; unbounded where None.
         """
         if step is not None:
             self.set_rate(step)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = laid_out_as(parameter, gradient)
         if clip_norm is not None:
-            self._clip(self.parameters, clip_norm)
+            nn.utils.clip_grad_norm_(self.parameters, clip_norm)
         self.torch_optimizer.step()
         for parameter in self.parameters:
             parameter.grad = None
@@ -146,20 +142,6 @@ def laid_out_as(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     if value.stride() == parameter.stride():
         return value
     return torch.empty_like(parameter).copy_(value)
-
-
-def clip_each_replica(parameters: Iterable[nn.Parameter], clip_norm: float) -> None:
-    """Bound the norm of each replica's gradients, as `clip_grad_norm_` does for a run alone.
-
-    Args:
-        parameters: Stacked parameters `[R, ...]` with their gradients.
-        clip_norm: Largest norm.
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients])
-    factors = (clip_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)
-    for gradient in gradients:
-        gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
 
 
 def _build(

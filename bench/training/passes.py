@@ -157,7 +157,7 @@ class StagePass:
             step: Iteration, for the schedules; None leaves the rates as they are.
 
         Returns:
-            The values of `self.terms`, `[T]` (`[R, T]` of replicas), detached.
+            The values of `self.terms`, `[T]`, detached.
         """
         # The plan is read off the graph of a first pass, so that one is never compiled.
         descend = (self._compiled if self._plan else None) or self._descend
@@ -177,7 +177,7 @@ class StagePass:
         if self._plan is None:
             self._plan = self._make_plan(values)
         gradients = self._gradients(values)
-        return torch.stack([values[term].detach() for term in self.terms], dim=-1), gradients
+        return torch.stack([values[term].detach() for term in self.terms]), gradients
 
     def _gradients(self, values: Mapping[str, Tensor]) -> Gradients:
         """Return each player's gradients; nothing has moved yet when the last one is taken."""
@@ -186,9 +186,8 @@ class StagePass:
         for index, (backward, parameters) in enumerate(self._plan):
             loss = sum(weight * values[term] for term, weight in backward.weights.items())
             last = index == len(self._plan) - 1
-            assert isinstance(loss, Tensor)  # 0-d; with replicas [R], whose sum is descended
-            ones = torch.ones_like(loss)
-            found = torch.autograd.grad(loss, parameters, ones, retain_graph=not last)
+            assert isinstance(loss, Tensor)
+            found = torch.autograd.grad(loss, parameters, retain_graph=not last)
             by_id = {id(p): g for p, g in zip(parameters, found, strict=True)}
             for player in backward.players:
                 own = sums[player]

@@ -4,12 +4,10 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from bench.errors import Interrupted
 from bench.execution import schedule
 from bench.execution.executors.base import STOPPED, Ended, Executor
-from bench.execution.replicas import grouped
 from bench.execution.task import RunTask
 
 
@@ -130,13 +128,3 @@ def test_whoever_stops_leaves_the_executor_closed(tasks):
     with pytest.raises(Interrupted):
         list(schedule.settle(tasks("a", "b"), executor))
     assert executor.closed
-
-
-def test_what_is_divided_or_lost_as_a_whole_goes_on_in_its_parts(tasks):
-    script = {"a1 and 1 more": ["divided"], "b1 and 1 more": ["lost"]}
-    executor = Scripted(1, script)
-    runs = tasks("a1", "a2", "b1", "b2", "c1")
-    whole = grouped(runs, 2, torch.device("cpu"))
-    found = list(schedule.settle(whole, executor))
-    assert outcomes(found) == [(run.label, "finished") for run in runs]
-    assert executor.order == ["a1 and 1 more", "a1", "a2", "b1 and 1 more", "b1", "b2", "c1"]

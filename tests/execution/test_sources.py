@@ -47,7 +47,6 @@ def test_a_run_follows_from_its_own_model_and_data_and_from_no_picture():
     assert {"baselines/cvae.py", "models/blocks.py", "bench/data/blobs.py"} <= files
     assert {
         "bench/training/loop.py",
-        "bench/training/replicas.py",
         "bench/training/passes.py",
         "bench/seeding.py",
     } <= files

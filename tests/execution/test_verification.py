@@ -81,11 +81,11 @@ def test_losses_that_come_out_otherwise_are_told_with_what_may_be_the_cause(benc
             }
         ),
     )
-    (folder / "execution.json").write_text('{"replicas": 4}')
+    (folder / "execution.json").write_text('{"micro_batch": 4}')
     status, out, _ = bench("verify", folder.name[:6], "--steps", "12", "--threads", "1", *CPU)
     assert status == 1
     assert "threads: 3 then, 1 now" in out
-    assert "done with replicas then: 4" in out
+    assert "done with micro_batch then: 4" in out
     assert "torch: 1.0 then, " in out
     assert "baselines/cvae.py" in out or "models/lr_livae.py" in out
     edited(folder / "evaluation.jsonl", more)

@@ -56,7 +56,7 @@ def captured(subject, folder, monkeypatch, **changes):
     training = subject.training.model_copy(update=changes)
     folder.mkdir(exist_ok=True)
     cpu = torch.device("cpu")
-    return Trainer(training, subject.data, folder, cpu, "", None, SwitchSet(graphs=True))
+    return Trainer(training, subject.data, folder, cpu, "", SwitchSet(graphs=True))
 
 
 def weights(trainer):
@@ -80,7 +80,7 @@ def test_replays_train_as_eager_mode_does(subject, tmp_path, monkeypatch, optimi
     for a, b in zip(weights(eager), weights(replayed), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)  # the rate is float32 on a device
     for stage in eager.losses:
-        found = [trainer.losses[stage].take()[0] for trainer in (eager, replayed)]
+        found = [trainer.losses[stage].take() for trainer in (eager, replayed)]
         assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
@@ -127,7 +127,7 @@ def test_an_eager_checkpoint_goes_on_captured(subject, tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         subject.trainer(tmp_path / "b").train(stop=lambda: next(steps))
     trainer = captured(subject, tmp_path / "b", monkeypatch)
-    trainer.journal.run_id = "contract"
+    trainer.run_id = "contract"
     resumed = trainer.train()
     groups = [g for o in trainer.optimizers.values() for g in o.torch_optimizer.param_groups]
     assert all(group["capturable"] and isinstance(group["lr"], torch.Tensor) for group in groups)
@@ -164,6 +164,6 @@ def test_restored_undoes_in_place(subject, tmp_path):
 
 def test_a_cpu_has_no_cuda_graphs(subject, tmp_path):
     cpu = torch.device("cpu")
-    where = subject.training, subject.data, tmp_path, cpu, "", None
+    where = subject.training, subject.data, tmp_path, cpu, ""
     with pytest.raises(BenchError, match="graphs needs a CUDA device, not cpu"):
         Trainer(*where, SwitchSet(graphs=True))

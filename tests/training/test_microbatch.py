@@ -11,14 +11,13 @@ from torch import nn
 from baselines.cvae import CVAE
 from bench import contract, settings
 from bench.errors import RunFailed
+from bench.subject import make_subject
 from bench.tracking.execution import note_execution, read_execution
 from bench.training.interface import Batch, ConditionalGenerator, Stage
-from bench.training.journal import Journal
 from bench.training.microbatch import (
     OutOfMemory,
     halved,
     is_out_of_memory,
-    shrink,
     split,
     telling_memory,
 )
@@ -162,8 +161,9 @@ def test_a_run_goes_on_with_half_and_half_again(subject, small_memory, tmp_path,
     found = trained(subject.trainer(tmp_path / "a"))
     assert read_execution(tmp_path / "a")["micro_batch"] == {"rows": size // 4, "batch_size": size}
     err = capsys.readouterr().err
-    assert f"each batch of {size} rows is computed {size // 2} rows at a time from now on" in err
-    assert f"computed {size // 4} rows at a time from now on, not {size // 2}" in err
+    whole = f"the gradients of each batch of {size} are accumulated over parts of"
+    assert f"{whole} {size // 2} from now on, not {size}" in err
+    assert f"{whole} {size // 4} from now on, not {size // 2}" in err
     note_execution(tmp_path / "b", micro_batch={"rows": size // 4, "batch_size": size})
     again = trained(subject.trainer(tmp_path / "b"))
     assert all(torch.equal(found[name], again[name]) for name in found), "begun anew, in parts"
@@ -194,15 +194,16 @@ def test_one_row_that_does_not_fit_is_the_end(subject, small_memory, tmp_path):
     small_memory["rows"] = 0
     with pytest.raises(
         RunFailed,
-        match=r"iteration 0 with 1 of \d+ rows at a time, which cannot be fewer: .*--jobs",
+        match=r"iteration 0 with 1 of \d+ examples at a time, which cannot be fewer: .*--jobs",
     ):
         subject.trainer(tmp_path).train()
 
 
 def test_labels_that_cannot_be_shared_out_are_named(tmp_path):
-    journal = Journal(SimpleNamespace(batch_size=96), tmp_path, "0123")
+    trainer = make_subject("cvae").trainer(tmp_path)
+    trainer.training = SimpleNamespace(batch_size=96, labeled_rows=7)
     with pytest.raises(RunFailed, match=r"cannot be fewer \(each part needs its share of labeled"):
-        shrink(journal, None, 7, OutOfMemory(0, "no memory"))
+        trainer._use_smaller_parts(0, "no memory")
 
 
 def test_notes_of_others_stay(tmp_path):

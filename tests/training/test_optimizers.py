@@ -105,14 +105,3 @@ def test_average_follows_the_closed_form():
     assert average.averages[0].item() == pytest.approx(expected)
     average.install()
     assert parameter.item() == pytest.approx(expected)
-
-
-def test_clipping_of_replicas_takes_scalars_too():
-    parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2, 3))]  # of a scalar too
-    gradients = [torch.tensor([3.0, 0.1]), torch.tensor([[4.0, 0, 0], [0.1, 0, 0]])]
-    player = PlayerOptimizer(
-        parameters, settings.SGD(name="sgd", rate=1.0), iterations=1, epoch=1, replicas=2
-    )
-    player.step(gradients, 0, 1.0)
-    assert parameters[0].tolist() == pytest.approx([-0.6, -0.1])
-    assert parameters[1][:, 0].tolist() == pytest.approx([-0.8, -0.1])

@@ -61,7 +61,7 @@ def test_a_compiled_pass_takes_the_shared_gradients_and_the_same_noise(tmp_path,
 def test_weights_and_batches_lie_with_channels_last(tmp_path):
     subject = contract.make_subject("cvae", {"width": 0.25})
     switches = SwitchSet(channels_last=True)
-    trainer = Trainer(subject.training, subject.data, tmp_path, CPU, "", None, switches)
+    trainer = Trainer(subject.training, subject.data, tmp_path, CPU, "", switches)
     layout = {"memory_format": torch.channels_last}
     assert trainer._batch(0).x.is_contiguous(**layout)
     kernels = [p for p in trainer.model.parameters() if p.ndim == 4]

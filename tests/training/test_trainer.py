@@ -81,7 +81,7 @@ def test_a_damaged_checkpoint_costs_only_the_time_since_the_one_before(subject, 
     newest.write_bytes(newest.read_bytes()[:100])
     resumed = subject.trainer(tmp_path / "b")
     assert same(expected, state(resumed.train()))
-    assert resumed.journal.start == 2, "the checkpoint before the damaged one"
+    assert resumed.start == 2, "the checkpoint before the damaged one"
 
 
 def test_a_checkpoint_of_another_run_is_refused(subject, tmp_path):

@@ -157,8 +157,6 @@ def _perform_where_seen(
 ) -> tuple[str, str, bytes | None]:
     if mark.exists():
         return *perform(task, workplace), None
-    if task.parts:
-        return "divided", "", None
     if not task.portable:
         raise BenchError(f"{task.label}: a node does not see {mark.parent}, where others work")
     with tempfile.TemporaryDirectory() as scratch:
