@@ -43,11 +43,11 @@ def list_(what: str) -> None:
     from bench import registry
 
     if what == "sweeps":
-        from bench.sweep import find_sweeps, summary
+        from bench.spec.sweep_file import find_sweeps, summary
 
         lines = [(str(path), summary(path)) for path in find_sweeps(sweeps_folder())]
     elif what == "tables":
-        from bench.reporting.tables import load_tables
+        from bench.reporting.tables.build import load_tables
 
         lines = [(name, spec.title) for name, spec in load_tables().items()]
     elif what == "figures":
@@ -81,14 +81,14 @@ def check(name: str, options: tuple[str, ...], data: str) -> None:
     OPTION=VALUE are options of the model. A model that is made for other images than 8x8 gray ones
     is checked with, for example, --data '{name: blobs, image_size: 32, channels: 3}'.
     """
-    from bench import contract
-    from bench.located import parse_option, parse_value
+    from bench.conformance import suite
+    from bench.spec.located_yaml import parse_option, parse_value
 
     given = dict(parse_option(option) for option in options)
     value = parse_value(data, "--data")
     chosen = {"name": value} if isinstance(value, str) else value
     failures = 0
-    for title, problem in contract.check_model(name, given, chosen):
+    for title, problem in suite.check_model(name, given, chosen):
         click.echo(f"{'ok' if problem is None else 'FAIL':<4}  {title}")
         if problem is not None:
             failures += 1
@@ -102,7 +102,7 @@ def check(name: str, options: tuple[str, ...], data: str) -> None:
 @RESULTS
 def status(sweeps: tuple[str, ...], results: Path) -> None:
     """Say which runs are done, failed, or still missing."""
-    from bench.reporting.records import load_records
+    from bench.record.records import load_records
     from bench.reporting.status import status_text
 
     click.echo(status_text(load_records(results, sweeps or None)))
@@ -117,8 +117,8 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
 
     Only what is missing there is written, so this also catches up after a tracking server failed.
     """
-    from bench.execution.mirrors import write_mirrors
-    from bench.reporting.records import load_records
+    from bench.record.records import load_records
+    from bench.trackers.mirror import write_mirrors
 
     records = load_records(results, [sweep])  # an unknown name gets its message here
     if records.origins:

@@ -131,11 +131,11 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
             "accuracy on real images of a classifier trained on samples, Ravuri & Vinyals 2019",
         ),
         "fid": Entry(
-            "bench.metrics.frechet:FrechetDistance",
+            "bench.metrics.fid:FrechetDistance",
             "Fréchet distance of features of samples and real images; also within the classes",
         ),
         "kid": Entry(
-            "bench.metrics.kernel:KernelDistance",
+            "bench.metrics.kid:KernelDistance",
             "kernel distance of features, unbiased; also within the classes",
         ),
         "precision_recall": Entry(
@@ -174,15 +174,15 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
             "bench.metrics.inpainting:Inpainting",
             "MSE and PSNR inside a region that was hidden from the encoder",
         ),
-        "arc_fit": Entry("bench.metrics.arcs:ArcFit", "how well the toy arcs are covered"),
+        "arc_fit": Entry("bench.metrics.arc_fit:ArcFit", "how well the toy arcs are covered"),
     },
     "reference": {
-        "real": Entry("bench.metrics.references:Real", "real test images"),
-        "class_means": Entry("bench.metrics.references:ClassMeans", "class means"),
+        "real": Entry("bench.evaluation.controls:Real", "real test images"),
+        "class_means": Entry("bench.evaluation.controls:ClassMeans", "class means"),
         "shuffled_labels": Entry(
-            "bench.metrics.references:ShuffledLabels", "real, labels shuffled"
+            "bench.evaluation.controls:ShuffledLabels", "real, labels shuffled"
         ),
-        "noise": Entry("bench.metrics.references:Noise", "noise"),
+        "noise": Entry("bench.evaluation.controls:Noise", "noise"),
     },
     "executor": {
         "inline": Entry(

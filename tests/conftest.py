@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from bench.cli import main
+
+sys.path.insert(0, str(Path(__file__).parent / "data_recorded"))
 
 TINY = """\
 # A sweep of seconds.

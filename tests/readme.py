@@ -5,10 +5,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from bench.reporting.layout import Table
-from bench.reporting.records import Records, load_records
-from bench.reporting.render import RENDERERS
-from bench.reporting.tables import build_table, load_tables
+from bench.record.records import Records, load_records
+from bench.reporting.render.forms import RENDERERS
+from bench.reporting.tables.build import build_table, load_tables
+from bench.reporting.tables.table import Table
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 

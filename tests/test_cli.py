@@ -11,7 +11,7 @@ import pytest
 
 from bench.cli import LISTED
 from bench.errors import BenchError
-from bench.execution.workplace import Workplace
+from bench.process.worker import Workplace
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
 
@@ -176,7 +176,7 @@ def test_errors_that_are_not_the_users_show_their_traceback(bench, monkeypatch):
     def broken(*arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("bench.sweep.load_sweep", broken)
+    monkeypatch.setattr("bench.spec.sweep_file.load_sweep", broken)
     with pytest.raises(ZeroDivisionError):
         bench("run", "tiny.yaml")
     assert issubclass(BenchError, Exception)

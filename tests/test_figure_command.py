@@ -1,6 +1,6 @@
 import pytest
 
-from bench.execution import pictures
+from bench.evaluation import code_pictures
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_run_whose_pictures_fail_is_finished_all_the_same(bench, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug in encode")
 
-    monkeypatch.setattr(pictures, "make_pictures", fail)
+    monkeypatch.setattr(code_pictures, "make_pictures", fail)
     status, _, err = bench("run", "tiny.yaml", "seeds=[0]", "--no-mlflow")
     assert status == 0
     assert "no pictures of codes: a bug in encode" in err

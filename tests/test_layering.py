@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OPTIONAL = {
-    "mlflow": "bench/tracking/mlflow.py",
+    "mlflow": "bench/trackers/mlflow.py",
     "optuna": "bench/tuning/study.py",
     "ray": "bench/execution/executors/ray.py",
     "submitit": "bench/execution/executors/slurm.py",

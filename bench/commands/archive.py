@@ -26,7 +26,7 @@ def export(
     Only runs that have ended are packed. The classifiers that judged them come along, so that what
     is measured there can stand in the same columns.
     """
-    from bench.execution import archive
+    from bench.exchange import archive
 
     folder = archive.find_sweep(results, sweep)
     name = target or Path(f"{folder.resolve().name}.tar.gz")
@@ -49,9 +49,9 @@ def import_(file: Path, into: str | None, results: Path) -> None:
     Runs that are here stay as they are. If one of them has other figures in the file, nothing is
     imported.
     """
-    from bench.execution.merging import merge
-    from bench.execution.mirrors import write_mirrors
-    from bench.tracking.console import command_on
+    from bench.console import command_on
+    from bench.exchange.merge import merge
+    from bench.trackers.mirror import write_mirrors
 
     merged = merge(file, results, into)
     for notice in merged.notices:

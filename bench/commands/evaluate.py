@@ -81,12 +81,12 @@ def evaluate(
     """
     if seed is not None and name is None:
         raise BenchError("--seed says which set of a row this is, and needs --name")
-    from bench.execution.evaluations import add_to_run, check_name, keep, measure_target
-    from bench.execution.targets import open_target
-    from bench.execution.wanted import Wanted
-    from bench.execution.workplace import Workplace
-    from bench.reporting.listing import listing_text
-    from bench.tracking.console import command_on, say
+    from bench.console import command_on, say
+    from bench.evaluation.kept_rows import add_to_run, check_name, keep, measure_target
+    from bench.evaluation.request import Wanted
+    from bench.evaluation.targets import open_target
+    from bench.process.worker import Workplace
+    from bench.reporting.render.listing import listing_text
 
     wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
     workplace = Workplace(

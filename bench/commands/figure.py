@@ -11,7 +11,7 @@ from bench.commands.options import DEVICE, RESULTS, THREADS
 from bench.errors import BenchError, NotApplicable
 
 if TYPE_CHECKING:
-    from bench.execution.workplace import Workplace
+    from bench.process.worker import Workplace
     from bench.reporting.figures.catalog import Entry
     from bench.reporting.figures.view import Choice, View
 
@@ -60,7 +60,7 @@ def figure(
         raise BenchError(f"name a figure ({', '.join(FIGURES)}), or give --all")
     chosen = list(FIGURES.values()) if is_all else [find_figure(words[0])]
     sweeps = words if is_all else words[1:]
-    from bench.reporting.figures.publish import publish
+    from bench.reporting.figures.files import publish
     from bench.reporting.figures.view import Choice
 
     choice = Choice(variants, seed, metrics)
@@ -89,8 +89,8 @@ def figure(
 
 def _views(results: Path, sweeps: Sequence[str], choice: "Choice") -> "Iterator[View]":
     """Yield a view of each data set."""
+    from bench.record.records import load_records
     from bench.reporting.figures.view import View
-    from bench.reporting.records import load_records
 
     records = load_records(results, sweeps or None)
     if records.runs.empty:
@@ -110,14 +110,14 @@ def _unpictured(view: "View", entry: "Entry") -> Iterator[Path]:
 
 
 def _workplace(device: str, threads: int | None) -> "Workplace":
-    from bench.execution.workplace import Workplace
+    from bench.process.worker import Workplace
 
     return Workplace(device, threads=threads)
 
 
 def _picture(folders: Sequence[Path], workplace: "Workplace") -> None:
     """Make the pictures of runs; one that fails is left out of the figure and costs no other."""
-    from bench.execution.pictures import picture_run
+    from bench.evaluation.code_pictures import picture_run
 
     for folder in folders:
         click.echo(f"making pictures of {folder}", err=True)

@@ -65,9 +65,9 @@ def metrics_(
     other programs want the cores; wall seconds do.
     """
     from bench import registry
-    from bench.execution.perf import time_metrics
-    from bench.execution.wanted import Wanted
-    from bench.execution.workplace import Workplace
+    from bench.evaluation.request import Wanted
+    from bench.perf.metric_times import time_metrics
+    from bench.process.worker import Workplace
 
     wanted = Wanted.of(data, metrics or tuple(registry.entries("metric")), per_class)
     workplace = Workplace(device, command=shlex.join(["bench", *words]), threads=threads)
@@ -110,14 +110,15 @@ def train_(
     process, and are compared as ratios within each turn. The share is that of the operations a
     second of a matrix product of the same precision, measured between the turns.
     """
-    from bench import config, registry
+    from bench import registry
     from bench.errors import SpecError
-    from bench.execution.job import write_json
-    from bench.execution.throughput import time_models
-    from bench.execution.workplace import Workplace
-    from bench.located import parse_value
-    from bench.settings import Component
-    from bench.validation import KeyProblem
+    from bench.perf.training_times import time_models
+    from bench.process.worker import Workplace
+    from bench.record.files import write_json
+    from bench.spec import run_config
+    from bench.spec.located_yaml import parse_value
+    from bench.spec.run_settings import Component
+    from bench.spec.validation import KeyProblem
 
     component = TypeAdapter(Component)
     runs = []
@@ -130,7 +131,7 @@ def train_(
             "iterations": 100_000,
         }
         try:
-            runs.append(config.complete(settings))
+            runs.append(run_config.complete(settings))
         except KeyProblem as problem:
             raise SpecError(problem.message, where=f"command line, {model}") from problem
     workplace = Workplace(device, command=shlex.join(["bench", *words]), threads=threads)

@@ -10,7 +10,7 @@ from bench.commands.options import RESULTS
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.reporting.layout import View
+    from bench.reporting.tables.table import View
 
 FORMAT = click.option(
     "--format",
@@ -65,12 +65,12 @@ def report(
 
     SWEEPS are names of folders under the results; all of them where none is named.
     """
-    from bench.execution.job import write_text
-    from bench.reporting.filled import filled_tables
-    from bench.reporting.records import load_records
-    from bench.reporting.render import RENDERERS, SUFFIXES
-    from bench.reporting.selection import select
-    from bench.reporting.tables import build_table, load_tables, pick_table
+    from bench.record.files import write_text
+    from bench.record.records import load_records
+    from bench.reporting.render.forms import RENDERERS, SUFFIXES
+    from bench.reporting.snapshot_selection import select
+    from bench.reporting.tables.build import build_table, load_tables, pick_table
+    from bench.reporting.tables.filled import filled_tables
     from bench.reporting.variance import variance_table
 
     records = load_records(results, sweeps or None)
@@ -121,8 +121,8 @@ def compare(first: str, second: str, results: Path) -> None:
     A and B are variants, SWEEP/VARIANT, whose seeds are compared in pairs; or runs: SWEEP/ID, the
     folder of a run, or an id or its beginning.
     """
+    from bench.record.records import load_records
     from bench.reporting.compare import compare_text, find_side
-    from bench.reporting.records import load_records
 
     records = load_records(results)
     sides = [find_side(records, name) for name in (first, second)]
@@ -152,9 +152,9 @@ def publish(sweep: str, folder: Path, figures: tuple[str, ...], results: Path) -
     Weights and samples stay out of it. Tables can be made again from what was written: give its
     folder to bench report as --results.
     """
-    from bench.reporting.published import publish_sweep
-    from bench.reporting.records import load_records
-    from bench.reporting.tables import load_tables
+    from bench.exchange.publish import publish_sweep
+    from bench.record.records import load_records
+    from bench.reporting.tables.build import load_tables
 
     records = load_records(results, [sweep])
     files = publish_sweep(records, load_tables(), folder / sweep, figures)

@@ -72,16 +72,16 @@ def run(
     several at once share its runs. Defaults of --executor, --jobs and --speed are read from
     ~/.config/bench/config.yaml.
     """
-    from bench.components import construct
-    from bench.execution.driver import run_sweep, tasks_of
-    from bench.execution.workplace import Workplace
-    from bench.preferences import (
+    from bench.console import say
+    from bench.execution.run_sweep import run_sweep, tasks_of
+    from bench.process.worker import Workplace
+    from bench.spec.components import construct
+    from bench.spec.preferences import (
         allows_code_change,
         choose_executor,
         choose_speed,
     )
-    from bench.sweep import load_sweep
-    from bench.tracking.console import say
+    from bench.spec.sweep_file import load_sweep
 
     sweep = load_sweep(find_spec(spec), overrides)
     chosen, jobs = choose_executor(executor, jobs)
@@ -97,8 +97,8 @@ def run(
         switches=switches,
     )
     if dry_run:
-        from bench.execution.plan import plan_text
-        from bench.execution.reuse import check_code
+        from bench.execution.code_change import check_code
+        from bench.execution.dry_run import plan_text
 
         click.echo(plan_text(sweep, results))
         check_code(tasks_of(sweep, results / sweep.name), workplace)
@@ -133,8 +133,8 @@ def run(
 
 def _mirrored(folder: Path, *, to_mlflow: bool, uri: str | None) -> bool:
     """Write CSV files, pictures and MLflow; trouble there costs none of the runs."""
-    from bench.execution.mirrors import write_mirrors
-    from bench.tracking.console import command_on, say
+    from bench.console import command_on, say
+    from bench.trackers.mirror import write_mirrors
 
     try:
         write_mirrors(folder, to_mlflow=to_mlflow, uri=uri)

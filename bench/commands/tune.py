@@ -73,16 +73,16 @@ def tune(
     trials=40, which continues a study of 20. The same command goes on after anything. Nothing here
     looks at test images.
     """
-    from bench.components import construct
+    from bench.console import command_on, say
     from bench.errors import Interrupted
-    from bench.execution.mirrors import write_mirrors
-    from bench.execution.workplace import Workplace
-    from bench.preferences import allows_code_change, choose_executor, choose_speed
-    from bench.tracking.console import command_on, say
+    from bench.process.worker import Workplace
+    from bench.spec.components import construct
+    from bench.spec.preferences import allows_code_change, choose_executor, choose_speed
+    from bench.trackers.mirror import write_mirrors
     from bench.tuning.outcome import summary, write_outcome
-    from bench.tuning.spec import load_tuning, plan_text
     from bench.tuning.study import Study
     from bench.tuning.trial import run_studies
+    from bench.tuning.tuning_file import load_tuning, plan_text
 
     tuning = load_tuning(find_spec(spec), overrides)
     wanted = tuning.wanted(models)

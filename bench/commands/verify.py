@@ -18,8 +18,8 @@ from bench.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from bench.execution.verdict import Verdict
-    from bench.execution.workplace import Workplace
+    from bench.process.worker import Workplace
+    from bench.replay.agreement import Verdict
 
 TOLERANCE = click.option(
     "--tolerance",
@@ -50,7 +50,7 @@ def verify(run: str, steps: int, figures: bool, **options: Any) -> None:
     RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or the folder of a run. It goes
     on to the first losses on record, and as far as --steps says. The record stays as it is.
     """
-    from bench.execution.verification import verify as check
+    from bench.replay.verify import verify as check
 
     def one(folder: Path, workplace: "Workplace") -> "Verdict":
         return check(folder, workplace, steps, figures=figures)
@@ -72,7 +72,7 @@ def rerun(run: str, into: Path | None, **options: Any) -> None:
     RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or a folder with the config.json
     of a run. The same command continues an interrupted one.
     """
-    from bench.execution.verification import rerun as again
+    from bench.replay.verify import rerun as again
 
     into = into or options["results"] / "reruns"
 
@@ -88,10 +88,10 @@ def _judge(
     options: dict[str, Any],
 ) -> None:
     """Print the verdict on each run, and exit with 1 if one of them differs."""
+    from bench.console import say
     from bench.errors import BenchError, Interrupted
-    from bench.execution.workplace import Workplace
+    from bench.process.worker import Workplace
     from bench.reporting.compare import find_folders
-    from bench.tracking.console import say
 
     weights = weight_files(inception=options["inception_weights"], lpips=options["lpips_weights"])
     workplace = Workplace(

@@ -10,6 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -118,6 +119,22 @@ class DataSet:
     def fingerprints(self) -> str:
         """The fingerprints of all data that a run uses, joined by `+`."""
         return "+".join(filter(None, (self.fingerprint, self.unlabeled_fingerprint)))
+
+
+class Batch(NamedTuple):
+    """One draw from the training stream.
+
+    Attributes:
+        x: `float32` `[B, C, H, W]` in `[-1, 1]`, or `[B, 2]` for points.
+        y: `int64` `[B]`; -1 in the rows that carry no label. For a model with the capability
+            `attributes`, on data that has them, `[B, A]` with 0, 1 or -1.
+        labeled: Number of leading rows that carry a label, the same for every batch of a run.
+            Less than `B` only for a model with the capability `semi-supervised`.
+    """
+
+    x: Tensor
+    y: Tensor
+    labeled: int
 
 
 class Source(ABC):

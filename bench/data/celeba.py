@@ -21,8 +21,8 @@ import numpy as np
 from bench.data import torchvision_files as files
 from bench.data.arrays import Array, Arrays
 from bench.data.base import DataSpec
-from bench.data.crops import decode_all
-from bench.data.labels import CELEBA_ATTRIBUTES, check_attributes, combination_names
+from bench.data.class_names import CELEBA_ATTRIBUTES, check_attributes, combination_names
+from bench.data.image_files import decode_all
 from bench.data.torchvision_files import Known
 from bench.data.torchvision_sets import TorchvisionSet
 from bench.errors import BenchError, SpecError, unknown

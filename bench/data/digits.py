@@ -9,7 +9,7 @@ import torch
 
 from bench.data.arrays import Arrays
 from bench.data.base import DataSet, DataSpec, Source, Split
-from bench.data.labels import combination_names
+from bench.data.class_names import combination_names
 from bench.data.splits import Splitting
 
 

@@ -23,10 +23,10 @@ from typing import Literal
 
 import numpy as np
 
-from bench.data import cache
+from bench.data import npz_files
 from bench.data.arrays import Array, Arrays
 from bench.data.base import DataSet, DataSpec, Source, data_root
-from bench.data.crops import Box, Crop, decode_all, read_boxes
+from bench.data.image_files import Box, Crop, decode_all, read_boxes
 from bench.data.splits import Splitting
 from bench.errors import BenchError, DataMissing, SpecError
 
@@ -122,10 +122,10 @@ class Folder(Source):
         boxes = read_boxes(self._boxes) if self._boxes else {}
         npz = data_root() / f"folder-{spec.name}-{self._key(parts, boxes)}.npz"
         if npz.is_file():
-            arrays = cache.read(npz, spec.classes)
+            arrays = npz_files.read(npz, spec.classes)
         else:
             arrays = Arrays(*(a for files in parts.values() for a in self._decode(files, boxes)))
-            cache.write(npz, arrays)
+            npz_files.write(npz, arrays)
         train, test = arrays.splits()
         return self._splitting.divide(spec, train, test, flip=self._flip)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data import cache
+from bench.data import npz_files
 from bench.data.arrays import image_shape
 from bench.data.base import DataSet, DataSpec, Source
-from bench.data.labels import check_attributes, combination_names
+from bench.data.class_names import check_attributes, combination_names
 from bench.data.splits import Splitting
 from bench.errors import BenchError, DataMissing, SpecError
 
@@ -58,7 +58,7 @@ class Npz(Source):
         """
         if reason := self.missing():
             raise DataMissing(reason)
-        head = cache.peek(self._path)
+        head = npz_files.peek(self._path)
         attributes: tuple[str, ...] = ()
         combinations: tuple[tuple[int, ...], ...] = ()
         if head.attributes is None:
@@ -87,7 +87,7 @@ class Npz(Source):
             DataMissing: If there is no such file.
         """
         spec = self.spec
-        arrays = cache.read(self._path, spec.classes)
+        arrays = npz_files.read(self._path, spec.classes)
         if spec.attributes:
             arrays = arrays.combined(spec.attributes, spec.combinations)
             if arrays.y_test is not None and arrays.y_test.min() < 0:

@@ -8,9 +8,8 @@ images in the same order.
 import torch
 from torch import Tensor
 
-from bench.data.base import DataSpec, Split, to_float
+from bench.data.base import Batch, DataSpec, Split, to_float
 from bench.seeding import generator_for
-from bench.training.interface import Batch
 
 
 class Stream:

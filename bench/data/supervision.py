@@ -9,7 +9,7 @@ from bench.data.base import DataSet, Split
 from bench.data.splits import hold_out
 from bench.data.stream import Stream
 from bench.errors import SpecError
-from bench.settings import Training
+from bench.spec.run_settings import Training
 
 
 def make_stream(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from torch.nn.functional import pad
 
-from bench.data import cache
+from bench.data import npz_files
 from bench.data import torchvision_files as files
 from bench.data.arrays import Arrays, check
 from bench.data.base import DataSet, DataSpec, Source, Split
-from bench.data.labels import CIFAR10_CLASSES, CIFAR100_CLASSES, DIGITS, GARMENTS
+from bench.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES, DIGITS, GARMENTS
 from bench.data.splits import Splitting
 from bench.data.torchvision_files import Known
 from bench.errors import BenchError, SpecError
@@ -69,10 +69,10 @@ class TorchvisionSet(Source):
     def _parts(self) -> tuple[Split, Split]:
         npz = self.known.npz
         if npz.is_file():
-            return self._checked(npz, cache.read(npz))
+            return self._checked(npz, npz_files.read(npz))
         arrays = self._decode()
         parts = self._checked(files.folder(), arrays)
-        cache.write(npz, arrays)
+        npz_files.write(npz, arrays)
         return parts
 
     def _decode(self) -> Arrays:

@@ -15,9 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench.console import console, say
 from bench.execution.task import Task
-from bench.tracking.console import console, say
-from bench.tracking.progress import Progress, read_progress
+from bench.record.progress import Progress, read_progress
 
 LOOK_EVERY_S = 1.0
 SPEAK_EVERY_S = 30.0

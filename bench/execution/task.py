@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.config import RunConfig, digest
 from bench.errors import Interrupted, machine_trouble
-from bench.execution.job import Busy, RunFolder
-from bench.execution.work import Outcome, reference_one, run_one
-from bench.execution.workplace import Workplace
+from bench.execution.run_one import Outcome, reference_one, run_one
+from bench.process.worker import Workplace
+from bench.record.lock import Busy
+from bench.record.run_folder import RunFolder
+from bench.spec.run_config import RunConfig, digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,11 @@ class Task(ABC):
     def is_run(self) -> bool:
         """Whether it is what was asked for, rather than what that is compared with."""
         return True
+
+    @property
+    def failure(self) -> str:
+        """Why it failed, in a line; empty if it did not, or that could not be written."""
+        return self.folder.status().reason
 
     @property
     def folder(self) -> RunFolder:
@@ -96,7 +102,7 @@ class RunTask(Task):
 
     def settled(self) -> Literal["kept", "failed"] | None:
         """Return what the folder says."""
-        state = self.folder.state(self.config.evaluation_id)
+        state = self.folder.status(self.config.evaluation_id).state
         if state == "done":
             return "kept"
         return "failed" if state == "failed" and not self.reference else None

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.extractors import domain_classifier
+from bench.metrics.extractors.domain import domain_classifier
 
 
 class AttributeAccuracy(Metric):

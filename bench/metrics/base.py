@@ -103,7 +103,7 @@ class Context:
         cache: Folder for what is expensive and depends on content alone.
         model: The model that drew the samples; None for real images and images from elsewhere.
         extractors: Networks already built in this process, by key; filled by
-            `bench.metrics.extractors`.
+            `bench.metrics.extractors.domain`.
     """
 
     data: DataSet

@@ -7,8 +7,8 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
 from bench.metrics.comparison import judged_logits
+from bench.metrics.extractors.choice import ClassifierChoice, logits_judge
 from bench.metrics.jackknife import combined_error, mean_variance
-from bench.metrics.judges import ClassifierChoice, logits_judge
 
 
 class ClassAccuracy(Metric):
@@ -19,7 +19,7 @@ class ClassAccuracy(Metric):
 
     Args:
         extractor: `domain`, the classifier of the data set, or a file whose network has a logit for
-            each class, in the order of the labels; see `bench.metrics.network_file`.
+            each class, in the order of the labels; see `bench.metrics.extractors.network_file`.
         extractor_seed: Which domain classifier.
     """
 

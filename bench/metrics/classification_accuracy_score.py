@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from bench.console import say
 from bench.data.base import Split, fingerprint, to_float
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.classifier import RECIPE, steps_for, train_classifier
 from bench.metrics.comparison import Side, balanced, chosen, real_side
-from bench.metrics.extractors import Extractor
-from bench.tracking.console import say
+from bench.metrics.extractors.classifier import RECIPE, steps_for, train_classifier
+from bench.metrics.extractors.domain import Extractor
 
 
 class ClassificationAccuracyScore(Metric):

@@ -18,9 +18,9 @@ from torch import Tensor
 from bench.data.base import Split
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Metric, SampleSet
-from bench.metrics.extractors import Extractor, FeatureExtractor, HeadedExtractor
-from bench.metrics.features import Features, features
-from bench.metrics.judges import ExtractorChoice, features_judge
+from bench.metrics.extractors.choice import ExtractorChoice, features_judge
+from bench.metrics.extractors.domain import Extractor, FeatureExtractor, HeadedExtractor
+from bench.metrics.extractors.feature_cache import Features, features
 
 Against = Literal["train", "test"]
 
@@ -150,7 +150,7 @@ class FeatureMetric(Metric):
 
     Args:
         extractor: `domain`, the classifier of the data set, `inception`, or a file; see
-            `bench.metrics.network_file`.
+            `bench.metrics.extractors.network_file`.
         against: Split of the real images.
         extractor_seed: Which domain classifier.
     """

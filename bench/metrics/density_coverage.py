@@ -9,7 +9,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.metrics.base import Direction
 from bench.metrics.comparison import Against
-from bench.metrics.judges import ExtractorChoice
+from bench.metrics.extractors.choice import ExtractorChoice
 from bench.metrics.precision_recall import NeighborMetric
 
 _BLOCK = 2**21  # distances that are in memory at a time
@@ -30,7 +30,7 @@ class DensityCoverage(NeighborMetric):
         k: Which neighbor's distance is the radius of a ball.
         most: Images of each side that are compared at most.
         extractor: `domain`, the classifier of the data set, `inception`, or a file; see
-            `bench.metrics.network_file`.
+            `bench.metrics.extractors.network_file`.
         against: Split of the real images; see `FeatureMetric`.
         extractor_seed: Which domain classifier.
     """

@@ -9,7 +9,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
 from bench.metrics.comparison import judged_logits
-from bench.metrics.judges import ExtractorChoice, logits_judge
+from bench.metrics.extractors.choice import ExtractorChoice, logits_judge
 
 SHUFFLE_SEED = 0  # part of the definition where there are several splits
 LOWEST = -200.0
@@ -28,7 +28,7 @@ class InceptionScore(Metric):
 
     Args:
         extractor: `domain`, the classifier of the data set, `inception`, or a file; see
-            `bench.metrics.network_file`.
+            `bench.metrics.extractors.network_file`.
         splits: Number of parts whose scores are averaged.
         extractor_seed: Which domain classifier.
     """

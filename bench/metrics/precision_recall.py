@@ -9,7 +9,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.metrics.base import Context, Direction, Measurement, SampleSet
 from bench.metrics.comparison import Against, Comparison, FeatureMetric
-from bench.metrics.judges import ExtractorChoice
+from bench.metrics.extractors.choice import ExtractorChoice
 
 EXACT_BLOCK = 25
 """Rows that torch-fidelity compares at a time: the most for which `torch.cdist` takes differences.
@@ -30,7 +30,7 @@ class NeighborMetric(FeatureMetric):
         k: Which neighbor's distance is the radius of a ball; the image itself is not counted.
         most: Images of each side that are compared at most, equally many of each class.
         extractor: `domain`, the classifier of the data set, `inception`, or a file; see
-            `bench.metrics.network_file`.
+            `bench.metrics.extractors.network_file`.
         against: Split of the real images; see `FeatureMetric`.
         extractor_seed: Which domain classifier.
 
@@ -98,7 +98,7 @@ class PrecisionRecall(NeighborMetric):
         k: Which neighbor's distance is the radius of a ball.
         most: Images of each side that are compared at most.
         extractor: `domain`, the classifier of the data set, `inception`, or a file; see
-            `bench.metrics.network_file`.
+            `bench.metrics.extractors.network_file`.
         against: Split of the real images; see `FeatureMetric`.
         extractor_seed: Which domain classifier.
     """

@@ -11,7 +11,7 @@ from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
 from bench.metrics.codes import BATCH, Coder
 from bench.metrics.comparison import chosen
-from bench.metrics.perceptual import SMALLEST, perceptual_distance
+from bench.metrics.extractors.lpips import SMALLEST, perceptual_distance
 
 WINDOW, SIGMA = 11, 1.5
 ROUNDING = 1 / 12 / 255**2  # mean squared error of rounding to 8 bits

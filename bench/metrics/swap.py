@@ -10,7 +10,7 @@ from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
 from bench.metrics.codes import Coder
 from bench.metrics.comparison import chosen
-from bench.metrics.extractors import domain_classifier
+from bench.metrics.extractors.domain import domain_classifier
 from bench.seeding import generator_for
 from bench.training.interface import Code
 

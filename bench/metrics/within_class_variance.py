@@ -8,8 +8,8 @@ from torch import Tensor
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
 from bench.metrics.comparison import balanced
-from bench.metrics.extractors import domain_classifier
-from bench.metrics.features import features
+from bench.metrics.extractors.domain import domain_classifier
+from bench.metrics.extractors.feature_cache import features
 
 _BLOCK = 500  # images that are held as integers at a time
 

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import BenchError, UnknownName
-from bench.reporting.footnotes import view_notes
-from bench.reporting.headings import cell_text
-from bench.reporting.layout import ARROWS
-from bench.reporting.records import Records, load_records, plain
-from bench.reporting.render import note_lines
-from bench.reporting.specs import load_tables
-from bench.reporting.tables import build_table
+from bench.record.records import Records, load_records, plain
+from bench.reporting.notes.table_notes import view_notes
+from bench.reporting.render.forms import note_lines
+from bench.reporting.render.headings import cell_text
+from bench.reporting.tables.build import build_table
+from bench.reporting.tables.table import ARROWS
+from bench.reporting.tables.table_spec import load_tables
 
 ABSENT = "—"
 TOGETHER = "compare"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bench.reporting.plan import reference_title
-from bench.reporting.records import Records, plain, seeds
-from bench.tracking.progress import read_progress
+from bench.record.progress import read_progress
+from bench.record.records import Records, plain, seeds
+from bench.record.sweep_folder import reference_title
 
 STATES = ("done", "failed", "unfinished", "missing")
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.reporting.layout import Cell, Column, Note, Row, Table
-from bench.reporting.plan import EVALUATIONS
-from bench.reporting.records import Records, load_records, plain, seeds
-from bench.reporting.specs import Names
+from bench.record.records import Records, load_records, plain, seeds
+from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import standard_deviation
-from bench.reporting.wording import listed
+from bench.reporting.tables.table import Cell, Column, Note, Row, Table
+from bench.reporting.tables.table_spec import Names
+from bench.spec.reserved_names import EVALUATIONS
 
 Figures = list[dict[str, Any]]
 Key = tuple[str, str, str]

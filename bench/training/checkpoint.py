@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from bench.console import warn
 from bench.errors import CheckpointError, naming
-from bench.tracking.console import warn
 
 VERSION = 1
 _MAGIC = b"bench checkpoint\n"

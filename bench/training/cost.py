@@ -17,11 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from bench.config import RunConfig
 from bench.data.base import DataSpec
 from bench.errors import NotApplicable
-from bench.settings import Evaluation, Training
-from bench.tracking.rows import write_rows_atomically
+from bench.record.jsonl import write_jsonl
+from bench.spec.run_config import RunConfig
+from bench.spec.run_settings import Evaluation, Training
 from bench.training.interface import Batch, ConditionalGenerator, Encodes, as_given
 from bench.training.passes import StagePass, draw_offsets, moving_rows
 
@@ -52,7 +52,7 @@ def write_cost(training: Training, spec: DataSpec, folder: Path) -> None:
     """
     if not (folder / FILE).exists():
         facts = count_cost(training, spec)
-        write_rows_atomically(folder / FILE, [fact._asdict() for fact in facts])
+        write_jsonl(folder / FILE, [fact._asdict() for fact in facts])
 
 
 def count_cost(training: Training, spec: DataSpec) -> list[Fact]:

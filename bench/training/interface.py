@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from bench.data.base import Batch as Batch
 from bench.data.base import DataSpec
 
 Objective = Mapping[str, Mapping[str, float]]
@@ -20,22 +21,6 @@ Objective = Mapping[str, Mapping[str, float]]
 
 OptimizerTable = Mapping[str, Mapping[str, Any]]
 """Player (or `default`) -> the optimizer settings that differ from the harness's."""
-
-
-class Batch(NamedTuple):
-    """One draw from the training stream.
-
-    Attributes:
-        x: `float32` `[B, C, H, W]` in `[-1, 1]`, or `[B, 2]` for points.
-        y: `int64` `[B]`; -1 in the rows that carry no label. For a model with the capability
-            `attributes`, on data that has them, `[B, A]` with 0, 1 or -1.
-        labeled: Number of leading rows that carry a label, the same for every batch of a run.
-            Less than `B` only for a model with the capability `semi-supervised`.
-    """
-
-    x: Tensor
-    y: Tensor
-    labeled: int
 
 
 class Code(NamedTuple):

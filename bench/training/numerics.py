@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from bench.settings import Training
+from bench.spec.run_settings import Training
 
 
 @contextmanager

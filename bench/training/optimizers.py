@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.settings import SGD, Adam, AdamW, Constant, Drop, Linear, Staircase
+from bench.spec.run_settings import SGD, Adam, AdamW, Constant, Drop, Linear, Staircase
 
 
 def rate_factor(

@@ -6,18 +6,21 @@ Most of these share work, so the first pass looks at which terms reach which par
 as few backwards as give the same gradients.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.errors import BenchError
+from bench.training.gradient_accumulation import Gradients, accumulate, split
 from bench.training.interface import Batch, ConditionalGenerator, Stage
-from bench.training.microbatch import Gradients, accumulate, split
 from bench.training.optimizers import PlayerOptimizer
-from bench.training.switches import compiled
+
+BACKEND = "inductor"
+"""What `torch.compile` generates code with."""
 
 
 @dataclass(frozen=True)
@@ -277,3 +280,29 @@ def draw_offsets(stages: Sequence[Stage]) -> tuple[list[tuple[Stage, int]], int]
                 draws += 1
             passes.append((stage, draws - 1))
     return passes, draws
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function, compiled as one graph, gradients taken inside included.
+
+    Random numbers are drawn by the kernels that draw them in eager mode, so that they are the
+    same ones.
+
+    Args:
+        function: Of tensors of shapes that never change.
+
+    Returns:
+        The function; it is compiled when it is first called.
+    """
+    from torch._dynamo import config
+
+    options: dict[str, Any] = {"fallback_random": True} if BACKEND == "inductor" else {}
+    traced = torch.compile(
+        function, fullgraph=True, dynamic=False, backend=BACKEND, options=options or None
+    )
+
+    def call(*arguments: Any) -> Any:
+        with config.patch(trace_autograd_ops=True):
+            return traced(*arguments)
+
+    return call

@@ -13,25 +13,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.config import RunConfig
+from bench.console import warn
 from bench.data.base import DataSet
 from bench.data.supervision import make_stream
 from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
+from bench.record.execution_notes import note_execution, read_execution
+from bench.record.jsonl import JsonlWriter, holds, truncate
 from bench.seeding import seed_for
-from bench.settings import Evaluation, Training, optimizer_settings
-from bench.tracking.console import warn
-from bench.tracking.execution import note_execution, read_execution
-from bench.tracking.rows import RowWriter, holds, truncate
+from bench.spec.run_config import RunConfig
+from bench.spec.run_settings import Evaluation, Training, optimizer_settings
+from bench.spec.switches import EAGER, SwitchSet
 from bench.training.average import MovingAverage
-from bench.training.capture import AnyPass, rehearsed, restored
 from bench.training.checkpoint import load_checkpoint, save_checkpoint
+from bench.training.cuda_graphs import AnyPass, rehearsed, restored
+from bench.training.gradient_accumulation import OutOfMemory, halved, telling_memory
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.losses import StageLosses
-from bench.training.microbatch import OutOfMemory, halved, telling_memory
 from bench.training.numerics import numerics
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass, draw_offsets, moving_rows
-from bench.training.switches import EAGER, SwitchSet
 
 LOG_POINTS = 50
 """Points of a training curve."""
@@ -152,7 +152,7 @@ class Trainer:
             self.prepare()
         path = self.folder / "rows.jsonl"
         truncate(path, self._curves_size)
-        with RowWriter(path) as curves:
+        with JsonlWriter(path) as curves:
             began = saved = time.monotonic()
             for step in range(self.start, iterations):
                 with telling_memory(step):
@@ -223,7 +223,7 @@ class Trainer:
                     "closer to the default, or clip_norm may help"
                 )
 
-    def _save(self, done: int, seconds: float, curves: RowWriter) -> None:
+    def _save(self, done: int, seconds: float, curves: JsonlWriter) -> None:
         self._refuse_non_finite()  # a checkpoint of a broken model would break every resumption
         curves.flush()
         optimizers = {p: o.torch_optimizer.state_dict() for p, o in self.optimizers.items()}

@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from bench.execution.job import write_json, write_text
-from bench.execution.recording import reference_id
-from bench.reporting.plan import REAL
-from bench.sweep import load_sweep
+from bench.evaluation.controls import reference_id
+from bench.record.files import write_json, write_text
+from bench.spec.reserved_names import REAL
+from bench.spec.sweep_file import load_sweep
 from bench.tuning.space import Subject
-from bench.tuning.spec import Tuning
 from bench.tuning.study import Study, Trial
+from bench.tuning.tuning_file import Tuning
 
 FRESH_SEEDS = 5  # of the sweep that follows; a t interval over fewer is wide
 

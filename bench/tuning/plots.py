@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.tuning.spec import Objective
 from bench.tuning.study import Trial
+from bench.tuning.tuning_file import Objective
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from bench.config import RunConfig
-from bench.located import Located, nested
-from bench.settings import Strict
-from bench.sweep import complete
+from bench.spec.located_yaml import Located, nested
+from bench.spec.run_config import RunConfig
+from bench.spec.run_settings import Strict
+from bench.spec.sweep_file import complete
 
 Scalar = bool | int | float | str
 Values = Mapping[str, Scalar]

@@ -21,12 +21,12 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
-from bench.config import digest
 from bench.errors import BenchError
+from bench.record.jsonl import JsonlWriter
 from bench.seeding import seed_for
-from bench.tracking.rows import RowWriter
+from bench.spec.run_config import digest
 from bench.tuning.space import Range, Scalar, Subject
-from bench.tuning.spec import Tuning
+from bench.tuning.tuning_file import Tuning
 
 STARTUP = 8  # trials that are drawn at random before earlier ones guide
 State = Literal["complete", "pruned", "failed", "running"]
@@ -314,7 +314,7 @@ def _storage(address: str, folder: Path) -> BaseStorage | str:
     lock = JournalFileSymlinkLock(str(journal))
     lock.acquire()
     try:
-        RowWriter(journal).close()
+        JsonlWriter(journal).close()
     finally:
         lock.release()
     return JournalStorage(JournalFileBackend(str(journal)))

@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from bench.config import RunConfig
+from bench.console import say
 from bench.errors import BenchError, Interrupted, UnknownName
+from bench.evaluation.controls import reference_id
+from bench.execution.code_change import adopt, check_code
 from bench.execution.executors.base import Executor
-from bench.execution.job import RunFolder, remove_partial
-from bench.execution.recording import reference_id
-from bench.execution.reuse import adopt, check_code
-from bench.execution.schedule import settle
-from bench.execution.sources import sources_of
+from bench.execution.run_one import Outcome, reference_one, run_one
+from bench.execution.scheduler import settle
+from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask, Task
-from bench.execution.work import Outcome, reference_one, run_one
-from bench.execution.workplace import Workplace
-from bench.reporting.plan import REAL, VALIDATION
-from bench.reporting.selection import loss
-from bench.tracking.console import say
-from bench.tracking.rows import read_rows
-from bench.tuning.spec import Objective
+from bench.process.worker import Workplace
+from bench.record.jsonl import read_jsonl
+from bench.record.run_folder import RunFolder, remove_partial
+from bench.reporting.snapshot_selection import loss
+from bench.spec.reserved_names import REAL, VALIDATION
+from bench.spec.run_config import RunConfig
 from bench.tuning.study import Claim, Study
+from bench.tuning.tuning_file import Objective
 
 POLL_S = 1.0
 
@@ -196,7 +196,7 @@ class _Attempt:
         path = self.folder / place
         if _patiently(partial(reference_one, REAL, run, path, self.workplace)) == "failed":
             raise BenchError(f"the real images could not be measured; why: cat {path / 'failed'}")
-        return read_rows(RunFolder(path).evaluation)
+        return read_jsonl(RunFolder(path).evaluation)
 
     def _cannot_go_on(self) -> bool:
         """Say whether a new snapshot shows that there is no hope, or cannot be judged."""
@@ -239,7 +239,7 @@ class _Attempt:
     def _figure(self, objective: Objective, run: RunConfig, step: int) -> tuple[float, str]:
         folder = RunFolder(self.folder / run.id)
         held = folder if step == run.steps[-1] else folder.snapshot(step)
-        rows = [row for row in read_rows(held.evaluation) if row["step"] == step]
+        rows = [row for row in read_jsonl(held.evaluation) if row["step"] == step]
         return _one([row for row in rows if row["split"] == VALIDATION], objective.metric)
 
 

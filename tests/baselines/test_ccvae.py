@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Bernoulli, Independent
 
 from baselines.ccvae import CCVAE, BlockClassifier
-from bench import contract
+from bench.conformance import suite
 from bench.data.base import DataSpec
 from bench.training.interface import Classifies, Encodes
 from tests.baselines.ccvae_cases import (
@@ -23,13 +23,13 @@ from tests.baselines.ccvae_cases import (
     total,
 )
 
-OF_CLASSES = [check for check in contract.CHECKS if check is not contract.attributes_are_welcome]
+OF_CLASSES = [check for check in suite.CHECKS if check is not suite.attributes_are_welcome]
 
 
 @pytest.mark.parametrize("check", OF_CLASSES, ids=lambda check: check.__name__)
 def test_options_conform_where_there_are_no_attributes(check):
     options = {"head": "linear", "likelihood": "laplace"}
-    check(contract.make_subject("ccvae", SMALL | options))
+    check(suite.make_subject("ccvae", SMALL | options))
 
 
 def test_block_classifier_reads_each_logit_from_its_own_block():

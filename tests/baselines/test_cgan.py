@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from baselines.cgan import CGAN, LabelNorm
-from bench import contract
+from bench.conformance import suite
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Encodes
 from models import backbones
@@ -44,10 +44,10 @@ def tell_apart(model):
 
 @pytest.fixture(scope="module")
 def strong_subject():
-    return contract.make_subject("cgan", {"width": 0.25, "latent": 4, **STRONG})
+    return suite.make_subject("cgan", {"width": 0.25, "latent": 4, **STRONG})
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
 def test_the_strong_form_conforms(strong_subject, check):
     check(strong_subject)
 

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from baselines.csvae import CSVAE
-from bench import contract
+from bench.conformance import suite
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Classifies, Code, Encodes
 from models import terms
@@ -57,9 +57,9 @@ def codes_of(model, y, seed=5):
 
 
 def test_fixed_prior_conforms():
-    subject = contract.make_subject("csvae", SMALL | {"prior": "fixed"})
-    contract.players_and_stages_fit(subject)
-    contract.players_move_only_their_own(subject)
+    subject = suite.make_subject("csvae", SMALL | {"prior": "fixed"})
+    suite.players_and_stages_fit(subject)
+    suite.players_move_only_their_own(subject)
 
 
 def test_terms_are_those_of_the_paper():

@@ -13,7 +13,7 @@ from baselines.cvae_gan import (
     discriminate,
     match_class_means,
 )
-from bench import contract
+from bench.conformance import suite
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Classifies, Code, Encodes
 from models import backbones, terms
@@ -121,7 +121,7 @@ def test_no_term_of_the_encoder_comes_from_the_critics_verdict():
 
 def test_the_trainer_gives_the_encoder_the_gradient_of_the_bound_alone(tmp_path):
     """Weights of the adversarial terms change what the decoder learns, not the encoder."""
-    subject = contract.make_subject("cvae_gan", {"width": 0.25, "latent": 4})
+    subject = suite.make_subject("cvae_gan", {"width": 0.25, "latent": 4})
     after = {}
     for weight in (1.0, 50.0):
         objective = {**subject.training.objective}

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from baselines.flow_matching import FlowMatching, flow_match, integrate
-from bench import contract
+from bench.conformance import suite
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Encodes
 
@@ -66,10 +66,10 @@ def spread(t, x):
 
 @pytest.fixture(scope="module")
 def guided_subject():
-    return contract.make_subject("flow_matching", {"width": 0.25, **GUIDED})
+    return suite.make_subject("flow_matching", {"width": 0.25, **GUIDED})
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
 def test_the_guided_form_conforms(guided_subject, check):
     check(guided_subject)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.data.arrays import Arrays
-from bench.data.cache import write
+from bench.data.npz_files import write
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from bench.data.celeba import CelebA
-from bench.data.labels import CELEBA_ATTRIBUTES
+from bench.data.class_names import CELEBA_ATTRIBUTES
 from bench.errors import BenchError, DataMissing, SpecError
 
 CHOSEN = ("Male", "Smiling", "Eyeglasses")

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from bench.data import folders
-from bench.data.crops import decode, read_boxes
 from bench.data.folders import Folder
+from bench.data.image_files import decode, read_boxes
 from bench.errors import BenchError, DataMissing, SpecError
 
 

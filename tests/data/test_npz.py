@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.data import cache
+from bench.data import npz_files
 from bench.data.npz import Npz
 from bench.errors import BenchError, DataMissing, SpecError
 
@@ -115,19 +115,19 @@ def test_damaged_array_is_named(path, arrays, save):
     content[400] ^= 255
     path.write_bytes(content)
     with pytest.raises(BenchError, match="x_train is damaged"):
-        cache.read(path)
+        npz_files.read(path)
 
 
 def test_write_then_read_gives_the_same_and_leaves_nothing_else(path, arrays):
     given = arrays((8, 8, 1), classes=3)
-    cache.write(path, given)
-    for a, b in zip(cache.read(path), given, strict=True):
+    npz_files.write(path, given)
+    for a, b in zip(npz_files.read(path), given, strict=True):
         assert np.array_equal(a, b)
     assert [p.name for p in path.parent.glob("*mine*")] == ["mine.npz"]
 
 
 def test_failed_write_keeps_the_old_file_and_no_part(path, arrays, monkeypatch):
-    cache.write(path, arrays((8, 8), classes=3))
+    npz_files.write(path, arrays((8, 8), classes=3))
     before = path.read_bytes()
 
     def fail(*_args, **_arrays):
@@ -135,7 +135,7 @@ def test_failed_write_keeps_the_old_file_and_no_part(path, arrays, monkeypatch):
 
     monkeypatch.setattr(np, "savez", fail)
     with pytest.raises(BenchError, match=r"cannot write .*disk full; set BENCH_DATA"):
-        cache.write(path, arrays((4, 4), classes=3))
+        npz_files.write(path, arrays((4, 4), classes=3))
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.glob("*mine*")] == ["mine.npz"]
 

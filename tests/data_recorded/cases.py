@@ -166,9 +166,9 @@ SHOWN = {eight_seeds: ("difference", "iqm", "improvement"), broken: ("difference
 
 def render(case, name, form, results):
     """Return a table of a case, and the name of the file in which it is stored."""
-    from bench.reporting.records import load_records
-    from bench.reporting.render import RENDERERS, SUFFIXES
-    from bench.reporting.tables import build_table, load_tables
+    from bench.record.records import load_records
+    from bench.reporting.render.forms import RENDERERS, SUFFIXES
+    from bench.reporting.tables.build import build_table, load_tables
     from bench.reporting.variance import variance_table
 
     case(results)

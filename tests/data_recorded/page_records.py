@@ -3,7 +3,7 @@
 import numpy as np
 import recorded
 
-from bench.tracking.rows import write_rows_atomically
+from bench.record.jsonl import write_jsonl
 
 HOSTILE = (
     "</script><script>window.broken = 1</script> <!-- <script> "
@@ -63,7 +63,7 @@ def write_large(results, variants=40, seeds=5):
     folder = recorded.write_sweep(results, "large", held, data="cifar10")
     for run in sorted(path for path in folder.iterdir() if path.is_dir()):
         write_samples(run, draw=draw)
-        write_rows_atomically(
+        write_jsonl(
             run / "rows.jsonl",
             [
                 {"step": step, "split": "train", "metric": f"main/term_{term}", "protocol": ""}

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bench.tracking.rows import write_rows_atomically
+from bench.record.jsonl import write_jsonl
 
 IS = "is[domain classifier,n=500,splits=1]"
 DIVERSITY = "ms-ssim[window=gaussian,n=50]"
@@ -35,7 +35,7 @@ COST = {
 }
 TRACEBACK = (
     "Traceback (most recent call last):\n"
-    '  File "bench/execution/work.py", line 1, in run_one\n'
+    '  File "bench/execution/run_one.py", line 1, in run_one\n'
     "bench.errors.RunFailed: main/reconstruct is nan at step 40\n"
 )
 
@@ -106,8 +106,8 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
         for step in (0, 100, 200)
     ]
     if curve:
-        write_rows_atomically(folder / "rows.jsonl", rows)
-    write_rows_atomically(
+        write_jsonl(folder / "rows.jsonl", rows)
+    write_jsonl(
         folder / "timings.jsonl", [{"metric": "train_seconds", "value": 12.5}] if curve else []
     )
     if curve:
@@ -124,7 +124,7 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
         for metric, found in figures.items()
         for protocol, value, *error in (found if isinstance(found, list) else [found])
     ]
-    write_rows_atomically(folder / "evaluation.jsonl", evaluation)
+    write_jsonl(folder / "evaluation.jsonl", evaluation)
     (folder / "samples.png").write_bytes(b"\x89PNG\r\n")
     (folder / "done").write_text("{}")
 
@@ -136,7 +136,7 @@ def write_cost(folder, **changes):
         | {"reason": value if isinstance(value, str) else ""}
         for metric, value in (COST | changes).items()
     ]
-    write_rows_atomically(folder / "cost.jsonl", rows)
+    write_jsonl(folder / "cost.jsonl", rows)
 
 
 def write_json(path, content):

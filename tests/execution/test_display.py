@@ -12,8 +12,8 @@ from rich.console import Console
 from bench.execution import display
 from bench.execution.display import Watch, watching
 from bench.execution.task import RunTask
-from bench.tracking import progress
-from bench.tracking.progress import ProgressFile
+from bench.record import progress
+from bench.record.progress import ProgressFile
 
 EVALUATION = "0123"
 

@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import Interrupted
 from bench.execution.executors.local import Local
-from bench.execution.workplace import Workplace
+from bench.process.worker import Workplace
 from tests.execution.sweeps import RUN as SWEEP
 from tests.execution.sweeps import alive, csv, logs, process_of, wait_for
 

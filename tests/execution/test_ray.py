@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.config import complete
 from bench.execution.executors.ray import Ray, _perform_on_node, _unpack
 from bench.execution.task import RunTask
-from bench.execution.workplace import Workplace
+from bench.process.worker import Workplace
+from bench.spec.run_config import complete
 
 SETTINGS = {
     "model": {"name": "cvae", "width": 0.25, "latent": 4},

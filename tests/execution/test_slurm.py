@@ -8,7 +8,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.execution.executors.slurm import Slurm
-from bench.execution.workplace import Workplace
+from bench.process.worker import Workplace
 from tests.execution.sweeps import RUN, logs, wait_for
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench.config import complete
-from bench.execution.evaluation import SELECTION_SEED, selecting
-from bench.execution.job import RunFolder
-from bench.tracking.rows import read_rows
-from bench.validation import KeyProblem
-from tests.test_kill import wait_for
+from bench.evaluation.measuring import SELECTION_SEED, selecting
+from bench.record.jsonl import read_jsonl
+from bench.record.run_folder import RunFolder
+from bench.spec.run_config import complete
+from bench.spec.validation import KeyProblem
+from tests.execution.test_kill import wait_for
 
 SETTINGS = {
     "model": {"name": "cvae", "width": 0.25, "latent": 4},
@@ -49,7 +49,7 @@ def run_folder(here, results="results"):
 
 
 def figures(folder):
-    return [(r["step"], r["split"], r["value"]) for r in read_rows(folder / "evaluation.jsonl")]
+    return [(r["step"], r["split"], r["value"]) for r in read_jsonl(folder / "evaluation.jsonl")]
 
 
 def same_weights(first, second):
@@ -112,9 +112,9 @@ def test_snapshots_change_neither_the_training_nor_the_last_figures(bench, here)
     assert [f[:2] for f in found] == [
         (step, split) for step in (4, 8, 12) for split in ("samples", "validation")
     ]
-    protocols = {r["split"]: r["protocol"] for r in read_rows(often / "evaluation.jsonl")}
+    protocols = {r["split"]: r["protocol"] for r in read_jsonl(often / "evaluation.jsonl")}
     assert protocols["samples"] != protocols["validation"], "another network has judged"
-    assert {row["split"] for row in read_rows(next((here / "often").glob("tiny/real-*/e*l")))} == {
+    assert {row["split"] for row in read_jsonl(next((here / "often").glob("tiny/real-*/e*l")))} == {
         "real",
         "validation",
     }
@@ -186,7 +186,7 @@ def test_a_stop_while_a_snapshot_is_measured_leaves_that_and_saves(bench, here, 
 
     never = (*RUN[:-1], "1000", THREE, ACCURACY)
     with monkeypatch.context() as patch:
-        patch.setattr("bench.execution.work.measure_model", measure)
+        patch.setattr("bench.execution.run_one.measure_model", measure)
         status, _, err = bench(*never)
     assert status == 130
     assert "stopped after iteration 4, checkpoint saved; continue with" in err

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.execution import driver
+from bench.execution import run_sweep
 from bench.execution.executors.local import Local, _environment
-from bench.execution.job import RunFolder
-from bench.execution.workplace import Workplace
+from bench.process.worker import Workplace
+from bench.record.run_folder import RunFolder
 from bench.training.trainer import Trainer
 from tests.execution.sweeps import csv
 
@@ -175,14 +175,14 @@ def test_data_that_vanished_after_the_check_fails_what_needs_it(bench, here, mon
     x, y = np.zeros((80, 8, 8), np.uint8), np.arange(80) % 4
     x += (60 * y[:, None, None]).astype(np.uint8)
     np.savez(data, x_train=x, y_train=y, x_test=x, y_test=y)
-    settle = driver.settle
+    settle = run_sweep.settle
 
     def vanish(tasks, executor):
         data.unlink()
         executor.workplace._contexts.clear()
         return settle(tasks, executor)
 
-    monkeypatch.setattr(driver, "settle", vanish)
+    monkeypatch.setattr(run_sweep, "settle", vanish)
     own = "variants.cvae.data={name: npz, path: mine.npz}"
     status, _, err = bench(*RUN, own)
     assert status == 1
@@ -279,7 +279,7 @@ def test_damaged_weights_are_named_and_can_be_trained_anew(bench, finished):
 def test_two_drivers_that_retry_try_each_failure_once(bench, here, monkeypatch):
     wild = "variants.cvae.optimizers={default: {rate: 1e+30}}"
     assert bench(*RUN, wild)[0] == 1
-    check, tried = driver.check_code, []
+    check, tried = run_sweep.check_code, []
 
     def another_driver(*given):
         if not tried:
@@ -287,7 +287,7 @@ def test_two_drivers_that_retry_try_each_failure_once(bench, here, monkeypatch):
             bench(*RUN, wild, "--retry-failed")
         check(*given)
 
-    monkeypatch.setattr(driver, "check_code", another_driver)
+    monkeypatch.setattr(run_sweep, "check_code", another_driver)
     status, _, err = bench(*RUN, wild, "--retry-failed")
     assert status == 1
     assert "failed    [" not in err, "the other driver has just tried it"
@@ -299,7 +299,7 @@ def test_memory_that_runs_out_in_an_evaluation_is_told(bench, here, monkeypatch)
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nand much more")
 
     with monkeypatch.context() as patch:
-        patch.setattr("bench.execution.evaluation.draw_samples", measure)
+        patch.setattr("bench.evaluation.measuring.draw_samples", measure)
         status, _, err = bench(*RUN)
     assert status == 1
     assert "out of memory while measuring (CUDA out of memory. Tried to allocate 2 GiB)" in err
@@ -325,7 +325,7 @@ def test_a_reference_that_fails_is_something_to_do(bench, here, monkeypatch):
     assert bench(*RUN, accuracy)[0] == 0
     shutil.rmtree(next(here.glob("results/tiny/real-*")))
     with monkeypatch.context() as patch:
-        patch.setattr("bench.execution.work.comparisons", lambda *given: 1 / 0)
+        patch.setattr("bench.execution.run_one.comparisons", lambda *given: 1 / 0)
         status, _, err = bench(*RUN, accuracy)
     assert status == 1
     assert "nothing to do" not in err

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from bench import contract, registry
+from bench import registry
+from bench.conformance import suite
 
 FOLDER = Path(__file__).parent
 ITERATIONS = 5
@@ -18,7 +19,7 @@ ITERATIONS = 5
 
 def first_iterations(name):
     """Return term -> its values in the first iterations, one a pass."""
-    subject = contract.make_subject(name, {"width": 0.25})
+    subject = suite.make_subject(name, {"width": 0.25})
     with tempfile.TemporaryDirectory() as folder:
         trainer = subject.trainer(Path(folder) / "run")
     trainer.model.double()

@@ -13,7 +13,7 @@ from torch import nn
 from bench import registry
 from bench.data.base import DataSet, DataSpec, Split
 from bench.metrics.base import Context, SampleSet
-from bench.metrics.extractors import DomainExtractor, FeatureExtractor
+from bench.metrics.extractors.domain import DomainExtractor, FeatureExtractor
 from bench.training.interface import Code, Posterior
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from bench.data.base import DataSet, DataSpec, Split, fingerprint
 from bench.data.digits import Digits
 from bench.data.moons import Moons
 from bench.metrics.base import Context, SampleSet
-from bench.metrics.extractors import domain_classifier
+from bench.metrics.extractors.domain import domain_classifier
 
 CPU = torch.device("cpu")
 

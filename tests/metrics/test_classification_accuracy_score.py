@@ -5,10 +5,10 @@ import torch
 
 from bench.data.base import DataSet, DataSpec, Split, to_float
 from bench.errors import NotApplicable
-from bench.metrics import classifier
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.classification_accuracy_score import ClassificationAccuracyScore
 from bench.metrics.comparison import real_side
+from bench.metrics.extractors import classifier
 
 CPU = torch.device("cpu")
 

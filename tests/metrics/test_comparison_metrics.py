@@ -8,11 +8,11 @@ import torch
 
 from bench.data.base import DataSet, DataSpec, Split
 from bench.errors import NotApplicable
-from bench.metrics import classifier, features
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.density_coverage import DensityCoverage
-from bench.metrics.frechet import FrechetDistance
-from bench.metrics.kernel import KernelDistance
+from bench.metrics.extractors import classifier, feature_cache
+from bench.metrics.fid import FrechetDistance
+from bench.metrics.kid import KernelDistance
 from bench.metrics.precision_recall import PrecisionRecall
 
 METRICS = (FrechetDistance, KernelDistance, PrecisionRecall, DensityCoverage)
@@ -95,8 +95,8 @@ def test_the_order_of_the_samples_changes_no_bit(metric, data, context):
 def test_the_size_of_batches_changes_nothing_to_speak_of(metric, data, context, monkeypatch):
     first = values(metric(), samples_of(data), context)
     context.extractors.pop("features")
-    monkeypatch.setattr(features, "PART", 21)
-    monkeypatch.setattr(features, "JUDGED_AT_ONCE", 7)
+    monkeypatch.setattr(feature_cache, "PART", 21)
+    monkeypatch.setattr(feature_cache, "JUDGED_AT_ONCE", 7)
     assert values(metric(), samples_of(data), context) == pytest.approx(first, rel=1e-3, abs=1e-7)
 
 

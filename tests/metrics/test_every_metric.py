@@ -11,12 +11,9 @@ import torch
 from bench import registry
 from bench.data.base import Split
 from bench.metrics import (
-    arcs,
-    classifier,
+    arc_fit,
     codes,
     density_coverage,
-    extractors,
-    features,
     inpainting,
     ms_ssim,
     native_ms_ssim,
@@ -26,6 +23,7 @@ from bench.metrics import (
     within_class_variance,
 )
 from bench.metrics.base import Context, SampleSet
+from bench.metrics.extractors import classifier, domain, feature_cache
 from bench.training.interface import Code, Posterior
 from tests.metrics.bars import CPU, OPTIONS, Bars, judged, make_data, metric_of
 
@@ -66,14 +64,14 @@ FILES = {
 }
 
 SMALL_BATCHES = (
-    (extractors, "JUDGED_AT_ONCE", 7),
-    (features, "JUDGED_AT_ONCE", 7),
-    (features, "PART", 21),
+    (domain, "JUDGED_AT_ONCE", 7),
+    (feature_cache, "JUDGED_AT_ONCE", 7),
+    (feature_cache, "PART", 21),
     (codes, "BATCH", 7),
     (inpainting, "BATCH", 7),
     (reconstruction, "BATCH", 7),
     (prior_fit, "BATCH", 7),
-    (arcs, "_BLOCK", 100),
+    (arc_fit, "_BLOCK", 100),
     (density_coverage, "_BLOCK", 100),
     (precision_recall, "EXACT_BLOCK", 4),
     (within_class_variance, "_BLOCK", 7),
@@ -208,13 +206,13 @@ def test_the_size_of_batches_changes_nothing(name, world, monkeypatch):
 def test_no_constant_that_cuts_work_into_parts_is_forgotten():
     named = {(module.__name__, constant) for module, constant, _ in SMALL_BATCHES}
     exempt = {
-        ("bench.metrics.inception", "JUDGED_AT_ONCE"),  # tests of its own
-        ("bench.metrics.network_file", "JUDGED_AT_ONCE"),
+        ("bench.metrics.extractors.inception", "JUDGED_AT_ONCE"),  # tests of its own
+        ("bench.metrics.extractors.network_file", "JUDGED_AT_ONCE"),
         ("bench.metrics.ms_ssim", "_BLOCK"),  # the width of a matrix
-        ("bench.metrics.classifier", "BATCH"),  # what a classifier learns from at a time
+        ("bench.metrics.extractors.classifier", "BATCH"),  # what a classifier learns from at a time
     }
     found = set()
-    for path in Path(extractors.__file__).parent.glob("*.py"):
+    for path in Path(domain.__file__).parent.glob("*.py"):
         for node in ast.parse(path.read_text()).body:
             for target in getattr(node, "targets", ()):
                 called = getattr(target, "id", "")

@@ -6,16 +6,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench import registry
 from bench.data.base import DataSet, DataSpec, Split
-from bench.metrics import (
-    classifier,
-    density_coverage,
-    extractors,
-    features,
-    native_ms_ssim,
-    within_class_variance,
-)
+from bench.metrics import density_coverage, native_ms_ssim, within_class_variance
 from bench.metrics.base import Context, SampleSet
-from bench.metrics.extractors import DomainExtractor, FeatureExtractor
+from bench.metrics.extractors import classifier, domain, feature_cache
+from bench.metrics.extractors.domain import DomainExtractor, FeatureExtractor
 
 CPU = torch.device("cpu")
 OPTIONS = {
@@ -48,9 +42,9 @@ class Largest(TorchDispatchMode):
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     for module, name, value in (
-        (extractors, "JUDGED_AT_ONCE", 10),
-        (features, "JUDGED_AT_ONCE", 10),
-        (features, "PART", 50),
+        (domain, "JUDGED_AT_ONCE", 10),
+        (feature_cache, "JUDGED_AT_ONCE", 10),
+        (feature_cache, "PART", 50),
         (density_coverage, "_BLOCK", 2**10),
         (native_ms_ssim, "_CHUNK", 2),
         (within_class_variance, "_BLOCK", 10),

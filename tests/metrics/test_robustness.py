@@ -13,8 +13,8 @@ import torch
 from bench import registry
 from bench.data.base import DataSet, DataSpec, Split
 from bench.errors import BenchError
-from bench.metrics import classifier
 from bench.metrics.base import SampleSet
+from bench.metrics.extractors import classifier
 from tests.metrics.bars import (
     OF_CODES,
     OPTIONS,

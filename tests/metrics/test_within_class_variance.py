@@ -5,7 +5,7 @@ from bench.data.base import DataSpec
 from bench.errors import NotApplicable
 from bench.metrics import within_class_variance as module
 from bench.metrics.base import Context, SampleSet
-from bench.metrics.extractors import DomainExtractor, FeatureExtractor
+from bench.metrics.extractors.domain import DomainExtractor, FeatureExtractor
 from bench.metrics.within_class_variance import WithinClassVariance, pixel_variance
 
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import pytest
 import recorded
 
 from bench.errors import UnknownName
+from bench.record.records import load_records
 from bench.reporting.compare import compare_text, find_side
-from bench.reporting.records import load_records
 
 
 def text(results, first, second):

@@ -14,11 +14,11 @@ from page_records import HOSTILE, write_hostile, write_small
 from PIL import Image
 
 from bench.errors import BenchError
+from bench.record.records import load_records
 from bench.reporting.page import document
 from bench.reporting.page.curves import POINTS, thin
 from bench.reporting.page.document import describe, render_page
-from bench.reporting.records import load_records
-from bench.reporting.tables import load_tables
+from bench.reporting.tables.build import load_tables
 
 TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
 

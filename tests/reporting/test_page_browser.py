@@ -10,10 +10,10 @@ import pytest
 import recorded
 from page_records import HOSTILE, write_hostile, write_large, write_small
 
+from bench.record.records import load_records
 from bench.reporting.page.document import render_page
-from bench.reporting.records import load_records
-from bench.reporting.render import render_csv
-from bench.reporting.tables import build_table, load_tables
+from bench.reporting.render.forms import render_csv
+from bench.reporting.tables.build import build_table, load_tables
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra `test`")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.reporting.comparisons import compare_rows
-from bench.reporting.layout import Cell, Column, Row
 from bench.reporting.statistics import detectable_effect, paired_difference, t_interval
+from bench.reporting.tables.significance import compare_rows
+from bench.reporting.tables.table import Cell, Column, Row
 
 pytestmark = pytest.mark.slow
 

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import recorded
 
-from bench.reporting.records import load_records
+from bench.record.lock import locked
+from bench.record.progress import ProgressFile
+from bench.record.records import load_records
 from bench.reporting.status import status_text
-from bench.tracking.lock import locked
-from bench.tracking.progress import ProgressFile
 
 
 def test_a_finished_sweep_is_one_line(tmp_path):

@@ -4,8 +4,8 @@ import cases
 import pytest
 import recorded
 
-from bench.reporting.records import load_records
-from bench.reporting.specs import load_tables
+from bench.record.records import load_records
+from bench.reporting.tables.table_spec import load_tables
 from bench.reporting.variance import variance_table
 
 NAMES = load_tables(Path(__file__).parents[2] / "sweeps" / "tables.yaml")["summary"].names

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench import config, contract, registry
+from bench import registry
+from bench.conformance import suite
+from bench.spec import run_config
 from bench.training.cost import _Watch, count_cost, write_cost
 from bench.training.interface import ConditionalGenerator, Stage
 
@@ -84,7 +86,7 @@ def cost(monkeypatch):
         monkeypatch.setattr(
             registry, "load", lambda kind, name: model if name == "own" else load(kind, name)
         )
-        run = config.complete({"model": "own", "data": data, **SHORT, **settings})
+        run = run_config.complete({"model": "own", "data": data, **SHORT, **settings})
         facts = count_cost(run.training, run.source().spec)
         return {fact.metric: fact.reason or fact.value for fact in facts}
 
@@ -143,7 +145,7 @@ def test_inference_mode_hides_nothing(cost):
 
 
 def test_a_real_iteration_does_what_was_counted(tmp_path):
-    subject = contract.make_subject("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
+    subject = suite.make_subject("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
     trainer = subject.trainer(tmp_path / "run")
     facts = {fact.metric: fact.value for fact in count_cost(subject.training, subject.data.spec)}
     with _Watch() as watch:
@@ -155,7 +157,7 @@ def test_a_real_iteration_does_what_was_counted(tmp_path):
 @pytest.mark.parametrize("name", registry.entries("model"))
 def test_every_model_is_counted_without_a_trace(name, data):
     state = torch.get_rng_state()
-    run = config.complete({"model": name, "data": data, **SHORT})
+    run = run_config.complete({"model": name, "data": data, **SHORT})
     facts = count_cost(run.training, run.source().spec)
     assert torch.equal(state, torch.get_rng_state())
     codes = ("relevant_code", "irrelevant_code")
@@ -175,13 +177,13 @@ def test_every_model_is_counted_without_a_trace(name, data):
     ids=lambda settings: next(iter(settings)),
 )
 def test_rows_without_label_and_attributes_are_counted(settings):
-    run = config.complete({"model": "lr_livae", "data": "blobs", **SHORT, **settings})
+    run = run_config.complete({"model": "lr_livae", "data": "blobs", **SHORT, **settings})
     facts = count_cost(run.training, run.source().spec)
     assert not any(fact.reason for fact in facts)
 
 
 def test_equal_runs_write_equal_bytes_once(tmp_path):
-    run = config.complete({"model": "cvae", "data": "blobs", **SHORT})
+    run = run_config.complete({"model": "cvae", "data": "blobs", **SHORT})
     for name in ("a", "b"):
         write_cost(run.training, run.source().spec, tmp_path / name)
     path = tmp_path / "a" / "cost.jsonl"

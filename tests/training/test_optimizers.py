@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import settings
+from bench.spec import run_settings
 from bench.training.average import MovingAverage
 from bench.training.optimizers import PlayerOptimizer, rate_factor
 
@@ -14,13 +14,13 @@ from bench.training.optimizers import PlayerOptimizer, rate_factor
 @pytest.mark.parametrize(
     ("chosen", "reference"),
     [
-        (settings.Adam(rate=0.01), lambda p: torch.optim.Adam(p, 0.01, (0.0, 0.9))),
+        (run_settings.Adam(rate=0.01), lambda p: torch.optim.Adam(p, 0.01, (0.0, 0.9))),
         (
-            settings.AdamW(name="adamw", rate=0.01, weight_decay=0.1),
+            run_settings.AdamW(name="adamw", rate=0.01, weight_decay=0.1),
             lambda p: torch.optim.AdamW(p, 0.01, (0.0, 0.9), weight_decay=0.1),
         ),
         (
-            settings.SGD(name="sgd", rate=0.01, momentum=0.9),
+            run_settings.SGD(name="sgd", rate=0.01, momentum=0.9),
             lambda p: torch.optim.SGD(p, 0.01, momentum=0.9),
         ),
     ],
@@ -39,7 +39,9 @@ def test_steps_equal_torchs_own(chosen, reference):
     assert ours.grad is None
 
 
-@pytest.mark.parametrize("chosen", [settings.Adam(), settings.SGD(name="sgd", momentum=0.9)])
+@pytest.mark.parametrize(
+    "chosen", [run_settings.Adam(), run_settings.SGD(name="sgd", momentum=0.9)]
+)
 def test_gradients_and_moments_that_lie_otherwise_go_to_their_own_weights(chosen):
     gradient = torch.arange(6.0).view(3, 2).t()
     assert not gradient.is_contiguous()
@@ -62,7 +64,7 @@ def test_gradients_and_moments_that_lie_otherwise_go_to_their_own_weights(chosen
 
 def test_a_capturable_rate_is_a_tensor_that_follows_the_schedule():
     parameter = nn.Parameter(torch.zeros(1))
-    chosen = settings.SGD(name="sgd", rate=1.0, schedule=settings.Linear(name="linear"))
+    chosen = run_settings.SGD(name="sgd", rate=1.0, schedule=run_settings.Linear(name="linear"))
     player = PlayerOptimizer([parameter], chosen, iterations=4, epoch=3, capturable=True)
     rate = player.torch_optimizer.param_groups[0]["lr"]
     found = []
@@ -76,8 +78,8 @@ def test_a_capturable_rate_is_a_tensor_that_follows_the_schedule():
 
 def test_schedule_scales_the_rate():
     parameter = nn.Parameter(torch.zeros(1))
-    drop = settings.Drop(name="drop", at=2.0, factor=0.5, unit="epochs")
-    chosen = settings.SGD(name="sgd", rate=1.0, schedule=drop)
+    drop = run_settings.Drop(name="drop", at=2.0, factor=0.5, unit="epochs")
+    chosen = run_settings.SGD(name="sgd", rate=1.0, schedule=drop)
     player = PlayerOptimizer([parameter], chosen, iterations=10, epoch=3)
     places = []
     for step in range(8):
@@ -87,7 +89,7 @@ def test_schedule_scales_the_rate():
 
 
 def test_linear_schedule_ends_at_its_final_share():
-    schedule = settings.Linear(name="linear", start=50.0, final=0.1)
+    schedule = run_settings.Linear(name="linear", start=50.0, final=0.1)
     factors = [rate_factor(schedule, s, iterations=100, epoch=9) for s in (0, 50, 75, 100)]
     assert factors == pytest.approx([1, 1, 0.55, 0.1])
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench import contract, settings
+from bench.conformance import suite
 from bench.errors import BenchError
+from bench.spec import run_settings
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass, draw_offsets, plan_backwards, reached_leaves
@@ -90,7 +91,7 @@ class Duel(ConditionalGenerator):
 
 
 BATCH = Batch(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64), 1)
-SGD = settings.SGD(name="sgd", rate=0.1)
+SGD = run_settings.SGD(name="sgd", rate=0.1)
 
 
 def optimizers(model):
@@ -175,7 +176,7 @@ def test_draws_are_counted_for_every_stage():
 
 
 def test_the_memory_of_a_training_goes_with_it(tmp_path):
-    trainer = contract.make_subject("cvae", {"width": 0.25, "latent": 4}).trainer(tmp_path)
+    trainer = suite.make_subject("cvae", {"width": 0.25, "latent": 4}).trainer(tmp_path)
     trainer.iterate(0)
     parameter = weakref.ref(next(trainer.model.parameters()))
     gc.collect()

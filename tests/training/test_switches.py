@@ -5,13 +5,14 @@ import shutil
 import pytest
 import torch
 
-from bench import contract, registry
+from bench import registry
+from bench.conformance import suite
 from bench.errors import BenchError
-from bench.execution.switching import TrainerTrial
+from bench.execution.switch_choice import TrainerTrial
+from bench.spec.switches import EAGER, SwitchSet, parse_speed
 from bench.training import switches as module
 from bench.training.numerics import numerics
-from bench.training.selection import TOLERANCE, begin, difference
-from bench.training.switches import EAGER, SwitchSet, parse_speed
+from bench.training.switch_trials import TOLERANCE, begin, difference
 from bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -30,7 +31,7 @@ def trained(subject, folder, switches):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", list(registry.TABLES["model"]))
 def test_channels_last_agrees_with_eager_mode(name, precision, tmp_path):
-    subject = contract.make_subject(name, {"width": 0.25}, precision=precision)
+    subject = suite.make_subject(name, {"width": 0.25}, precision=precision)
     eager = trained(subject, tmp_path, EAGER)
     found = trained(subject, tmp_path, SwitchSet(channels_last=True))
     assert difference(eager, found) < TOLERANCE[precision]
@@ -41,7 +42,7 @@ def test_channels_last_agrees_with_eager_mode(name, precision, tmp_path):
 def test_compiled_passes_agree_with_eager_mode(name, tmp_path, monkeypatch):
     if shutil.which("g++") is None:
         monkeypatch.setattr(module, "BACKEND", "aot_eager")
-    subject = contract.make_subject(name, {"width": 0.25})
+    subject = suite.make_subject(name, {"width": 0.25})
     eager = trained(subject, tmp_path, EAGER)
     found = trained(subject, tmp_path, SwitchSet(compile=True, channels_last=True))
     assert difference(eager, found) < TOLERANCE["float32"]
@@ -50,7 +51,7 @@ def test_compiled_passes_agree_with_eager_mode(name, tmp_path, monkeypatch):
 def test_a_compiled_pass_takes_the_shared_gradients_and_the_same_noise(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BACKEND", "aot_eager")  # traces it all, but generates no code
     options = {"width": 0.25, "relevant": 4, "irrelevant": 4}
-    subject = contract.make_subject("lr_livae", options)
+    subject = suite.make_subject("lr_livae", options)
     eager = trained(subject, tmp_path, EAGER)
     found = trained(subject, tmp_path, SwitchSet(compile=True))
     assert difference(eager, found) < 1e-3
@@ -59,7 +60,7 @@ def test_a_compiled_pass_takes_the_shared_gradients_and_the_same_noise(tmp_path,
 
 
 def test_weights_and_batches_lie_with_channels_last(tmp_path):
-    subject = contract.make_subject("cvae", {"width": 0.25})
+    subject = suite.make_subject("cvae", {"width": 0.25})
     switches = SwitchSet(channels_last=True)
     trainer = Trainer(subject.training, subject.data, tmp_path, CPU, "", switches)
     layout = {"memory_format": torch.channels_last}
@@ -82,7 +83,7 @@ def test_names():
 
 
 def test_numerics_are_those_of_the_configuration_and_are_put_back():
-    subject = contract.make_subject("cvae", {"width": 0.25})
+    subject = suite.make_subject("cvae", {"width": 0.25})
     backends = torch.backends
     before = backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
     for precision in ("float32", "tf32", "bfloat16"):
@@ -100,7 +101,7 @@ def test_numerics_are_those_of_the_configuration_and_are_put_back():
 
 
 def test_tf32_is_another_experiment_and_float32_on_a_cpu(tmp_path):
-    subject = contract.make_subject("cvae", {"width": 0.25})
+    subject = suite.make_subject("cvae", {"width": 0.25})
     changed = subject.changed(precision="tf32")
     assert changed.run.id != subject.changed().run.id
     for a, b in zip(
@@ -110,7 +111,7 @@ def test_tf32_is_another_experiment_and_float32_on_a_cpu(tmp_path):
 
 
 def test_a_trained_model_lies_in_memory_as_it_is_loaded_later(tmp_path):
-    subject = contract.make_subject("cvae", {"width": 0.25})
+    subject = suite.make_subject("cvae", {"width": 0.25})
     where = subject.training, subject.data, tmp_path, CPU
     model = Trainer(*where, switches=SwitchSet(channels_last=True)).train()
     assert all(value.is_contiguous() for value in model.state_dict().values())

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from bench import contract
+from bench.conformance import suite
 from bench.errors import CheckpointError, Interrupted, RunFailed
-from bench.settings import Average
+from bench.spec.run_settings import Average
 from bench.training.checkpoint import previous
 from bench.training.trainer import Trainer, build_model
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def subject():
-    return contract.make_subject("cvae", {"width": 0.25, "latent": 4})
+    return suite.make_subject("cvae", {"width": 0.25, "latent": 4})
 
 
 def state(model):
@@ -116,7 +116,7 @@ def test_a_frozen_player_keeps_its_initialization(subject, tmp_path):
 
 
 def test_an_ablation_sees_the_same_data_in_the_same_order(tmp_path):
-    subject = contract.make_subject("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
+    subject = suite.make_subject("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
     seen = []
     for number, cut in enumerate(([], ["prior", "prior_scale"])):
         table = {p: ({} if p in cut else row) for p, row in subject.training.objective.items()}

@@ -4,7 +4,7 @@ import pytest
 
 from bench.errors import SpecError
 from bench.tuning.space import Range, weights_space
-from bench.tuning.spec import load_tuning, plan_text
+from bench.tuning.tuning_file import load_tuning, plan_text
 
 
 def subject(tuning, variant="cvae"):

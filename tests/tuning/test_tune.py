@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from bench.errors import BenchError
-from bench.sweep import load_sweep
-from bench.tracking.rows import read_rows
+from bench.record.jsonl import read_jsonl
+from bench.spec.sweep_file import load_sweep
 from bench.tuning.space import Range
-from bench.tuning.spec import load_tuning
 from bench.tuning.study import Study, Trial
 from bench.tuning.trial import TrialTask
+from bench.tuning.tuning_file import load_tuning
 from tests.execution.sweeps import logs, process_of, wait_for
 
 TUNE = ("tune", "mini.yaml", "--device", "cpu", "--checkpoint-seconds", "0.02")
@@ -50,7 +50,7 @@ def test_it_ends_with_trials_runs_pictures_and_a_sweep_that_loads(bench, write, 
     assert len(lines) == 1 + 2 * 4
     assert "cvae: 4 trials (4 complete)" in out
     for path in folder.glob("*/evaluation.jsonl"):
-        assert {row["split"] for row in read_rows(path)} == {"validation"}, (
+        assert {row["split"] for row in read_jsonl(path)} == {"validation"}, (
             "the test split was seen"
         )
     for name in ("importance-cvae.png", "pareto-cvae.pdf", "pareto-cgan.png"):

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from bench.execution.run_one import Outcome
 from bench.execution.task import Task
-from bench.execution.work import Outcome
 
 STOPPED = "was asked to stop"
 """Why a task is `lost` whose worker saved it and left."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bench.execution.executors.base import Ended, Executor
 from bench.execution.task import Task, perform
-from bench.execution.workplace import Workplace
+from bench.process.worker import Workplace
 
 
 class Inline(Executor):

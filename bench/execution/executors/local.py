@@ -19,11 +19,12 @@ from multiprocessing.context import SpawnProcess
 
 import torch
 
+from bench.console import relay, say
 from bench.errors import BenchError, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
-from bench.execution.workplace import Workplace
-from bench.tracking.console import STOPPING, StopSignal, relay, say
+from bench.process.stop_signal import STOPPING, StopSignal
+from bench.process.worker import Workplace
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

@@ -20,8 +20,8 @@ from uuid import uuid4
 from bench.errors import BenchError, Interrupted, machine_trouble
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
-from bench.execution.workplace import Workplace
-from bench.tracking.console import StopSignal
+from bench.process.stop_signal import StopSignal
+from bench.process.worker import Workplace
 
 GRACE_S = 60.0
 POLL_S = 0.1

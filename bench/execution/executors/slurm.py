@@ -13,10 +13,10 @@ from typing import Any
 
 from bench.errors import BenchError, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor
+from bench.execution.run_one import Outcome
 from bench.execution.task import Task, perform
-from bench.execution.work import Outcome
-from bench.execution.workplace import Workplace
-from bench.tracking.console import StopSignal
+from bench.process.stop_signal import StopSignal
+from bench.process.worker import Workplace
 
 ARRAY = 1000  # tasks of one array; Slurm takes 1001 where nobody has changed that
 REQUEUES = 1000

@@ -1,6 +1,6 @@
 """Figure 5: single dimensions of the label-irrelevant code."""
 
-from bench.reporting.figures.pictured import pictured
+from bench.reporting.figures.available import pictured
 from bench.reporting.figures.style import DOUBLE
 from bench.reporting.figures.tiles import Panel, lay_out, wrapped
 from bench.reporting.figures.view import Drawn, View

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from bench.tracking.rows import write_atomically
+from bench.record.files import write_atomically
 
 Images = npt.NDArray[np.uint8]
 

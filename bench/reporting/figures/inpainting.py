@@ -3,7 +3,7 @@
 import numpy as np
 
 from bench.errors import NotApplicable
-from bench.reporting.figures.pictured import Pictured, pictured
+from bench.reporting.figures.available import Pictured, pictured
 from bench.reporting.figures.style import DOUBLE
 from bench.reporting.figures.tiles import Array, Panel, lay_out
 from bench.reporting.figures.view import Drawn, View

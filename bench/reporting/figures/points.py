@@ -8,8 +8,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.record.files import write_atomically
 from bench.reporting.figures.style import DOUBLE, PALE, color, marker, rendered, styled
-from bench.tracking.rows import write_atomically
 
 Points = npt.NDArray[Any]
 

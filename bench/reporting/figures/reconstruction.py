@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from bench.reporting.figures.available import pictured
 from bench.reporting.figures.inpainting import same_originals
-from bench.reporting.figures.pictured import pictured
 from bench.reporting.figures.style import SINGLE
 from bench.reporting.figures.tiles import Panel, lay_out
 from bench.reporting.figures.view import Drawn, View

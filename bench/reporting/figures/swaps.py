@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.reporting.figures.pictured import pictured
+from bench.reporting.figures.available import pictured
 from bench.reporting.figures.style import DOUBLE
 from bench.reporting.figures.tiles import Panel, lay_out, wrapped
 from bench.reporting.figures.view import Drawn, View

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable
+from bench.record.pictures import Samples, read_snapshots
+from bench.record.records import plain
 from bench.reporting.figures.points import draw_points, window
 from bench.reporting.figures.style import (
     DOUBLE,
@@ -20,9 +22,7 @@ from bench.reporting.figures.style import (
     packed,
 )  # fmt: skip
 from bench.reporting.figures.view import Drawn, Variant, View
-from bench.reporting.pictures import Samples, read_snapshots
-from bench.reporting.plan import VALIDATION
-from bench.reporting.records import plain
+from bench.spec.reserved_names import VALIDATION
 
 COVERAGE = "arc_coverage"
 MOST, ACROSS, MOMENTS = 6, 3, 5

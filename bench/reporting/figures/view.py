@@ -13,11 +13,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable, UnknownName
-from bench.reporting.pictures import Pictures, Samples, read_pictures, read_samples
-from bench.reporting.plan import REAL, VALIDATION
-from bench.reporting.records import Records, plain, seeds
-from bench.reporting.specs import Direction, Names, Record, load_tables
+from bench.record.pictures import Pictures, Samples, read_pictures, read_samples
+from bench.record.records import Records, plain, seeds
 from bench.reporting.statistics import Interval, t_interval
+from bench.reporting.tables.table_spec import Direction, Names, Record, load_tables
+from bench.spec.reserved_names import REAL, VALIDATION
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.record.records import Records, seeds
 from bench.reporting.page.variants import Variants
-from bench.reporting.records import Records, seeds
 
 POINTS = 160
 """Most points of one curve: more than a chart has pixels to tell apart."""

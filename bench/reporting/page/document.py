@@ -10,10 +10,9 @@ from importlib.resources import files
 from typing import Any
 
 import bench
-from bench.reporting.filled import filled_tables
-from bench.reporting.layout import View
+from bench.record.records import Records
 from bench.reporting.page.curves import describe_curves
-from bench.reporting.page.pictures import describe_pictures
+from bench.reporting.page.images import describe_pictures
 from bench.reporting.page.runs import describe_runs
 from bench.reporting.page.tables import (
     describe_notes,
@@ -21,9 +20,10 @@ from bench.reporting.page.tables import (
     describe_tables,
 )
 from bench.reporting.page.variants import Variants
-from bench.reporting.records import Records
-from bench.reporting.specs import TableSpec
 from bench.reporting.status import STATES
+from bench.reporting.tables.filled import filled_tables
+from bench.reporting.tables.table import View
+from bench.reporting.tables.table_spec import TableSpec
 
 STYLES = ("colors.css", "page.css", "parts.css", "print.css")
 SCRIPTS = (

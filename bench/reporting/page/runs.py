@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.record.records import Records, plain, seeds
+from bench.record.sweep_folder import Sweep
 from bench.reporting.page.variants import Variants
-from bench.reporting.plan import Sweep
-from bench.reporting.records import Records, plain, seeds
 
 UNTOLD = ("command", "argv", "sources", "continued")
 """Provenance that names folders of a machine, or is told beside it or in the notes of tables."""

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.reporting.filled import column_key
-from bench.reporting.headings import VIEW_TITLES, cell_text, title_text
-from bench.reporting.layout import ARROWS, Cell, Column, Note, Table
 from bench.reporting.page.variants import Variants
-from bench.reporting.render import RENDERERS
+from bench.reporting.render.forms import RENDERERS
+from bench.reporting.render.headings import VIEW_TITLES, cell_text, title_text
+from bench.reporting.tables.filled import column_key
+from bench.reporting.tables.table import ARROWS, Cell, Column, Note, Table
 
 COPIES = ("csv", "markdown", "latex")
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.reporting.layout import Row
-from bench.reporting.plan import reference_title
-from bench.reporting.records import Records, plain
+from bench.record.records import Records, plain
+from bench.record.sweep_folder import reference_title
+from bench.reporting.tables.table import Row
 
 
 @dataclass(frozen=True)

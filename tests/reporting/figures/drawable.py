@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import recorded
 
+from bench.record.records import load_records
 from bench.reporting.figures.view import Choice, View
-from bench.reporting.records import load_records
 
 SIDE, CLASSES, STEPS = 8, 3, 7
 NAMES = np.array(["zero", "one", "two"])

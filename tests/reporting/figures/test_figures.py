@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from bench.errors import NotApplicable, UnknownName
+from bench.record.jsonl import write_jsonl
 from bench.reporting.figures.catalog import FIGURES, find_figure
-from bench.reporting.figures.publish import publish
+from bench.reporting.figures.files import publish
 from bench.reporting.figures.tiles import GAP, tile
-from bench.tracking.rows import write_rows_atomically
 
 IMAGES = [name for name in FIGURES if name not in ("toy",)]
 
@@ -154,7 +154,7 @@ def test_every_seed_is_a_dot_and_protocols_have_panels_of_their_own(results):
     run = next(iter(sorted(results.glob("fig/0*"))))
     other = {"step": 800, "split": "samples", "metric": "inception_score", "value": 1.0}
     row = {"protocol": "another", "reason": ""}
-    write_rows_atomically(run / "evaluation.jsonl", [other | row])
+    write_jsonl(run / "evaluation.jsonl", [other | row])
     found = drawn(results, "seeds", metrics=["inception_score"])
     titles = [axes.get_title() for axes in found.figure.axes]
     assert titles == ["Inception Score [a] ↑", "Inception Score [b] ↑"]
@@ -191,7 +191,7 @@ def test_the_toy_shows_moments_of_the_training_where_they_were_kept(tmp_path):
         (first / f"snapshots/{step}/samples.npz").write_bytes((first / "samples.npz").read_bytes())
     coverage = {"split": "samples", "metric": "arc_coverage", "protocol": "arcs", "reason": ""}
     rows = [coverage | {"step": step, "value": step / 10} for step in (100, 400, 800)]
-    write_rows_atomically(first / "evaluation.jsonl", rows)
+    write_jsonl(first / "evaluation.jsonl", rows)
     found = drawn(tmp_path, "toy", "csvae")
     assert [axes.get_title() for axes in found.figure.axes] == [
         "iteration 100",
@@ -207,7 +207,7 @@ def test_figures_on_validation_images_are_in_no_figure(tmp_path):
         row = {"step": 800, "metric": "arc_coverage", "protocol": "arc[r=0.1]", "reason": ""}
         held = {"validation": 11.0, "samples": 77.0}
         rows = [row | {"split": split, "value": value} for split, value in held.items()]
-        write_rows_atomically(path, rows)
+        write_jsonl(path, rows)
     found = drawn(tmp_path, "toy")
     texts = [text.get_text() for axes in found.figure.axes for text in axes.texts]
     assert texts == ["77 %"]

@@ -1,0 +1,1 @@
+"""Measuring a trained model or images from anywhere; control rows; pictures of codes."""

@@ -1,0 +1,99 @@
+"""What a user asks to be measured, read from the command line and checked before anything loads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import SpecError
+from bench.metrics.base import Metric
+from bench.registry import Kind
+from bench.spec.components import complete_component, construct
+from bench.spec.located_yaml import parse_value
+from bench.spec.validation import KeyProblem
+
+DEFAULT_METRICS = (
+    "inception_score",
+    "intra_class_diversity",
+    "class_accuracy",
+    "fid",
+    "precision_recall",
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to measure.
+
+    Attributes:
+        data: The data set that images imitate, complete; None where a run knows.
+        components: The metrics, complete.
+        metrics: The same as objects.
+        per_class: Samples of each class; None for the default.
+        sample_seed: Seed to draw with from a run; its own where None.
+        seed: Seed of the training behind foreign images, if it is known.
+    """
+
+    data: dict[str, Any] | None
+    components: tuple[dict[str, Any], ...]
+    metrics: tuple[Metric, ...]
+    per_class: int | None = None
+    sample_seed: int | None = None
+    seed: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        data: str | None,
+        metrics: Sequence[str],
+        per_class: int | None = None,
+        sample_seed: int | None = None,
+        seed: int | None = None,
+    ) -> "Wanted":
+        """Read what stands on the command line.
+
+        Args:
+            data: Name of a data set, or name and options in YAML.
+            metrics: The same for each metric; none for the default ones.
+            per_class: Samples of each class.
+            sample_seed: Seed to draw with.
+            seed: Seed of the training behind foreign images.
+
+        Returns:
+            What is wanted, complete.
+
+        Raises:
+            SpecError: If a name or option is wrong; suggests the nearest.
+        """
+        chosen = None if data is None else _component("dataset", "--data", data)
+        texts = metrics or DEFAULT_METRICS
+        components = tuple(_component("metric", "--metric", text) for text in texts)
+        found = tuple(
+            _built(component, text) for component, text in zip(components, texts, strict=True)
+        )
+        return cls(chosen, components, found, per_class, sample_seed, seed)
+
+
+def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
+    where = f"command line, {option} {text}"
+    value = parse_value(text, where)
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, dict):
+        raise SpecError("expected a name, or {name: ..., option: ...}", where=where)
+    try:
+        return complete_component(kind, given, ())
+    except KeyProblem as problem:
+        hint = ""
+        if kind == "dataset" and Path(text).exists():
+            as_data = "npz" if Path(text).is_file() else "folder"
+            hint = f"; images at a path are --data '{{name: {as_data}, path: {text}}}'"
+        key = ".".join(map(str, problem.path))
+        raise SpecError(problem.message + hint, where=where, key=key) from problem
+
+
+def _built(component: dict[str, Any], text: str) -> Metric:
+    try:
+        metric: Metric = construct("metric", component)
+    except ValueError as error:
+        raise SpecError(str(error), where=f"command line, --metric {text}") from error
+    return metric

@@ -1,0 +1,1 @@
+"""The networks that judge images: classifiers, Inception, LPIPS, a user's own."""

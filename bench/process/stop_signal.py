@@ -1,0 +1,88 @@
+"""The request to stop: Ctrl-C or SIGTERM."""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from bench.console import say
+from bench.errors import Interrupted
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignal:
+    """Whether someone asked to stop: Ctrl-C or SIGTERM once finishes cleanly, twice stops now.
+
+    Work that is simply done again may be left at any moment: there a request raises
+    `Interrupted`. Work that has to come to a good end is done `deferred`, and asks.
+
+    Args:
+        quiet: For a worker: say nothing, and take further requests for the same one.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.asked = 0
+        self.quiet = quiet
+        self._deferred = False
+        self._reason: Callable[[], bool] | None = None
+
+    def __call__(self) -> bool:
+        """Return whether someone asked; `asked` is the number of the signal."""
+        return self.asked != 0 or (self._reason is not None and self._reason())
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            if self.quiet:
+                return
+            raise KeyboardInterrupt
+        self.asked = number
+        if not self.quiet:
+            say("stopping as soon as all is saved; press Ctrl-C again to stop at once")
+        if not self._deferred:
+            raise Interrupted("stopped")
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let a request wait until this is left; whoever is inside may ask for it."""
+        before, self._deferred = self._deferred, True
+        try:
+            yield
+        finally:
+            self._deferred = before
+        if self.asked and not before:
+            raise Interrupted("stopped")
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Within `deferred`: let a request end what is inside, which can be done again.
+
+        Whoever is around it goes on, and asks.
+        """
+        before, self._deferred = self._deferred, False
+        try:
+            yield
+        except Interrupted:
+            if not before:
+                raise
+        finally:
+            self._deferred = before
+
+    @contextmanager
+    def also(self, reason: Callable[[], bool]) -> Iterator[None]:
+        """Tell those who ask to stop for another reason as well, for a while."""
+        self._reason = reason
+        try:
+            yield
+        finally:
+            self._reason = None
+
+    @contextmanager
+    def listening(self, numbers: Sequence[int] = STOPPING) -> Iterator["StopSignal"]:
+        """Take over the signals for a while."""
+        before = [signal.signal(number, self._handle) for number in numbers]
+        try:
+            yield self
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Runs done again from their records, and compared."""

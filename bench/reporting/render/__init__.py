@@ -1,0 +1,1 @@
+"""A table in the forms that people read or load."""

@@ -1,0 +1,87 @@
+"""A table as LaTeX, for a paper that loads the package booktabs."""
+
+import re
+from collections.abc import Sequence
+
+from bench.reporting.render.headings import caption_text, headings, texts
+from bench.reporting.tables.table import Table
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "≈": r"$\approx$",
+    "±": r"$\pm$",
+    "—": "---",
+    "Δ": r"$\Delta$",
+    "`": "",
+    "<": r"$<$",
+    ">": r"$>$",
+    "|": r"\textbar{}",
+} | {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+def render_latex(table: Table) -> str:
+    """Return a table as LaTeX; it needs the package booktabs.
+
+    Args:
+        table: The table.
+
+    Returns:
+        A `table` environment.
+    """
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_latex(caption_text(table))}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        r"\toprule",
+    ]
+    data, *heads = zip(*headings(table), strict=True) if table.columns else ((), ())
+    lines += _spanned(data)
+    lines += [" & ".join(["", *map(_latex, head)]).lstrip() + r" \\" for head in heads if any(head)]
+    lines.append(r"\midrule")
+    for row in table.rows:
+        cells = [
+            (rf"\textbf{{{_number(number)}}}" if bold else _number(number)) + _latex(rest)
+            for number, rest, bold in texts(row, table.columns)
+        ]
+        lines.append(" & ".join([_latex(row.label), *cells]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip", r"{\footnotesize\raggedright"]
+    for note in table.notes:
+        command = rf" \texttt{{{_latex(note.command)}}}" if note.command else ""
+        lines.append(_latex(note.text) + command + r"\par")
+        lines += [rf"\quad {_latex(item)}\par" for item in note.items]
+    return "\n".join([*lines, "}", r"\end{table}"]) + "\n"
+
+
+def _spanned(titles: Sequence[str]) -> list[str]:
+    """Return the first line of a heading, equal neighbors as one, with the rules below it."""
+    spans: list[tuple[str, int, int]] = []
+    for place, title in enumerate(titles, start=2):
+        if spans and spans[-1][0] == title:
+            spans[-1] = (title, spans[-1][1], place)
+        else:
+            spans.append((title, place, place))
+    if not any(title for title, _, _ in spans):
+        return []
+    cells = [
+        rf"\multicolumn{{{last - first + 1}}}{{c}}{{{_latex(title)}}}"
+        if last > first
+        else _latex(title)
+        for title, first, last in spans
+    ]
+    rules = [rf"\cmidrule(lr){{{first}-{last}}}" for _, first, last in spans if last > first]
+    return [" & ".join(["", *cells]).lstrip() + r" \\", *([" ".join(rules)] if rules else [])]
+
+
+def _number(text: str) -> str:
+    """Return a number with a minus sign in the place of a hyphen."""
+    return re.sub(r"^-(?=\d)", "$-$", _latex(text))
+
+
+def _latex(text: str) -> str:
+    """Return text with the characters escaped that mean something in LaTeX."""
+    return "".join(_LATEX.get(character, character) for character in text)

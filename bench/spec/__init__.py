@@ -1,0 +1,1 @@
+"""What a sweep may say: schema, run configuration, sweep files, components, preferences."""

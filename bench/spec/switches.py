@@ -1,0 +1,77 @@
+"""SwitchSet: ways to execute a training faster that compute the same thing.
+
+None of them is in the id of a run. What changes the meaning of a number, such as `precision`, is
+configuration instead, and never chosen by the harness. torch is imported only where it is needed,
+since preferences and the command line read the names.
+"""
+
+from dataclasses import dataclass, fields
+
+from bench.errors import BenchError, unknown
+
+CUDA_ONLY = ("graphs", "autotune")
+
+
+@dataclass(frozen=True)
+class SwitchSet:
+    """What is on; all off is eager.
+
+    Attributes:
+        graphs: Each stage is captured as a CUDA graph and replayed; CUDA only.
+        autotune: cuDNN times its algorithms on each shape and takes the fastest; CUDA only.
+        channels_last: Images and the weights of convolutions lie in memory with channels last.
+        compile: Terms and gradients of each stage go through `torch.compile`.
+    """
+
+    graphs: bool = False
+    autotune: bool = False
+    channels_last: bool = False
+    compile: bool = False
+
+    @classmethod
+    def of(cls, names: list[str]) -> "SwitchSet":
+        """Return the switches with those names on."""
+        return cls(**dict.fromkeys(names, True))
+
+    @property
+    def names(self) -> list[str]:
+        """What is on."""
+        return [field.name for field in fields(self) if getattr(self, field.name)]
+
+    def __str__(self) -> str:
+        return ", ".join(self.names) or "eager"
+
+    def refuse(self, device: str) -> None:
+        """Raise a `BenchError` if a kind of device cannot do it."""
+        for name in CUDA_ONLY:
+            if getattr(self, name) and device != "cuda":
+                raise BenchError(f"the switch {name} needs a CUDA device, not {device}")
+
+
+EAGER = SwitchSet()
+
+
+def parse_speed(text: str) -> SwitchSet | None:
+    """Return the switches that someone asks for.
+
+    Args:
+        text: `auto`, `eager`, or names of switches with commas in between.
+
+    Returns:
+        The switches, None for `auto`.
+
+    Raises:
+        BenchError: If a name is unknown.
+
+    Example:
+        >>> parse_speed("compile,channels_last").names
+        ['channels_last', 'compile']
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["auto"]:
+        return None
+    known = [field.name for field in fields(SwitchSet)]
+    for name in names:
+        if name not in known and names != ["eager"]:
+            raise BenchError(unknown("switch", name, ["auto", "eager", *known]))
+    return EAGER if names == ["eager"] else SwitchSet.of(names)

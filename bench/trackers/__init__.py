@@ -1,0 +1,1 @@
+"""Mirrors of the record: CSV files and MLflow."""

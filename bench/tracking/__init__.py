@@ -1,1 +1,0 @@
-"""The record (JSON rows) and its mirrors (CSV, console, MLflow)."""

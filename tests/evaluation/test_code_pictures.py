@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+import torch
+
+from bench.data.base import DataSpec, Split, to_bytes, to_float
+from bench.evaluation.code_pictures import STEPS, keep_pictures, make_pictures
+from bench.record.pictures import FILE, read_pictures
+from bench.seeding import generator_for
+from bench.training.interface import Posterior
+from tests.metrics.coders import CLASSES, CPU, Context, Halves, Told, marked
+
+CODES = 32
+
+
+class Inferring(Halves):
+    """The same with a prior: class k has the mean k / 10 and the variance 0.04."""
+
+    def posterior(self, x, y=None):
+        raise NotImplementedError
+
+    def class_prior(self):
+        means = torch.arange(CLASSES)[:, None].expand(CLASSES, CODES) / 10
+        return means, torch.full((CLASSES, CODES), 0.04)
+
+
+class ToldInferring(Told):
+    def posterior(self, x, y=None):
+        return Posterior(None, (self.encode(x, y).irrelevant, torch.zeros(len(x), CODES)))
+
+    def class_prior(self):
+        return None
+
+
+class Mute(torch.nn.Module):
+    capabilities = ()
+
+
+@pytest.fixture(scope="module")
+def data():
+    return marked()
+
+
+def pictures(model, data, seed=0):
+    return make_pictures(Context(data, CPU, cache=None, model=model), seed)
+
+
+def reasons(found):
+    return {str(name): str(reason) for name, reason in found["missing"]}
+
+
+def image(z_s, z_u):
+    return to_bytes(torch.cat((z_s, z_u)).view(1, 8, 8)).numpy().transpose(1, 2, 0)
+
+
+def test_a_swap_has_the_upper_half_of_its_row_and_the_lower_half_of_its_column(data):
+    found = pictures(Halves(), data)
+    swaps, originals = found["swaps"], found["originals"]
+    assert swaps.shape == (CLASSES, CLASSES, 8, 8, 1)
+    for a in range(CLASSES):
+        for b in range(CLASSES):
+            assert (swaps[a, b, :4] == originals[a, :4]).all()
+            assert (swaps[a, b, 4:] == originals[b, 4:]).all()
+    assert (found["reconstruction"] == originals).all()
+
+
+def test_originals_are_one_of_each_class_and_the_same_for_every_seed(data):
+    first, second = (pictures(Halves(), data, seed) for seed in (0, 1))
+    assert (first["originals"] == second["originals"]).all()
+    assert [int(x[0, 0, 0]) for x in first["originals"]] == [0, 60, 120, 180]
+    assert list(first["names"]) == list("abcd")
+
+
+def test_only_the_hidden_region_is_filled_in(data):
+    found = pictures(Halves(), data)
+    assert list(found["regions"]) == ["right_half", "bottom_half", "center"]
+    right = found["inpainting"][0]
+    assert (right[:, :, :4] == found["originals"][:, :, :4]).all()
+    assert (right[:, :, 4:] == 128).all()  # this model gives back what it is given: mid-grey
+    assert (found["corrupted"][0] == right).all()
+
+
+def test_a_traversal_is_the_prior_moved_along_one_path(data):
+    found = pictures(Inferring(), data, seed=5)
+    fixed = torch.randn(1, CODES, generator=generator_for(5, "pictures", "fixed"))[0]
+    start, end = torch.randn(2, CODES, generator=generator_for(5, "pictures", "relevant"))
+    path = found["traverse_relevant"]
+    assert path.shape == (CLASSES, STEPS, 8, 8, 1)
+    assert (path[2, 0] == image(0.2 + 0.2 * start, fixed)).all()
+    assert (path[2, -1] == image(0.2 + 0.2 * end, fixed)).all()
+    assert (path[2, STEPS // 2] == image(0.2 + 0.1 * (start + end), fixed)).all()
+
+
+def test_classes_follow_each_other_and_the_last_is_followed_by_the_first(data):
+    path = pictures(Inferring(), data)["traverse_classes"]
+    assert (path[:-1, -1] == path[1:, 0]).all()
+    assert (path[-1, -1] == path[0, 0]).all()
+
+
+def test_the_irrelevant_path_is_the_same_for_all_classes(data):
+    found = pictures(Inferring(), data)["traverse_irrelevant"]
+    assert (found[:, :, 4:] == found[:1, :, 4:]).all()
+    assert not (found[0, :, :4] == found[1, :, :4]).all()
+
+
+def test_dimensions_are_those_that_vary_most(data):
+    x = data.test.x.clone()
+    x[:, 0, 4:] = 128
+    x[:, 0, 6, 3] = torch.arange(len(x)).remainder(2).mul(255).to(torch.uint8)
+    split = Split(x, data.test.y)
+    found = pictures(Inferring(), type(data)(data.spec, split, split, split, False, ""))
+    assert found["dimensions_index"][0] == 2 * 8 + 3
+    assert found["dimensions_spread"][0] == pytest.approx(
+        to_float(x)[:, 0, 6, 3].std().item(), rel=0.01
+    )
+    assert found["dimensions_values"].tolist() == [-3, -2, -1, 0, 1, 2, 3]
+    row = found["dimensions"][0]
+    assert row[:, 6, 3, 0].tolist() == [0, 0, 0, 128, 255, 255, 255]
+    assert (np.delete(row.reshape(STEPS, 64), 6 * 8 + 3, axis=1)[:, 32:] == 128).all()
+
+
+def test_a_model_without_encoder_says_so(data):
+    found = pictures(Mute(), data)
+    assert set(found) == {"missing"}
+    assert set(reasons(found).values()) == {"the model has no encoder"}
+
+
+def test_a_label_cannot_vary_but_everything_else_can(data):
+    found = pictures(ToldInferring(), data)
+    assert reasons(found) == dict.fromkeys(
+        ("traverse_relevant", "traverse_classes"),
+        "the label itself is the relevant code, so nothing in it can vary",
+    )
+    assert found["label_given"]
+    assert found["traverse_irrelevant"][:, 0, 0, 0, 0].tolist() == [0, 60, 120, 180]
+
+
+def test_points_have_no_pictures():
+    spec = DataSpec("moons", (2,), ("a", "b"))
+    split = Split(torch.zeros(4, 2), torch.tensor([0, 0, 1, 1]))
+    data = type(marked(1))(spec, split, split, split, False, "")
+    assert set(reasons(pictures(Halves(), data)).values()) == {"moons are no images"}
+
+
+def test_the_file_has_the_same_bytes_every_time_and_others_for_another_seed(data, tmp_path):
+    context = Context(data, CPU, cache=None, model=Inferring())
+    for place, seed in (("a", 0), ("b", 0), ("c", 1)):
+        keep_pictures(context, seed, tmp_path / place)
+    first, second, third = ((tmp_path / place / FILE).read_bytes() for place in "abc")
+    assert first == second != third
+    found = read_pictures(tmp_path / "a")
+    assert found.missing == {}
+    assert found.arrays["swaps"].dtype == np.uint8

@@ -1,0 +1,84 @@
+"""References of a sweep: from the YAML to rows of a table below that of the real images."""
+
+import json
+import re
+
+import pytest
+
+RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "seeds=[0]")
+ALL = "base.references=[noise, real, class_means, shuffled_labels]"
+METRICS = "base.metrics=[class_accuracy, inception_score]"
+
+
+def evaluations(here):
+    return {path: path.stat().st_mtime_ns for path in here.glob("results/tiny/*/evaluation.jsonl")}
+
+
+def test_references_are_rows_below_the_real_images(bench, here):
+    bench(*RUN, METRICS)
+    before = evaluations(here)
+    status, _, err = bench(*RUN, METRICS, ALL)
+    assert status == 0, err
+    assert "2 kept, 3 references measured; results in" in err
+    after = evaluations(here)
+    assert {path: after[path] for path in before} == before  # nothing was measured again
+    assert len(after) == len(before) + 3
+    _, out, _ = bench("report", "tiny", "--table", "summary")
+    rows = [line.split("  ")[0] for line in out.splitlines()]
+    start = rows.index("real test images")
+    assert rows[start : start + 6] == [
+        *("real test images", "noise", "class means", "real, labels shuffled"),
+        *("cVAE", "Lr-LiVAE"),
+    ]
+    assert re.search(r"^class means +100.0 ", out, re.MULTILINE)
+    assert "Runs: 2 of 2 finished, seed 0." in out
+    assert "the paper's alone" not in out
+    _, out, _ = bench("status", "tiny")
+    assert out.startswith("tiny: 6 done")
+    runs = (here / "results/tiny/runs.csv").read_text()
+    assert ",noise,noise,blobs,,done," in runs
+    assert (here / "results/tiny/samples-blobs.png").exists()
+
+
+def test_a_record_without_the_names_of_its_references_is_read(bench, here):
+    bench(*RUN, METRICS)
+    path = here / "results/tiny/sweep.json"
+    plan = json.loads(path.read_text())
+    for entry in plan["references"]:
+        assert entry.pop("reference") == "real"
+    path.write_text(json.dumps(plan))
+    _, out, _ = bench("report", "tiny", "--table", "summary")
+    assert "real test images  100.0" in out
+
+
+def test_the_same_references_for_all_variants_are_measured_once(bench, here):
+    bench(*RUN, METRICS, ALL, "variants.cvae.references=[noise, noise]")
+    assert len(list(here.glob("results/tiny/noise-*"))) == 1
+
+
+def test_a_reference_that_does_not_apply_says_why(bench, here, monkeypatch):
+    from bench.errors import NotApplicable
+    from bench.evaluation.controls import Noise
+
+    def none(*arguments):
+        raise NotApplicable("there is no noise here")
+
+    monkeypatch.setattr(Noise, "samples", none)
+    status, _, err = bench(*RUN, METRICS, ALL)
+    assert status == 0, err
+    _, out, _ = bench("report", "tiny", "--table", "summary")
+    assert "there is no noise here: noise (Class accuracy (%), Inception Score) on Blobs" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("base.references=[noize]", "unknown reference 'noize' (did you mean 'noise'?)"),
+        ("base.references=noise", "expected a list"),
+        ("variants.noise={}", "'noise' is the name of a reference row"),
+    ],
+)
+def test_mistakes_are_answered(bench, words, text):
+    status, _, err = bench("run", "tiny.yaml", "--dry-run", words)
+    assert status == 2
+    assert text in err

@@ -1,0 +1,390 @@
+"""`bench evaluate`: images from anywhere and runs of ours, measured without training."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.data.blobs import Blobs
+from bench.errors import BenchError
+from bench.evaluation.foreign_images import read_foreign
+
+CLASSES = 3
+SPEC = Blobs().spec
+COLOR = Blobs(channels=3).spec
+QUICK = ("--metric", "class_accuracy", "--device", "cpu")
+ONE = ("--data", "blobs", *QUICK)
+
+
+def images(per_class=4, seed=0, channels=1):
+    """Return real-looking images and labels, as another program would make them."""
+    data = Blobs(split_seed=seed, test_per_class=per_class, channels=channels).load()
+    return data.test.x.permute(0, 2, 3, 1).numpy(), data.test.y.numpy()
+
+
+def save(image, path, mode=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    (picture.convert(mode) if mode else picture).save(path)
+
+
+@pytest.fixture
+def theirs(here):
+    """A folder with one sub-folder a class, and the same images as `theirs.npz`."""
+    x, y = images()
+    for number, (image, label) in enumerate(zip(x, y, strict=True)):
+        save(image, here / "theirs" / str(label) / f"{number}.png")
+    np.savez(here / "theirs.npz", x=x[..., 0], y=y)
+    return here / "theirs"
+
+
+@pytest.fixture
+def run(bench, here):
+    status, _, err = bench(
+        *("run", "tiny.yaml", "seeds=[0]", "base.metrics=[class_accuracy, inception_score]"),
+        *("--no-mlflow", "--device", "cpu"),
+    )
+    assert status == 0, err
+    plan = json.loads((here / "results/tiny/sweep.json").read_text())
+    return here / "results/tiny" / plan["runs"][0]["id"]
+
+
+def figures(text):
+    return {(row["metric"], row["protocol"]): row["value"] for row in json.loads(text)["figures"]}
+
+
+def test_a_folder_is_measured_and_nothing_is_written(bench, theirs, here):
+    status, out, err = bench("evaluate", "theirs", *ONE)
+    assert status == 0, err
+    assert out.startswith("theirs: 3 classes of blobs, 4 images each\n")
+    head, line = out.splitlines()[2:4]
+    assert head.split() == ["value", "real", "test", "images", "protocol"]
+    assert line.startswith("Class accuracy (%) ↑  100.0 ± 0.0")
+    assert "accuracy[extractor=blobs-classifier@" in line
+    assert not (here / "results").exists()
+
+
+def test_folder_and_npz_in_any_order_give_the_same_figures(bench, theirs, here):
+    x, y = images()
+    order = np.random.default_rng(0).permutation(len(y))
+    np.savez(here / "mixed.npz", x=x[order], y=y[order][:, None])
+    wanted = ("--data", "blobs", "--metric", "{name: intra_class_diversity, per_class: 2}")
+    found = []
+    for target in ("theirs", "theirs.npz", "mixed.npz"):
+        status, out, err = bench("evaluate", target, *wanted, "--samples-per-class", "3", "--json")
+        assert status == 0, err
+        assert "9 of 12 images are used, 3 of each of 3 classes (as asked)" in err
+        content = json.loads(out)
+        found.append((content["figures"], content["origin"]["sha256"]))
+    assert found[0] == found[1] == found[2]
+
+
+def test_unequal_classes_give_as_many_as_the_smallest_has(theirs):
+    (theirs / "1" / "4.png").unlink()
+    found = read_foreign(theirs, SPEC)
+    assert found.counts == (4, 3, 4)
+    assert found.samples.y.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    [notice] = found.notices
+    assert "9 of 11 images are used, 3 of each of 3 classes (class '1' has no more)" in notice
+
+
+def test_which_images_are_used_does_not_depend_on_their_names(theirs):
+    (theirs / "1" / "4.png").unlink()
+    before = read_foreign(theirs, SPEC)
+    for number, path in enumerate(sorted(theirs.glob("*/*.png"), reverse=True)):
+        path.rename(path.with_name(f"renamed-{number}.png"))
+    assert read_foreign(theirs, SPEC).sha256 == before.sha256
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_gray_images_may_be_saved_in_color(theirs, mode):
+    plain = read_foreign(theirs, SPEC)
+    for path in theirs.glob("*/*.png"):
+        with Image.open(path) as picture:
+            changed = picture.convert(mode)
+        changed.save(path)
+    assert read_foreign(theirs, SPEC).sha256 == plain.sha256
+
+
+def test_color_images_keep_their_colors(tmp_path):
+    x, y = images(channels=3)
+    for number, (image, label) in enumerate(zip(x, y, strict=True)):
+        save(image, tmp_path / str(label) / f"{number}.png")
+    found = read_foreign(tmp_path, COLOR)
+    expected = torch.from_numpy(x).permute(0, 3, 1, 2)
+    assert sorted(map(bytes, found.samples.x.numpy())) == sorted(map(bytes, expected.numpy()))
+    np.savez(tmp_path / "x.npz", x=x, y=y)
+    assert read_foreign(tmp_path / "x.npz", COLOR).sha256 == found.sha256
+
+
+def test_classes_are_folders_of_names_or_labels(tmp_path):
+    spec = Blobs().spec
+    named = type(spec)("pets", spec.shape, ("cat", "dog", "T-shirt/top"))
+    x, y = images(1)
+    for label in range(CLASSES):
+        save(x[label], tmp_path / f"{y[label]:03d}" / "a.png")
+    assert read_foreign(tmp_path, named).counts == (1, 1, 1)
+    (tmp_path / "000").rename(tmp_path / "cta")
+    with pytest.raises(BenchError, match=r"unknown class 'cta' \(did you mean 'cat'\?\)"):
+        read_foreign(tmp_path, named)
+
+
+def test_errors_over_images_are_shown(bench, theirs):
+    wanted = ("--data", "blobs", "--metric", "intra_class_diversity", "--device", "cpu")
+    status, out, err = bench("evaluate", "theirs", *wanted)
+    assert status == 0, err
+    assert re.search(r"^Intra-class diversity ≈ real  0\.\d{4} ± 0\.\d{4}", out, re.MULTILINE), out
+    assert "±: standard error over images; it says nothing of another training" in out
+    [row] = json.loads(bench("evaluate", "theirs", *wanted, "--json")[1])["figures"]
+    assert 0 < row["error"] < 0.2
+    bench("evaluate", "theirs", *wanted, "--name", "GAN")
+    _, out, _ = bench("report", "evaluations", "--table", "summary")
+    assert "±" not in out  # which is over seeds there
+
+
+def test_points_come_in_an_npz(bench, here):
+    generator = np.random.default_rng(0)
+    np.savez(here / "p.npz", x=generator.normal(size=(30, 2)), y=np.arange(30) % 3)
+    data = "{name: moons, per_class: 50, test_per_class: 20}"
+    status, out, err = bench("evaluate", "p.npz", "--data", data, "--metric", "arc_fit", "--json")
+    assert status == 0, err
+    assert {metric for metric, _ in figures(out)} == {"arc_spread", "arc_coverage", "arc_distance"}
+
+
+def break_image(root):
+    (root / "1" / "0.png").write_bytes(b"no image")
+
+
+def other_size(root):
+    Image.new("L", (9, 8)).save(root / "1" / "0.png")
+
+
+def colored(root):
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(root / "1" / "0.png")
+
+
+def transparent(root):
+    Image.new("RGBA", (8, 8), (1, 1, 1, 9)).save(root / "1" / "0.png")
+
+
+def deep(root):
+    Image.new("I;16", (8, 8)).save(root / "1" / "0.png")
+
+
+def misnamed(root):
+    (root / "1").rename(root / "train")
+
+
+def lacking(root):
+    for path in (root / "1").iterdir():
+        path.unlink()
+
+
+def loose(root):
+    for number, path in enumerate(sorted(root.glob("*/*.png"))):
+        path.rename(root / f"{number}.png")
+    for path in root.glob("[0-2]"):
+        path.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (break_image, "theirs/1/0.png: not a readable image"),
+        (other_size, "is 9x8 pixels, images of blobs are 8x8; nothing is resized"),
+        (colored, "has colors, images of blobs are gray"),
+        (transparent, "is transparent in places"),
+        (deep, "is of mode I;16, 8-bit gray or RGB is needed"),
+        (misnamed, "unknown class 'train'; known: 0, 1, 2; folders are named by class, or all"),
+        (lacking, "no images of '1'; every one of the 3 classes of blobs is needed"),
+        (loose, "theirs holds images, but no folder of images for each class; expected"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_images_that_do_not_fit_are_refused(bench, theirs, spoil, text):
+    spoil(theirs)
+    status, out, err = bench("evaluate", "theirs", *ONE)
+    assert status == 2
+    assert text in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def arrays(**changes):
+    x, y = images()
+    return {"x": x[..., 0], "y": y} | changes
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"x_train": np.zeros(1)}, "has no array x, only x_train"),
+        (arrays(x=np.zeros((12, 8, 8), np.float32)), "x has dtype float32, expected uint8"),
+        (
+            arrays(x=np.zeros((12, 9, 9), np.uint8)),
+            "x holds 9x9 gray images, those of blobs are 8x8",
+        ),
+        (
+            arrays(x=np.zeros((12, 1, 8, 8), np.uint8)),
+            "channels come last: x.transpose(0, 2, 3, 1)",
+        ),
+        (arrays(x=np.zeros((12, 8, 8, 3), np.uint8)), "x holds 8x8 color images"),
+        (arrays(y=np.arange(12) % 3 + 1), "y holds labels from 1 to 3; those of blobs are 0 to 2"),
+        (arrays(y=np.zeros(12, np.int64)), "no images of '1', '2'; every one"),
+        (arrays(y=np.zeros(12)), "y must be integers [N], got float64 [12]"),
+        (arrays(y=np.zeros(3, np.int64)), "x has 12 rows, y has 3 labels"),
+    ],
+    ids=["names", "floats", "size", "channels first", "color", "from one", "class", "y", "count"],
+)
+def test_arrays_that_do_not_fit_are_refused(bench, here, content, text):
+    np.savez(here / "bad.npz", **content)
+    status, _, err = bench("evaluate", "bad.npz", *ONE)
+    assert status == 2
+    assert text in err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("theirs",), "say which data set these images imitate, --data NAME"),
+        (("thiers", *ONE), "unknown file or folder 'thiers' (did you mean 'theirs'?)"),
+        (("theirs", "--data", "blob"), "unknown dataset 'blob' (did you mean 'blobs'?)"),
+        (
+            ("theirs", "--data", "theirs"),
+            "images at a path are --data '{name: folder, path: theirs}'",
+        ),
+        (("theirs", "--data", "blobs", "--metric", "fidd"), "unknown metric 'fidd' (did you mean"),
+        (
+            ("theirs", "--data", "blobs", "--metric", "{name: fid, extracto: domain}"),
+            "extracto: unknown key 'extracto' (did you mean 'extractor'?)",
+        ),
+        (
+            ("theirs", "--data", "blobs", "--metric", "{name: intra_class_diversity, size: 9}"),
+            "161",
+        ),
+        (
+            ("theirs", *ONE, "--samples-per-class", "9"),
+            "has 4 images, --samples-per-class asks for",
+        ),
+        (("theirs", *ONE, "--sample-seed", "1"), "--sample-seed: is for runs"),
+        (("theirs", *ONE, "--record"), "--record: is for runs; use --name"),
+        (("theirs", *ONE, "--seed", "1"), "needs --name"),
+        (("theirs", *ONE, "--name", "real"), "a row cannot be called 'real'"),
+        (("tiny.yaml", *ONE), "expected a folder of images with one sub-folder a class"),
+    ],
+    ids=lambda value: " ".join(value[1:]) if isinstance(value, tuple) else "",
+)
+def test_mistakes_are_answered(bench, theirs, words, text):
+    status, _, err = bench("evaluate", *words)
+    assert status == 2
+    assert text in err
+    assert "Traceback" not in err
+
+
+def test_what_is_no_image_is_left_out_and_told(bench, theirs):
+    (theirs / "0" / "labels.txt").write_text("")
+    with Image.open(next(theirs.glob("1/*.png"))) as picture:
+        picture.save(theirs / "1" / "more.jpg")
+    status, _, err = bench("evaluate", "theirs", *ONE)
+    assert status == 0
+    assert "left out 1 files that are no images" in err
+    assert "JPEG files differ from what the generator made" in err
+
+
+def test_a_kept_row_stands_beside_a_sweep(bench, theirs, run, here):
+    keep = ("evaluate", "theirs", *ONE, "--samples-per-class", "3", "--name", "Their GAN")
+    status, _, err = bench(*keep)
+    assert status == 0, err
+    assert "kept the row 'Their GAN' in results/evaluations" in err
+    _, out, _ = bench("report", "tiny", "evaluations", "--table", "summary")
+    assert out.count("real test images") >= 1
+    assert "Their GAN         100.0" in out
+    assert "cVAE" in out
+    assert "more than one protocol" not in out.partition("Class accuracy on")[2]
+    [config] = [json.loads(p.read_text()) for p in here.glob("results/evaluations/set-*/c*.json")]
+    origin = config["config"]["evaluated"]
+    assert f"images of theirs (sha256 {origin['sha256'][:12]}), 3 of each class" in out
+    assert origin["path"] == str(theirs)
+    assert origin["found"] == [4, 4, 4]
+    assert "Not measured (`bench evaluate` takes further metrics with --metric):" in out
+    assert "  - Their GAN (Inception Score) on Blobs" in out
+    _, out, _ = bench("status", "evaluations")
+    assert out == "evaluations: 2 done, 0 failed, 0 unfinished, 0 missing\n"
+    assert (here / "results/evaluations/figures.csv").exists()
+
+
+def test_the_same_name_is_replaced_and_seeds_make_one_row(bench, theirs, here):
+    for seed in ("0", "1", "1"):
+        status, _, err = bench("evaluate", "theirs", *ONE, "--name", "GAN", "--seed", seed)
+        assert status == 0, err
+    assert "replaced the row 'GAN', seed 1" in err
+    bench("evaluate", "theirs", "--data", "blobs", "--metric", "inception_score", "--name", "other")
+    _, out, _ = bench("report", "evaluations", "--table", "summary")
+    assert "100.0 ± 0.0 (2)" in out
+    assert len(list(here.glob("results/evaluations/real-*"))) == 1
+    real = next(line for line in out.splitlines() if line.startswith("real test images"))
+    assert "—" not in real  # the figures of both calls
+
+
+def test_a_run_is_measured_as_its_sweep_measured_it(bench, run, here):
+    before = (run / "evaluation.jsonl").read_bytes()
+    status, out, err = bench("evaluate", str(run), *QUICK, "--metric", "inception_score", "--json")
+    assert status == 0, err
+    recorded = [json.loads(line) for line in before.splitlines()]
+    assert figures(out) == {(row["metric"], row["protocol"]): row["value"] for row in recorded}
+    assert (run / "evaluation.jsonl").read_bytes() == before
+    assert json.loads(out)["per_class"] == 3
+
+
+def test_a_run_is_measured_with_other_samples(bench, run):
+    wanted = ("evaluate", str(run), "--metric", "{name: intra_class_diversity, per_class: 4}")
+    wanted = (*wanted, "--samples-per-class", "4", "--json")
+    found = [figures(bench(*wanted, "--sample-seed", seed)[1]) for seed in ("0", "7", "7")]
+    assert found[0] != found[1] == found[2]
+
+
+def test_other_metrics_go_into_the_record_where_asked(bench, run, here):
+    before = (run / "evaluation.jsonl").read_text()
+    diversity = ("--metric", "intra_class_diversity", "--device", "cpu")
+    status, _, err = bench("evaluate", str(run), *QUICK, *diversity, "--record")
+    assert status == 0, err
+    assert "bench mirror tiny" in err
+    after = (run / "evaluation.jsonl").read_text()
+    assert after.startswith(before)
+    assert after.count("\n") == before.count("\n") + 1
+    _, _, err = bench(
+        "run", "tiny.yaml", "seeds=[0]", "base.metrics=[class_accuracy, inception_score]"
+    )
+    assert "nothing to do" in err
+    status, _, err = bench("evaluate", str(run), *QUICK, "--record", "--sample-seed", "5")
+    assert status == 2
+    assert "use --name to keep them as a row" in err
+
+
+def test_samples_of_runs_may_be_kept_as_a_row(bench, run, here):
+    status, _, err = bench("evaluate", str(run), *QUICK, "--sample-seed", "7", "--name", "again")
+    assert status == 0, err
+    _, out, _ = bench("report", "tiny", "evaluations", "--table", "summary")
+    assert f"again, seed 0: the run tiny/{run.name}, drawn with sample seed 7" in out
+    np.savez(here / "a.npz", **arrays())
+    status, _, err = bench("evaluate", "a.npz", *ONE, "--name", "again")
+    assert status == 2
+    assert "the row 'again' in results/evaluations holds samples of cvae" in err
+
+
+def test_folders_that_are_no_runs_say_so(bench, run, here):
+    sweep, real = here / "results/tiny", next(here.glob("results/tiny/real-*"))
+    assert "name one of its runs, for example" in bench("evaluate", str(sweep), *QUICK)[2]
+    assert "holds figures, but no model" in bench("evaluate", str(real), *QUICK)[2]
+    assert "a run knows its own" in bench("evaluate", str(run), *ONE)[2]
+    (run / "model.pt").unlink()
+    assert "holds no trained model" in bench("evaluate", str(run), *QUICK)[2]
+
+
+def test_no_sweep_takes_the_folder(bench):
+    status, _, err = bench("run", "tiny.yaml", "name=evaluations", "--dry-run")
+    assert status == 2
+    assert "where `bench evaluate` keeps its rows" in err

@@ -1,0 +1,191 @@
+"""The records of a sweep travel as one file."""
+
+import io
+import json
+import os
+import shutil
+import tarfile
+
+import pytest
+
+from bench.cli import main
+from bench.record.run_folder import RunFolder
+from tests.conftest import TINY
+
+RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
+ACCURACY = "base.metrics=[class_accuracy]"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Make a sweep of two runs, judged by a classifier, once."""
+    place = tmp_path_factory.mktemp("made")
+    (place / "tiny.yaml").write_text(TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("BENCH_DATA", str(place / "data"))
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main([*RUN, "seeds=[0]", ACCURACY])
+    return place
+
+
+@pytest.fixture
+def done(made, here, monkeypatch):
+    """A copy of that sweep in the working directory."""
+    shutil.copytree(made, here, dirs_exist_ok=True)
+    monkeypatch.setenv("BENCH_DATA", str(here / "data"))
+    return here / "results" / "tiny"
+
+
+def names(file):
+    with tarfile.open(file) as archive:
+        return archive.getnames()
+
+
+def figures(folder):
+    return sorted(path.read_bytes() for path in folder.glob("*/evaluation.jsonl"))
+
+
+def test_results_of_another_machine_join_the_table(bench, here, done, monkeypatch):
+    status, out, _ = bench("export", "tiny")
+    assert status == 0
+    assert "3 runs and references, 1 judges, " in out
+    first = (here / "tiny.tar.gz").read_bytes()
+    os.utime(done / "sweep.json", (0, 0))
+    bench("export", "tiny", "--to", "again.tar.gz")
+    assert (here / "again.tar.gz").read_bytes() == first, "the same records, the same bytes"
+    held = names("tiny.tar.gz")
+    assert held[0] == "manifest.json"
+    assert not [name for name in held if name.endswith(("model.pt", "lock"))]
+    assert {name.split("/")[-1] for name in held} >= {
+        *("config.json", "provenance.json", "rows.jsonl", "evaluation.jsonl", "timings.jsonl"),
+        *("done", "samples.png", "samples.npz"),
+    }
+    monkeypatch.setenv("BENCH_DATA", str(here / "elsewhere"))
+    status, out, err = bench("import", "tiny.tar.gz", "--results", "there")
+    assert status == 0, err
+    assert "3 added, 0 kept, in there/tiny" in out
+    assert figures(here / "there" / "tiny") == figures(done)
+    (judge,) = (here / "data" / "extractors").iterdir()
+    assert (here / "elsewhere" / "extractors" / judge.name).read_bytes() == judge.read_bytes()
+    there = (*RUN, ACCURACY, "--results", "there")
+    status, _, err = bench(*there, "seeds=[0, 1]")
+    assert status == 0, err
+    assert "2 finished, 2 kept" in err
+    assert "training the classifier" not in err
+    _, out, _ = bench("report", "tiny", "--results", "there")
+    assert "Runs: 4 of 4 finished, seeds 0, 1." in out
+    _, out, err = bench("import", "tiny.tar.gz", "--results", "there")
+    assert "0 added, 3 kept" in out
+    _, out, _ = bench("import", "tiny.tar.gz", "--results", "there", "--into", "theirs")
+    assert "3 added, 0 kept, in there/theirs" in out
+    status, _, err = bench("mirror", "theirs", "--results", "there")
+    assert "3 runs written" in err
+
+
+def test_other_figures_of_the_same_run_are_refused(bench, here, done):
+    bench("export", "tiny")
+    shutil.copytree(done, here / "there" / "tiny")
+    shutil.rmtree(next((here / "there").glob("tiny/real-*")))
+    path = next(p.parent for p in here.glob("there/tiny/*/model.pt")) / "evaluation.jsonl"
+    row = json.loads(path.read_text().splitlines()[0])
+    path.write_text(json.dumps(row | {"value": 0.5}) + "\n")
+    status, _, err = bench("import", "tiny.tar.gz", "--results", "there")
+    assert status == 2
+    assert "has other figures of runs that are here; nothing was imported" in err
+    assert f"class_accuracy is 0.5 here, {row['value']} there" in err
+    assert "--into ANOTHER_NAME" in err
+    assert not list(here.glob("there/tiny/real-*")), "not even what is in no conflict"
+
+
+def test_a_row_of_two_configurations_is_refused(bench, here, done):
+    bench("export", "tiny")
+    bench(*RUN, "seeds=[1]", ACCURACY, "base.iterations=2", "--results", "there")
+    status, _, err = bench("import", "tiny.tar.gz", "--results", "there")
+    assert status == 2
+    assert "has other configurations of rows that are in there/tiny" in err
+    assert ": cvae, lr_livae; nothing was imported; to have both: --into ANOTHER_NAME" in err
+    status, _, err = bench("import", "tiny.tar.gz", "--results", "there", "--into", "other")
+    assert status == 0
+    assert "bench report other --results there; for MLflow: bench mirror other --results" in err
+
+
+def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, done):
+    bench("export", "tiny", "--to", "whole.tar.gz")
+    one, other = sorted(path.parent for path in done.glob("*/model.pt"))
+    (one / "done").unlink()
+    with RunFolder(other).locked():
+        _, out, err = bench("export", "tiny")
+    assert "1 runs and references" in out
+    assert "left out, since they have not ended: " in err
+    assert one.name in err
+    assert other.name in err
+    (one / "checkpoint.pt").write_text("of a training that was killed here")
+    with RunFolder(other).locked():
+        _, out, err = bench("import", "whole.tar.gz")
+    assert "1 added, 2 kept" in out
+    assert (one / "done").exists()
+    assert not (one / "checkpoint.pt").exists()
+    (other / "done").unlink()
+    with RunFolder(other).locked():
+        _, out, err = bench("import", "whole.tar.gz")
+    assert f"{other.relative_to(here)} has not ended here, and was left as it is" in err
+
+
+def test_weights_come_if_asked(bench, here, done):
+    bench("export", str(done), "--weights", "--checkpoints")
+    assert sum(name.endswith("model.pt") for name in names("tiny.tar.gz")) == 2
+    bench("import", "tiny.tar.gz", "--results", "there")
+    _, out, err = bench("verify", "tiny", "--results", "there", "--figures", "--device", "cpu")
+    assert "2 of 2 runs agree" in out, err
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("/etc/evil", tarfile.REGTYPE),
+        ("../evil", tarfile.REGTYPE),
+        ("runs/../../evil", tarfile.REGTYPE),
+        ("runs/evil", tarfile.SYMTYPE),
+        ("runs/evil", tarfile.LNKTYPE),
+        ("runs/.hidden", tarfile.REGTYPE),
+        ("runs/evil", tarfile.CHRTYPE),
+    ],
+)
+def test_files_that_would_leave_their_folder_are_refused(bench, here, name, kind):
+    with tarfile.open(here / "evil.tar.gz", "w:gz") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname = kind, "/etc/passwd"
+        archive.addfile(entry, io.BytesIO())
+    status, _, err = bench("import", "evil.tar.gz")
+    assert status == 2
+    assert f"holds {name!r}, which is no plain file below its own folder" in err
+    assert not (here / "results").exists()
+
+
+@pytest.mark.parametrize("runs", [["../../evil"], ["absent"], "text", [3]])
+def test_a_manifest_that_names_what_is_not_there_is_refused(bench, here, runs):
+    content = {
+        "manifest.json": {"format": 1, "sweep": "s", "runs": runs, "judges": []},
+        "sweep.json": {"runs": [], "references": []},
+    }
+    with tarfile.open(here / "odd.tar.gz", "w:gz") as archive:
+        for name, held in content.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text := json.dumps(held).encode())
+            archive.addfile(entry, io.BytesIO(text))
+    status, _, err = bench("import", "odd.tar.gz")
+    assert status == 2
+    assert "is not a file of bench export, or damaged" in err
+
+
+def test_what_is_no_export_is_named(bench, here):
+    (here / "half.tar.gz").write_bytes(b"\x1f\x8b\x08")
+    (here / "text").write_text("no")
+    for name in ("half.tar.gz", "text"):
+        status, _, err = bench("import", name)
+        assert status == 2
+        assert f"{name} is not a file of bench export, or damaged" in err
+    status, _, err = bench("export", "tini")
+    assert status == 2
+    assert "unknown sweep 'tini'" in err

@@ -1,0 +1,130 @@
+import json
+
+import cases
+import pandas as pd
+import pytest
+import recorded
+
+from bench.errors import BenchError, UnknownName
+from bench.exchange.publish import publish_sweep
+from bench.record.records import load_records
+from bench.reporting.tables.build import load_tables
+
+
+@pytest.fixture
+def claims(tmp_path):
+    cases.eight_seeds(tmp_path / "results")
+    return load_records(tmp_path / "results", ["claims"])
+
+
+@pytest.fixture
+def published(claims, tmp_path):
+    publish_sweep(claims, load_tables(cases.TABLES), tmp_path / "published" / "claims")
+    return load_records(tmp_path / "published")
+
+
+def test_a_publication_is_read_as_the_sweep_itself(claims, published):
+    for name in ("figures", "timings", "cost"):
+        pd.testing.assert_frame_equal(
+            getattr(published, name), getattr(claims, name), check_exact=True
+        )
+    pd.testing.assert_frame_equal(
+        published.runs.drop(columns="path"), claims.runs.drop(columns="path")
+    )
+    assert published.sweeps == claims.sweeps
+
+
+def test_configurations_and_origins_are_kept_once_for_all_seeds(claims, published):
+    for _, run in claims.runs.iterrows():
+        assert published.config(run) == claims.config(run)
+        kept, whole = published.provenance(run), claims.provenance(run)
+        assert kept == {key: value for key, value in whole.items() if key != "argv"}
+    origins = json.loads((published.results / "claims" / "origins.json").read_text())
+    assert len(origins["config"]) < len(claims.runs) / 2
+    assert len(origins["provenance"]) == 2  # the case has two versions of the code
+
+
+@pytest.mark.parametrize("words", [["--all", "--differences"], ["--variance"], ["--page"]])
+def test_reports_of_a_publication_are_those_of_the_sweep(bench, here, words):
+    cases.eight_seeds(here / "results")
+    bench("publish", "claims", "--to", "published")
+    told = [bench("report", "claims", *words, "--results", r) for r in ("results", "published")]
+    assert told[0][1] == told[1][1].replace("published/", "results/")
+    assert not told[1][0]
+    if "--page" not in words:
+        assert told[0][1]
+
+
+def test_the_command_says_what_it_wrote(bench, here):
+    recorded.write_sweep(here / "results")
+    figure = here / "results" / "quickstart" / "figures" / "seeds.png"
+    figure.parent.mkdir()
+    figure.write_bytes(b"a picture")
+    status, _, err = bench("publish", "quickstart", "--figure", "seeds")
+    folder = here / "results" / "published" / "quickstart"
+    names = {path.name for path in folder.iterdir()}
+    assert status == 0
+    assert f"{len(names)} files written to results/published/quickstart" in err
+    expected = {"sweep.json", "origins.json", "figures.csv", "runs.csv", "cost.csv", "timings.csv"}
+    assert names == expected | {"2.md", "summary.md", "footing.md", "seeds.png", "1.md"}
+    assert (folder / "seeds.png").read_bytes() == b"a picture"
+
+
+def test_a_publication_is_not_written_over(bench, here):
+    recorded.write_sweep(here / "results")
+    bench("publish", "quickstart", "--to", "out")
+    before = {path.name: path.read_bytes() for path in (here / "out" / "quickstart").iterdir()}
+    status, _, err = bench("mirror", "quickstart", "--results", "out")
+    assert status == 2
+    assert "out/quickstart is a publication" in err
+    assert before == {p.name: p.read_bytes() for p in (here / "out" / "quickstart").iterdir()}
+
+
+def test_what_is_not_filled_any_more_does_not_stay(claims, tmp_path):
+    (tmp_path / "to").mkdir()
+    for name in ("toy.md", "mine.md"):
+        (tmp_path / "to" / name).write_text("old")
+    publish_sweep(claims, load_tables(cases.TABLES), tmp_path / "to")
+    assert not (tmp_path / "to" / "toy.md").exists()
+    assert (tmp_path / "to" / "mine.md").exists(), "it is no table of ours"
+
+
+def test_nobody_learns_where_the_results_were(here, bench):
+    recorded.write_sweep(here / "elsewhere")
+    plan = here / "elsewhere" / "quickstart" / "sweep.json"
+    command = f"bench run {here}/elsewhere/tuned.yaml --results {here}/elsewhere"
+    plan.write_text(plan.read_text().replace("bench run sweeps/quickstart.yaml", command))
+    status, _, err = bench("publish", "quickstart", "--results", str(here / "elsewhere"))
+    assert status == 0, err
+    folder = here / "results" / "published" / "quickstart"
+    kept = (folder / "sweep.json").read_text()
+    assert '"bench run results/tuned.yaml --results results"' in kept
+    assert str(here) not in "".join(path.read_text() for path in folder.iterdir())
+
+
+def test_unfinished_runs_and_missing_figures_are_refused(tmp_path):
+    recorded.write_sweep(tmp_path, states={("cvae", 1): "failed"})
+    records = load_records(tmp_path, ["quickstart"])
+    with pytest.raises(
+        BenchError, match=r"1 of 7 runs of quickstart are not finished; .*bench run"
+    ):
+        publish_sweep(records, {}, tmp_path / "to")
+    recorded.write_sweep(tmp_path, "whole")
+    whole = load_records(tmp_path, ["whole"])
+    draw = rf"draw it: bench figure swaps whole --results {tmp_path}"
+    with pytest.raises(BenchError, match=rf"no .*swaps\.png; {draw}"):
+        publish_sweep(whole, {}, tmp_path / "to", ["swaps"])
+    with pytest.raises(UnknownName, match=r"unknown figure 'swap' .did you mean 'swaps'"):
+        publish_sweep(whole, {}, tmp_path / "to", ["swap"])
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_damaged_file_is_named(published):
+    (published.results / "claims" / "figures.csv").write_text("sweep,run\na,b\n")
+    with pytest.raises(BenchError, match=r"cannot read .*claims/figures\.csv: .*value"):
+        load_records(published.results)
+
+
+def test_a_sweep_does_not_become_its_own_publication(claims):
+    with pytest.raises(BenchError, match="claims is the sweep itself; publish it elsewhere"):
+        publish_sweep(claims, {}, claims.results / "claims")

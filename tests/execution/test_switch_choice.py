@@ -1,0 +1,113 @@
+"""What a run is executed with, and that its folder says so."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from bench.conformance import suite
+from bench.errors import BenchError
+from bench.execution import switch_choice
+from bench.spec.switches import EAGER, SwitchSet
+from bench.training.switch_trials import Choice
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def subject():
+    return suite.make_subject("cvae", {"width": 0.25, "latent": 4})
+
+
+@pytest.fixture
+def settle(subject, tmp_path, monkeypatch):
+    """Settle the switches of one run; what a measurement would find is compile."""
+    measured = []
+
+    def choose(start, **how):
+        measured.append(how)
+        return Choice(SwitchSet(compile=True), ("compile on, 2.00 times as fast",))
+
+    monkeypatch.setattr(switch_choice, "choose", choose)
+
+    def settle(device=CPU, demanded=None, **changes):
+        training = subject.training.model_copy(update=changes)
+        workplace = SimpleNamespace(device=device, switches=demanded)
+        return switch_choice.settle_switches(training, tmp_path, workplace, lambda s: None, "run")
+
+    settle.measured, settle.file = measured, tmp_path / "execution.json"
+    return settle
+
+
+def recorded(settle):
+    return json.loads(settle.file.read_text())["switches"]
+
+
+def test_a_cpu_measures_nothing(settle):
+    assert settle() == EAGER
+    assert recorded(settle) == {"on": [], "device": "cpu", "why": ["the default on a CPU"]}
+    assert not settle.measured
+
+
+def test_a_gpu_measures_once_says_so_and_goes_on_with_what_it_found(settle, capsys):
+    assert settle(CUDA) == SwitchSet(compile=True)
+    told = "  run: executed as compile (compile on, 2.00 times as fast)\n"
+    assert capsys.readouterr().err == told
+    assert settle(CUDA) == SwitchSet(compile=True)
+    assert len(settle.measured) == 1
+    assert settle(CPU) == EAGER, "found on another kind of device"
+
+
+def test_a_gpu_without_room_to_measure_is_eager(settle, monkeypatch):
+    def choose(start, **how):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nand more")
+
+    monkeypatch.setattr(switch_choice, "choose", choose)
+    assert settle(CUDA) == EAGER, "so the training goes on, in smaller parts"
+    why = ["no room to try anything: CUDA out of memory. Tried to allocate"]
+    assert recorded(settle)["why"] == why
+
+
+def test_what_is_demanded_wins_and_is_recorded(settle):
+    asked = SwitchSet(channels_last=True)
+    assert settle(CPU, asked) == asked
+    assert settle() == asked, "a resumed run goes on with it"
+    assert settle(CPU, EAGER) == EAGER
+    with pytest.raises(BenchError, match="graphs needs a CUDA device, not cpu"):
+        settle(CPU, SwitchSet(graphs=True))
+
+
+def test_deterministic_runs_are_eager(settle):
+    assert settle(CUDA, SwitchSet(compile=True), deterministic=True) == EAGER
+    assert recorded(settle)["why"] == ["deterministic"]
+    assert not settle.measured
+
+
+def test_what_others_recorded_stays(settle):
+    settle.file.write_text('{"micro_batch": 24}')
+    settle()
+    assert json.loads(settle.file.read_text())["micro_batch"] == 24
+
+
+def test_names_of_another_version_are_an_error(settle):
+    settle()
+    entry = {"switches": {"on": ["warp"], "device": "cpu"}}
+    settle.file.write_text(json.dumps(entry))
+    with pytest.raises(BenchError, match=r"execution.json names switches that do not exist"):
+        settle()
+
+
+def test_the_command_line_reaches_the_folder(bench, here):
+    words = ("run", "tiny.yaml", "base.iterations=2", "seeds=[0]", "--no-mlflow")
+    status, _, err = bench(*words, "--device", "cpu", "--speed", "channels_last")
+    assert status == 0, err
+    found = [json.loads(p.read_text()) for p in here.glob("results/tiny/*/execution.json")]
+    assert [entry["switches"]["on"] for entry in found] == [["channels_last"]] * 2
+
+
+def test_a_wrong_name_is_told(bench):
+    status, _, err = bench("run", "tiny.yaml", "--speed", "chanels_last")
+    assert status == 2
+    assert "command line, --speed chanels_last: speed: unknown switch 'chanels_last'" in err
+    assert "channels_last" in err

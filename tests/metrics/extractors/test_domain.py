@@ -1,0 +1,183 @@
+import logging
+
+import pytest
+import torch
+
+from bench.errors import NotApplicable
+from bench.metrics.base import Context
+from bench.metrics.extractors import classifier, domain
+from bench.metrics.extractors.domain import domain_classifier
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, request):
+    if "judge" not in request.fixturenames:
+        monkeypatch.setattr(classifier, "STEPS", 3)
+        monkeypatch.setattr(classifier, "EPOCHS", 0)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Count them."""
+    train, seen = domain._train, []
+
+    def counting(context, seed):
+        seen.append(seed)
+        return train(context, seed)
+
+    monkeypatch.setattr(domain, "_train", counting)
+    return seen
+
+
+def cached(context):
+    return sorted((context.cache / "extractors").iterdir())
+
+
+def test_the_digits_classifier_knows_real_test_digits(judge, digits):
+    assert judge.test_accuracy >= 0.98
+    assert judge.name.startswith("digits-classifier@")
+    assert len(judge.name.partition("@")[2]) == 8
+    assert len(digits.test) == 500
+
+
+def test_logits_do_not_depend_on_the_batch(judge, digits):
+    x = digits.test.x[:41]
+    together = judge.logits(x)
+    apart = torch.cat([judge.logits(part) for part in x.split(7)])
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-4)
+    assert together.dtype == torch.float32
+    assert together.shape == (41, 10)
+    assert not together.requires_grad
+
+
+def test_more_images_than_one_batch(judge, digits):
+    x = digits.test.x
+    twice = judge.logits(torch.cat([x, x]))
+    torch.testing.assert_close(twice[:500], twice[500:], rtol=0, atol=1e-4)
+
+
+def test_a_process_builds_it_once(contexts, trainings):
+    context = contexts()
+    assert domain_classifier(context) is domain_classifier(context)
+    assert trainings == [0]
+
+
+def test_the_next_process_loads_it(contexts, trainings):
+    first, second = domain_classifier(contexts()), domain_classifier(contexts())
+    assert trainings == [0]
+    assert first.name == second.name
+    x = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    assert torch.equal(first.logits(x), second.logits(x))
+
+
+def test_training_is_deterministic(tiny, tmp_path):
+    device = torch.device("cpu")
+    names = [domain_classifier(Context(tiny(), device, tmp_path / d)).name for d in "ab"]
+    assert names[0] == names[1]
+
+
+def test_training_is_the_same_on_any_number_of_threads(tiny, tmp_path):
+    names, before = set(), torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            context = Context(tiny(), torch.device("cpu"), tmp_path / str(threads))
+            names.add(domain_classifier(context).name)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(names) == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "seed"),
+    [({"seed": 1}, 0), ({"flip": True}, 0), ({"channels": 3}, 0), ({}, 1)],
+    ids=["data", "flip", "shape", "seed"],
+)
+def test_other_content_is_another_file(contexts, tiny, trainings, other, seed):
+    names = {domain_classifier(contexts()).name}
+    context = contexts(tiny(**other))
+    names.add(domain_classifier(context, seed).name)
+    assert len(trainings) == len(names) == len(cached(context)) == 2
+
+
+def test_both_seeds_live_side_by_side(contexts):
+    context = contexts()
+    assert domain_classifier(context, 0).name != domain_classifier(context, 1).name
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def scribble(path):
+    path.write_text("no weights")
+
+
+def alter(path):
+    kept = torch.load(path, weights_only=True)
+    kept["weights"]["head.bias"] += 1
+    torch.save(kept, path)
+
+
+def shrink(path):
+    torch.save({"weights": {}, "hash": ""}, path)
+
+
+@pytest.mark.parametrize("damage", [cut, scribble, alter, shrink])
+def test_a_damaged_file_is_trained_again_with_a_warning(contexts, trainings, damage, caplog):
+    context = contexts()
+    name = domain_classifier(context).name
+    (path,) = cached(context)
+    damage(path)
+    with caplog.at_level(logging.WARNING):
+        assert domain_classifier(contexts()).name == name
+    assert f"{path} is damaged" in caplog.text
+    assert len(trainings) == 2
+    assert domain_classifier(contexts()).name == name
+    assert len(trainings) == 2, "the file is whole again"
+    assert cached(context) == [path]
+
+
+def test_the_first_of_two_processes_decides(contexts, monkeypatch):
+    context, rival = contexts(), contexts()
+    train = domain._train
+
+    def overtaken(context, seed):
+        monkeypatch.setattr(domain, "_train", train)
+        domain_classifier(rival, seed)
+        network = train(context, seed)
+        with torch.no_grad():  # as another processor would round
+            network.head.bias += 1e-3
+        return network
+
+    monkeypatch.setattr(domain, "_train", overtaken)
+    assert domain_classifier(context).name == domain_classifier(rival).name
+    assert len(cached(context)) == 1
+
+
+def test_the_random_state_is_left_alone(contexts):
+    before = torch.get_rng_state()
+    domain_classifier(contexts())
+    domain_classifier(contexts())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_it_can_be_trained_while_the_caller_infers(contexts):
+    with torch.inference_mode():
+        domain_classifier(contexts())
+
+
+def test_progress_is_two_lines_on_stderr(contexts, capsys):
+    domain_classifier(contexts())
+    out, err = capsys.readouterr()
+    assert not out
+    assert "training the classifier that judges tiny: 3 steps" in err
+    assert "% of 24 real test images correctly" in err
+    domain_classifier(contexts())
+    assert capsys.readouterr() == ("", "")
+
+
+def test_points_are_not_applicable(contexts, moons):
+    with pytest.raises(NotApplicable, match="moons are no images"):
+        domain_classifier(contexts(moons))

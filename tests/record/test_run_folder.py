@@ -1,0 +1,52 @@
+"""Folders of runs: their states, and who holds them."""
+
+import errno
+import fcntl
+
+import pytest
+
+from bench.record.lock import Busy
+from bench.record.run_folder import RunFolder
+
+
+def test_states_of_a_folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    assert folder.status("e").state == "missing"
+    with folder.locked():
+        assert folder.status("e").state == "unfinished"
+    folder.model.touch()
+    assert folder.status("e").state == "trained"
+    folder.finish("e")
+    assert folder.status("e").state == "done"
+    assert folder.status().state == "done", "where nobody knows what is to be measured"
+    assert folder.status("another").state == "trained"
+    folder.fail("why")
+    assert folder.status("e").state == "failed"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"3", b'{"other": 1}'])
+def test_a_done_that_cannot_be_read_is_damaged(tmp_path, content):
+    (tmp_path / "done").write_bytes(content)
+    status = RunFolder(tmp_path).status("e")
+    assert (status.state, status.is_damaged) == ("failed", True)
+    assert str(tmp_path / "done") in status.reason
+
+
+def test_one_process_holds_a_folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    assert not folder.held()
+    assert not folder.path.exists()
+    with folder.locked():
+        assert folder.held()
+        with pytest.raises(Busy, match="held by another process"), folder.locked():
+            pass
+    assert not folder.held()
+
+
+def test_a_file_system_without_locks_is_not_taken_for_a_busy_one(tmp_path, monkeypatch):
+    def refuse(file, how):
+        raise OSError(errno.ENOTSUP, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="no locks here"), RunFolder(tmp_path).locked():
+        pass

@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+
+from bench import registry
+from bench.errors import SpecError, UnknownName
+from bench.reporting.tables.table_spec import find_tables, load_tables, pick_table
+
+SHIPPED = Path(__file__).parents[3] / "sweeps" / "tables.yaml"
+
+
+def test_the_shipped_tables_hold_the_published_values_and_no_others():
+    tables = load_tables(SHIPPED)
+    assert list(tables) == [
+        *("1", "2", "5", "6", "ablation", "calibration", "disentanglement", "toy", "summary"),
+        "footing",
+    ]
+    assert tables["1"].published == tables["5"].published == {}
+    assert any("could not be recovered" in note for note in tables["1"].notes)
+    assert tables["2"].published == {
+        "cvae_gan": {"facescrub": 0.0141, "cifar10": 0.0136},
+        "lr_livae": {"facescrub": 0.0157, "cifar10": 0.0149},
+    }
+    assert tables["6"].published == {
+        "cvae_gan": {"cub": 0.0195, "cifar100": 0.0179},
+        "lr_livae": {"cub": 0.0192, "cifar100": 0.0190},
+    }
+
+
+def test_every_name_in_a_shipped_table_has_a_name_for_people():
+    for spec in load_tables(SHIPPED).values():
+        assert set(spec.models) <= set(spec.names.models)
+        assert set(spec.published) <= set(spec.models)
+        assert set(spec.data) <= set(spec.names.data)
+        assert all(set(values) <= set(spec.data) for values in spec.published.values())
+        assert all(spec.names.metric(name) for name in spec.metrics)
+
+
+def test_tables_and_metrics_agree_on_what_is_better():
+    printed = load_tables(SHIPPED)["summary"].names.metrics
+    shared = set(printed) & set(registry.TABLES["metric"])
+    assert {"inception_score", "intra_class_diversity"} <= shared
+    for name in shared:
+        assert printed[name].direction == registry.load("metric", name).direction
+
+
+def test_a_part_of_a_metric_is_named_after_the_whole(tmp_path):
+    path = tmp_path / "tables.yaml"
+    path.write_text("metrics: {fit: {title: Fit, direction: lower}}\ntables: {1: {title: T}}")
+    names = load_tables(path)["1"].names
+    assert names.metric("fit/left_arc").title == "Fit, left arc"
+    assert names.metric("fit/left_arc").direction == "lower"
+    assert names.metric("fitness") is None
+
+
+def test_a_table_may_have_a_reference_of_its_own(tmp_path):
+    path = tmp_path / "tables.yaml"
+    path.write_text("reference: mine\ntables: {1: {title: T}, 2: {title: U, reference: theirs}}")
+    assert [spec.reference for spec in load_tables(path).values()] == ["mine", "theirs"]
+
+
+def test_a_wrong_table_gets_the_names_that_exist():
+    with pytest.raises(UnknownName, match=r"unknown table '3'.*known: 1, 2, 5, 6, ablation"):
+        pick_table(load_tables(SHIPPED), "3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tables: {1: {titel: T}}", r"tables\.yaml: tables\.1\.title: Field required"),
+        ("tables: {1: {title: T, rows: 3}}", r"tables\.1\.rows: Extra inputs"),
+        ("table: {}", r"tables: Field required"),
+        ("tables: [", r"tables\.yaml: cannot be read: while parsing"),
+        ("metrics: {a: {title: A, record: rows}}\ntables: {}", r"metrics\.a\.record: Input sh"),
+        ("metrics: {a: {title: A, scale: 0}}\ntables: {}", r"metrics\.a\.scale: Input should be g"),
+        ("metrics: {a: {title: A, direction: up}}\ntables: {}", r"metrics\.a\.direction: Input sh"),
+        ("tables: {1: {title: T, published: {a: {b: 1}}}}", r"tables\.1\.published: .*exactly one"),
+        ("tables: {1: {title: T, metrics: [m], published: {a: {b: x}}}}", r"published\.a\.b: Inp"),
+    ],
+)
+def test_what_is_no_table_is_named_by_file_and_key(tmp_path, text, message):
+    path = tmp_path / "tables.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=message):
+        load_tables(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SpecError, match=r"tables\.yaml: cannot be read"):
+        load_tables(tmp_path / "tables.yaml")
+
+
+def test_tables_here_come_before_those_that_are_shipped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_tables().resolve() == SHIPPED.resolve()
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "tables.yaml").write_text("tables: {}")
+    assert find_tables().resolve() == tmp_path / "sweeps" / "tables.yaml"
+    assert load_tables() == {}

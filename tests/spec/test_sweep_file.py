@@ -1,0 +1,292 @@
+"""YAML to runs: expansion, ids, and messages that point at the line."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import SpecError
+from bench.spec.sweep_file import find_sweeps, load_sweep
+
+GOOD = """\
+name: demo
+base:
+  model: cvae
+  data: digits
+  iterations: 10
+  batch_size: 16
+  samples_per_class: 5
+  metrics: [inception_score]
+seeds: [0, 1]
+variants:
+  a: {}
+  b: {model: {width: 0.5}}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "s.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_variants_and_seeds_multiply(write):
+    sweep = load_sweep(write(GOOD))
+    cells = [(run.variant, run.config.training.seed) for run in sweep.runs]
+    assert cells == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert sweep.runs[2].config.training.model["width"] == 0.5
+
+
+def test_configuration_is_complete(write):
+    training = load_sweep(write(GOOD)).runs[0].config.training
+    assert training.model["backbone"] == "auto"
+    assert training.data["split_seed"] == 0
+    assert training.objective["decoder"] == {"reconstruct": 10.0}
+    assert training.optimizers["decoder"]["betas"] == (0.0, 0.9) or training.optimizers["decoder"][
+        "betas"
+    ] == [0.0, 0.9]
+
+
+def test_grid_is_a_product(write):
+    text = GOOD + "grid: {batch_size: [8, 16], model.latent: [2, 3]}\n"
+    sweep = load_sweep(write(text))
+    assert len(sweep.runs) == 2 * 2 * 2 * 2
+    assert sweep.runs[0].variant == "a, batch_size=8, latent=2"
+
+
+def test_adding_a_seed_or_a_metric_keeps_ids(write):
+    before = {run.config.id for run in load_sweep(write(GOOD)).runs}
+    more = GOOD.replace("[0, 1]", "[0, 1, 2]").replace("[inception_score]", "[class_accuracy]")
+    after = {run.config.id for run in load_sweep(write(more)).runs}
+    assert before < after
+
+
+def test_anything_that_is_trained_changes_the_id(write):
+    ids = {run.config.id for run in load_sweep(write(GOOD)).runs}
+    for change in ("base.iterations=11", "base.batch_size=8", "base.model.latent=3"):
+        assert ids.isdisjoint(run.config.id for run in load_sweep(write(GOOD), [change]).runs)
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.permutations(range(6)))
+def test_key_order_does_not_change_ids(tmp_path_factory, order):
+    lines = GOOD.splitlines()
+    base = lines[2:8]
+    shuffled = [*lines[:2], *(base[i] for i in order), *lines[8:]]
+    folder = tmp_path_factory.mktemp("order")
+    ids = []
+    for name, text in (("x", GOOD), ("y", "\n".join(shuffled))):
+        (folder / f"{name}.yaml").write_text(text)
+        ids.append([run.config.id for run in load_sweep(folder / f"{name}.yaml").runs])
+    assert ids[0] == ids[1]
+
+
+def test_numbers_and_words_are_what_people_mean(write):
+    text = GOOD.replace("iterations: 10", "iterations: 52_000").replace(
+        "b: {model: {width: 0.5}}", "no: {optimizers: {default: {rate: 1e-3}}}"
+    )
+    run = load_sweep(write(text)).runs[-1]
+    assert run.variant == "no"
+    assert run.config.training.iterations == 52_000
+    assert run.config.training.optimizers["encoder"]["rate"] == 0.001
+
+
+def test_another_model_drops_the_options_of_the_first(write):
+    text = GOOD.replace("model: cvae", "model: {name: cvae, latent: 4}").replace(
+        "{model: {width: 0.5}}", "{model: lr_livae}"
+    )
+    assert load_sweep(write(text)).runs[-1].config.training.model["name"] == "lr_livae"
+
+
+def test_options_without_a_name_in_the_base_reach_every_model(write):
+    text = (
+        GOOD.replace("model: cvae", "model: {width: 0.25}")
+        .replace("a: {}", "a: {model: cvae}")
+        .replace("{model: {width: 0.5}}", "{model: {name: lr_livae, relevant: 4}}")
+    )
+    models = [run.config.training.model for run in load_sweep(write(text)).runs]
+    assert {(model["name"], model["width"]) for model in models} == {
+        ("cvae", 0.25),
+        ("lr_livae", 0.25),
+    }
+
+
+ERRORS = {
+    "misspelled key": (("iterations: 10", "iteratoins: 10"), 5, "did you mean 'iterations'"),
+    "misspelled model": (("model: cvae", "model: cvea"), 3, "did you mean 'cvae'"),
+    "misspelled option": (("{width: 0.5}", "{widht: 0.5}"), 12, "did you mean 'width'"),
+    "misspelled data set": (("data: digits", "data: digitz"), 4, "did you mean 'digits'"),
+    "misspelled metric": (("[inception_score]", "[inception_scor]"), 8, "'inception_score'"),
+    "misspelled player": (
+        ("a: {}", "a: {objective: {decodr: {reconstruct: 1}}}"),
+        11,
+        "did you mean 'decoder'",
+    ),
+    "misspelled term": (
+        ("a: {}", "a: {objective: {decoder: {reconstrct: 1}}}"),
+        11,
+        "did you mean 'reconstruct'",
+    ),
+    "negative weight": (
+        ("a: {}", "a: {objective: {decoder: {reconstruct: -1}}}"),
+        11,
+        "must be >= 0",
+    ),
+    "wrong type": (("iterations: 10", "iterations: ten"), 5, 'expected a whole number, got "ten"'),
+    "fraction": (("iterations: 10", "iterations: 1.5"), 5, "expected a whole number"),
+    "number as text": (("batch_size: 16", 'batch_size: "16"'), 6, "expected a whole number"),
+    "zero": (("batch_size: 16", "batch_size: 0"), 6, "must be > 0"),
+    "empty seeds": (("seeds: [0, 1]", "seeds: []"), 9, "at least 1 item"),
+    "seed twice": (("seeds: [0, 1]", "seeds: [1, 1]"), 9, "once"),
+    "negative seed": (("seeds: [0, 1]", "seeds: [-1]"), 9, "seeds must be >= 0"),
+    "seed in base": (("iterations: 10", "iterations: 10\n  seed: 1"), 6, "'seeds' of the sweep"),
+    "optimizer": (
+        ("a: {}", "a: {optimizers: {decoder: {name: adamm}}}"),
+        11,
+        "expected one of",
+    ),
+    "optimizer key": (
+        ("a: {}", "a: {optimizers: {decoder: {rat: 1}}}"),
+        11,
+        "did you mean 'rate'",
+    ),
+    "optimizer player": (("a: {}", "a: {optimizers: {decode: {rate: 1}}}"), 11, "'decoder'"),
+    "same run twice": (("b: {model: {width: 0.5}}", "b: {}"), 12, "same run as 'a'"),
+    "broken YAML": (("seeds: [0, 1]", "seeds: [0, 1"), 10, "not valid YAML"),
+    "key twice": (("batch_size: 16", "iterations: 16"), 6, "twice"),
+    "tab": (("  model: cvae", "\tmodel: cvae"), 3, "not valid YAML"),
+    "no name": (("name: demo\n", ""), 1, "is required"),
+    "metric as number": (("[inception_score]", "[3]"), 8, "expected a mapping"),
+    "average of nobody": (
+        ("a: {}", "a: {average: {decay: 0.9, players: [decodr]}}"),
+        11,
+        "did you mean 'decoder'",
+    ),
+    "labels taken from a model that needs them": (
+        ("iterations: 10", "iterations: 10\n  labeled_fraction: 0.5"),
+        6,
+        "cvae needs a label for every example; models that do not: lr_livae",
+    ),
+    "labels taken from nobody": (
+        ("iterations: 10", "iterations: 10\n  labeled_rows: 4"),
+        6,
+        "set labeled_fraction below 1, or name an unlabeled data set",
+    ),
+    "more labels than rows": (
+        ("batch_size: 16", "batch_size: 16\n  labeled_rows: 17"),
+        7,
+        "at most batch_size, 16; got 17",
+    ),
+    "no row left without label": (
+        ("a: {}", "a: {model: lr_livae, unlabeled: digits, labeled_rows: 16}"),
+        11,
+        "leaves none for the examples of digits",
+    ),
+    "misspelled unlabeled set": (
+        ("a: {}", "a: {model: lr_livae, unlabeled: digitz}"),
+        11,
+        "did you mean 'digits'",
+    ),
+    "unlabeled set of another shape": (
+        ("a: {}", "a: {model: lr_livae, unlabeled: cifar10}"),
+        11,
+        "cifar10 has examples of shape (3, 32, 32), digits of (1, 8, 8)",
+    ),
+    "all labels for a model that could do without": (
+        ("a: {}", "a: {labeled_fraction: 1.5}"),
+        11,
+        "must be <= 1",
+    ),
+    "impossible size": (("data: digits", "data: {name: blobs, image_size: 9}"), 3, "9"),
+}
+
+
+@pytest.mark.parametrize(("change", "line", "text"), ERRORS.values(), ids=ERRORS)
+def test_a_mistake_is_named_with_file_line_and_remedy(write, change, line, text):
+    assert change[0] in GOOD
+    path = write(GOOD.replace(*change, 1))
+    with pytest.raises(SpecError) as caught:
+        load_sweep(path)
+    message = str(caught.value)
+    assert f"{path}:{line}" in message
+    assert text in message
+
+
+def supervision(write, **keys):
+    settings = "".join(f"  {key}: {value}\n" for key, value in keys.items())
+    text = GOOD.replace("  model: cvae\n", f"  model: lr_livae\n{settings}")
+    training = load_sweep(write(text)).runs[0].config.training
+    return training.labeled_fraction, training.labeled_rows, training.unlabeled
+
+
+def test_half_of_the_rows_carry_labels_unless_told_otherwise(write):
+    assert supervision(write) == (1.0, 16, None)
+    assert supervision(write, labeled_fraction=0.1) == (0.1, 8, None)
+    assert supervision(write, labeled_fraction=0.1, labeled_rows=3) == (0.1, 3, None)
+    fraction, rows, extra = supervision(write, unlabeled="{name: digits, split_seed: 1}")
+    assert (fraction, rows, extra["name"], extra["split_seed"]) == (1.0, 8, "digits", 1)
+
+
+def test_any_model_may_use_the_labeled_examples_alone(write):
+    text = GOOD.replace("iterations: 10", "iterations: 10\n  labeled_fraction: 0.5")
+    sweep = load_sweep(write(text.replace("16", "16\n  labeled_rows: 16")))
+    assert sweep.runs[0].config.training.labeled_rows == 16
+
+
+def test_overrides_point_at_the_command_line(write):
+    with pytest.raises(SpecError, match=r"command line, base\.iterations=no: .*whole number"):
+        load_sweep(write(GOOD), ["base.iterations=no"])
+    with pytest.raises(SpecError, match=r"base\.iterations=5"):
+        load_sweep(write(GOOD), ["iterations=5"])
+    with pytest.raises(SpecError, match="path=value"):
+        load_sweep(write(GOOD), ["--iterations"])
+
+
+def test_overrides_reach_everything(write):
+    sweep = load_sweep(write(GOOD), ["seeds=[7]", "base.model=lr_livae", "name=other"])
+    assert sweep.name == "other"
+    assert {run.config.training.seed for run in sweep.runs} == {7}
+    assert {run.config.training.model["name"] for run in sweep.runs} == {"lr_livae"}
+
+
+def test_missing_file_suggests_a_neighbor(write, tmp_path):
+    write(GOOD)
+    with pytest.raises(SpecError, match=r"did you mean 's\.yaml'"):
+        load_sweep(tmp_path / "t.yaml")
+
+
+SHIPPED = {
+    **{
+        "quickstart": 18,
+        "digits": 168,
+        "toy": 15,
+        "semi": 24,
+        "attributes": 18,
+        "calibration": 18,
+        "critic": 18,
+    },
+    **{"table1": 30, "table2": 10, "ablation": 25, "fashion": 50},
+}
+
+
+def test_every_shipped_sweep_validates():
+    sizes = {}
+    for path in find_sweeps(Path(__file__).parents[2] / "sweeps"):
+        sweep = load_sweep(path)
+        assert sweep.name == path.stem
+        assert path.read_text().startswith("#"), f"{path} needs a header: cost, expected, command"
+        sizes[path.stem] = len(sweep.runs)
+    assert sizes == SHIPPED
+
+
+def test_ids_of_different_runs_differ():
+    paths = find_sweeps(Path(__file__).parents[2] / "sweeps")
+    runs = {run.config.id: run.config.canonical for p in paths for run in load_sweep(p).runs}
+    for (_, a), (_, b) in itertools.combinations(runs.items(), 2):
+        assert a != b

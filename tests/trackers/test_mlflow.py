@@ -1,0 +1,222 @@
+"""MLflow on a database in a temporary folder, copied for each test: making one is slow."""
+
+import gc
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+
+import pytest
+import recorded
+
+from bench.errors import BenchError
+from bench.trackers.mlflow import MirrorError, default_uri, mirror
+
+
+@pytest.fixture(scope="module")
+def empty_results(tmp_path_factory):
+    """A folder whose database exists and holds nothing but another sweep."""
+    results = tmp_path_factory.mktemp("mlflow") / "results"
+    one = {"cvae": {0: {"inception_score": (recorded.IS, 7.0)}}}
+    recorded.write_sweep(results, "other", one)
+    mirror(results / "other")
+    return results
+
+
+@pytest.fixture
+def results(empty_results, tmp_path):
+    copy = tmp_path / "results"
+    shutil.copytree(empty_results, copy)
+    return copy
+
+
+def runs_of(results, sweep="quickstart"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(tracking_uri=default_uri(results))
+        experiment = client.get_experiment_by_name(f"bench/{sweep}")
+        found = client.search_runs([experiment.experiment_id])
+    parents = [run for run in found if run.data.tags["bench.run"] == "sweep"]
+    assert len(parents) == 1
+    children = {run.info.run_name: run for run in found if run is not parents[0]}
+    assert len(children) == len(found) - 1
+    return client, parents[0], children
+
+
+def test_a_sweep_is_a_parent_with_a_child_for_each_run(results):
+    folder = recorded.write_sweep(results, states={("cvae", 1): "failed"})
+    text = mirror(folder)
+    assert text.startswith("MLflow: 7 runs written, 0 were up to date, at sqlite:///")
+    client, parent, children = runs_of(results)
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {
+        parent.info.run_id
+    }
+    child = children["cvae, seed 0"]
+    assert child.data.metrics["inception_score"] == 7.25
+    assert child.data.params["iterations"] == "800"
+    assert child.data.tags["bench.variant"] == "cvae"
+    assert child.info.status == "FINISHED"
+    assert children["cvae, seed 1"].info.status == "FAILED"
+    history = client.get_metric_history(child.info.run_id, "train/main/reconstruct")
+    assert [(point.step, point.value) for point in history] == [
+        (step, 1 / (step + 1)) for step in (0, 100, 200)
+    ]
+    artifacts = results / "mlartifacts" / child.info.run_id / "artifacts"
+    assert sorted(path.name for path in artifacts.iterdir()) == [
+        *("config.json", "provenance.json", "samples.png"),
+    ]
+
+
+def test_the_parent_carries_means_files_tables_figures_and_the_page(results):
+    folder = recorded.write_sweep(results)
+    (folder / "figures").mkdir()
+    (folder / "figures" / "seeds.pdf").write_bytes(b"%PDF")
+    mirror(folder)
+    _, parent, _ = runs_of(results)
+    assert parent.data.metrics["lr_livae/inception_score/mean"] == 8.75
+    assert parent.data.metrics["lr_livae/inception_score/n"] == 3
+    assert parent.data.metrics["lr_livae/inception_score/half_width"] == pytest.approx(0.6210344)
+    artifacts = results / "mlartifacts" / parent.info.run_id / "artifacts"
+    assert {"figures.csv", "runs.csv", "curves.csv", "sweep.json", "tables"} <= {
+        path.name for path in artifacts.iterdir()
+    }
+    assert (artifacts / "tables" / "table-summary.txt").read_text().startswith("All metrics")
+    assert "Lr-LiVAE" in (artifacts / "report.html").read_text()
+    assert (artifacts / "figures" / "seeds.pdf").read_bytes() == b"%PDF"
+
+
+def test_a_second_call_writes_nothing(results):
+    folder = recorded.write_sweep(results)
+    mirror(folder)
+    _, parent, children = runs_of(results)
+    assert mirror(folder).startswith("MLflow: 0 runs written, 7 were up to date")
+    _, parent_again, children_again = runs_of(results)
+    assert parent_again.info.run_id == parent.info.run_id
+    assert {run.info.run_id for run in children_again.values()} == {
+        run.info.run_id for run in children.values()
+    }
+
+
+def test_only_what_changed_is_written_again(results):
+    folder = recorded.write_sweep(results, states={("cvae", 2): "unfinished"})
+    mirror(folder)
+    _, parent, before = runs_of(results)
+    shutil.rmtree(folder)
+    recorded.write_sweep(results)
+    assert mirror(folder).startswith("MLflow: 1 runs written, 6 were up to date")
+    _, parent_after, after = runs_of(results)
+    assert parent_after.info.run_id == parent.info.run_id
+    assert parent_after.data.metrics["cvae/inception_score/n"] == 3
+    changed = {name for name in after if after[name].info.run_id != before[name].info.run_id}
+    assert changed == {"cvae, seed 2"}
+    assert after["cvae, seed 2"].info.status == "FINISHED"
+
+
+def test_an_interrupted_mirror_is_completed(results):
+    folder = recorded.write_sweep(results)
+    mirror(folder)
+    client, parent, children = runs_of(results)
+    client.delete_tag(children["cvae, seed 0"].info.run_id, "bench.digest")
+    client.delete_run(children["cvae, seed 1"].info.run_id)
+    client.create_run(
+        parent.info.experiment_id,
+        tags={"bench.spec.sweep_file": "quickstart", "bench.run": "gone", "bench.variant": "cvae"},
+    )
+    assert mirror(folder).startswith("MLflow: 2 runs written, 5 were up to date")
+    _, _, after = runs_of(results)
+    assert sorted(after) == sorted(children)
+
+
+def test_a_variant_that_is_gone_leaves_no_means_behind(results):
+    folder = recorded.write_sweep(results)
+    mirror(folder)
+    shutil.rmtree(folder)
+    only = {"lr_livae": recorded.QUICKSTART["lr_livae"]}
+    recorded.write_sweep(results, variants=only)
+    mirror(folder)
+    _, parent, children = runs_of(results)
+    assert not any(key.startswith("cvae") for key in parent.data.metrics)
+    assert len(children) == 4
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {
+        parent.info.run_id
+    }
+
+
+def test_other_sweeps_and_other_peoples_runs_are_left_alone(results):
+    folder = recorded.write_sweep(results)
+    mirror(folder)
+    client, parent, _ = runs_of(results)
+    mine = client.create_run(parent.info.experiment_id, tags={"note": "mine"})
+    mirror(folder)
+    assert client.get_run(mine.info.run_id).info.lifecycle_stage == "active"
+    _, _, others = runs_of(results, "other")
+    assert sorted(others) == ["cvae, seed 0", "real test images"]
+
+
+def test_nothing_is_printed_and_nothing_is_left_open(results, capfd):
+    mirror(recorded.write_sweep(results))
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_server_that_does_not_answer_fails_fast_with_the_command_that_catches_up(tmp_path):
+    folder = recorded.write_sweep(tmp_path / "results")
+    began = time.monotonic()
+    with pytest.raises(MirrorError) as caught:
+        mirror(folder, "http://me:secret@127.0.0.1:9")
+    assert time.monotonic() - began < 15
+    text = str(caught.value)
+    assert text.startswith("MLflow at http://***@127.0.0.1:9 was not updated: ")
+    assert "nothing is lost" in text
+    assert f"bench mirror quickstart --results {tmp_path / 'results'}" in text
+    assert isinstance(caught.value, BenchError)
+
+
+def test_the_retired_file_store_is_refused(tmp_path):
+    folder = recorded.write_sweep(tmp_path / "results")
+    with pytest.raises(MirrorError, match="file store is retired"):
+        mirror(folder, str(tmp_path / "mlruns"))
+    assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_at_a_fresh_database_make_no_duplicates(tmp_path):
+    folder = recorded.write_sweep(tmp_path / "results")
+    code = (
+        "import sys, pathlib; from bench.trackers.mlflow import mirror; "
+        "print(mirror(pathlib.Path(sys.argv[1])))"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    texts = sorted(process.communicate()[0].decode()[:16] for process in both)
+    assert texts == ["MLflow: 0 runs w", "MLflow: 7 runs w"]
+    _, _, children = runs_of(tmp_path / "results")
+    assert len(children) == 7
+
+
+@pytest.mark.slow
+def test_sixteen_processes_at_a_fresh_database_lose_no_metric(tmp_path):
+    results = tmp_path / "results"
+    names = [f"sweep{number}" for number in range(16)]
+    for number, name in enumerate(names):
+        one = {"cvae": {seed: {"inception_score": (recorded.IS, number + seed)} for seed in (0, 1)}}
+        recorded.write_sweep(results, name, one)
+    code = (
+        "import sys, pathlib; from bench.trackers.mlflow import mirror; "
+        "mirror(pathlib.Path(sys.argv[1]))"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, results / name]) for name in names]
+    assert [writer.wait() for writer in writers] == [0] * 16
+    for number, name in enumerate(names):
+        client, _, children = runs_of(results, name)
+        assert sorted(children) == ["cvae, seed 0", "cvae, seed 1", "real test images"]
+        for seed in (0, 1):
+            child = children[f"cvae, seed {seed}"]
+            assert child.data.metrics["inception_score"] == number + seed
+            curve = client.get_metric_history(child.info.run_id, "train/main/reconstruct")
+            assert [point.step for point in curve] == [0, 100, 200]
