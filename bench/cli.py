@@ -22,7 +22,7 @@ LISTED = (
     "models",
     "datasets",
     "metrics",
-    "references",
+    "controls",
     "executors",
     "sweeps",
     "tables",
@@ -59,7 +59,7 @@ def list_(what: str) -> None:
             "models": "model",
             "datasets": "dataset",
             "metrics": "metric",
-            "references": "reference",
+            "controls": "control",
             "executors": "executor",
         }
         lines = [

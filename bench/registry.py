@@ -3,7 +3,7 @@
 A table maps a name to an import path and one line of description, so that listing names imports
 nothing. A package of the user's adds to a table with an entry point in its own
 `pyproject.toml`, in the group `bench.models`, `bench.datasets`, `bench.metrics`,
-`bench.references` or `bench.executors`:
+`bench.controls` or `bench.executors`:
 
     [project.entry-points."bench.models"]
     my_model = "my_package.my_model:MyModel"
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from bench.errors import BenchError, UnknownName
 
-Kind = Literal["model", "dataset", "metric", "reference", "executor"]
+Kind = Literal["model", "dataset", "metric", "control", "executor"]
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         ),
         "arc_fit": Entry("bench.metrics.arc_fit:ArcFit", "how well the toy arcs are covered"),
     },
-    "reference": {
+    "control": {
         "real": Entry("bench.evaluation.controls:Real", "real test images"),
         "class_means": Entry("bench.evaluation.controls:ClassMeans", "class means"),
         "shuffled_labels": Entry(

@@ -33,7 +33,7 @@ def export(
     packed = archive.export(folder, name, weights=weights, checkpoints=checkpoints)
     size = packed.path.stat().st_size / 2**20
     click.echo(
-        f"{packed.runs} runs and references, {packed.judges} judges, {size:.1f} MiB: {packed.path}"
+        f"{packed.runs} runs and controls, {packed.judges} judges, {size:.1f} MiB: {packed.path}"
     )
     if packed.left:
         click.echo(f"left out, since they have not ended: {', '.join(packed.left)}", err=True)

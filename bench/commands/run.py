@@ -116,7 +116,7 @@ def run(
         sys.exit(130)
     counts = {"failed": len(tally.failed), "finished": tally.finished, "kept": tally.kept}
     if not tally.finished:  # or else they are a matter of course
-        counts["references measured"] = tally.references
+        counts["controls measured"] = tally.controls
     if tally.kept == len(sweep.runs) == sum(counts.values()):
         say(f"nothing to do: all {tally.kept} runs are done, in {folder}")
     else:

@@ -1,7 +1,7 @@
 """What samples are compared with: rows whose figures are known before any model is trained.
 
-A reference makes a sample set of a data set alone. It goes through the same metrics as samples,
-in the same number as the real images, so all references of a table share its columns. Where one
+A control makes a sample set of a data set alone. It goes through the same metrics as samples,
+in the same number as the real images, so all controls of a table share its columns. Where one
 comes out elsewhere than its docstring says, look at the metric and the data before the models.
 """
 
@@ -15,13 +15,13 @@ from torch import Tensor
 from bench.data.base import DataSet
 from bench.errors import NotApplicable
 from bench.metrics.base import SampleSet
-from bench.record.sweep_folder import reference_title
+from bench.record.sweep_folder import control_title
 from bench.seeding import generator_for
 from bench.spec.run_config import digest
 
 
-class Reference(ABC):
-    """One reference; subclasses are what the registry holds. They take no options."""
+class Control(ABC):
+    """One control; subclasses are what the registry holds. They take no options."""
 
     @abstractmethod
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
@@ -39,7 +39,7 @@ class Reference(ABC):
         """
 
 
-class Real(Reference):
+class Real(Control):
     """Real test examples: what a perfect generator would score."""
 
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
@@ -49,13 +49,13 @@ class Real(Reference):
         rows = []
         for label in range(data.spec.classes):
             members = torch.nonzero(test.y == label).squeeze(1)
-            order = torch.randperm(len(members), generator=generator_for(0, "reference", label))
+            order = torch.randperm(len(members), generator=generator_for(0, "control", label))
             rows.append(members[order[:size]])
         chosen = torch.cat(rows)
         return SampleSet(test.x[chosen], test.y[chosen], data.spec)
 
 
-class ClassMeans(Reference):
+class ClassMeans(Control):
     """The mean training example of each class, again and again: right, and never different.
 
     A model that has collapsed to one image a class looks like this. The diversity within a class
@@ -76,7 +76,7 @@ class ClassMeans(Reference):
         return SampleSet(x, y, data.spec)
 
 
-class ShuffledLabels(Reference):
+class ShuffledLabels(Control):
     """The real test examples with their labels shuffled: a generator that ignores the label.
 
     Whatever looks at all samples together is that of the real images. The class accuracy is at
@@ -86,11 +86,11 @@ class ShuffledLabels(Reference):
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
         """Deal the real examples out to the classes at random."""
         real = Real().samples(data, per_class)
-        order = torch.randperm(len(real.y), generator=generator_for(0, "reference", "shuffled"))
+        order = torch.randperm(len(real.y), generator=generator_for(0, "control", "shuffled"))
         return SampleSet(real.x[order], real.y, data.spec)
 
 
-class Noise(Reference):
+class Noise(Control):
     """Independent uniform pixels, or points of the box that holds the training points.
 
     The class accuracy is about chance, and the distances from real images are huge.
@@ -99,7 +99,7 @@ class Noise(Reference):
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
         """Draw noise."""
         y = torch.arange(data.spec.classes).repeat_interleave(_size(data, per_class))
-        shape, generator = (len(y), *data.spec.shape), generator_for(0, "reference", "noise")
+        shape, generator = (len(y), *data.spec.shape), generator_for(0, "control", "noise")
         if data.spec.is_image:
             x = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
         else:
@@ -118,16 +118,16 @@ def _mean(x: Tensor) -> Tensor:
     return mean.round().to(torch.uint8) if x.dtype == torch.uint8 else mean.to(x.dtype)
 
 
-def reference_config(name: str, data: Mapping[str, Any], per_class: int) -> dict[str, Any]:
-    """Return what stands in the `config.json` of a reference."""
-    return {"data": data, "reference": reference_title(name), "samples_per_class": per_class}
+def control_config(name: str, data: Mapping[str, Any], per_class: int) -> dict[str, Any]:
+    """Return what stands in the `config.json` of a control."""
+    return {"data": data, "control": control_title(name), "samples_per_class": per_class}
 
 
-def reference_id(name: str, data: Mapping[str, Any], per_class: int) -> str:
-    """Return the folder name of a reference.
+def control_id(name: str, data: Mapping[str, Any], per_class: int) -> str:
+    """Return the folder name of a control.
 
     Args:
-        name: Which reference.
+        name: Which control.
         data: Name and options of the data set, complete.
         per_class: How many of each class are asked for.
 

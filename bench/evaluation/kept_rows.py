@@ -11,15 +11,16 @@ from typing import Any
 
 from bench import registry
 from bench.errors import BenchError, SpecError
-from bench.evaluation.controls import Real, reference_config, reference_id
+from bench.evaluation.controls import Real, control_config, control_id
 from bench.evaluation.measuring import measure, save_shown
 from bench.evaluation.targets import Target
 from bench.metrics.base import SampleSet
 from bench.process.worker import Workplace
 from bench.record import provenance
-from bench.record.files import read_json, write_json
+from bench.record.files import write_json
 from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.record.run_folder import RunFolder
+from bench.record.sweep_folder import read_sweep_file
 from bench.spec.reserved_names import EVALUATIONS, REAL
 from bench.spec.run_config import canonical_json, digest
 from bench.trackers.mirror import write_mirrors
@@ -120,8 +121,8 @@ def keep(measured: Measured, name: str, results: Path, workplace: Workplace) -> 
         "data": target.data["name"],
         "seed": target.seed,
     }
-    place = reference_id(REAL, target.data, target.per_class)
-    real = {"id": place, "reference": REAL, "data": target.data["name"]}
+    place = control_id(REAL, target.data, target.per_class)
+    real = {"id": place, "control": REAL, "data": target.data["name"]}
     with RunFolder(root).locked():
         plan = _plan(root, name, target.model)
         config = {
@@ -133,12 +134,12 @@ def keep(measured: Measured, name: str, results: Path, workplace: Workplace) -> 
         }
         is_new = entry["id"] not in [run["id"] for run in plan["runs"]]
         _fill(root / str(entry["id"]), config, measured.rows, target.samples, target, workplace)
-        config = reference_config(REAL, target.data, target.per_class)
+        config = control_config(REAL, target.data, target.per_class)
         path = root / place
         rows = _merged(read_jsonl(path / "evaluation.jsonl"), measured.real_rows)
         _fill(path, config, rows, measured.real, target, workplace)
         plan["runs"] = _with(plan["runs"], entry)
-        plan["references"] = _with(plan["references"], real)
+        plan["controls"] = _with(plan["controls"], real)
         write_json(root / "sweep.json", plan | {"command": workplace.command})
         write_mirrors(root, to_mlflow=False)
     seed = "" if target.seed is None else f", seed {target.seed}"
@@ -154,10 +155,10 @@ def check_name(target: Target, name: str, results: Path) -> None:
         results: Root of all results.
 
     Raises:
-        SpecError: If it is empty, or that of a reference.
+        SpecError: If it is empty, or that of a control.
         BenchError: If it belongs to something else.
     """
-    if not name.strip() or name in registry.entries("reference"):
+    if not name.strip() or name in registry.entries("control"):
         raise SpecError(f"a row cannot be called {name!r}", where="--name")
     _plan(results / EVALUATIONS, name, target.model)
 
@@ -170,10 +171,10 @@ def _plan(root: Path, name: str, model: str) -> dict[str, Any]:
         "title": "What bench evaluate measured",
         "spec": "",
         "runs": [],
-        "references": [],
+        "controls": [],
     }
     if path.exists():
-        plan = read_json(path)
+        plan = read_sweep_file(root)
     for run in plan["runs"]:
         if run["variant"] == name and run["model"] != model:
             raise BenchError(

@@ -201,7 +201,7 @@ def measure_model(
 def inapplicable(
     metrics: Iterable[Metric], reason: NotApplicable, *, split: str
 ) -> list[dict[str, Any]]:
-    """Return rows without value for a reference that a data set does not have.
+    """Return rows without value for a control that a data set does not have.
 
     Args:
         metrics: What would have been measured.

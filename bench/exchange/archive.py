@@ -20,7 +20,7 @@ from bench.errors import BenchError, UnknownName
 from bench.record.files import read_json, write_atomically
 from bench.record.lock import Busy
 from bench.record.run_folder import RunFolder
-from bench.record.sweep_folder import read_plan
+from bench.record.sweep_folder import read_plan, read_sweep_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -40,7 +40,7 @@ class Packed:
 
     Attributes:
         path: The file.
-        runs: How many finished runs it holds, failed ones and references among them.
+        runs: How many finished runs it holds, failed ones and controls among them.
         left: Runs that are not in it, since they have not ended or are held by another process.
         judges: How many classifiers it holds.
     """
@@ -188,8 +188,8 @@ def read_manifest(path: Path, there: Path) -> dict[str, Any]:
             raise BenchError(
                 f"{path} has format {about['format']}, this program reads format {FORMAT}"
             )
-        plan = read_json(there / "sweep.json")
-        expected = [entry["id"] for part in ("runs", "references") for entry in plan[part]]
+        plan = read_sweep_file(there)
+        expected = [entry["id"] for part in ("runs", "controls") for entry in plan.get(part, [])]
         named = all(map(SAFE.fullmatch, [about["sweep"], *about["runs"], *expected]))
         named = named and all(map(JUDGE.fullmatch, about["judges"]))
         whole = all((there / "runs" / run).is_dir() for run in about["runs"])

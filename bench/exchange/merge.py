@@ -21,6 +21,7 @@ from bench.record.files import read_json, write_atomically, write_json
 from bench.record.jsonl import by_key, read_jsonl
 from bench.record.lock import Busy
 from bench.record.run_folder import RunFolder, arriving
+from bench.record.sweep_folder import read_sweep_file
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def merge(path: Path, results: Path, into: str | None = None) -> Merged:
         if (folder / "sweep.json").exists():
             _refuse_mixtures(path, there, folder)
         added = [run for run, target in runs.items() if _place(there / "runs" / run, target)]
-        _merge_plan(there / "sweep.json", folder / "sweep.json", name)
+        _merge_plan(there, folder, name)
         notices = [text for judge in about["judges"] if (text := _place_judge(there / judge))]
         notices += [
             f"{target} has not ended here, and was left as it is: it is under way in another "
@@ -96,8 +97,8 @@ def _refuse_conflicts(path: Path, there: Path, runs: dict[str, Path]) -> None:
 
 
 def _refuse_mixtures(path: Path, there: Path, folder: Path) -> None:
-    ours = _configurations(folder / "sweep.json", folder)
-    theirs = _configurations(there / "sweep.json", there / "runs")
+    ours = _configurations(folder, folder)
+    theirs = _configurations(there, there / "runs")
     if mixed := [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]:
         raise BenchError(
             f"{path} has other configurations of rows that are in {folder}, whose means would be "
@@ -109,7 +110,7 @@ def _refuse_mixtures(path: Path, there: Path, folder: Path) -> None:
 def _configurations(plan: Path, runs: Path) -> dict[str, dict[str, Any]]:
     """Return the configuration of each variant that was trained, but for the seed and paths."""
     found = {}
-    for entry in read_json(plan)["runs"]:
+    for entry in read_sweep_file(plan)["runs"]:
         config = runs / entry["id"] / "config.json"
         held = read_json(config)["config"] if config.exists() else {}
         if "seed" in held:
@@ -156,17 +157,17 @@ def _place(arrived: Path, target: Path) -> bool:
 
 def _merge_plan(theirs: Path, ours: Path, name: str) -> None:
     """Add what a sweep expects to what is expected here already."""
-    plan = read_json(theirs)
-    if ours.exists():
-        here = read_json(ours)
-        for part, axes in (("runs", ("id", "variant")), ("references", ("id",))):
+    plan = read_sweep_file(theirs)
+    if (ours / "sweep.json").exists():
+        here = read_sweep_file(ours)
+        for part, axes in (("runs", ("id", "variant")), ("controls", ("id",))):
             known = [[entry[axis] for axis in axes] for entry in here.get(part, [])]
             further = [
                 entry for entry in plan.get(part, []) if [entry[axis] for axis in axes] not in known
             ]
             here[part] = here.get(part, []) + further
         plan = here
-    write_json(ours, plan | {"sweep": name})
+    write_json(ours / "sweep.json", plan | {"sweep": name})
 
 
 def _place_judge(arrived: Path) -> str | None:

@@ -58,12 +58,12 @@ def code_change(task: RunTask) -> Change | None:
         stages = stages_of(read_json(path)) if path.exists() else []
     except BenchError:  # it fails as soon as it is taken up, and alone
         return None
-    used = ["evaluation"] * is_done + ["references" if task.reference else "training"]
+    used = ["evaluation"] * is_done + ["controls" if task.control else "training"]
     changed: dict[str, set[str]] = {"training": set(), "evaluation": set()}
     by: dict[str, None] = {}
     for part in used:
         recorded = [stage for stage in stages if part in stage.get("sources", {})]
-        if not recorded and part == "references":  # which was not always recorded
+        if not recorded and part == "controls":  # which was not always recorded
             continue
         if not recorded:
             return Change("")
@@ -166,7 +166,7 @@ def _lines(change: Change, held: Sequence[RunTask]) -> list[str]:
 
 
 def _counted(held: Sequence[RunTask]) -> str:
-    """Return how many runs and references there are, and the first of them."""
+    """Return how many runs and controls there are, and the first of them."""
     first = f"{held[0].path}" + (", ..." if len(held) > 1 else "")
     return f"{len(held)} run{'' if len(held) == 1 else 's'} ({first})"
 

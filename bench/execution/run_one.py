@@ -20,7 +20,7 @@ from torch import Tensor
 from bench.console import say
 from bench.errors import NotApplicable, machine_trouble
 from bench.evaluation.code_pictures import keep_pictures
-from bench.evaluation.controls import Reference, reference_config
+from bench.evaluation.controls import Control, control_config
 from bench.evaluation.measuring import (
     comparisons,
     inapplicable,
@@ -94,13 +94,13 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
     return _settle(folder, run.evaluation_id, fill)
 
 
-def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
-    """Measure a reference, such as the real test images, with the metrics of a run.
+def control_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
+    """Measure a control, such as the real test images, with the metrics of a run.
 
     Args:
-        name: Which reference.
+        name: Which control.
         run: Any run of the sweep on this data set.
-        path: Folder of the reference, named by `reference_id`.
+        path: Folder of the control, named by `control_id`.
         workplace: Device and caches.
 
     Returns:
@@ -108,13 +108,13 @@ def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -
     """
     folder = RunFolder(path)
     count = run.evaluation.samples_per_class
-    reference: Reference = construct("reference", {"name": name})
+    control: Control = construct("control", {"name": name})
 
     def fill() -> None:
         context = workplace.context(run)
-        config = reference_config(name, run.training.data, count)
+        config = control_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
-        record_origin(run, folder, context.data.fingerprint, workplace, "evaluation", "references")
+        record_origin(run, folder, context.data.fingerprint, workplace, "evaluation", "controls")
         with (
             closing(ProgressFile(path, 0)) as progress,
             workplace.computing(context.data.spec),
@@ -124,7 +124,7 @@ def reference_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -
             for split, held, metrics in comparisons(run, context):
                 where = {"test": REAL if name == REAL else "samples"}.get(split, split)
                 try:
-                    samples = reference.samples(held.data, count)
+                    samples = control.samples(held.data, count)
                 except NotApplicable as reason:
                     rows += inapplicable(metrics, reason, split=where)
                     continue

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.console import say
 from bench.errors import BenchError, DataMissing, SpecError, machine_trouble
-from bench.evaluation.controls import reference_id
+from bench.evaluation.controls import control_id
 from bench.execution.code_change import adopt, check_code
 from bench.execution.display import watching
 from bench.execution.dry_run import states
@@ -38,13 +38,13 @@ class Tally:
     Attributes:
         kept: Runs that were done before.
         finished: Runs that were brought to their end, by this process or another.
-        references: References that were measured by this process.
-        failed: Folders of failed runs and references, each with the reason in a line.
+        controls: Controls that were measured by this process.
+        failed: Folders of failed runs and controls, each with the reason in a line.
     """
 
     kept: int
     finished: int
-    references: int
+    controls: int
     failed: Mapping[Path, str]
 
 
@@ -81,7 +81,7 @@ def run_sweep(
         sources_of(task.config)  # before anyone edits them
     check_code(tasks, workplace)
     for task in tasks:
-        if not task.reference:
+        if not task.control:
             adopt(results, task, workplace)
     if workplace.retry_failed:
         for task in tasks:
@@ -90,7 +90,7 @@ def run_sweep(
     _load_data(todo, workplace)
     write_json(folder / "sweep.json", _description(sweep, workplace.command))
     failed = {t.path: t.failure for t in tasks if t.settled() == "failed"}
-    measured = {task.path for task in todo if task.reference}
+    measured = {task.path for task in todo if task.control}
     with watching(sweep.name, tasks):
         for ended, outcome, reason in settle(todo, executor):
             say(f"{outcome:<8}  {ended.label}: {ended.path}")
@@ -103,7 +103,7 @@ def run_sweep(
 
 
 def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
-    """Return the tasks of a sweep: references first, since they train what judges the runs."""
+    """Return the tasks of a sweep: controls first, since they train what judges the runs."""
     runs = [
         RunTask(
             folder / run.config.id,
@@ -112,11 +112,11 @@ def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
         )
         for number, run in enumerate(sweep.runs, start=1)
     ]
-    references = [
+    controls = [
         RunTask(folder / place, f"{name} {config.training.data['name']}", config, name)
-        for place, (name, config) in _references(sweep).items()
+        for place, (name, config) in _controls(sweep).items()
     ]
-    return references + runs
+    return controls + runs
 
 
 def _refuse_unwritable(folder: Path) -> float:
@@ -171,13 +171,13 @@ def _load_data(todo: Iterable[RunTask], workplace: Workplace) -> None:
         raise DataMissing("\n".join(dict.fromkeys(problems.values())))
 
 
-def _references(sweep: Sweep) -> dict[str, tuple[str, RunConfig]]:
-    """Return the references of a sweep by their folders, the real images first."""
+def _controls(sweep: Sweep) -> dict[str, tuple[str, RunConfig]]:
+    """Return the controls of a sweep by their folders, the real images first."""
     chosen: dict[str, tuple[str, RunConfig]] = {}
     for run in sweep.runs:
         evaluation, data = run.config.evaluation, run.config.training.data
-        for name in evaluation.references if evaluation.metrics else []:
-            place = reference_id(name, data, evaluation.samples_per_class)
+        for name in evaluation.controls if evaluation.metrics else []:
+            place = control_id(name, data, evaluation.samples_per_class)
             chosen.setdefault(place, (name, run.config))
     return dict(sorted(chosen.items(), key=lambda item: item[1][0] != REAL))
 
@@ -199,13 +199,13 @@ def _description(sweep: Sweep, command: str) -> dict[str, Any]:
             }
             for run in sweep.runs
         ],
-        "references": [
+        "controls": [
             {
                 "id": place,
-                "reference": name,
+                "control": name,
                 "data": config.training.data["name"],
                 "evaluation": config.evaluation_id,
             }
-            for place, (name, config) in _references(sweep).items()
+            for place, (name, config) in _controls(sweep).items()
         ],
     }

@@ -41,16 +41,16 @@ def _of_evaluation(run: RunConfig) -> Sources:
     return _reached(["bench.evaluation.measuring", *named], EVALUATION)
 
 
-def _of_references(run: RunConfig) -> Sources:
+def _of_controls(run: RunConfig) -> Sources:
     """Return the files that can change what stands beside a run, such as the real images."""
-    named = [_module("reference", {"name": name}) for name in run.evaluation.references]
+    named = [_module("control", {"name": name}) for name in run.evaluation.controls]
     return _reached(named, EVALUATION)
 
 
 SOURCES_OF: Mapping[str, Callable[[RunConfig], Sources]] = {
     "training": _of_training,
     "evaluation": _of_evaluation,
-    "references": _of_references,
+    "controls": _of_controls,
 }
 """The parts of a run, and what stands beside it -> the files that it follows from."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.errors import Interrupted, machine_trouble
-from bench.execution.run_one import Outcome, reference_one, run_one
+from bench.execution.run_one import Outcome, control_one, run_one
 from bench.process.worker import Workplace
 from bench.record.lock import Busy
 from bench.record.run_folder import RunFolder
@@ -72,27 +72,27 @@ class Task(ABC):
 
 @dataclass(frozen=True, eq=False)
 class RunTask(Task):
-    """One run, or one reference.
+    """One run, or one control.
 
     Attributes:
         config: The complete configuration.
-        reference: Name of the reference that is measured instead of a model, if any.
+        control: Name of the control that is measured instead of a model, if any.
     """
 
     config: RunConfig
-    reference: str = ""
+    control: str = ""
 
     portable = True
 
     @property
     def is_run(self) -> bool:
-        """Whether it is no reference."""
-        return not self.reference
+        """Whether it is no control."""
+        return not self.control
 
     @property
     def kind(self) -> str:
         """All but the seed."""
-        if self.reference:
+        if self.control:
             return self.path.name
         return digest({**self.config.canonical, "seed": None})
 
@@ -105,7 +105,7 @@ class RunTask(Task):
         state = self.folder.status(self.config.evaluation_id).state
         if state == "done":
             return "kept"
-        return "failed" if state == "failed" and not self.reference else None
+        return "failed" if state == "failed" and not self.control else None
 
     def saved(self) -> float:
         """Return the time of the newest checkpoint, weights or snapshot."""
@@ -113,8 +113,8 @@ class RunTask(Task):
 
     def do(self, workplace: Workplace) -> Outcome:
         """Train and measure, or measure."""
-        if self.reference:
-            return reference_one(self.reference, self.config, self.path, workplace)
+        if self.control:
+            return control_one(self.control, self.config, self.path, workplace)
         return run_one(self.config, self.path, self.label, workplace)
 
     def give_up(self, reason: str) -> None:

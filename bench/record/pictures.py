@@ -89,7 +89,7 @@ def read_pictures(folder: Path) -> Pictures:
 
 
 def read_samples(folder: Path) -> Samples | None:
-    """Read the samples of a run, of a reference, or of a snapshot.
+    """Read the samples of a run, of a control, or of a snapshot.
 
     Args:
         folder: The folder that holds them.

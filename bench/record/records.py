@@ -66,8 +66,8 @@ LAST = Selection("last", {}, "Selection: the last iterate, never the best one.")
 class Records:
     """All rows of some sweeps, in the order of the sweeps, their runs, and the rows' files.
 
-    The references, such as the real images, come after the runs of their sweep; their variant and
-    model are the name of the reference, and they have no seed. Images from elsewhere may have none
+    The controls, such as the real images, come after the runs of their sweep; their variant and
+    model are the name of the control, and they have no seed. Images from elsewhere may have none
     either.
 
     Attributes:
@@ -117,15 +117,15 @@ class Records:
         return _collect(self.runs, "rows.jsonl", CURVES)
 
     @property
-    def references(self) -> tuple[str, ...]:
-        """Names of the references, in the order of their sweeps."""
+    def controls(self) -> tuple[str, ...]:
+        """Names of the controls, in the order of their sweeps."""
         runs = self.runs[self.runs["seed"].isna() & (self.runs["variant"] == self.runs["model"])]
         return tuple(dict.fromkeys(runs["variant"]))
 
     @property
     def untrained(self) -> tuple[str, ...]:
-        """Variants that no run trains: the real images, measured or not, and the references."""
-        return tuple(dict.fromkeys([REAL, *self.references]))
+        """Variants that no run trains: the real images, measured or not, and the controls."""
+        return tuple(dict.fromkeys([REAL, *self.controls]))
 
     @property
     def final(self) -> pd.DataFrame:

@@ -39,10 +39,21 @@ class Sweep:
     command: str
 
 
-def reference_title(name: str) -> str:
-    """Return what a reference is called for people."""
-    known = registry.entries("reference")
+def control_title(name: str) -> str:
+    """Return what a control is called for people."""
+    known = registry.entries("control")
     return known[name].summary if name in known else name
+
+
+def read_sweep_file(folder: Path) -> dict[str, Any]:
+    """Return the `sweep.json` of a folder; what older versions called otherwise is renamed."""
+    content = read_json(folder / "sweep.json")
+    if "references" in content:
+        content["controls"] = [
+            {("control" if key == "reference" else key): value for key, value in entry.items()}
+            for entry in content.pop("references")
+        ]
+    return content
 
 
 def read_plan(folder: Path) -> tuple[Sweep, list[dict[str, Any]]]:
@@ -52,14 +63,14 @@ def read_plan(folder: Path) -> tuple[Sweep, list[dict[str, Any]]]:
         folder: `results/<sweep>`.
 
     Returns:
-        The sweep; and its runs in order, references last, each with the columns of
+        The sweep; and its runs in order, controls last, each with the columns of
         `Records.runs`.
 
     Raises:
         BenchError: If a file is damaged; names it.
     """
     path = folder / "sweep.json"
-    content = read_json(path)
+    content = read_sweep_file(folder)
     try:
         sweep = Sweep(folder.name, content["title"], content["spec"], content["command"])
         entries = [
@@ -68,13 +79,13 @@ def read_plan(folder: Path) -> tuple[Sweep, list[dict[str, Any]]]:
         ] + [
             {
                 "run": entry["id"],
-                "variant": entry.get("reference", REAL),
-                "model": entry.get("reference", REAL),
+                "variant": entry.get("control", REAL),
+                "model": entry.get("control", REAL),
                 "data": entry["data"],
                 "seed": None,
                 **_asked(entry),
             }
-            for entry in content.get("references", [])
+            for entry in content.get("controls", [])
         ]
     except (KeyError, TypeError) as error:
         raise BenchError(
@@ -85,7 +96,7 @@ def read_plan(folder: Path) -> tuple[Sweep, list[dict[str, Any]]]:
         {
             "sweep": sweep.name,
             **entry,
-            **_read_state(folder / str(entry["run"]), sweep.command, entry.pop("evaluation")),
+            **_read_state(folder / str(entry["run"]), sweep.command, entry["evaluation"]),
         }
         for entry in entries
     ]

@@ -67,7 +67,7 @@ def find_side(records: Records, name: str) -> Side:
 
 
 def find_folders(results: Path, name: str) -> list[Path]:
-    """Return the folders of the runs that a user means, references left out.
+    """Return the folders of the runs that a user means, controls left out.
 
     Args:
         results: The folder of all results.
@@ -136,11 +136,11 @@ def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _together(records: Records, first: Side, second: Side) -> Records:
-    """Return a record of both sides and of the references of their sweeps, as one sweep."""
+    """Return a record of both sides and of the controls of their sweeps, as one sweep."""
     labels = {key: side.label for side in (second, first) for key in side.runs}
     sweeps = {sweep for sweep, _, _ in labels}
     for run in plain(records.runs):
-        if run["sweep"] in sweeps and run["variant"] in records.references:
+        if run["sweep"] in sweeps and run["variant"] in records.controls:
             labels[_key(run)] = run["variant"]
 
     def held(frame: pd.DataFrame) -> pd.DataFrame:

@@ -117,7 +117,7 @@ def _real(figure: Figure, held: Sequence[Figure], kind: str) -> float:
     if not same:
         raise BenchError(
             f"{figure['metric']} is better the nearer it is to the real images, which sweep "
-            f"{figure['sweep']} has not measured on this split; its references must name {REAL}"
+            f"{figure['sweep']} has not measured on this split; its controls must name {REAL}"
         )
     return float(same[0]["value"])
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench.record.progress import read_progress
 from bench.record.records import Records, plain, seeds
-from bench.record.sweep_folder import reference_title
+from bench.record.sweep_folder import control_title
 
 STATES = ("done", "failed", "unfinished", "missing")
 
@@ -26,9 +26,9 @@ def status_text(records: Records) -> str:
         counts = ", ".join(f"{(runs['state'] == state).sum()} {state}" for state in STATES)
         lines.append(f"{sweep.name}: {counts}")
         left = plain(runs[runs["state"] != "done"])
-        known = records.references
+        known = records.controls
         names = [
-            reference_title(run["variant"]) if run["variant"] in known else run["variant"]
+            control_title(run["variant"]) if run["variant"] in known else run["variant"]
             for run in left
         ]
         width = max((len(name) for name in names), default=0)

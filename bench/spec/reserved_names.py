@@ -3,7 +3,7 @@
 REAL = "real"
 """Variant and model of the real test images that go through the same metrics.
 
-Further references are called by their own names; what they have in common is that variant and
+Further controls are called by their own names; what they have in common is that variant and
 model are the same, and that they have no seed."""
 
 VALIDATION = "validation"

@@ -57,7 +57,7 @@ class RunConfig:
     @cached_property
     def measured(self) -> dict[str, Any]:
         """What is to be measured on the run itself, as it is written to `config.json`."""
-        return self.evaluation.model_dump(mode="json", exclude={"references"})
+        return self.evaluation.model_dump(mode="json", exclude={"controls"})
 
     @cached_property
     def evaluation_id(self) -> str:
@@ -115,7 +115,7 @@ def complete(raw: Mapping[str, Any]) -> RunConfig:
         complete_component("metric", metric, ("metrics", index))
         for index, metric in enumerate(settings.metrics)
     ]
-    references = _references(settings.references)
+    controls = _controls(settings.controls)
     splits = _splits(settings, data)
     spec = _spec(data, ("data",))
     tables = _read_tables(model, spec)
@@ -133,19 +133,19 @@ def complete(raw: Mapping[str, Any]) -> RunConfig:
         Evaluation.model_construct(
             metrics=metrics,
             samples_per_class=settings.samples_per_class,
-            references=references,
+            controls=controls,
             snapshots=settings.snapshots,
             splits=splits,
         ),
     )
 
 
-def _references(names: Sequence[str]) -> list[str]:
-    """Return the references without repetition."""
-    known = registry.entries("reference")
+def _controls(names: Sequence[str]) -> list[str]:
+    """Return the controls without repetition."""
+    known = registry.entries("control")
     for index, name in enumerate(names):
         if name not in known:
-            raise KeyProblem(("references", index), unknown("reference", name, known))
+            raise KeyProblem(("controls", index), unknown("control", name, known))
     return list(dict.fromkeys(names))
 
 

@@ -146,7 +146,7 @@ class Evaluation(Strict):
     Attributes:
         metrics: Names and options of registered metrics.
         samples_per_class: Samples drawn for each class, and real test images beside them.
-        references: Names of registered references, a row each; measured in the same number.
+        controls: Names of registered controls, a row each; measured in the same number.
         snapshots: How often a run is measured, in equal parts of its training; the last time is
             the last iteration. The weights of each time are kept.
         splits: What samples are compared with. Figures on `validation` are for choosing, by
@@ -155,7 +155,7 @@ class Evaluation(Strict):
 
     metrics: list[Component] = []
     samples_per_class: Annotated[int, Field(gt=0)] = 500
-    references: list[str] = ["real"]
+    controls: list[str] = ["real"]
     snapshots: Annotated[int, Field(gt=0)] = 1
     splits: Annotated[list[Literal["test", "validation"]], Field(min_length=1)] = ["test"]
 

@@ -169,9 +169,9 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
         SpecError: If a variant cannot be called so, or sets what is not its to set.
     """
     for variant, settings in _cells(document, head):
-        if variant in registry.entries("reference"):
+        if variant in registry.entries("control"):
             raise SpecError(
-                f"{variant!r} is the name of a reference row; call the variant otherwise",
+                f"{variant!r} is the name of a control row; call the variant otherwise",
                 where=document.where(("variants", variant)),
                 key=f"variants.{variant}",
             )

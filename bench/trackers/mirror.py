@@ -42,7 +42,7 @@ def write_mirrors(
 
 
 def _compare_samples(records: Records, folder: Path) -> None:
-    """Draw samples of all variants side by side for each data set, the references first."""
+    """Draw samples of all variants side by side for each data set, the controls first."""
     done = records.runs[records.runs["state"] == "done"]
     for data in dict.fromkeys(done["data"]):
         panels: dict[str, np.ndarray] = {}

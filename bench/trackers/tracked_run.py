@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.record.records import Records, plain, seeds
-from bench.record.sweep_folder import reference_title
+from bench.record.sweep_folder import control_title
 from bench.reporting.statistics import t_interval
 from bench.spec.reserved_names import REAL
 
@@ -193,7 +193,7 @@ def _entry(
     except (KeyError, TypeError, ValueError):
         started = 0
     return Entry(
-        name=f"{run['variant']}, seed {seed}" if seed else reference_title(run["variant"]),
+        name=f"{run['variant']}, seed {seed}" if seed else control_title(run["variant"]),
         variant=run["variant"],
         run=run["run"],
         state=run["state"],

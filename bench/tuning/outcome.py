@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from bench.evaluation.controls import reference_id
+from bench.evaluation.controls import control_id
 from bench.record.files import write_json, write_text
 from bench.spec.reserved_names import REAL
 from bench.spec.sweep_file import load_sweep
@@ -123,7 +123,7 @@ def _as_sweep(tuning: Tuning, studies: Sequence[Study], command: str) -> dict[st
         training = study.subject.run({}, 0).training
         axes = {"model": training.model["name"], "data": training.data["name"]}
         count = study.subject.run({}, 0).evaluation.samples_per_class
-        places[reference_id(REAL, training.data, count)] = training.data["name"]
+        places[control_id(REAL, training.data, count)] = training.data["name"]
         for trial in study.trials():
             variant = f"{study.subject.variant}, trial {trial.number:03d}"
             for seed, run in trial.about.get("runs", {}).items():
@@ -136,7 +136,7 @@ def _as_sweep(tuning: Tuning, studies: Sequence[Study], command: str) -> dict[st
         "spec": str(tuning.path),
         "command": command,
         "runs": list(runs.values()),
-        "references": [{"id": p, "reference": REAL, "data": d} for p, d in places.items()],
+        "controls": [{"id": p, "control": REAL, "data": d} for p, d in places.items()],
     }
 
 

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from bench.console import say
 from bench.errors import BenchError, Interrupted, UnknownName
-from bench.evaluation.controls import reference_id
+from bench.evaluation.controls import control_id
 from bench.execution.code_change import adopt, check_code
 from bench.execution.executors.base import Executor
-from bench.execution.run_one import Outcome, reference_one, run_one
+from bench.execution.run_one import Outcome, control_one, run_one
 from bench.execution.scheduler import settle
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask, Task
@@ -192,9 +192,9 @@ class _Attempt:
     def _measure_real(self) -> list[Row]:
         """Return the figures of the real validation images, measured now unless they are there."""
         run = self.runs[0]
-        place = reference_id(REAL, run.training.data, run.evaluation.samples_per_class)
+        place = control_id(REAL, run.training.data, run.evaluation.samples_per_class)
         path = self.folder / place
-        if _patiently(partial(reference_one, REAL, run, path, self.workplace)) == "failed":
+        if _patiently(partial(control_one, REAL, run, path, self.workplace)) == "failed":
             raise BenchError(f"the real images could not be measured; why: cat {path / 'failed'}")
         return read_jsonl(RunFolder(path).evaluation)
 

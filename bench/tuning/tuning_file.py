@@ -108,7 +108,7 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     metrics = head.base.get("metrics") or [name.partition("/")[0] for name in head.objectives]
     called = [metric["name"] if isinstance(metric, dict) else metric for metric in metrics]
     objectives = tuple(_objectives(document, head, called))
-    on_validation = {"splits": [VALIDATION], "references": [REAL], "metrics": metrics}
+    on_validation = {"splits": [VALIDATION], "controls": [REAL], "metrics": metrics}
     cells = {
         variant: settings.merged(Located(on_validation, {}))
         for variant, settings in variants_of(document, head)

@@ -72,11 +72,11 @@ def write_sweep(
                     "objective": {"encoder_u": {"kl": 1.0}},
                 }
                 write_run(folder / run, run, config, figures, state)
-    references = []
+    controls = []
     if real is not None:
         run = "real-0a1b2c3d4e5f"
-        references.append({"id": run, "data": data})
-        config = {"data": {"name": data}, "reference": "real test images"}
+        controls.append({"id": run, "data": data})
+        config = {"data": {"name": data}, "control": "real test images"}
         state = states.get("real", "done")
         if state != "missing":
             write_run(folder / run, run, config, real, state, curve=False)
@@ -87,7 +87,7 @@ def write_sweep(
         "spec": spec,
         "command": f"bench run {spec}",
         "runs": runs,
-        "references": references,
+        "controls": controls,
     }
     (folder / "sweep.json").write_text(json.dumps(plan))
     return folder

@@ -1,4 +1,4 @@
-"""References of a sweep: from the YAML to rows of a table below that of the real images."""
+"""Controls of a sweep: from the YAML to rows of a table below that of the real images."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import re
 import pytest
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "seeds=[0]")
-ALL = "base.references=[noise, real, class_means, shuffled_labels]"
+ALL = "base.controls=[noise, real, class_means, shuffled_labels]"
 METRICS = "base.metrics=[class_accuracy, inception_score]"
 
 
@@ -14,12 +14,12 @@ def evaluations(here):
     return {path: path.stat().st_mtime_ns for path in here.glob("results/tiny/*/evaluation.jsonl")}
 
 
-def test_references_are_rows_below_the_real_images(bench, here):
+def test_controls_are_rows_below_the_real_images(bench, here):
     bench(*RUN, METRICS)
     before = evaluations(here)
     status, _, err = bench(*RUN, METRICS, ALL)
     assert status == 0, err
-    assert "2 kept, 3 references measured; results in" in err
+    assert "2 kept, 3 controls measured; results in" in err
     after = evaluations(here)
     assert {path: after[path] for path in before} == before  # nothing was measured again
     assert len(after) == len(before) + 3
@@ -40,23 +40,23 @@ def test_references_are_rows_below_the_real_images(bench, here):
     assert (here / "results/tiny/samples-blobs.png").exists()
 
 
-def test_a_record_without_the_names_of_its_references_is_read(bench, here):
+def test_a_record_without_the_names_of_its_controls_is_read(bench, here):
     bench(*RUN, METRICS)
     path = here / "results/tiny/sweep.json"
     plan = json.loads(path.read_text())
-    for entry in plan["references"]:
-        assert entry.pop("reference") == "real"
+    for entry in plan["controls"]:
+        assert entry.pop("control") == "real"
     path.write_text(json.dumps(plan))
     _, out, _ = bench("report", "tiny", "--table", "summary")
     assert "real test images  100.0" in out
 
 
-def test_the_same_references_for_all_variants_are_measured_once(bench, here):
-    bench(*RUN, METRICS, ALL, "variants.cvae.references=[noise, noise]")
+def test_the_same_controls_for_all_variants_are_measured_once(bench, here):
+    bench(*RUN, METRICS, ALL, "variants.cvae.controls=[noise, noise]")
     assert len(list(here.glob("results/tiny/noise-*"))) == 1
 
 
-def test_a_reference_that_does_not_apply_says_why(bench, here, monkeypatch):
+def test_a_control_that_does_not_apply_says_why(bench, here, monkeypatch):
     from bench.errors import NotApplicable
     from bench.evaluation.controls import Noise
 
@@ -73,9 +73,9 @@ def test_a_reference_that_does_not_apply_says_why(bench, here, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ("base.references=[noize]", "unknown reference 'noize' (did you mean 'noise'?)"),
-        ("base.references=noise", "expected a list"),
-        ("variants.noise={}", "'noise' is the name of a reference row"),
+        ("base.controls=[noize]", "unknown control 'noize' (did you mean 'noise'?)"),
+        ("base.controls=noise", "expected a list"),
+        ("variants.noise={}", "'noise' is the name of a control row"),
     ],
 )
 def test_mistakes_are_answered(bench, words, text):

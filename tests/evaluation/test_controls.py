@@ -1,4 +1,4 @@
-"""References come out where theory says, on real digits and by the metrics that judge models."""
+"""Controls come out where theory says, on real digits and by the metrics that judge models."""
 
 import math
 
@@ -15,14 +15,14 @@ from bench.metrics.inception_score import InceptionScore
 from bench.metrics.ms_ssim import IntraClassDiversity
 from bench.metrics.precision_recall import PrecisionRecall
 
-NAMES = list(registry.TABLES["reference"])
+NAMES = list(registry.TABLES["control"])
 PER_CLASS = 50
 CHANCE = 10.0
 SPREAD = 100 * math.sqrt(0.1 * 0.9 / (10 * PER_CLASS))  # of the accuracy of 500 guesses, in percent
 
 
 def make(name, data, per_class=PER_CLASS):
-    return registry.load("reference", name)().samples(data, per_class)
+    return registry.load("control", name)().samples(data, per_class)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def value(metric, samples, context):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_reference_is_ordered_and_as_large_as_the_real_one(digits, sets, name):
+def test_every_control_is_ordered_and_as_large_as_the_real_one(digits, sets, name):
     for per_class in (3, PER_CLASS, 999):
         size = min(per_class, 50)
         found = sets[name] if per_class == PER_CLASS else make(name, digits, per_class)
@@ -44,7 +44,7 @@ def test_every_reference_is_ordered_and_as_large_as_the_real_one(digits, sets, n
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reference_is_the_same_every_time_and_leaves_the_random_state_alone(digits, sets, name):
+def test_a_control_is_the_same_every_time_and_leaves_the_random_state_alone(digits, sets, name):
     before = torch.get_rng_state()
     assert torch.equal(make(name, digits).x, sets[name].x)
     assert torch.equal(torch.get_rng_state(), before)
@@ -86,7 +86,7 @@ def test_noise_is_far_from_everything(sets, context):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_points_have_references_too(moons, name):
+def test_points_have_controls_too(moons, name):
     found = make(name, moons, 100)
     assert (found.x.dtype, found.x.shape) == (torch.float32, (300, 2))
     low, high = moons.train.x.amin(0), moons.train.x.amax(0)

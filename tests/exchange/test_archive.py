@@ -49,7 +49,7 @@ def figures(folder):
 def test_results_of_another_machine_join_the_table(bench, here, done, monkeypatch):
     status, out, _ = bench("export", "tiny")
     assert status == 0
-    assert "3 runs and references, 1 judges, " in out
+    assert "3 runs and controls, 1 judges, " in out
     first = (here / "tiny.tar.gz").read_bytes()
     os.utime(done / "sweep.json", (0, 0))
     bench("export", "tiny", "--to", "again.tar.gz")
@@ -116,7 +116,7 @@ def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, d
     (one / "done").unlink()
     with RunFolder(other).locked():
         _, out, err = bench("export", "tiny")
-    assert "1 runs and references" in out
+    assert "1 runs and controls" in out
     assert "left out, since they have not ended: " in err
     assert one.name in err
     assert other.name in err
@@ -167,7 +167,7 @@ def test_files_that_would_leave_their_folder_are_refused(bench, here, name, kind
 def test_a_manifest_that_names_what_is_not_there_is_refused(bench, here, runs):
     content = {
         "manifest.json": {"format": 1, "sweep": "s", "runs": runs, "judges": []},
-        "sweep.json": {"runs": [], "references": []},
+        "sweep.json": {"runs": [], "controls": []},
     }
     with tarfile.open(here / "odd.tar.gz", "w:gz") as archive:
         for name, held in content.items():

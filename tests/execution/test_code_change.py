@@ -168,7 +168,7 @@ def test_provenance_says_all_that_changes_last_digits(bench, here, monkeypatch):
     assert held["threads"] == 1
     assert set(held["sources"]) == {"training", "evaluation"}
     real = next((here / "two words").glob("tiny/real-*/provenance.json"))
-    assert set(json.loads(real.read_text())["sources"]) == {"evaluation", "references"}
+    assert set(json.loads(real.read_text())["sources"]) == {"evaluation", "controls"}
 
 
 def test_snapshots_are_measured_again_where_the_end_is(bench, here, edit):
@@ -183,7 +183,7 @@ def test_snapshots_are_measured_again_where_the_end_is(bench, here, edit):
     assert all(path.stat().st_mtime_ns > then for path, then in zip(measured, before, strict=True))
 
 
-def test_references_of_other_code_are_refused_too(bench, here, edit):
+def test_controls_of_other_code_are_refused_too(bench, here, edit):
     bench(*RUN, ACCURACY)
     edit("bench/evaluation/controls.py")
     status, _, err = bench(*RUN, ACCURACY)

@@ -96,17 +96,17 @@ def test_one_display_on_a_terminal(tasks, monkeypatch):
 
 def test_what_runs_are_compared_with_is_shown_and_not_counted(tasks, tmp_path):
     (tmp_path / "real").mkdir()
-    reference = RunTask(tmp_path / "real", "real blobs", Config(), "real")
-    watch = Watch([reference, *tasks])
+    control = RunTask(tmp_path / "real", "real blobs", Config(), "real")
+    watch = Watch([control, *tasks])
     assert watch.summary() == "1 of 4 done, 0 running"
-    with reference.folder.locked():
-        ProgressFile(reference.path, iterations=0).measuring()
+    with control.folder.locked():
+        ProgressFile(control.path, iterations=0).measuring()
         watch.look()
         assert watch.summary() == "1 of 4 done, 1 running"
         ProgressFile(tasks[1].path, iterations=4)
         watch.look()
     assert watch.summary() == "1 of 4 done, 2 running", "also before its first iteration"
-    reference.folder.finish(EVALUATION)
+    control.folder.finish(EVALUATION)
     watch.look()
     assert watch.summary() == "1 of 4 done, 1 running"
 

@@ -64,14 +64,14 @@ def expected(undisturbed, bench, here):
 
 
 def test_all_is_done_but_what_fails_and_the_last_line_says_so(executor, bench_process, here):
-    process = bench_process(*RUN, *executor, WILD, "seeds=[0]", "base.references=[noise]")
+    process = bench_process(*RUN, *executor, WILD, "seeds=[0]", "base.controls=[noise]")
     _, err = process.communicate(timeout=900)
     assert process.returncode == 1, err
     assert "1 failed, 2 finished; results in results/tiny" in err
     last = err.splitlines()[-1]
     why = re.fullmatch(r"why: cat (\S+); again: bench run tiny.yaml .* --retry-failed", last)
     assert "was not finite at iteration" in (here / why[1]).read_text()
-    again = bench_process(*RUN, *executor, WILD, "seeds=[0]", "base.references=[noise]")
+    again = bench_process(*RUN, *executor, WILD, "seeds=[0]", "base.controls=[noise]")
     _, err = again.communicate(timeout=900)
     assert again.returncode == 1
     assert "1 failed, 2 kept" in err

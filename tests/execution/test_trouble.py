@@ -320,7 +320,7 @@ def test_what_inline_does_not_take_is_said(bench):
     assert "one at a time; the executor inline takes no --jobs, local does" in err
 
 
-def test_a_reference_that_fails_is_something_to_do(bench, here, monkeypatch):
+def test_a_control_that_fails_is_something_to_do(bench, here, monkeypatch):
     accuracy = "base.metrics=[class_accuracy]"
     assert bench(*RUN, accuracy)[0] == 0
     shutil.rmtree(next(here.glob("results/tiny/real-*")))
@@ -332,7 +332,7 @@ def test_a_reference_that_fails_is_something_to_do(bench, here, monkeypatch):
     assert "1 failed, 2 kept; results in" in err
     assert err.splitlines()[-1].startswith("why: cat results/tiny/real-")
     _, _, err = bench(*RUN, accuracy)
-    assert "2 kept, 1 references measured; results in" in err
+    assert "2 kept, 1 controls measured; results in" in err
     assert "nothing to do: all 2 runs are done" in bench(*RUN, accuracy)[2]
 
 

@@ -99,7 +99,7 @@ def test_what_cannot_be_done_again_is_named(bench, here):
     (here / "bare").mkdir()
     shutil.copy(next(here.glob("results/tiny/[0-9a-f]*/config.json")), here / "bare")
     (here / "real").mkdir()
-    (here / "real" / "config.json").write_text('{"config": {"reference": "x"}}')
+    (here / "real" / "config.json").write_text('{"config": {"control": "x"}}')
     for name, told in {
         "nothing": "unknown variant or run 'nothing'",
         "real": "does not describe a run that was trained",

@@ -157,7 +157,7 @@ def test_values_are_in_the_unit_that_is_printed(tmp_path):
     assert (cell["number"], cell["sort"]) == ("0.368", pytest.approx(0.367552))
 
 
-def test_references_come_first(tmp_path):
+def test_controls_come_first(tmp_path):
     write_small(tmp_path)
     held = description_of(tmp_path)
     assert [variant["label"] for variant in held["variants"]] == [

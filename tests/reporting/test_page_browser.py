@@ -171,7 +171,7 @@ def test_words_filter_every_part(show):
     assert len(first_column(page)) == 3
 
 
-def test_chips_filter_by_variant_and_keep_the_references(show):
+def test_chips_filter_by_variant_and_keep_the_controls(show):
     page = show("small")
     page.locator("details.filters > summary").click()
     page.locator("details.filters").get_by_role("button", name="cVAE", exact=True).click()

@@ -42,7 +42,7 @@ def test_weights_of_0_and_of_lonely_terms_do_not_vary():
 def test_trials_are_measured_on_validation_images_alone(write):
     evaluation = subject(load_tuning(write())).run({}, 0).evaluation
     assert evaluation.splits == ["validation"]
-    assert evaluation.references == ["real"]
+    assert evaluation.controls == ["real"]
 
 
 def test_a_study_begins_with_what_the_variant_has(write):

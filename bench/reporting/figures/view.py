@@ -112,7 +112,7 @@ class View:
         """The finished runs of models, in the order of the record."""
         runs = self.records.runs
         mine = (runs["data"] == self.data) & (runs["state"] == "done")
-        return plain(runs[mine & ~runs["variant"].isin(self.records.references)])
+        return plain(runs[mine & ~runs["variant"].isin(self.records.controls)])
 
     @cached_property
     def everyone(self) -> tuple[Variant, ...]:

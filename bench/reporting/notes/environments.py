@@ -97,7 +97,7 @@ def _origins(
 def _grouped(
     origins: Sequence[tuple[str, list[int], Origin]], told: Callable[[Origin], str]
 ) -> dict[str, Labels]:
-    """Return rows and seeds by what is told of their origin; references have no seeds."""
+    """Return rows and seeds by what is told of their origin; controls have no seeds."""
     groups: dict[str, Labels] = {}
     for label, numbers, origin in origins:
         if numbers:

@@ -118,7 +118,7 @@ def _protocols(
         place = columns.index(column)
         filled = {row.variant for row in rows if row.cells[place].mean is not None}
         if filled and filled <= set(compared_with):
-            whom = "the real images" if filled == {REAL} else "references"
+            whom = "the real images" if filled == {REAL} else "controls"
             notes.append(Note(f"[{column.mark}] was applied to {whom} alone."))
     return notes
 

@@ -58,7 +58,7 @@ def describe_pictures(
 
     Returns:
         For each kind of picture and data set its `name`, `title`, `caption`, `notes`, `data`, and
-        `panels`, the references first.
+        `panels`, the controls first.
 
     Raises:
         BenchError: If a file is damaged; names it.
@@ -110,7 +110,7 @@ def _left_out(panel: _Panel, packed: Packed, place: int) -> Iterator[str]:
 
 
 def _rank(panel: _Panel, variants: Variants) -> tuple[int, int]:
-    """Return where a picture stands: samples first, then as listed; the references first."""
+    """Return where a picture stands: samples first, then as listed; the controls first."""
     known = list(CAPTIONS)
     place = known.index(panel.name) if panel.name in known else len(known)
     return place, len(variants.all) if panel.variant is None else panel.variant

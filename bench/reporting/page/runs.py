@@ -79,12 +79,12 @@ def shared(held: Sequence[Settings]) -> dict[str, str]:
 def _describe_sweep(sweep: Sweep, records: Records, variants: Variants) -> dict[str, Any]:
     """Return the runs of one sweep."""
     runs = plain(records.runs[records.runs["sweep"] == sweep.name])
-    references = set(records.references)
+    controls = set(records.controls)
     configs: dict[int | None, list[Settings]] = {}
     for run in runs:
         config = _settings(records.config(run))
         config.pop("seed", None)
-        if config and run["variant"] not in references:
+        if config and run["variant"] not in controls:
             configs.setdefault(variants.place(sweep.name, run["variant"]), []).append(config)
     common = shared([config for held in configs.values() for config in held])
     keys = dict.fromkeys(key for held in configs.values() for config in held for key in config)

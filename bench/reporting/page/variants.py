@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.record.records import Records, plain
-from bench.record.sweep_folder import reference_title
+from bench.record.sweep_folder import control_title
 from bench.reporting.tables.table import Row
 
 
@@ -18,18 +18,18 @@ class Variant:
         name: Its name there.
         model: Its model.
         label: What tables call it.
-        reference: Whether it is one, such as the real images.
+        control: Whether it is one, such as the real images.
     """
 
     sweep: str
     name: str
     model: str
     label: str
-    reference: bool
+    control: bool
 
 
 class Variants:
-    """All variants of a record, references first; the other parts name them by their place.
+    """All variants of a record, controls first; the other parts name them by their place.
 
     Args:
         records: What the page shows.
@@ -38,14 +38,14 @@ class Variants:
 
     def __init__(self, records: Records, rows: Iterable[Row]) -> None:
         labels = {(row.sweep, row.variant): row.label for row in rows}
-        known = set(records.references)
+        known = set(records.controls)
         keys: dict[tuple[str, str], Variant] = {}
         for run in plain(records.runs):
-            key, reference = (run["sweep"], run["variant"]), run["variant"] in known
-            own = reference_title(run["variant"]) if reference else run["variant"]
+            key, control = (run["sweep"], run["variant"]), run["variant"] in known
+            own = control_title(run["variant"]) if control else run["variant"]
             label = labels.get(key, labels.get(("", run["variant"]), own))
-            keys.setdefault(key, Variant(*key, run["model"], label, reference))
-        ordered = sorted(keys.items(), key=lambda item: not item[1].reference)
+            keys.setdefault(key, Variant(*key, run["model"], label, control))
+        ordered = sorted(keys.items(), key=lambda item: not item[1].control)
         self.all = tuple(variant for _, variant in ordered)
         self._places = {key: place for place, (key, _) in enumerate(ordered)}
 

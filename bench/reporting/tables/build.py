@@ -1,7 +1,7 @@
 """From the record to a table.
 
 Two figures share a column only if data set, metric and protocol are the same; so a table cannot
-compare what was measured differently. Rows are the real test images, any other references, and
+compare what was measured differently. Rows are the real test images, any other controls, and
 then the variants in the order of their sweep; what is missing is a dash, and a note says what fills
 it.
 """
@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.record.records import Records, plain, seeds
-from bench.record.sweep_folder import reference_title
+from bench.record.sweep_folder import control_title
 from bench.reporting.notes.draft import Draft
 from bench.reporting.notes.table_notes import write_notes
 from bench.reporting.statistics import t_interval
@@ -227,10 +227,10 @@ def _column(spec: TableSpec, data: str, metric: str, protocol: str) -> Column:
 
 def _rows(spec: TableSpec, records: Records, figures: Figures) -> list[Row]:
     """Return the rows, still without cells."""
-    runs = records.runs[~records.runs["variant"].isin(records.references)]
+    runs = records.runs[~records.runs["variant"].isin(records.controls)]
     keys = list(dict.fromkeys(zip(runs["sweep"], runs["variant"], runs["model"], strict=True)))
     several = len({sweep for sweep, _, _ in keys} - {EVALUATIONS}) > 1
-    rows = _reference_rows(records, figures) if spec.has_figures else []
+    rows = _control_rows(records, figures) if spec.has_figures else []
     others = {variant for _, variant, _ in keys}
     for sweep, variant, model in keys:
         label = spec.names.variant(variant, model, others)
@@ -245,13 +245,13 @@ def _rows(spec: TableSpec, records: Records, figures: Figures) -> list[Row]:
     return rows
 
 
-def _reference_rows(records: Records, figures: Figures) -> list[Row]:
-    """Return the row of the real images, and those of further references."""
-    return [row for name in records.untrained for row in _rows_of_reference(name, figures)]
+def _control_rows(records: Records, figures: Figures) -> list[Row]:
+    """Return the row of the real images, and those of further controls."""
+    return [row for name in records.untrained for row in _rows_of_control(name, figures)]
 
 
-def _rows_of_reference(name: str, figures: Figures) -> list[Row]:
-    """Return one row for a reference, or one a sweep where its values differ."""
+def _rows_of_control(name: str, figures: Figures) -> list[Row]:
+    """Return one row for a control, or one a sweep where its values differ."""
     values: dict[tuple[str, str, str], set[float | None]] = {}
     sweeps: dict[str, None] = {}
     for figure in figures:
@@ -260,8 +260,8 @@ def _rows_of_reference(name: str, figures: Figures) -> list[Row]:
             values.setdefault(key, set()).add(figure["value"])
             sweeps[figure["sweep"]] = None
     if any(len(held) > 1 for held in values.values()):
-        return [Row(f"{reference_title(name)} ({sweep})", sweep, name) for sweep in sweeps]
-    return [Row(reference_title(name), "", name)]
+        return [Row(f"{control_title(name)} ({sweep})", sweep, name) for sweep in sweeps]
+    return [Row(control_title(name), "", name)]
 
 
 def _cell(draft: Draft, row: Row, column: Column) -> Cell:

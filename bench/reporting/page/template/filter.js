@@ -15,7 +15,7 @@ Page.filter = (() => {
     const variant = Page.variant(place);
     if (variant === null) return holds(label || "");
     if (!holds(`${variant.label} ${variant.sweep} ${variant.model}`)) return false;
-    return passes("sweep", variant.sweep) && (variant.reference || passes("variant", place));
+    return passes("sweep", variant.sweep) && (variant.control || passes("variant", place));
   };
 
   const acceptsData = (name) => passes("data", name);
@@ -46,7 +46,7 @@ Page.filter = (() => {
 
   const variantChips = () => data.variants
     .map((variant, place) => ({ variant, place }))
-    .filter(({ variant }) => !variant.reference)
+    .filter(({ variant }) => !variant.control)
     .map(({ variant, place }) => chip("variant", place, variant.label, Page.swatch(place)));
 
   const group = (legend, buttons) =>

@@ -90,10 +90,10 @@ Page.dataTitle = (name) => Page.data.data[name] || name;
 /* Classes for the color and the dashes of a variant; the same everywhere on the page. */
 Page.ink = (() => {
   const models = Page.data.variants.map((variant, place) => place)
-    .filter((place) => !Page.data.variants[place].reference);
+    .filter((place) => !Page.data.variants[place].control);
   return (place) => {
     const number = models.indexOf(place);
-    return number < 0 ? "reference" : `ink${number % 8} dash${Math.floor(number / 8) % 4}`;
+    return number < 0 ? "control" : `ink${number % 8} dash${Math.floor(number / 8) % 4}`;
   };
 })();
 

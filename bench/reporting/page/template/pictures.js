@@ -1,4 +1,4 @@
-/* What the models draw, side by side, the references first; by class and by seed. */
+/* What the models draw, side by side, the controls first; by class and by seed. */
 
 Page.pictures = (() => {
   const { el, data } = Page;
