@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import registry
 from bench.console import say
 from bench.errors import BenchError, DataMissing, SpecError, machine_trouble
 from bench.evaluation.controls import control_id
@@ -188,6 +189,7 @@ def _description(sweep: Sweep, command: str) -> dict[str, Any]:
         "title": sweep.title,
         "spec": str(sweep.path),
         "command": command,
+        "quantities": _quantities(sweep),
         "runs": [
             {
                 "id": run.config.id,
@@ -208,4 +210,14 @@ def _description(sweep: Sweep, command: str) -> dict[str, Any]:
             }
             for place, (name, config) in _controls(sweep).items()
         ],
+    }
+
+
+def _quantities(sweep: Sweep) -> dict[str, Any]:
+    """Return what is measured, for reports, which import no metric."""
+    names = {m["name"]: None for run in sweep.runs for m in run.config.evaluation.metrics}
+    return {
+        name: quantity.describe()
+        for metric in names
+        for name, quantity in registry.load("metric", metric).quantities().items()
     }

@@ -7,17 +7,16 @@ through the same functions. Images are judged as 8-bit images, as they would be 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec
 from bench.errors import BenchError
+from bench.record.quantities import Direction as Direction
+from bench.record.quantities import Quantity
 from bench.training.interface import ConditionalGenerator
-
-Direction = Literal["higher", "lower", "real", "one"]
-"""Which values are better: `real` means the nearer to the value of the real images, `one` to 1."""
 
 
 @dataclass(frozen=True)
@@ -134,13 +133,27 @@ class Metric(ABC):
 
     Attributes:
         name: The registry name, and the `metric` of its measurements.
-        direction: Which values are better.
+        title: What it is called in tables; `name` where empty.
         unit: Unit of the value, empty for a pure number.
+        direction: Which values are better; None where that is for the reader to say.
+        decimals: Digits that tables print; None for four significant ones.
     """
 
     name: ClassVar[str]
-    direction: ClassVar[Direction]
+    title: ClassVar[str] = ""
     unit: ClassVar[str] = ""
+    direction: ClassVar[Direction | None] = None
+    decimals: ClassVar[int | None] = None
+
+    @classmethod
+    def quantities(cls) -> dict[str, Quantity]:
+        """Return what its measurements are, by the names that they carry in `metric`.
+
+        One quantity where not overridden. Tables, comparisons and figures go by this. A measurement
+        `name/part` is a quantity of its own, printed as `name` with the part behind the title.
+        """
+        title = (cls.title or cls.name) + (f" ({cls.unit})" if cls.unit else "")
+        return {cls.name: Quantity(title, cls.direction, cls.decimals)}
 
     @abstractmethod
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
