@@ -11,7 +11,7 @@ import pytest
 
 from bench.cli import LISTED
 from bench.errors import BenchError
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
 
@@ -107,14 +107,14 @@ def test_changed_data_is_noticed(bench, here, monkeypatch):
     bench(*RUN, "seeds=[0]")
     for done in here.glob("results/tiny/*/done"):
         done.unlink()
-    real = Workplace.context
+    real = Worker.context
 
     def other(self, run):
         context = real(self, run)
         object.__setattr__(context.data, "fingerprint", "0" * 64)
         return context
 
-    monkeypatch.setattr(Workplace, "context", other)
+    monkeypatch.setattr(Worker, "context", other)
     status, _, err = bench(*RUN, "seeds=[0]")
     assert status == 1
     assert "is not the one that this run began with" in err

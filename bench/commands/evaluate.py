@@ -85,24 +85,24 @@ def evaluate(
     from bench.evaluation.kept_rows import add_to_run, check_name, keep, measure_target
     from bench.evaluation.request import Wanted
     from bench.evaluation.targets import open_target
-    from bench.process.worker import Workplace
+    from bench.process.worker import Worker
     from bench.reporting.render.listing import listing_text
 
     wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
-    workplace = Workplace(
+    worker = Worker(
         device,
         command=shlex.join(["bench", *words]),
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
         threads=threads,
     )
-    opened = open_target(target, wanted, workplace)
+    opened = open_target(target, wanted, worker)
     if record:
         opened.check_recordable()
     if name is not None:
         check_name(opened, name, results)
     for line in opened.notices:
         say(line)
-    found = measure_target(opened, workplace)
+    found = measure_target(opened, worker)
     summary = found.summary
     click.echo(json.dumps(summary, indent=2) if as_json else listing_text(summary))
     if record:
@@ -111,5 +111,5 @@ def evaluate(
         mirror = command_on(sweep.parent, "mirror", sweep.name)
         say(f"added to {file}; for the CSV files: {mirror}")
     if name is not None:
-        say(keep(found, name, results, workplace))
+        say(keep(found, name, results, worker))
         say(f"beside a sweep: {command_on(results, 'report', 'SWEEP', 'evaluations')}")

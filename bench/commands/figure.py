@@ -11,7 +11,7 @@ from bench.commands.options import DEVICE, RESULTS, THREADS
 from bench.errors import BenchError, NotApplicable
 
 if TYPE_CHECKING:
-    from bench.process.worker import Workplace
+    from bench.process.worker import Worker
     from bench.reporting.figures.catalog import Entry
     from bench.reporting.figures.view import Choice, View
 
@@ -66,13 +66,13 @@ def figure(
     choice = Choice(variants, seed, metrics)
     views = list(_views(results, sweeps, choice))
     folder = (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
-    workplace: Workplace | None = None
+    worker: Worker | None = None
     drawn = 0
     for entry in chosen:
         for view in views:
             if entry.needs and (missing := list(_unpictured(view, entry))):
-                workplace = workplace or _workplace(device, threads)
-                _picture(missing, workplace)
+                worker = worker or _workplace(device, threads)
+                _picture(missing, worker)
             name = entry.name if len(views) == 1 else f"{entry.name}-{view.data}"
             try:
                 files = publish(entry, view, folder, _command(entry, sweeps, choice), name)
@@ -109,20 +109,20 @@ def _unpictured(view: "View", entry: "Entry") -> Iterator[Path]:
             yield folder
 
 
-def _workplace(device: str, threads: int | None) -> "Workplace":
-    from bench.process.worker import Workplace
+def _workplace(device: str, threads: int | None) -> "Worker":
+    from bench.process.worker import Worker
 
-    return Workplace(device, threads=threads)
+    return Worker(device, threads=threads)
 
 
-def _picture(folders: Sequence[Path], workplace: "Workplace") -> None:
+def _picture(folders: Sequence[Path], worker: "Worker") -> None:
     """Make the pictures of runs; one that fails is left out of the figure and costs no other."""
     from bench.evaluation.code_pictures import picture_run
 
     for folder in folders:
         click.echo(f"making pictures of {folder}", err=True)
         try:
-            picture_run(folder, workplace)
+            picture_run(folder, worker)
         except BenchError as error:
             click.echo(f"warning: {error}", err=True)
 

@@ -67,11 +67,11 @@ def metrics_(
     from bench import registry
     from bench.evaluation.request import Wanted
     from bench.perf.metric_times import time_metrics
-    from bench.process.worker import Workplace
+    from bench.process.worker import Worker
 
     wanted = Wanted.of(data, metrics or tuple(registry.entries("metric")), per_class)
-    workplace = Workplace(device, command=shlex.join(["bench", *words]), threads=threads)
-    found = time_metrics(wanted, model, pairs, workplace)
+    worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
+    found = time_metrics(wanted, model, pairs, worker)
     click.echo(json.dumps(found, indent=2) if as_json else _text(found))
 
 
@@ -113,7 +113,7 @@ def train_(
     from bench import registry
     from bench.errors import SpecError
     from bench.perf.training_times import time_models
-    from bench.process.worker import Workplace
+    from bench.process.worker import Worker
     from bench.record.files import write_json
     from bench.spec import run_config
     from bench.spec.located_yaml import parse_value
@@ -134,10 +134,10 @@ def train_(
             runs.append(run_config.complete(settings))
         except KeyProblem as problem:
             raise SpecError(problem.message, where=f"command line, {model}") from problem
-    workplace = Workplace(device, command=shlex.join(["bench", *words]), threads=threads)
+    worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
     found = time_models(
         runs,
-        workplace,
+        worker,
         iterations=iterations,
         compiling=not no_compile,
         told=lambda one: click.echo(_speeds(one)),

@@ -74,7 +74,7 @@ def run(
     """
     from bench.console import say
     from bench.execution.run_sweep import run_sweep, tasks_of
-    from bench.process.worker import Workplace
+    from bench.process.worker import Worker
     from bench.spec.components import construct
     from bench.spec.preferences import (
         allows_code_change,
@@ -86,7 +86,7 @@ def run(
     sweep = load_sweep(find_spec(spec), overrides)
     chosen, jobs = choose_executor(executor, jobs)
     switches = choose_speed(speed)
-    workplace = Workplace(
+    worker = Worker(
         device,
         command=invocation(click.get_current_context()),
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
@@ -101,15 +101,15 @@ def run(
         from bench.execution.dry_run import plan_text
 
         click.echo(plan_text(sweep, results))
-        check_code(tasks_of(sweep, results / sweep.name), workplace)
+        check_code(tasks_of(sweep, results / sweep.name), worker)
         return
     try:
-        with workplace.stop.listening():
-            where = construct("executor", chosen, jobs, workplace)
+        with worker.stop.listening():
+            where = construct("executor", chosen, jobs, worker)
             say(f"{sweep.name}: {len(sweep.runs)} runs {where}")
-            tally = run_sweep(sweep, results, workplace, where)
+            tally = run_sweep(sweep, results, worker, where)
             folder = results / sweep.name
-            with workplace.stop.deferred():
+            with worker.stop.deferred():
                 mirrored = _mirrored(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"{str(error) or 'stopped'}; continue with: {shlex.join(['bench', *words])}")

@@ -75,7 +75,7 @@ def tune(
     """
     from bench.console import command_on, say
     from bench.errors import Interrupted
-    from bench.process.worker import Workplace
+    from bench.process.worker import Worker
     from bench.spec.components import construct
     from bench.spec.preferences import allows_code_change, choose_executor, choose_speed
     from bench.trackers.mirror import write_mirrors
@@ -91,7 +91,7 @@ def tune(
     if dry_run:
         click.echo(plan_text(tuning))
         return
-    workplace = Workplace(
+    worker = Worker(
         device,
         command=invocation(click.get_current_context()),
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
@@ -102,14 +102,14 @@ def tune(
     )
     folder = results / tuning.head.name
     try:
-        with workplace.stop.listening():
+        with worker.stop.listening():
             studies = [Study(tuning, subject, folder) for subject in tuning.subjects]
             ours = [study for study in studies if study.subject.variant in wanted]
-            where = construct("executor", chosen, jobs, workplace)
+            where = construct("executor", chosen, jobs, worker)
             say(f"{tuning.head.name}: {len(ours) * tuning.head.trials} trials {where}")
-            run_studies(ours, workplace, where)
-            with workplace.stop.deferred():
-                best = write_outcome(tuning, studies, results, workplace.command)
+            run_studies(ours, worker, where)
+            with worker.stop.deferred():
+                best = write_outcome(tuning, studies, results, worker.command)
                 write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri, pictures=False)
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"{str(error) or 'stopped'}; continue with: {shlex.join(['bench', *words])}")

@@ -18,7 +18,7 @@ from bench.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from bench.process.worker import Workplace
+    from bench.process.worker import Worker
     from bench.replay.agreement import Verdict
 
 TOLERANCE = click.option(
@@ -52,8 +52,8 @@ def verify(run: str, steps: int, figures: bool, **options: Any) -> None:
     """
     from bench.replay.verify import verify as check
 
-    def one(folder: Path, workplace: "Workplace") -> "Verdict":
-        return check(folder, workplace, steps, figures=figures)
+    def one(folder: Path, worker: "Worker") -> "Verdict":
+        return check(folder, worker, steps, figures=figures)
 
     _judge(run, one, options)
 
@@ -76,25 +76,25 @@ def rerun(run: str, into: Path | None, **options: Any) -> None:
 
     into = into or options["results"] / "reruns"
 
-    def one(folder: Path, workplace: "Workplace") -> "Verdict":
-        return again(folder, into, workplace)
+    def one(folder: Path, worker: "Worker") -> "Verdict":
+        return again(folder, into, worker)
 
     _judge(run, one, options)
 
 
 def _judge(
     run: str,
-    one: Callable[[Path, "Workplace"], "Verdict"],
+    one: Callable[[Path, "Worker"], "Verdict"],
     options: dict[str, Any],
 ) -> None:
     """Print the verdict on each run, and exit with 1 if one of them differs."""
     from bench.console import say
     from bench.errors import BenchError, Interrupted
-    from bench.process.worker import Workplace
+    from bench.process.worker import Worker
     from bench.reporting.compare import find_folders
 
     weights = weight_files(inception=options["inception_weights"], lpips=options["lpips_weights"])
-    workplace = Workplace(
+    worker = Worker(
         options["device"],
         command=invocation(click.get_current_context()),
         weights=weights,
@@ -103,10 +103,10 @@ def _judge(
     folders, tolerance = find_folders(options["results"], run), options["tolerance"]
     differing = 0
     try:
-        with workplace.stop.listening():
+        with worker.stop.listening():
             for folder in folders:
                 try:
-                    verdict = one(folder, workplace)
+                    verdict = one(folder, worker)
                 except BenchError as error:
                     if len(folders) == 1:
                         raise
@@ -116,7 +116,7 @@ def _judge(
                 click.echo(verdict.text(tolerance))
                 differing += not verdict.agrees(tolerance)
     except (Interrupted, KeyboardInterrupt):
-        say(f"stopped; the same command again: {workplace.command}")
+        say(f"stopped; the same command again: {worker.command}")
         sys.exit(130)
     if len(folders) > 1:
         click.echo(f"{len(folders) - differing} of {len(folders)} runs agree")

@@ -24,7 +24,7 @@ from bench.metrics.codes import Coder
 from bench.metrics.comparison import chosen
 from bench.metrics.inpainting import corrupt, fill_in, regions
 from bench.metrics.swap import exchange
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record.files import read_json, write_atomically
 from bench.record.pictures import FILE
 from bench.record.run_folder import RunFolder
@@ -166,12 +166,12 @@ def keep_pictures(context: Context, seed: int, folder: Path) -> None:
     write_atomically(folder / FILE, buffer.getvalue())
 
 
-def picture_run(folder: Path, workplace: Workplace) -> None:
+def picture_run(folder: Path, worker: Worker) -> None:
     """Make the pictures of a finished run from its weights.
 
     Args:
         folder: Folder of the run.
-        workplace: Device and caches.
+        worker: Device and caches.
 
     Raises:
         BenchError: If there are no weights, or the data are not there or others than they were.
@@ -180,10 +180,10 @@ def picture_run(folder: Path, workplace: Workplace) -> None:
     if not run.model.exists():
         raise BenchError(f"{folder} holds no weights (model.pt) to make pictures with")
     training = recorded(read_json(folder / "config.json")["config"])
-    context = workplace.context_of(training.data)
+    context = worker.context_of(training.data)
     refuse_other_data(folder, context)
-    with workplace.computing(context.data.spec):
-        model = load_trained(training, context.data, run.model, workplace.device)
+    with worker.computing(context.data.spec):
+        model = load_trained(training, context.data, run.model, worker.device)
         whole = Context(context.data, context.device, context.cache, context.weights, model)
         keep_pictures(whole, training.seed, folder)
 

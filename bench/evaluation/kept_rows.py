@@ -15,7 +15,7 @@ from bench.evaluation.controls import Real, control_config, control_id
 from bench.evaluation.measuring import measure, save_shown
 from bench.evaluation.targets import Target
 from bench.metrics.base import SampleSet
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import write_json
 from bench.record.jsonl import read_jsonl, write_jsonl
@@ -59,19 +59,19 @@ class Measured:
         }
 
 
-def measure_target(target: Target, workplace: Workplace) -> Measured:
+def measure_target(target: Target, worker: Worker) -> Measured:
     """Measure samples, and the real test images beside them.
 
     Args:
         target: The samples.
-        workplace: Threads.
+        worker: Threads.
 
     Returns:
         The figures of both.
     """
     data, metrics = target.context.data, target.wanted.metrics
     real = Real().samples(data, target.per_class)
-    with workplace.computing(data.spec):
+    with worker.computing(data.spec):
         rows = measure(metrics, target.samples, target.context, step=target.step, split="samples")
         context = replace(target.context, model=None)
         beside = measure(metrics, real, context, step=0, split=REAL)
@@ -95,7 +95,7 @@ def add_to_run(measured: Measured) -> Path:
     return folder.evaluation
 
 
-def keep(measured: Measured, name: str, results: Path, workplace: Workplace) -> str:
+def keep(measured: Measured, name: str, results: Path, worker: Worker) -> str:
     """Keep figures as a row, with that of the real images, for reports.
 
     A row of the same name, data set and seed is replaced.
@@ -104,7 +104,7 @@ def keep(measured: Measured, name: str, results: Path, workplace: Workplace) -> 
         measured: The figures.
         name: Name of the row.
         results: Root of all results.
-        workplace: For provenance.
+        worker: For provenance.
 
     Returns:
         What was done, for people.
@@ -133,14 +133,14 @@ def keep(measured: Measured, name: str, results: Path, workplace: Workplace) -> 
             "samples_per_class": target.samples.per_class,
         }
         is_new = entry["id"] not in [run["id"] for run in plan["runs"]]
-        _fill(root / str(entry["id"]), config, measured.rows, target.samples, target, workplace)
+        _fill(root / str(entry["id"]), config, measured.rows, target.samples, target, worker)
         config = control_config(REAL, target.data, target.per_class)
         path = root / place
         rows = _merged(read_jsonl(path / "evaluation.jsonl"), measured.real_rows)
-        _fill(path, config, rows, measured.real, target, workplace)
+        _fill(path, config, rows, measured.real, target, worker)
         plan["runs"] = _with(plan["runs"], entry)
         plan["controls"] = _with(plan["controls"], real)
-        write_json(root / "sweep.json", plan | {"command": workplace.command})
+        write_json(root / "sweep.json", plan | {"command": worker.command})
         write_mirrors(root, to_mlflow=False)
     seed = "" if target.seed is None else f", seed {target.seed}"
     return f"{'kept' if is_new else 'replaced'} the row {name!r}{seed} in {root}"
@@ -190,15 +190,15 @@ def _fill(
     rows: Sequence[Row],
     samples: SampleSet,
     target: Target,
-    workplace: Workplace,
+    worker: Worker,
 ) -> None:
     """Write the folder of one row; it counts once `done` is there."""
     folder = RunFolder(path)
     folder.reopen()
     write_json(path / "config.json", {"id": path.name, "config": config})
     data = target.context.data
-    threads = workplace.threads_for(data.spec)
-    origin = provenance.collect(workplace.device, workplace.command, data.fingerprint, threads)
+    threads = worker.threads_for(data.spec)
+    origin = provenance.collect(worker.device, worker.command, data.fingerprint, threads)
     write_json(path / "provenance.json", origin)
     write_jsonl(path / "evaluation.jsonl", rows)
     save_shown(samples, data, path)

@@ -11,7 +11,7 @@ from bench.evaluation.foreign_images import read_foreign
 from bench.evaluation.measuring import draw_samples, load_trained
 from bench.evaluation.request import Wanted
 from bench.metrics.base import Context, SampleSet
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record.files import read_json
 from bench.record.run_folder import RunFolder
 from bench.spec.components import construct
@@ -64,13 +64,13 @@ class Target:
             )
 
 
-def open_target(path: Path, wanted: Wanted, workplace: Workplace) -> Target:
+def open_target(path: Path, wanted: Wanted, worker: Worker) -> Target:
     """Find out what a path is, and read or draw its samples.
 
     Args:
         path: Folder of a run, folder of images, or an `.npz`.
         wanted: What to measure.
-        workplace: Device and caches.
+        worker: Device and caches.
 
     Returns:
         The target.
@@ -92,14 +92,14 @@ def open_target(path: Path, wanted: Wanted, workplace: Workplace) -> Target:
         raise BenchError(f"{path} is the folder of a whole sweep; name one of its runs{named}")
     config = read_json(path / "config.json") if (path / "config.json").exists() else None
     if config is None:
-        return _images(path, wanted, workplace)
+        return _images(path, wanted, worker)
     config = config.get("config") if isinstance(config, dict) else None
     if not isinstance(config, dict) or "model" not in config or "evaluated" in config:
         raise BenchError(f"{path} holds figures, but no model; name the folder of a run")
-    return _run(path, config, wanted, workplace)
+    return _run(path, config, wanted, worker)
 
 
-def _images(path: Path, wanted: Wanted, workplace: Workplace) -> Target:
+def _images(path: Path, wanted: Wanted, worker: Worker) -> Target:
     if wanted.sample_seed is not None:
         raise SpecError("is for runs; these images are there already", where="--sample-seed")
     if wanted.data is None:
@@ -121,7 +121,7 @@ def _images(path: Path, wanted: Wanted, workplace: Workplace) -> Target:
         path,
         wanted,
         wanted.data,
-        workplace.context_of(wanted.data),
+        worker.context_of(wanted.data),
         found.samples,
         size,
         ELSEWHERE,
@@ -132,7 +132,7 @@ def _images(path: Path, wanted: Wanted, workplace: Workplace) -> Target:
     )
 
 
-def _run(path: Path, config: Mapping[str, Any], wanted: Wanted, workplace: Workplace) -> Target:
+def _run(path: Path, config: Mapping[str, Any], wanted: Wanted, worker: Worker) -> Target:
     for value, option in ((wanted.data, "--data"), (wanted.seed, "--seed")):
         if value is not None:
             raise SpecError("is for images; a run knows its own", where=option)
@@ -140,13 +140,13 @@ def _run(path: Path, config: Mapping[str, Any], wanted: Wanted, workplace: Workp
     if not folder.model.exists():
         raise BenchError(f"{path} holds no trained model; finish it with: bench run SWEEP")
     training = recorded(config)
-    context = workplace.context_of(training.data)
+    context = worker.context_of(training.data)
     refuse_other_data(path, context)
     per_class = wanted.per_class or _drawn_before(path, training)
     seed = training.seed if wanted.sample_seed is None else wanted.sample_seed
-    with workplace.computing(context.data.spec):
-        model = load_trained(training, context.data, folder.model, workplace.device)
-        samples = draw_samples(model, context.data.spec, per_class, seed, workplace.device)
+    with worker.computing(context.data.spec):
+        model = load_trained(training, context.data, folder.model, worker.device)
+        samples = draw_samples(model, context.data.spec, per_class, seed, worker.device)
     return Target(
         path,
         wanted,

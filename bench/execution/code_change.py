@@ -13,7 +13,7 @@ from bench.console import say
 from bench.errors import BenchError
 from bench.execution.source_files import SOURCES_OF, changed_files
 from bench.execution.task import RunTask
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import read_json
 from bench.record.provenance import code_text, stages_of
@@ -78,19 +78,19 @@ def code_change(task: RunTask) -> Change | None:
     return Change(" and ".join(by), trained, measured)
 
 
-def check_code(tasks: Iterable[RunTask], workplace: Workplace) -> None:
+def check_code(tasks: Iterable[RunTask], worker: Worker) -> None:
     """Refuse to use results of other code than this, before anything starts.
 
     Args:
         tasks: Runs of one sweep. Those that failed are left alone, unless they are tried again.
-        workplace: Says whether it is allowed.
+        worker: Says whether it is allowed.
 
     Raises:
         BenchError: If some were made by other code; says how many, by which, and what to do.
     """
     groups: dict[Change, list[RunTask]] = {}
     for task in tasks:
-        failed = (task.path / "failed").exists() and not workplace.retry_failed
+        failed = (task.path / "failed").exists() and not worker.retry_failed
         if not failed and (change := code_change(task)):
             groups.setdefault(change, []).append(task)
     for change, held in groups.items():
@@ -103,7 +103,7 @@ def check_code(tasks: Iterable[RunTask], workplace: Workplace) -> None:
     if not told:
         return
     lines = [line for change, held in told.items() for line in _lines(change, held)]
-    if workplace.allow_code_change:
+    if worker.allow_code_change:
         say("\n".join(["note: used although the code has changed since:", *lines]))
         return
     folder = next(iter(told.values()))[0].path.parent
@@ -123,7 +123,7 @@ def check_code(tasks: Iterable[RunTask], workplace: Workplace) -> None:
     )
 
 
-def adopt(results: Path, task: RunTask, workplace: Workplace) -> None:
+def adopt(results: Path, task: RunTask, worker: Worker) -> None:
     """Copy a run that another sweep has trained already: equal ids are equal runs.
 
     Unless that is allowed, what other code has trained is not copied, and what other code has
@@ -132,7 +132,7 @@ def adopt(results: Path, task: RunTask, workplace: Workplace) -> None:
     Args:
         results: Root of all results.
         task: The run; nothing is done where its folder exists.
-        workplace: Says whether other code is allowed.
+        worker: Says whether other code is allowed.
     """
     if task.path.exists():
         return
@@ -142,10 +142,10 @@ def adopt(results: Path, task: RunTask, workplace: Workplace) -> None:
                 if not (RunFolder(other).model.exists() and (other / "done").exists()):
                     continue
                 change = code_change(RunTask(other, task.label, task.config)) or Change("")
-                if change.trained and not workplace.allow_code_change:
+                if change.trained and not worker.allow_code_change:
                     say(f"  not copied from {other}: changed since: {_files(change.trained)}")
                     continue
-                again = change.measured and not workplace.allow_code_change
+                again = change.measured and not worker.allow_code_change
                 left = shutil.ignore_patterns("lock", *(["done"] if again else []))
                 with arriving(task.path) as partial:
                     shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)

@@ -5,7 +5,7 @@ import torch
 from bench.data.base import DataSet
 from bench.errors import BenchError
 from bench.execution.source_files import sources_of
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import read_json, write_json
 from bench.record.provenance import stages_of
@@ -13,7 +13,7 @@ from bench.record.run_folder import RunFolder
 from bench.spec.run_config import RunConfig
 
 
-def record_run(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Workplace) -> None:
+def record_run(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:
     """Write what the run is and where it comes from; refuse to go on with other data."""
     fingerprint = data.fingerprints
     if folder.has_learned and (origin := folder.path / provenance.NAME).exists():
@@ -34,16 +34,16 @@ def record_run(run: RunConfig, folder: RunFolder, data: DataSet, workplace: Work
     write_json(folder.path / "config.json", {"id": run.id, **record})
     trains = not folder.model.exists() or lacking_snapshots(run, folder)
     parts = ("training", "evaluation") if trains else ("evaluation",)
-    record_origin(run, folder, fingerprint, workplace, *parts)
+    record_origin(run, folder, fingerprint, worker, *parts)
 
 
 def record_origin(
-    run: RunConfig, folder: RunFolder, fingerprint: str, workplace: Workplace, *parts: str
+    run: RunConfig, folder: RunFolder, fingerprint: str, worker: Worker, *parts: str
 ) -> None:
     """Write where the parts of a run that are done now come from."""
     threads = torch.get_num_threads()
     found = sources_of(run, parts)
-    origin = provenance.collect(workplace.device, workplace.command, fingerprint, threads, found)
+    origin = provenance.collect(worker.device, worker.command, fingerprint, threads, found)
     provenance.keep(folder.path, origin, anew=not folder.has_learned)
 
 

@@ -35,7 +35,7 @@ from bench.execution.origin import lacking_snapshots, record_origin, record_run
 from bench.execution.run_log import logging_to
 from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record.files import write_json
 from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.record.lock import Busy
@@ -57,14 +57,14 @@ Outcome = Literal["kept", "finished", "failed", "busy"]
 """How a task ended."""
 
 
-def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Outcome:
+def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
     """Bring one run to its end.
 
     Args:
         run: What to do.
         path: Folder of the run.
         label: What to call it on the console.
-        workplace: Device, caches, signals.
+        worker: Device, caches, signals.
 
     Returns:
         `kept` if there was nothing to do, `finished`, `failed` (the traceback is in the folder),
@@ -79,11 +79,11 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
 
     def fill() -> None:
         with closing(ProgressFile(folder.path, run.training.iterations)) as progress:
-            context = workplace.context(run)
-            with workplace.computing(context.data.spec):
-                record_run(run, folder, context.data, workplace)
-                with workplace.stop.deferred():
-                    model = _trained(run, folder, label, workplace, context, progress)
+            context = worker.context(run)
+            with worker.computing(context.data.spec):
+                record_run(run, folder, context.data, worker)
+                with worker.stop.deferred():
+                    model = _trained(run, folder, label, worker, context, progress)
                 progress.measuring()
                 earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
                 samples, rows = measure_model(run, model, context, run.steps[-1])
@@ -94,14 +94,14 @@ def run_one(run: RunConfig, path: Path, label: str, workplace: Workplace) -> Out
     return _settle(folder, run.evaluation_id, fill)
 
 
-def control_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -> Outcome:
+def control_one(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcome:
     """Measure a control, such as the real test images, with the metrics of a run.
 
     Args:
         name: Which control.
         run: Any run of the sweep on this data set.
         path: Folder of the control, named by `control_id`.
-        workplace: Device and caches.
+        worker: Device and caches.
 
     Returns:
         As `run_one`; one that failed is always tried again.
@@ -111,13 +111,13 @@ def control_one(name: str, run: RunConfig, path: Path, workplace: Workplace) -> 
     control: Control = construct("control", {"name": name})
 
     def fill() -> None:
-        context = workplace.context(run)
+        context = worker.context(run)
         config = control_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
-        record_origin(run, folder, context.data.fingerprint, workplace, "evaluation", "controls")
+        record_origin(run, folder, context.data.fingerprint, worker, "evaluation", "controls")
         with (
             closing(ProgressFile(path, 0)) as progress,
-            workplace.computing(context.data.spec),
+            worker.computing(context.data.spec),
         ):
             progress.measuring()
             rows = []
@@ -172,7 +172,7 @@ def _trained(
     run: RunConfig,
     folder: RunFolder,
     label: str,
-    workplace: Workplace,
+    worker: Worker,
     context: Context,
     progress: ProgressFile,
 ) -> ConditionalGenerator:
@@ -186,27 +186,27 @@ def _trained(
     lacking = lacking_snapshots(run, folder)
     if folder.model.exists():
         if not lacking:
-            return load_trained(run.training, data, folder.model, workplace.device)
+            return load_trained(run.training, data, folder.model, worker.device)
         say(f"  {label}: trained again, to keep its weights after iterations {lacking}")
     for step in run.steps[:-1]:
         if step not in lacking:
             _figures(run, folder, step, context)
 
     def start(switches: SwitchSet) -> Trainer:
-        return Trainer(run.training, data, folder.path, workplace.device, run.id, switches)
+        return Trainer(run.training, data, folder.path, worker.device, run.id, switches)
 
     def snapshot(step: int, weights: Mapping[str, Tensor]) -> None:
         save_weights(folder.snapshot(step).model, weights)
-        if not workplace.stop():
-            with workplace.stop.leaving():  # the training is saved as soon as this is left
+        if not worker.stop():
+            with worker.stop.leaving():  # the training is saved as soon as this is left
                 _figures(run, folder, step, context)
 
-    trainer = start(settle_switches(run.training, folder.path, workplace, start, label))
+    trainer = start(settle_switches(run.training, folder.path, worker, start, label))
     progress.images = run.training.batch_size * trainer.draws
 
     model = trainer.train(
-        stop=workplace.stop,
-        checkpoint_seconds=workplace.checkpoint_seconds,
+        stop=worker.stop,
+        checkpoint_seconds=worker.checkpoint_seconds,
         on_iteration=progress.update,
         snapshots=lacking,
         on_snapshot=snapshot,

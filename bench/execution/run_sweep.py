@@ -23,7 +23,7 @@ from bench.execution.executors.base import Executor
 from bench.execution.scheduler import settle
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record.files import write_json
 from bench.record.lock import Busy
 from bench.record.run_folder import remove_partial
@@ -52,7 +52,7 @@ class Tally:
 def run_sweep(
     sweep: Sweep,
     results: Path,
-    workplace: Workplace,
+    worker: Worker,
     executor: Executor,
 ) -> Tally:
     """Do what is missing of a sweep.
@@ -63,7 +63,7 @@ def run_sweep(
     Args:
         sweep: The checked sweep.
         results: Root of all results.
-        workplace: Loads the data once, to check it before anything starts.
+        worker: Loads the data once, to check it before anything starts.
         executor: Does the runs; it is closed at the end.
 
     Returns:
@@ -80,16 +80,16 @@ def run_sweep(
     tasks = tasks_of(sweep, folder)
     for task in tasks:
         sources_of(task.config)  # before anyone edits them
-    check_code(tasks, workplace)
+    check_code(tasks, worker)
     for task in tasks:
         if not task.control:
-            adopt(results, task, workplace)
-    if workplace.retry_failed:
+            adopt(results, task, worker)
+    if worker.retry_failed:
         for task in tasks:
             _reopen(task, began)
     todo = [task for task in tasks if task.settled() is None]
-    _load_data(todo, workplace)
-    write_json(folder / "sweep.json", _description(sweep, workplace.command))
+    _load_data(todo, worker)
+    write_json(folder / "sweep.json", _description(sweep, worker.command))
     failed = {t.path: t.failure for t in tasks if t.settled() == "failed"}
     measured = {task.path for task in todo if task.control}
     with watching(sweep.name, tasks):
@@ -149,7 +149,7 @@ def _reopen(task: RunTask, began: float) -> None:
         say(f"  {task.label} cannot be tried again: {machine_trouble(error) or error}")
 
 
-def _load_data(todo: Iterable[RunTask], workplace: Workplace) -> None:
+def _load_data(todo: Iterable[RunTask], worker: Worker) -> None:
     """Load every data set before the first task starts, and name all that are missing at once."""
     problems = {}
     for task in todo:
@@ -158,7 +158,7 @@ def _load_data(todo: Iterable[RunTask], workplace: Workplace) -> None:
         if key in problems:
             continue
         try:
-            size = len(workplace.context(task.config).data.train)
+            size = len(worker.context(task.config).data.train)
         except DataMissing as error:
             problems[key] = str(error)
             continue

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.console import say
 from bench.errors import BenchError
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record.execution_notes import NAME, note_execution, read_execution
 from bench.spec.run_settings import Training
 from bench.spec.switches import EAGER, SwitchSet
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 def settle_switches(
     training: Training,
     folder: Path,
-    workplace: Workplace,
+    worker: Worker,
     start: Callable[[SwitchSet], Trainer],
     label: str,
 ) -> SwitchSet:
@@ -38,7 +38,7 @@ def settle_switches(
     Args:
         training: The configuration.
         folder: Folder of the run.
-        workplace: The device, and what is demanded.
+        worker: The device, and what is demanded.
         start: Makes a trainer of the run as it stands before the first iteration.
         label: What to call the run on the console.
 
@@ -48,7 +48,7 @@ def settle_switches(
     Raises:
         BenchError: If what is demanded cannot be done on this device.
     """
-    device, demanded = workplace.device, workplace.switches
+    device, demanded = worker.device, worker.switches
     if training.deterministic:
         choice = Choice(EAGER, ("deterministic",))
     elif demanded is not None:

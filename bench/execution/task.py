@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench.errors import Interrupted, machine_trouble
 from bench.execution.run_one import Outcome, control_one, run_one
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record.lock import Busy
 from bench.record.run_folder import RunFolder
 from bench.spec.run_config import RunConfig, digest
@@ -62,7 +62,7 @@ class Task(ABC):
         """Return when something was last saved that another worker could go on from, or 0."""
 
     @abstractmethod
-    def do(self, workplace: Workplace) -> Outcome:
+    def do(self, worker: Worker) -> Outcome:
         """Bring it to its end in this process; see `perform`."""
 
     @abstractmethod
@@ -111,11 +111,11 @@ class RunTask(Task):
         """Return the time of the newest checkpoint, weights or snapshot."""
         return self.folder.saved()
 
-    def do(self, workplace: Workplace) -> Outcome:
+    def do(self, worker: Worker) -> Outcome:
         """Train and measure, or measure."""
         if self.control:
-            return control_one(self.control, self.config, self.path, workplace)
-        return run_one(self.config, self.path, self.label, workplace)
+            return control_one(self.control, self.config, self.path, worker)
+        return run_one(self.config, self.path, self.label, worker)
 
     def give_up(self, reason: str) -> None:
         """Say so in the folder, unless another process has taken it up."""
@@ -123,12 +123,12 @@ class RunTask(Task):
             self.folder.fail(reason + "\n")
 
 
-def perform(task: Task, workplace: Workplace) -> tuple[Outcome, str]:
+def perform(task: Task, worker: Worker) -> tuple[Outcome, str]:
     """Bring a task to its end. Every executor calls this and nothing else.
 
     Args:
         task: What to do.
-        workplace: Device, caches, signals of the process that does it.
+        worker: Device, caches, signals of the process that does it.
 
     Returns:
         As `run_one`. Trouble outside of the run, such as a full disk, makes it `failed` too; then
@@ -137,9 +137,9 @@ def perform(task: Task, workplace: Workplace) -> tuple[Outcome, str]:
     Raises:
         Interrupted: If someone asked to stop.
     """
-    if workplace.stop():
+    if worker.stop():
         raise Interrupted("stopped")
     try:
-        return task.do(workplace), ""
+        return task.do(worker), ""
     except OSError as error:
         return "failed", machine_trouble(error) or str(error)

@@ -17,7 +17,7 @@ from bench.evaluation.request import Wanted
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors.domain import domain_classifier
 from bench.metrics.ms_ssim import IntraClassDiversity
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.spec import run_config
 from bench.spec.located_yaml import parse_value
 from bench.spec.validation import KeyProblem
@@ -45,7 +45,7 @@ class Timing(NamedTuple):
     reason: str = ""
 
 
-def time_metrics(wanted: Wanted, model: str, pairs: int, workplace: Workplace) -> dict[str, Any]:
+def time_metrics(wanted: Wanted, model: str, pairs: int, worker: Worker) -> dict[str, Any]:
     """Measure samples of a model without training, one metric after another, in one pass.
 
     As in an evaluation, what several metrics need is computed by the first that asks for it.
@@ -54,7 +54,7 @@ def time_metrics(wanted: Wanted, model: str, pairs: int, workplace: Workplace) -
         wanted: The data set, the metrics, and how many samples of each class.
         model: Name of the model, or name and options in YAML.
         pairs: Pairs of images for the naive loop that MS-SSIM is compared with.
-        workplace: Device, threads, caches.
+        worker: Device, threads, caches.
 
     Returns:
         `setup` and `metrics` (rows of `Timing`), their `total`, and `ms_ssim`, as plain data.
@@ -71,9 +71,9 @@ def time_metrics(wanted: Wanted, model: str, pairs: int, workplace: Workplace) -
         training = run_config.complete(settings).training
     except KeyProblem as problem:
         raise SpecError(problem.message, where="--model") from problem
-    context = workplace.context_of(wanted.data)
-    spec, device = context.data.spec, workplace.device
-    with workplace.computing(spec):
+    context = worker.context_of(wanted.data)
+    spec, device = context.data.spec, worker.device
+    with worker.computing(spec):
         generator = build_model(training, context.data, device).eval()
         context = replace(context, model=generator)
         setup = []

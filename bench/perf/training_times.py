@@ -26,7 +26,7 @@ from bench.perf.side_by_side import (
     seconds_of,
     two_processes,
 )
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record.provenance import collect
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
@@ -90,24 +90,24 @@ def _switched(names: list[str], precision: str = "float32") -> Way:
 
 
 def time_training(
-    run: RunConfig, workplace: Workplace, *, iterations: int | None, compiling: bool
+    run: RunConfig, worker: Worker, *, iterations: int | None, compiling: bool
 ) -> dict[str, Any]:
     """Time the training of one model in every way that this machine has.
 
     Args:
         run: The complete configuration; its precision is float32.
-        workplace: Device and threads.
+        worker: Device and threads.
         iterations: Of each block; as many as take about half a second where None.
         compiling: Whether to time what has to be compiled.
 
     Returns:
         Plain data: the model, its cost, the ceilings, and a row for each way.
     """
-    data, device = workplace.context(run).data, workplace.device
+    data, device = worker.context(run).data, worker.device
     facts = {fact.metric: fact.value for fact in count_cost(run.training, data.spec)}
     operations = 2 * (facts["multiply_adds_per_iteration"] or 0)
     every = ways(device, compiling)
-    with workplace.computing(data.spec):
+    with worker.computing(data.spec):
         usual = torch.get_num_threads()
         stand = _Stand(run.training, data, device, usual, iterations)
         lines = [stand.enter(way) for way in every]
@@ -259,7 +259,7 @@ def _rate(work: Callable[[], Tensor], amount: int, device: torch.device) -> floa
 
 def time_models(
     runs: Sequence[RunConfig],
-    workplace: Workplace,
+    worker: Worker,
     *,
     iterations: int | None,
     compiling: bool,
@@ -269,7 +269,7 @@ def time_models(
 
     Args:
         runs: One a model, on one data set.
-        workplace: Device and threads.
+        worker: Device and threads.
         iterations: As for `time_training`.
         compiling: As for `time_training`.
         told: Given what was found of each model as soon as it is there.
@@ -277,16 +277,16 @@ def time_models(
     Returns:
         Plain data: machine, versions, date, and what was found of every model.
     """
-    data = workplace.context(runs[0]).data
-    threads = workplace.threads_for(data.spec)
+    data = worker.context(runs[0]).data
+    threads = worker.threads_for(data.spec)
     found = []
     for run in runs:
-        found.append(time_training(run, workplace, iterations=iterations, compiling=compiling))
+        found.append(time_training(run, worker, iterations=iterations, compiling=compiling))
         told(found[-1])
-        if workplace.device.type == "cuda":
+        if worker.device.type == "cuda":
             torch.cuda.empty_cache()
     return {
-        **collect(workplace.device, workplace.command, data.fingerprint, threads),
+        **collect(worker.device, worker.command, data.fingerprint, threads),
         "data": runs[0].training.data,
         "date": datetime.now(UTC).date().isoformat(),
         "models": found,

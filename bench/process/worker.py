@@ -21,7 +21,7 @@ from bench.spec.switches import SwitchSet
 
 
 @dataclass
-class Workplace:
+class Worker:
     """What a process brings to its runs besides their configuration; none of it is in an id.
 
     It can be sent to another process, on another machine even: there it arrives without what is

@@ -21,7 +21,7 @@ from bench.execution.code_change import code_change
 from bench.execution.run_one import run_one
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import read_json
 from bench.record.jsonl import read_jsonl
@@ -76,12 +76,12 @@ def _in_order(training: Training) -> Training:
     return training.model_copy(update={"objective": objective})
 
 
-def verify(folder: Path, workplace: Workplace, steps: int, *, figures: bool) -> Verdict:
+def verify(folder: Path, worker: Worker, steps: int, *, figures: bool) -> Verdict:
     """Do the first iterations of a run again, and compare the losses with those on record.
 
     Args:
         folder: Folder of the run.
-        workplace: Where to do it; as many threads as then where it says nothing.
+        worker: Where to do it; as many threads as then where it says nothing.
         steps: Iterations; continued to the next ones after which losses were recorded.
         figures: Whether to measure the kept weights again.
 
@@ -100,29 +100,29 @@ def verify(folder: Path, workplace: Workplace, steps: int, *, figures: bool) -> 
     kept = _kept(run, RunFolder(folder))
     if figures and not kept:
         raise BenchError(f"{folder} has no weights to measure; leave out --figures")
-    workplace = _as_then(folder, workplace)
-    origin = _origin_here(folder, run, workplace)
+    worker = _as_then(folder, worker)
+    origin = _origin_here(folder, run, worker)
     later = sorted({row["step"] for row in recorded})
     end = next((step for step in later if step >= steps), later[-1])
-    with workplace.computing(workplace.context(run).data.spec):
-        losses = _first_losses(run, workplace, end)
+    with worker.computing(worker.context(run).data.spec):
+        losses = _first_losses(run, worker, end)
         what = f"losses of the first {end} of {run.training.iterations} iterations"
         found = [compare_rows(what, [row for row in recorded if row["step"] <= end], losses)]
         if figures:
             rows = read_jsonl(RunFolder(folder).evaluation)
             then = [row for row in rows if row["step"] in kept]
-            found.append(compare_rows("figures", then, _figures(run, kept, workplace)))
+            found.append(compare_rows("figures", then, _figures(run, kept, worker)))
     return Verdict(folder, tuple(found), differences(folder, origin))
 
 
-def rerun(folder: Path, into: Path, workplace: Workplace) -> Verdict:
+def rerun(folder: Path, into: Path, worker: Worker) -> Verdict:
     """Do a run again from its record alone, and compare both.
 
     Args:
         folder: Folder of the run; `config.json` in it suffices.
         into: Where its new folder is to be, named by its id; one that is there is continued, or
             tried again if it failed.
-        workplace: Where to do it; as many threads as then where it says nothing.
+        worker: Where to do it; as many threads as then where it says nothing.
 
     Returns:
         The verdict.
@@ -137,8 +137,8 @@ def rerun(folder: Path, into: Path, workplace: Workplace) -> Verdict:
     target = into / run.id
     if target.resolve() == folder.resolve():
         raise BenchError(f"{target} is the run itself; name another folder with --into")
-    workplace = _as_then(folder, workplace)
-    origin = _origin_here(folder, run, workplace)
+    worker = _as_then(folder, worker)
+    origin = _origin_here(folder, run, worker)
     label = f"rerun of {folder.name}"
     change = code_change(RunTask(target, label, run))
     if change is not None and change.version:
@@ -150,7 +150,7 @@ def rerun(folder: Path, into: Path, workplace: Workplace) -> Verdict:
     if (target / "failed").exists():
         with suppress(Busy), RunFolder(target).locked():
             RunFolder(target).reopen()
-    outcome = run_one(run, target, label, workplace)
+    outcome = run_one(run, target, label, worker)
     if outcome == "busy":
         raise BenchError(f"another process is at work on {target}")
     if outcome == "failed":
@@ -167,16 +167,16 @@ def rerun(folder: Path, into: Path, workplace: Workplace) -> Verdict:
     return Verdict(folder, tuple(found), differences(folder, origin))
 
 
-def _as_then(folder: Path, workplace: Workplace) -> Workplace:
-    """Return a workplace with as many threads as a run had."""
+def _as_then(folder: Path, worker: Worker) -> Worker:
+    """Return a worker with as many threads as a run had."""
     path = folder / provenance.NAME
     then = read_json(path).get("threads") if path.exists() else None
-    return replace(workplace, threads=workplace.threads or then)
+    return replace(worker, threads=worker.threads or then)
 
 
-def _origin_here(folder: Path, run: RunConfig, workplace: Workplace) -> provenance.Origin:
+def _origin_here(folder: Path, run: RunConfig, worker: Worker) -> provenance.Origin:
     """Return what is here; refuse other data than the run was done with."""
-    data = workplace.context(run).data
+    data = worker.context(run).data
     fingerprint = data.fingerprints
     path = folder / provenance.NAME
     before: str = read_json(path)["data_fingerprint"] if path.exists() else fingerprint
@@ -185,25 +185,23 @@ def _origin_here(folder: Path, run: RunConfig, workplace: Workplace) -> provenan
             f"the data set {data.spec.name!r} is not the one of {folder} (fingerprint "
             f"{fingerprint[:12]}, recorded {before[:12]}); nothing can be compared"
         )
-    threads = workplace.threads_for(data.spec)
-    return provenance.collect(
-        workplace.device, workplace.command, fingerprint, threads, sources_of(run)
-    )
+    threads = worker.threads_for(data.spec)
+    return provenance.collect(worker.device, worker.command, fingerprint, threads, sources_of(run))
 
 
-def _first_losses(run: RunConfig, workplace: Workplace, end: int) -> list[Row]:
-    data, count = workplace.context(run).data, 0
+def _first_losses(run: RunConfig, worker: Worker, end: int) -> list[Row]:
+    data, count = worker.context(run).data, 0
 
     def counted(done: int, losses: Mapping[str, float] | None) -> None:
         nonlocal count
         count = done
 
-    with tempfile.TemporaryDirectory() as scratch, workplace.stop.deferred():
-        trainer = Trainer(run.training, data, Path(scratch), workplace.device)
+    with tempfile.TemporaryDirectory() as scratch, worker.stop.deferred():
+        trainer = Trainer(run.training, data, Path(scratch), worker.device)
         try:
             trainer.train(
                 on_iteration=counted,
-                stop=lambda: count >= end or workplace.stop(),
+                stop=lambda: count >= end or worker.stop(),
                 checkpoint_seconds=float("inf"),
             )
         except Interrupted:
@@ -219,11 +217,11 @@ def _kept(run: RunConfig, folder: RunFolder) -> dict[int, Path]:
     return {step: file for step, file in files.items() if file.exists()}
 
 
-def _figures(run: RunConfig, kept: Mapping[int, Path], workplace: Workplace) -> list[Row]:
+def _figures(run: RunConfig, kept: Mapping[int, Path], worker: Worker) -> list[Row]:
     """Return the figures of weights."""
-    context = workplace.context(run)
+    context = worker.context(run)
     rows: list[Row] = []
     for step, weights in kept.items():
-        model = load_trained(run.training, context.data, weights, workplace.device)
+        model = load_trained(run.training, context.data, weights, worker.device)
         rows += measure_model(run, model, context, step)[1]
     return json.loads(json.dumps(rows))  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ from bench.spec.run_settings import Component, Strict
 from bench.spec.switches import SwitchSet, parse_speed
 from bench.spec.validation import KeyProblem, check
 
-SUPPLIED = 2  # arguments of an executor that are no options: jobs, workplace
+SUPPLIED = 2  # arguments of an executor that are no options: jobs, worker
 
 
 class Preferences(Strict):

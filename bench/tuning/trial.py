@@ -20,7 +20,7 @@ from bench.execution.run_one import Outcome, control_one, run_one
 from bench.execution.scheduler import settle
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask, Task
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record.jsonl import read_jsonl
 from bench.record.run_folder import RunFolder, remove_partial
 from bench.reporting.snapshot_selection import loss
@@ -34,12 +34,12 @@ POLL_S = 1.0
 Row = dict[str, Any]
 
 
-def run_studies(studies: Sequence[Study], workplace: Workplace, executor: Executor) -> None:
+def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) -> None:
     """Do what is missing of some studies.
 
     Args:
         studies: Of one file.
-        workplace: Loads the data once, to check it before anything starts.
+        worker: Loads the data once, to check it before anything starts.
         executor: Does the trials; it is closed at the end.
 
     Raises:
@@ -47,12 +47,12 @@ def run_studies(studies: Sequence[Study], workplace: Workplace, executor: Execut
         Interrupted: If someone asked to stop.
     """
     tasks = []
-    check_code([task for study in studies for task in _begun(study)], workplace)
+    check_code([task for study in studies for task in _begun(study)], worker)
     for study in studies:
         remove_partial(study.folder)
         first = study.subject.run({}, study.tuning.head.seeds[0])
         sources_of(first)  # before anyone edits them
-        workplace.context(first)
+        worker.context(first)
         label = f"{study.subject.variant}, a trial"
         tasks += [TrialTask(study.folder / "trials", label, study) for _ in range(study.left)]
     for task in tasks:
@@ -108,15 +108,15 @@ class TrialTask(Task):
             default=0.0,
         )
 
-    def do(self, workplace: Workplace) -> Outcome:
+    def do(self, worker: Worker) -> Outcome:
         """Bring a trial to its end."""
         with ExitStack() as stack:
-            with workplace.stop.deferred():
+            with worker.stop.deferred():
                 claim = stack.enter_context(self.study.claim())
             if claim is None:
                 return "busy"
             try:
-                return _Attempt(self.study, claim, workplace).make()
+                return _Attempt(self.study, claim, worker).make()
             except BenchError as error:
                 self.folder.fail(f"{error}\n")
                 return "failed"
@@ -133,12 +133,12 @@ class TrialTask(Task):
 class _Attempt:
     """One trial under way."""
 
-    def __init__(self, study: Study, claim: Claim, workplace: Workplace) -> None:
+    def __init__(self, study: Study, claim: Claim, worker: Worker) -> None:
         head, subject = study.tuning.head, study.subject
         self.objectives = study.tuning.objectives
         self.claim = claim
         self.folder = study.folder
-        self.workplace = workplace
+        self.worker = worker
         self.label = f"{subject.variant}, trial {claim.trial.number + 1} of {head.trials}"
         self.runs = [subject.run(claim.trial.values, seed) for seed in head.seeds]
         self.real: list[Row] = []
@@ -155,10 +155,10 @@ class _Attempt:
         for run in self.runs:
             path = self.folder / run.id
             name = f"{self.label}, seed {run.training.seed}"
-            adopt(self.folder.parent, RunTask(path, name, run), self.workplace)
+            adopt(self.folder.parent, RunTask(path, name, run), self.worker)
             try:
-                with self.workplace.stop.also(self._cannot_go_on):
-                    outcome = _patiently(partial(run_one, run, path, name, self.workplace))
+                with self.worker.stop.also(self._cannot_go_on):
+                    outcome = _patiently(partial(run_one, run, path, name, self.worker))
             except Interrupted:
                 if self.problem:
                     raise self.problem from None
@@ -173,7 +173,7 @@ class _Attempt:
                 say(f"  {self.label}: given up, worse than the median of the others")
                 self.claim.prune()
                 return "finished"
-        with self.workplace.stop.deferred():
+        with self.worker.stop.deferred():
             self._conclude()
         return "finished"
 
@@ -194,7 +194,7 @@ class _Attempt:
         run = self.runs[0]
         place = control_id(REAL, run.training.data, run.evaluation.samples_per_class)
         path = self.folder / place
-        if _patiently(partial(control_one, REAL, run, path, self.workplace)) == "failed":
+        if _patiently(partial(control_one, REAL, run, path, self.worker)) == "failed":
             raise BenchError(f"the real images could not be measured; why: cat {path / 'failed'}")
         return read_jsonl(RunFolder(path).evaluation)
 

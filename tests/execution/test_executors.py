@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import Interrupted
 from bench.execution.executors.local import Local
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from tests.execution.sweeps import RUN as SWEEP
 from tests.execution.sweeps import alive, csv, logs, process_of, wait_for
 
@@ -31,7 +31,7 @@ LONG = ("base.iterations=300", "seeds=[0]")
 class Deaf:
     """A task during which someone asks to stop, and which ends all the same."""
 
-    def do(self, workplace):
+    def do(self, worker):
         with suppress(Interrupted):
             signal.raise_signal(signal.SIGTERM)
         return "finished"
@@ -115,7 +115,7 @@ def test_trials_are_done_like_runs(executor, bench_process, here):
 
 
 def test_a_worker_leaves_that_was_asked_to_stop_as_its_task_came_to_an_end():
-    executor = Local(1, Workplace("cpu"))
+    executor = Local(1, Worker("cpu"))
     executor.start([Deaf()])
     assert [ended.outcome for ended in executor.ended(60)] == ["finished"]
     leaver = threading.Thread(target=executor.close, daemon=True)

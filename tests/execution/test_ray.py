@@ -7,7 +7,7 @@ import pytest
 
 from bench.execution.executors.ray import Ray, _perform_on_node, _unpack
 from bench.execution.task import RunTask
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.spec.run_config import complete
 
 SETTINGS = {
@@ -24,7 +24,7 @@ SETTINGS = {
 def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
     config = complete(SETTINGS)
     task = RunTask(here / "far" / config.id, "far", config)
-    outcome, _, packed = _perform_on_node(task, Workplace("cpu"), here / "mark", here)
+    outcome, _, packed = _perform_on_node(task, Worker("cpu"), here / "mark", here)
     assert outcome == "finished"
     assert not task.path.exists()
     with task.folder.locked():  # where a driver sees it, something may lie already
@@ -36,7 +36,7 @@ def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
     seen = here / "mark"
     seen.touch()
     near = RunTask(here / "near" / config.id, "near", config)
-    assert _perform_on_node(near, Workplace("cpu"), seen, here) == ("finished", "", None)
+    assert _perform_on_node(near, Worker("cpu"), seen, here) == ("finished", "", None)
     snapshot = "snapshots/2/evaluation.jsonl"
     for name in ("rows.jsonl", "evaluation.jsonl", "config.json", "done", snapshot):
         assert (near.path / name).read_bytes() == (task.path / name).read_bytes()

@@ -8,7 +8,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.execution.executors.slurm import Slurm
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from tests.execution.sweeps import RUN, logs, wait_for
 
 
@@ -36,7 +36,7 @@ def test_without_slurm_it_says_so(monkeypatch, tmp_path):
     pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BenchError, match="finds no srun here; is this a Slurm cluster"):
-        Slurm(None, Workplace("cpu"))
+        Slurm(None, Worker("cpu"))
 
 
 @pytest.mark.parametrize("name", ["ray", "slurm"])

@@ -33,8 +33,8 @@ def settle(subject, tmp_path, monkeypatch):
 
     def settle(device=CPU, demanded=None, **changes):
         training = subject.training.model_copy(update=changes)
-        workplace = SimpleNamespace(device=device, switches=demanded)
-        return switch_choice.settle_switches(training, tmp_path, workplace, lambda s: None, "run")
+        worker = SimpleNamespace(device=device, switches=demanded)
+        return switch_choice.settle_switches(training, tmp_path, worker, lambda s: None, "run")
 
     settle.measured, settle.file = measured, tmp_path / "execution.json"
     return settle

@@ -15,7 +15,7 @@ import torch
 
 from bench.execution import run_sweep
 from bench.execution.executors.local import Local, _environment
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 from bench.record.run_folder import RunFolder
 from bench.training.trainer import Trainer
 from tests.execution.sweeps import csv
@@ -179,7 +179,7 @@ def test_data_that_vanished_after_the_check_fails_what_needs_it(bench, here, mon
 
     def vanish(tasks, executor):
         data.unlink()
-        executor.workplace._contexts.clear()
+        executor.worker._contexts.clear()
         return settle(tasks, executor)
 
     monkeypatch.setattr(run_sweep, "settle", vanish)
@@ -344,7 +344,7 @@ def test_no_gpu_is_given_more_runs_than_asked(monkeypatch, jobs, options, slots)
     monkeypatch.setattr("bench.execution.executors.local._gpus", lambda: ["0", "1"])
     gpu = SimpleNamespace(total_memory=8 * 2**30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
-    executor = Local(jobs, Workplace("auto"), **options)
+    executor = Local(jobs, Worker("auto"), **options)
     assert executor.slots == slots
     shared = [executor._variables(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(slots)]
     most = max(shared.count("0"), shared.count("1"))

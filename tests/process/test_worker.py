@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 
 
 def test_a_gpu_becomes_the_current_one_and_rounds_nothing(monkeypatch):
@@ -16,7 +16,7 @@ def test_a_gpu_becomes_the_current_one_and_rounds_nothing(monkeypatch):
     before = cudnn.allow_tf32
     cudnn.allow_tf32 = True  # as torch has it
     try:
-        device = Workplace("cuda:1").device
+        device = Worker("cuda:1").device
         assert not cudnn.allow_tf32
     finally:
         cudnn.allow_tf32 = before

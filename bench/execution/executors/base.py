@@ -30,7 +30,7 @@ class Executor(ABC):
     """Does tasks somewhere.
 
     A subclass is constructed with `jobs` (tasks at a time that the user asks for, or None) and a
-    `Workplace` (what to send along), and with annotated options of its own, which are the
+    `Worker` (what to send along), and with annotated options of its own, which are the
     schema of `--executor '{name: ..., OPTION: ...}'`. Results are in the folders of the runs; what
     an executor brings back is only how they ended.
 

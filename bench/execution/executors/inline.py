@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bench.execution.executors.base import Ended, Executor
 from bench.execution.task import Task, perform
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 
 
 class Inline(Executor):
@@ -13,23 +13,23 @@ class Inline(Executor):
 
     Args:
         jobs: Has no meaning here: one at a time.
-        workplace: Where to do it.
+        worker: Where to do it.
     """
 
     slots = 1
 
-    def __init__(self, jobs: int | None, workplace: Workplace) -> None:
+    def __init__(self, jobs: int | None, worker: Worker) -> None:
         self.jobs = jobs
-        self.workplace = workplace
+        self.worker = worker
         self._done: list[Ended] = []
 
     def __str__(self) -> str:
         more = "" if self.jobs in (None, 1) else "; the executor inline takes no --jobs, local does"
-        return f"on {self.workplace.device}, one at a time{more}"
+        return f"on {self.worker.device}, one at a time{more}"
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Do a task."""
-        self._done += [Ended(task, *perform(task, self.workplace)) for task in tasks]
+        self._done += [Ended(task, *perform(task, self.worker)) for task in tasks]
 
     def ended(self, seconds: float) -> list[Ended]:
         """Return what was done."""

@@ -24,7 +24,7 @@ from bench.errors import BenchError, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
 from bench.process.stop_signal import STOPPING, StopSignal
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -58,9 +58,7 @@ class Local(Executor):
             bounds `jobs`, and each GPU takes one where `jobs` is not given.
     """
 
-    def __init__(
-        self, jobs: int | None, workplace: Workplace, *, per_gpu: int | None = None
-    ) -> None:
+    def __init__(self, jobs: int | None, workplace: Worker, *, per_gpu: int | None = None) -> None:
         if per_gpu is not None and per_gpu < 1:
             raise BenchError(f"executor local: per_gpu must be at least 1, got {per_gpu}")
         self.workplace = workplace
@@ -184,7 +182,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _work(pipe: Connection, workplace: Workplace) -> None:
+def _work(pipe: Connection, workplace: Worker) -> None:
     """Do what comes through the pipe, until it ends or someone asks to stop."""
     os.setsid()
     threading.Thread(target=_follow_parent, daemon=True).start()

@@ -21,7 +21,7 @@ from bench.errors import BenchError, Interrupted, machine_trouble
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
 from bench.process.stop_signal import StopSignal
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 
 GRACE_S = 60.0
 POLL_S = 0.1
@@ -33,7 +33,7 @@ class Ray(Executor):
 
     Args:
         jobs: Tasks given to Ray at a time, 1000 where None; those without room wait there.
-        workplace: What every task gets, but for what it has loaded.
+        worker: What every task gets, but for what it has loaded.
         address: Of the cluster, as `ray.init` takes it; `$RAY_ADDRESS`, or else a Ray of this
             machine alone, where None.
         cpus: Cores of a task.
@@ -46,7 +46,7 @@ class Ray(Executor):
     def __init__(
         self,
         jobs: int | None,
-        workplace: Workplace,
+        worker: Worker,
         *,
         address: str | None = None,
         cpus: float = 1,
@@ -58,7 +58,7 @@ class Ray(Executor):
             raise BenchError(
                 "the executor 'ray' needs Ray: pip install 'bench-generators[ray]'"
             ) from error
-        self.workplace = workplace
+        self.worker = worker
         self.slots = jobs or 1000
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
         ours = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
@@ -86,13 +86,13 @@ class Ray(Executor):
             mark = absolute.path.with_name(self._name)
             mark.touch()
             self._marks.add(mark)
-            self._tasks[self._perform.remote(absolute, self.workplace, mark, Path.cwd())] = task
+            self._tasks[self._perform.remote(absolute, self.worker, mark, Path.cwd())] = task
 
     def ended(self, seconds: float) -> list[Ended]:
         """Return what has ended; the end of a node is noticed when Ray notices it."""
         end = time.monotonic() + seconds
         while True:
-            with self.workplace.stop.deferred():  # Ray's own code must not be left in the middle
+            with self.worker.stop.deferred():  # Ray's own code must not be left in the middle
                 found = [self._outcome(reference) for reference in self._ready()]
             if found or time.monotonic() >= end:
                 return found
@@ -139,29 +139,27 @@ class Ray(Executor):
 
 
 def _perform_on_node(
-    task: Task, workplace: Workplace, mark: Path, cwd: Path
+    task: Task, worker: Worker, mark: Path, cwd: Path
 ) -> tuple[str, str, bytes | None]:
     """Do a task on a node; `mark` is a file that tells whether the node sees the results."""
     if cwd.is_dir():
         os.chdir(cwd)  # paths in the configuration may be relative
-    workplace.stop = StopSignal(quiet=True)
+    worker.stop = StopSignal(quiet=True)
     try:
-        with workplace.stop.listening():
-            return _perform_where_seen(task, workplace, mark)
+        with worker.stop.listening():
+            return _perform_where_seen(task, worker, mark)
     except Interrupted:
         return "lost", STOPPED, None
 
 
-def _perform_where_seen(
-    task: Task, workplace: Workplace, mark: Path
-) -> tuple[str, str, bytes | None]:
+def _perform_where_seen(task: Task, worker: Worker, mark: Path) -> tuple[str, str, bytes | None]:
     if mark.exists():
-        return *perform(task, workplace), None
+        return *perform(task, worker), None
     if not task.portable:
         raise BenchError(f"{task.label}: a node does not see {mark.parent}, where others work")
     with tempfile.TemporaryDirectory() as scratch:
         there = Path(scratch) / task.path.name
-        outcome, reason = perform(replace(task, path=there), workplace)
+        outcome, reason = perform(replace(task, path=there), worker)
         return outcome, reason, _pack(there)
 
 

@@ -16,7 +16,7 @@ from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.run_one import Outcome
 from bench.execution.task import Task, perform
 from bench.process.stop_signal import StopSignal
-from bench.process.worker import Workplace
+from bench.process.worker import Worker
 
 ARRAY = 1000  # tasks of one array; Slurm takes 1001 where nobody has changed that
 REQUEUES = 1000
@@ -29,7 +29,7 @@ class Slurm(Executor):
 
     Args:
         jobs: Jobs of the array that may run at a time; all where None.
-        workplace: What every job gets, but for what it has loaded.
+        worker: What every job gets, but for what it has loaded.
         partition: Where to queue; the cluster's default where None.
         account: Whom to charge.
         minutes: Time limit of a job; a run that needs more is continued in the next.
@@ -47,7 +47,7 @@ class Slurm(Executor):
     def __init__(
         self,
         jobs: int | None,
-        workplace: Workplace,
+        worker: Worker,
         *,
         partition: str | None = None,
         account: str | None = None,
@@ -65,7 +65,7 @@ class Slurm(Executor):
             ) from error
         if submitit.SlurmExecutor.affinity() < 0:
             raise BenchError("the executor 'slurm' finds no srun here; is this a Slurm cluster?")
-        self.workplace = workplace
+        self.worker = worker
         wanted = {
             "job_name": "bench",
             "partition": partition,
@@ -94,7 +94,7 @@ class Slurm(Executor):
         queue.update_parameters(**self.parameters)
         try:
             with queue.batch():
-                jobs = [queue.submit(_Job(task, self.workplace)) for task in tasks]
+                jobs = [queue.submit(_Job(task, self.worker)) for task in tasks]
         except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
             raise BenchError(f"Slurm refused the jobs: {error}") from error
         self._jobs += zip(tasks, jobs, strict=True)
@@ -136,16 +136,16 @@ class Slurm(Executor):
 class _Job:
     """What runs on a node: a task that knows how to leave."""
 
-    def __init__(self, task: Task, workplace: Workplace) -> None:
+    def __init__(self, task: Task, worker: Worker) -> None:
         self.task = task
-        self.workplace = workplace
+        self.worker = worker
 
     def __call__(self) -> tuple[str, str]:
         requeue = signal.getsignal(signal.SIGUSR2)  # submitit's, which pickles this and queues it
-        stop = self.workplace.stop = StopSignal(quiet=True)
+        stop = self.worker.stop = StopSignal(quiet=True)
         try:
             with stop.listening(LEAVE):
-                return perform(self.task, self.workplace)
+                return perform(self.task, self.worker)
         except Interrupted:
             if stop.asked == signal.SIGUSR2 and callable(requeue):
                 requeue(signal.SIGUSR2, None)
@@ -155,4 +155,4 @@ class _Job:
         """Return what is to be done when the job starts again: the same, from the checkpoint."""
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(_Job(self.task, self.workplace))
+        return DelayedSubmission(_Job(self.task, self.worker))
