@@ -21,7 +21,7 @@ from bench.record.provenance import Sources
 from bench.spec.run_config import RunConfig
 
 TRAINING = ("bench.training", "bench.data", "bench.seeding")
-EVALUATION = ("bench.metrics", "bench.evaluation.measuring")
+EVALUATION = ("bench.metrics", "bench.evaluation.measuring", "bench.evaluation.controls")
 """The parts of this harness that can change what is learned, and what is measured of it."""
 
 LOOP = "bench.training.trainer"

@@ -82,9 +82,9 @@ class RunFolder:
             return Status("missing")
         if (failure := self._failure()) is not None:
             return Status("failed", failure)
-        if damage := self._damage():
-            return Status("failed", damage, is_damaged=True)
         if (self.path / "done").exists():
+            if damage := self._damage():
+                return Status("failed", damage, is_damaged=True)
             measured = read_json(self.path / "done")["evaluation"]
             if evaluation_id in (None, measured):
                 return Status("done")

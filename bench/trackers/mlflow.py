@@ -141,7 +141,7 @@ class _Mirror:
         while True:
             page = self.client.search_runs([self.experiment], page_token=token)
             for run in page:
-                if run.data.tags.get("bench.spec.sweep_file") != self.sweep.name:
+                if run.data.tags.get("bench.sweep") != self.sweep.name:
                     continue  # somebody's own run
                 key = run.data.tags.get("bench.variant", ""), run.data.tags.get("bench.run", "")
                 held.setdefault(key, []).append(run)
@@ -161,7 +161,7 @@ class _Mirror:
         states = list(self.records.runs["state"])
         tags = {
             "mlflow.note.content": f"{self.sweep.title}\n\n    {self.sweep.command}",
-            "bench.spec.sweep_file": self.sweep.name,
+            "bench.sweep": self.sweep.name,
             "bench.run": "sweep",
             "bench.spec": self.sweep.spec,
             "bench.finished": f"{states.count('done')} of {len(states)}",

@@ -46,7 +46,6 @@ def test_a_run_follows_from_its_own_model_and_data_and_from_no_picture():
     files = set(SOURCES_OF["training"](run()))
     assert {"baselines/cvae.py", "models/blocks.py", "bench/data/blobs.py"} <= files
     assert {
-        "bench/training/loop.py",
         "bench/training/passes.py",
         "bench/seeding.py",
     } <= files

@@ -249,7 +249,7 @@ def test_a_damaged_provenance_says_what_to_do(bench, finished):
     (run / "provenance.json").write_bytes(b"\xff")
     status, _, err = bench(*RUN, "--retry-failed")
     assert status == 1
-    assert f"{run / 'provenance.json'} is damaged" in err
+    assert f"{run / 'provenance.json'}: it is damaged" in err
     assert "1 failed, 1 kept" in err
 
 

@@ -123,7 +123,7 @@ def test_an_interrupted_mirror_is_completed(results):
     client.delete_run(children["cvae, seed 1"].info.run_id)
     client.create_run(
         parent.info.experiment_id,
-        tags={"bench.spec.sweep_file": "quickstart", "bench.run": "gone", "bench.variant": "cvae"},
+        tags={"bench.sweep": "quickstart", "bench.run": "gone", "bench.variant": "cvae"},
     )
     assert mirror(folder).startswith("MLflow: 2 runs written, 5 were up to date")
     _, _, after = runs_of(results)

@@ -10,7 +10,7 @@ from bench.conformance import suite
 from bench.errors import BenchError
 from bench.execution.switch_choice import TrainerTrial
 from bench.spec.switches import EAGER, SwitchSet, parse_speed
-from bench.training import switches as module
+from bench.training import passes as module
 from bench.training.numerics import numerics
 from bench.training.switch_trials import TOLERANCE, begin, difference
 from bench.training.trainer import Trainer
