@@ -111,11 +111,11 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
             "Inception Score from the domain classifier or the Inception network",
         ),
         "intra_class_diversity": Entry(
-            "bench.metrics.ms_ssim:IntraClassDiversity",
+            "bench.metrics.intra_class_diversity:IntraClassDiversity",
             "1 - mean MS-SSIM over all pairs within a class",
         ),
         "intra_class_diversity_native": Entry(
-            "bench.metrics.native_ms_ssim:NativeIntraClassDiversity",
+            "bench.metrics.intra_class_diversity:NativeIntraClassDiversity",
             "the same at the images' own size, with the shrinking window of 2017",
         ),
         "within_class_variance": Entry(

@@ -19,9 +19,9 @@ from bench.data.base import DataSpec, Split, to_bytes
 from bench.errors import BenchError, NotApplicable
 from bench.evaluation.measuring import load_trained
 from bench.evaluation.targets import refuse_other_data
+from bench.metrics.balanced_set import ordered_by_content
 from bench.metrics.base import Context
-from bench.metrics.codes import Coder
-from bench.metrics.comparison import chosen
+from bench.metrics.encoder_decoder import EncoderDecoder
 from bench.metrics.inpainting import corrupt, fill_in, regions
 from bench.metrics.swap import exchange
 from bench.process.worker import Worker
@@ -57,7 +57,7 @@ class Scene:
         seed: Seed of the run.
     """
 
-    coder: Coder
+    coder: EncoderDecoder
     test: Split
     seed: int
 
@@ -81,7 +81,7 @@ class Scene:
     @cached_property
     def codes(self) -> Code:
         """The codes of the originals."""
-        return self.coder.codes(*_pair(self.originals))
+        return self.coder.encode(*_pair(self.originals))
 
     @cached_property
     def prior(self) -> tuple[Tensor, Tensor] | None:
@@ -131,7 +131,7 @@ class Scene:
             None if part is None else part.expand(*shape, part.shape[-1]).flatten(0, 1)
             for part in (relevant, irrelevant)
         )
-        images = self.coder.images(Code(*parts), y.repeat_interleave(steps))
+        images = self.coder.decode(Code(*parts), y.repeat_interleave(steps))
         return _last(images.reshape(*shape, *images.shape[1:]))
 
 
@@ -152,7 +152,7 @@ def make_pictures(context: Context, seed: int) -> dict[str, Array]:
             spec = context.data.spec
             if not spec.is_image:
                 raise NotApplicable(f"{spec.name} are no images")
-            found |= make(Scene(Coder(context), context.data.test, seed))
+            found |= make(Scene(EncoderDecoder(context), context.data.test, seed))
         except NotApplicable as reason:
             missing.append((name, str(reason)))
     found["missing"] = np.array(missing, dtype=str).reshape(-1, 2)
@@ -190,12 +190,12 @@ def picture_run(folder: Path, worker: Worker) -> None:
 
 def _originals(scene: Scene) -> dict[str, Array]:
     names = _names(scene.coder.spec, scene.originals.y)
-    is_given = np.array(scene.coder.encoder_needs_label or scene.coder.decoder_needs_label)
+    is_given = np.array(scene.coder.needs_label)
     return {"originals": _last(scene.originals.x), "names": names, "label_given": is_given}
 
 
 def _reconstruction(scene: Scene) -> dict[str, Array]:
-    return {"reconstruction": _last(scene.coder.images(scene.codes, scene.originals.y))}
+    return {"reconstruction": _last(scene.coder.decode(scene.codes, scene.originals.y))}
 
 
 def _swaps(scene: Scene) -> dict[str, Array]:
@@ -240,7 +240,7 @@ def _traverse_irrelevant(scene: Scene) -> dict[str, Array]:
 
 
 def _dimensions(scene: Scene) -> dict[str, Array]:
-    found = scene.coder.codes(*_pair(chosen(scene.test, 1000))).irrelevant
+    found = scene.coder.encode(*_pair(ordered_by_content(scene.test, 1000))).irrelevant
     if found is None:
         raise NotApplicable("the model has no irrelevant code")
     spread = found.double().std(dim=0, correction=0)

@@ -1,8 +1,8 @@
-"""What samples are compared with: rows whose figures are known before any model is trained.
+"""Controls: rows whose values are known before any model is trained.
 
-A control makes a sample set of a data set alone. It goes through the same metrics as samples,
-in the same number as the real images, so all controls of a table share its columns. Where one
-comes out elsewhere than its docstring says, look at the metric and the data before the models.
+A control makes a sample set from a data set alone. It goes through the same metrics as samples, in
+the same number as the real images, so all controls of a table share its columns. If one differs
+from what its docstring says, check the metric and the data before the models.
 """
 
 from abc import ABC, abstractmethod
@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from bench.data.base import DataSet
 from bench.errors import NotApplicable
@@ -21,7 +20,7 @@ from bench.spec.run_config import digest
 
 
 class Control(ABC):
-    """One control; subclasses are what the registry holds. They take no options."""
+    """One control; the registry holds subclasses, which take no options."""
 
     @abstractmethod
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
@@ -29,13 +28,13 @@ class Control(ABC):
 
         Args:
             data: The data set.
-            per_class: Rows of each class that are asked for.
+            per_class: Examples of each class; fewer if the smallest test class has fewer.
 
         Returns:
-            Rows ordered by class: so many of each, or as many as the smallest test class has.
+            Examples ordered by class.
 
         Raises:
-            NotApplicable: If the data have no such thing.
+            NotApplicable: If the data have no such control.
         """
 
 
@@ -44,47 +43,42 @@ class Real(Control):
 
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
         """Choose real test examples, equally many of each class."""
-        test = data.test
-        size = _size(data, per_class)
-        rows = []
+        y = _labels(data, per_class)
+        size, indices = len(y) // data.spec.classes, []
         for label in range(data.spec.classes):
-            members = torch.nonzero(test.y == label).squeeze(1)
+            members = torch.nonzero(data.test.y == label).squeeze(1)
             order = torch.randperm(len(members), generator=generator_for(0, "control", label))
-            rows.append(members[order[:size]])
-        chosen = torch.cat(rows)
-        return SampleSet(test.x[chosen], test.y[chosen], data.spec)
+            indices.append(members[order[:size]])
+        return SampleSet(data.test.x[torch.cat(indices)], y, data.spec)
 
 
 class ClassMeans(Control):
-    """The mean training example of each class, again and again: right, and never different.
+    """The mean training example of each class, repeated, like a model that has collapsed.
 
-    A model that has collapsed to one image a class looks like this. The diversity within a class
-    is 0.
+    It shows the class but has no diversity within a class.
     """
 
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
-        """Repeat the mean of each class."""
-        train, size = data.train, _size(data, per_class)
-        means = []
+        """Repeat the mean of each class, rounded where examples are bytes."""
+        train, y, means = data.train, _labels(data, per_class), []
         for label, name in enumerate(data.spec.class_names):
             members = train.x[train.y == label]
             if not len(members):
                 raise NotApplicable(f"class {name!r} has no training examples to take a mean of")
-            means.append(_mean(members))
-        x = torch.stack(means).repeat_interleave(size, dim=0)
-        y = torch.arange(data.spec.classes).repeat_interleave(size)
-        return SampleSet(x, y, data.spec)
+            mean = members.double().mean(dim=0)
+            means.append((mean.round() if data.spec.is_image else mean).to(members.dtype))
+        return SampleSet(torch.stack(means)[y], y, data.spec)
 
 
 class ShuffledLabels(Control):
-    """The real test examples with their labels shuffled: a generator that ignores the label.
+    """The real test examples with shuffled labels, like a generator that ignores the label.
 
-    Whatever looks at all samples together is that of the real images. The class accuracy is at
-    chance, one in `K`, for any classifier whatsoever.
+    Metrics that look at all samples together give the values of the real images. The class accuracy
+    is at chance, one in `K`, for any classifier.
     """
 
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
-        """Deal the real examples out to the classes at random."""
+        """Distribute the real examples over the classes at random."""
         real = Real().samples(data, per_class)
         order = torch.randperm(len(real.y), generator=generator_for(0, "control", "shuffled"))
         return SampleSet(real.x[order], real.y, data.spec)
@@ -98,7 +92,7 @@ class Noise(Control):
 
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
         """Draw noise."""
-        y = torch.arange(data.spec.classes).repeat_interleave(_size(data, per_class))
+        y = _labels(data, per_class)
         shape, generator = (len(y), *data.spec.shape), generator_for(0, "control", "noise")
         if data.spec.is_image:
             x = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
@@ -108,30 +102,18 @@ class Noise(Control):
         return SampleSet(x, y, data.spec)
 
 
-def _size(data: DataSet, per_class: int) -> int:
-    return min(per_class, int(torch.bincount(data.test.y, minlength=data.spec.classes).min()))
-
-
-def _mean(x: Tensor) -> Tensor:
-    """Return the mean of examples `[N, ...]`, rounded where they are bytes."""
-    mean = x.double().mean(dim=0)
-    return mean.round().to(torch.uint8) if x.dtype == torch.uint8 else mean.to(x.dtype)
+def _labels(data: DataSet, per_class: int) -> torch.Tensor:
+    """Return labels in order, so many of each class or as many as the smallest test class has."""
+    classes = data.spec.classes
+    size = min(per_class, int(torch.bincount(data.test.y, minlength=classes).min()))
+    return torch.arange(classes).repeat_interleave(size)
 
 
 def control_config(name: str, data: Mapping[str, Any], per_class: int) -> dict[str, Any]:
-    """Return what stands in the `config.json` of a control."""
+    """Return the configuration in the `config.json` of a control."""
     return {"data": data, "control": control_title(name), "samples_per_class": per_class}
 
 
 def control_id(name: str, data: Mapping[str, Any], per_class: int) -> str:
-    """Return the folder name of a control.
-
-    Args:
-        name: Which control.
-        data: Name and options of the data set, complete.
-        per_class: How many of each class are asked for.
-
-    Returns:
-        The name.
-    """
+    """Return the folder name of a control on a complete data component."""
     return f"{name}-{digest({'data': data, 'samples_per_class': per_class})}"

@@ -20,8 +20,8 @@ from bench.data.folders import class_folders, is_image
 from bench.data.image_files import BAD_IMAGE
 from bench.data.npz_files import read_arrays
 from bench.errors import BenchError, DataMissing, unknown
+from bench.metrics.balanced_set import balanced
 from bench.metrics.base import SampleSet
-from bench.metrics.comparison import balanced
 
 Array = np.ndarray[Any, Any]
 
@@ -84,8 +84,10 @@ def read_foreign(path: Path, spec: DataSpec, per_class: int | None = None) -> Fo
             f"{path}: {size * spec.classes} of {sum(counts)} images are used, {size} of each of "
             f"{spec.classes} classes ({why}); which ones follows from their content"
         )
-    side = balanced(x, y, spec.classes).first(size)
-    rows = side.rows.view(size, spec.classes).T.flatten()  # one of each class in turn -> by class
+    images = balanced(x, y, spec.classes).first(size)
+    rows = images.indices.view(
+        size, spec.classes
+    ).T.flatten()  # one of each class in turn -> by class
     chosen = Split(x[rows], y[rows])
     samples = SampleSet(chosen.x, chosen.y, spec)
     return Foreign(samples, counts, fingerprint(chosen), tuple(notices))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec, to_bytes
 from bench.errors import BenchError, NotApplicable, RunFailed, machine_trouble
-from bench.metrics.base import Context, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Metric, SampleSet, unmeasured
 from bench.record.files import write_atomically
 from bench.seeding import generator_for
 from bench.spec.components import construct
@@ -137,7 +137,7 @@ def measure(
         try:
             measurements = metric.measure(samples, context)
         except NotApplicable as reason:
-            measurements = [Measurement(metric.name, "", None, str(reason))]
+            measurements = unmeasured(metric.quantities(), "", str(reason))
         rows += [{"step": step, "split": split, **found._asdict()} for found in measurements]
     return rows
 
@@ -211,7 +211,8 @@ def inapplicable(
     Returns:
         Rows for the record.
     """
-    found = [Measurement(metric.name, "", None, str(reason)) for metric in metrics]
+    names = [name for metric in metrics for name in metric.quantities()]
+    found = unmeasured(names, "", str(reason))
     return [{"step": 0, "split": split, **measurement._asdict()} for measurement in found]
 
 

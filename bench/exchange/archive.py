@@ -130,7 +130,7 @@ def judge_hash(path: Path) -> str | None:
     """Return the hash of the weights of a classifier, or None if the file is none."""
     import torch
 
-    from bench.metrics.extractors.domain import weights_hash
+    from bench.metrics.extractors.weight_files import weights_hash
 
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,52 +1,45 @@
-"""Whether samples show the attributes that were asked for, one by one."""
+"""Attribute accuracy: whether samples show the attributes that were asked for, one by one."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.errors import NotApplicable
 from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.extractors.domain import domain_classifier
+from bench.metrics.extractors.domain_classifier import domain_classifier
 
 
+@dataclass(frozen=True, kw_only=True)
 class AttributeAccuracy(Metric):
-    """Share of the attributes that a classifier of real images finds as they were asked for.
+    """Share of the attributes that a classifier of real images sees as they were asked for.
 
     The classifier tells combinations of attributes apart, and its answer is read attribute by
     attribute: a sample with one wrong attribute of three counts two thirds here, and nothing in
-    `class_accuracy`. There is a figure over all attributes, and one for each.
+    `class_accuracy`. The first measurement is the mean over the attributes; the others are of one
+    attribute each, named in the protocol.
 
-    Args:
-        extractor_seed: Which domain classifier.
+    Attributes:
+        extractor_seed: Seed of the domain classifier.
     """
 
     name: ClassVar[str] = "attribute_accuracy"
-    direction: ClassVar[Direction] = "higher"
+    title: ClassVar[str] = "Attribute accuracy"
     unit: ClassVar[str] = "%"
+    direction: ClassVar[Direction] = "higher"
+    decimals: ClassVar[int] = 1
 
-    def __init__(self, *, extractor_seed: int = 0) -> None:
-        self.extractor_seed = extractor_seed
+    extractor_seed: int = 0
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return the figures in percent.
-
-        Args:
-            samples: Generated or real images.
-            context: The data, the device and the caches.
-
-        Returns:
-            The mean over the attributes, then each of them, named in its protocol.
-
-        Raises:
-            NotApplicable: If the data have no attributes.
-        """
+        """Measure the mean over the attributes, then each of them."""
         spec = samples.spec
-        if not spec.attributes:
-            raise NotApplicable(f"images of {spec.name} have one label, no attributes")
-        judge = domain_classifier(context, self.extractor_seed)
-        found = spec.attribute_rows(judge.logits(samples.x).argmax(dim=1))
-        right = 100 * (found == spec.attribute_rows(samples.y)).double().mean(dim=0)
-        means = {"": right.mean(), **dict(zip(spec.attributes, right, strict=True))}
-        source = f"extractor={judge.name},n={len(samples.y)}"
+        context.require_attributes()
+        classifier = domain_classifier(context, self.extractor_seed)
+        seen = spec.attribute_rows(classifier.logits(samples.x).argmax(dim=1))
+        shares = 100 * (seen == spec.attribute_rows(samples.y)).double().mean(dim=0)
+        details = f"extractor={classifier.name},n={len(samples.y)}"
+        values = {details: shares.mean()}
+        for attribute, share in zip(spec.attributes, shares, strict=True):
+            values[f"of={attribute},{details}"] = share
         return [
-            Measurement(self.name, f"accuracy[{f'of={of},' if of else ''}{source}]", value.item())
-            for of, value in means.items()
+            Measurement(self.name, f"accuracy[{how}]", value.item())
+            for how, value in values.items()
         ]

@@ -1,35 +1,39 @@
-"""What a metric is: a name, a protocol id, what it needs, and one function of a sample set.
+"""Metrics: each has a name, a protocol, and one function of a sample set.
 
-All metrics of a run are computed on one and the same sample set, and the real test images go
-through the same functions. Images are judged as 8-bit images, as they would be saved.
+All metrics of a run are computed on one sample set, and the real test images go through the same
+functions. Metrics see 8-bit images, as they would be saved.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple, TypeVar, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec
-from bench.errors import BenchError
+from bench.errors import BenchError, NotApplicable
 from bench.record.quantities import Direction as Direction
-from bench.record.quantities import Quantity
+from bench.record.quantities import Quantity as Quantity
 from bench.training.interface import ConditionalGenerator
+
+AtLeastOne = Annotated[int, Field(ge=1)]
+"""An option that counts something; a sweep with a smaller number is refused."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Samples and the labels they were asked for.
+    """Samples and the labels they were drawn for; a `BenchError` says what does not fit.
 
     Attributes:
-        x: `uint8` `[N, C, H, W]`, or `float32` `[N, 2]` for points; on the CPU.
-        y: `int64` `[N]`, the same number of rows for every class.
+        x: `uint8` `[N, C, H, W]`, or finite `float32` `[N, 2]` for points; on the CPU.
+        y: `int64` `[N]`.
         spec: The data set that the samples imitate.
-
-    Raises:
-        BenchError: If images are no bytes, points are not finite, or labels do not fit.
     """
 
     x: Tensor
@@ -37,11 +41,11 @@ class SampleSet:
     spec: DataSpec
 
     def __post_init__(self) -> None:
-        kind, shape = (torch.uint8 if self.spec.is_image else torch.float32), list(self.x.shape)
-        if self.x.dtype != kind or len(shape) != 1 + len(self.spec.shape):
+        dtype, shape = (torch.uint8 if self.spec.is_image else torch.float32), list(self.x.shape)
+        if self.x.dtype != dtype or len(shape) != 1 + len(self.spec.shape):
             axes = "[N, C, H, W]" if self.spec.is_image else "[N, 2]"
             raise BenchError(
-                f"samples of {self.spec.name} must be {kind} {axes}, got {self.x.dtype} {shape}"
+                f"samples of {self.spec.name} must be {dtype} {axes}, got {self.x.dtype} {shape}"
             )
         if not self.spec.is_image and not bool(torch.isfinite(self.x).all()):
             raise BenchError(f"samples of {self.spec.name} contain values that are not finite")
@@ -58,11 +62,7 @@ class SampleSet:
 
     @property
     def per_class(self) -> int:
-        """Rows of each class.
-
-        Raises:
-            ValueError: If the classes do not have equally many rows.
-        """
+        """Number of samples of each class; a `ValueError` if classes have different numbers."""
         counts = torch.bincount(self.y, minlength=self.spec.classes)
         if counts.min() != counts.max():
             raise ValueError(
@@ -72,16 +72,16 @@ class SampleSet:
 
 
 class Measurement(NamedTuple):
-    """One figure.
+    """One number of one metric on one sample set.
 
     Attributes:
-        metric: What was measured, for example `inception_score`.
-        protocol: How, down to every choice that changes the number; two figures may stand in one
-            column only if their protocols are equal.
-        value: The figure, in the metric's unit; None where it does not apply.
-        reason: Why the value is None, else empty.
-        error: Standard error over images, in the unit of the value: what other images of the same
-            generator would change, without another training. None where it is not known.
+        metric: A key of `Metric.quantities`, or such a key and a part: `fid`, `fid/per_class`.
+        protocol: How it was measured, with every choice that changes the number. Only measurements
+            with equal protocols may stand in one column.
+        value: The number, in the metric's unit; None where it does not apply.
+        reason: Why the value is None; empty otherwise.
+        error: Standard error over images, in the unit of the value: how much the value would vary
+            with other images of the same generator, without another training. None if unknown.
     """
 
     metric: str
@@ -91,6 +91,11 @@ class Measurement(NamedTuple):
     error: float | None = None
 
 
+def unmeasured(names: Iterable[str], protocol: str, reason: str) -> list[Measurement]:
+    """Return a measurement without value for each name, all for the same reason."""
+    return [Measurement(name, protocol, None, reason) for name in names]
+
+
 @dataclass
 class Context:
     """What a metric may use besides the samples.
@@ -98,11 +103,10 @@ class Context:
     Attributes:
         data: The real data.
         device: Where to compute.
-        weights: Files of downloaded networks by name, for example `inception`.
-        cache: Folder for what is expensive and depends on content alone.
+        cache: Folder for what is expensive to compute and depends on content alone.
+        weights: Files of pretrained networks by name, for example `inception`.
         model: The model that drew the samples; None for real images and images from elsewhere.
-        extractors: Networks already built in this process, by key; filled by
-            `bench.metrics.extractors.domain`.
+        extractors: What `remember` has kept in this process: networks, features, real image sets.
     """
 
     data: DataSet
@@ -112,31 +116,61 @@ class Context:
     model: ConditionalGenerator | None = None
     extractors: dict[str, object] = field(default_factory=dict)
 
+    def remember(self, key: str, make: Callable[[], _T]) -> _T:
+        """Return what `make` returned for this key the first time in this process.
+
+        A `NotApplicable` that `make` raised is raised again, without another call. The key need not
+        name the data set.
+        """
+        if key not in self.extractors:
+            try:
+                self.extractors[key] = make()
+            except NotApplicable as reason:
+                self.extractors[key] = reason
+        result = self.extractors[key]
+        if isinstance(result, NotApplicable):
+            raise NotApplicable(str(result))
+        return cast("_T", result)
+
     def on_validation(self) -> "Context":
-        """Return the same with the validation split where the test split stood, if there is one."""
+        """Return a context, with a memory of its own, whose test split is the validation split."""
         if not len(self.data.validation):
             raise BenchError(
                 f"{self.data.spec.name} has no validation images; hold some out of the training "
                 "images by validation_fraction"
             )
-        # What is kept by name, such as chosen test images, must not be taken for the other split's.
-        kept = self.extractors.setdefault("on validation", {})
-        assert isinstance(kept, dict)
-        return replace(self, data=replace(self.data, test=self.data.validation), extractors=kept)
+        memory = self.remember("on validation", dict[str, object])
+        data = replace(self.data, test=self.data.validation)
+        return replace(self, data=data, extractors=memory)
+
+    def require_images(self) -> None:
+        """Raise `NotApplicable` if the data are points."""
+        if not self.data.spec.is_image:
+            raise NotApplicable(f"{self.data.spec.name} are no images")
+
+    def require_gray_or_color(self) -> None:
+        """Raise `NotApplicable` if the data are no images of one or three channels."""
+        if not self.data.spec.is_image or self.data.spec.shape[0] not in (1, 3):
+            raise NotApplicable(f"{self.data.spec.name} are neither gray nor color images")
+
+    def require_attributes(self) -> None:
+        """Raise `NotApplicable` if the images have one label each."""
+        if not self.data.spec.attributes:
+            raise NotApplicable(f"images of {self.data.spec.name} have one label, no attributes")
 
 
 class Metric(ABC):
-    """One metric; subclasses are what the registry holds.
+    """One metric; the registry holds subclasses.
 
-    A subclass takes its options as annotated keyword arguments of `__init__`; the options of a
-    sweep are checked against that signature.
+    The options of a metric are the annotated parameters of `__init__`, against which the options
+    in a sweep are checked. A dataclass whose fields are the options is the shortest form.
 
     Attributes:
-        name: The registry name, and the `metric` of its measurements.
-        title: What it is called in tables; `name` where empty.
-        unit: Unit of the value, empty for a pure number.
-        direction: Which values are better; None where that is for the reader to say.
-        decimals: Digits that tables print; None for four significant ones.
+        name: The registry name.
+        title: Name in tables; `name` where empty.
+        unit: Unit of the value; empty for a pure number.
+        direction: Which values are better; None if neither.
+        decimals: Digits after the point in tables; None for four significant digits.
     """
 
     name: ClassVar[str]
@@ -147,10 +181,13 @@ class Metric(ABC):
 
     @classmethod
     def quantities(cls) -> dict[str, Quantity]:
-        """Return what its measurements are, by the names that they carry in `metric`.
+        """Return what the metric measures; tables, comparisons and figures read it.
 
-        One quantity where not overridden. Tables, comparisons and figures go by this. A measurement
-        `name/part` is a quantity of its own, printed as `name` with the part behind the title.
+        By default one quantity, made of the class attributes. A metric that gives several numbers
+        overrides this method and needs no attribute but `name`.
+
+        Returns:
+            Name of a measurement -> quantity. Measurements `name/part` share the quantity `name`.
         """
         title = (cls.title or cls.name) + (f" ({cls.unit})" if cls.unit else "")
         return {cls.name: Quantity(title, cls.direction, cls.decimals)}
@@ -161,12 +198,11 @@ class Metric(ABC):
 
         Args:
             samples: Generated or real examples.
-            context: The real data, the device, and the caches.
+            context: The real data, the device, the caches, and the model where there is one.
 
         Returns:
-            One or more figures; a figure that cannot be had is a `Measurement` without a value
-            and with the reason.
+            One or more measurements; those that cannot be computed have a reason and no value.
 
         Raises:
-            NotApplicable: If the metric makes no sense for this data set.
+            NotApplicable: If the metric makes no sense for this data set or model.
         """

@@ -1,16 +1,13 @@
-r"""How much a figure would move with other images of the same generator: jackknife over images.
+r"""Standard errors over images: how much a value would vary with other images of one generator.
 
 .. math:: \widehat{\mathrm{Var}}(\hat\theta) = \frac{n-1}{n} \sum_i
           \big(\hat\theta_{(i)} - \overline{\hat\theta_{(\cdot)}}\big)^2
 
-Efron & Stein (1981), with the estimate without image `i`. Pairs share images, so they are not
-independent, and the scatter of pairs over the root of their number would promise far too much. How
-many images a class has is chosen and not random, so images are left out within their class, and the
-variances of the classes add up. For pairs the result is a little too large on average (Efron &
-Stein), about by a factor `1 + 1/n`; for means it is exact.
-
-This is the error of one sample set. What another training of the model would change is in no way
-part of it: that takes seeds.
+The jackknife of Efron & Stein (1981), with the estimate without image `i`. Pairs share images, so
+the scatter of pairs over the root of their number would be far too small. The number of images of a
+class is chosen, not random, so images are left out within their class, and the variances of the
+classes add up. The result is exact for means, and for pairs too large by a factor of about
+`1 + 1/n`. It does not contain what another training of the model would change: that takes seeds.
 """
 
 from collections.abc import Sequence
@@ -21,17 +18,14 @@ from torch import Tensor
 
 
 def pair_variance(pairs: Tensor, n: int) -> float:
-    """Return the jackknife variance of the mean over all pairs of `n` images.
+    """Return the jackknife variance of the mean over all pairs of at least 3 images.
 
     Args:
         pairs: One value a pair, in the order of `torch.triu_indices(n, n, 1)`.
-        n: Number of images, at least 3.
+        n: Number of images.
 
     Returns:
         The variance of the mean.
-
-    Raises:
-        ValueError: If there are fewer images, or not as many values as pairs.
 
     Example:
         >>> pair_variance(torch.tensor([0.0, 0.0, 3.0]), 3)  # without one image: 3, 0 or 0
@@ -50,17 +44,14 @@ def pair_variance(pairs: Tensor, n: int) -> float:
 def mean_variance(values: Tensor) -> float:
     """Return the jackknife variance of a mean, which is the usual `s^2 / n`.
 
-    For a share this is the binomial variance with `n - 1` in the place of `n`: 0 where all images
-    are right or all are wrong, since nothing in them tells how rare the other case is.
+    For a share this is the binomial variance with `n - 1` in the place of `n`; it is 0 where all
+    images are right, or all are wrong.
 
     Args:
         values: One value an image `[n]`, at least 2.
 
     Returns:
         The variance of the mean.
-
-    Raises:
-        ValueError: If there are fewer values.
 
     Example:
         >>> mean_variance(torch.tensor([1.0, 0.0, 1.0, 0.0]))  # 0.25 / 3
@@ -72,7 +63,7 @@ def mean_variance(values: Tensor) -> float:
 
 
 def combined_error(variances: Sequence[float], weights: Sequence[float] | None = None) -> float:
-    """Return the standard error of a weighted mean of independent estimates, one a class.
+    """Return the standard error of the weighted mean of independent estimates, one a class.
 
     Args:
         variances: Variance of each estimate.

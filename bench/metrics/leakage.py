@@ -1,5 +1,6 @@
 """How much of the label can be read from a model's codes."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -9,10 +10,12 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 from torch import Tensor
 
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.codes import Coder
-from bench.metrics.comparison import chosen
+from bench.data.base import Split
+from bench.metrics.balanced_set import ordered_by_content
+from bench.metrics.base import Context, Measurement, Quantity
+from bench.metrics.encoder_decoder import EncoderDecoder, EncodingMetric
 from bench.seeding import seed_for
+from bench.training.interface import Infers
 
 PROBES = (
     ("leakage_linear", "irrelevant", "logistic"),
@@ -24,138 +27,120 @@ MISSING = {
     "irrelevant": "the model has no irrelevant code",
 }
 FOLDS = 5
-FLOOR = 1e-4  # least deviation that is scaled to 1, of the largest: below lies rounding
+FLOOR = 1e-4  # smallest deviation that is scaled to 1, relative to the largest: below is rounding
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class Leakage(Metric):
-    """Accuracy of classifiers that are trained to read the label from codes of real test images.
+@dataclass(frozen=True, kw_only=True)
+class Leakage(EncodingMetric):
+    """Accuracy of probes, classifiers trained to read the label from codes of real test images.
 
-    `leakage_linear` and `leakage_nonlinear` read it from the irrelevant code, `relevant_linear`
-    from the relevant one. The linear probe is a logistic regression, the other a support vector
-    machine with Gaussian kernels; both are deterministic. Codes are standardized by dimension, with
-    the moments of the codes that a probe is fitted to.
+    `leakage_linear` and `leakage_nonlinear` read the irrelevant code, `relevant_linear` the
+    relevant one. The linear probe is a logistic regression, the other a support vector machine with
+    Gaussian kernels; both are deterministic. Codes are standardized by dimension, with the moments
+    of the codes that a probe is fitted to. On data with attributes the label is their combination.
 
-    The floor of leakage is chance, not 0: the share of the most frequent class, which stands in the
-    protocol. A probe that finds nothing scatters around it, by 1.3 points for 500 images of ten
-    classes, and may fall below it. On data with attributes the label is their combination.
+    The floor of leakage is not 0 but chance, the share of the most frequent class, which stands in
+    the protocol. A probe that finds nothing scatters around it, by 1.3 points for 500 images of ten
+    classes.
 
     Codes are draws from the posterior, one an image: what the decoder was trained on, what the
-    adversaries of Lr-LiVAE and CSVAE try to read, and what the divergence from the prior bounds. A
-    posterior mean may tell what no draw does: probes do not care how small a difference is, and a
-    code that has collapsed onto its prior still has means, from which the label can often be read.
-    So `codes: mean` is an upper bound, and what swaps and reconstructions pass on. For Lr-LiVAE
-    after 200 iterations on digits the two probes read 22 and 34 % from draws, 44 and 71 % from
-    means. A model without posteriors has points for codes, which are read as they are.
+    adversaries of Lr-LiVAE and CSVAE try to read, and what the divergence from the prior bounds.
+    Posterior means may tell what no draw does, since probes find differences of any size: even a
+    code that has collapsed onto its prior has means from which the label can often be read. So
+    `codes: mean` is an upper bound, and what swaps and reconstructions pass on. For Lr-LiVAE after
+    200 iterations on digits the two probes read 22 and 34 % from draws, 44 and 71 % from means.
+    Codes of a model without posteriors are points, which are read as they are.
 
-    The encoder of some models is told the label (cVAE, cVAE-GAN, `w` of CSVAE). It can copy the
-    label into the code, so what is read there says what the encoder chose to pass on, not what the
-    image shows. The protocol tells such codes, `encoder=label-given`, from all others,
-    `label-blind`. For a code that is label-given and also relevant, 100 % are no achievement.
+    Some encoders are given the label (cVAE, cVAE-GAN, `w` of CSVAE) and can copy it into the code.
+    Then leakage shows what the encoder passes on, not what the image shows. The protocol says
+    `encoder=label-given` for such codes and `label-blind` for others. For a code that is
+    label-given and relevant, 100 % are no achievement.
 
-    The images are those of the test split, which no model has seen: relevant codes of training
-    images are easier to read than those of others. Each is classified by a probe that was fitted to
-    the other four fifths. Where a class has too few test images, `fit: train` fits probes to
-    training images and judges all test images.
+    The images are test images, which no model has seen: relevant codes of training images are
+    easier to read. Each is classified by a probe that was fitted to the other four fifths. Where a
+    class has too few test images, `fit: train` fits probes to training images and tests them on all
+    test images.
 
-    Args:
+    Attributes:
         codes: Whether codes are one draw from each posterior, or posterior means.
         fit: Split that probes are fitted to; `test` is cross-validated in five folds.
-        most: Images of each split at most, chosen at random. The second probe takes the time: 20
-            seconds for 5000 codes of 128 dimensions.
+        most: Number of images of each split at most, chosen at random. The second probe takes most
+            of the time: 20 seconds for 5000 codes of 128 dimensions.
     """
 
     name: ClassVar[str] = "leakage"
-    direction: ClassVar[Direction] = "lower"
-    unit: ClassVar[str] = "%"
 
-    def __init__(
-        self,
-        *,
-        codes: Literal["draw", "mean"] = "draw",
-        fit: Literal["test", "train"] = "test",
-        most: int = 5000,
-    ) -> None:
-        if most < 1:
-            raise ValueError(f"most must be at least 1, got {most}")
-        self.codes = codes
-        self.fit = fit
-        self.most = most
+    codes: Literal["draw", "mean"] = "draw"
+    fit: Literal["test", "train"] = "test"
 
-    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return three figures in percent.
+    @classmethod
+    def quantities(cls) -> dict[str, Quantity]:
+        """Return the accuracy of each probe."""
+        return {
+            "leakage_linear": Quantity("Label from irrelevant code, linear (%)", "lower", 1),
+            "leakage_nonlinear": Quantity("Label from irrelevant code, RBF (%)", "lower", 1),
+            "relevant_linear": Quantity("Label from relevant code, linear (%)", "higher", 1),
+        }
 
-        Args:
-            samples: Not looked at.
-            context: The model, and the test images.
-
-        Returns:
-            Both probes of the irrelevant code, then the linear one of the relevant code.
-
-        Raises:
-            NotApplicable: If there is no model, or it has no encoder.
-        """
-        coder = Coder(context)
-        kind = self.codes if coder.infers else "point"
-        encode = coder.draws if kind == "draw" else coder.codes
-        test = chosen(context.data.test, self.most)
-        found, y = encode(test.x, test.y), test.y.numpy()
+    def measure_model(
+        self, coder: EncoderDecoder, test: Split, context: Context
+    ) -> list[Measurement]:
+        """Measure both probes of the irrelevant code, then the linear one of the relevant code."""
+        kind = self.codes if isinstance(coder.model, Infers) else "point"
+        encode = coder.draw if kind == "draw" else coder.encode
+        code, y = encode(test.x, test.y), test.y.numpy()
         counts = torch.bincount(test.y)
         fewest = int(counts[counts > 0].min())
         reason, source, fitted = "", f"{FOLDS} folds", None
         if (counts > 0).sum() < 2:
             reason = "the test images have one class only"
         elif self.fit == "train":
-            train = chosen(context.data.train, self.most)
+            train = ordered_by_content(context.data.train, self.most)
             fitted = encode(train.x, train.y), train.y.numpy()
             source = f"train:{len(train)}"
         elif fewest < FOLDS:
             reason = f"a class has {fewest} test images, fewer than {FOLDS} folds; use fit: train"
         chance = f"chance={100 * int(counts.max()) / len(test):.1f}"
-        figures = []
+        measurements = []
         for name, part, probe in PROBES:
-            sees = f"encoder=label-{'given' if getattr(coder.told, part) else 'blind'}"
-            how = f"code={part}:{kind},{sees},probe={probe},fit={source},{chance}"
-            z, value = getattr(found, part), None
+            label = "given" if coder.depends_on_label(part) else "blind"
+            protocol = (
+                f"accuracy[code={part}:{kind},encoder=label-{label},probe={probe},fit={source},"
+                f"{chance},n={len(test)}]"
+            )
+            z, value = getattr(code, part), None
             missing = MISSING[part] if z is None else ""
             if not (missing or reason):
-                others = fitted and (getattr(fitted[0], part), fitted[1])
-                value = 100 * accuracy(z, y, is_linear=probe == "logistic", fitted=others)
-            protocol = f"accuracy[{how},n={len(test)}]"
-            figures.append(Measurement(name, protocol, value, missing or reason))
-        return figures
+                other = fitted and (getattr(fitted[0], part), fitted[1])
+                value = 100 * probe_accuracy(z, y, is_linear=probe == "logistic", fitted=other)
+            measurements.append(Measurement(name, protocol, value, missing or reason))
+        return measurements
 
 
-def accuracy(
+def probe_accuracy(
     z: Tensor, y: Array, *, is_linear: bool, fitted: tuple[Tensor, Array] | None = None
 ) -> float:
-    """Return the share of codes from which a probe reads the label.
+    """Return the share of codes `[N, D]` from which a probe reads the right label.
 
-    Args:
-        z: Codes `[N, D]` that are judged.
-        y: Their labels `[N]`.
-        is_linear: Which probe.
-        fitted: Codes and labels that the probe is fitted to; `FOLDS - 1` folds of `z` where None.
-
-    Returns:
-        A share of 1.
+    The probe is fitted to other codes and their labels; where None, codes are cross-validated.
     """
     codes = z.double().numpy()
     if fitted is not None:
         return float((_read(fitted[0].double().numpy(), fitted[1], codes, is_linear) == y).mean())
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed_for(0, "leakage") % 2**32)
-    found = np.empty_like(y)
+    read = np.empty_like(y)
     for own, others in folds.split(codes, y):
-        found[others] = _read(codes[own], y[own], codes[others], is_linear)
-    return float((found == y).mean())
+        read[others] = _read(codes[own], y[own], codes[others], is_linear)
+    return float((read == y).mean())
 
 
 def _read(codes: Array, y: Array, others: Array, is_linear: bool) -> Array:
-    """Return the labels that a probe reads from codes it was not fitted to."""
+    """Return the labels that a probe, fitted to codes `[N, D]`, reads from others."""
     mean, deviation = codes.mean(axis=0), codes.std(axis=0)
     scale = np.maximum(deviation, max(FLOOR * deviation.max(), 1e-6))
     probe = LogisticRegression(max_iter=1000) if is_linear else SVC()
     probe.fit((codes - mean) / scale, y)
-    found: Array = probe.predict((others - mean) / scale)
-    return found
+    labels: Array = probe.predict((others - mean) / scale)
+    return labels

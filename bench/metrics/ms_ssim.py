@@ -1,21 +1,19 @@
-"""Diversity within a class: one minus the mean MS-SSIM over all pairs of images of the class.
+"""MS-SSIM of all pairs of images, many times as fast as pair by pair.
 
-A pair shares nothing with another pair but its two images, so means and variances are computed
-once an image; a pair then costs one blur a scale. The blur is two products with a banded
-matrix, taken block by block along the band: matrix products run near the peak of the processor
-where a depthwise convolution waits for memory. Pairs go through in chunks that stay in cache.
+Means and variances are computed once an image; a pair then costs one blur at each scale. The blur
+is two products with a banded matrix, taken block by block along the band: matrix products run near
+the peak of the processor, where a depthwise convolution waits for memory. Pairs are computed in
+chunks that stay in the processor's cache.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from bench.metrics.pair_diversity import PairDiversity
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, finest first: Wang, Simoncelli & Bovik (2003), section 3.2."""
@@ -28,14 +26,15 @@ C1, C2 = 0.01**2, 0.03**2
 SMALLEST_SIDE = (WINDOW - 1) * 2 ** (len(WEIGHTS) - 1) + 1
 """At the coarsest scale the window must still fit into the image."""
 
-_BLOCK = 24  # output rows a block of the band: fewer wasted products, still a full register tile
-_CHUNK_BYTES = {"cpu": 2**22, "cuda": 2**28}  # a map of a chunk: two of them fit beside each other
+BLOCK = 24  # output rows a block of the band: fewer wasted products, still a full register tile
+CHUNK_BYTES = {"cpu": 2**22, "cuda": 2**28}  # a map of a chunk: two of them fit beside each other
 
 
 class _Scale(NamedTuple):
-    """What is known of every image at one scale; `M` and `V` are maps of the valid blur.
+    """All images at one scale, with their statistics.
 
-    Rows come first so that a blur of all images along the rows is one matrix product.
+    `M` and `V` are height and width of a blur without padding. The height comes first, so that a
+    blur of all images along it is one matrix product.
     """
 
     images: Tensor  # [H, N, C, W], each image and channel shifted to a mean of 0
@@ -59,19 +58,21 @@ def all_pairs_ms_ssim(images: Tensor, *, chunk_bytes: int | None = None) -> Tens
 
     Args:
         images: Floating point `[N, C, H, W]` in `[0, 1]`; both sides at least 161 pixels.
-        chunk_bytes: Size of one map of the pairs that are processed together; by default what
-            suits the device. Memory beyond the images' statistics is about four such maps.
+        chunk_bytes: Size of one map of the pairs that are computed together; by default what
+            suits the device. The memory needed is about four such maps and the images' statistics.
 
     Returns:
         One value a pair, in `[0, 1]`, in the order of `torch.triu_indices(N, N, 1)`:
         (0, 1), (0, 2), ..., (N-2, N-1). Type and device are those of the images.
-
-    Raises:
-        ValueError: If the images are of another type, range or shape, or are too small.
     """
-    _check(images)
+    check_images(images, torch.float32, torch.float64)
+    if min(images.shape[2:]) < SMALLEST_SIDE:
+        raise ValueError(
+            f"MS-SSIM with {len(WEIGHTS)} scales and a {WINDOW}-pixel window needs sides of at "
+            f"least {SMALLEST_SIDE} pixels, got {list(images.shape[2:])}"
+        )
     n, channels = images.shape[:2]
-    chunk_bytes = chunk_bytes or _CHUNK_BYTES.get(images.device.type, 2**22)
+    chunk_bytes = chunk_bytes or CHUNK_BYTES.get(images.device.type, 2**22)
     result = images.new_ones(n * (n - 1) // 2, channels)
     with torch.inference_mode(), _full_precision():
         band = _band(images)
@@ -123,11 +124,11 @@ def _pair_means(scale: _Scale, band: Tensor, luminance: bool, chunk_bytes: int) 
 
 
 def _describe(level: Tensor, band: Tensor) -> _Scale:
-    """Return the statistics of all images of one scale, `[N, C, H, W]`, one image at a time.
+    """Return the statistics of all images `[N, C, H, W]` of one scale, one image at a time.
 
-    Rounded to float32 the window sums to `1 - lost` in two dimensions, `lost` about 1e-7, and
-    the covariance of the formula is then not quite free of a shift. In flat regions that shows in
-    the fifth digit, so it is made good exactly: for `x = x' + a`, `y = y' + b`,
+    Rounded to float32, the window sums to `1 - lost` in two dimensions, with `lost` about 1e-7, so
+    a shift changes the covariance of the formula a little: in flat regions by its fifth digit. The
+    correction is exact: for `x = x' + a` and `y = y' + b`,
     `blur(xy) - blur(x) blur(y) = blur(x'y') - (blur(x') - lost a)(blur(y') - lost b) + lost a b`.
     """
     n, channels, height, width = level.shape
@@ -149,16 +150,10 @@ def _describe(level: Tensor, band: Tensor) -> _Scale:
 
 
 def _blur(source: Tensor, halved: Tensor, target: Tensor, band: Tensor) -> Tensor:
-    """Blur along rows and columns without padding; all arguments contiguous.
+    """Blur `source` `[H, B, C, W]` without padding into `target` `[M, B, C, V]`, and return that.
 
-    Args:
-        source: Maps `[H, B, C, W]`.
-        halved: Work space `[M, B, C, W]`.
-        target: Where the result goes, `[M, B, C, V]`; may share memory with `source`.
-        band: The band matrix.
-
-    Returns:
-        `target`.
+    All arguments are contiguous. `halved` `[M, B, C, W]` is work space; `source` and `target` may
+    share memory.
     """
     rows, columns = target.shape[0], target.shape[3]
     tall, half = source.view(source.shape[0], -1), halved.view(rows, -1)
@@ -173,18 +168,18 @@ def _blur(source: Tensor, halved: Tensor, target: Tensor, band: Tensor) -> Tenso
 
 
 def _blocks(size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and length of the blocks that a side of `size` falls into."""
-    return ((start, min(_BLOCK, size - start)) for start in range(0, size, _BLOCK))
+    """Return start and length of the blocks of a side."""
+    return ((start, min(BLOCK, size - start)) for start in range(0, size, BLOCK))
 
 
 def _band(like: Tensor) -> Tensor:
-    """Return one block of the blur as a matrix `[_BLOCK, _BLOCK + WINDOW - 1]`."""
+    """Return one block of the blur as a matrix `[BLOCK, BLOCK + WINDOW - 1]`."""
     # The window is rounded to float32 for every type, as pytorch_msssim's is.
     distance = torch.arange(WINDOW, dtype=torch.float32) - WINDOW // 2
     window = torch.exp(-distance.square() / (2 * SIGMA**2))
     window /= window.sum()
-    band = torch.zeros(_BLOCK, _BLOCK + WINDOW - 1)
-    for row in range(_BLOCK):
+    band = torch.zeros(BLOCK, BLOCK + WINDOW - 1)
+    for row in range(BLOCK):
         band[row, row : row + WINDOW] = window
     return band.to(like)
 
@@ -193,27 +188,21 @@ def _view(space: Tensor, *shape: int) -> Tensor:
     return space[: prod(shape)].view(shape)
 
 
-def _check(images: Tensor) -> None:
-    if images.ndim != 4 or images.dtype not in (torch.float32, torch.float64):
+def check_images(images: Tensor, *dtypes: torch.dtype) -> None:
+    """Raise a `ValueError` unless these are at least 2 images `[N, C, H, W]` in `[0, 1]`."""
+    if images.ndim != 4 or images.dtype not in dtypes or len(images) < 2:
         raise ValueError(
-            "MS-SSIM needs float32 or float64 images [N, C, H, W], "
+            f"MS-SSIM needs at least 2 images [N, C, H, W] of {' or '.join(map(str, dtypes))}, "
             f"got {images.dtype} {list(images.shape)}"
         )
-    if len(images) < 2:
-        raise ValueError(f"a pair needs 2 images, got {len(images)}")
-    if min(images.shape[2:]) < SMALLEST_SIDE:
-        raise ValueError(
-            f"MS-SSIM with {len(WEIGHTS)} scales and a {WINDOW}-pixel window needs sides of at "
-            f"least {SMALLEST_SIDE} pixels, got {list(images.shape[2:])}"
-        )
-    low, high = (float(v) for v in images.aminmax())
+    low, high = (float(value) for value in images.aminmax())
     if not (low >= 0 and high <= 1):  # the negation also catches NaN
         raise ValueError(f"images must lie in [0, 1], got values from {low:g} to {high:g}")
 
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Keep matrix products in full float32, whatever the training has chosen."""
+    """Compute matrix products in full float32, whatever precision the training uses."""
     mkldnn = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set at import
     backends = (torch.backends.cuda.matmul, mkldnn)
     before = [backend.fp32_precision for backend in backends]
@@ -224,49 +213,3 @@ def _full_precision() -> Iterator[None]:
     finally:
         for backend, precision in zip(backends, before, strict=True):
             backend.fp32_precision = precision
-
-
-class IntraClassDiversity(PairDiversity):
-    r"""One minus the mean MS-SSIM of all pairs within a class, averaged over the classes.
-
-    .. math:: \frac1K \sum_c \Big( 1 - \tfrac{2}{n(n-1)} \sum_{i<j} \text{MS-SSIM}(x_i, x_j) \Big)
-
-    After Ben-Yosef & Weinshall (2018), whom the paper follows; pairs of an image with itself are
-    left out. The scale of the paper's values is not reproducible from its text, so compare with the
-    row of the real images. Diversity alone rewards noise.
-
-    Args:
-        size: Side in pixels to which images are resized first, bilinearly, with antialiasing where
-            they shrink; at least 161.
-        per_class: Images of each class that are compared, all pairs of them; see `PairDiversity`.
-    """
-
-    name: ClassVar[str] = "intra_class_diversity"
-
-    def __init__(self, *, size: int = 192, per_class: int = 100) -> None:
-        if size < SMALLEST_SIDE:
-            raise ValueError(f"size must be at least {SMALLEST_SIDE} pixels, got {size}")
-        super().__init__(per_class=per_class)
-        self.size = size
-
-    def protocol(self, images: Tensor, count: int) -> str:
-        """Return the protocol: size, resizing, window, scales and pairs."""
-        resize = "bilinear-antialias" if self._shrinks(images) else "bilinear"
-        return (
-            f"1-ms_ssim[size={self.size},resize={resize},window={WINDOW},scales={len(WEIGHTS)},"
-            f"per_class={count},pairs=all]"
-        )
-
-    def similarities(self, images: Tensor) -> Tensor:
-        """Return the MS-SSIM of all pairs, of images resized first."""
-        resized = F.interpolate(
-            images.float() / 255,
-            size=(self.size, self.size),
-            mode="bilinear",
-            align_corners=False,
-            antialias=self._shrinks(images),
-        )
-        return all_pairs_ms_ssim(resized.clamp_(0, 1))  # rounding may leave [0, 1] by a last bit
-
-    def _shrinks(self, images: Tensor) -> bool:
-        return max(images.shape[2:]) > self.size

@@ -1,137 +1,98 @@
 """Improved precision and recall: whether samples look real, and whether all that is real occurs."""
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.base import Context, Direction, Measurement, SampleSet
-from bench.metrics.comparison import Against, Comparison, FeatureMetric
-from bench.metrics.extractors.choice import ExtractorChoice
+from bench.metrics.base import AtLeastOne, Context, Measurement, Quantity, SampleSet, unmeasured
+from bench.metrics.feature_metric import FeatureMetric
 
 EXACT_BLOCK = 25
-"""Rows that torch-fidelity compares at a time: the most for which `torch.cdist` takes differences.
+"""Points that torch-fidelity compares at a time: for no more `torch.cdist` takes differences.
 
-For more it takes inner products, which give a small number for the distance of equal rows: more
-than the radius 0 that images with copies have. Constant images then had precision 0 against
+For more it takes inner products, by which the distance of equal points is not 0 but a small number,
+larger than the radius 0 of images that have copies. Constant images then had precision 0 against
 themselves.
 """
 
 
+@dataclass(frozen=True, kw_only=True)
 class NeighborMetric(FeatureMetric):
     """A metric that asks whether images lie within the `k` nearest neighbors of others.
 
-    Radii depend on the number of images, so equally many of both sides are compared, as in the
-    papers, and the protocol tells how many. The work grows as their square.
-
-    Args:
-        k: Which neighbor's distance is the radius of a ball; the image itself is not counted.
-        most: Images of each side that are compared at most, equally many of each class.
-        extractor: `domain`, the classifier of the data set, `inception`, or a file; see
-            `bench.metrics.extractors.network_file`.
-        against: Split of the real images; see `FeatureMetric`.
-        extractor_seed: Which domain classifier.
+    Radii depend on the number of images, so equally many samples and real images are compared, as
+    in the papers, and the protocol tells how many. The work grows as the square of the number.
 
     Attributes:
-        figures: Names of the two figures.
+        k: A ball reaches to the `k`-th nearest neighbor, not counting the image itself.
+        most: Compare so many samples and real images at most, equally many of each class.
     """
 
-    figures: ClassVar[tuple[str, str]]
-
-    def __init__(
-        self,
-        *,
-        k: int,
-        most: int,
-        extractor: ExtractorChoice,
-        against: Against,
-        extractor_seed: int,
-    ) -> None:
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
-        super().__init__(extractor=extractor, against=against, extractor_seed=extractor_seed)
-        self.k = k
-        self.most = most
+    k: AtLeastOne
+    most: int = 10_000
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Choose the images, take their features, and return the two figures.
-
-        Args:
-            samples: Generated or real images.
-            context: The data, the device, the caches and the file of the Inception weights.
-
-        Returns:
-            One figure for each of `figures`, with its reason where it has no value.
-
-        Raises:
-            NotApplicable: Where there is no network to judge.
-        """
-        whole = self.compare(samples, context)
-        pair: Comparison = whole.equal(self.most)
-        protocol = pair.protocol(self.name.replace("_", "-"), f"k={self.k}")
-        reason = whole.reason
-        if not reason and len(pair.made) <= self.k:
-            reason = f"{len(pair.made)} images have no neighbor number {self.k}"
+        """Measure both quantities."""
+        comparison = self.compare(samples, context)
+        equal = comparison.equally_many(self.most)
+        protocol = equal.protocol(self.name.replace("_", "-"), f"k={self.k}")
+        reason = comparison.reason
+        if not reason and len(equal.samples) <= self.k:
+            reason = f"{len(equal.samples)} images have no neighbor number {self.k}"
+        names = self.quantities()
         if reason:
-            return [Measurement(name, protocol, None, reason) for name in self.figures]
-        made, real = pair.judged()
-        values = self.values(made.all(), real.all())
-        return [Measurement(n, protocol, v) for n, v in zip(self.figures, values, strict=True)]
+            return unmeasured(names, protocol, reason)
+        values = self.values(*(features.all() for features in equal.features()))
+        return [Measurement(n, protocol, v) for n, v in zip(names, values, strict=True)]
 
     @abstractmethod
-    def values(self, made: Tensor, real: Tensor) -> tuple[float, float]:
-        """Return both figures of `float64` features `[N, D]` of samples and of real images."""
+    def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
+        """Return both numbers for `float64` features `[N, D]` of samples and of real images."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class PrecisionRecall(NeighborMetric):
     """Improved precision and recall (Kynkäänniemi et al. 2019), computed by torch-fidelity.
 
-    `precision`: share of the samples that lie in the ball of a real image, whose radius is the
-    distance to its third nearest real image. `recall`: share of the real images that lie in the
-    ball of a sample. Both in `[0, 1]`, both 1 for equal sets. Outliers make balls that are too
-    large, which `density_coverage` mends. The paper takes features of VGG-16, so no figure of ours
-    may be set beside its own.
+    `precision` is the share of the samples that lie in the ball of a real image, whose radius is
+    the distance to its third nearest real image. `recall` is the share of the real images that lie
+    in the ball of a sample. Both are in `[0, 1]`, and 1 for equal sets. Outliers make balls that
+    are too large, which `density_coverage` mends. The paper takes features of VGG-16, so its
+    numbers cannot be compared with these. The other options are those of `FeatureMetric`.
 
-    Args:
-        k: Which neighbor's distance is the radius of a ball.
-        most: Images of each side that are compared at most.
-        extractor: `domain`, the classifier of the data set, `inception`, or a file; see
-            `bench.metrics.extractors.network_file`.
-        against: Split of the real images; see `FeatureMetric`.
-        extractor_seed: Which domain classifier.
+    Attributes:
+        k: A ball reaches to the `k`-th nearest neighbor.
+        most: Compare so many samples and real images at most.
     """
 
     name: ClassVar[str] = "precision_recall"
-    direction: ClassVar[Direction] = "higher"
-    figures: ClassVar[tuple[str, str]] = ("precision", "recall")
 
-    def __init__(
-        self,
-        *,
-        k: int = 3,
-        most: int = 10_000,
-        extractor: ExtractorChoice = "domain",
-        against: Against = "train",
-        extractor_seed: int = 0,
-    ) -> None:
-        super().__init__(
-            k=k, most=most, extractor=extractor, against=against, extractor_seed=extractor_seed
-        )
+    k: AtLeastOne = 3
 
-    def values(self, made: Tensor, real: Tensor) -> tuple[float, float]:
+    @classmethod
+    def quantities(cls) -> dict[str, Quantity]:
         """Return precision and recall."""
-        return precision_recall(made, real, self.k)
+        return {
+            "precision": Quantity("Precision", "higher", 3),
+            "recall": Quantity("Recall", "higher", 3),
+        }
+
+    def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
+        """Return precision and recall."""
+        return precision_recall(samples, real, self.k)
 
 
-def precision_recall(made: Tensor, real: Tensor, k: int = 3) -> tuple[float, float]:
+def precision_recall(samples: Tensor, real: Tensor, k: int = 3) -> tuple[float, float]:
     """Return improved precision and recall.
 
     Args:
-        made: Features of samples `[N, D]`, more than `k` rows.
-        real: Features of real images `[M, D]`, more than `k` rows.
-        k: Which neighbor's distance is the radius of a ball.
+        samples: Features of samples `[N, D]`, more than `k`.
+        real: Features of real images `[M, D]`, more than `k`.
+        k: A ball reaches to the `k`-th nearest neighbor.
 
     Returns:
         Precision and recall, in `[0, 1]`.
@@ -146,17 +107,16 @@ def precision_recall(made: Tensor, real: Tensor, k: int = 3) -> tuple[float, flo
     """
     from torch_fidelity.metric_prc import prc_features_to_metric
 
-    if not bool(torch.isfinite(made).all() and torch.isfinite(real).all()):
+    if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
         raise BenchError("precision and recall need finite features")
-    # The order decides which is which: samples first.
-    found = prc_features_to_metric(
-        made,
+    shares = prc_features_to_metric(  # samples come first, which its names do not tell
+        samples,
         real,
         prc_neighborhood=k,
         prc_batch_size=EXACT_BLOCK,
-        save_cpu_ram=True,  # without it blocks are not used, and all distances are held at once
+        save_cpu_ram=True,  # without it there are no blocks, and all distances are in memory
         verbose=False,
     )
-    # It takes means in float32; the shares are of so many images.
-    precision = round(found["precision"] * len(made)) / len(made)
-    return precision, round(found["recall"] * len(real)) / len(real)
+    # Its means are float32; the exact values are whole numbers of images divided by all.
+    precision = round(shares["precision"] * len(samples)) / len(samples)
+    return precision, round(shares["recall"] * len(real)) / len(real)

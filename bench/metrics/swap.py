@@ -1,5 +1,6 @@
-"""What each part of a code carries: an image made of the parts of two."""
+"""What each part of a code carries: images made of the parts of two codes."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -7,83 +8,77 @@ from torch import Tensor
 
 from bench.data.base import Split
 from bench.errors import NotApplicable
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
-from bench.metrics.codes import Coder
-from bench.metrics.comparison import chosen
-from bench.metrics.extractors.domain import domain_classifier
+from bench.metrics.balanced_set import ordered_by_content
+from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
+from bench.metrics.encoder_decoder import EncoderDecoder
+from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.seeding import generator_for
 from bench.training.interface import Code
 
 
+@dataclass(frozen=True, kw_only=True)
 class Swap(Metric):
     r"""What becomes of two real test images of different classes whose codes are exchanged.
 
     The image made of the relevant code of `a` and the irrelevant code of `b` should show the class
-    of `a`. `swap_relevant` is the share of pairs for which the classifier of the data says so, and
-    `swap_irrelevant` the share for which it says the class of `b`, both in percent. The classifier
+    of `a`. `swap_relevant` is the share of pairs for which the domain classifier sees that class,
+    `swap_irrelevant` the share for which it sees the class of `b`, both in percent. The classifier
     errs as often as the row of the real images in `class_accuracy` says. Where the label itself is
     the relevant code, the image is made with the label of `a` (`relevant=label`).
 
-    `swap_keeps_irrelevant` says whether the irrelevant code of the new image, encoded anew, is
+    `swap_keeps_irrelevant` says whether the irrelevant code of the new image, encoded again, is
     still that of `b`: the correlation of both over pairs, pooled over dimensions,
 
     .. math:: \sum_d \mathrm{cov}(u_d, u'_d) \big/
               \sqrt{\textstyle\sum_d \mathrm{var}(u_d) \sum_d \mathrm{var}(u'_d)}
 
-    It lies between -1 and 1. It is 1 where the new codes are the old ones, shifted or scaled as a
-    whole, and 0 where they know nothing of `b`, as those of unrelated images. Dimensions count as
-    much as they vary, so collapsed ones do not count. Here a model judges its own images, and one
-    that writes all it knows into the irrelevant code has it for nothing, but then no
+    It lies between -1 and 1: 1 if the new codes are the old ones, shifted or scaled as a whole, and
+    0 if they do not depend on `b`. Dimensions count as much as they vary, so collapsed ones do not
+    count. A model that writes everything into the irrelevant code has it for nothing, but then no
     `swap_relevant`: read them together.
 
     Codes are posterior means. A model that cannot encode without a label is given the true one of
     `a` and `b`, and for the new image that of `a` (`label=given`).
 
-    Args:
+    Attributes:
         pairs: Number of pairs: classes of `a` in turn, those of `b` at random among the others,
             images of a class at random.
-        extractor_seed: Which domain classifier.
+        extractor_seed: Seed of the domain classifier.
     """
 
     name: ClassVar[str] = "swap"
-    direction: ClassVar[Direction] = "higher"
 
-    def __init__(self, *, pairs: int = 2000, extractor_seed: int = 0) -> None:
-        if pairs < 1:
-            raise ValueError(f"pairs must be at least 1, got {pairs}")
-        self.pairs = pairs
-        self.extractor_seed = extractor_seed
+    pairs: AtLeastOne = 2000
+    extractor_seed: int = 0
+
+    @classmethod
+    def quantities(cls) -> dict[str, Quantity]:
+        """Return both shares and the correlation."""
+        return {
+            "swap_relevant": Quantity("Swaps with the class of the relevant code (%)", "higher", 1),
+            "swap_irrelevant": Quantity(
+                "Swaps with the class of the irrelevant code (%)", "lower", 1
+            ),
+            "swap_keeps_irrelevant": Quantity("Irrelevant code kept by swaps", "higher", 3),
+        }
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Return three figures.
-
-        Args:
-            samples: Not looked at.
-            context: The model, and the test images.
-
-        Returns:
-            The two shares in percent, then the correlation.
-
-        Raises:
-            NotApplicable: If there is no model, it has no encoder or no irrelevant code, the data
-                are no images, or the test images have one class only.
-        """
-        coder, test = Coder(context), chosen(context.data.test)
-        judge = domain_classifier(context, self.extractor_seed)
+        """Measure both shares and the correlation; the samples are not used."""
+        coder, test = EncoderDecoder(context), ordered_by_content(context.data.test)
+        classifier = domain_classifier(context, self.extractor_seed)
         pairs = torch.cat(pairs_of(test, self.pairs))
-        rows, places = torch.unique(pairs, return_inverse=True)
-        x, y = test.x[rows], test.y[rows]
-        a, b = places.chunk(2)
-        found = coder.codes(x, y)
-        if found.irrelevant is None:
+        indices, positions = torch.unique(pairs, return_inverse=True)  # each is encoded once
+        x, y = test.x[indices], test.y[indices]
+        a, b = positions.chunk(2)
+        code = coder.encode(x, y)
+        if code.irrelevant is None:
             raise NotApplicable("the model has no irrelevant code to swap")
-        images = exchange(coder, found, y, a, b)
-        seen = judge.logits(images).argmax(dim=1)
-        kept = correlation(found.irrelevant[b], coder.codes(images, y[a]).irrelevant)
-        source = (
-            f"relevant={'label' if found.relevant is None else 'code'},{coder.label},codes=mean"
-        )
-        shares = f"accuracy[extractor={judge.name},{source},pairs={self.pairs}]"
+        images = exchange(coder, code, y, a, b)
+        seen = classifier.logits(images).argmax(dim=1)
+        kept = correlation(code.irrelevant[b], coder.encode(images, y[a]).irrelevant)
+        relevant = "label" if code.relevant is None else "code"
+        source = f"relevant={relevant},{coder.label},codes=mean"
+        shares = f"accuracy[extractor={classifier.name},{source},pairs={self.pairs}]"
         return [
             Measurement("swap_relevant", shares, _percent(seen == y[a])),
             Measurement("swap_irrelevant", shares, _percent(seen == y[b])),
@@ -96,35 +91,20 @@ class Swap(Metric):
         ]
 
 
-def exchange(coder: Coder, code: Code, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return images made of the relevant codes of some rows and the irrelevant codes of others.
+def exchange(coder: EncoderDecoder, code: Code, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return images `[P, C, H, W]` of the relevant codes of images `a` and the irrelevant of `b`.
 
-    Args:
-        coder: The model.
-        code: Codes of `N` images.
-        y: Their classes `[N]`.
-        a: Rows `[P]` that give the relevant code; the label itself where there is none.
-        b: Rows `[P]` that give the irrelevant code.
-
-    Returns:
-        `uint8` `[P, C, H, W]`.
+    `code` and `y` are the codes and classes of `N` images, `a` and `b` indices `[P]`. The label
+    itself is exchanged if there is no relevant code.
     """
-    parts = (None if part is None else part[rows] for part, rows in zip(code, (a, b), strict=True))
-    return coder.images(Code(*parts), y[a])
+    parts = (None if part is None else part[i] for part, i in zip(code, (a, b), strict=True))
+    return coder.decode(Code(*parts), y[a])
 
 
 def pairs_of(split: Split, count: int) -> tuple[Tensor, Tensor]:
-    """Choose pairs of examples of different classes, always the same ones.
+    """Return pairs of examples of different classes, always the same: indices of `a` and of `b`.
 
-    Args:
-        split: Real examples.
-        count: Number of pairs.
-
-    Returns:
-        Rows of `a` and of `b`, each `[count]`; one may occur several times.
-
-    Raises:
-        NotApplicable: If the examples have one class only.
+    An example may occur several times.
     """
     labels = torch.unique(split.y)
     if len(labels) < 2:
@@ -136,11 +116,11 @@ def pairs_of(split: Split, count: int) -> tuple[Tensor, Tensor]:
     sizes = torch.bincount(split.y)[labels]
     starts = sizes.cumsum(0) - sizes
 
-    def row_of(place: Tensor) -> Tensor:
+    def random_members(label: Tensor) -> Tensor:
         share = torch.rand(count, generator=generator, dtype=torch.float64)
-        return order[starts[place] + (share * sizes[place]).long()]
+        return order[starts[label] + (share * sizes[label]).long()]
 
-    return row_of(of_a), row_of((of_a + others) % len(labels))
+    return random_members(of_a), random_members((of_a + others) % len(labels))
 
 
 def correlation(u: Tensor, v: Tensor | None) -> float | None:
@@ -148,7 +128,7 @@ def correlation(u: Tensor, v: Tensor | None) -> float | None:
 
     Args:
         u: Codes `[N, D]`.
-        v: Codes `[N, D]`, row by row to be compared with `u`.
+        v: Codes `[N, D]` of the same images.
 
     Returns:
         A number in `[-1, 1]`; 0 where only `u` varies, and None where `u` does not.

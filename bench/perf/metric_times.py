@@ -15,8 +15,8 @@ from bench.errors import NotApplicable, SpecError
 from bench.evaluation.measuring import draw_samples, measure
 from bench.evaluation.request import Wanted
 from bench.metrics.base import SampleSet
-from bench.metrics.extractors.domain import domain_classifier
-from bench.metrics.ms_ssim import IntraClassDiversity
+from bench.metrics.extractors.domain_classifier import domain_classifier
+from bench.metrics.intra_class_diversity import IntraClassDiversity
 from bench.process.worker import Worker
 from bench.spec import run_config
 from bench.spec.located_yaml import parse_value

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from tests.metrics.coders import CLASSES, CPU, Context, Halves, Told, marked
 
 from bench.data.base import DataSpec, Split, to_bytes, to_float
 from bench.evaluation.code_pictures import STEPS, keep_pictures, make_pictures
 from bench.record.pictures import FILE, read_pictures
 from bench.seeding import generator_for
 from bench.training.interface import Posterior
-from tests.metrics.coders import CLASSES, CPU, Context, Halves, Told, marked
 
 CODES = 32
 

@@ -1,4 +1,4 @@
-"""Controls come out where theory says, on real digits and by the metrics that judge models."""
+"""Controls have the values that theory says, on real digits and by the metrics of models."""
 
 import math
 
@@ -12,7 +12,7 @@ from bench.metrics.arc_fit import ArcFit
 from bench.metrics.class_accuracy import ClassAccuracy
 from bench.metrics.fid import FrechetDistance
 from bench.metrics.inception_score import InceptionScore
-from bench.metrics.ms_ssim import IntraClassDiversity
+from bench.metrics.intra_class_diversity import IntraClassDiversity
 from bench.metrics.precision_recall import PrecisionRecall
 
 NAMES = list(registry.TABLES["control"])
@@ -78,7 +78,7 @@ def test_noise_is_far_from_everything(sets, context):
     noise, real = sets["noise"], sets["real"]
     assert noise.x.double().mean() == pytest.approx(127.5, abs=2)
     assert abs(value(ClassAccuracy(), noise, context) - CHANCE) < 4 * SPREAD
-    far, near = (value(FrechetDistance(), held, context) for held in (noise, real))
+    far, near = (value(FrechetDistance(), samples, context) for samples in (noise, real))
     assert far > 20 * near
     precision, recall = (found.value for found in PrecisionRecall().measure(noise, context))
     assert precision < 0.05
@@ -94,13 +94,13 @@ def test_points_have_controls_too(moons, name):
         assert bool((found.x >= low).all() and (found.x <= high).all())
 
 
-def test_points_come_out_where_theory_says(moons, contexts):
+def test_points_have_the_values_that_theory_says(moons, contexts):
     context = contexts(moons)
-    spread = {name: ArcFit().measure(make(name, moons, 100), context)[0].value for name in NAMES}
-    distance = {name: ArcFit().measure(make(name, moons, 100), context)[2].value for name in NAMES}
-    assert spread["class_means"] == pytest.approx(0, abs=1e-6)
-    assert spread["real"] == pytest.approx(1, abs=0.2)
-    assert distance["real"] < 0.2 < min(distance[name] for name in NAMES if name != "real")
+    measured = {name: ArcFit().measure(make(name, moons, 100), context) for name in NAMES}
+    assert measured["class_means"][0].value == pytest.approx(0, abs=1e-6)
+    assert measured["real"][0].value == pytest.approx(1, abs=0.2)
+    distance = {name: found[2].value for name, found in measured.items()}
+    assert distance.pop("real") < 0.2 < min(distance.values())
 
 
 def test_a_class_without_training_examples_has_no_mean(digits):

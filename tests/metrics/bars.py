@@ -1,9 +1,9 @@
-"""A world in which every metric of images has a value: bars, a judge, and a model that knows them.
+"""A world in which every metric of images has a value: bars, a classifier, and a model of them.
 
 An image is noise around a level, 40, 120 or 200. Its class is the level, and counts the attributes
-`lit` and `bright` that it has. The judge goes by the level, and its features are the means of
+`lit` and `bright` that it has. The classifier goes by the level, and its features are the means of
 nine fields. The relevant code of the model is a number for each attribute, and the irrelevant code
-is what is left of the image, so the model encodes and decodes without an error.
+is the rest of the image, so the model encodes and decodes without an error.
 """
 
 import torch
@@ -13,7 +13,8 @@ from torch import nn
 from bench import registry
 from bench.data.base import DataSet, DataSpec, Split
 from bench.metrics.base import Context, SampleSet
-from bench.metrics.extractors.domain import DomainExtractor, FeatureExtractor
+from bench.metrics.extractors.base import FeatureExtractor
+from bench.metrics.extractors.domain_classifier import DomainClassifier
 from bench.training.interface import Code, Posterior
 
 CPU = torch.device("cpu")
@@ -42,10 +43,11 @@ OPTIONS = {
 }
 """Small options of each metric of images."""
 
-OF_CODES = ("attribute_switch", "leakage", "prior_fit", "reconstruction", "inpainting", "swap")
+OF_MODELS = ("attribute_switch", "leakage", "prior_fit", "reconstruction", "inpainting", "swap")
+"""Metrics that look at a model and real images, and not at samples."""
 
 
-def brightness(x):
+def level_logits(x):
     """Return the logits of the three classes."""
     levels = LOWEST + STEP * torch.arange(CLASSES, dtype=torch.float64)
     return -((x.double().mean(dim=(1, 2, 3))[:, None] - levels) ** 2) / 100
@@ -86,30 +88,46 @@ class Bars(nn.Module):
         return Code(relevant, code.irrelevant)
 
 
+def draw_bars(per_class, generator, shape=(1, 8, 8), levels=(40, 120, 200), noise=40):
+    """Return images of noise around the level of their class."""
+    y = torch.arange(CLASSES).repeat_interleave(per_class)
+    noise = torch.randint(-noise, noise, (len(y), *shape), generator=generator)
+    return Split((torch.tensor(levels)[y][:, None, None, None] + noise).to(torch.uint8), y)
+
+
 def make_data(shape=(1, 8, 8), per_class=PER_CLASS, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    y = torch.arange(CLASSES).repeat_interleave(per_class)
-    splits = []
-    for _ in range(2):
-        noise = torch.randint(-40, 40, (len(y), *shape), generator=generator)
-        x = (LOWEST + STEP * y[:, None, None, None] + noise).to(torch.uint8)
-        splits.append(Split(x, y))
+    train, test = (draw_bars(per_class, generator, shape) for _ in range(2))
     names, attributes = ("a", "b", "c"), ("lit", "bright")
     spec = DataSpec("bars", shape, names, attributes, COMBINATIONS)
-    return DataSet(spec, *splits, splits[1], False, "")
+    return DataSet(spec, train, test, test, False, "")
 
 
-def judged(data, tmp_path, *, logits=brightness, features=fields, model=None):
-    """Return a context whose domain classifier is the judge of this world."""
+def context_of(data, tmp_path, *, logits=level_logits, features=fields, model=None):
+    """Return a context whose domain classifier is that of this world."""
     width = 9 * data.spec.shape[0]
-    penultimate = FeatureExtractor("stub@0", features, width, CPU)
-    judge = DomainExtractor("stub@0", logits, CPU, data.test, penultimate)
+    extractor = FeatureExtractor("stub@0", features, width, CPU)
+    classifier = DomainClassifier("stub@0", logits, CPU, data.test, extractor)
     model = Bars(shape=data.spec.shape) if model is None else model
-    return Context(data, CPU, tmp_path, model=model, extractors={"domain 0": judge})
+    return Context(data, CPU, tmp_path, model=model, extractors={"domain 0": classifier})
 
 
 def samples_of(data, x=None):
     return SampleSet(data.test.x if x is None else x, data.test.y, data.spec)
+
+
+def shuffled(split, seed=0):
+    """Return examples in another order; of a sample set or of a split."""
+    order = torch.randperm(len(split.y), generator=torch.Generator().manual_seed(seed))
+    parts = {"x": split.x[order], "y": split.y[order]}
+    return SampleSet(**parts, spec=split.spec) if isinstance(split, SampleSet) else Split(**parts)
+
+
+def first_of_each(samples, count):
+    """Return the first samples of each class."""
+    labels = range(samples.spec.classes)
+    rows = torch.cat([(samples.y == label).nonzero()[:count, 0] for label in labels])
+    return SampleSet(samples.x[rows], samples.y[rows], samples.spec)
 
 
 def metric_of(name, **options):

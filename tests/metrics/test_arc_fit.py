@@ -3,8 +3,7 @@ import torch
 from scipy.stats import energy_distance as scipy_energy_distance
 
 from bench.data.moons import CENTERS, Moons
-from bench.errors import NotApplicable
-from bench.metrics import arc_fit
+from bench.metrics import arc_fit, density_coverage
 from bench.metrics.arc_fit import ArcFit, energy_distance
 from bench.metrics.base import SampleSet
 
@@ -64,16 +63,10 @@ def test_samples_of_the_wrong_class_fit_badly(fit, moons):
     assert found["arc_distance"] > 1
 
 
-def test_the_order_of_the_samples_does_not_matter(fit, moons):
-    order = torch.randperm(len(moons.test), generator=torch.Generator().manual_seed(0))
-    found = fit(moons.test.x[order], moons.test.y[order])
-    assert found == pytest.approx(fit(moons.test.x), abs=1e-7)
-
-
 def test_the_size_of_a_block_changes_nothing(fit, moons, monkeypatch):
     x = moons.test.x + 0.1
     expected = fit(x)
-    monkeypatch.setattr(arc_fit, "_BLOCK", 1000)
+    monkeypatch.setattr(density_coverage, "BLOCK", 1000)
     assert fit(x) == pytest.approx(expected, rel=1e-12)
 
 
@@ -95,11 +88,6 @@ def test_one_point_a_class_gives_reasons_instead_of_values(contexts, moons):
         assert one.reason == "one point a class has no spread"
 
 
-def test_images_are_not_applicable(real, context):
-    with pytest.raises(NotApplicable, match="digits has no arcs"):
-        ArcFit().measure(real, context)
-
-
 def test_energy_distance_equals_that_of_scipy():
     first, second = normal(50, 0, dimensions=1), normal(70, 1, 0.5, dimensions=1)
     # scipy's is over the distribution functions, and the same up to a factor of its definition
@@ -113,9 +101,3 @@ def test_energy_distance_is_symmetric_and_grows_with_the_shift():
     assert energy_distance(first, near) == pytest.approx(energy_distance(near, first).item())
     assert energy_distance(first, near) < energy_distance(first, far)
     assert energy_distance(first, first) == 0
-
-
-def test_the_random_state_is_left_alone(fit, moons):
-    before = torch.get_rng_state()
-    fit(moons.test.x)
-    assert torch.equal(torch.get_rng_state(), before)

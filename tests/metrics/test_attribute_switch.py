@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -6,15 +8,15 @@ from baselines.csvae import CSVAE
 from bench.data.digits import DigitAttributes
 from bench.errors import NotApplicable
 from bench.metrics import attribute_switch
-from bench.metrics.attribute_switch import AttributeSwitch, turned
+from bench.metrics.attribute_switch import AttributeSwitch, switched_classes
 from bench.training.interface import Code, Switches
-from tests.metrics.coders import Halves, marked, measure
+from tests.metrics.autoencoders import Halves, PixelClassifier, marked, measure
 
 SPEC = DigitAttributes().spec  # odd, five or more, loop
 
 
-class Reader:
-    """A judge that reads each attribute from a pixel, and finds the class that has these."""
+class AttributeClassifier:
+    """A classifier that reads each attribute from a pixel, and finds the class that has these."""
 
     name = "reader"
 
@@ -25,7 +27,7 @@ class Reader:
 
 
 class Blocks(Halves):
-    """The relevant code is the row of attributes, the irrelevant one the rest."""
+    """The relevant code is the attributes, the irrelevant one the rest."""
 
     def __init__(self, also=None, does=True):
         super().__init__()
@@ -34,9 +36,6 @@ class Blocks(Halves):
     def encode(self, x, y=None):
         flat = x.flatten(1)
         return Code(flat[:, :3], flat[:, 3:])
-
-    def decode(self, code, y=None):
-        return torch.cat(code, dim=1).view(-1, 1, 8, 8)
 
     def switch(self, code, attribute, values):
         relevant = code.relevant.clone()
@@ -50,65 +49,70 @@ class Blocks(Halves):
 @pytest.fixture(scope="module")
 def data():
     made = marked(per_class=10, spec=SPEC)
-    rows = SPEC.attribute_rows(made.test.y)
-    made.test.x[:, 0, 0, :3] = (255 * rows).to(torch.uint8)
+    made.test.x[:, 0, 0, :3] = (255 * SPEC.attribute_rows(made.test.y)).to(torch.uint8)
     return made
 
 
+@pytest.fixture(autouse=True)
+def attribute_classifier(monkeypatch):
+    monkeypatch.setattr(attribute_switch, "domain_classifier", lambda *_: AttributeClassifier())
+
+
 @pytest.fixture
-def figures(data, monkeypatch):
-    monkeypatch.setattr(attribute_switch, "domain_classifier", lambda *_: Reader())
+def shares(data):
+    """Return the values of both quantities by attribute, and their means."""
 
-    def figures(model):
+    def shares(model):
         found = measure(AttributeSwitch(), model, data)
-        assert len(found) == 8
+        assert [m.metric for m in found] == ["attribute_switch"] * 4 + ["attribute_stay"] * 4
         names = ("mean", *SPEC.attributes)
-        by_metric = [found[:4], found[4:]]
-        assert [{m.metric for m in some} for some in by_metric] == [
-            {"attribute_switch"},
-            {"attribute_stay"},
-        ]
-        return [dict(zip(names, (m.value for m in some), strict=True)) for some in by_metric]
+        quantities = (found[:4], found[4:])
+        return [dict(zip(names, (m.value for m in some), strict=True)) for some in quantities]
 
-    return figures
+    return shares
 
 
-def test_a_perfect_model_turns_one_attribute_and_leaves_the_others(figures):
-    switched, stayed = figures(Blocks())
+def test_a_perfect_model_turns_one_attribute_and_leaves_the_others(shares):
+    switched, stayed = shares(Blocks())
     assert set(switched.values()) == {100}
     assert set(stayed.values()) == {100}
 
 
-def test_a_model_that_does_nothing_turns_nothing(figures):
-    switched, stayed = figures(Blocks(does=False))
+def test_a_model_that_does_nothing_turns_nothing(shares):
+    switched, stayed = shares(Blocks(does=False))
     assert set(switched.values()) == {0}
     assert set(stayed.values()) == {100}
 
 
-def test_a_model_that_turns_another_attribute_too_gets_worse(figures):
-    _, stayed = figures(Blocks(also=2))
+def test_a_model_that_turns_another_attribute_too_gets_worse(shares):
+    _, stayed = shares(Blocks(also=2))
     assert stayed["odd"] < 100
     assert stayed["mean"] < 100
 
 
-def test_only_combinations_that_occur_are_asked_for(data, monkeypatch):
+def test_only_combinations_that_occur_are_asked_for(data):
     """Of 000, 001, 011, 100, 110 and 111 all but 001 and 110 occur with another first value."""
-    monkeypatch.setattr(attribute_switch, "domain_classifier", lambda *_: Reader())
-    assert turned(SPEC, 0).tolist() == [3, -1, 5, 0, -1, 2]
+    assert switched_classes(SPEC, 0).tolist() == [3, -1, 5, 0, -1, 2]
     found = measure(AttributeSwitch(), Blocks(), data)
     how = "extractor=reader,label=none,to=prior mean"
     assert found[0].protocol == f"accuracy[{how},images<=60]"
     assert found[1].protocol == f"accuracy[of=odd,{how},n=40]"
 
 
-def test_an_attribute_that_never_differs_alone_has_a_reason(monkeypatch):
-    monkeypatch.setattr(attribute_switch, "domain_classifier", lambda *_: Reader())
-    from dataclasses import replace
-
+def test_an_attribute_that_never_differs_alone_has_a_reason():
     spec = replace(SPEC, class_names=("none", "all"), combinations=((0, 0, 0), (1, 1, 1)))
     found = measure(AttributeSwitch(), Blocks(), marked(per_class=5, spec=spec))
     assert [m.value for m in found] == [None] * 6
     assert found[0].reason == "no combination differs in odd alone"
+
+
+def test_a_single_attribute_leaves_no_other(monkeypatch):
+    monkeypatch.setattr(attribute_switch, "domain_classifier", lambda *_: PixelClassifier(2))
+    names, combinations = ("even", "odd"), ((0,), (1,))
+    spec = replace(SPEC, class_names=names, attributes=("odd",), combinations=combinations)
+    *switched, stayed = measure(AttributeSwitch(), Blocks(), marked(per_class=5, spec=spec))
+    assert [(m.metric, m.value) for m in switched] == [("attribute_switch", 100)] * 2
+    assert stayed == ("attribute_stay", "", None, "there is no other attribute", None)
 
 
 def test_it_needs_attributes_and_a_model_that_was_made_for_them(data):

@@ -4,22 +4,15 @@ import pytest
 import torch
 
 from bench.data.base import DataSet, DataSpec, Split, to_float
-from bench.errors import NotApplicable
+from bench.metrics.balanced_set import balanced_real
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.classification_accuracy_score import ClassificationAccuracyScore
-from bench.metrics.comparison import real_side
-from bench.metrics.extractors import classifier
-
-CPU = torch.device("cpu")
+from bench.metrics.extractors import small_classifier
+from tests.metrics.bars import CPU, draw_bars, shuffled
 
 
-def bars(per_class, seed, brightness=(40, 120, 200)):
-    """Make noise around the level of the class."""
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.arange(3).repeat_interleave(per_class)
-    noise = torch.randint(-30, 30, (len(y), 1, 8, 8), generator=generator)
-    x = torch.tensor(brightness)[y][:, None, None, None] + noise
-    return Split(x.to(torch.uint8), y)
+def bars(per_class, seed, levels=(40, 120, 200)):
+    return draw_bars(per_class, torch.Generator().manual_seed(seed), levels=levels, noise=30)
 
 
 @pytest.fixture
@@ -34,9 +27,8 @@ def context(data, tmp_path):
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(classifier, "STEPS", 60)
-    monkeypatch.setattr(classifier, "EPOCHS", 0)
+def sixty_steps(short_training):
+    short_training(60)
 
 
 @pytest.fixture
@@ -47,7 +39,7 @@ def learned(monkeypatch):
     def train(spec, split, *, seed, flip, device, steps):
         seen.append((split, seed, flip))
         with torch.random.fork_rng(devices=[]):
-            return classifier.DomainClassifier(spec).eval()
+            return small_classifier.SmallClassifier(spec).eval()
 
     where = "bench.metrics.classification_accuracy_score.train_classifier"
     monkeypatch.setattr(where, train)
@@ -63,25 +55,25 @@ def score(samples, context, **options):
     return found.value
 
 
-def test_samples_like_real_images_teach_what_those_teach(data, context, quick):
+def contents(split):
+    return {image.numpy().tobytes(): y for image, y in zip(split.x, split.y.tolist(), strict=True)}
+
+
+def test_samples_like_real_images_teach_what_those_teach(data, context, sixty_steps):
     assert score(samples_of(data, bars(20, 2)), context) > 95
     assert score(samples_of(data, data.test), context) > 95
 
 
-def test_samples_of_other_classes_teach_nothing(data, context, quick):
-    wrong = SampleSet(*vars(bars(20, 2, brightness=(120, 200, 40))).values(), data.spec)
-    assert score(wrong, context) < 5
-
-
-def test_samples_that_do_not_tell_the_classes_apart_teach_chance(data, context, quick):
-    gray = bars(20, 2, brightness=(120, 120, 120))
-    assert score(samples_of(data, gray), context) < 70
+@pytest.mark.parametrize(("levels", "most"), [((120, 200, 40), 5), ((120, 120, 120), 70)])
+def test_samples_that_do_not_tell_the_classes_apart_teach_chance(
+    data, context, sixty_steps, levels, most
+):
+    """And samples of other classes teach nothing."""
+    assert score(samples_of(data, bars(20, 2, levels)), context) < most
 
 
 def test_samples_teach_with_their_own_labels(data, context, learned):
-    made = bars(20, 2)
-    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    score(SampleSet(made.x[order], made.y[order], data.spec), context)
+    score(shuffled(samples_of(data, bars(20, 2))), context)
     ((split, seed, flip),) = learned
     assert seed == 0
     assert flip is False
@@ -94,9 +86,8 @@ def test_real_test_images_are_replaced_by_as_many_training_images(data, context,
     few = SampleSet(data.test.x[::4], data.test.y[::4], data.spec)
     score(few, context)
     ((split, _, _),) = learned
-    train = {row.numpy().tobytes() for row in data.train.x}
     assert len(split) == 15
-    assert all(row.numpy().tobytes() in train for row in split.x)
+    assert set(contents(split)) <= set(contents(data.train))
     assert torch.bincount(split.y).tolist() == [5, 5, 5]
 
 
@@ -104,19 +95,16 @@ def test_test_images_with_wrong_labels_are_replaced_with_those_labels(data, cont
     wrong = SampleSet(data.test.x, (data.test.y + 1) % 3, data.spec)
     score(wrong, context)
     ((split, _, _),) = learned
-    train = {
-        row.numpy().tobytes(): y for row, y in zip(data.train.x, data.train.y.tolist(), strict=True)
-    }
-    truth = torch.tensor([train[row.numpy().tobytes()] for row in split.x])
-    assert torch.equal(split.y, (truth + 1) % 3)
-    assert len({row.numpy().tobytes() for row in split.x}) == 60
+    truth = contents(data.train)
+    assert {image: (truth[image] + 1) % 3 for image in contents(split)} == contents(split)
+    assert len(contents(split)) == 60
 
 
 def test_real_images_and_samples_of_equal_number_share_a_protocol(data, context, learned):
     metric = ClassificationAccuracyScore()
     (made,) = metric.measure(samples_of(data, bars(20, 2)), context)
     (real,) = metric.measure(samples_of(data, data.test), context)
-    train = real_side(context, "train").first(20).name
+    train = balanced_real(context, "train").first(20).name
     assert made.protocol == real.protocol
     assert made.protocol.startswith("cas[n=60,test=60@")
     assert made.protocol.endswith(f",steps=200,recipe=2,seed=0,real=train:60@{train}]")
@@ -141,19 +129,8 @@ def test_at_most_per_class_are_taken(data, context, learned):
     assert torch.bincount(learned[0][0].y).tolist() == [4, 4, 4]
 
 
-def test_the_order_of_the_samples_changes_no_bit(data, context, quick):
-    made, order = bars(20, 2), torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    mixed = SampleSet(made.x[order], made.y[order], data.spec)
-    assert score(mixed, context) == score(samples_of(data, made), context)
-
-
-def test_the_random_state_is_left_alone(data, context, quick):
-    before = torch.get_rng_state()
-    score(samples_of(data, bars(20, 2)), context)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_it_can_learn_while_the_caller_infers(data, context, quick):
+def test_it_can_learn_while_the_caller_infers(data, context, short_training):
+    short_training(2)
     with torch.inference_mode():
         score(samples_of(data, bars(20, 2)), context)
 
@@ -166,32 +143,20 @@ def test_a_class_without_training_images_is_a_reason_for_real_images_alone(data,
     assert score(samples_of(data, bars(20, 2)), context) is not None
 
 
-def test_points_are_not_applicable(contexts, moons, moons_samples):
-    with pytest.raises(NotApplicable, match="moons are no images"):
-        ClassificationAccuracyScore().measure(moons_samples, contexts(moons))
-
-
-def test_at_least_one_image_a_class():
-    with pytest.raises(ValueError, match="per_class must be at least 1, got 0"):
-        ClassificationAccuracyScore(per_class=0)
-
-
-def test_copies_of_a_digit_teach_less_than_digits(real, context_of_digits, quick):
+def test_copies_of_a_digit_teach_less_than_digits(real, digits, tmp_path, sixty_steps):
+    context = Context(digits, CPU, tmp_path)
     first = torch.stack([(real.y == k).nonzero()[0, 0] for k in range(10)])
     copies = real.x[first].repeat_interleave(50, dim=0)
     labels = torch.arange(10).repeat_interleave(50)
-    learned_from_real = score(real, context_of_digits)
+    learned_from_real = score(real, context)
     assert learned_from_real > 85
-    assert score(SampleSet(copies, labels, real.spec), context_of_digits) < learned_from_real - 20
+    assert score(SampleSet(copies, labels, real.spec), context) < learned_from_real - 20
 
 
-@pytest.fixture
-def context_of_digits(digits, tmp_path):
-    return Context(digits, CPU, tmp_path)
-
-
-def test_the_classifier_is_in_evaluation_mode(data, quick):
-    network = classifier.train_classifier(data.spec, bars(4, 0), seed=0, flip=False, device=CPU)
+def test_the_classifier_is_in_evaluation_mode(data, short_training):
+    short_training(5)
+    train = small_classifier.train_classifier
+    network = train(data.spec, bars(4, 0), seed=0, flip=False, device=CPU)
     assert not network.training
     x = to_float(data.test.x)
     torch.testing.assert_close(network(x)[:3], network(x[:3]))

@@ -1,37 +1,53 @@
-"""What holds for every metric of the registry; a new one fails here until it has its rows."""
+"""What holds for every metric of the registry; a new one fails here until it has its entries."""
 
 import ast
 import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from bench import registry
 from bench.data.base import Split
+from bench.errors import NotApplicable
 from bench.metrics import (
-    arc_fit,
     base,
-    codes,
     density_coverage,
+    encoder_decoder,
     inpainting,
     ms_ssim,
-    native_ms_ssim,
+    ms_ssim_native,
     precision_recall,
     prior_fit,
     reconstruction,
     within_class_variance,
 )
-from bench.metrics.base import Context, SampleSet
-from bench.metrics.extractors import classifier, domain, feature_cache
+from bench.metrics.base import Context, Measurement, Metric, SampleSet
+from bench.metrics.extractors import base as extractors
+from bench.metrics.extractors import feature_cache
+from bench.metrics.extractors.lpips import perceptual_distance
+from bench.record.quantities import Quantity
+from bench.spec.components import complete_component
+from bench.spec.validation import KeyProblem
 from bench.training.interface import Code, Posterior
-from tests.metrics.bars import CPU, OPTIONS, Bars, judged, make_data, metric_of
+from tests.metrics.bars import (
+    CPU,
+    OF_MODELS,
+    OPTIONS,
+    Bars,
+    context_of,
+    make_data,
+    metric_of,
+    shuffled,
+)
 
 NAMES = tuple(registry.TABLES["metric"])
 each_metric = pytest.mark.parametrize("name", NAMES)
 
-ANALYTIC = {
+KNOWN_ANSWER = {
     "inception_score": "test_two_kinds_of_images_by_hand",
     "intra_class_diversity": "test_flat_images_differ_by_their_luminance_alone",
     "intra_class_diversity_native": "test_flat_images_differ_by_their_luminance_alone",
@@ -55,26 +71,23 @@ ANALYTIC = {
 
 FILES = {
     "intra_class_diversity": "ms_ssim",
-    "intra_class_diversity_native": "native_ms_ssim",
-    "precision_recall": "neighbors",
-    "density_coverage": "neighbors",
+    "intra_class_diversity_native": "ms_ssim_native",
+    "density_coverage": "precision_recall",
     "inpainting": "reconstruction",
 }
 
 SMALL_BATCHES = (
-    (domain, "JUDGED_AT_ONCE", 7),
-    (feature_cache, "JUDGED_AT_ONCE", 7),
+    (extractors, "IMAGES_PER_PASS", 7),
     (feature_cache, "PART", 21),
-    (codes, "BATCH", 7),
+    (encoder_decoder, "BATCH", 7),
     (inpainting, "BATCH", 7),
     (reconstruction, "BATCH", 7),
     (prior_fit, "BATCH", 7),
-    (arc_fit, "_BLOCK", 100),
-    (density_coverage, "_BLOCK", 100),
+    (density_coverage, "BLOCK", 100),
     (precision_recall, "EXACT_BLOCK", 4),
-    (within_class_variance, "_BLOCK", 7),
-    (native_ms_ssim, "_CHUNK", 1),
-    (ms_ssim, "_CHUNK_BYTES", {"cpu": 2**17}),
+    (within_class_variance, "BLOCK", 7),
+    (ms_ssim_native, "CHUNK", 1),
+    (ms_ssim, "CHUNK_BYTES", {"cpu": 2**17}),
 )
 
 
@@ -92,9 +105,9 @@ class Inflated(Bars):
     """Codes that lie four times as far from their prior's means."""
 
     def posterior(self, x, y=None):
-        found = super().posterior(x)
-        mean, variance = found.relevant
-        return Posterior((mean + 4 * variance.sqrt(), variance), found.irrelevant)
+        relevant, irrelevant = super().posterior(x)
+        mean, variance = relevant
+        return Posterior((mean + 4 * variance.sqrt(), variance), irrelevant)
 
 
 def noise(data):
@@ -124,54 +137,60 @@ WORSE = {
     "leakage": Confused,
     "swap": Confused,
     "attribute_switch": Confused,
-    "reconstruction": lambda shape: Bars(wrong=0.3, shape=shape),
-    "inpainting": lambda shape: Bars(wrong=0.3, shape=shape),
+    "reconstruction": lambda: Bars(wrong=0.3),
+    "inpainting": lambda: Bars(wrong=0.3),
     "arc_fit": lambda data: 0.5 * data.test.x,
 }
-"""What must make the first figure of a metric worse: other samples, or for codes another model."""
+"""What must make the first measurement worse: other samples, or for some metrics another model."""
 
-OF_MODELS = ("prior_fit", "leakage", "swap", "attribute_switch", "reconstruction", "inpainting")
+ROUNDED = ("inception_score", "intra_class_diversity", "prior_fit", "arc_fit")
+"""Metrics whose sums are taken in the order of the samples or of the real examples."""
 
 
 @pytest.fixture(scope="module")
-def bars():
-    return make_data()
+def lpips(bars, alexnet, tmp_path_factory):
+    context = Context(bars, CPU, tmp_path_factory.mktemp("lpips"), weights={"lpips": alexnet})
+    return perceptual_distance(context)
+
+
+@pytest.fixture(scope="module")
+def known():
+    """What `world` measured by default, by name of the metric."""
+    return {}
 
 
 @pytest.fixture
-def world(bars, moons, alexnet, tmp_path):
+def world(bars, moons, lpips, known, tmp_path):
     """Return a function that measures samples, by default further draws of the real examples."""
     further = make_data(seed=5).test
 
-    def measure(name, *, x=None, model=None, order=None):
+    def measure(name, *, fresh=False, x=None, model=None, order=None):
+        if not fresh and x is model is order is None:
+            known[name] = known.get(name) or measure(name, fresh=True)
+            return known[name]
         data, split = (moons, moons.train) if name == "arc_fit" else (bars, further)
         split = split if x is None else Split(x, data.test.y)
         if order is not None:
-            split, test = (shuffle(part, order) for part in (split, data.test))
+            split, test = (shuffled(part, order) for part in (split, data.test))
             data = replace(data, test=test)
         samples = SampleSet(split.x, split.y, data.spec)
         if name == "arc_fit":
             return registry.load("metric", name)().measure(samples, Context(data, CPU, tmp_path))
-        context = judged(data, tmp_path, model=model)
-        context.weights["lpips"] = alexnet
+        context = context_of(data, tmp_path, model=model)
+        context.weights["lpips"] = tmp_path
+        context.extractors["lpips"] = lpips
         return metric_of(name).measure(samples, context)
 
     return measure
 
 
-def shuffle(split, seed):
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
-    return Split(split.x[order], split.y[order])
-
-
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(classifier, "STEPS", 1)
-    monkeypatch.setattr(classifier, "EPOCHS", 0)
+def ten_steps(short_training):
+    short_training(10)
 
 
-def test_every_metric_has_all_its_rows():
-    for table in (ANALYTIC, WORSE, OPTIONS | {"arc_fit": {}}):
+def test_every_metric_has_all_its_entries():
+    for table in (KNOWN_ANSWER, WORSE, OPTIONS | {"arc_fit": {}}):
         assert set(table) == set(NAMES)
 
 
@@ -179,7 +198,38 @@ def test_every_metric_has_all_its_rows():
 def test_there_is_a_case_whose_answer_is_known(name):
     path = Path(__file__).with_name(f"test_{FILES.get(name, name)}.py")
     functions = (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef))
-    assert ANALYTIC[name] in {function.name for function in functions}
+    assert KNOWN_ANSWER[name] in {function.name for function in functions}
+
+
+@each_metric
+def test_quantities_are_those_that_are_measured(name, world):
+    quantities = registry.load("metric", name).quantities()
+    assert {one.metric.split("/")[0] for one in world(name)} == set(quantities)
+    for quantity in quantities.values():
+        assert quantity.title[0].isupper()
+        assert quantity.decimals is not None
+
+
+def test_quantities_of_a_metric_with_one_number_are_its_attributes():
+    accuracy = registry.load("metric", "class_accuracy").quantities()
+    assert accuracy == {"class_accuracy": Quantity("Class accuracy (%)", "higher", 1)}
+
+
+def test_a_metric_of_another_package_needs_a_name_and_a_direction_only(bars, tmp_path):
+    class Darkness(Metric):
+        name = "darkness"
+        direction = "lower"
+
+        def measure(self, samples, context):
+            return [Measurement(self.name, "mean", 255 - samples.x.double().mean().item())]
+
+    assert Darkness.quantities() == {"darkness": Quantity("darkness", "lower")}
+    (found,) = Darkness().measure(shuffled(bars_samples(bars)), context_of(bars, tmp_path))
+    assert found.metric in Darkness.quantities()
+
+
+def bars_samples(data):
+    return SampleSet(data.test.x, data.test.y, data.spec)
 
 
 @each_metric
@@ -187,8 +237,13 @@ def test_the_order_of_samples_and_of_real_images_changes_nothing(name, world):
     first, second = world(name), world(name, order=2)
     assert None not in [one.value for one in first]
     assert [one.protocol for one in second] == [one.protocol for one in first]
-    values = [one.value for one in first]
-    assert [one.value for one in second] == pytest.approx(values, rel=1e-7, abs=1e-12)
+    numbers, again = (
+        [n for m in found for n in (m.value, m.error or 0)] for found in (first, second)
+    )
+    if name in ROUNDED:
+        assert again == pytest.approx(numbers, rel=1e-7, abs=1e-12)
+    else:
+        assert again == numbers, "not a bit"
 
 
 @each_metric
@@ -196,7 +251,7 @@ def test_the_size_of_batches_changes_nothing(name, world, monkeypatch):
     first = world(name)
     for module, constant, value in SMALL_BATCHES:
         monkeypatch.setattr(module, constant, value)
-    second = world(name)
+    second = world(name, fresh=True)
     values = [one.value for one in first]
     assert [one.value for one in second] == pytest.approx(values, rel=1e-5, abs=1e-9)
 
@@ -204,10 +259,10 @@ def test_the_size_of_batches_changes_nothing(name, world, monkeypatch):
 def test_no_constant_that_cuts_work_into_parts_is_forgotten():
     named = {(module.__name__, constant) for module, constant, _ in SMALL_BATCHES}
     exempt = {
-        ("bench.metrics.extractors.inception", "JUDGED_AT_ONCE"),  # tests of its own
-        ("bench.metrics.extractors.network_file", "JUDGED_AT_ONCE"),
-        ("bench.metrics.ms_ssim", "_BLOCK"),  # the width of a matrix
-        ("bench.metrics.extractors.classifier", "BATCH"),  # what a classifier learns from at a time
+        ("bench.metrics.extractors.inception", "IMAGES_PER_PASS"),  # tests of its own
+        ("bench.metrics.extractors.network_file", "IMAGES_PER_PASS"),
+        ("bench.metrics.ms_ssim", "BLOCK"),  # the width of a matrix
+        ("bench.metrics.extractors.small_classifier", "BATCH"),  # of a training
     }
     found = set()
     metrics = Path(base.__file__).parent
@@ -215,24 +270,24 @@ def test_no_constant_that_cuts_work_into_parts_is_forgotten():
         module = ".".join(path.relative_to(metrics).with_suffix("").parts)
         for node in ast.parse(path.read_text()).body:
             for target in getattr(node, "targets", ()):
-                called = getattr(target, "id", "")
-                if any(word in called for word in ("BATCH", "BLOCK", "CHUNK", "AT_ONCE")):
-                    found.add((f"bench.metrics.{module}", called))
+                constant = getattr(target, "id", "")
+                if any(word in constant for word in ("BATCH", "BLOCK", "CHUNK", "PER_PASS")):
+                    found.add((f"bench.metrics.{module}", constant))
     assert found - exempt <= named
 
 
 @each_metric
-def test_it_gets_worse_where_it_must(name, world, bars, moons, monkeypatch):
+def test_it_gets_worse_where_it_must(name, world, bars, moons, short_training):
     if name == "classification_accuracy_score":
-        monkeypatch.setattr(classifier, "STEPS", 60)
-    good = world(name)[0].value
+        short_training(60)
+    first = world(name, fresh=True)[0]
     if name in OF_MODELS:
-        bad = world(name, model=WORSE[name](shape=bars.spec.shape))[0].value
+        good, bad = first.value, world(name, model=WORSE[name]())[0].value
     else:
         data = moons if name == "arc_fit" else bars
         real = world(name, x=data.test.x)[0].value
-        bad = world(name, x=WORSE[name](data))[0].value
-    direction = registry.load("metric", name).direction
+        good, bad = first.value, world(name, x=WORSE[name](data))[0].value
+    direction = registry.load("metric", name).quantities()[first.metric.split("/")[0]].direction
     if direction in ("real", "one"):
         aim = real if direction == "real" else 1
         assert 4 * abs(good - aim) < abs(bad - aim)
@@ -241,15 +296,67 @@ def test_it_gets_worse_where_it_must(name, world, bars, moons, monkeypatch):
 
 
 @each_metric
-def test_it_is_the_same_again_and_leaves_the_random_state_alone(name, world):
+def test_it_is_the_same_again_and_leaves_the_random_states_alone(name, world):
     torch.manual_seed(3)
-    state = torch.get_rng_state()
-    assert world(name) == world(name)
+    state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    assert world(name, fresh=True) == world(name)
     assert torch.equal(state, torch.get_rng_state())
+    assert np.array_equal(np.random.get_state()[1], numpy_state)
 
 
 @each_metric
-def test_every_figure_has_a_protocol_and_is_finite(name, world):
+def test_every_measurement_has_a_protocol_and_is_finite(name, world):
     for one in world(name):
         assert one.protocol
         assert math.isfinite(one.value)
+
+
+@each_metric
+def test_it_says_to_which_data_it_does_not_apply(name, moons, bars, contexts):
+    metric = registry.load("metric", name)()
+    data = bars if name == "arc_fit" else moons
+    samples, model = bars_samples(data), Bars(shape=data.spec.shape)
+    model.encode = lambda x, y=None: Code(x, torch.zeros(len(x), 1) + 1e-3 * x[:, :1])
+    reason = "bars has no arcs" if name == "arc_fit" else "moons (are|have)"
+    if name in ("leakage", "prior_fit"):
+        assert metric.measure(samples, contexts(data, model=model))[0].value is not None
+    else:
+        with pytest.raises(NotApplicable, match=reason):
+            metric.measure(samples, contexts(data, model=model))
+
+
+@pytest.mark.parametrize("name", OF_MODELS)
+def test_real_images_and_models_without_codes_have_no_codes(name, bars, contexts):
+    samples, metric = bars_samples(bars), metric_of(name)
+    with pytest.raises(NotApplicable, match="is a property of a model's codes"):
+        metric.measure(samples, contexts(bars))
+    reason = "the model infers no codes" if name == "prior_fit" else "the model has no encoder"
+    with pytest.raises(NotApplicable, match=reason):
+        metric.measure(samples, contexts(bars, model=nn.Linear(2, 2)))
+
+
+LEAST = {
+    ("inception_score", "splits"): 1,
+    ("intra_class_diversity", "per_class"): 2,
+    ("intra_class_diversity", "size"): 161,
+    ("intra_class_diversity_native", "per_class"): 2,
+    ("classification_accuracy_score", "per_class"): 1,
+    ("classification_accuracy_score", "steps"): 1,
+    ("kid", "subsets"): 1,
+    ("kid", "subset_size"): 2,
+    ("precision_recall", "k"): 1,
+    ("density_coverage", "k"): 1,
+    ("leakage", "most"): 1,
+    ("swap", "pairs"): 1,
+    ("attribute_switch", "most"): 1,
+    ("reconstruction", "most"): 1,
+    ("inpainting", "most"): 1,
+}
+
+
+@pytest.mark.parametrize(("name", "option"), LEAST, ids="-".join)
+def test_options_have_least_values(name, option):
+    least = LEAST[name, option]
+    assert complete_component("metric", {"name": name, option: least}, ())[option] == least
+    with pytest.raises(KeyProblem, match=rf"^{option}: must be >= {least}, got {least - 1}$"):
+        complete_component("metric", {"name": name, option: least - 1}, ())

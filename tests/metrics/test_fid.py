@@ -10,9 +10,10 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from bench.data.base import Split
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
-from bench.metrics.extractors import feature_cache as features_module
+from bench.metrics.extractors import feature_cache
 from bench.metrics.extractors.feature_cache import Features
 from bench.metrics.fid import FrechetDistance, Moments, frechet_distance, moments
+from tests.metrics.bars import first_of_each
 
 
 def normal(n, width, seed=0):
@@ -73,7 +74,7 @@ def test_constant_features_on_both_sides():
 
 
 def test_moments_are_taken_in_double_precision_and_in_parts(monkeypatch):
-    monkeypatch.setattr(features_module, "PART", 100)
+    monkeypatch.setattr(feature_cache, "PART", 100)
     x = (1000 + normal(1000, 4)).float()
     found = moments(Features(x.split(100)))
     np.testing.assert_allclose(found.mean, x.double().mean(dim=0), rtol=1e-14)
@@ -98,11 +99,11 @@ def test_a_distance_beyond_all_numbers_is_an_error():
         frechet_distance(Moments(np.zeros(2), np.eye(2)), far)
 
 
-def test_the_protocol_and_the_value_on_digits(real, context, judge, digits):
+def test_the_protocol_and_the_value_on_digits(real, context, classifier, digits):
     (found,) = FrechetDistance().measure(real, context)
     assert found.metric == "fid"
-    assert found.protocol.startswith(f"fid[extractor={judge.name},n=500,real=train:")
-    x = [judge.penultimate.features_of(split.x) for split in (digits.test, digits.train)]
+    assert found.protocol.startswith(f"fid[extractor={classifier.name},n=500,real=train:")
+    x = [classifier.feature_extractor.outputs_of(split.x) for split in (digits.test, digits.train)]
     counts = torch.bincount(digits.train.y)
     assert f"real=train:{10 * counts.min()}@" in found.protocol
     # A few rows of the larger classes are left out.
@@ -121,8 +122,7 @@ def test_a_noisier_set_is_farther(real, context):
 
 
 def test_too_few_images_are_a_reason_with_the_number_needed(real, context):
-    rows = torch.cat([torch.nonzero(real.y == label)[:6, 0] for label in range(10)])
-    few = SampleSet(real.x[rows], real.y[rows], real.spec)
+    few = first_of_each(real, 6)
     (found,) = FrechetDistance().measure(few, context)
     assert found.value is None
     assert found.reason == (
@@ -143,7 +143,7 @@ def test_within_the_classes(real, context, digits):
     assert within.value > whole.value
 
 
-def test_the_distance_within_the_classes_is_their_mean(real, context, judge, digits):
+def test_the_distance_within_the_classes_is_their_mean(real, context, classifier, digits):
     twice = SampleSet(real.x.repeat(2, 1, 1, 1), real.y.repeat(2), real.spec)
     per_class = int(torch.bincount(digits.train.y).min())
     train = Split(
@@ -153,12 +153,11 @@ def test_the_distance_within_the_classes_is_their_mean(real, context, judge, dig
         )
     )
     data = replace(digits, train=train)
-    context = replace(context, data=data, extractors={"domain 0": judge})
+    context = replace(context, data=data, extractors={"domain 0": classifier})
     _, within = FrechetDistance(per_class=True).measure(twice, context)
     expected = []
+    features_of = classifier.feature_extractor.outputs_of
     for c in range(10):
-        made, truth = (
-            judge.penultimate.features_of(side.x[side.y == c]).double() for side in (twice, train)
-        )
+        made, truth = (features_of(side.x[side.y == c]).double() for side in (twice, train))
         expected.append(fidelity(made, truth))
     assert within.value == pytest.approx(np.mean(expected), rel=1e-5)

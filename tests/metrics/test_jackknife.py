@@ -8,8 +8,10 @@ import torch.nn.functional as F
 
 from bench.metrics.base import SampleSet
 from bench.metrics.class_accuracy import ClassAccuracy
+from bench.metrics.intra_class_diversity import IntraClassDiversity
 from bench.metrics.jackknife import combined_error, mean_variance, pair_variance
-from bench.metrics.ms_ssim import IntraClassDiversity, all_pairs_ms_ssim
+from bench.metrics.ms_ssim import all_pairs_ms_ssim
+from tests.metrics.bars import first_of_each
 
 
 def generator(seed=0):
@@ -55,8 +57,7 @@ def test_diversity_equals_leaving_out_one_image_after_another():
 
 
 def test_the_metric_adds_up_the_variances_of_its_classes(real, context):
-    rows = torch.cat([(real.y == label).nonzero()[:4, 0] for label in range(10)])
-    samples = SampleSet(real.x[rows], real.y[rows], real.spec)
+    samples = first_of_each(real, 4)
     (found,) = IntraClassDiversity(size=176).measure(samples, context)
     variances = []
     for label in range(10):
@@ -93,18 +94,17 @@ def test_a_share_has_the_binomial_error():
     assert mean_variance(right) == pytest.approx(0.75 * 0.25 / 39)
 
 
-def test_accuracy_has_the_error_of_its_classes(real, context, judge):
+def test_accuracy_has_the_error_of_its_classes(real, context, classifier):
     (found,) = ClassAccuracy().measure(real, context)
-    right = judge.logits(real.x).argmax(dim=1) == real.y
+    right = classifier.logits(real.x).argmax(dim=1) == real.y
     p = torch.stack([right[real.y == label].double().mean() for label in range(10)])
     assert found.error == pytest.approx(100 * float((p * (1 - p) / 49).sum().sqrt()) / 10)
     unequal = SampleSet(real.x[:400], real.y[:400], real.spec)
     assert ClassAccuracy().measure(unequal, context)[0].error > 0
 
 
-def test_too_few_images_have_no_error(real, context, judge):
-    rows = torch.cat([(real.y == label).nonzero()[:2, 0] for label in range(10)])
-    samples = SampleSet(real.x[rows], real.y[rows], real.spec)
+def test_too_few_images_have_no_error(real, context, classifier):
+    samples = first_of_each(real, 2)
     assert IntraClassDiversity(size=176).measure(samples, context)[0].error is None
     first = SampleSet(samples.x[::2], samples.y[::2], real.spec)
     assert ClassAccuracy().measure(first, context)[0].error is None

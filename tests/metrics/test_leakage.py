@@ -7,15 +7,16 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from bench.data.base import Split, to_bytes
-from bench.metrics.leakage import Leakage, accuracy
+from bench.metrics.leakage import Leakage, probe_accuracy
 from bench.training.interface import Code, Posterior
-from tests.metrics.coders import (
+from tests.metrics.autoencoders import (
     STEP,
-    Copying,
+    Collapsed,
+    CopiesLabel,
     Exchanged,
     Fixed,
     Halves,
-    Told,
+    NeedsLabel,
     marked,
     measure,
     values,
@@ -46,12 +47,12 @@ def test_it_gets_worse_where_the_parts_are_exchanged(data):
 
 
 def test_a_label_that_the_encoder_was_told_and_copied_is_read_always(data):
-    found = measure(Leakage(), Copying(), data)
+    found = measure(Leakage(), CopiesLabel(), data)
     assert all("encoder=label-given" in m.protocol for m in found[:2])
     assert found[0].value > 85
     assert found[2].value is None
     assert found[2].reason == "the label itself is the relevant code"
-    blind = measure(Leakage(), Told(), data)[0]
+    blind = measure(Leakage(), NeedsLabel(), data)[0]
     assert "encoder=label-blind" in blind.protocol
     assert blind.value == pytest.approx(CHANCE, abs=NOISE)
 
@@ -61,8 +62,8 @@ def test_a_label_in_the_distance_from_the_center_is_seen_by_the_second_probe_alo
     direction = torch.nn.functional.normalize(torch.randn(400, 3, generator=generator))
     y = torch.arange(400) % 2
     z = direction * (1 + 2 * y[:, None])
-    assert accuracy(z, y.numpy(), is_linear=True) < 0.65
-    assert accuracy(z, y.numpy(), is_linear=False) > 0.95
+    assert probe_accuracy(z, y.numpy(), is_linear=True) < 0.65
+    assert probe_accuracy(z, y.numpy(), is_linear=False) > 0.95
 
 
 @pytest.mark.parametrize("is_linear", [True, False])
@@ -71,20 +72,14 @@ def test_probes_do_not_care_for_units_but_for_rounding(is_linear):
     y = torch.arange(200) % 2
     z = torch.randn(200, 3, generator=generator)
     z[:, 0] += 2 * y
-    y = y.numpy()
+    expected = probe_accuracy(z, y.numpy(), is_linear=is_linear)
     scaled = z * torch.tensor([1e-2, 1, 100]) + 5
-    assert accuracy(scaled, y, is_linear=is_linear) == accuracy(z, y, is_linear=is_linear)
     rounding = torch.randn(200, 20, generator=generator) * 1e-7
-    noisy = torch.cat((z, rounding), dim=1)
-    assert accuracy(noisy, y, is_linear=is_linear) == accuracy(z, y, is_linear=is_linear)
+    for same in (scaled, torch.cat((z, rounding), dim=1)):
+        assert probe_accuracy(same, y.numpy(), is_linear=is_linear) == expected
 
 
 def test_a_collapsed_code_is_read_at_chance(data):
-    class Collapsed(Halves):
-        def encode(self, x, y=None):
-            code = super().encode(x)
-            return code._replace(irrelevant=torch.ones_like(code.irrelevant))
-
     found = values(Leakage(), Collapsed(), data)
     assert found["leakage_linear"] <= CHANCE
     assert found["leakage_nonlinear"] <= CHANCE
@@ -93,8 +88,8 @@ def test_a_collapsed_code_is_read_at_chance(data):
 @pytest.mark.parametrize("is_linear", [True, False])
 def test_codes_that_are_the_label_are_always_read_and_equal_codes_at_chance(is_linear):
     y = torch.arange(200) % 4
-    assert accuracy(torch.eye(4)[y], y.numpy(), is_linear=is_linear) == 1
-    assert accuracy(torch.ones(200, 4), y.numpy(), is_linear=is_linear) == 0.25
+    assert probe_accuracy(torch.eye(4)[y], y.numpy(), is_linear=is_linear) == 1
+    assert probe_accuracy(torch.ones(200, 4), y.numpy(), is_linear=is_linear) == 0.25
 
 
 def overlapping(classes, n, seed=0):
@@ -157,7 +152,7 @@ def test_probes_are_those_of_their_definitions(classes, probe, is_linear):
     z, y = overlapping(classes, 80)
     others, truth = overlapping(classes, 200, seed=1)
     seen = probe(standard(z, z), y, standard(z, others))
-    ours = accuracy(
+    ours = probe_accuracy(
         torch.from_numpy(others), truth, is_linear=is_linear, fitted=(torch.from_numpy(z), y)
     )
     assert ours == pytest.approx((seen == truth).mean(), abs=0.006), "one of 200 on the border"
@@ -167,11 +162,10 @@ def test_probes_are_those_of_their_definitions(classes, probe, is_linear):
 @pytest.mark.parametrize("is_linear", [True, False])
 def test_every_image_is_read_once_by_a_probe_that_has_not_seen_it(is_linear):
     """A label that is noise is read at chance, though each probe could learn it by heart."""
-    z, _ = overlapping(2, 300)
+    z = torch.from_numpy(overlapping(2, 300)[0])
     y = np.random.default_rng(5).permutation(np.arange(300) % 2)
-    heart = accuracy(torch.from_numpy(z), y, is_linear=False, fitted=(torch.from_numpy(z), y))
-    assert heart > 0.6
-    assert accuracy(torch.from_numpy(z), y, is_linear=is_linear) == pytest.approx(0.5, abs=0.11)
+    assert probe_accuracy(z, y, is_linear=False, fitted=(z, y)) > 0.6
+    assert probe_accuracy(z, y, is_linear=is_linear) == pytest.approx(0.5, abs=0.11)
 
 
 def test_probes_fitted_to_training_images_judge_all_test_images(data):

@@ -1,12 +1,10 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from bench.data.base import DataSet, DataSpec, Split, fingerprint
-from bench.errors import NotApplicable
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.prior_fit import PriorFit
 from bench.training.interface import Posterior
@@ -40,7 +38,7 @@ def data():
     return DataSet(SPEC, split, split, split, False, fingerprint(split))
 
 
-def figures(data, model):
+def values(data, model):
     context = Context(data, CPU, cache=None, model=model)
     samples = SampleSet(data.test.x, data.test.y, SPEC)
     found = PriorFit().measure(samples, context)
@@ -51,12 +49,12 @@ def figures(data, model):
 
 @pytest.mark.parametrize(("scale", "variance", "expected"), [(2, 0, 1), (1, 3, 1), (0.2, 0, 0.01)])
 def test_distance_is_one_where_codes_have_the_moments_of_the_prior(data, scale, variance, expected):
-    found = figures(data, Known(scale=scale, variance=variance))["relevant_distance"]
+    found = values(data, Known(scale=scale, variance=variance))["relevant_distance"]
     assert found == pytest.approx(expected, rel=0.05)
 
 
 def test_irrelevant_codes_are_measured_against_the_standard_normal(data):
-    found = figures(data, Known(relevant=False, scale=0.8, variance=0.36))
+    found = values(data, Known(relevant=False, scale=0.8, variance=0.36))
     assert set(found) == {"irrelevant_distance", "irrelevant_kl", "irrelevant_active"}
     assert found["irrelevant_distance"] == pytest.approx(1, rel=0.05)
     second = 0.64 * data.test.x.square().mean().item()
@@ -66,27 +64,16 @@ def test_irrelevant_codes_are_measured_against_the_standard_normal(data):
 
 
 def test_a_collapsed_code_is_seen(data):
-    found = figures(data, Known(relevant=False, scale=0.0, variance=1.0))
+    found = values(data, Known(relevant=False, scale=0.0, variance=1.0))
     assert found["irrelevant_kl"] == pytest.approx(0, abs=1e-6)
     assert found["irrelevant_active"] == 0
     assert found["irrelevant_distance"] == pytest.approx(1)
 
 
-def test_an_untrained_model_has_all_four_figures(data):
+def test_an_untrained_model_has_all_four_values(data):
     model = LRIRVAE(SPEC).eval()
-    found = figures(data, model)
+    found = values(data, model)
     z_s = model.encoder_s(data.test.x)
     expected = (z_s - model.prior.means[data.test.y]).square().mean()
     assert found["relevant_distance"] == pytest.approx(expected.item(), rel=1e-5)
     assert len(found) == 4
-
-
-def test_real_images_and_models_without_codes_have_none(data):
-    context = Context(data, CPU, cache=None)
-    samples = SampleSet(data.test.x, data.test.y, SPEC)
-    for given, reason in (
-        (context, "is a property of a model's codes"),
-        (replace(context, model=nn.Linear(2, 2)), "the model infers no codes"),
-    ):
-        with pytest.raises(NotApplicable, match=reason):
-            PriorFit().measure(samples, given)

@@ -1,7 +1,7 @@
-"""What every metric of images does with images at the edge of what there is.
+"""What every metric of images does with extreme images.
 
 Each gives the right number, or says why there is none: never a NaN, and never a 1 by accident.
-The judge and the model are those of `bars.py`.
+The classifier and the model are those of `bars.py`.
 """
 
 import math
@@ -14,23 +14,23 @@ from bench import registry
 from bench.data.base import DataSet, DataSpec, Split
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
-from bench.metrics.extractors import classifier
 from tests.metrics.bars import (
-    OF_CODES,
+    OF_MODELS,
     OPTIONS,
-    PER_CLASS,
     Bars,
-    brightness,
+    context_of,
     fields,
-    judged,
+    first_of_each,
+    level_logits,
     make_data,
     metric_of,
     samples_of,
+    shuffled,
 )
 
 each_metric = pytest.mark.parametrize("name", OPTIONS)
-JUDGED_BY_LOGITS = ("inception_score", "class_accuracy", "attribute_accuracy")
-JUDGED_BY_FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "within_class_variance")
+BY_LOGITS = ("inception_score", "class_accuracy", "attribute_accuracy")
+BY_FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "within_class_variance")
 
 
 def measure(name, samples, context, **options):
@@ -44,55 +44,48 @@ def measure(name, samples, context, **options):
 
 
 def values(name, samples, context, **options):
-    return [found.value for found in measure(name, samples, context, **options)]
+    return [one.value for one in measure(name, samples, context, **options)]
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(classifier, "STEPS", 1)
-    monkeypatch.setattr(classifier, "EPOCHS", 0)
+def one_step(short_training):
+    short_training(1)
 
 
 @pytest.fixture
-def data():
-    return make_data()
-
-
-@pytest.fixture
-def context(data, tmp_path):
-    return judged(data, tmp_path)
+def context(bars, tmp_path):
+    return context_of(bars, tmp_path)
 
 
 @each_metric
-def test_samples_in_the_order_of_their_classes_score_as_shuffled_ones(name, data, context):
-    order = torch.randperm(len(data.test.y), generator=torch.Generator().manual_seed(0))
-    shuffled = SampleSet(data.test.x[order], data.test.y[order], data.spec)
-    ordered = values(name, samples_of(data), context)
-    assert values(name, shuffled, context) == pytest.approx(ordered, rel=1e-6)
+def test_samples_in_the_order_of_their_classes_score_as_shuffled_ones(name, bars, context):
+    ordered = values(name, samples_of(bars), context)
+    mixed = shuffled(samples_of(bars))
+    assert values(name, mixed, context) == pytest.approx(ordered, rel=1e-6)
     assert None not in ordered
 
 
-def test_ordered_samples_do_not_score_one_in_several_splits(data, context):
-    assert values("inception_score", samples_of(data), context, splits=3)[0] > 2.5
+def test_ordered_samples_do_not_score_one_in_several_splits(bars, context):
+    assert values("inception_score", samples_of(bars), context, splits=3)[0] > 2.5
 
 
 @pytest.mark.parametrize("scale", [1e3, 1e30])
 @pytest.mark.parametrize("seen", [[0, 1, 2], [0, 1, 1]], ids=["all classes", "one never seen"])
-def test_saturated_logits(data, tmp_path, scale, seen):
+def test_saturated_logits(bars, tmp_path, scale, seen):
     def logits(x):
-        return scale * torch.eye(3)[torch.tensor(seen)[brightness(x).argmax(1)]]
+        return scale * torch.eye(3)[torch.tensor(seen)[level_logits(x).argmax(1)]]
 
-    context = judged(data, tmp_path, logits=logits)
+    context = context_of(bars, tmp_path, logits=logits)
     kinds = torch.bincount(torch.tensor(seen)) / 3
     expected = math.exp(-sum(p * math.log(p) for p in kinds[kinds > 0].tolist()))
-    (score,) = values("inception_score", samples_of(data), context)
+    (score,) = values("inception_score", samples_of(bars), context)
     assert score == pytest.approx(expected, rel=1e-6)
     right = 100 * sum(a == b for a, b in enumerate(seen)) / 3
-    assert values("class_accuracy", samples_of(data), context) == pytest.approx([right])
+    assert values("class_accuracy", samples_of(bars), context) == pytest.approx([right])
 
 
-def test_fewer_samples_than_splits(data, context):
-    (found,) = measure("inception_score", samples_of(data), context, splits=91)
+def test_fewer_samples_than_splits(bars, context):
+    (found,) = measure("inception_score", samples_of(bars), context, splits=91)
     assert (found.value, found.reason) == (None, "90 samples are too few for 91 splits")
 
 
@@ -100,7 +93,7 @@ FEW = {
     "inception_score": ["", 3],
     "class_accuracy": ["", 100],
     "fid": ["3 samples are too few for 9 features", "1 samples a class are too few for 9 features"],
-    "kid": ["", "one image a class makes no pair"],
+    "kid": ["", "one image a class makes no pair: 2 are needed"],
     "precision_recall": ["3 images have no neighbor number 3"] * 2,
     "density_coverage": ["3 images have no neighbor number 5"] * 2,
     "intra_class_diversity": ["one image a class makes no pair"],
@@ -118,11 +111,11 @@ FEW = {
 
 
 @each_metric
-def test_one_image_a_class(name, data, context):
-    few = Split(data.test.x[::PER_CLASS], data.test.y[::PER_CLASS])
-    if name in OF_CODES:
-        context.data = replace(data, test=few)
-    found = measure(name, SampleSet(few.x, few.y, data.spec), context)
+def test_one_image_a_class(name, bars, context):
+    few = first_of_each(samples_of(bars), 1)
+    if name in OF_MODELS:
+        context.data = replace(bars, test=Split(few.x, few.y))
+    found = measure(name, few, context)
     expected = FEW[name]
     if isinstance(expected[-1], int):
         assert found[0].value == pytest.approx(expected[1], rel=1e-3)
@@ -145,11 +138,11 @@ ANYTHING = ("attribute_accuracy", "attribute_switch", "prior_fit", "inpainting",
 
 @each_metric
 @pytest.mark.parametrize("level", [0, 120, 255])
-def test_constant_images(name, data, context, level):
-    flat = torch.full_like(data.test.x, level)
-    if name in OF_CODES:
-        context.data = replace(data, test=Split(flat, data.test.y))
-    found = values(name, samples_of(data, flat), context)
+def test_constant_images(name, bars, context, level):
+    flat = torch.full_like(bars.test.x, level)
+    if name in OF_MODELS:
+        context.data = replace(bars, test=Split(flat, bars.test.y))
+    found = values(name, samples_of(bars, flat), context)
     if name == "swap":
         assert found[2] is None, "there is nothing to keep"
         found = found[:2]
@@ -168,11 +161,10 @@ def test_constant_images(name, data, context, level):
 
 
 @each_metric
-def test_constant_images_are_like_themselves(name, tmp_path):
-    data = make_data()
-    flat = Split(torch.full_like(data.test.x, 120), data.test.y)
-    data = DataSet(data.spec, flat, flat, data.test, False, "")
-    found = values(name, samples_of(data, flat.x), judged(data, tmp_path))
+def test_constant_images_are_like_themselves(name, bars, tmp_path):
+    flat = Split(torch.full_like(bars.test.x, 120), bars.test.y)
+    data = DataSet(bars.spec, flat, flat, bars.test, False, "")
+    found = values(name, samples_of(data, flat.x), context_of(data, tmp_path))
     if name in ("fid", "kid"):
         assert found == pytest.approx([0, 0], abs=1e-6)
     elif name == "precision_recall":
@@ -187,36 +179,36 @@ def test_constant_images_are_like_themselves(name, tmp_path):
 )
 def test_gray_and_color_small_large_and_oblong(name, shape, tmp_path):
     data = make_data(shape)
-    found = values(name, samples_of(data), judged(data, tmp_path))
+    found = values(name, samples_of(data), context_of(data, tmp_path))
     assert None not in found
 
 
-@pytest.mark.parametrize("name", JUDGED_BY_LOGITS)
+@pytest.mark.parametrize("name", BY_LOGITS)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_logits_that_are_not_finite_are_an_error(name, value, data, tmp_path):
+def test_logits_that_are_not_finite_are_an_error(name, value, bars, tmp_path):
     def logits(x):
-        found = brightness(x)
+        found = level_logits(x)
         found[-1, 0] = value
         return found
 
     with pytest.raises(BenchError, match=r"stub@0 gave logits that are not finite"):
-        measure(name, samples_of(data), judged(data, tmp_path, logits=logits))
+        measure(name, samples_of(bars), context_of(bars, tmp_path, logits=logits))
 
 
-@pytest.mark.parametrize("name", JUDGED_BY_FEATURES)
-def test_features_that_are_not_finite_are_an_error(name, data, tmp_path):
-    context = judged(data, tmp_path, features=lambda x: fields(x) / 0)
+@pytest.mark.parametrize("name", BY_FEATURES)
+def test_features_that_are_not_finite_are_an_error(name, bars, tmp_path):
+    context = context_of(bars, tmp_path, features=lambda x: fields(x) / 0)
     with pytest.raises(BenchError, match=r"stub@0 gave features that are not finite"):
-        measure(name, samples_of(data), context)
+        measure(name, samples_of(bars), context)
 
 
 def test_every_metric_of_images_is_tried_here():
     assert set(registry.TABLES["metric"]) - {"arc_fit"} == set(OPTIONS) == set(FEW)
 
 
-@pytest.mark.parametrize("name", OF_CODES)
+@pytest.mark.parametrize("name", OF_MODELS)
 @pytest.mark.parametrize("part", ["codes", "images"])
-def test_a_model_that_breaks_is_an_error(name, part, data, tmp_path):
+def test_a_model_that_breaks_is_an_error(name, part, bars, tmp_path):
     class Broken(Bars):
         def encode(self, x, y=None):
             code = super().encode(x)
@@ -225,12 +217,13 @@ def test_a_model_that_breaks_is_an_error(name, part, data, tmp_path):
         def decode(self, code, y=None):
             return super().decode(code) * math.nan
 
-    context = judged(data, tmp_path, model=Broken())
+    context = context_of(bars, tmp_path, model=Broken())
     if part == "images" and name in ("leakage", "prior_fit"):
-        assert None not in values(name, samples_of(data), context), "nothing is decoded"
+        assert None not in values(name, samples_of(bars), context), "nothing is decoded"
         return
-    with pytest.raises(BenchError, match="values that are not finite"):
-        measure(name, samples_of(data), context)
+    message = "decoded real codes to values" if part == "images" else "values that are not finite"
+    with pytest.raises(BenchError, match=message):
+        measure(name, samples_of(bars), context)
 
 
 NAN = torch.full((90, 1, 8, 8), math.nan)
@@ -249,9 +242,9 @@ NAN = torch.full((90, 1, 8, 8), math.nan)
     ],
     ids=["nan", "float", "no channels", "none", "labels missing", "label high", "label low"],
 )
-def test_what_is_no_sample_set_cannot_be_made(data, x, y, message):
+def test_what_is_no_sample_set_cannot_be_made(bars, x, y, message):
     with pytest.raises(BenchError, match=message):
-        SampleSet(data.test.x if x is None else x, data.test.y if y is None else y, data.spec)
+        SampleSet(bars.test.x if x is None else x, bars.test.y if y is None else y, bars.spec)
 
 
 def test_points_that_are_not_finite_are_no_sample_set():

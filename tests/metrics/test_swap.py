@@ -8,14 +8,15 @@ from bench.errors import NotApplicable
 from bench.metrics import swap
 from bench.metrics.swap import Swap, correlation, pairs_of
 from bench.training.interface import Code
-from tests.metrics.coders import (
+from tests.metrics.autoencoders import (
     CLASSES,
+    Collapsed,
     Deaf,
     Exchanged,
     Fixed,
     Halves,
-    Reader,
-    Told,
+    NeedsLabel,
+    PixelClassifier,
     marked,
     measure,
     values,
@@ -28,8 +29,8 @@ def data():
 
 
 @pytest.fixture(autouse=True)
-def _reader(monkeypatch):
-    monkeypatch.setattr(swap, "domain_classifier", lambda *_: Reader())
+def pixel_classifier(monkeypatch):
+    monkeypatch.setattr(swap, "domain_classifier", lambda *_: PixelClassifier())
 
 
 def test_a_perfect_model_takes_the_class_from_a_and_keeps_the_rest_of_b(data):
@@ -58,7 +59,7 @@ def test_one_image_for_all_codes_has_the_class_of_a_as_often_as_any(data):
 
 
 def test_the_label_is_the_relevant_code_of_a_model_that_has_none(data):
-    found = measure(Swap(pairs=100), Told(), data)
+    found = measure(Swap(pairs=100), NeedsLabel(), data)
     assert [m.value for m in found[:2]] == [100, 0]
     assert found[2].value == pytest.approx(1)
     source = "relevant=label,label=given,codes=mean"
@@ -67,11 +68,6 @@ def test_the_label_is_the_relevant_code_of_a_model_that_has_none(data):
 
 
 def test_a_collapsed_code_has_a_reason(data):
-    class Collapsed(Halves):
-        def encode(self, x, y=None):
-            code = super().encode(x)
-            return Code(code.relevant, torch.ones_like(code.irrelevant))
-
     assert measure(Swap(pairs=10), Collapsed(), data)[2].reason.startswith("the irrelevant code is")
 
 
@@ -110,8 +106,3 @@ def test_correlation_is_bounded_and_ignores_shift_and_scale():
     assert correlation(dead, dead) == pytest.approx(1)
     assert correlation(u, torch.ones_like(u)) == 0
     assert correlation(torch.ones_like(u), u) is None
-
-
-def test_no_pairs_are_refused():
-    with pytest.raises(ValueError, match="pairs must be at least 1, got 0"):
-        Swap(pairs=0)

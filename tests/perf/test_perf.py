@@ -9,7 +9,7 @@ import torch
 from bench.conformance import suite
 from bench.data.base import to_float
 from bench.errors import BenchError
-from bench.metrics.extractors import classifier
+from bench.metrics.extractors import small_classifier
 from bench.perf import training_times
 from bench.perf.plain_loop import PlainLoop
 
@@ -19,8 +19,8 @@ FEW = ("--samples-per-class", "10", "--pairs", "2", "--device", "cpu", *SMALL)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(classifier, "STEPS", 1)
-    monkeypatch.setattr(classifier, "EPOCHS", 0)
+    monkeypatch.setattr(small_classifier, "STEPS", 1)
+    monkeypatch.setattr(small_classifier, "EPOCHS", 0)
 
 
 def test_every_metric_is_timed_and_absent_ones_have_a_reason(bench):

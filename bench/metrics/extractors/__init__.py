@@ -1,1 +1,1 @@
-"""The networks that judge images: classifiers, Inception, LPIPS, a user's own."""
+"""Networks that see images for metrics: classifiers, Inception, LPIPS, and a user's own."""

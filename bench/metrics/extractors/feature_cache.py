@@ -1,12 +1,12 @@
-"""Features of images: computed once, found again by the content of the images, never by a name.
+"""The feature cache: features are computed once and found again by the content of the images.
 
-Rows go through a network in parts of a fixed size. A part is kept under the hash of its images and
-the name of the network, so another sample set, network or data set cannot be taken for it, two
-metrics share it, and a set that begins like another shares its beginning.
+Images go through a network in parts of a fixed size. A part is kept under the hash of its images
+and the name of the network, so features of other images, networks or data sets are never confused.
+Two metrics share parts, and so do sets that begin with the same images.
 """
 
 import hashlib
-import os
+import io
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -18,118 +18,119 @@ from torch import Tensor
 
 from bench.console import say
 from bench.errors import BenchError
-from bench.metrics.base import Context
-from bench.metrics.extractors.domain import JUDGED_AT_ONCE, FeatureExtractor
+from bench.metrics.balanced_set import BalancedSet, balanced_samples
+from bench.metrics.base import Context, SampleSet
+from bench.metrics.extractors import base
+from bench.metrics.extractors.base import Classifier, FeatureClassifier, FeatureExtractor
+from bench.record.files import write_atomically
 
-PART = 5 * JUDGED_AT_ONCE
-"""Rows of a part; all batches but the last are full, so a row has the same neighbors every time."""
+PART = 5 * base.IMAGES_PER_PASS
+"""Images of a part; all passes but the last are full, so an image always has the same neighbors."""
 
 KEPT_BYTES = 2**30
-"""Features that a process keeps, beyond those in use; the least recently used go first."""
+"""Features that a process keeps, besides those in use; the least recently used go first."""
 
 
 class Features:
-    """The features of a set of images, `float32` in parts, handed out as `float64`.
+    """The features of a set of images: `float32` in parts `[PART, D]`, returned as `float64`.
 
-    Args:
-        parts: Features `[PART, D]`, the last one with as many rows as remain.
-        rows: Which rows of the parts the set consists of; all of them where None.
-        columns: Which columns of the parts are the features.
+    The last part has as many images as remain. Where `indices` are given, the set consists of those
+    images of the parts.
     """
 
-    def __init__(
-        self,
-        parts: Sequence[Tensor],
-        rows: Tensor | None = None,
-        columns: slice = slice(None),  # immutable
-    ) -> None:
+    def __init__(self, parts: Sequence[Tensor], indices: Tensor | None = None) -> None:
         self._parts = parts
-        self._columns = columns
         count = sum(len(part) for part in parts)
-        self._rows = torch.arange(count) if rows is None else rows
+        self._indices = torch.arange(count) if indices is None else indices
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._indices)
 
     @property
     def width(self) -> int:
         """Number of features of an image, `D`."""
-        return len(range(*self._columns.indices(self._parts[0].shape[1])))
+        return self._parts[0].shape[1]
 
-    def select(self, rows: Tensor) -> "Features":
-        """Return the set of some rows, without copying them."""
-        return Features(self._parts, self._rows[rows], self._columns)
+    def select(self, indices: Tensor) -> "Features":
+        """Return the features of some images as a set, without copying them."""
+        return Features(self._parts, self._indices[indices])
 
-    def take(self, rows: Tensor) -> Tensor:
-        """Return the features of rows in `float64`, `[len(rows), D]`."""
-        rows = self._rows[rows]
-        found = torch.empty(len(rows), self.width, dtype=torch.float64)
-        owners = rows.div(PART, rounding_mode="floor")
-        for owner in sorted(set(owners.tolist())):
-            mine = owners == owner
-            part = self._parts[owner][:, self._columns]
-            found[mine] = part[rows[mine] - owner * PART].double()
-        return found
+    def take(self, indices: Tensor) -> Tensor:
+        """Return the features of some images in `float64`, `[len(indices), D]`."""
+        indices = self._indices[indices]
+        taken = torch.empty(len(indices), self.width, dtype=torch.float64)
+        part_of = indices.div(PART, rounding_mode="floor")
+        for number in sorted(set(part_of.tolist())):
+            of_part = part_of == number
+            taken[of_part] = self._parts[number][indices[of_part] - number * PART].double()
+        return taken
 
     def blocks(self) -> Iterator[Tensor]:
-        """Yield all rows in order, in `float64`, a part at a time."""
-        for rows in torch.split(torch.arange(len(self)), PART):
-            yield self.take(rows)
+        """Yield all features in order, in `float64`, a part at a time."""
+        for indices in torch.split(torch.arange(len(self)), PART):
+            yield self.take(indices)
 
     def all(self) -> Tensor:
-        """Return all rows in `float64`: for sets that are bounded."""
+        """Return all features in `float64`; for sets of bounded size."""
         return self.take(torch.arange(len(self)))
 
 
 def features(
-    context: Context, extractor: FeatureExtractor, x: Tensor, rows: Tensor, *, is_real: bool
+    context: Context, extractor: FeatureExtractor, images: BalancedSet, *, is_real: bool
 ) -> Features:
-    """Return the features of some images, from the memory, the disk, or the network.
+    """Return the features of images in their order, from memory, from disk, or from the network.
 
-    Memory: 4 bytes a feature, and one part of images.
-
-    Args:
-        context: Holds what is kept in memory, and the folder of what is kept on disk.
-        extractor: The network.
-        x: `uint8` images `[N, C, H, W]`.
-        rows: Which of them, in which order; at least one.
-        is_real: Whether the images belong to the data set. Those are judged in every process, so
-            the features of a slow network are kept on disk (Inception, 50 000 images: 410 MB).
-
-    Returns:
-        The features, in the order of `rows`.
-
-    Raises:
-        BenchError: If the images are not `uint8`, or the network gives values that are not finite.
+    Images of the data set (`is_real`) are needed by every process, so their features by a slow
+    network are kept on disk (Inception, 50 000 images: 410 MB). In memory a feature takes 4 bytes.
     """
-    if x.dtype != torch.uint8:
-        raise BenchError(f"features are taken from uint8 images, got {x.dtype}")
+    if images.x.dtype != torch.uint8:
+        raise BenchError(f"features are taken from uint8 images, got {images.x.dtype}")
     folder = context.cache / "features" if is_real and extractor.is_slow else None
-    parts = [_part(context, extractor, x[part], folder) for part in torch.split(rows, PART)]
-    columns = slice(extractor.before, extractor.before + extractor.width)
-    return Features(parts, columns=columns)
+    parts = [
+        _part(context, extractor, images.x[indices], folder)[:, extractor.columns]
+        for indices in torch.split(images.indices, PART)
+    ]
+    return Features(parts)
+
+
+@torch.inference_mode()
+def sample_logits(context: Context, classifier: Classifier, samples: SampleSet) -> Tensor:
+    """Return the logits `[N, K]` of samples in their order, `float32` on the CPU.
+
+    A slow network sees samples once for all metrics, if they have equally many of each class.
+    """
+    if not isinstance(classifier, FeatureClassifier):
+        return classifier.logits(samples.x)
+    images = balanced_samples(samples)
+    if len(images) < len(samples.x):
+        return classifier.logits(samples.x)
+    cached = features(context, classifier.extractor, images, is_real=False)
+    logits = [classifier.head(b.float().to(classifier.device)).cpu() for b in cached.blocks()]
+    return torch.cat(logits)[images.indices.argsort()]
 
 
 def _part(context: Context, extractor: FeatureExtractor, x: Tensor, folder: Path | None) -> Tensor:
-    kept = context.extractors.setdefault("features", OrderedDict())
-    assert isinstance(kept, OrderedDict)
+    """Return all outputs for the images of a part."""
+    kept = context.remember("features", OrderedDict[str, Tensor])
     key = _key(extractor, x)
-    found: Tensor | None = kept.pop(key, None)
+    part = kept.pop(key, None)
     path = folder / f"{key}.npy" if folder else None
-    if found is None and path:
-        found = _read(path, (len(x), extractor.before + extractor.width + extractor.after))
-    if found is None:
-        found = _compute(extractor, x)
+    if part is None and path:
+        part = _read(path, len(x), extractor)
+    if part is None:
+        part = _compute(extractor, x)
         if path:
-            _write(path, found)
-    kept[key] = found
+            buffer = io.BytesIO()
+            np.save(buffer, part.numpy())
+            write_atomically(path, buffer.getbuffer())
+    kept[key] = part
     while len(kept) > 1 and sum(part.nbytes for part in kept.values()) > KEPT_BYTES:
         kept.popitem(last=False)
-    return found
+    return part
 
 
 def _key(extractor: FeatureExtractor, x: Tensor) -> str:
-    """Return the name of all that features follow from; other devices have other last bits."""
+    """Return a hash of everything that determines the features; devices differ in last bits."""
     about = f"{extractor.name} {extractor.device.type} {list(x.shape)}"
     digest = hashlib.sha256(about.encode())
     digest.update(x.contiguous().numpy().data)
@@ -139,30 +140,23 @@ def _key(extractor: FeatureExtractor, x: Tensor) -> str:
 @torch.inference_mode()
 def _compute(extractor: FeatureExtractor, x: Tensor) -> Tensor:
     began = time.monotonic()
-    chunks = [chunk.to(extractor.device) for chunk in torch.split(x, JUDGED_AT_ONCE)]
-    found = torch.cat([extractor.features_of(chunk).float().cpu() for chunk in chunks])
-    if not bool(torch.isfinite(found).all()):
+    batches = torch.split(x, base.IMAGES_PER_PASS)
+    outputs = [extractor.outputs_of(b.to(extractor.device)).float().cpu() for b in batches]
+    part = torch.cat(outputs)
+    if not bool(torch.isfinite(part).all()):
         raise BenchError(f"{extractor.name} gave features that are not finite")
     if extractor.is_slow:
         say(f"  {extractor.name}: {len(x)} images in {time.monotonic() - began:.0f} s")
-    return found
+    return part
 
 
-def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
-    """Return what a file holds, or None if it is absent or damaged."""
+def _read(path: Path, count: int, extractor: FeatureExtractor) -> Tensor | None:
+    """Return the outputs in a file; None if there is no file, or it is damaged."""
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        part = np.load(path, allow_pickle=False)
+        is_whole = part.dtype == np.float32 and len(part) == count and np.isfinite(part).all()
+        if not is_whole or part[:, extractor.columns].shape[1] != extractor.width:
+            return None
+    except (OSError, ValueError, EOFError, IndexError, TypeError):
         return None
-    if found.shape != shape or found.dtype != np.float32 or not np.isfinite(found).all():
-        return None
-    return torch.from_numpy(found)
-
-
-def _write(path: Path, found: Tensor) -> None:
-    """Write a file so that no reader ever sees a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with temporary.open("wb") as file:
-        np.save(file, found.numpy())
-    os.replace(temporary, path)
+    return torch.from_numpy(part)

@@ -1,19 +1,17 @@
-"""The Inception network that Inception Score, FID and KID of the literature are defined by.
+"""The Inception network that defines Inception Score, FID and KID in the literature.
 
-It is torch-fidelity's, with the weights of December 2015. They come from a file of the user's, or
-from torch-fidelity's address, once. Where neither is to be had the metric says so and the run
-goes on; a number from other weights would be worse than none.
+It is torch-fidelity's, with the weights of December 2015, from a file of the user's or downloaded
+once from torch-fidelity's address. Without weights a metric gives the reason and the run goes on:
+numbers from other weights would mislead.
 """
 
-import hashlib
 import io
 import os
 import time
 import urllib.request
-from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,113 +20,79 @@ from bench.console import say
 from bench.data.torchvision_files import is_offline
 from bench.errors import NotApplicable
 from bench.metrics.base import Context
-from bench.metrics.extractors.domain import (
-    Extractor,
-    FeatureExtractor,
-    HeadedExtractor,
-    weights_hash,
-)
+from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
+from bench.metrics.extractors.weight_files import file_hash, read_weights, short, weights_hash
 
 TIMEOUT_S = 10.0  # without one byte
 PATIENCE_S = 600.0  # for all 91 MB
-JUDGED_AT_ONCE = 50  # at 299x299 an image takes 20 MB
+IMAGES_PER_PASS = 50  # at 299x299 an image takes 20 MB
 
-WAYS = (
+REMEDY = (
     "give a file of its weights with --inception-weights, or run once where they can be downloaded"
 )
 
 
-def inception(context: Context) -> Extractor:
-    """Return the extractor of the 1 008 logits without bias, as the Inception Score takes them.
+def inception(context: Context) -> FeatureClassifier:
+    """Return the classifier of 1 008 logits without bias that the Inception Score takes.
 
     Gray images are repeated to three channels; the network enlarges every image to 299x299. Logits
-    are a product with the features that FID takes, so that one pass serves both.
+    are a product with the features that FID takes, so one pass serves both. The weights are those
+    of the file `weights["inception"]` of the context; without one they are downloaded, unless
+    `BENCH_OFFLINE` is set.
 
-    Args:
-        context: Names the file of the weights, `weights["inception"]`; without one they are
-            downloaded, unless `BENCH_OFFLINE` is set.
-
-    Returns:
-        The extractor, kept in `context.extractors`, as a failure is.
-
-    Raises:
-        NotApplicable: If the weights cannot be had, are damaged, lack the layer of the logits, or
-            if the data are neither gray nor color images.
+    `NotApplicable` if the weights cannot be had, are damaged or lack the layer of the logits, or if
+    the data are neither gray nor color images.
     """
-    return _once(context, "inception", _load)
+    classifier = _network(context)[1]
+    if isinstance(classifier, str):
+        raise NotApplicable(classifier)
+    return classifier
 
 
 def inception_features(context: Context) -> FeatureExtractor:
-    """Return the extractor of the 2 048 features that FID and KID are defined by.
+    """Return the extractor of the 2 048 features that define FID and KID.
 
     They are the averages of the last layer but one, called `pool_3` where the network comes from.
-    A file of weights that lacks the layer of the logits is enough, and has the same name.
-
-    Args:
-        context: As for `inception`.
-
-    Returns:
-        The extractor, kept in `context.extractors`, as a failure is.
-
-    Raises:
-        NotApplicable: If the weights cannot be had or are damaged, or if the data are neither
-            gray nor color images.
+    As for `inception`, but a file of weights that lacks the layer of the logits is enough, and has
+    the same name.
     """
-    return _once(context, "inception features", _load_features)
+    return _network(context)[0]
 
 
-_Kind = TypeVar("_Kind")
+def _network(context: Context) -> tuple[FeatureExtractor, FeatureClassifier | str]:
+    """Return the network as extractor, and as classifier or why it cannot be one."""
+    context.require_gray_or_color()
+    return context.remember("inception", lambda: _load(context))
 
 
-def _once(context: Context, place: str, load: Callable[[Context], _Kind]) -> _Kind:
-    """Return what `load` makes for images of this kind, or raise its refusal again."""
-    spec = context.data.spec
-    if not spec.is_image or spec.shape[0] not in (1, 3):
-        raise NotApplicable(f"{spec.name} are neither gray nor color images")
-    if place not in context.extractors:
-        try:
-            context.extractors[place] = load(context)
-        except NotApplicable as reason:
-            context.extractors[place] = reason
-    found = context.extractors[place]
-    if isinstance(found, NotApplicable):
-        raise NotApplicable(str(found))
-    return cast("_Kind", found)
-
-
-def _load(context: Context) -> HeadedExtractor:
-    path = context.weights.get("inception") or _downloaded()
-    weights = read_weights(path, "Inception")
-    if "fc.weight" not in weights:
-        raise NotApplicable(
-            f"{path} lacks the last layer of the Inception network (fc.weight), which the "
-            f"Inception Score needs; {WAYS}"
-        )
-    network = _network(path, weights, "2048", context.device)
+def _load(context: Context) -> tuple[FeatureExtractor, FeatureClassifier | str]:
+    path, device = context.weights.get("inception") or _downloaded(), context.device
+    weights = read_weights(path, "Inception", REMEDY)
+    has_head = "fc.weight" in weights
+    if not has_head:  # the network insists on a last layer, which features never reach
+        weights |= {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
+    network = _built(path, weights).to(device)
     name = f"inception@{weights_hash(network.state_dict())[:8]}"
     last: Tensor = network.fc.weight.detach()
-    through = inception_features(context)
-
-    def head(features: Tensor) -> Tensor:
-        return features @ last.T
-
-    def logits_of(x: Tensor) -> Tensor:
-        return head(through.features_of(x))
-
-    return HeadedExtractor(name, logits_of, context.device, through, head)
-
-
-def _load_features(context: Context) -> FeatureExtractor:
-    path = context.weights.get("inception") or _downloaded()
-    # The network insists on a last layer, which features never reach.
-    head = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
-    network = _network(path, read_weights(path, "Inception") | head, "2048", context.device)
     del network.fc
-    name = f"inception-pool3@{weights_hash(network.state_dict())[:8]}"
-    return FeatureExtractor(name, _in_chunks(network), 2048, context.device, is_slow=True)
+
+    def features_of(x: Tensor) -> Tensor:
+        batches = torch.split(x.expand(-1, 3, -1, -1), IMAGES_PER_PASS)
+        return torch.cat([network(batch)[0] for batch in batches])
+
+    features_name = f"inception-pool3@{weights_hash(network.state_dict())[:8]}"
+    extractor = FeatureExtractor(features_name, features_of, 2048, device, is_slow=True)
+    if not has_head:
+        return extractor, (
+            f"{path} lacks the last layer of the Inception network (fc.weight), which the "
+            f"Inception Score needs; {REMEDY}"
+        )
+    return extractor, FeatureClassifier(
+        name, lambda x: features_of(x) @ last.T, device, extractor, lambda x: x @ last.T
+    )
 
 
-def _network(path: Path, weights: dict[str, Any], layer: str, device: torch.device) -> Any:
+def _built(path: Path, weights: dict[str, Any]) -> Any:
     """Build torch-fidelity's network from weights that were read from `path`."""
     checked = io.BytesIO()  # it reads a file by itself, and would run any code in the user's
     torch.save(weights, checked)
@@ -138,51 +102,16 @@ def _network(path: Path, weights: dict[str, Any], layer: str, device: torch.devi
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         try:
-            network = FeatureExtractorInceptionV3(
-                "inception", [layer], feature_extractor_weights_path=checked
+            return FeatureExtractorInceptionV3(
+                "inception", ["2048"], feature_extractor_weights_path=checked
             )
         except RuntimeError as error:
-            what = " ".join(str(error).split())[:200]
-            raise NotApplicable(f"{path} does not fit the Inception network: {what}") from error
-    return network.to(device)
-
-
-def _in_chunks(network: Any) -> Callable[[Tensor], Tensor]:
-    def found_in(x: Tensor) -> Tensor:
-        chunks = torch.split(x.expand(-1, 3, -1, -1), JUDGED_AT_ONCE)
-        return torch.cat([network(chunk)[0] for chunk in chunks])
-
-    return found_in
-
-
-def read_weights(path: Path, network: str, ways: str = WAYS) -> dict[str, Any]:
-    """Read a file of weights safely; the libraries would run any code in it.
-
-    Args:
-        path: The file.
-        network: Whose weights these are.
-        ways: What a user can do where there is no such file.
-
-    Returns:
-        Tensors by name.
-
-    Raises:
-        NotApplicable: If there is no such file, or it is damaged.
-    """
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise NotApplicable(f"there is no file {path} of {network} weights; {ways}") from None
-    except Exception as error:  # whatever a damaged file makes of itself
-        what = " ".join(str(error).split())[:200]
-        raise NotApplicable(f"{path} is no file of weights, or damaged: {what}") from error
-    if not isinstance(found, dict):
-        raise NotApplicable(f"{path} holds no table of weights")
-    return found
+            reason = f"{path} does not fit the Inception network: {short(error)}"
+            raise NotApplicable(reason) from error
 
 
 def _downloaded() -> Path:
-    """Return where torch-fidelity keeps the weights, after a download if they are not there."""
+    """Return the weights where torch-fidelity keeps them, after a download if they are missing."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     address = str(URL_INCEPTION_V3)
@@ -191,18 +120,19 @@ def _downloaded() -> Path:
         return path
     missing = f"the Inception weights are not on this machine (looked for {path})"
     if is_offline():
-        raise NotApplicable(f"{missing}, and BENCH_OFFLINE is set; {WAYS}")
+        raise NotApplicable(f"{missing}, and BENCH_OFFLINE is set; {REMEDY}")
     say(f"  downloading {address}")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.partial")
     try:
         _fetch(address, temporary)
         # The file's name ends in the first digits of its hash.
-        if not _file_hash(temporary).startswith(path.stem.rsplit("-", 1)[1]):
+        if not file_hash(temporary).startswith(path.stem.rsplit("-", 1)[1]):
             raise OSError("what came is not the file that was asked for")
         temporary.replace(path)
     except (OSError, HTTPException) as error:
-        raise NotApplicable(f"{missing}, and downloading them failed ({error}); {WAYS}") from error
+        reason = f"{missing}, and downloading them failed ({error}); {REMEDY}"
+        raise NotApplicable(reason) from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -215,8 +145,3 @@ def _fetch(address: str, path: Path) -> None:
             target.write(block)
             if time.monotonic() > until:
                 raise TimeoutError(f"it took longer than {PATIENCE_S:.0f} s")
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Features and the choice of real images; no network is trained."""
+"""Features, computed once; no network is trained."""
 
 from collections import OrderedDict
 from dataclasses import replace
@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from bench.errors import BenchError
-from bench.metrics.comparison import balanced
-from bench.metrics.extractors import feature_cache as module
-from bench.metrics.extractors.domain import FeatureExtractor
+from bench.metrics.balanced_set import BalancedSet
+from bench.metrics.extractors import base, feature_cache
+from bench.metrics.extractors.base import FeatureExtractor
 from bench.metrics.extractors.feature_cache import Features, features
 
 CPU = torch.device("cpu")
@@ -40,13 +40,13 @@ def pixels():
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(module, "PART", 10)
-    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 5)
+    monkeypatch.setattr(feature_cache, "PART", 10)
+    monkeypatch.setattr(base, "IMAGES_PER_PASS", 5)
 
 
 def taken(context, extractor, x, rows=None, is_real=False):
     rows = torch.arange(len(x)) if rows is None else rows
-    return features(context, extractor, x, rows, is_real=is_real)
+    return features(context, extractor, BalancedSet(x, rows, 1, []), is_real=is_real)
 
 
 def test_all_rows_come_in_order_whatever_the_parts(contexts, pixels, small_parts):
@@ -60,7 +60,7 @@ def test_all_rows_come_in_order_whatever_the_parts(contexts, pixels, small_parts
     assert torch.equal(found.select(rows).take(torch.tensor([1, 0])), found.take(rows[[1, 0]]))
 
 
-def test_the_same_images_are_judged_once_and_a_longer_set_shares_its_beginning(
+def test_the_same_images_are_seen_once_and_a_longer_set_shares_its_beginning(
     contexts, pixels, small_parts
 ):
     context, (extractor, seen), x = contexts(), pixels(), images(23)
@@ -114,7 +114,7 @@ def test_a_damaged_file_is_replaced(contexts, pixels, content):
 def test_memory_is_bounded_and_the_oldest_part_goes_first(
     contexts, pixels, small_parts, monkeypatch
 ):
-    monkeypatch.setattr(module, "KEPT_BYTES", 3 * 10 * 64 * 4)
+    monkeypatch.setattr(feature_cache, "KEPT_BYTES", 3 * 10 * 64 * 4)
     context, (extractor, seen) = contexts(), pixels()
     found = taken(context, extractor, images(50))
     kept = context.extractors["features"]
@@ -141,29 +141,6 @@ def test_a_selection_does_not_copy():
     found = Features(parts).select(torch.tensor([2]))
     parts[0][2] = 7
     assert found.all().tolist() == [[7.0, 7.0, 7.0]]
-
-
-def test_classes_take_turns_and_the_smallest_decides():
-    x, y = images(12), torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
-    side = balanced(x, y, 3)
-    assert y[side.rows].tolist() == [0, 1, 2] * 3
-    assert side.per_class == 3
-    assert len(set(side.rows.tolist())) == 9
-    assert y[side.rows[side.of_class(2)]].tolist() == [2, 2, 2]
-    assert torch.equal(side.first(2).rows, side.rows[:6])
-    assert side.first(2).name != side.name
-
-
-def test_the_order_of_storage_does_not_matter():
-    x, y = images(30), torch.arange(30) % 3
-    order = torch.randperm(30, generator=torch.Generator().manual_seed(1))
-    first, second = balanced(x, y, 3), balanced(x[order], y[order], 3)
-    assert torch.equal(x[first.rows], x[order][second.rows])
-    assert first.name == second.name
-
-
-def test_a_class_without_images_leaves_none():
-    assert len(balanced(images(4), torch.tensor([0, 0, 2, 2]), 3)) == 0
 
 
 def test_a_context_for_another_model_shares_what_is_kept(contexts, pixels):

@@ -11,7 +11,7 @@ from bench.data.base import to_float
 from bench.errors import NotApplicable
 from bench.metrics.extractors.lpips import perceptual_distance
 from bench.metrics.reconstruction import Reconstruction
-from tests.metrics.bars import Bars, judged, make_data, samples_of
+from tests.metrics.bars import Bars, context_of, make_data, samples_of
 
 
 def images(*shape, seed=0):
@@ -36,7 +36,7 @@ def theirs(alexnet):
         warnings.simplefilter("ignore")
         network = LPIPS(net="alex", pnet_rand=True, verbose=False)
     whole = torchvision.models.alexnet(weights=None).eval()
-    whole.load_state_dict(torch.load(alexnet, weights_only=True))
+    whole.load_state_dict(torch.load(alexnet, weights_only=True), strict=False)
     for part, layers in enumerate(((0, 2), (2, 5), (5, 8), (8, 10), (10, 12)), 1):
         setattr(network.net, f"slice{part}", nn.Sequential(*whole.features[slice(*layers)]))
     return network
@@ -72,17 +72,17 @@ def test_equal_images_are_at_distance_0_and_noise_is_farther_the_more_of_it(dist
     assert (found[1] < found[2]).all()
 
 
-def test_it_is_a_figure_of_reconstruction_where_the_file_is_given(tmp_path, alexnet):
+def test_it_is_measured_with_reconstructions_where_the_file_is_given(tmp_path, alexnet):
     data = make_data(per_class=5)
     found = {}
     for name, model in (("good", None), ("bad", Bars(wrong=0.3))):
-        context = replace(judged(data, tmp_path, model=model), weights={"lpips": alexnet})
+        context = replace(context_of(data, tmp_path, model=model), weights={"lpips": alexnet})
         found[name] = Reconstruction().measure(samples_of(data), context)[3]
     assert found["good"].value == 0
     assert found["bad"].value > 0
     assert found["good"].protocol.startswith("lpips[extractor=lpips-alex@")
     assert found["good"].protocol.endswith(",side>=64,label=none,codes=mean,n=15]")
-    absent = Reconstruction().measure(samples_of(data), judged(data, tmp_path))[3]
+    absent = Reconstruction().measure(samples_of(data), context_of(data, tmp_path))[3]
     assert (absent.value, absent.metric) == (None, "reconstruction_lpips")
     assert absent.reason.endswith("trained on ImageNet, with --lpips-weights")
 

@@ -8,31 +8,34 @@ import torch.nn.functional as F
 
 from bench.data.base import to_float
 from bench.errors import BenchError, NotApplicable
+from bench.metrics.balanced_set import BalancedSet
 from bench.metrics.base import SampleSet
 from bench.metrics.class_accuracy import ClassAccuracy
-from bench.metrics.comparison import judged_logits
 from bench.metrics.density_coverage import DensityCoverage
 from bench.metrics.extractors import network_file
-from bench.metrics.extractors.feature_cache import features
+from bench.metrics.extractors.feature_cache import features, sample_logits
 from bench.metrics.extractors.network_file import Network, network_features, network_logits
 from bench.metrics.fid import FrechetDistance
 from bench.metrics.inception_score import InceptionScore, inception_score
 from bench.metrics.kid import KernelDistance
 from bench.metrics.precision_recall import PrecisionRecall
-from tests.metrics.networks import Logits, Named, Pair, Pixels, save
+from bench.spec import run_config
+from bench.spec.validation import KeyProblem
+from tests.metrics.networks import (
+    Logits,
+    Maps,
+    Misnamed,
+    Named,
+    Normed,
+    One,
+    Pair,
+    Pixels,
+    Three,
+    Whole,
+)
 
 
-@pytest.fixture
-def saved(tmp_path):
-    """Save a network as TorchScript and return its path."""
-
-    def make(network, name="net.pt"):
-        return save(network, tmp_path / name)
-
-    return make
-
-
-def rows(context, n=9):
+def some(context, n=9):
     data = context.data
     return SampleSet(data.test.x[:n], data.test.y[:n], data.spec)
 
@@ -44,7 +47,7 @@ def test_logits_and_features_are_those_of_the_network(saved, contexts):
     logits, fields = network(to_float(x))
     torch.testing.assert_close(network_logits(context, option).logits(x), logits.detach())
     extractor = network_features(context, option)
-    found = features(context, extractor, x, torch.arange(24), is_real=False)
+    found = features(context, extractor, BalancedSet(x, torch.arange(24), 1, []), is_real=False)
     torch.testing.assert_close(found.all().float(), fields.detach())
     assert (extractor.width, extractor.is_slow) == (4, True)
 
@@ -57,7 +60,7 @@ def test_a_dict_and_a_pair_say_the_same(saved, contexts, form):
     assert network_features(context, Network(path=path)).width == 4
 
 
-def test_an_exported_program_judges_as_the_network_does(contexts, tmp_path):
+def test_an_exported_program_gives_what_the_network_gives(contexts, tmp_path):
     context, network, path = contexts(), Pair().eval(), tmp_path / "net.pt2"
     batch = torch.export.Dim("batch")
     example = (torch.zeros(2, 1, 8, 8),)
@@ -79,10 +82,10 @@ METRICS = {
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-def test_every_judging_metric_takes_it(metric, saved, contexts):
+def test_every_metric_with_the_option_takes_it(metric, saved, contexts):
     context, option = contexts(), Network(path=saved(Pair()))
     name = network_logits(context, option).name
-    for found in metric(extractor=option).measure(rows(context, 24), context):
+    for found in metric(extractor=option).measure(some(context, 24), context):
         assert f"extractor={name}," in found.protocol
         assert found.value is not None
     assert not (context.cache / "extractors").exists(), "no classifier was trained"
@@ -91,9 +94,9 @@ def test_every_judging_metric_takes_it(metric, saved, contexts):
 def test_scores_are_those_of_its_logits(saved, contexts):
     context, option = contexts(), Network(path=saved(Logits()))
     logits = Logits()(to_float(context.data.test.x)).detach()
-    (score,) = InceptionScore(extractor=option).measure(rows(context, 24), context)
+    (score,) = InceptionScore(extractor=option).measure(some(context, 24), context)
     assert score.value == pytest.approx(inception_score(logits), rel=1e-5)
-    (share,) = ClassAccuracy(extractor=option).measure(rows(context, 24), context)
+    (share,) = ClassAccuracy(extractor=option).measure(some(context, 24), context)
     right = (logits.argmax(1) == context.data.test.y).double().mean().item()
     assert share.value == pytest.approx(100 * right)
 
@@ -145,7 +148,7 @@ def test_images_are_resized_bilinearly(saved, contexts, size):
 
 def test_gray_images_are_repeated_for_networks_of_color(saved, contexts):
     context, path = contexts(), saved(Pair(channels=3))
-    with pytest.raises(BenchError, match=r"cannot judge images \[2, 1, 8, 8\]"):
+    with pytest.raises(BenchError, match=r"cannot process images \[2, 1, 8, 8\]"):
         seen(context, context.data.test.x, path)
     found = seen(context, context.data.test.x, path, color=True)
     expected = Pair(channels=3)(to_float(context.data.test.x).repeat(1, 3, 1, 1))[0]
@@ -163,13 +166,13 @@ def test_it_is_opened_once_and_leaves_the_random_state_alone(saved, contexts):
 
 def test_all_metrics_of_one_evaluation_share_a_pass(saved, contexts, monkeypatch):
     context, option, seen = contexts(), Network(path=saved(Pair())), []
-    prepared = network_file._prepared
+    run = network_file._run
 
-    def counting(x, network):
+    def counting(program, x, network):
         seen.append(len(x))
-        return prepared(x, network)
+        return run(program, x, network)
 
-    monkeypatch.setattr(network_file, "_prepared", counting)
+    monkeypatch.setattr(network_file, "_run", counting)
     samples = SampleSet(255 - context.data.test.x, context.data.test.y, context.data.spec)
     for metric in METRICS.values():
         metric(extractor=option).measure(samples, context)
@@ -178,14 +181,96 @@ def test_all_metrics_of_one_evaluation_share_a_pass(saved, contexts, monkeypatch
 
 def test_logits_are_in_the_order_of_the_samples(saved, contexts):
     context, option = contexts(), Network(path=saved(Pair()))
-    judge = network_logits(context, option)
-    found = judged_logits(context, judge, rows(context, 24))
-    torch.testing.assert_close(found, judge.logits(context.data.test.x))
+    classifier = network_logits(context, option)
+    found = sample_logits(context, classifier, some(context, 24))
+    torch.testing.assert_close(found, classifier.logits(context.data.test.x))
     assert found.shape == (24, 3)
-    uneven = rows(context, 23)
-    torch.testing.assert_close(judged_logits(context, judge, uneven), found[:23])
+    uneven = some(context, 23)
+    torch.testing.assert_close(sample_logits(context, classifier, uneven), found[:23])
 
 
 def test_points_are_not_applicable(contexts, moons):
     with pytest.raises(NotApplicable, match="moons are no images"):
         network_logits(contexts(moons), Network(path="net.pt"))
+
+
+def test_an_exported_program_of_one_batch_size_is_refused(contexts, tmp_path):
+    program = torch.export.export(Pair().eval(), (torch.zeros(2, 1, 8, 8),))
+    torch.export.save(program, tmp_path / "net.pt2")
+    with pytest.raises(BenchError, match=r"net\.pt2 cannot process images \[1, 1, 8, 8\]"):
+        network_logits(contexts(), Network(path=str(tmp_path / "net.pt2")))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Maps, r"must return logits \[B, K\]; for 2 images it returned \[2, 1, 8, 8\]"),
+        (Whole, r"must return logits \[B, K\]; for 2 images it returned \[1, 64\]"),
+        (One, "returned one logit an image; at least 2 classes are needed"),
+        (Three, r"a pair \(logits, features\), or a dict with these names; it returned tuple"),
+        (Misnamed, "it returned dict of embedding"),
+        (Normed, r"other outputs beside another image than alone.*net\.eval\(\)"),
+    ],
+)
+def test_what_a_network_returns_is_checked(saved, contexts, network, message):
+    with pytest.raises(BenchError, match=message):
+        network_logits(contexts(), Network(path=saved(network())))
+
+
+def test_features_of_the_wrong_shape_are_named(saved, contexts):
+    option = Network(path=saved(Maps()), gives="features")
+    with pytest.raises(BenchError, match=r"must return features \[B, D\]; for 2 images"):
+        network_features(contexts(), option)
+
+
+def test_what_is_needed_and_not_there_is_said(saved, contexts):
+    context, path = contexts(), saved(Logits())
+    with pytest.raises(BenchError, match=r"net\.pt gives logits alone, and features .* needed"):
+        FrechetDistance(extractor=Network(path=path)).measure(some(context), context)
+    option = Network(path=path, gives="features")
+    with pytest.raises(BenchError, match=r"gives features alone, and logits .* needed"):
+        InceptionScore(extractor=option).measure(some(context), context)
+
+
+def test_class_accuracy_needs_a_logit_for_each_class(saved, contexts):
+    context, option = contexts(), Network(path=saved(Pair(4)))
+    with pytest.raises(BenchError, match=r"tells 4 classes apart and tiny has 3"):
+        ClassAccuracy(extractor=option).measure(some(context), context)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pt2"])
+@pytest.mark.parametrize("content", ["text", "weights", None])
+def test_a_file_without_a_network_is_an_error(contexts, tmp_path, suffix, content):
+    path = tmp_path / f"net{suffix}"
+    if content == "text":
+        path.write_text("no network")
+    elif content == "weights":
+        torch.save({"weight": torch.zeros(1)}, path)
+    kind = "torch.export" if suffix == ".pt2" else "TorchScript"
+    message = f"is no {kind} network, or damaged" if content else "there is no file .*net"
+    with pytest.raises(BenchError, match=message):
+        network_logits(contexts(), Network(path=str(path)))
+
+
+RUN = {"model": {"name": "cvae"}, "data": {"name": "blobs"}, "seed": 0, "iterations": 2}
+
+
+def test_a_sweep_names_the_file_and_its_options():
+    option = {"path": "net.pt2", "size": 160, "range": [0, 1]}
+    run = run_config.complete({**RUN, "metrics": [{"name": "fid", "extractor": option}]})
+    (metric,) = run.metrics()
+    assert metric.extractor == Network(path="net.pt2", size=160, range=(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"path": "a", "sise": 3}, r"extractor\.sise: unknown key 'sise' \(did you mean 'size'"),
+        ({"size": 3}, r"extractor\.path: is required; known keys: color, gives, path, range"),
+        ({"path": "a", "size": 0}, r"extractor\.size: must be > 0, got 0"),
+        ("incepton", r"extractor: expected one of 'domain' or 'inception', got \"incepton\""),
+    ],
+)
+def test_a_wrong_option_is_named(option, message):
+    with pytest.raises(KeyProblem, match=message):
+        run_config.complete({**RUN, "metrics": [{"name": "fid", "extractor": option}]})

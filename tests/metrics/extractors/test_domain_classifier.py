@@ -5,27 +5,25 @@ import torch
 
 from bench.errors import NotApplicable
 from bench.metrics.base import Context
-from bench.metrics.extractors import classifier, domain
-from bench.metrics.extractors.domain import domain_classifier
+from bench.metrics.extractors import domain_classifier as module
+from bench.metrics.extractors.domain_classifier import domain_classifier
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch, request):
-    if "judge" not in request.fixturenames:
-        monkeypatch.setattr(classifier, "STEPS", 3)
-        monkeypatch.setattr(classifier, "EPOCHS", 0)
+def three_steps(short_training):
+    short_training(3)
 
 
 @pytest.fixture
 def trainings(monkeypatch):
     """Count them."""
-    train, seen = domain._train, []
+    train, seen = module._train, []
 
     def counting(context, seed):
         seen.append(seed)
         return train(context, seed)
 
-    monkeypatch.setattr(domain, "_train", counting)
+    monkeypatch.setattr(module, "_train", counting)
     return seen
 
 
@@ -33,26 +31,26 @@ def cached(context):
     return sorted((context.cache / "extractors").iterdir())
 
 
-def test_the_digits_classifier_knows_real_test_digits(judge, digits):
-    assert judge.test_accuracy >= 0.98
-    assert judge.name.startswith("digits-classifier@")
-    assert len(judge.name.partition("@")[2]) == 8
+def test_the_digits_classifier_knows_real_test_digits(classifier, digits):
+    assert classifier.test_accuracy >= 0.98
+    assert classifier.name.startswith("digits-classifier@")
+    assert len(classifier.name.partition("@")[2]) == 8
     assert len(digits.test) == 500
 
 
-def test_logits_do_not_depend_on_the_batch(judge, digits):
+def test_logits_do_not_depend_on_the_batch(classifier, digits):
     x = digits.test.x[:41]
-    together = judge.logits(x)
-    apart = torch.cat([judge.logits(part) for part in x.split(7)])
+    together = classifier.logits(x)
+    apart = torch.cat([classifier.logits(part) for part in x.split(7)])
     torch.testing.assert_close(together, apart, rtol=0, atol=1e-4)
     assert together.dtype == torch.float32
     assert together.shape == (41, 10)
     assert not together.requires_grad
 
 
-def test_more_images_than_one_batch(judge, digits):
+def test_more_images_than_one_batch(classifier, digits):
     x = digits.test.x
-    twice = judge.logits(torch.cat([x, x]))
+    twice = classifier.logits(torch.cat([x, x]))
     torch.testing.assert_close(twice[:500], twice[500:], rtol=0, atol=1e-4)
 
 
@@ -141,17 +139,17 @@ def test_a_damaged_file_is_trained_again_with_a_warning(contexts, trainings, dam
 
 def test_the_first_of_two_processes_decides(contexts, monkeypatch):
     context, rival = contexts(), contexts()
-    train = domain._train
+    train = module._train
 
     def overtaken(context, seed):
-        monkeypatch.setattr(domain, "_train", train)
+        monkeypatch.setattr(module, "_train", train)
         domain_classifier(rival, seed)
         network = train(context, seed)
         with torch.no_grad():  # as another processor would round
             network.head.bias += 1e-3
         return network
 
-    monkeypatch.setattr(domain, "_train", overtaken)
+    monkeypatch.setattr(module, "_train", overtaken)
     assert domain_classifier(context).name == domain_classifier(rival).name
     assert len(cached(context)) == 1
 
@@ -172,7 +170,7 @@ def test_progress_is_two_lines_on_stderr(contexts, capsys):
     domain_classifier(contexts())
     out, err = capsys.readouterr()
     assert not out
-    assert "training the classifier that judges tiny: 3 steps" in err
+    assert "training the domain classifier of tiny: 3 steps" in err
     assert "% of 24 real test images correctly" in err
     domain_classifier(contexts())
     assert capsys.readouterr() == ("", "")

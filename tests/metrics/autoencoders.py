@@ -1,4 +1,4 @@
-"""Models whose codes are known, and a judge that reads the class from a pixel."""
+"""Models whose codes are known, and a classifier that reads the class from a pixel."""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ SPEC = DataSpec("marked", (1, 8, 8), tuple("abcd"))
 
 
 def marked(per_class=40, spec=SPEC):
-    """Noise whose first pixel shows the class and whose lower half is all else."""
+    """Return noise whose first pixel shows the class and whose lower half is all else."""
     y = torch.arange(spec.classes).repeat_interleave(per_class)
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(256, (len(y), *spec.shape), generator=generator, dtype=torch.uint8)
@@ -36,16 +36,16 @@ def values(metric, model, data):
     return {m.metric: m.value for m in measure(metric, model, data)}
 
 
-class Reader:
-    """A judge that reads the class from the first pixel."""
+class PixelClassifier:
+    """A classifier that reads the class from the first pixel."""
 
     name = "reader"
 
-    def __init__(self, classes=CLASSES):
-        self.classes = classes
+    def __init__(self, classes=CLASSES, step=STEP):
+        self.classes, self.step = classes, step
 
     def logits(self, x):
-        shown = (x[:, 0, 0, 0].float() / STEP).round().long()
+        shown = (x[:, 0, 0, 0].float() / self.step).round().long()
         return F.one_hot(shown.clamp(max=self.classes - 1), self.classes).float()
 
 
@@ -72,6 +72,14 @@ class Exchanged(Halves):
         return super().decode(Code(*reversed(code)))
 
 
+class Collapsed(Halves):
+    """The irrelevant code is the same for all images."""
+
+    def encode(self, x, y=None):
+        code = super().encode(x)
+        return code._replace(irrelevant=torch.ones_like(code.irrelevant))
+
+
 class Deaf(Halves):
     """A decoder that ignores the irrelevant code."""
 
@@ -79,7 +87,7 @@ class Deaf(Halves):
         return super().decode(Code(code.relevant, torch.zeros_like(code.irrelevant)))
 
 
-class Told(Halves):
+class NeedsLabel(Halves):
     """The label is the relevant code, and both networks need it."""
 
     def encode(self, x, y=None):
@@ -91,7 +99,7 @@ class Told(Halves):
         return super().decode(Code(upper, code.irrelevant))
 
 
-class Copying(Told):
+class CopiesLabel(NeedsLabel):
     """The same, with the label written into the irrelevant code too."""
 
     def encode(self, x, y=None):

@@ -1,7 +1,4 @@
-"""A small convolutional classifier and its training: what judges samples, or learns from them.
-
-The training is a pure function of the examples, the seed and the processor.
-"""
+"""A small convolutional classifier, trained by a pure function of examples, seed and device."""
 
 import contextlib
 from collections.abc import Iterator
@@ -21,12 +18,12 @@ EPOCHS = 10
 RATE = 2e-3
 
 
-class DomainClassifier(nn.Module):
-    """A small convolutional classifier for images of 8 to 64 pixels.
+class SmallClassifier(nn.Module):
+    """A convolutional classifier for images of 8 to 64 pixels.
 
     Args:
-        spec: Shape of the images and number of classes; every doubling of the height beyond 8
-            adds a halving.
+        spec: Shape of the images and number of classes; each doubling of the height beyond 8 pixels
+            adds a block that halves it.
     """
 
     def __init__(self, spec: DataSpec) -> None:
@@ -50,7 +47,7 @@ class DomainClassifier(nn.Module):
 
 
 def steps_for(examples: int) -> int:
-    """Return how many steps a classifier of so many examples is trained."""
+    """Return for how many steps a classifier of so many examples is trained."""
     return max(STEPS, EPOCHS * examples // min(BATCH, examples))
 
 
@@ -62,26 +59,17 @@ def train_classifier(
     flip: bool,
     device: torch.device,
     steps: int | None = None,
-) -> DomainClassifier:
-    """Train a classifier.
+) -> SmallClassifier:
+    """Train a classifier on the examples of a split, whose order matters.
 
-    The random state is left alone.
-
-    Args:
-        spec: Shape of the images and number of classes.
-        split: The examples; their order matters.
-        seed: Seed of initialization and batches.
-        flip: Whether images are mirrored at random.
-        device: Where to compute.
-        steps: Number of batches; `steps_for` says it where None.
-
-    Returns:
-        The classifier in evaluation mode, on the device.
+    The seed is that of initialization and batches; the random state is left alone. `flip` mirrors
+    images at random. `steps` is the number of batches, that of `steps_for` where None. The
+    classifier is in evaluation mode, on the device.
     """
     batch, steps = min(BATCH, len(split)), steps or steps_for(len(split))
-    with aside(), _reproducible(spec):
+    with isolated_training(), _reproducible(spec):
         torch.default_generator.manual_seed(seed_for(seed, "extractor"))
-        network = DomainClassifier(spec).to(device)
+        network = SmallClassifier(spec).to(device)
         if not spec.is_small:  # a quarter less time on a CPU
             network.to(memory_format=torch.channels_last)
         stream = Stream(split, batch_size=batch, seed=seed, flip=flip, device=device)
@@ -98,10 +86,10 @@ def train_classifier(
 
 
 @contextlib.contextmanager
-def aside() -> Iterator[None]:
-    """Leave the random state alone, and learn even where the caller infers.
+def isolated_training() -> Iterator[None]:
+    """Leave the random state alone, and compute gradients even if the caller does not.
 
-    Networks are initialized on the CPU, so its generator is the only one to be put back.
+    Networks are initialized on the CPU, so only its generator has to be restored.
     """
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         yield
@@ -109,9 +97,9 @@ def aside() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _reproducible(spec: DataSpec) -> Iterator[None]:
-    """Keep what the device or the number of threads would change out of the weights.
+    """Make the weights independent of the number of threads and of cuDNN's choice of algorithms.
 
-    Large images keep their threads: there the time counts for more.
+    Large images keep their threads, since time matters more there.
     """
     threads = torch.get_num_threads()
     cudnn = torch.backends.cudnn

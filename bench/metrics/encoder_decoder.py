@@ -1,0 +1,186 @@
+"""A trained model as encoder and decoder of real images, and the base of metrics that use it.
+
+Some models cannot encode or decode without the label. Only they are given it; which ones need it is
+found by trying without. The protocol of every measurement says whether the label was given.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from bench.data.base import DataSpec, Split, to_bytes, to_float
+from bench.errors import BenchError, NotApplicable
+from bench.metrics.balanced_set import ordered_by_content
+from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, SampleSet
+from bench.seeding import generator_for
+from bench.training.interface import Code, ConditionalGenerator, Encodes, Infers, Switches, as_given
+
+BATCH = 250
+TRIED = 16  # images on which it is tried what depends on the label
+TOLERANCE = 1e-5  # relative difference of codes below which the label made none
+
+NO_MODEL = "is a property of a model's codes"
+
+
+class EncoderDecoder:
+    """Encode images of a data set and decode codes, in batches, without noise or gradients.
+
+    Args:
+        context: The model, its data and its device.
+
+    Raises:
+        NotApplicable: If there is no model, or it has no encoder.
+    """
+
+    def __init__(self, context: Context) -> None:
+        if context.model is None:
+            raise NotApplicable(NO_MODEL)
+        if not isinstance(context.model, Encodes):
+            raise NotApplicable("the model has no encoder")
+        self.model: Encodes = context.model
+        self._generator: ConditionalGenerator = context.model
+        self.spec: DataSpec = context.data.spec
+        self._device = context.device
+        x, y = context.data.test.x[:TRIED], context.data.test.y[:TRIED]
+        self._tried = to_float(x).to(self._device), y
+
+    @cached_property
+    def encoder_needs_label(self) -> bool:
+        """Whether the model cannot encode an image alone."""
+        return not _works(lambda: self.model.encode(self._tried[0]))
+
+    @cached_property
+    def decoder_needs_label(self) -> bool:
+        """Whether the model cannot decode a code alone."""
+        return not _works(lambda: self.model.decode(self._encode(*self._tried)))
+
+    @property
+    def needs_label(self) -> bool:
+        """Whether reconstructions are made with the label."""
+        return self.encoder_needs_label or self.decoder_needs_label
+
+    @property
+    def label(self) -> str:
+        """What protocols say about the label."""
+        return f"label={'given' if self.needs_label else 'none'}"
+
+    def depends_on_label(self, part: str) -> bool:
+        """Return whether a part of the code changes with the label that is given.
+
+        None does in a model that needs no label. In other models a part may still be blind to it,
+        as `z` of CSVAE is.
+        """
+        if not self.encoder_needs_label:
+            return False
+        x, y = self._tried
+        labels = y, (y + 1) % self.spec.classes
+        a, b = (getattr(self._encode(x, y), part) for y in labels)
+        return a is not None and bool((a - b).abs().max() > TOLERANCE * a.abs().max())
+
+    @torch.inference_mode()
+    def encode(self, x: Tensor, y: Tensor) -> Code:
+        """Return the codes of images on the CPU, posterior means where the model has posteriors.
+
+        Images `[N, C, H, W]` are `uint8`, or `float32` in `[-1, 1]`. Their classes `y` are given
+        only to a model that needs them.
+        """
+        pairs = zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)
+        return _joined([self._encode(*pair) for pair in pairs])
+
+    @torch.inference_mode()
+    def draw(self, x: Tensor, y: Tensor) -> Code:
+        """Return a draw from the posterior of each image on the CPU; arguments as for `encode`."""
+        model = self.model
+        assert isinstance(model, Infers)
+        batches = [
+            model.posterior(
+                to_float(images).to(self._device),
+                self._given(labels) if self.encoder_needs_label else None,
+            )
+            for images, labels in zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)
+        ]
+        mean, variance = (
+            _joined([Code(*(part and part[i] for part in batch)) for batch in batches])
+            for i in (0, 1)
+        )
+        generator = generator_for(0, "codes", "noise")
+        return Code(
+            *(  # all images at once, so that no batch size changes the noise
+                None if m is None or v is None else torch.normal(m, v.sqrt(), generator=generator)
+                for m, v in zip(mean, variance, strict=True)
+            )
+        )
+
+    @torch.inference_mode()
+    def switch(self, code: Code, attribute: int, values: Tensor) -> Code:
+        """Return codes with other values `[N]`, 0 or 1, of one attribute, on the device."""
+        assert isinstance(self.model, Switches)
+        return self.model.switch(self._on_device(code), attribute, values.to(self._device))
+
+    @torch.inference_mode()
+    def decode(self, code: Code, y: Tensor) -> Tensor:
+        """Return the images of codes, `uint8` `[N, C, H, W]` on the CPU; `y` as for `encode`."""
+        images = []
+        for indices in torch.split(torch.arange(len(y)), BATCH):
+            given = self._given(y[indices]) if self.decoder_needs_label else None
+            x = self.model.decode(self._on_device(code, indices), given).float()
+            if not bool(torch.isfinite(x).all()):
+                raise BenchError("the model decoded real codes to values that are not finite")
+            images.append(to_bytes(x).cpu())
+        return torch.cat(images)
+
+    @torch.inference_mode()
+    def _encode(self, x: Tensor, y: Tensor) -> Code:
+        given = self._given(y) if self.encoder_needs_label else None
+        return self.model.encode(to_float(x).to(self._device), given)
+
+    def _given(self, y: Tensor) -> Tensor:
+        return as_given(self._generator, self.spec, y.to(self._device))
+
+    def _on_device(self, code: Code, indices: Tensor | slice = slice(None)) -> Code:
+        return Code(*(None if part is None else part[indices].to(self._device) for part in code))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodingMetric(Metric):
+    """A metric of what a model makes of real test images; the samples are not used.
+
+    Attributes:
+        most: Number of test images at most, chosen at random, the same ones for every model.
+    """
+
+    most: AtLeastOne = 5000
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Measure how the model encodes and decodes; not applicable if it cannot encode."""
+        coder = EncoderDecoder(context)
+        return self.measure_model(coder, ordered_by_content(context.data.test, self.most), context)
+
+    @abstractmethod
+    def measure_model(
+        self, coder: EncoderDecoder, test: Split, context: Context
+    ) -> list[Measurement]:
+        """Measure a model on test images."""
+
+
+@torch.inference_mode()
+def _works(call: Callable[[], object]) -> bool:
+    """Return whether a call returns; errors of another cause appear again with the label."""
+    try:
+        call()
+    except Exception:
+        return False
+    return True
+
+
+def _joined(parts: list[Code]) -> Code:
+    columns = zip(*parts, strict=True)
+    present = ([p.float().cpu() for p in column if p is not None] for column in columns)
+    code = Code(*(torch.cat(some) if some else None for some in present))
+    if not all(part is None or bool(torch.isfinite(part).all()) for part in code):
+        raise BenchError("the model's codes of real images contain values that are not finite")
+    return code

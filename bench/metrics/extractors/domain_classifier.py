@@ -1,0 +1,143 @@
+"""The domain classifier: trained by the harness on the real training images of a data set.
+
+It has a seed of its own and is cached by content. No model is trained with it or selected by it.
+Protocols carry its name and the hash of its weights, so measurements by two classifiers never stand
+in one column.
+"""
+
+import hashlib
+import io
+import logging
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bench.console import say
+from bench.data.base import DataSpec, Split, fingerprint, to_float
+from bench.errors import naming
+from bench.metrics.base import Context
+from bench.metrics.extractors.base import Classifier, FeatureExtractor
+from bench.metrics.extractors.small_classifier import (
+    RECIPE,
+    SmallClassifier,
+    isolated_training,
+    steps_for,
+    train_classifier,
+)
+from bench.metrics.extractors.weight_files import weights_hash
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DomainClassifier(Classifier):
+    """The classifier of a data set.
+
+    Attributes:
+        test: The real test images.
+        feature_extractor: The same network without its last layer.
+    """
+
+    test: Split
+    feature_extractor: FeatureExtractor
+
+    @cached_property
+    def test_accuracy(self) -> float:
+        """Share of the real test images that it classifies correctly."""
+        return (self.logits(self.test.x).argmax(1) == self.test.y).double().mean().item()
+
+
+def domain_classifier(context: Context, seed: int = 0) -> DomainClassifier:
+    """Return the classifier of a data set, trained now unless it is cached.
+
+    The same data, seed, processor and library give the same weights. On another processor the last
+    bits differ, and so does the hash in the name. If several processes train it at the same time,
+    all use the weights of the first to finish. `NotApplicable` if the data are no images.
+    """
+    context.require_images()
+    return context.remember(f"domain {seed}", lambda: _load(context, seed))
+
+
+def _load(context: Context, seed: int) -> DomainClassifier:
+    spec = context.data.spec
+    path = context.cache / "extractors" / f"classifier-{_key(context, seed)}.pt"
+    with isolated_training():
+        network = _read(spec, path)
+        if network is None:
+            path.unlink(missing_ok=True)
+            trained = _train(context, seed)
+            _write(trained, path)
+            network = _read(spec, path) or trained
+    network.to(context.device).eval().requires_grad_(False)
+    name = f"{spec.name}-classifier@{weights_hash(network.state_dict())[:8]}"
+    return _as_classifier(network, context, name)
+
+
+def _as_classifier(network: SmallClassifier, context: Context, name: str) -> DomainClassifier:
+    device, width = context.device, network.head.in_features
+    extractor = FeatureExtractor(name, lambda x: network.features(to_float(x)), width, device)
+    test = context.data.test
+    return DomainClassifier(name, lambda x: network(to_float(x)), device, test, extractor)
+
+
+def _key(context: Context, seed: int) -> str:
+    """Return a hash of everything that determines the weights."""
+    data = context.data
+    content = f"{RECIPE} {seed} {data.spec.shape} {data.spec.classes} {data.flip}"
+    return hashlib.sha256(f"{content} {fingerprint(data.train)}".encode()).hexdigest()[:16]
+
+
+def _train(context: Context, seed: int) -> SmallClassifier:
+    data, began = context.data, time.monotonic()
+    say(f"  training the domain classifier of {data.spec.name}: {steps_for(len(data.train))} steps")
+    network = train_classifier(
+        data.spec, data.train, seed=seed, flip=data.flip, device=context.device
+    )
+    accuracy = _as_classifier(network, context, "").test_accuracy
+    say(
+        f"  trained in {time.monotonic() - began:.0f} s; it classifies {100 * accuracy:.1f} % "
+        f"of {len(data.test)} real test images correctly"
+    )
+    return network
+
+
+def _read(spec: DataSpec, path: Path) -> SmallClassifier | None:
+    """Return the classifier of a file; None if there is no file, or it is damaged."""
+    if not path.exists():
+        return None
+    network = SmallClassifier(spec)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(content["weights"])
+        if weights_hash(network.state_dict()) != content["hash"]:
+            raise ValueError("its weights are not those that were written")
+    except Exception as error:  # a damaged file may raise anything
+        reason = str(error).split("\n", 1)[0]
+        _log.warning("%s is damaged (%s); training the classifier again", path, reason)
+        return None
+    return network
+
+
+def _write(network: nn.Module, path: Path) -> None:
+    """Write the weights, unless another process was faster: all must use the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.partial")
+    weights = {name: value.cpu() for name, value in network.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save({"weights": weights, "hash": weights_hash(weights)}, buffer)
+    try:
+        with naming(path):
+            temporary.write_bytes(buffer.getbuffer())
+        try:
+            os.link(temporary, path)  # unlike a rename, this fails where there is a file
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""Files of weights: read safely, and named by their content."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.errors import NotApplicable
+
+
+def weights_hash(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of parameters and buffers by name, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_weights(path: Path, network: str, remedy: str) -> dict[str, Any]:
+    """Return the tensors of a file by name, without running any code in it.
+
+    Raises `NotApplicable` if the file is damaged, or if there is none: with the remedy.
+    """
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise NotApplicable(f"there is no file {path} of {network} weights; {remedy}") from None
+    except Exception as error:  # a damaged file may raise anything
+        reason = f"{path} is no file of weights, or damaged: {short(error)}"
+        raise NotApplicable(reason) from error
+    if not isinstance(weights, dict):
+        raise NotApplicable(f"{path} holds no table of weights")
+    return weights
+
+
+def short(error: Exception) -> str:
+    """Return the text of an error on one line, at most 200 characters of it."""
+    return " ".join(str(error).split())[:200]

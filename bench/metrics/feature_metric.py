@@ -1,0 +1,153 @@
+"""Base classes of metrics that compare features of samples with features of real images."""
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.metrics.balanced_set import BalancedSet, RealSplit, balanced_real, balanced_samples
+from bench.metrics.base import Context, Measurement, Metric, SampleSet
+from bench.metrics.extractors.base import FeatureExtractor
+from bench.metrics.extractors.extractor_option import ExtractorOption, choose_feature_extractor
+from bench.metrics.extractors.feature_cache import Features, features
+
+
+class FeaturePair(NamedTuple):
+    """Features of samples and of real images."""
+
+    samples: Features
+    real: Features
+
+
+@dataclass(frozen=True)
+class FeatureComparison:
+    """Samples, the real images of one split that they are compared with, and the extractor."""
+
+    context: Context
+    extractor: FeatureExtractor
+    samples: BalancedSet
+    real: BalancedSet
+    split: RealSplit
+
+    def protocol(self, head: str, *details: str) -> str:
+        """Return the protocol of the measurement `head`, with details of its own at the end."""
+        real = f"{self.split}:{len(self.real)}@{self.real.name}"
+        sizes = f"n={len(self.samples)},real={real}"
+        return f"{head}[{','.join((f'extractor={self.extractor.name}', sizes, *details))}]"
+
+    @property
+    def kind(self) -> str:
+        """How messages call the real images."""
+        return {"train": "training", "test": "test"}[self.split]
+
+    @property
+    def reason(self) -> str:
+        """Why these sets cannot be compared; empty if they can."""
+        if not len(self.real):
+            return f"a class has no {self.kind} images"
+        if self.split == "test" and self.samples.occurs_in(self.real):
+            return "these are test images, and would be compared with themselves"
+        return ""
+
+    def equally_many(self, most: int) -> "FeatureComparison":
+        """Return the comparison of equally many samples and real images, at most `most`."""
+        limit = max(1, most // self.samples.classes)
+        size = min(self.samples.per_class, self.real.per_class, limit)
+        return replace(self, samples=self.samples.first(size), real=self.real.first(size))
+
+    def features(self) -> FeaturePair:
+        """Return the features of both sets, which is where the time goes."""
+        return FeaturePair(
+            *(
+                features(self.context, self.extractor, images, is_real=is_real)
+                for images, is_real in ((self.samples, False), (self.real, True))
+            )
+        )
+
+    def features_by_class(self) -> list[FeaturePair]:
+        """Return the features of both sets, class by class."""
+        pair, sets = self.features(), (self.samples, self.real)
+        return [
+            FeaturePair(*(f.select(s.of_class(label)) for f, s in zip(pair, sets, strict=True)))
+            for label in range(self.samples.classes)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureMetric(Metric):
+    """A metric that compares features of samples with features of real images.
+
+    Numbers from different networks cannot be compared, and only those from Inception can be
+    compared with published ones.
+
+    The real images are the training images, as is usual for CIFAR-10 in the literature. The row of
+    the real test images then shows what a perfect generator would score with as many samples. The
+    domain classifier was trained on the training images, so its features of them differ a little
+    from those of other images, equally for every model. Test images do not have this problem, but
+    then the row of the real test images has no value: they would be compared with themselves.
+
+    Attributes:
+        extractor: `domain`, the classifier of the data set without its last layer; `inception`; or
+            a file, see `bench.metrics.extractors.network_file`.
+        against: Split of the real images.
+        extractor_seed: Seed of the domain classifier.
+    """
+
+    extractor: ExtractorOption = "domain"
+    against: RealSplit = "train"
+    extractor_seed: int = 0
+
+    def compare(self, samples: SampleSet, context: Context) -> FeatureComparison:
+        """Choose the network and the images; no features are computed yet."""
+        context.require_images()
+        extractor = choose_feature_extractor(context, self.extractor, self.extractor_seed)
+        chosen = balanced_samples(samples).first(samples.per_class)
+        real = balanced_real(context, self.against)
+        return FeatureComparison(context, extractor, chosen, real, self.against)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureDistance(FeatureMetric):
+    """A distance of features, between the whole sets and, if asked for, within the classes.
+
+    Attributes:
+        per_class: Whether to measure `<name>/per_class` too, the mean over the classes of the
+            distances within them.
+    """
+
+    per_class: bool = False
+
+    def details(self, sizes: tuple[int, int]) -> tuple[str, ...]:
+        """Return what the protocol says besides the images, for so many samples and real images."""
+        return ()
+
+    @abstractmethod
+    def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:
+        """Return why so many samples and real images are too few; empty if they are not."""
+
+    @abstractmethod
+    def distance(self, pair: FeaturePair, comparison: FeatureComparison | None) -> float:
+        """Return the distance of the features; `comparison` is given if they are whole sets."""
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Measure the distance, and that within the classes if asked for."""
+        comparison = self.compare(samples, context)
+        sets = comparison.samples, comparison.real
+        measured = [self._measure(comparison, self.name, (len(sets[0]), len(sets[1])), "")]
+        if self.per_class:
+            sizes = sets[0].per_class, sets[1].per_class
+            measured.append(self._measure(comparison, f"{self.name}/per_class", sizes, " a class"))
+        return measured
+
+    def _measure(
+        self, comparison: FeatureComparison, name: str, sizes: tuple[int, int], unit: str
+    ) -> Measurement:
+        protocol = comparison.protocol(name, *self.details(sizes))
+        reason = comparison.reason or self.too_few(comparison, sizes, unit)
+        if reason:
+            return Measurement(name, protocol, None, reason)
+        if not unit:
+            return Measurement(name, protocol, self.distance(comparison.features(), comparison))
+        distances = [self.distance(pair, None) for pair in comparison.features_by_class()]
+        return Measurement(name, protocol, float(np.mean(distances)))

@@ -1,0 +1,135 @@
+"""Diversity within a class: one minus the mean MS-SSIM over all pairs of images of the class."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from bench.metrics.balanced_set import balanced_samples
+from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.jackknife import combined_error, pair_variance
+from bench.metrics.ms_ssim import SIGMA, SMALLEST_SIDE, WEIGHTS, WINDOW, all_pairs_ms_ssim
+from bench.metrics.ms_ssim_native import all_pairs_native_ms_ssim
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairDiversity(Metric):
+    """One minus the mean similarity of all pairs within a class, averaged over the classes.
+
+    Attributes:
+        per_class: Images of each class that are compared, all pairs of them. Where there are more,
+            their content decides which ones.
+    """
+
+    direction: ClassVar[Direction] = "real"
+    decimals: ClassVar[int] = 4
+
+    per_class: Annotated[int, Field(ge=2)] = 100
+
+    @abstractmethod
+    def protocol(self, images: Tensor, count: int) -> str:
+        """Return the protocol for images `[N, C, H, W]` of which `count` a class are compared."""
+
+    @abstractmethod
+    def similarities(self, images: Tensor) -> Tensor:
+        """Return the similarity of each pair of `uint8` images, in the order of `triu_indices`."""
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Measure the diversity, and its standard error where there are three images of a class."""
+        context.require_images()
+        count = min(self.per_class, samples.per_class)
+        protocol = self.protocol(samples.x, count)
+        if count < 2:
+            return [Measurement(self.name, protocol, None, "one image a class makes no pair")]
+        compared = balanced_samples(samples).first(count)
+        means, variances = [], []
+        for label in range(samples.spec.classes):
+            indices = compared.indices[compared.of_class(label)].sort().values
+            pairs = self.similarities(samples.x[indices].to(context.device))
+            means.append(pairs.double().mean().item())
+            if count > 2:
+                variances.append(pair_variance(pairs, count))
+        error = combined_error(variances) if variances else None
+        return [Measurement(self.name, protocol, 1 - sum(means) / len(means), error=error)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntraClassDiversity(PairDiversity):
+    r"""One minus the mean MS-SSIM of all pairs within a class, averaged over the classes.
+
+    .. math:: \frac1K \sum_c \Big( 1 - \tfrac{2}{n(n-1)} \sum_{i<j} \text{MS-SSIM}(x_i, x_j) \Big)
+
+    After Ben-Yosef & Weinshall (2018), whom the paper follows; pairs of an image with itself are
+    left out. The scale of the paper's values is not reproducible from its text, so compare with the
+    row of the real images. Diversity alone rewards noise. Images are enlarged first, since the
+    window of `bench.metrics.ms_ssim` does not fit into small ones.
+
+    The other option is that of `PairDiversity`.
+
+    Attributes:
+        size: Side in pixels to which images are resized first, bilinearly, with antialiasing where
+            they shrink.
+    """
+
+    name: ClassVar[str] = "intra_class_diversity"
+    title: ClassVar[str] = "Intra-class diversity"
+
+    size: Annotated[int, Field(ge=SMALLEST_SIDE)] = 192
+
+    def protocol(self, images: Tensor, count: int) -> str:
+        """Return the protocol: size, resizing, window, scales and pairs."""
+        resize = "bilinear-antialias" if self._shrinks(images) else "bilinear"
+        return (
+            f"1-ms_ssim[size={self.size},resize={resize},window={WINDOW},scales={len(WEIGHTS)},"
+            f"per_class={count},pairs=all]"
+        )
+
+    def similarities(self, images: Tensor) -> Tensor:
+        """Return the MS-SSIM of all pairs of resized images."""
+        resized = F.interpolate(
+            images.float() / 255,
+            size=(self.size, self.size),
+            mode="bilinear",
+            align_corners=False,
+            antialias=self._shrinks(images),
+        )
+        return all_pairs_ms_ssim(resized.clamp_(0, 1))  # rounding may leave [0, 1] by a last bit
+
+    def _shrinks(self, images: Tensor) -> bool:
+        return max(images.shape[2:]) > self.size
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeIntraClassDiversity(PairDiversity):
+    """One minus the mean MS-SSIM of all pairs within a class, at the images' own size.
+
+    Like `intra_class_diversity`, but by the MS-SSIM with a shrinking window of most GAN papers of
+    2017 and 2018 (`bench.metrics.ms_ssim_native`). Images are in `[0, 1]` with the constants of
+    that range, which equals `[0, 255]` with those of 255. Numbers of the two metrics cannot be
+    compared with each other, only with the row of the real images. The option is that of
+    `PairDiversity`.
+    """
+
+    name: ClassVar[str] = "intra_class_diversity_native"
+    title: ClassVar[str] = "Intra-class diversity, native size"
+
+    def protocol(self, images: Tensor, count: int) -> str:
+        """Return the protocol: sides, window, range and pairs."""
+        return (
+            f"1-ms_ssim_native[sides={_sides(images)},window=min({WINDOW};side),"
+            f"sigma={SIGMA}*window/{WINDOW},range=1,per_class={count},pairs=all]"
+        )
+
+    def similarities(self, images: Tensor) -> Tensor:
+        """Return the MS-SSIM of all pairs at their own size."""
+        return all_pairs_native_ms_ssim(images.double() / 255)
+
+
+def _sides(images: Tensor) -> str:
+    """Return the sizes of the five scales, for example `32-16-8-4-2` or `4x6-2x3-1x2-1x1-1x1`."""
+    height, width = images.shape[2:]
+    scales = [(-(-height // 2**step), -(-width // 2**step)) for step in range(len(WEIGHTS))]
+    return "-".join(str(h) if height == width else f"{h}x{w}" for h, w in scales)
