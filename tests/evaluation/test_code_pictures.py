@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from tests.metrics.coders import CLASSES, CPU, Context, Halves, Told, marked
 
 from bench.data.base import DataSpec, Split, to_bytes, to_float
 from bench.evaluation.code_pictures import STEPS, keep_pictures, make_pictures
 from bench.record.pictures import FILE, read_pictures
 from bench.seeding import generator_for
 from bench.training.interface import Posterior
+from tests.metrics.autoencoders import CLASSES, CPU, Context, Halves, NeedsLabel, marked
 
 CODES = 32
 
@@ -23,7 +23,7 @@ class Inferring(Halves):
         return means, torch.full((CLASSES, CODES), 0.04)
 
 
-class ToldInferring(Told):
+class ToldInferring(NeedsLabel):
     def posterior(self, x, y=None):
         return Posterior(None, (self.encode(x, y).irrelevant, torch.zeros(len(x), CODES)))
 
