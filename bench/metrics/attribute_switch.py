@@ -46,9 +46,7 @@ class AttributeSwitch(EncodingMetric):
             "attribute_stay": Quantity("Other attributes that stay (%)", "higher", 1),
         }
 
-    def measure_model(
-        self, coder: EncoderDecoder, test: Split, context: Context
-    ) -> list[Measurement]:
+    def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure for both quantities the mean over the attributes, then each of them."""
         spec = context.data.spec
         context.require_attributes()

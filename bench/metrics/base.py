@@ -163,7 +163,7 @@ class Metric(ABC):
     """One metric; the registry holds subclasses.
 
     The options of a metric are the annotated parameters of `__init__`, against which the options
-    in a sweep are checked. A dataclass whose fields are the options is the shortest form.
+    in a sweep are checked; a dataclass whose fields are the options is the shortest form.
 
     Attributes:
         name: The registry name.

@@ -29,13 +29,12 @@ class ClassificationAccuracyScore(Metric):
     as real images do, so it falls where `class_accuracy` falls, and also where a model draws the
     same few images of each class. `class_accuracy` is the reverse: trained on real images, tested
     on samples. The paper trains ResNet-50 on as many samples as there are training images; here the
-    network of the domain classifier is trained briefly, so numbers cannot be compared with the
-    paper's.
+    network of the domain classifier is trained briefly, so the paper's numbers do not compare.
 
-    A classifier trained on the test images that it is tested on would make the row of the real
-    images too good. Where all images are test images, training images of the same classes replace
-    them, with the labels that were given; the protocol names the set that they are from. That row
-    then shows what samples as good as real images would score.
+    A classifier that is trained on its test images would make the row of the real images too good.
+    Where all images are test images, training images of the same classes replace them, with the
+    labels that were given; the protocol names the set that they are from. That row then shows what
+    samples as good as real images would score.
 
     Attributes:
         per_class: Images of each class that it is trained on, at most; a random choice.

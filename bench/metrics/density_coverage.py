@@ -24,12 +24,8 @@ class DensityCoverage(NeighborMetric):
     with samples `y`, and the ball `B` of each of the `M` real images that reaches to its `k`-th
     nearest real image, boundary included. `density` is about 1 for equal distributions and more
     where samples crowd in the midst of real ones, so a density above that of the real images is no
-    merit. `coverage` is in `[0, 1]`, and less than 1 even for equal distributions. The other
-    options are those of `FeatureMetric`.
-
-    Attributes:
-        k: A ball reaches to the `k`-th nearest neighbor.
-        most: Compare so many samples and real images at most.
+    merit. `coverage` is in `[0, 1]`, and less than 1 even for equal distributions. The options are
+    those of `NeighborMetric`.
     """
 
     name: ClassVar[str] = "density_coverage"

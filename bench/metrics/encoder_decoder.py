@@ -77,8 +77,8 @@ class EncoderDecoder:
         if not self.encoder_needs_label:
             return False
         x, y = self._tried
-        labels = y, (y + 1) % self.spec.classes
-        a, b = (getattr(self._encode(x, y), part) for y in labels)
+        other = (y + 1) % self.spec.classes
+        a, b = (getattr(self._encode(x, labels), part) for labels in (y, other))
         return a is not None and bool((a - b).abs().max() > TOLERANCE * a.abs().max())
 
     @torch.inference_mode()
@@ -158,12 +158,10 @@ class EncodingMetric(Metric):
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure how the model encodes and decodes; not applicable if it cannot encode."""
         coder = EncoderDecoder(context)
-        return self.measure_model(coder, ordered_by_content(context.data.test, self.most), context)
+        return self.evaluate(coder, ordered_by_content(context.data.test, self.most), context)
 
     @abstractmethod
-    def measure_model(
-        self, coder: EncoderDecoder, test: Split, context: Context
-    ) -> list[Measurement]:
+    def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure a model on test images."""
 
 

@@ -29,13 +29,13 @@ class FrechetDistance(FeatureDistance):
               + \operatorname{Tr}\left(\Sigma_1 + \Sigma_2 - 2 (\Sigma_1 \Sigma_2)^{1/2}\right)
 
     The FID of the literature is this distance of Inception features, between 50 000 samples and the
-    training images: `extractor: inception` and as many samples. The default takes features of the
-    domain classifier, which makes it a Fréchet distance but no FID; the protocol names the network.
+    training images: `extractor: inception` and as many samples. Of the features of the domain
+    classifier, the default, it is a Fréchet distance but no FID; the protocol names the network.
 
     Fewer samples give a larger distance, so only equal `n` are compared. Sets that are not larger
-    than the number of features have singular covariances. Their distance is defined, but mostly
-    bias, so it is refused; the reason names the number of images that would be enough. `kid` has no
-    such bias. The options are those of `FeatureDistance`.
+    than the number of features have singular covariances: their distance is defined, but mostly
+    bias, so it is refused, with the number of images that would be enough. `kid` has no such bias.
+    The options are those of `FeatureDistance`.
     """
 
     name: ClassVar[str] = "fid"

@@ -43,9 +43,7 @@ class Inpainting(EncodingMetric):
             "inpainting_psnr": Quantity("Inpainting PSNR (dB)", "higher", 2),
         }
 
-    def measure_model(
-        self, coder: EncoderDecoder, test: Split, context: Context
-    ) -> list[Measurement]:
+    def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure squared errors in each region, then peak signal-to-noise ratios."""
         context.require_images()
         how = f"fill=mid-grey,{coder.label},codes=mean,n={len(test)}"

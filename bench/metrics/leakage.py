@@ -34,7 +34,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Leakage(EncodingMetric):
-    """Accuracy of probes, classifiers trained to read the label from codes of real test images.
+    """Accuracy of probes: classifiers that are trained to read the label from codes of test images.
 
     `leakage_linear` and `leakage_nonlinear` read the irrelevant code, `relevant_linear` the
     relevant one. The linear probe is a logistic regression, the other a support vector machine with
@@ -47,21 +47,19 @@ class Leakage(EncodingMetric):
 
     Codes are draws from the posterior, one an image: what the decoder was trained on, what the
     adversaries of Lr-LiVAE and CSVAE try to read, and what the divergence from the prior bounds.
-    Posterior means may tell what no draw does, since probes find differences of any size: even a
-    code that has collapsed onto its prior has means from which the label can often be read. So
-    `codes: mean` is an upper bound, and what swaps and reconstructions pass on. For Lr-LiVAE after
-    200 iterations on digits the two probes read 22 and 34 % from draws, 44 and 71 % from means.
-    Codes of a model without posteriors are points, which are read as they are.
+    Probes find differences of any size, so means of a code that has collapsed onto its prior may
+    tell the label though no draw does. `codes: mean` is therefore an upper bound; it is what swaps
+    and reconstructions pass on. For Lr-LiVAE after 200 iterations on digits the two probes read 22
+    and 34 % from draws, 44 and 71 % from means. Codes of a model without posteriors are points.
 
-    Some encoders are given the label (cVAE, cVAE-GAN, `w` of CSVAE) and can copy it into the code.
-    Then leakage shows what the encoder passes on, not what the image shows. The protocol says
-    `encoder=label-given` for such codes and `label-blind` for others. For a code that is
-    label-given and relevant, 100 % are no achievement.
+    Some encoders are given the label (cVAE, cVAE-GAN, `w` of CSVAE) and can copy it into the code;
+    then leakage shows what the encoder passes on, not what the image shows. The protocol says
+    `encoder=label-given` for such codes and `label-blind` for others. 100 % of a code that is
+    label-given and relevant are no achievement.
 
-    The images are test images, which no model has seen: relevant codes of training images are
-    easier to read. Each is classified by a probe that was fitted to the other four fifths. Where a
-    class has too few test images, `fit: train` fits probes to training images and tests them on all
-    test images.
+    No model has seen test images; relevant codes of training images are easier to read. Each is
+    classified by a probe that was fitted to the other four fifths, or with `fit: train`, where a
+    class has too few test images, by one that was fitted to training images.
 
     Attributes:
         codes: Whether codes are one draw from each posterior, or posterior means.
@@ -84,9 +82,7 @@ class Leakage(EncodingMetric):
             "relevant_linear": Quantity("Label from relevant code, linear (%)", "higher", 1),
         }
 
-    def measure_model(
-        self, coder: EncoderDecoder, test: Split, context: Context
-    ) -> list[Measurement]:
+    def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure both probes of the irrelevant code, then the linear one of the relevant code."""
         kind = self.codes if isinstance(coder.model, Infers) else "point"
         encode = coder.draw if kind == "draw" else coder.encode

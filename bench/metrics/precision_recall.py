@@ -62,11 +62,7 @@ class PrecisionRecall(NeighborMetric):
     the distance to its third nearest real image. `recall` is the share of the real images that lie
     in the ball of a sample. Both are in `[0, 1]`, and 1 for equal sets. Outliers make balls that
     are too large, which `density_coverage` mends. The paper takes features of VGG-16, so its
-    numbers cannot be compared with these. The other options are those of `FeatureMetric`.
-
-    Attributes:
-        k: A ball reaches to the `k`-th nearest neighbor.
-        most: Compare so many samples and real images at most.
+    numbers cannot be compared with these. The options are those of `NeighborMetric`.
     """
 
     name: ClassVar[str] = "precision_recall"

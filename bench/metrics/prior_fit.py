@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from bench.data.base import to_float
 from bench.errors import BenchError, NotApplicable
@@ -64,7 +63,9 @@ class PriorFit(Metric):
                 y = test.y[indices].to(context.device)
                 posterior = model.posterior(x, as_given(model, spec, y))
                 if posterior.relevant is not None and prior is not None:
-                    relevant.append(distance(*posterior.relevant, prior[0][y], prior[1][y]).cpu())
+                    mean, variance = posterior.relevant
+                    excess = (mean - prior[0][y]).double().square() + variance.double()
+                    relevant.append((excess / prior[1][y].double()).cpu())
                 if posterior.irrelevant is not None:
                     means.append(posterior.irrelevant[0].double().cpu())
                     variances.append(posterior.irrelevant[1].double().cpu())
@@ -90,9 +91,3 @@ class PriorFit(Metric):
             else Measurement(name, "", None, "it has no such code")
             for name in self.quantities()
         ]
-
-
-def distance(mean: Tensor, variance: Tensor, prior_mean: Tensor, prior_variance: Tensor) -> Tensor:
-    """Return the expected squared distance of codes `[B, D]` from their priors, in variances."""
-    excess = (mean - prior_mean).double().square() + variance.double()
-    return excess / prior_variance.double()

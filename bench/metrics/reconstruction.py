@@ -47,9 +47,7 @@ class Reconstruction(EncodingMetric):
             "reconstruction_lpips": Quantity("Reconstruction LPIPS", "lower", 3),
         }
 
-    def measure_model(
-        self, coder: EncoderDecoder, test: Split, context: Context
-    ) -> list[Measurement]:
+    def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure the four errors."""
         context.require_images()
         decoded = coder.decode(coder.encode(test.x, test.y), test.y)

@@ -22,9 +22,9 @@ class Swap(Metric):
 
     The image made of the relevant code of `a` and the irrelevant code of `b` should show the class
     of `a`. `swap_relevant` is the share of pairs for which the domain classifier sees that class,
-    `swap_irrelevant` the share for which it sees the class of `b`, both in percent. The classifier
-    errs as often as the row of the real images in `class_accuracy` says. Where the label itself is
-    the relevant code, the image is made with the label of `a` (`relevant=label`).
+    `swap_irrelevant` the share for which it sees the class of `b`, in percent. The classifier errs
+    as often as the row of the real images in `class_accuracy` says. Where the label itself is the
+    relevant code, the image is made with the label of `a` (`relevant=label`).
 
     `swap_keeps_irrelevant` says whether the irrelevant code of the new image, encoded again, is
     still that of `b`: the correlation of both over pairs, pooled over dimensions,
@@ -32,10 +32,9 @@ class Swap(Metric):
     .. math:: \sum_d \mathrm{cov}(u_d, u'_d) \big/
               \sqrt{\textstyle\sum_d \mathrm{var}(u_d) \sum_d \mathrm{var}(u'_d)}
 
-    It lies between -1 and 1: 1 if the new codes are the old ones, shifted or scaled as a whole, and
-    0 if they do not depend on `b`. Dimensions count as much as they vary, so collapsed ones do not
-    count. A model that writes everything into the irrelevant code has it for nothing, but then no
-    `swap_relevant`: read them together.
+    between -1 and 1: 1 if the new codes are the old ones, shifted or scaled as a whole, and 0 if
+    they do not depend on `b`. Dimensions count as much as they vary. A model that writes everything
+    into the irrelevant code has it for nothing, but then no `swap_relevant`: read them together.
 
     Codes are posterior means. A model that cannot encode without a label is given the true one of
     `a` and `b`, and for the new image that of `a` (`label=given`).

@@ -15,11 +15,8 @@ IMAGES_PER_PASS = 500
 class Classifier:
     """A network that gives logits.
 
-    Attributes:
-        name: How protocols name it: the kind of network, `@`, and eight digits of the hash of its
-            weights.
-        logits_of: From a batch of `uint8` images on the device to logits.
-        device: Where it computes.
+    Its name in protocols is the kind of network, `@`, and eight digits of the hash of its weights.
+    `logits_of` gives the logits of a batch of `uint8` images on the device.
     """
 
     name: str
@@ -34,10 +31,7 @@ class Classifier:
             x: `uint8` `[N, C, H, W]`, on any device, `N` at least 1.
 
         Returns:
-            `float32` `[N, K]` on the CPU.
-
-        Raises:
-            BenchError: If the images are not `uint8`, or the logits are not finite.
+            `float32` `[N, K]` on the CPU; a `BenchError` if they are not finite.
         """
         if x.dtype != torch.uint8:
             raise BenchError(f"a classifier takes uint8 images, got {x.dtype}")
@@ -53,7 +47,7 @@ class FeatureExtractor:
     """A network that gives features, and possibly other outputs in the same pass.
 
     Attributes:
-        name: How protocols name it; as for `Classifier`.
+        name: Name in protocols; as for `Classifier`.
         outputs_of: From a batch of `uint8` images on the device to outputs `[B, D]`.
         width: Number of features.
         device: Where it computes.
@@ -73,9 +67,8 @@ class FeatureExtractor:
 class FeatureClassifier(Classifier):
     """A slow classifier whose logits follow from features that other metrics need too.
 
-    Attributes:
-        extractor: Gives those features, which are cached.
-        head: From features `[B, width]` on the device to logits.
+    The features of the extractor are cached; `head` maps them, `[B, width]` on the device, to
+    logits.
     """
 
     extractor: FeatureExtractor

@@ -64,25 +64,31 @@ def domain_classifier(context: Context, seed: int = 0) -> DomainClassifier:
 
 
 def _load(context: Context, seed: int) -> DomainClassifier:
-    spec = context.data.spec
+    data, spec, device, began = context.data, context.data.spec, context.device, time.monotonic()
     path = context.cache / "extractors" / f"classifier-{_key(context, seed)}.pt"
     with isolated_training():
         network = _read(spec, path)
+        is_new = network is None
         if network is None:
             path.unlink(missing_ok=True)
-            trained = _train(context, seed)
+            steps = steps_for(len(data.train))
+            say(f"  training the domain classifier of {spec.name}: {steps} steps")
+            trained = train_classifier(spec, data.train, seed=seed, flip=data.flip, device=device)
             _write(trained, path)
             network = _read(spec, path) or trained
-    network.to(context.device).eval().requires_grad_(False)
+    network.to(device).eval().requires_grad_(False)
     name = f"{spec.name}-classifier@{weights_hash(network.state_dict())[:8]}"
-    return _as_classifier(network, context, name)
-
-
-def _as_classifier(network: SmallClassifier, context: Context, name: str) -> DomainClassifier:
-    device, width = context.device, network.head.in_features
-    extractor = FeatureExtractor(name, lambda x: network.features(to_float(x)), width, device)
-    test = context.data.test
-    return DomainClassifier(name, lambda x: network(to_float(x)), device, test, extractor)
+    features, width = network.features, network.head.in_features
+    extractor = FeatureExtractor(name, lambda x: features(to_float(x)), width, device)
+    classifier = DomainClassifier(
+        name, lambda x: network(to_float(x)), device, data.test, extractor
+    )
+    if is_new:
+        say(
+            f"  trained in {time.monotonic() - began:.0f} s; it classifies "
+            f"{100 * classifier.test_accuracy:.1f} % of {len(data.test)} real test images correctly"
+        )
+    return classifier
 
 
 def _key(context: Context, seed: int) -> str:
@@ -90,20 +96,6 @@ def _key(context: Context, seed: int) -> str:
     data = context.data
     content = f"{RECIPE} {seed} {data.spec.shape} {data.spec.classes} {data.flip}"
     return hashlib.sha256(f"{content} {fingerprint(data.train)}".encode()).hexdigest()[:16]
-
-
-def _train(context: Context, seed: int) -> SmallClassifier:
-    data, began = context.data, time.monotonic()
-    say(f"  training the domain classifier of {data.spec.name}: {steps_for(len(data.train))} steps")
-    network = train_classifier(
-        data.spec, data.train, seed=seed, flip=data.flip, device=context.device
-    )
-    accuracy = _as_classifier(network, context, "").test_accuracy
-    say(
-        f"  trained in {time.monotonic() - began:.0f} s; it classifies {100 * accuracy:.1f} % "
-        f"of {len(data.test)} real test images correctly"
-    )
-    return network
 
 
 def _read(spec: DataSpec, path: Path) -> SmallClassifier | None:

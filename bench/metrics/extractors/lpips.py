@@ -24,13 +24,7 @@ REMEDY = "give torchvision's file of AlexNet, trained on ImageNet, with --lpips-
 
 @dataclass(frozen=True)
 class PerceptualDistance:
-    """The network in evaluation mode.
-
-    Attributes:
-        name: How protocols name it, with eight digits of the hash of all weights.
-        network: From two batches of images in `[-1, 1]` to `[B, 1, 1, 1]`.
-        device: Where it computes.
-    """
+    """The network in evaluation mode, named in protocols by the hash of all weights."""
 
     name: str
     network: Any
@@ -38,14 +32,9 @@ class PerceptualDistance:
 
     @torch.inference_mode()
     def of(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the distance of each image from another, 0 for equal ones.
+        """Return the distance `[B]` of `uint8` images from others on the CPU, 0 for equal ones.
 
-        Args:
-            x: `uint8` `[B, C, H, W]`, gray or color; enlarged where a side is below 64 pixels.
-            y: The other images.
-
-        Returns:
-            `float32` `[B]` on the CPU.
+        Gray images are repeated to three channels, those with a side below 64 pixels enlarged.
         """
         distances: Tensor = self.network(self._prepared(x), self._prepared(y))
         return distances.flatten().cpu()

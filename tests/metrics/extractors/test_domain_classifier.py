@@ -16,14 +16,14 @@ def three_steps(short_training):
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """Count them."""
-    train, seen = module._train, []
+    """Count them, by seed."""
+    train, seen = module.train_classifier, []
 
-    def counting(context, seed):
+    def counting(*args, seed, **options):
         seen.append(seed)
-        return train(context, seed)
+        return train(*args, seed=seed, **options)
 
-    monkeypatch.setattr(module, "_train", counting)
+    monkeypatch.setattr(module, "train_classifier", counting)
     return seen
 
 
@@ -139,17 +139,17 @@ def test_a_damaged_file_is_trained_again_with_a_warning(contexts, trainings, dam
 
 def test_the_first_of_two_processes_decides(contexts, monkeypatch):
     context, rival = contexts(), contexts()
-    train = module._train
+    train = module.train_classifier
 
-    def overtaken(context, seed):
-        monkeypatch.setattr(module, "_train", train)
-        domain_classifier(rival, seed)
-        network = train(context, seed)
+    def overtaken(*args, **options):
+        monkeypatch.setattr(module, "train_classifier", train)
+        domain_classifier(rival)
+        network = train(*args, **options)
         with torch.no_grad():  # as another processor would round
             network.head.bias += 1e-3
         return network
 
-    monkeypatch.setattr(module, "_train", overtaken)
+    monkeypatch.setattr(module, "train_classifier", overtaken)
     assert domain_classifier(context).name == domain_classifier(rival).name
     assert len(cached(context)) == 1
 
