@@ -116,7 +116,7 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         ),
         "intra_class_diversity_native": Entry(
             "bench.metrics.intra_class_diversity:NativeIntraClassDiversity",
-            "the same at the images' own size, with the shrinking window of 2017",
+            "1 - mean MS-SSIM over all pairs within a class, at the images' own size",
         ),
         "within_class_variance": Entry(
             "bench.metrics.within_class_variance:WithinClassVariance",
@@ -148,11 +148,11 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         ),
         "attribute_accuracy": Entry(
             "bench.metrics.attribute_accuracy:AttributeAccuracy",
-            "the same for each attribute, on data with attributes",
+            "share of attributes that a classifier of real data sees as they were asked for",
         ),
         "prior_fit": Entry(
             "bench.metrics.prior_fit:PriorFit",
-            "distance of codes from their prior, where 1 is calibrated; collapsed dimensions",
+            "distance of codes from their prior, 1 if calibrated; collapsed dimensions",
         ),
         "leakage": Entry(
             "bench.metrics.leakage:Leakage",
@@ -160,11 +160,11 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
         ),
         "swap": Entry(
             "bench.metrics.swap:Swap",
-            "images made of the codes of two: whose class they show, whose rest they keep",
+            "images of exchanged codes: which class they show, and what they keep",
         ),
         "attribute_switch": Entry(
             "bench.metrics.attribute_switch:AttributeSwitch",
-            "one attribute of a real image turned: whether it turns, and the others stay",
+            "whether one attribute of a real image can be switched, and the others stay",
         ),
         "reconstruction": Entry(
             "bench.metrics.reconstruction:Reconstruction",

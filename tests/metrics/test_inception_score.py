@@ -12,19 +12,17 @@ def random_logits(n=200, classes=10, scale=3.0):
     return scale * torch.randn(n, classes, generator=torch.Generator().manual_seed(0))
 
 
-def test_confident_and_balanced_is_the_number_of_classes():
-    logits = 50 * torch.eye(10).repeat(20, 1)
-    assert inception_score(logits) == pytest.approx(10, rel=1e-12)
-
-
-def test_uniform_is_one():
-    assert inception_score(torch.zeros(30, 10)) == pytest.approx(1, abs=1e-12)
-
-
-def test_one_class_only_is_one():
-    logits = torch.zeros(30, 10)
-    logits[:, 3] = 50
-    assert inception_score(logits) == pytest.approx(1, abs=1e-12)
+@pytest.mark.parametrize(
+    ("logits", "score"),
+    [
+        (50 * torch.eye(10).repeat(20, 1), 10),
+        (torch.zeros(30, 10), 1),
+        (50 * torch.eye(10)[[3] * 30], 1),
+    ],
+    ids=["confident and balanced", "uniform", "one class only"],
+)
+def test_the_score_lies_between_one_and_the_number_of_classes(logits, score):
+    assert inception_score(logits) == pytest.approx(score, rel=1e-12)
 
 
 def test_two_kinds_of_images_by_hand():

@@ -85,7 +85,7 @@ def test_shares_cover_the_scatter_of_simulated_sets():
     draws = torch.rand(repeats, 3, n, generator=generator(3), dtype=torch.float64)
     right = (draws < chances[:, None]).double()
     scatter = float(right.mean(dim=(1, 2)).var())
-    claimed = [combined_error([mean_variance(c) for c in held]) ** 2 for held in right]
+    claimed = [combined_error(list(map(mean_variance, classes))) ** 2 for classes in right]
     assert sum(claimed) / repeats == pytest.approx(scatter, rel=0.1)
 
 

@@ -63,7 +63,7 @@ def pooled(x):
 
 
 def largest(name, per_class, tmp_path):
-    """Return the bytes of the largest tensor that a metric makes, and what it measured."""
+    """Return the bytes of the largest tensor that a metric makes."""
     spec, test = DataSpec("noise", (1, 8, 8), ("a", "b", "c")), make(5)
     data = DataSet(spec, make(per_class), test, test, False, "")
     context = context_of(data, tmp_path, logits=lambda x: pooled(x)[:, :3], features=pooled)
@@ -71,22 +71,9 @@ def largest(name, per_class, tmp_path):
     with Largest() as found:
         measured = registry.load("metric", name)(**OPTIONS[name]).measure(samples, context)
     assert all(one.value is not None for one in measured)
-    return found.bytes, measured
+    return found.bytes
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_memory_grows_no_faster_than_the_samples(name, tmp_path):
-    few, _ = largest(name, 100, tmp_path)
-    many, _ = largest(name, 400, tmp_path)
-    assert many <= 4.1 * few
-
-
-@pytest.mark.parametrize("name", ["intra_class_diversity", "intra_class_diversity_native"])
-def test_pairs_are_those_of_the_first_images_and_the_protocol_says_so(name, tmp_path):
-    _, (found,) = largest(name, 100, tmp_path)
-    assert f",per_class={OPTIONS[name]['per_class']},pairs=all" in found.protocol
-
-
-def test_the_customary_protocol_of_the_score_is_named(tmp_path):
-    _, (found,) = largest("inception_score", 99, tmp_path)
-    assert found.protocol == "is[extractor=stub@0,n=300,splits=10]"
+    assert largest(name, 400, tmp_path) <= 4.1 * largest(name, 100, tmp_path)

@@ -171,7 +171,7 @@ def test_every_image_is_read_once_by_a_probe_that_has_not_seen_it(is_linear):
 def test_probes_fitted_to_training_images_judge_all_test_images(data):
     found = measure(Leakage(fit="train"), Halves(), data)
     assert all("fit=train:400,chance=25.0,n=400]" in m.protocol for m in found)
-    assert found[1].value > 80, "it was fitted to the images that it judges, which are the same"
+    assert found[1].value > 80, "it was fitted to the same images"
     assert found[2].value > 85
 
 

@@ -20,7 +20,7 @@ def normal(n, width=8, seed=0):
 
 
 def literal(made, real, k):
-    """All four figures by loops over pairs."""
+    """All four quantities by loops over pairs."""
     made, real = made.tolist(), real.tolist()
 
     def radii(points):

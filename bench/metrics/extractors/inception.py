@@ -21,7 +21,7 @@ from bench.data.torchvision_files import is_offline
 from bench.errors import NotApplicable
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
-from bench.metrics.extractors.weight_files import file_hash, read_weights, short, weights_hash
+from bench.metrics.extractors.weight_files import file_hash, one_line, read_weights, weights_hash
 
 TIMEOUT_S = 10.0  # without one byte
 PATIENCE_S = 600.0  # for all 91 MB
@@ -106,7 +106,7 @@ def _built(path: Path, weights: dict[str, Any]) -> Any:
                 "inception", ["2048"], feature_extractor_weights_path=checked
             )
         except RuntimeError as error:
-            reason = f"{path} does not fit the Inception network: {short(error)}"
+            reason = f"{path} does not fit the Inception network: {one_line(error)}"
             raise NotApplicable(reason) from error
 
 

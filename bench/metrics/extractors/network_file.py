@@ -26,7 +26,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
-from bench.metrics.extractors.weight_files import file_hash, short
+from bench.metrics.extractors.weight_files import file_hash, one_line
 from bench.spec.run_settings import Strict
 
 IMAGES_PER_PASS = 50  # such networks are large
@@ -133,7 +133,7 @@ def _read(path: Path, device: torch.device) -> Callable[[Tensor], Any]:
 
             program = move_to_device_pass(torch.export.load(path), device).module()
     except Exception as error:  # a damaged file may raise anything
-        raise BenchError(f"{path} is no {kind} network, or damaged: {short(error)}") from error
+        raise BenchError(f"{path} is no {kind} network, or damaged: {one_line(error)}") from error
     return program
 
 
