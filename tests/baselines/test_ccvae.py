@@ -6,6 +6,7 @@ from torch.distributions import Bernoulli, Independent
 
 from baselines.ccvae import CCVAE, BlockClassifier
 from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest
 from bench.data.base import DataSpec
 from bench.training.interface import Classifies, Encodes
 from tests.baselines.ccvae_cases import (
@@ -29,7 +30,7 @@ OF_CLASSES = [check for check in suite.CHECKS if check is not suite.attributes_a
 @pytest.mark.parametrize("check", OF_CLASSES, ids=lambda check: check.__name__)
 def test_options_conform_where_there_are_no_attributes(check):
     options = {"head": "linear", "likelihood": "laplace"}
-    check(suite.make_subject("ccvae", SMALL | options))
+    check(ModelUnderTest.of("ccvae", SMALL | options))
 
 
 def test_block_classifier_reads_each_logit_from_its_own_block():

@@ -6,6 +6,7 @@ from torch import nn
 
 from baselines.cgan import CGAN, LabelNorm
 from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Encodes
 from models import backbones
@@ -44,7 +45,7 @@ def tell_apart(model):
 
 @pytest.fixture(scope="module")
 def strong_subject():
-    return suite.make_subject("cgan", {"width": 0.25, "latent": 4, **STRONG})
+    return ModelUnderTest.of("cgan", {"width": 0.25, "latent": 4, **STRONG})
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)

@@ -8,6 +8,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from baselines.csvae import CSVAE
 from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Classifies, Code, Encodes
 from models import terms
@@ -57,9 +58,9 @@ def codes_of(model, y, seed=5):
 
 
 def test_fixed_prior_conforms():
-    subject = suite.make_subject("csvae", SMALL | {"prior": "fixed"})
-    suite.players_and_stages_fit(subject)
-    suite.players_move_only_their_own(subject)
+    under_test = ModelUnderTest.of("csvae", SMALL | {"prior": "fixed"})
+    suite.players_and_stages_fit(under_test)
+    suite.players_move_only_their_own(under_test)
 
 
 def test_terms_are_those_of_the_paper():

@@ -13,7 +13,7 @@ from baselines.cvae_gan import (
     discriminate,
     match_class_means,
 )
-from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Classifies, Code, Encodes
 from models import backbones, terms
@@ -121,13 +121,13 @@ def test_no_term_of_the_encoder_comes_from_the_critics_verdict():
 
 def test_the_trainer_gives_the_encoder_the_gradient_of_the_bound_alone(tmp_path):
     """Weights of the adversarial terms change what the decoder learns, not the encoder."""
-    subject = suite.make_subject("cvae_gan", {"width": 0.25, "latent": 4})
+    under_test = ModelUnderTest.of("cvae_gan", {"width": 0.25, "latent": 4})
     after = {}
     for weight in (1.0, 50.0):
-        objective = {**subject.training.objective}
+        objective = {**under_test.training.objective}
         objective["decoder"] = {"reconstruct": 10.0, "fool": weight}
-        trainer = subject.trainer(tmp_path / str(weight), objective=objective)
-        trainer._iterate(0)
+        trainer = under_test.trainer(tmp_path / str(weight), objective=objective)
+        trainer.iterate(0)
         after[weight] = trainer.model.state_dict()
     moved = {
         name.partition(".")[0]

@@ -7,6 +7,7 @@ from torch import nn
 
 from baselines.flow_matching import FlowMatching, flow_match, integrate
 from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Encodes
 
@@ -66,7 +67,7 @@ def spread(t, x):
 
 @pytest.fixture(scope="module")
 def guided_subject():
-    return suite.make_subject("flow_matching", {"width": 0.25, **GUIDED})
+    return ModelUnderTest.of("flow_matching", {"width": 0.25, **GUIDED})
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)

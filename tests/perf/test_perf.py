@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest
 from bench.data.base import to_float
 from bench.errors import BenchError
 from bench.metrics.extractors import classifier
@@ -122,9 +122,9 @@ def test_a_way_that_cannot_begin_is_told(bench, here, quick_training, monkeypatc
 
 
 def test_a_plain_loop_needs_a_full_batch():
-    subject = suite.make_subject("cvae", {"width": 0.25}, batch_size=10_000)
+    under_test = ModelUnderTest.of("cvae", {"width": 0.25}, batch_size=10_000)
     with pytest.raises(BenchError, match="examples make no batch of 10000"):
-        PlainLoop(subject.training, subject.data, torch.device("cpu"))
+        PlainLoop(under_test.training, under_test.data, torch.device("cpu"))
 
 
 def test_ratios_are_taken_within_rounds_and_count_images(quick_training):
@@ -148,15 +148,15 @@ def test_a_gpu_has_more_ways():
 
 
 def test_the_plain_loop_learns_what_we_learn_from_batches_of_its_own():
-    subject = suite.make_subject("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
-    loop = PlainLoop(subject.training, subject.data, torch.device("cpu"))
-    ours = subject.model()
+    under_test = ModelUnderTest.of("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
+    loop = PlainLoop(under_test.training, under_test.data, torch.device("cpu"))
+    ours = under_test.model()
     for plain, own in zip(loop.model.parameters(), ours.parameters(), strict=True):
         assert torch.equal(plain, own)
-    size, epoch = len(subject.data.train), loop._endless()
+    size, epoch = len(under_test.data.train), loop._endless()
     batches = [next(epoch) for _ in range(size // 16)]
     assert all(batch.x.dtype == torch.float32 for batch in batches)
-    stored = to_float(subject.data.train.x)
+    stored = to_float(under_test.data.train.x)
     seen = [(stored == x).flatten(1).all(1).nonzero() for batch in batches for x in batch.x]
     assert all(len(found) for found in seen), "images of the training split"
     assert len({int(found[0]) for found in seen}) == 16 * len(batches), "each once an epoch"
