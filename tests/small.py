@@ -36,6 +36,21 @@ def on_points(name):
     return ModelUnderTest.of(name, data={"name": "moons", "per_class": 50})
 
 
+@cache
+def on_attributes(name, **settings):
+    """Return a model for images with three attributes that is not to be changed."""
+    options = {"csvae": {"irrelevant": 4}, "ccvae": {"relevant": 6, "irrelevant": 4}}[name]
+    return ModelUnderTest.of(
+        name, {"width": 0.25, **options}, {"name": "digit_attributes"}, **settings
+    )
+
+
+@cache
+def half_labeled(name):
+    """Return a model for images half of which have a label that is not to be changed."""
+    return small(name).changed(labeled_fraction=0.5)
+
+
 def make_batch(spec=GRAY, examples=12, labeled=None):
     """Return a batch whose examples from `labeled` on carry no label; none of them where None."""
     torch.manual_seed(1)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench import registry
 from bench.data.base import DataSet
 from bench.data.supervision import make_stream
 from bench.errors import BenchError
@@ -73,8 +74,8 @@ class ModelUnderTest:
 
     @cached_property
     def batch(self) -> Batch:
-        """The first batch of the training stream."""
-        capabilities = self.model().capabilities
+        """The first batch of the training stream; the default random state stays as it is."""
+        capabilities = registry.load("model", self.training.model["name"]).capabilities
         return make_stream(self.training, self.data, CPU, capabilities).batch(0)
 
     def labels(self) -> Tensor:
