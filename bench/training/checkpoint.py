@@ -40,10 +40,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return the newest good state, or None if there is none; warn about damaged files.
+    """Return the newest good state, or None if there is none.
 
-    Raises:
-        CheckpointError: If another version of this format wrote a good file.
+    Damaged files are reported as warnings; a format of another version is a `CheckpointError`.
     """
     for candidate in (path, previous(path)):
         if not candidate.exists():

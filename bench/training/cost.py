@@ -43,13 +43,12 @@ def write_cost(training: Training, spec: DataSpec, folder: Path) -> None:
 
 
 def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
-    """Count what a model costs, without memory and without touching any random state.
+    """Return what a model costs, counted without memory and without touching any random state.
 
-    Returns:
-        `parameters`; `images_per_iteration`; `multiply_adds_per_iteration`, of all passes, forward
-        and backward; `multiply_adds_per_sample` and `sampling_parameters`, of drawing one example;
-        `relevant_code` and `irrelevant_code`, the widths of what an image is encoded to, 0 for a
-        part that the model lacks.
+    Metrics are `parameters`; `images_per_iteration`; `multiply_adds_per_iteration`, of all passes,
+    forward and backward; `multiply_adds_per_sample` and `sampling_parameters`, of drawing one
+    example; `relevant_code` and `irrelevant_code`, the sizes of the codes, 0 for a part that the
+    model lacks.
     """
     with FakeTensorMode():
         model = RunConfig(training, Evaluation()).model(spec)

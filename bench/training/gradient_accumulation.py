@@ -61,11 +61,10 @@ def halved(size: int, batch_size: int, labeled: int) -> int | None:
     If only the first `labeled` examples of a batch carry a label, every part has the same share of
     them, since terms may be means over those alone.
 
-    Example:
-        >>> halved(96, 96, 96), halved(3, 5, 5), halved(1, 96, 96)
-        (48, 2, None)
-        >>> halved(96, 96, 36), halved(24, 96, 36), halved(8, 96, 36)  # parts of 3 and 5 at least
-        (48, 8, None)
+    >>> halved(96, 96, 96), halved(3, 5, 5), halved(1, 96, 96)
+    (48, 2, None)
+    >>> halved(96, 96, 36), halved(24, 96, 36), halved(8, 96, 36)  # parts of 3 and 5 at least
+    (48, 8, None)
     """
     parts = -(-batch_size // size)
     if labeled in (0, batch_size):

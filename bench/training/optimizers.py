@@ -16,15 +16,14 @@ def rate_factor(
 
     `iterations` is the length of the run, `epoch` that of a pass over the training images.
 
-    Example:
-        >>> two_epochs = Drop(name="drop", at=2.0, factor=0.01, unit="epochs")
-        >>> [rate_factor(two_epochs, s, iterations=99, epoch=10) for s in (0, 19, 20)]
-        [1.0, 1.0, 0.01]
-        >>> tenth = Staircase(name="staircase", every=10.0, factor=0.1)
-        >>> round(rate_factor(tenth, 25, iterations=99, epoch=10), 6)
-        0.01
-        >>> rate_factor(Linear(name="linear"), 50, iterations=100, epoch=10)
-        0.5
+    >>> two_epochs = Drop(name="drop", at=2.0, factor=0.01, unit="epochs")
+    >>> [rate_factor(two_epochs, s, iterations=99, epoch=10) for s in (0, 19, 20)]
+    [1.0, 1.0, 0.01]
+    >>> tenth = Staircase(name="staircase", every=10.0, factor=0.1)
+    >>> round(rate_factor(tenth, 25, iterations=99, epoch=10), 6)
+    0.01
+    >>> rate_factor(Linear(name="linear"), 50, iterations=100, epoch=10)
+    0.5
     """
     if isinstance(schedule, Constant):
         return 1.0

@@ -181,11 +181,10 @@ def draw_offsets(stages: Sequence[Stage]) -> tuple[list[tuple[Stage, int]], int]
     Draws are counted for every stage, also for one in which nobody moves, so that an ablation
     sees the same data in the same order as its base.
 
-    Example:
-        >>> stages = Stage("prior", ("a",), repeat=2), Stage("main", ("b",), fresh=False)
-        >>> passes, draws = draw_offsets(stages)
-        >>> [(stage.name, offset) for stage, offset in passes], draws
-        ([('prior', 0), ('prior', 1), ('main', 1)], 2)
+    >>> stages = Stage("prior", ("a",), repeat=2), Stage("main", ("b",), fresh=False)
+    >>> passes, draws = draw_offsets(stages)
+    >>> [(stage.name, offset) for stage, offset in passes], draws
+    ([('prior', 0), ('prior', 1), ('main', 1)], 2)
     """
     passes: list[tuple[Stage, int]] = []
     draws = 0
@@ -215,11 +214,10 @@ def plan_backwards(
     descend it at just that weight. Starting from one backward for each term and weight, pairs are
     joined greedily. Each pair of player and term is covered exactly once.
 
-    Example:
-        >>> weights = {"decoder": {"rebuild": 10.0, "fool": 1.0}, "encoder": {"rebuild": 10.0}}
-        >>> reach = {t: frozenset({"decoder", "encoder"}) for t in ("rebuild", "fool")}
-        >>> [(dict(b.weights), b.players) for b in plan_backwards(weights, reach)]
-        [({'rebuild': 10.0}, ('decoder', 'encoder')), ({'fool': 1.0}, ('decoder',))]
+    >>> weights = {"decoder": {"rebuild": 10.0, "fool": 1.0}, "encoder": {"rebuild": 10.0}}
+    >>> reach = {t: frozenset({"decoder", "encoder"}) for t in ("rebuild", "fool")}
+    >>> [(dict(b.weights), b.players) for b in plan_backwards(weights, reach)]
+    [({'rebuild': 10.0}, ('decoder', 'encoder')), ({'fool': 1.0}, ('decoder',))]
     """
     single: dict[tuple[str, float], list[str]] = {}
     for player, own in weights.items():

@@ -317,10 +317,8 @@ class Trainer:
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
     """Return the model as it stands before the first iteration.
 
-    It is initialized on the CPU, so that the device cannot change the numbers.
-
-    Raises:
-        BenchError: If parameters belong to no player.
+    It is initialized on the CPU, so that the device cannot change the numbers. Parameters that
+    belong to no player are refused.
     """
     torch.manual_seed(seed_for(training.seed, "init"))
     run = RunConfig(training, Evaluation())
