@@ -66,8 +66,8 @@ def metrics_(
     wanted = Wanted.of(None, metrics or tuple(registry.entries("metric")))
     training = _run(model, "--model", data).training
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
-    found = time_metrics(wanted.metrics, training, per_class, worker)
-    click.echo(json.dumps(found, indent=2) if as_json else _metrics_text(found))
+    timings = time_metrics(wanted.metrics, training, per_class, worker)
+    click.echo(json.dumps(timings, indent=2) if as_json else _metrics_text(timings))
 
 
 @perf.command("train")
@@ -110,15 +110,15 @@ def train_(
     runs = [_run(name, "MODELS", data, batch_size=batch_size) for name in names]
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
     loaded = worker.context(runs[0]).data
-    found = []
+    timed = []
     for run in runs:
-        found.append(time_training(run, worker, compiling=not no_compile))
-        click.echo(_training_text(found[-1]))
+        timed.append(time_training(run, worker, compiling=not no_compile))
+        click.echo(_training_text(timed[-1]))
     report = {
-        **collect(worker.device, worker.command, loaded.fingerprint, found[0]["threads"]),
+        **collect(worker.device, worker.command, loaded.fingerprint, timed[0]["threads"]),
         "data": runs[0].training.data,
         "date": datetime.now(UTC).date().isoformat(),
-        "models": found,
+        "models": timed,
     }
     click.echo(
         f"{report['device_name']} ({report['device']}), torch {report['versions']['torch']}, "
@@ -146,8 +146,8 @@ def _run(model: str, option: str, data: str, **settings: Any) -> "RunConfig":
         raise SpecError(problem.message, where="command line", key=key) from problem
 
 
-def _training_text(found: Mapping[str, Any]) -> str:
-    """Return what was found of one model as a table."""
+def _training_text(timed: Mapping[str, Any]) -> str:
+    """Return the timings of one model as a table."""
     columns = {
         "ms/iter": ("seconds_per_iteration", 1e3, ".2f"),
         "images/s": ("images_per_second", 1, ".0f"),
@@ -156,10 +156,10 @@ def _training_text(found: Mapping[str, Any]) -> str:
         "x one process": ("times_one_process", 1, ".2f"),
     }
     lines = [
-        f"{json.dumps(found['model'])}, batches of {found['batch_size']}",
+        f"{json.dumps(timed['model'])}, batches of {timed['batch_size']}",
         f"  {'':40}" + "".join(f"  {title:>{max(len(title), 9)}}" for title in columns),
     ]
-    for row in found["rows"]:
+    for row in timed["rows"]:
         line = f"  {row['mode']:40}"
         for title, (key, scale, form) in columns.items():
             text = format(scale * row[key], form) if key in row else ""
@@ -170,15 +170,15 @@ def _training_text(found: Mapping[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _metrics_text(found: Mapping[str, Any]) -> str:
-    """Return what `time_metrics` found as a table."""
+def _metrics_text(timed: Mapping[str, Any]) -> str:
+    """Return the timings of all metrics as a table."""
     lines = [
-        f"{found['samples']} samples of {found['data']['name']}, model {found['model']} without "
-        f"training, {found['device']}, {found['threads']} threads",
+        f"{timed['samples']} samples of {timed['data']['name']}, model {timed['model']} without "
+        f"training, {timed['device']}, {timed['threads']} threads",
         "",
         f"{'':32}  {'wall s':>8}  {'CPU s':>8}",
     ]
-    for row in (*found["setup"], None, *found["metrics"], None, found["total"]):
+    for row in (*timed["setup"], None, *timed["metrics"], None, timed["total"]):
         if row is None:
             lines.append("")
             continue

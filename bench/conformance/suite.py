@@ -102,9 +102,9 @@ def terms_reach_their_players(under_test: ModelUnderTest) -> None:
     for stage_pass in under_test.passes():
         values = under_test.terms(stage_pass)
         for player, weights in stage_pass.weights.items():
-            own = set(map(id, stage_pass.parameters[player]))
+            parameters = set(map(id, stage_pass.parameters[player]))
             for term in weights:
-                if own.isdisjoint(reached_leaves(values[term])):
+                if parameters.isdisjoint(reached_leaves(values[term])):
                     raise Violation(
                         f"player {player!r} descends {term!r} in stage {stage_pass.stage.name!r}, "
                         "which depends on none of its parameters; is something detached on the way?"
@@ -118,9 +118,9 @@ def players_move_only_their_own(under_test: ModelUnderTest) -> None:
         trainer = under_test.trainer(objective={player: objective[player]})
         before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
         trainer.iterate(0)
-        own = {id(p) for p in trainer.model.players()[player]}
+        owned = {id(p) for p in trainer.model.players()[player]}
         moved = {
-            name: id(p) in own
+            name: id(p) in owned
             for name, p in trainer.model.named_parameters()
             if not torch.equal(before[name], p)
         }

@@ -54,11 +54,11 @@ def time_metrics(
         setup.append(timing)
         rows = []
         for metric in metrics:
-            measurements, timing = _timed(
+            entries, timing = _timed(
                 metric.name,
                 lambda metric=metric: measure([metric], samples, context, step=0, split="samples"),  # type: ignore[misc]
             )
-            reasons = [found["reason"] for found in measurements if found["value"] is None]
+            reasons = [entry["reason"] for entry in entries if entry["value"] is None]
             rows.append(timing._replace(reason="".join(reasons[:1])))
         threads = torch.get_num_threads()
     total = Timing("total", sum(r.seconds for r in rows), sum(r.cpu_seconds for r in rows))

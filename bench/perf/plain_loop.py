@@ -61,8 +61,9 @@ class PlainLoop:
                 while batch is None or offset > current:
                     current, batch = current + 1, next(self._batches)
                 _, gradients = stage_pass.gradients(batch)
-                for player, own in gradients.items():
-                    for parameter, gradient in zip(stage_pass.parameters[player], own, strict=True):
+                for player, of_player in gradients.items():
+                    parameters = stage_pass.parameters[player]
+                    for parameter, gradient in zip(parameters, of_player, strict=True):
                         parameter.grad = gradient
                     self._optimizers[player].step()
                     self._optimizers[player].zero_grad()

@@ -36,10 +36,10 @@ def two_processes(training: Training, data: DataSet, count: int, rounds: int) ->
         alone: list[float] = []
         together: list[float] = []
         for _ in range(rounds):
-            for chosen, seconds in ((pipes[:1], alone), (pipes, together)):
-                for pipe in chosen:
+            for used, seconds in ((pipes[:1], alone), (pipes, together)):
+                for pipe in used:
                     pipe.send(count)
-                seconds.append(max(pipe.recv() for pipe in chosen))
+                seconds.append(max(pipe.recv() for pipe in used))
     finally:
         for pipe in pipes:
             pipe.close()

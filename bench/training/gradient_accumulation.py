@@ -96,11 +96,10 @@ def accumulate(
     (share, first), *others = parts
     values, gradients = differentiate(first)
     values = share * values
-    gradients = {p: list(torch._foreach_mul(own, share)) for p, own in gradients.items()}
+    gradients = {player: list(torch._foreach_mul(g, share)) for player, g in gradients.items()}
     for share, part in others:
-        of_part, of_players = differentiate(part)
-        values = values + share * of_part
-        for player, own in of_players.items():
-            total = torch._foreach_add(gradients[player], own, alpha=share)
-            gradients[player] = list(total)
+        part_values, part_gradients = differentiate(part)
+        values = values + share * part_values
+        for player, more in part_gradients.items():
+            gradients[player] = list(torch._foreach_add(gradients[player], more, alpha=share))
     return values, gradients

@@ -58,7 +58,9 @@ class StagePass:
         self.precision = precision
         self.clip_norm = clip_norm
         self.micro_batch = micro_batch
-        self.terms = tuple(dict.fromkeys(term for own in self.weights.values() for term in own))
+        self.terms = tuple(
+            dict.fromkeys(term for weights in self.weights.values() for term in weights)
+        )
         self.wanted = frozenset(self.terms)
         self._plan: list[tuple[Backward, list[nn.Parameter]]] | None = None
         # Eager passes do not refer to themselves, so that their memory is freed with them.
@@ -94,11 +96,11 @@ class StagePass:
             gradients = torch.autograd.grad(loss, parameters, retain_graph=not is_last)
             by_id = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
             for player in backward.players:
-                own = sums[player]
-                for parameter in self.parameters[player]:
-                    if (gradient := by_id.get(id(parameter))) is not None:
-                        before = own.get(id(parameter))
-                        own[id(parameter)] = gradient if before is None else before + gradient
+                of_player = sums[player]
+                for key in map(id, self.parameters[player]):
+                    if (gradient := by_id.get(key)) is not None:
+                        before = of_player.get(key)
+                        of_player[key] = gradient if before is None else before + gradient
         detached = torch.stack([values[term].detach() for term in self.terms])
         return detached, {
             player: [sums[player][id(p)] for p in parameters]
@@ -115,7 +117,7 @@ class StagePass:
             )
         leaves = {term: reached_leaves(values[term]) for term in self.terms}
         self._refuse_unreached(leaves)
-        owned = {player: set(map(id, own)) for player, own in self.parameters.items()}
+        owned = {player: set(map(id, p)) for player, p in self.parameters.items()}
         reach = {
             term: frozenset(player for player, ids in owned.items() if ids & leaves[term])
             for term in self.terms
@@ -172,7 +174,7 @@ def stage_weights(stage: Stage, objective: Objective) -> dict[str, dict[str, flo
         player: {term: weight for term, weight in objective.get(player, {}).items() if weight}
         for player in stage.players
     }
-    return {player: own for player, own in weights.items() if own}
+    return {player: of_player for player, of_player in weights.items() if of_player}
 
 
 def draw_offsets(stages: Sequence[Stage]) -> tuple[list[tuple[Stage, int]], int]:
@@ -220,8 +222,8 @@ def plan_backwards(
     [({'rebuild': 10.0}, ('decoder', 'encoder')), ({'fool': 1.0}, ('decoder',))]
     """
     single: dict[tuple[str, float], list[str]] = {}
-    for player, own in weights.items():
-        for term, weight in own.items():
+    for player, of_player in weights.items():
+        for term, weight in of_player.items():
             if player in reach[term]:
                 single.setdefault((term, weight), []).append(player)
     plan = [Backward({term: weight}, tuple(who)) for (term, weight), who in single.items()]

@@ -56,14 +56,14 @@ class SwitchTrial:
 
     def moments(self) -> list[Tensor]:
         """Return the first and second moments of each player, on the CPU."""
-        found = []
+        moments = []
         for optimizer in self._trainer.optimizers.values():
             states = optimizer.torch_optimizer.state.values()
-            for moment in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
-                parts = [state[moment].flatten() for state in states if moment in state]
+            for name in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
+                parts = [state[name].flatten() for state in states if name in state]
                 if parts:
-                    found.append(torch.cat(parts).cpu())
-        return found
+                    moments.append(torch.cat(parts).cpu())
+        return moments
 
     @torch.no_grad()
     def results(self) -> list[Tensor]:
@@ -93,13 +93,13 @@ def choose_switches(
     best = start(EAGER)
     expected = evidence(best)
     pace = seconds_per_iteration(best, CHECKED, CHECKED, clock)
-    chosen, reasons = EAGER, []
+    switches, reasons = EAGER, []
     for name, least_seconds in candidates:
         trial = best  # so that the memory of a rejected one is free
         if iterations * pace < least_seconds:
             reasons.append(f"{name} not tried, the run is too short")
             continue
-        tried = replace(chosen, **{name: True})
+        tried = replace(switches, **{name: True})
         try:
             trial = start(tried)
             distance = difference(expected, evidence(trial))
@@ -113,8 +113,8 @@ def choose_switches(
             continue
         reasons.append(f"{name} {'on' if gain >= LEAST_GAIN else 'off'}, {gain:.2f} times as fast")
         if gain >= LEAST_GAIN:
-            best, chosen, pace = trial, tried, pace / gain
-    return SwitchDecision(chosen, tuple(reasons))
+            best, switches, pace = trial, tried, pace / gain
+    return SwitchDecision(switches, tuple(reasons))
 
 
 def evidence(trial: SwitchTrial) -> list[Tensor]:
@@ -131,13 +131,13 @@ def evidence(trial: SwitchTrial) -> list[Tensor]:
     return [*moments, *trial.results()]
 
 
-def difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+def difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
     """Return the largest relative distance, in Euclidean norm, between vectors of two trials.
 
     It is infinite if one of them is not finite.
     """
     largest = 0.0
-    for a, b in zip(expected, found, strict=True):
+    for a, b in zip(expected, actual, strict=True):
         distance = float((a - b).norm() / a.norm().clamp(min=1e-12))
         largest = max(largest, distance if distance < float("inf") else float("inf"))
     return largest
