@@ -31,20 +31,8 @@ def settle_switches(
 
     Recorded switches stay, so that a resumed run goes on as it began, unless the user demands
     others or the device is of another kind now. On a CPU the default is fixed: a measurement could
-    choose differently from run to run, and with it the last digits.
-
-    Args:
-        training: The configuration.
-        folder: Folder of the run.
-        worker: The device, and what the user demands.
-        start: Makes a trainer of the run as it stands before the first iteration.
-        label: Name of the run on the console.
-
-    Returns:
-        The switches.
-
-    Raises:
-        BenchError: If the device cannot do what is demanded.
+    choose differently from run to run, and with it the last digits. `start` makes a trainer of the
+    run as it stands before the first iteration; `label` names the run on the console.
     """
     device, demanded = worker.device, worker.switches
     if training.deterministic:

@@ -122,11 +122,11 @@ class Encodes(Protocol):
     """A model with codes, which probes, swaps and reconstructions need."""
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
-        """Return the codes of examples `[B, ...]` without noise; labels if the model needs them."""
+        """Return the codes of examples `[B, ...]` without noise; `y` if the model needs it."""
         ...
 
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
-        """Return the examples `[B, ...]` of codes; labels if the model needs them."""
+        """Return the examples `[B, ...]` of codes; `y` if the model needs it."""
         ...
 
 
@@ -147,7 +147,7 @@ class Infers(Protocol):
     """A variational model, so that it can be measured how well its codes fit their priors."""
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
-        """Return the posteriors of examples `[B, ...]`; labels if the model needs them."""
+        """Return the posteriors of examples `[B, ...]`; `y` if the model needs it."""
         ...
 
     def class_prior(self) -> tuple[Tensor, Tensor] | None:

@@ -14,12 +14,8 @@ class StageLosses:
 
     Values stay on the device until a point is due, so that it has no extra work and nobody waits
     for it. They are then added up pass by pass in float64, so that the sums do not depend on how
-    often they are read. Reading a value that is not finite raises `RunFailed`.
-
-    Args:
-        stage: Name of the stage, the first half of the metric names.
-        terms: Names of the terms, in the order of the values.
-        weights: Weights of the players that move in the stage; the message names who descends.
+    often they are read. A value that is not finite raises `RunFailed` when it is read, which names
+    the players that descend the term by their `weights` in the stage.
     """
 
     def __init__(

@@ -41,13 +41,8 @@ def rate_factor(
 class PlayerOptimizer:
     """A player's optimizer: its own moments, its own rate.
 
-    Args:
-        parameters: Parameters of the player.
-        settings: The optimizer and its schedule.
-        iterations: Length of the run.
-        epoch: Iterations in a pass over the training images.
-        capturable: Whether steps are to be captured in a CUDA graph: the rate then lies on the
-            device, where a replay reads it.
+    `iterations` and `epoch` are as for `rate_factor`. If steps are to be captured in a CUDA graph
+    (`capturable`), the rate lies on the device, where a replay reads it.
     """
 
     def __init__(

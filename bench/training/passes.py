@@ -26,15 +26,10 @@ BACKEND = "inductor"
 class StagePass:
     """One stage of one model, ready to be played.
 
-    Args:
-        model: The model.
-        stage: The stage.
-        objective: The complete table of the run.
-        optimizers: Optimizers of the players; not needed for `gradients` alone.
-        precision: `bfloat16` runs `terms` under autocast.
-        clip_norm: Largest norm of each player's gradient; unbounded where None.
-        micro_batch: Examples at a time, where memory does not suffice for whole batches.
-        compile: Whether terms and gradients go through `torch.compile`, from the second pass on.
+    Optimizers are not needed for `gradients` alone. In precision `bfloat16` terms are computed
+    under autocast. `clip_norm` bounds the norm of each player's gradient, `micro_batch` is a number
+    of examples at a time, and `compile` lets terms and gradients go through `torch.compile` from
+    the second pass on.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The only training loop.
 
 It owns everything that a model must not: data, seeds, precision, optimizers, averaging,
-checkpoints and curves. To know what happens at step n, read `_run` and `iterate` downward.
+checkpoints and curves. To know what happens at step n, read `_loop` and `iterate` downward.
 """
 
 import gc
@@ -42,23 +42,14 @@ _log = logging.getLogger(__name__)
 class Trainer:
     """Trains one run, from its beginning or from its checkpoint.
 
-    Args:
-        training: The complete configuration.
-        data: The loaded data set.
-        folder: Folder of the run; curves and checkpoints go there.
-        device: Where to train.
-        run_id: Written into checkpoints, so that one cannot continue another run.
-        switches: How it is executed; cannot change what is learned.
+    Curves and checkpoints go to `folder`; `run_id` is written into checkpoints, so that none can
+    continue another run. `switches` cannot change what is learned.
 
-    Attributes:
-        model: The model being trained.
-        optimizers: Player -> its optimizer, for every player that moves.
-        passes: The passes of an iteration, each with the number of its draw in the iteration.
-        draws: Batches that an iteration takes from the stream.
-        losses: Stage -> its terms since the last point of the curves.
-        micro_batch: Examples at a time, where memory does not suffice for whole batches.
-        start: Iterations that were done before.
-        seconds: Wall-clock time of all training so far, that before a checkpoint included.
+    An iteration takes `draws` batches from the stream and plays `passes`, each of which stands with
+    the number of its draw. `optimizers` are those of players that move, and `losses` of each stage
+    the terms since the last point of the curves. `micro_batch` is a number of examples at a time,
+    if memory does not suffice for whole batches. `start` counts the iterations before this object,
+    `seconds` all time of training, also before a checkpoint.
     """
 
     def __init__(
@@ -117,10 +108,10 @@ class Trainer:
             micro_batch=self.micro_batch,
             compile=self.switches.compile,
         )
+        self.passes: Sequence[tuple[AnyPass, int]] = passes
         self.losses = {
             p.stage.name: StageLosses(p.stage.name, p.terms, p.weights) for p, _ in passes
         }
-        self.passes: Sequence[tuple[AnyPass, int]] = passes
 
     def train(
         self,
@@ -131,30 +122,30 @@ class Trainer:
         snapshots: Collection[int] = (),
         on_snapshot: Callable[[int, dict[str, Tensor]], None] = lambda done, weights: None,
     ) -> ConditionalGenerator:
-        """Run all iterations that are left.
+        """Train all iterations that are left.
 
         Args:
             stop: Asked after every iteration; True saves a checkpoint and raises `Interrupted`.
             checkpoint_seconds: Time between checkpoints. It cannot change the result.
             on_iteration: Called after every iteration with the number done, and with the mean of
-                every term since the last point of the curves where one is due.
-            snapshots: Numbers of iterations after which `on_snapshot` is called. If a checkpoint is
-                from after one of them, the training begins anew.
-            on_snapshot: Called with the number of iterations done and the weights that would be
-                sampled from, which it must not change. Its time does not count as training.
+                every term since the last point of the curves if one is due.
+            snapshots: Numbers of iterations after which `on_snapshot` is called. A checkpoint from
+                after one of them is not used.
+            on_snapshot: Called with the number of iterations done and the weights that samples
+                would come from, which it must not change. Its time does not count as training.
 
         Returns:
-            The model in evaluation mode, with averaged weights where the run averages.
+            The model in evaluation mode, with averaged weights if the run averages.
 
         Raises:
-            Interrupted: If `stop` said so.
+            Interrupted: If `stop` returned True.
             RunFailed: If a term became infinite or NaN, or memory does not suffice for one example.
             CheckpointError: If the checkpoint is that of another run.
         """
         while True:
             self._resume(min(snapshots, default=self.training.iterations + 1))
             try:
-                self._run(stop, checkpoint_seconds, on_iteration, snapshots, on_snapshot)
+                self._loop(stop, checkpoint_seconds, on_iteration, snapshots, on_snapshot)
                 break
             except OutOfMemory as error:
                 step, reason = error.step, error.reason  # the error itself holds on to the memory
@@ -164,7 +155,7 @@ class Trainer:
         # As it is loaded later: what is measured now is what would be measured then.
         return self.model.to(memory_format=torch.contiguous_format).eval()
 
-    def _run(
+    def _loop(
         self,
         stop: Callable[[], bool],
         checkpoint_seconds: float,
