@@ -40,17 +40,17 @@ def check_model(
         except BenchError as error:
             problem = str(error)
         except Exception as error:
-            problem = _told_by_model(error)
+            problem = _model_traceback(error)
         yield str(check.__doc__).splitlines()[0].rstrip("."), problem
         if problem is not None and check in ESSENTIAL:
             return
 
 
-def _told_by_model(error: Exception) -> str:
-    """Return an error with the lines of its traceback that are neither ours nor torch's."""
-    ours = tuple(f"{package.__path__[0]}{os.sep}" for package in (bench, torch))
+def _model_traceback(error: Exception) -> str:
+    """Return an error with the traceback lines that belong neither to bench nor to torch."""
+    folders = tuple(f"{package.__path__[0]}{os.sep}" for package in (bench, torch))
     stack = traceback.extract_tb(error.__traceback__)
-    lines = [frame for frame in stack if not frame.filename.startswith(ours)] or stack[-3:]
+    lines = [frame for frame in stack if not frame.filename.startswith(folders)] or stack[-3:]
     return "".join((*traceback.format_list(lines), *traceback.format_exception_only(error)))
 
 
