@@ -35,7 +35,7 @@ def finished(bench, here):
 
 def stopped_half_way(bench, monkeypatch, *words):
     """Let the first run stop after its eighth iteration."""
-    iterate = Trainer._iterate
+    iterate = Trainer.iterate
 
     def stop(self, step):
         if step == 8:
@@ -43,7 +43,7 @@ def stopped_half_way(bench, monkeypatch, *words):
         iterate(self, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_iterate", stop)
+        patch.setattr(Trainer, "iterate", stop)
         assert bench(*RUN, *words)[0] == 130
 
 
