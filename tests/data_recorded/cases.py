@@ -29,7 +29,7 @@ def complete(results):
 
 
 def broken(results):
-    """Failed, interrupted and missing runs; two protocols; a figure that does not apply."""
+    """Failed, interrupted and missing runs; two protocols; a measurement that does not apply."""
     variants = {
         "cvae": {seed: dict(held) for seed, held in recorded.QUICKSTART["cvae"].items()},
         "lr_livae": recorded.QUICKSTART["lr_livae"],
@@ -104,8 +104,8 @@ def eight_seeds(results):
 
 
 def redrawn(results):
-    """Errors over images, samples drawn again from the weights of a run, and two judges."""
-    judges = [
+    """Errors over images, samples drawn again from the weights of a run, and two classifiers."""
+    protocols = [
         f"accuracy[extractor=digits-classifier@{name},n=500]" for name in ("0a" * 4, "1b" * 4)
     ]
     values = {0: 80.0, 1: 84.0, 2: 82.0}
@@ -114,7 +114,7 @@ def redrawn(results):
             seed: {
                 "inception_score": (recorded.IS, 7 + seed / 4),
                 "intra_class_diversity": (recorded.DIVERSITY, 0.25 + seed / 64, 1 / 128),
-                "class_accuracy": [(judges[0], value, 3.0), (judges[1], value + 2, 3.0)],
+                "class_accuracy": [(protocols[0], value, 3.0), (protocols[1], value + 2, 3.0)],
             }
             for seed, value in values.items()
         },
@@ -167,8 +167,9 @@ SHOWN = {eight_seeds: ("difference", "iqm", "improvement"), broken: ("difference
 def render(case, name, form, results):
     """Return a table of a case, and the name of the file in which it is stored."""
     from bench.record.records import load_records
-    from bench.reporting.render.forms import RENDERERS, SUFFIXES
-    from bench.reporting.tables.build import build_table, load_tables
+    from bench.reporting.render import RENDERERS, SUFFIXES
+    from bench.reporting.tables.build import build_table
+    from bench.reporting.tables.table_spec import load_tables
     from bench.reporting.variance import variance_table
 
     case(results)
@@ -184,6 +185,9 @@ def render(case, name, form, results):
 
 
 if __name__ == "__main__":
+    from bench.record import quantities
+
+    quantities.registered_metrics = recorded.registered_metrics
     GOLDEN.mkdir(exist_ok=True)
     for stored in STORED:
         with tempfile.TemporaryDirectory() as folder:

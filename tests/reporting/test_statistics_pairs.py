@@ -8,17 +8,15 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.reporting.robust import (
-    bootstrap_interval,
-    interquartile_mean,
-    probability_of_improvement,
-)
 from bench.reporting.statistics import (
     FEWEST_FOR_CLAIMS,
     LEVEL,
+    bootstrap_interval,
     detectable_effect,
     holm,
+    interquartile_mean,
     paired_difference,
+    probability_of_improvement,
     t_interval,
 )
 

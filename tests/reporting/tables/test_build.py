@@ -1,15 +1,18 @@
-from pathlib import Path
-
 import cases
 import pytest
 import recorded
 
 from bench.record.jsonl import read_jsonl, write_jsonl
+from bench.record.quantities import Quantity
 from bench.record.records import load_records
-from bench.reporting.render.forms import RENDERERS, WIDTH, render_text
-from bench.reporting.tables.build import build_table, load_tables
+from bench.reporting.render import RENDERERS
+from bench.reporting.render.headings import cell_text
+from bench.reporting.render.text import WIDTH, render_text
+from bench.reporting.tables.build import build_table
+from bench.reporting.tables.table import Column
+from bench.reporting.tables.table_spec import load_tables
 
-TABLES = load_tables(Path(__file__).parents[3] / "sweeps" / "tables.yaml")
+TABLES = load_tables(cases.TABLES)
 
 
 def table(results, name="1", sweeps=None):
@@ -18,7 +21,8 @@ def table(results, name="1", sweeps=None):
 
 def row(built, label):
     [found] = [row for row in built.rows if row.label == label]
-    return [("".join(cell.parts(2))) for cell in found.cells]
+    column = Column("", "", "", Quantity("", decimals=2))
+    return ["".join(cell_text(cell, column)[:2]) for cell in found.cells]
 
 
 def notes(built):
@@ -62,7 +66,7 @@ def test_one_seed_has_no_interval(tmp_path):
     built = table(tmp_path)
     assert row(built, "cVAE") == ["7.00 (1)"]
     assert "±" not in render_text(built)
-    assert "1 of 1 finished, seed 4." in notes(built)
+    assert "1 of 1 done, seed 4." in notes(built)
 
 
 def test_six_seeds_bring_no_claim_either(tmp_path):
@@ -99,7 +103,7 @@ def test_seeds_of_one_variant_with_two_protocols_are_not_averaged(tmp_path):
     assert row(table(tmp_path), "cVAE") == ["7.00 (1)", "9.00 (1)"]
 
 
-def test_figures_on_the_validation_split_are_in_no_table(tmp_path):
+def test_measurements_on_the_validation_split_are_in_no_table(tmp_path):
     folder = recorded.write_sweep(tmp_path)
     before = render_text(table(tmp_path))
     for path in folder.glob("*/evaluation.jsonl"):
@@ -126,7 +130,7 @@ def test_missing_runs_are_named_with_what_mends_them(tmp_path):
     text = notes(table(tmp_path))
     assert "cVAE on Digits, seed 1: failed (bench.errors.RunFailed: main/reconstruct is nan" in text
     assert "bench run sweeps/quickstart.yaml --retry-failed" in text
-    assert "cVAE on Digits, seed 2: not started; Lr-LiVAE on Digits, seeds 0, 1: unfinis" in text
+    assert "cVAE on Digits, seed 2: missing; Lr-LiVAE on Digits, seeds 0, 1: unfinis" in text
     assert "No runs yet on CIFAR-10, the data of the paper's Table 1:" in text
     assert "bench run sweeps/table1.yaml" in text
 
@@ -135,20 +139,20 @@ def test_missing_real_images_are_named(tmp_path):
     recorded.write_sweep(tmp_path, states={"real": "missing"})
     built = table(tmp_path)
     assert row(built, "real test images") == ["—"]
-    assert "real test images on Digits: not started" in notes(built)
+    assert "real test images on Digits: missing" in notes(built)
 
 
-def test_a_figure_that_does_not_apply_says_why(tmp_path):
+def test_a_measurement_that_does_not_apply_says_why(tmp_path):
     cases.broken(tmp_path)
     built = table(tmp_path, "summary")
     assert row(built, "cVAE")[-1] == "n/a"
     assert "the model has no encoder: cVAE (probe) on Digits" in notes(built)
 
 
-def test_finished_runs_that_lack_a_metric_are_named(tmp_path):
+def test_measured_runs_that_lack_a_quantity_are_named(tmp_path):
     recorded.write_sweep(tmp_path)
     built = table(tmp_path, "ablation")
-    assert "Finished, but not measured" in notes(built)
+    assert "Done, but not measured" in notes(built)
     assert "cVAE; Lr-LiVAE (Class accuracy (%)) on Digits" in notes(built)
 
 
@@ -224,9 +228,7 @@ def test_runs_that_were_not_counted_are_named(tmp_path):
     cases.costs(tmp_path)
     built = table(tmp_path, "footing")
     assert row(built, "older")[0] == "—"
-    assert "Finished before it was counted (training again counts it): older on Digits" in notes(
-        built
-    )
+    assert "Done before it was counted (training again counts it): older on Digits" in notes(built)
 
 
 def test_seeds_that_were_counted_differently_show_it(tmp_path):
@@ -252,7 +254,31 @@ def test_a_table_whose_runs_all_fail_is_a_table_still(tmp_path):
     assert "cVAE on Digits, seeds 0-2: failed" in text
 
 
-def test_what_does_not_apply_to_a_metric_does_not_apply_to_its_parts(tmp_path):
+def test_a_run_measured_before_other_metrics_were_asked_for_is_shown_and_named(tmp_path):
+    recorded.write_sweep(tmp_path, states={("cvae", 1): "trained"})
+    built = table(tmp_path)
+    assert row(built, "cVAE") == ["7.50 ± 0.62 (3)"]
+    text = notes(built)
+    assert "Runs: 5 of 6 done, seeds 0-2." in text
+    assert (
+        "Not done: cVAE on Digits, seed 1: trained, shown as it was measured before other metrics "
+        "were asked for bench run sweeps/quickstart.yaml"
+    ) in text
+
+
+def test_a_user_names_what_is_to_be_printed_otherwise(tmp_path):
+    recorded.write_sweep(tmp_path / "results")
+    path = tmp_path / "tables.yaml"
+    override = "{title: IS, direction: lower, decimals: 1, scale: 10}"
+    path.write_text(f"metrics: {{inception_score: {override}}}\ntables: {{mine: {{title: T}}}}")
+    spec = load_tables(path)["mine"]
+    text = render_text(build_table(spec, load_records(tmp_path / "results")))
+    assert "IS ↓" in text
+    assert "75.0 ± 6.2 (3)" in text
+    assert "Intra-class diversity ≈ real" in text
+
+
+def test_what_does_not_apply_to_a_metric_does_not_apply_to_its_quantities(tmp_path):
     fits = {"relevant_distance": ("codes[n=97]", 0.5), "irrelevant_kl": ("codes[n=97]", 0.25)}
     recorded.write_sweep(
         tmp_path, variants={"ccvae": {0: fits}, "cgan": {0: {"prior_fit": ("", None)}}}

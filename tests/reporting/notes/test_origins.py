@@ -1,5 +1,4 @@
-from pathlib import Path
-
+import cases
 import pytest
 import recorded
 
@@ -8,7 +7,7 @@ from bench.record.records import load_records
 from bench.reporting.tables.build import build_table
 from bench.reporting.tables.table_spec import load_tables
 
-TABLES = load_tables(Path(__file__).parents[3] / "sweeps" / "tables.yaml")
+TABLES = load_tables(cases.TABLES)
 
 
 def notes(results, name="1"):
@@ -88,13 +87,12 @@ def test_runs_without_provenance_are_named_as_such(tmp_path):
 
 
 def test_runs_whose_batches_did_not_fit_are_named(tmp_path):
-    folder = recorded.write_sweep(tmp_path)
+    recorded.write_sweep(tmp_path)
     assert "Memory" not in notes(tmp_path)
-    runs = load_records(tmp_path).runs
-    for run in runs.loc[runs["variant"] == "cvae", "run"][:2]:
-        note_execution(folder / run, micro_batch={"rows": 24, "batch_size": 96})
+    for run in load_records(tmp_path).runs[:2]:
+        note_execution(run.path, micro_batch={"rows": 24, "batch_size": 96})
     text = notes(tmp_path)
     assert "Memory did not suffice for the whole batches of these runs on" in text
-    assert "its statistics are those of the parts: 24 of 96 rows at a time: cVAE" in " ".join(
+    assert "its statistics are those of the parts: 24 of 96 examples at a time: cVAE" in " ".join(
         text.split()
     )
