@@ -1,6 +1,6 @@
 """Where a run came from: code, versions, device, flags, command.
 
-Only `collect` imports torch, so that reports can read what it wrote without torch.
+Only `collect` imports torch, so that reports, which read what it wrote, need none.
 """
 
 import hashlib
@@ -33,15 +33,15 @@ PACKAGES = (
     "scikit-learn",
 )
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG")
-"""Environment variables that change last digits."""
+"""What changes last digits from outside."""
 
 PASSING = ("command", "started", "sources", "continued")
-"""Keys that may differ between two stages of a run in the same environment."""
+"""What does not belong to the place where a run is done."""
 
 Origin = dict[str, Any]
 
 Sources = dict[str, str]
-"""File, as it lies in its package -> twelve hexadecimal digits of the hash of its code."""
+"""File, as it lies in its package -> twelve hexadecimal digits of what stands in it."""
 
 
 def collect(
@@ -51,10 +51,18 @@ def collect(
     threads: int,
     sources: Mapping[str, Sources] | None = None,
 ) -> Origin:
-    """Return, as plain data, what is needed to repeat a run.
+    """Return what someone needs to know to run a run again.
 
-    `fingerprint` is that of the data, `threads` the CPU threads that train, and `sources` the
-    source files of what is done in this process: `training`, `evaluation` -> files.
+    Args:
+        device: Where it runs.
+        command: The command line that started it.
+        fingerprint: Fingerprint of the data.
+        threads: CPU threads that train.
+        sources: `training` and `evaluation` -> the source files that it follows from; only of what
+            is done here.
+
+    Returns:
+        Plain data.
     """
     import torch
 
@@ -82,38 +90,56 @@ def collect(
 
 
 def keep(folder: Path, origin: Origin, *, anew: bool) -> None:
-    """Write the origin of a run, or add to `continued` where another environment goes on with it.
+    """Write where a run comes from, or add where it is continued if that is another place.
 
-    `anew` says that nothing of what was done before is used.
+    What is added stands in the list `continued`, in the order of time.
+
+    Args:
+        folder: Folder of the run.
+        origin: What `collect` returned.
+        anew: Whether nothing of what was done before is used.
     """
     path = folder / NAME
     if anew or not path.exists():
         write_json(path, origin)
         return
     recorded = read_json(path)
-    last = stages_of(recorded)[-1]
-    if _environment(origin, origin["sources"]) != _environment(last, origin["sources"]):
+    if _place(origin, origin["sources"]) != _place(stages_of(recorded)[-1], origin["sources"]):
         recorded.setdefault("continued", []).append(origin)
         write_json(path, recorded)
 
 
 def stages_of(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the origin of a run and those of its continuations, in the order of time."""
+    """Return where a run was begun, and all places where it was continued, in the order of time.
+
+    Args:
+        origin: What is recorded of where a run was done.
+
+    Returns:
+        The places, each as it was recorded.
+    """
     return [origin, *origin.get("continued", [])]
 
 
 def code_text(origin: Mapping[str, Any]) -> str:
-    """Return the version of the code for people: a commit, or without git the package's version."""
+    """Return the version of the code for people.
+
+    Args:
+        origin: What is recorded of where a run, or a part of it, was done.
+
+    Returns:
+        A commit, or the version of the package where there is no git.
+    """
     if not origin.get("commit"):
         return f"bench {origin['bench']}" if origin.get("bench") else "code that was not recorded"
     changed = f" with changes {origin.get('diff') or ''}".rstrip() if origin.get("dirty") else ""
     return f"commit {origin['commit'][:10]}{changed}"
 
 
-def _environment(origin: Mapping[str, Any], parts: Iterable[str]) -> Origin:
-    """Return what could change a result, with some parts of the sources."""
-    kept = {key: value for key, value in origin.items() if key not in PASSING}
-    return kept | {part: origin.get("sources", {}).get(part) for part in parts}
+def _place(origin: Mapping[str, Any], parts: Iterable[str]) -> Origin:
+    """Return what matters of a place for some parts of the sources."""
+    held = {key: value for key, value in origin.items() if key not in PASSING}
+    return held | {part: origin.get("sources", {}).get(part) for part in parts}
 
 
 def _device_name(device: "torch.device") -> str:
@@ -126,7 +152,7 @@ def _device_name(device: "torch.device") -> str:
 
 @cache
 def _processor() -> str:
-    """Return the name of the processor, empty where the system is not Linux."""
+    """Return the name of the processor where Linux tells it, else an empty text."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:

@@ -41,6 +41,9 @@ COLUMNS: Mapping[FrameName, Mapping[str, str]] = {
 }
 """The columns of each frame and file, with their types."""
 
+_ATTRIBUTE = {"failure": "reason"}
+"""Columns that are called otherwise than the attributes."""
+
 PUBLISHED = "origins.json"
 """What runs were and where they came from; it makes a folder the publication of a sweep."""
 
@@ -73,24 +76,6 @@ class RecordEntry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SnapshotSelection:
-    """Which of its snapshots stands for a run; see `bench.reporting.snapshot_selection`.
-
-    Attributes:
-        rule: Its name.
-        steps: Run -> step; the last one for runs that are not here.
-        note: What a table says about it.
-    """
-
-    rule: str
-    steps: Mapping[RunKey, int]
-    note: str
-
-
-LAST = SnapshotSelection("last", {}, "Selection: the last iterate, never the best one.")
-
-
-@dataclass(frozen=True)
 class Records:
     """Everything that some sweeps hold, in the order of the sweeps, their runs, and their files.
 
@@ -103,7 +88,9 @@ class Records:
         measurements: What was measured, at every snapshot and on every split.
         timings: What differs between identical runs.
         cost: What was counted before the training; nothing for runs of older versions.
-        selection: Which snapshot of a run `final` shows.
+        selected_steps: Run -> the snapshot that `final` shows, the last one for runs that are not
+            here; `bench.reporting.snapshot_selection` fills it.
+        selection_note: What tables say about that.
         origins: Sweep, run id, `config` or `provenance` -> what a publication says of the run.
     """
 
@@ -113,7 +100,8 @@ class Records:
     measurements: tuple[RecordEntry, ...]
     timings: tuple[RecordEntry, ...]
     cost: tuple[RecordEntry, ...]
-    selection: SnapshotSelection = LAST
+    selected_steps: Mapping[RunKey, int] = field(default_factory=dict)
+    selection_note: str = "Selection: the last iterate, never the best one."
     origins: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
@@ -144,7 +132,7 @@ class Records:
         steps: dict[RecordedRun, int] = {}
         for entry in entries:
             steps[entry.run] = max(entry.step, steps.get(entry.run, entry.step))
-        steps = {run: self.selection.steps.get(run.key, step) for run, step in steps.items()}
+        steps = {run: self.selected_steps.get(run.key, step) for run, step in steps.items()}
         found: dict[tuple[object, ...], RecordEntry] = {}
         for entry in entries:
             if entry.step == steps[entry.run]:
@@ -163,30 +151,25 @@ class Records:
         """Variants that no run trains: the real images, measured or not, and the controls."""
         return tuple(dict.fromkeys([REAL, *self.controls]))
 
-    def config(self, run: RecordedRun) -> dict[str, Any]:
+    def config(self, run: RecordedRun) -> Mapping[str, Any]:
         """Return the complete configuration of a run; empty where there is none."""
-        path = run.path / "config.json"
-        if path.exists():
+        if (path := run.path / "config.json").exists():
             return dict(read_json(path).get("config", {}))
-        return dict(self.origins.get((run.sweep, run.id, "config"), {}))
+        return self.origins.get((run.sweep, run.id, "config"), {})
 
-    def provenance(self, run: RecordedRun) -> dict[str, Any]:
+    def provenance(self, run: RecordedRun) -> Mapping[str, Any]:
         """Return where a run came from; empty where that was not recorded."""
-        path = run.path / "provenance.json"
-        if path.exists():
+        if (path := run.path / "provenance.json").exists():
             return read_json(path)
-        return dict(self.origins.get((run.sweep, run.id, "provenance"), {}))
+        return self.origins.get((run.sweep, run.id, "provenance"), {})
 
     def rows(self, name: FrameName) -> Iterator[tuple[str | int | float | None, ...]]:
         """Yield the rows of a frame, in the order of `COLUMNS`."""
-        if name == "runs":
-            for run in self.runs:
-                length = run.state, run.iterations, run.batch_size, run.reason
-                yield *_axes(run), *length, str(run.path), run.command
-            return
         columns = list(COLUMNS[name])[len(_AXES) :]
-        for entry in getattr(self, name):
-            yield *_axes(entry.run), *(getattr(entry, column) for column in columns)
+        for item in getattr(self, name):
+            run = item if name == "runs" else item.run
+            axes = run.sweep, run.id, run.variant, run.model, run.data, run.seed
+            yield *axes, *(getattr(item, _ATTRIBUTE.get(column, column)) for column in columns)
 
     def frame(self, name: FrameName) -> "pd.DataFrame":
         """Return a part of the record as a data frame, for notebooks.
@@ -200,11 +183,11 @@ class Records:
         """
         import pandas as pd
 
-        rows, columns = list(self.rows(name)), COLUMNS[name]
+        rows = list(self.rows(name))
         return pd.DataFrame(
             {
                 column: pd.Series([row[place] for row in rows], dtype=kind)
-                for place, (column, kind) in enumerate(columns.items())
+                for place, (column, kind) in enumerate(COLUMNS[name].items())
             }
         )
 
@@ -350,7 +333,3 @@ def _entry(run: RecordedRun, line: Mapping[str, Any]) -> RecordEntry:
         reason=line.get("reason") or "",
         error=None if error is None else float(error),
     )
-
-
-def _axes(run: RecordedRun) -> tuple[str | int | None, ...]:
-    return run.sweep, run.id, run.variant, run.model, run.data, run.seed

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bench.errors import BenchError, UnknownName, unknown
 from bench.record.quantities import Direction
-from bench.record.records import LAST, RecordEntry, Records, SnapshotSelection
+from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.tables.table_spec import Names
 from bench.spec.reserved_names import EVALUATIONS, REAL, VALIDATION
@@ -26,7 +26,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     the returned records holds the measurements of the chosen snapshots. An unknown rule, or runs
     without the measurements that it looks at, are an error that says what to do.
     """
-    if rule == LAST.rule:
+    if rule == "last":
         return records
     kind, _, metric = rule.partition("-")
     if kind not in RULES:
@@ -60,7 +60,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
         steps[run.key] = _best(of_run, direction, target)
     counts = sorted({len(of_run) for of_run in runs.values()})
     note = _note(kind, quantity.title, counts)
-    return replace(records, selection=SnapshotSelection(rule, steps, note))
+    return replace(records, selected_steps=steps, selection_note=note)
 
 
 def _refuse_lacking(records: Records, runs: Mapping[RecordedRun, object], rule: str) -> None:

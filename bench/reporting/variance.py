@@ -8,7 +8,7 @@ not in there: it is how far other classifiers of its kind would move the mean.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bench.record.quantities import Quantity
@@ -23,51 +23,33 @@ from bench.spec.reserved_names import EVALUATIONS
 CLASSIFIER = re.compile(r"(?<=-classifier@)[0-9a-f]{8}")
 """What tells one trained classifier of a data set from another, in a protocol."""
 
-SEEDS, TRAINING, SAMPLES = "Seeds, s.d.", "Training, s.d.", "Samples, s.d."
+MEAN, SEEDS, TRAINING, SAMPLES = "Mean", "Seeds, s.d.", "Training, s.d.", "Samples, s.d."
 SHARE, CLASSIFIERS = "Training, %", "Classifiers, s.d."
-COLUMNS = ("Mean", SEEDS, TRAINING, SAMPLES, SHARE, CLASSIFIERS)
+COLUMNS = (MEAN, SEEDS, TRAINING, SAMPLES, SHARE, CLASSIFIERS)
+
+EXPLANATION = (
+    f"{SEEDS}: standard deviation over seeds, of training and samples together. {SAMPLES}: of "
+    "other samples from the same weights where they were drawn, else the error over images. "
+    f"{TRAINING}: the root of what is left of the variance, and 0 where nothing is left; {SHARE}: "
+    f"its share. {CLASSIFIERS}: over the means of the same runs by classifiers of several seeds; "
+    "n/a where none was trained."
+)
+REMEDIES = {
+    SEEDS: ("One seed has no spread; more `seeds` in the sweep give it.", ""),
+    SAMPLES: (
+        "What samples add is known for quantities that were measured again on other samples of "
+        "each run, with several seeds and names. Not known: {}.",
+        "bench evaluate {} --metric METRIC --sample-seed 1001 --name 'drawn again 1'",
+    ),
+    CLASSIFIERS: (
+        "What classifiers add is known where each run was also measured by classifiers of other "
+        "seeds. Not known: {}.",
+        "bench evaluate {} --metric '{{name: METRIC, extractor_seed: 1}}' --record",
+    ),
+}
 
 Key = tuple[str, str, str, str]
 """Sweep, run, metric and protocol."""
-
-
-@dataclass(frozen=True)
-class VarianceParts:
-    """The variance of one quantity of one variant.
-
-    Attributes:
-        mean: Mean over seeds.
-        observed: Variance over seeds; None for one seed.
-        sampling: Variance of drawing samples again from the same weights; None if unknown.
-        classifier: Variance over classifiers of the same kind of their mean over the runs that all
-            of them saw; None if there was one.
-    """
-
-    mean: float
-    observed: float | None
-    sampling: float | None
-    classifier: float | None
-
-    @property
-    def training(self) -> float | None:
-        """The observed variance less that of sampling, clipped at 0."""
-        if self.observed is None or self.sampling is None:
-            return None
-        return max(0.0, self.observed - self.sampling)
-
-    @property
-    def share(self) -> float | None:
-        """Percentage of the observed variance that is training's."""
-        if self.training is None or not self.observed:
-            return None
-        return 100 * self.training / self.observed
-
-    def cells(self, scale: float) -> tuple[Cell, ...]:
-        """Return the cells of a row: the mean, standard deviations, the share."""
-        variances = self.observed, self.training, self.sampling, self.classifier
-        roots = [None if v is None else v**0.5 * scale for v in variances]
-        numbers = (self.mean * scale, *roots[:3], self.share, roots[3])
-        return tuple(Cell("missing") if n is None else Cell("single", n) for n in numbers)
 
 
 def variance_table(records: Records, names: Names) -> Table:
@@ -94,10 +76,15 @@ def variance_table(records: Records, names: Names) -> Table:
             protocols[f"{title}: {protocol}"] = None
             where = [name for name, of in zip((run.sweep, run.data), is_split, strict=True) if of]
             label = listed([names.models.get(run.variant, run.variant), *where, title])
-            cells = _parts(same, redrawn).cells(quantity.scale)
+            cells = [
+                Cell("missing")
+                if value is None
+                else Cell("single", value * (1.0 if column == SHARE else quantity.scale))
+                for column, value in _numbers(same, redrawn).items()
+            ]
             if not CLASSIFIER.search(protocol):
-                cells = (*cells[:-1], Cell("inapplicable"))
-            rows.append(Row(label, run.sweep, quantity.title, cells))
+                cells[-1] = Cell("inapplicable")
+            rows.append(Row(label, run.sweep, quantity.title, tuple(cells)))
     columns = tuple(
         Column("", "", title, Quantity(title, decimals=0 if title == SHARE else None))
         for title in COLUMNS
@@ -106,11 +93,16 @@ def variance_table(records: Records, names: Names) -> Table:
     return Table("variance", "Where the spread comes from", columns, tuple(rows), tuple(notes))
 
 
-def _parts(entries: Sequence[RecordEntry], redrawn: dict[Key, list[float]]) -> VarianceParts:
-    """Return the parts of the variance, by the (first) classifier that most runs have."""
+def _numbers(
+    entries: Sequence[RecordEntry], redrawn: dict[Key, list[float]]
+) -> dict[str, float | None]:
+    """Return what the columns show of one quantity of one variant, None where it is not known.
+
+    The values are those of the classifier that most runs have. Classifiers are compared by their
+    means over the runs that all of them saw.
+    """
     by_classifier = _groups(entries, lambda entry: entry.protocol)
     chosen = max(by_classifier, key=len)
-    values = _values(chosen)
     common = set.intersection(*({entry.run.id for entry in group} for group in by_classifier))
     means = [_mean(_values(e for e in group if e.run.id in common)) for group in by_classifier]
     drawn = [
@@ -121,8 +113,18 @@ def _parts(entries: Sequence[RecordEntry], redrawn: dict[Key, list[float]]) -> V
     sampling = _mean(variance for variance in drawn if variance is not None)
     if sampling is None:
         sampling = _mean(entry.error**2 for entry in chosen if entry.error is not None)
+    observed, training = _variance(_values(chosen)), None
+    if observed is not None and sampling is not None:
+        training = max(0.0, observed - sampling)
     moved = _variance([mean for mean in means if mean is not None]) if common else None
-    return VarianceParts(sum(values) / len(values), _variance(values), sampling, moved)
+    return {
+        MEAN: _mean(_values(chosen)),
+        SEEDS: _root(observed),
+        TRAINING: _root(training),
+        SAMPLES: _root(sampling),
+        SHARE: 100 * training / observed if training is not None and observed else None,
+        CLASSIFIERS: _root(moved),
+    }
 
 
 def _redrawn(records: Records) -> dict[Key, list[float]]:
@@ -141,6 +143,19 @@ def _redrawn(records: Records) -> dict[Key, list[float]]:
             key = source.parent.name, source.name, entry.metric, entry.protocol
             found.setdefault(key, []).append(entry.value)
     return found
+
+
+def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
+    """Say what the columns are, and what makes known what is not."""
+    done = [r for r in records.runs if r.state == "done" and r.seed is not None]
+    run = next((run.path for run in done if run.sweep != EVALUATIONS), "results/SWEEP/ID")
+    notes = [Note(EXPLANATION)]
+    for title, (text, command) in REMEDIES.items():
+        place = COLUMNS.index(title)
+        lacking = dict.fromkeys(r.variant for r in rows if r.cells[place].kind == "missing")
+        if lacking:
+            notes.append(Note(text.format(listed(lacking)), (), command.format(run)))
+    return notes
 
 
 def _key(entry: RecordEntry) -> Key:
@@ -166,41 +181,10 @@ def _variance(values: Sequence[float]) -> float | None:
     return None if deviation is None else deviation**2
 
 
+def _root(variance: float | None) -> float | None:
+    return None if variance is None else variance**0.5
+
+
 def _mean(values: Iterable[float]) -> float | None:
     known = list(values)
     return sum(known) / len(known) if known else None
-
-
-def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
-    """Say what the columns are, and what makes known what is not."""
-    trained = [r for r in records.runs if r.seed is not None and r.sweep != EVALUATIONS]
-    run = next((r.path for r in trained if r.state == "done"), "results/SWEEP/ID")
-    remedies = {
-        SEEDS: ("One seed has no spread; more `seeds` in the sweep give it.", ""),
-        SAMPLES: (
-            "What samples add is known for quantities that were measured again on other samples "
-            "of each run, with several seeds and names.",
-            f"bench evaluate {run} --metric METRIC --sample-seed 1001 --name 'drawn again 1'",
-        ),
-        CLASSIFIERS: (
-            "What classifiers add is known where each run was also measured by classifiers of "
-            "other seeds.",
-            f"bench evaluate {run} --metric '{{name: METRIC, extractor_seed: 1}}' --record",
-        ),
-    }
-    notes = [
-        Note(
-            f"{SEEDS}: standard deviation over seeds, of training and samples together. {SAMPLES}: "
-            "of other samples from the same weights where they were drawn, else the error over "
-            f"images. {TRAINING}: the root of what is left of the variance, and 0 where nothing is "
-            f"left; {SHARE}: its share. {CLASSIFIERS}: over the means of the same runs by "
-            "classifiers of several seeds; n/a where none was trained."
-        )
-    ]
-    for title, (text, command) in remedies.items():
-        place = COLUMNS.index(title)
-        lacking = dict.fromkeys(r.variant for r in rows if r.cells[place].kind == "missing")
-        if lacking:
-            some = "" if title == SEEDS else f" Not known: {listed(lacking)}."
-            notes.append(Note(text + some, (), command))
-    return notes

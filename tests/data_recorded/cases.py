@@ -15,8 +15,25 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import recorded
 
+from bench.record.records import load_records
+from bench.reporting.render import RENDERERS, SUFFIXES
+from bench.reporting.tables.build import build_table
+from bench.reporting.tables.table_spec import load_tables
+from bench.reporting.variance import variance_table
+
 GOLDEN = Path(__file__).parent / "golden"
-TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
+SPECS = load_tables(Path(__file__).parents[2] / "sweeps" / "tables.yaml")
+NAMES = SPECS["summary"].names
+
+
+def build(results, name="1", sweeps=None, **options):
+    """Return a table of some results."""
+    return build_table(SPECS[name], load_records(results, sweeps), **options)
+
+
+def notes(table):
+    """Return the notes of a table as one text."""
+    return "\n".join(f"{note.text} {'; '.join(note.items)} {note.command}" for note in table.notes)
 
 
 def nothing(results):
@@ -166,21 +183,14 @@ SHOWN = {eight_seeds: ("difference", "iqm", "improvement"), broken: ("difference
 
 def render(case, name, form, results):
     """Return a table of a case, and the name of the file in which it is stored."""
-    from bench.record.records import load_records
-    from bench.reporting.render import RENDERERS, SUFFIXES
-    from bench.reporting.tables.build import build_table
-    from bench.reporting.tables.table_spec import load_tables
-    from bench.reporting.variance import variance_table
-
     case(results)
-    records, specs = load_records(results), load_tables(TABLES)
     if name == "variance":
-        table = variance_table(records, specs["summary"].names)
+        table = variance_table(load_records(results), NAMES)
     else:
-        table = build_table(specs[name], records, show=SHOWN.get(case, ()))
+        table = build(results, name, show=SHOWN.get(case, ()))
     # a command may name the folder, which is another one every time
-    notes = [replace(n, command=n.command.replace(str(results), "results")) for n in table.notes]
-    text = RENDERERS[form](replace(table, notes=tuple(notes)))
+    found = [replace(n, command=n.command.replace(str(results), "results")) for n in table.notes]
+    text = RENDERERS[form](replace(table, notes=tuple(found)))
     return text, f"{case.__name__}-{name}{SUFFIXES[form]}"
 
 

@@ -9,7 +9,6 @@ import recorded
 from bench.errors import BenchError, UnknownName
 from bench.exchange.publish import publish_sweep
 from bench.record.records import load_records
-from bench.reporting.tables.table_spec import load_tables
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def claims(tmp_path):
 
 @pytest.fixture
 def published(claims, tmp_path):
-    publish_sweep(claims, load_tables(cases.TABLES), tmp_path / "published" / "claims")
+    publish_sweep(claims, cases.SPECS, tmp_path / "published" / "claims")
     return load_records(tmp_path / "published")
 
 
@@ -87,7 +86,7 @@ def test_what_is_not_filled_any_more_does_not_stay(claims, tmp_path):
     (tmp_path / "to").mkdir()
     for name in ("toy.md", "mine.md"):
         (tmp_path / "to" / name).write_text("old")
-    publish_sweep(claims, load_tables(cases.TABLES), tmp_path / "to")
+    publish_sweep(claims, cases.SPECS, tmp_path / "to")
     assert not (tmp_path / "to" / "toy.md").exists()
     assert (tmp_path / "to" / "mine.md").exists(), "it is no table of ours"
 

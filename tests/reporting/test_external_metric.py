@@ -14,7 +14,6 @@ from bench.reporting.compare import compare_text, find_runs
 from bench.reporting.page.document import describe
 from bench.reporting.render import RENDERERS
 from bench.reporting.tables.build import build_table, filled_tables
-from bench.reporting.tables.table_spec import load_tables
 
 METRIC = '''
 """The darkness of samples."""
@@ -72,7 +71,7 @@ def records(results):
 
 @pytest.fixture
 def rendered(records):
-    table = build_table(load_tables(cases.TABLES)["summary"], records, reference="cvae")
+    table = build_table(cases.SPECS["summary"], records, reference="cvae")
     return {form: render(table) for form, render in RENDERERS.items()}
 
 
@@ -95,7 +94,7 @@ def test_its_comparisons_are_in_the_csv_file(rendered):
 
 
 def test_it_fills_tables_and_the_page(records):
-    specs = load_tables(cases.TABLES)
+    specs = cases.SPECS
     assert [table.name for table in filled_tables(specs, records)] == ["summary", "footing"]
     page = describe(records, specs, reference="cvae")
     column = page["tables"][0]["columns"][0]

@@ -3,14 +3,11 @@ import pytest
 import recorded
 
 from bench.record.records import load_records
-from bench.reporting.tables.table_spec import load_tables
 from bench.reporting.variance import variance_table
-
-NAMES = load_tables(cases.TABLES)["summary"].names
 
 
 def parts(results, label):
-    table = variance_table(load_records(results), NAMES)
+    table = variance_table(load_records(results), cases.NAMES)
     [row] = [row for row in table.rows if row.label == label]
     return table, [cell.mean for cell in row.cells]
 
@@ -70,4 +67,4 @@ def test_one_seed_has_no_spread(tmp_path):
 
 def test_a_sweep_without_measurements_is_an_empty_table(tmp_path):
     recorded.write_sweep(tmp_path, variants={"cvae": {0: {}}}, states={("cvae", 0): "failed"})
-    assert variance_table(load_records(tmp_path), NAMES).rows == ()
+    assert variance_table(load_records(tmp_path), cases.NAMES).rows == ()

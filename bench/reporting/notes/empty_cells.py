@@ -2,22 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 
-from bench.record.quantities import kind_of
+from bench.record.quantities import QuantityKind, kind_of
 from bench.record.sweep_folder import RETRY
 from bench.reporting.notes.wording import listed, rows_listed, seeds_text
 from bench.reporting.tables.contents import TableContents
 from bench.reporting.tables.table import Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
-UNASKED = "Not measured (`bench evaluate` takes further metrics with --metric):"
-UNMEASURED = {
-    "measured": "Done, but not measured (add the metric to the sweep's `metrics`):",
-    "counted": "Done before it was counted (training again counts it):",
-    "timed": "Done, but not timed:",
+UNMEASURED: dict[QuantityKind, str] = {
+    "measured": "Not measured (add it to the sweep's `metrics`, or use `bench evaluate --metric`):",
+    "counted": "Trained by a version that did not count it (training again counts it):",
+    "timed": "Not timed:",
 }
 
 Item = tuple[str, str, str, Sequence[str], str]
-"""Reason, row, data set, titles and seeds that one line speaks of."""
+"""The beginning of a line, and the row, data set, titles and seeds that it is about."""
 
 
 def empty_cell_notes(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
@@ -47,14 +46,17 @@ def _inapplicable(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
     groups: dict[tuple[str, str, str, str], list[str]] = {}
     for (reason, label, data, title), of in without.items():
         some = "" if of == seeds[label, data] else seeds_text(s for s in of if s is not None)
-        groups.setdefault((reason, label, contents.data_title(data), some), []).append(title)
-    items = [(*key[:3], titles, key[3]) for key, titles in groups.items()]
-    return [Note("n/a:", _lines(items))] if items else []
+        groups.setdefault((f"{reason}: ", label, data, some), []).append(title)
+    items = [
+        (reason, label, data, titles, some)
+        for (reason, label, data, some), titles in groups.items()
+    ]
+    return [Note("n/a:", _lines(contents, items))] if items else []
 
 
 def _unmeasured(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
     """Name measured runs of which the record lacks a quantity of the table."""
-    records = contents.records
+    spec, records = contents.spec, contents.records
     notes: dict[str, list[Item]] = {}
     for row in rows:
         is_trained = row.variant not in records.untrained and row.sweep != EVALUATIONS
@@ -62,21 +64,18 @@ def _unmeasured(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
         known = {(entry.run.data, entry.metric) for entry in contents.entries_of(row)}
         for data in dict.fromkeys(run.data for run in runs if row.sweep in ("", run.sweep)):
             shown = [column.metric for column in contents.columns if column.data == data]
-            places = {contents.spec.rank(metric) for metric in shown}
-            wanted = dict.fromkeys(shown)
-            wanted |= {m: None for n, m in enumerate(contents.spec.metrics) if n not in places}
-            lacking: dict[str, list[str]] = {}
-            for metric in wanted:
+            places = {spec.rank(metric) for metric in shown}
+            absent = [name for place, name in enumerate(spec.metrics) if place not in places]
+            lacking: dict[QuantityKind, list[str]] = {}
+            for metric in dict.fromkeys([*shown, *absent]):
                 kind = kind_of(metric)
                 if (data, metric) not in known and (kind == "measured" or is_trained):
-                    text = UNASKED if row.sweep == EVALUATIONS else UNMEASURED[kind]
                     # what was not counted is a whole file, whose columns need no names
-                    titles = [contents.quantities[metric].title] if kind != "counted" else []
-                    lacking.setdefault(text, []).extend(titles)
-            for text, titles in lacking.items():
-                item = "", row.label, contents.data_title(data), titles, ""
-                notes.setdefault(text, []).append(item)
-    return [Note(text, _lines(items)) for text, items in notes.items()]
+                    titles = [] if kind == "counted" else [contents.quantities[metric].title]
+                    lacking.setdefault(kind, []).extend(titles)
+            for kind, titles in lacking.items():
+                notes.setdefault(UNMEASURED[kind], []).append(("", row.label, data, titles, ""))
+    return [Note(text, _lines(contents, items)) for text, items in notes.items()]
 
 
 def _not_done(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
@@ -120,16 +119,16 @@ def _without_runs(contents: TableContents) -> list[Note]:
     ]
 
 
-def _lines(items: Iterable[Item]) -> tuple[str, ...]:
+def _lines(contents: TableContents, items: Iterable[Item]) -> tuple[str, ...]:
     """Return one line for the rows of which the same is true."""
     groups: dict[tuple[str, str, tuple[str, ...], str], list[str]] = {}
-    for reason, label, data, titles, seeds in items:
-        groups.setdefault((reason, data, tuple(titles), seeds), []).append(label)
+    for before, label, data, titles, seeds in items:
+        groups.setdefault((before, data, tuple(titles), seeds), []).append(label)
     return tuple(
-        (f"{reason}: " if reason else "")
+        before
         + rows_listed(labels)
         + (f" ({listed(titles)})" if titles else "")
-        + f" on {data}"
+        + f" on {contents.data_title(data)}"
         + (f", {seeds}" if seeds else "")
-        for (reason, data, titles, seeds), labels in groups.items()
+        for (before, data, titles, seeds), labels in groups.items()
     )

@@ -123,7 +123,7 @@ def _runs(records: Records) -> list[Note]:
     training = listed(f"{iterations} iterations of {size} examples" for iterations, size in lengths)
     return [
         Note(f"Runs: {done} of {len(expected)} done, {seeds}."),
-        Note(f"Training: {training}. {records.selection.note}"),
+        Note(f"Training: {training}. {records.selection_note}"),
     ]
 
 

@@ -4,15 +4,10 @@ import recorded
 
 from bench.record.execution_notes import note_execution
 from bench.record.records import load_records
-from bench.reporting.tables.build import build_table
-from bench.reporting.tables.table_spec import load_tables
-
-TABLES = load_tables(cases.TABLES)
 
 
-def notes(results, name="1"):
-    built = build_table(TABLES[name], load_records(results))
-    return "\n".join(f"{note.text} {' | '.join(note.items)}" for note in built.notes)
+def notes(results):
+    return cases.notes(cases.build(results))
 
 
 def change(folder, pattern, old, new):
@@ -35,23 +30,23 @@ def test_rows_made_alike_need_no_note(tmp_path):
         (
             '"c0ffee"',
             '"decade"',
-            "made by different versions of the code: commit c0ffee: cVAE | commit decade: Lr-LiVAE",
+            "made by different versions of the code: commit c0ffee: cVAE; commit decade: Lr-LiVAE",
         ),
         (
             '"dirty": false',
             '"dirty": true, "diff": "0123456789ab"',
-            "commit c0ffee: cVAE | commit c0ffee with changes 0123456789ab: Lr-LiVAE",
+            "commit c0ffee: cVAE; commit c0ffee with changes 0123456789ab: Lr-LiVAE",
         ),
         (
             '"cpu"',
             '"cuda:0"',
-            "trained on different devices: cpu (x86_64, 1 thread): cVAE | cuda:0 (x86_64, 1 thre",
+            "trained on different devices: cpu (x86_64, 1 thread): cVAE; cuda:0 (x86_64, 1 thre",
         ),
-        ('"threads": 1', '"threads": 2', "cpu (x86_64, 1 thread): cVAE | cpu (x86_64, 2 threads)"),
+        ('"threads": 1', '"threads": 2', "cpu (x86_64, 1 thread): cVAE; cpu (x86_64, 2 threads)"),
         (
             '"commit"',
             '"versions": {"torch": "9.9"}, "python": "3.99", "commit"',
-            "different libraries: python ?: cVAE | python 3.99, torch 9.9: Lr-LiVAE",
+            "different libraries: python ?: cVAE; python 3.99, torch 9.9: Lr-LiVAE",
         ),
     ],
     ids=["commit", "changes", "device", "threads", "libraries"],
@@ -62,11 +57,38 @@ def test_a_mixture_is_told(tmp_path, old, new, expected):
     assert expected in notes(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ('{"training": {"a.py": "1"}}', '{"training": {"a.py": "1"}}', None),
+        (
+            '{"model": {"a.py": "1"}, "harness": "2"}',
+            '{"model": {"a.py": "1"}, "harness": "2"}',
+            None,
+        ),
+        ('{"training": {"a.py": "1"}}', '{"training": {"a.py": "3"}}', "c0ffee (a.py 1): cVAE"),
+        (
+            '{"model": {"a.py": "1"}, "harness": "2"}',
+            '{"model": {"a.py": "1"}, "harness": "4"}',
+            "commit decade (harness 4): Lr-LiVAE",
+        ),
+        ('{"training": {"a.py": "1"}}', "{}", "commit decade: Lr-LiVAE"),
+    ],
+    ids=["equal files", "equal", "files", "harness", "unknown"],
+)
+def test_another_commit_is_told_where_what_it_computes_differs(tmp_path, first, second, expected):
+    folder = recorded.write_sweep(tmp_path)
+    change(folder, "0[012]*", '"dirty"', f'"sources": {first}, "dirty"')
+    change(folder, "0[345]*", '"c0ffee"', f'"decade", "sources": {second}')
+    text = notes(tmp_path)
+    assert expected in text if expected else "versions of the code" not in text
+
+
 def test_a_row_of_two_versions_names_its_seeds(tmp_path):
     folder = recorded.write_sweep(tmp_path)
     change(folder, "0[12]*", '"c0ffee"', '"decade"')
     text = notes(tmp_path)
-    assert "commit c0ffee: cVAE (seed 0); Lr-LiVAE | commit decade: cVAE (seeds 1, 2)" in text
+    assert "commit c0ffee: cVAE (seed 0); Lr-LiVAE; commit decade: cVAE (seeds 1, 2)" in text
 
 
 def test_code_that_no_commit_holds_is_told_even_where_all_rows_share_it(tmp_path):

@@ -6,15 +6,11 @@ import recorded
 
 from bench.errors import UnknownName
 from bench.record.quantities import Quantity
-from bench.record.records import load_records
 from bench.reporting.notes.significance import significance_notes
 from bench.reporting.statistics import paired_difference, t_interval
-from bench.reporting.tables.build import build_table
 from bench.reporting.tables.differences import add_differences, add_robust, find_references
 from bench.reporting.tables.table import Cell, Column, Row
-from bench.reporting.tables.table_spec import load_tables
 
-TABLES = load_tables(cases.TABLES)
 NOISE = (0.1, -0.2, 0.15, 0.0, -0.1, 0.05, -0.05, 0.05)
 
 
@@ -174,18 +170,15 @@ def test_rows_are_compared_within_their_sweep():
 
 def test_a_wrong_reference_gets_the_rows_that_are_there(tmp_path):
     recorded.write_sweep(tmp_path)
-    records = load_records(tmp_path)
     with pytest.raises(UnknownName, match=r"row to compare with 'Lr-LiVEA' \(did you mean 'Lr-Li"):
-        build_table(TABLES["1"], records, reference="Lr-LiVEA")
-    built = build_table(TABLES["footing"], records, reference="cvae", show=["difference"])
+        cases.build(tmp_path, reference="Lr-LiVEA")
+    built = cases.build(tmp_path, "footing", reference="cvae", show=["difference"])
     assert all(column.view == "value" for column in built.columns)
 
 
 def test_no_reference_means_no_comparison(tmp_path):
     cases.eight_seeds(tmp_path)
-    built = build_table(
-        TABLES["summary"], load_records(tmp_path), reference="none", show=["difference"]
-    )
+    built = cases.build(tmp_path, "summary", reference="none", show=["difference"])
     assert not any(cell.difference or cell.bold for row in built.rows for cell in row.cells)
     assert not any("Bold" in note.text for note in built.notes)
 
@@ -196,7 +189,7 @@ def test_rows_that_cannot_be_compared_say_why(tmp_path):
     recorded.write_sweep(
         tmp_path, "evaluations", kept, models={"Their GAN": "elsewhere"}, real=None
     )
-    built = build_table(TABLES["summary"], load_records(tmp_path))
+    built = cases.build(tmp_path, "summary")
     [note] = [note for note in built.notes if note.text.startswith("Not compared")]
     assert note.items == (
         "not of a sweep, so that equal seeds have nothing in common: Their GAN",
@@ -209,14 +202,14 @@ def test_a_reference_without_a_value_is_not_called_one_without_common_seeds(tmp_
     recorded.write_sweep(
         tmp_path, "far", {"cvae": recorded.QUICKSTART["cvae"]}, data="cifar10", real=None
     )
-    built = build_table(TABLES["1"], load_records(tmp_path, ["near", "far"]))
+    built = cases.build(tmp_path, "1", ["near", "far"])
     [note] = [note for note in built.notes if note.text.startswith("Not compared")]
     assert note.items == ("no Inception Score of Lr-LiVAE (near) on CIFAR-10: cVAE (far)",)
 
 
 def test_a_table_knows_all_that_a_page_shows(tmp_path):
     cases.eight_seeds(tmp_path)
-    built = build_table(TABLES["1"], load_records(tmp_path), show=["difference"])
+    built = cases.build(tmp_path, show=["difference"])
     better = next(row for row in built.rows if row.label == "better")
     assert better.model == "lr_livae"
     assert [seed for seed, _ in better.cells[0].values] == list(range(8))
