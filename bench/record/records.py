@@ -186,8 +186,8 @@ class Records:
         rows = list(self.rows(name))
         return pd.DataFrame(
             {
-                column: pd.Series([row[place] for row in rows], dtype=kind)
-                for place, (column, kind) in enumerate(COLUMNS[name].items())
+                column: pd.Series([row[index] for row in rows], dtype=kind)
+                for index, (column, kind) in enumerate(COLUMNS[name].items())
             }
         )
 

@@ -121,7 +121,7 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
             content["title"],
             content["spec"],
             content["command"],
-            {name: Quantity.of(told) for name, told in content.get("quantities", {}).items()},
+            {name: Quantity.of(fields) for name, fields in content.get("quantities", {}).items()},
         )
         controls = [
             {"variant": entry.get("control", REAL), "model": entry.get("control", REAL)}

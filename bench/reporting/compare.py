@@ -82,14 +82,14 @@ def compare_text(records: Records, first: ComparedRuns, second: ComparedRuns) ->
     table = build_table(load_tables()["summary"], together, reference=first.label)
     lines = [("", *(row.label for row in table.rows), "Δ")]
     several = len({column.data for column in table.columns}) > 1
-    for place, column in enumerate(table.columns):
+    for index, column in enumerate(table.columns):
         if column.view != "value":
             continue
         title = f"{column.quantity.title} {ARROWS[column.quantity.direction]}".strip()
         title += f" on {column.data_title}" if several else ""
         title += f" [{column.mark}]" if column.mark else ""
-        cells = [cell_text(row.cells[place], column) for row in table.rows]
-        change = cell_text(table.rows[-1].cells[place], replace(column, view="difference"))
+        cells = [cell_text(row.cells[index], column) for row in table.rows]
+        change = cell_text(table.rows[-1].cells[index], replace(column, view="difference"))
         texts = [text.number + text.rest + " *" * text.is_bold for text in (*cells, change)]
         lines.append((title, *texts))
     notes = note_lines(replace(table, notes=(*view_notes(["difference"]), *table.notes)))

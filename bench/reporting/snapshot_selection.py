@@ -41,8 +41,8 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     ]
     quantity = replace(records.quantities, overrides=names.quantities)[metric]
     if metric not in (known := {entry.metric for entry in entries}):
-        told = unknown("metric", metric, known) if known else _remedy(kind)
-        raise BenchError(f"--select {rule}: {told}")
+        problem = unknown("metric", metric, known) if known else _remedy(kind)
+        raise BenchError(f"--select {rule}: {problem}")
     if (direction := quantity.direction) is None:
         raise BenchError(
             f"--select {rule}: no direction is declared for {metric}; declare it in its metric, or "

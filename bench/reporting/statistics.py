@@ -32,13 +32,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over runs and its uncertainty.
-
-    Attributes:
-        mean: The mean.
-        half_width: Half the width of the confidence interval, None for a single value.
-        n: Number of values.
-    """
+    """The mean of `n` runs, and half the width of its interval, None for a single run."""
 
     mean: float
     half_width: float | None
@@ -167,10 +161,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
-    for rank, place in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = largest
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
     return corrected
 
 

@@ -9,7 +9,7 @@ from bench.record.records import Records
 from bench.record.run_folder import State
 
 STATES: tuple[State, ...] = ("done", "trained", "failed", "unfinished", "missing")
-"""In the order in which they are told."""
+"""In the order in which they are listed."""
 
 
 def status_text(records: Records) -> str:

@@ -151,8 +151,8 @@ def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
     run = next((run.path for run in done if run.sweep != EVALUATIONS), "results/SWEEP/ID")
     notes = [Note(EXPLANATION)]
     for title, (text, command) in REMEDIES.items():
-        place = COLUMNS.index(title)
-        lacking = dict.fromkeys(r.variant for r in rows if r.cells[place].kind == "missing")
+        index = COLUMNS.index(title)
+        lacking = dict.fromkeys(r.variant for r in rows if r.cells[index].kind == "missing")
         if lacking:
             notes.append(Note(text.format(listed(lacking)), (), command.format(run)))
     return notes

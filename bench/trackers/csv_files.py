@@ -40,11 +40,11 @@ def _runs(records: Records) -> str:
     values = {(entry.run, _name(entry)): entry.value for entry in records.final}
     names = sorted({name for _, name in values})
     columns = [name for name in COLUMNS["runs"] if name != "path"]
-    place = list(COLUMNS["runs"]).index("path")
+    index = list(COLUMNS["runs"]).index("path")
     rows = []
     for run, row in zip(records.runs, records.rows("runs"), strict=True):
         command = "" if run.state == "done" else run.command
-        rows.append([*row[:place], command, *(values.get((run, name)) for name in names)])
+        rows.append([*row[:index], command, *(values.get((run, name)) for name in names)])
     return to_csv([*columns, *names], rows)
 
 

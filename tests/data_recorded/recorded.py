@@ -20,8 +20,12 @@ QUANTITIES = {
     "irrelevant_kl": Quantity("KL of the irrelevant code (nats a dimension)", None, 3),
     "leakage_linear": Quantity("Label from irrelevant code, linear (%)", "lower", 1),
     "arc_coverage": Quantity("Arc coverage (%)", "real", 1),
+    "inpainting_mse": Quantity("Inpainting MSE", "lower", 4),
 }
-WHOLE = {"prior_fit": ("relevant_distance", "irrelevant_kl")}
+WHOLE = {
+    "prior_fit": ("relevant_distance", "irrelevant_kl"),
+    "inpainting": ("inpainting_mse",),
+}
 """Metrics that older versions named as a whole where they did not apply."""
 
 EVALUATION = "e"

@@ -64,8 +64,8 @@ def _unmeasured(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
         known = {(entry.run.data, entry.metric) for entry in contents.entries_of(row)}
         for data in dict.fromkeys(run.data for run in runs if row.sweep in ("", run.sweep)):
             shown = [column.metric for column in contents.columns if column.data == data]
-            places = {spec.rank(metric) for metric in shown}
-            absent = [name for place, name in enumerate(spec.metrics) if place not in places]
+            indices = {spec.rank(metric) for metric in shown}
+            absent = [name for index, name in enumerate(spec.metrics) if index not in indices]
             lacking: dict[QuantityKind, list[str]] = {}
             for metric in dict.fromkeys([*shown, *absent]):
                 kind = kind_of(metric)

@@ -94,12 +94,12 @@ def _made(records: Records, data: str, rows: Sequence[Row]) -> list[Made]:
 
 
 def _grouped(
-    made: Sequence[Made], told: Callable[[Origin], str]
+    made: Sequence[Made], describe: Callable[[Origin], str]
 ) -> dict[str, dict[str, list[int]]]:
-    """Return rows with seeds by what is told of their origin."""
+    """Return rows with seeds by a description of their origin."""
     groups: dict[str, dict[str, list[int]]] = {}
     for label, seed, origin in made:
-        groups.setdefault(told(origin), {}).setdefault(label, []).append(seed)
+        groups.setdefault(describe(origin), {}).setdefault(label, []).append(seed)
     return groups
 
 
@@ -151,8 +151,8 @@ def _code_notes(made: Sequence[Made], title: str) -> list[Note]:
         for stage in stages_of(origin):
             sources = _sources(stage)
             files = [f"{file} {sources[file][:8]}" for file in changed if file in sources]
-            told = f" ({first_few(files, MOST_FILES)})" if files else ""
-            versions[code_text(stage) + told] = None
+            named = f" ({first_few(files, MOST_FILES)})" if files else ""
+            versions[code_text(stage) + named] = None
         return ", continued by ".join(versions)
 
     codes = _grouped(made, code)

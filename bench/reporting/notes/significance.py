@@ -31,7 +31,7 @@ def significance_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[N
                 f"of a column, below {LEVEL}."
             )
         )
-    compared = [column for place, column in enumerate(columns) if _differences(rows, place)]
+    compared = [column for index, column in enumerate(columns) if _differences(rows, index)]
     if any(column.quantity.direction in TARGETED for column in compared):
         notes.append(Note("Where nearer to a target is better, distances to it are compared."))
     if any(difference.n < FEWEST_FOR_CLAIMS for difference in differences):
@@ -52,10 +52,10 @@ def significance_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[N
 def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
     """Name the rows that are not compared although there is a reference row, and say why."""
     reasons: dict[str, dict[str, None]] = {}
-    for place, column in enumerate(columns):
-        references = [row for row in rows if row.cells[place].is_reference]
+    for index, column in enumerate(columns):
+        references = [row for row in rows if row.cells[index].is_reference]
         for row in rows if references else ():
-            cell = row.cells[place]
+            cell = row.cells[index]
             if cell.kind != "mean" or cell.is_reference or cell.difference is not None:
                 continue
             reference = next((r for r in references if r.sweep == row.sweep), references[0])
@@ -63,7 +63,7 @@ def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
             title = column.quantity.title
             if row.sweep == EVALUATIONS:
                 reason = "not of a sweep, so that equal seeds have nothing in common"
-            elif not reference.cells[place].values:
+            elif not reference.cells[index].values:
                 by = f" by [{column.mark}]" if column.mark else ""
                 reason = f"no {title}{by} of {reference.label} on {column.data_title}"
             elif column.quantity.direction in TARGETED and cell.target is None:
@@ -73,16 +73,16 @@ def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
     return [Note("Not compared with the reference row:", items)] if items else []
 
 
-def _differences(rows: Sequence[Row], place: int) -> list[Difference]:
+def _differences(rows: Sequence[Row], index: int) -> list[Difference]:
     """Return the differences of a column."""
-    return [d for row in rows if (d := row.cells[place].difference) is not None]
+    return [d for row in rows if (d := row.cells[index].difference) is not None]
 
 
-def _size(column: Column, place: int, rows: Sequence[Row]) -> list[str]:
+def _size(column: Column, index: int, rows: Sequence[Row]) -> list[str]:
     """Return the difference that the few seeds of a column could show."""
     few = [
         (d.detectable, d.n)
-        for d in _differences(rows, place)
+        for d in _differences(rows, index)
         if d.n < FEWEST_FOR_CLAIMS and d.detectable is not None
     ]
     if not few:

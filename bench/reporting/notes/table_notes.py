@@ -100,8 +100,8 @@ def _protocols(
             )
         )
     for column in split:
-        place = columns.index(column)
-        filled = {row.variant for row in rows if row.cells[place].mean is not None}
+        index = columns.index(column)
+        filled = {row.variant for row in rows if row.cells[index].mean is not None}
         if filled and filled <= set(untrained):
             whom = "the real images" if filled == {REAL} else "controls"
             notes.append(Note(f"[{column.mark}] was applied to {whom} alone."))

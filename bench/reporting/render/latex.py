@@ -54,11 +54,11 @@ def render_latex(table: Table) -> str:
 def _spanned(titles: Sequence[str]) -> list[str]:
     """Return the first line of a heading, equal neighbors as one, with the rules below it."""
     spans: list[tuple[str, int, int]] = []
-    for place, title in enumerate(titles, start=2):
+    for index, title in enumerate(titles, start=2):
         if spans and spans[-1][0] == title:
-            spans[-1] = (title, spans[-1][1], place)
+            spans[-1] = (title, spans[-1][1], index)
         else:
-            spans.append((title, place, place))
+            spans.append((title, index, index))
     if not any(title for title, _, _ in spans):
         return []
     cells = [

@@ -35,7 +35,7 @@ def measurements_text(summary: Mapping[str, Any]) -> str:
             notes.append(f"n/a: {title}, real test images: {real['reason']}")
     if any(entry.get("error") is not None for entry in summary["figures"]):
         notes.append("±: standard error over images; it says nothing of another training")
-    widths = [max(len(line[place]) for line in (HEAD, *lines)) for place in range(3)]
+    widths = [max(len(line[index]) for line in (HEAD, *lines)) for index in range(3)]
     text = [
         f"{summary['target']}: {summary['classes']} classes of {summary['data']}, "
         f"{summary['per_class']} images each",
@@ -52,10 +52,10 @@ def _beside(
 ) -> list[Mapping[str, Any] | None]:
     """Return for each entry that of the real images: of the same protocol, if there is one."""
     found: list[Mapping[str, Any] | None] = []
-    for place, entry in enumerate(entries):
+    for index, entry in enumerate(entries):
         same = [other for other in real if other["metric"] == entry["metric"]]
         equal = [other for other in same if other["protocol"] == entry["protocol"]]
-        earlier = sum(other["metric"] == entry["metric"] for other in entries[:place])
+        earlier = sum(other["metric"] == entry["metric"] for other in entries[:index])
         found.append(next(iter(equal), same[earlier] if earlier < len(same) else None))
     return found
 

@@ -19,13 +19,13 @@ def render_text(table: Table, width: int = WIDTH) -> str:
     number; one without any number stands once.
     """
     labels = max([len(row.label) for row in table.rows], default=0)
-    places = range(len(table.columns))
-    short = [_column_lines(table, place) for place in places]
-    whole = [_column_lines(table, place, alone=True) for place in places]
+    indices = range(len(table.columns))
+    short = [_column_lines(table, index) for index in indices]
+    whole = [_column_lines(table, index, alone=True) for index in indices]
     lines = textwrap.wrap(title_text(table), width)
     blocks = _blocks(table, short, whole, width - labels)
     for block in blocks:
-        columns = [whole[place] if n == 0 else short[place] for n, place in enumerate(block)]
+        columns = [whole[index] if n == 0 else short[index] for n, index in enumerate(block)]
         head = [
             GAP.join([" " * labels, *(column[line] for column in columns)]).rstrip()
             for line in range(HEAD)
@@ -63,10 +63,10 @@ def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
     )
 
 
-def _column_lines(table: Table, place: int, *, alone: bool = False) -> list[str]:
+def _column_lines(table: Table, index: int, *, alone: bool = False) -> list[str]:
     """Return a column's heading and cells, equally wide, with the numbers right-aligned."""
-    column = table.columns[place]
-    texts = [cell_text(row.cells[place], column) for row in table.rows]
+    column = table.columns[index]
+    texts = [cell_text(row.cells[index], column) for row in table.rows]
     lead = max([len(text.number) for text in texts], default=0)
     lines = [
         *heading(table, column, alone=alone),
@@ -78,7 +78,7 @@ def _column_lines(table: Table, place: int, *, alone: bool = False) -> list[str]
 
 def _is_shown(row: Row, block: Sequence[int], *, is_first: bool) -> bool:
     """Return whether a row has a number in a block; the first one also has rows without any."""
-    filled = [place for place, cell in enumerate(row.cells) if cell.mean is not None]
+    filled = [index for index, cell in enumerate(row.cells) if cell.mean is not None]
     return bool(set(filled) & set(block)) or (is_first and not filled)
 
 
@@ -91,21 +91,21 @@ def _blocks(
     heading.
     """
     groups: list[list[int]] = []
-    for place, column in enumerate(table.columns):
+    for index, column in enumerate(table.columns):
         if column.view == "value":
             groups.append([])
-        groups[-1].append(place)
+        groups[-1].append(index)
 
     def fits(block: Sequence[int]) -> bool:
-        lines = [whole[place][0] if n == 0 else short[place][0] for n, place in enumerate(block)]
+        lines = [whole[index][0] if n == 0 else short[index][0] for n, index in enumerate(block)]
         return sum(len(GAP) + len(line) for line in lines) <= room
 
     blocks: list[list[int]] = [[]]
     for group in groups:
         if blocks[-1] and not fits([*blocks[-1], *group]):
             blocks.append([])
-        for place in group:
-            if blocks[-1] and not fits([*blocks[-1], place]):
+        for index in group:
+            if blocks[-1] and not fits([*blocks[-1], index]):
                 blocks.append([])
-            blocks[-1].append(place)
+            blocks[-1].append(index)
     return blocks

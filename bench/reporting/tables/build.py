@@ -55,19 +55,19 @@ def build_table(
     if not {"iqm", "improvement"}.isdisjoint(show):
         rows = add_robust(rows, columns)
     shown = [
-        (place, view)
-        for place, column in enumerate(columns)
+        (index, view)
+        for index, column in enumerate(columns)
         for view in VIEWS
         if view in ("value", "gap", *show)
         if view != "gap" or column.quantity.direction == "real"
-        if view == "value" or any(row.cells[place].number(view) is not None for row in rows)
+        if view == "value" or any(row.cells[index].number(view) is not None for row in rows)
     ]
     return Table(
         name=spec.name,
         title=spec.title,
-        columns=tuple(replace(columns[place], view=view) for place, view in shown),
+        columns=tuple(replace(columns[index], view=view) for index, view in shown),
         rows=tuple(
-            replace(row, cells=tuple(row.cells[place] for place, _ in shown)) for row in rows
+            replace(row, cells=tuple(row.cells[index] for index, _ in shown)) for row in rows
         ),
         notes=tuple(write_notes(contents, rows, {view for _, view in shown})),
     )
@@ -140,12 +140,12 @@ def _cell(row: Row, column: Column, numbers: Sequence[tuple[int | None, float | 
     return Cell("mean", interval.mean, interval.half_width, interval.n, tuple(sorted(by_seed)))
 
 
-def _with_target(row: Row, place: int, column: Column, rows: Sequence[Row]) -> Cell:
+def _with_target(row: Row, index: int, column: Column, rows: Sequence[Row]) -> Cell:
     """Return a cell with the value that it should be near to, if that is known."""
-    cell, direction = row.cells[place], column.quantity.direction
+    cell, direction = row.cells[index], column.quantity.direction
     if direction not in TARGETED or cell.mean is None or column.paper:
         return cell
     if direction == "one":
         return replace(cell, target=1.0)
-    real = (r.cells[place].mean for r in rows if r.variant == REAL and r.sweep in ("", row.sweep))
+    real = (r.cells[index].mean for r in rows if r.variant == REAL and r.sweep in ("", row.sweep))
     return replace(cell, target=next((value for value in real if value is not None), None))

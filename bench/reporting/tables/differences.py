@@ -67,11 +67,11 @@ def add_differences(
     """Return the rows with differences from their references, and with what is bold."""
     cells = {row.label: list(row.cells) for row in rows}
     pairs = {label: reference.label for label, reference in references.items()}
-    for place, column in enumerate(columns):
+    for index, column in enumerate(columns):
         if column.kind == "measured" and not column.paper:
-            of_column = {label: of_row[place] for label, of_row in cells.items()}
+            of_column = {label: of_row[index] for label, of_row in cells.items()}
             for label, cell in _compare_column(of_column, pairs, column).items():
-                cells[label][place] = cell
+                cells[label][index] = cell
     return [replace(row, cells=tuple(cells[row.label])) for row in rows]
 
 
@@ -130,14 +130,14 @@ def add_robust(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """Return rows, compared before, whose measured cells have robust statistics."""
     by_label = {row.label: row for row in rows}
 
-    def robust(cell: Cell, place: int) -> Cell:
-        column = columns[place]
+    def robust(cell: Cell, index: int) -> Cell:
+        column = columns[index]
         values = [value for _, value in cell.values]
         if column.kind != "measured" or not values:
             return cell
         improvement = None
         if cell.difference is not None and column.quantity.direction is not None:
-            reference = by_label[cell.difference.to].cells[place]
+            reference = by_label[cell.difference.to].cells[index]
             scores = ([score for _, score in _scores(c, column)] for c in (cell, reference))
             above = probability_of_improvement(*scores)
             improvement = above if column.quantity.direction == "higher" else 1 - above
@@ -145,6 +145,6 @@ def add_robust(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
         return replace(cell, robust=Robust(interquartile_mean(values), low, high, improvement))
 
     return [
-        replace(row, cells=tuple(robust(cell, place) for place, cell in enumerate(row.cells)))
+        replace(row, cells=tuple(robust(cell, index) for index, cell in enumerate(row.cells)))
         for row in rows
     ]

@@ -30,10 +30,9 @@ class Difference:
 
     Attributes:
         to: Label of the reference row.
-        mean: The row minus the reference row.
-        half_width: Half the width of the 95 % t interval, None for a single seed.
-        n: Common seeds.
-        p: p value of the paired t test, None for a single seed.
+        mean: The row minus the reference row, with the half width of its 95 % t interval.
+        n: Common seeds; a single one has no interval and no p value.
+        p: p value of the paired t test.
         adjusted: That, corrected for all comparisons of the column; None below six seeds, where
             nothing is claimed.
         detectable: The true difference that would be found with these seeds.
@@ -54,12 +53,9 @@ class Difference:
 class Robust:
     """Statistics that one bad seed does not move far.
 
-    Attributes:
-        iqm: Interquartile mean.
-        low: Lower end of its bootstrap interval, None for too few seeds.
-        high: Upper end.
-        improvement: Probability that a run is better than one of the reference row; None without
-            such a row or a direction.
+    The interquartile mean, the ends of its bootstrap interval (None for too few seeds), and the
+    probability that a run is better than one of the reference row (None without such a row or a
+    direction).
     """
 
     iqm: float
@@ -149,12 +145,8 @@ class Column:
 class Row:
     """One variant of one sweep, a control, or a model that only the paper has.
 
-    Attributes:
-        label: What is printed.
-        sweep: Its sweep; empty for a row that no single sweep has.
-        variant: Its variant; for a control its name, such as `real`.
-        cells: One cell for each column.
-        model: Registered name of its model; empty for a control and for the paper's rows.
+    A row that no single sweep has is of the sweep ''. Controls, whose variant is their name, and
+    the paper's rows have no model.
     """
 
     label: str
@@ -166,13 +158,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Note:
-    """A line under the table.
-
-    Attributes:
-        text: The line.
-        items: What it lists.
-        command: A remedy to be copied; empty for none.
-    """
+    """A line under the table, with what it lists, and a command that is the remedy."""
 
     text: str
     items: tuple[str, ...] = ()
@@ -181,15 +167,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Table:
-    """A whole table; each row has a cell for each column.
-
-    Attributes:
-        name: Its number, or a word.
-        title: One line.
-        columns: The columns.
-        rows: The rows.
-        notes: What stands under it.
-    """
+    """A whole table, named by its number or a word; each row has a cell for each column."""
 
     name: str
     title: str

@@ -71,9 +71,9 @@ class TableSpec:
 
     def rank(self, metric: str) -> int | None:
         """Return the place of a quantity, or of a part of it, in the table; None for no place."""
-        for place, name in enumerate(self.metrics):
+        for index, name in enumerate(self.metrics):
             if metric == name or metric.startswith(f"{name}/"):
-                return place
+                return index
         return None
 
 
