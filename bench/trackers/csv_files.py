@@ -23,7 +23,7 @@ def write_csv(records: Records, folder: Path, *, curves: bool = True) -> list[Pa
     """Write `figures.csv`, `runs.csv`, `cost.csv`, `timings.csv`, and `curves.csv` if asked to.
 
     `runs.csv` has one line for each expected run, whatever its state, and a column
-    `metric[protocol]` for each final measurement; the others have one line a number.
+    `metric[protocol]` for each final measurement; the others have one line per number.
     """
     texts = {"runs.csv": _runs(records)} | {
         file: to_csv(list(COLUMNS[name]), records.rows(name))
@@ -36,7 +36,7 @@ def write_csv(records: Records, folder: Path, *, curves: bool = True) -> list[Pa
 
 
 def _runs(records: Records) -> str:
-    """Return one row a run, with its final measurements as columns."""
+    """Return one row per run, with its final measurements as columns."""
     values = {(entry.run, _name(entry)): entry.value for entry in records.final}
     names = sorted({name for _, name in values})
     columns = [name for name in COLUMNS["runs"] if name != "path"]

@@ -1,4 +1,4 @@
-"""A table as CSV: one line a cell, numbers exact; notes and further views are left out."""
+"""A table as CSV: one line per cell, numbers exact; notes and further views are left out."""
 
 from bench.record.csv_text import to_csv
 from bench.reporting.tables.table import Table

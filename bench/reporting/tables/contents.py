@@ -127,7 +127,7 @@ class TableContents:
         return tuple(rows)
 
     def _control_rows(self) -> list[Row]:
-        """Return a row for each control, or one a sweep where the values of the sweeps differ."""
+        """Return a row for each control, or one per sweep where their values differ."""
         rows = []
         for name in self.records.untrained:
             entries = [e for e in self.entries if e.run.is_control and e.run.variant == name]
