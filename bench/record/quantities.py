@@ -135,9 +135,8 @@ def registered_metrics() -> Mapping[str, Any]:
 
 
 def _registered() -> Mapping[str, Quantity]:
-    """Return what registered metrics measure, and each metric as a whole."""
+    """Return what registered metrics measure, and the whole of a metric that has several."""
     known: dict[str, Quantity] = {}
     for name, metric in registered_metrics().items():
-        known[name] = Quantity(metric.title or name, metric.direction, metric.decimals)
-        known |= metric.quantities()
+        known |= {name: Quantity(name.replace("_", " ").capitalize())} | metric.quantities()
     return known

@@ -172,9 +172,7 @@ def write_json(path, content):
 
 
 class Registered:
-    """A registered metric as reports see it: they ask for its quantities and its own title."""
-
-    title, direction, decimals = "", None, None
+    """A registered metric as reports see it."""
 
     def __init__(self, *names):
         self.names = names

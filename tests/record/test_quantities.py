@@ -37,6 +37,7 @@ def test_registered_metrics_are_asked_where_no_sweep_describes_a_name(monkeypatc
     monkeypatch.setattr(quantities, "registered_metrics", recorded.registered_metrics)
     assert Quantities()["fid/within"].title == "Fréchet distance, within"
     assert Quantities({"fid": FIT})["fid"] == FIT
+    assert Quantities()["prior_fit"] == Quantity("Prior fit")
     assert Quantities().of_metric("prior_fit") == ("relevant_distance", "irrelevant_kl")
     assert Quantities({"prior_fit": FIT}).of_metric("prior_fit") == ()
     assert Quantities().of_metric("fid") == Quantities().of_metric("nothing") == ()
