@@ -47,7 +47,7 @@ def list_(what: str) -> None:
 
         lines = [(str(path), summary(path)) for path in find_sweeps(sweeps_folder())]
     elif what == "tables":
-        from bench.reporting.tables.build import load_tables
+        from bench.reporting.tables.table_spec import load_tables
 
         lines = [(name, spec.title) for name, spec in load_tables().items()]
     elif what == "figures":

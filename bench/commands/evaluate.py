@@ -86,7 +86,7 @@ def evaluate(
     from bench.evaluation.request import Wanted
     from bench.evaluation.targets import open_target
     from bench.process.worker import Worker
-    from bench.reporting.render.listing import listing_text
+    from bench.reporting.render.measurements import measurements_text
 
     wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
     worker = Worker(
@@ -104,7 +104,7 @@ def evaluate(
         say(line)
     found = measure_target(opened, worker)
     summary = found.summary
-    click.echo(json.dumps(summary, indent=2) if as_json else listing_text(summary))
+    click.echo(json.dumps(summary, indent=2) if as_json else measurements_text(summary))
     if record:
         file = add_to_run(found)
         sweep = target.resolve().parent

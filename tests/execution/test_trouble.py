@@ -258,7 +258,7 @@ def test_damaged_curves_cost_no_table(bench, finished):
     (run / "rows.jsonl").write_bytes(b"?\n")
     status, _, err = bench(*RUN)
     assert status == 0
-    assert f"warning: left out: {run / 'rows.jsonl'}:1: not a row" in err
+    assert f"warning: left out: {run / 'rows.jsonl'}:1: not an entry" in err
     assert other.name in (run.parent / "curves.csv").read_text()
 
 
