@@ -51,7 +51,7 @@ def import_(file: Path, into: str | None, results: Path) -> None:
     """
     from bench.console import command_on
     from bench.exchange.merge import merge
-    from bench.trackers.mirror import write_mirrors
+    from bench.trackers.mirrors import write_mirrors
 
     merged = merge(file, results, into)
     for notice in merged.notices:

@@ -78,7 +78,7 @@ def tune(
     from bench.process.worker import Worker
     from bench.spec.components import construct
     from bench.spec.preferences import allows_code_change, choose_executor, choose_speed
-    from bench.trackers.mirror import write_mirrors
+    from bench.trackers.mirrors import write_mirrors
     from bench.tuning.outcome import summary, write_outcome
     from bench.tuning.study import Study
     from bench.tuning.trial import run_studies

@@ -23,7 +23,7 @@ from bench.record.run_folder import RunFolder
 from bench.record.sweep_folder import read_sweep_file
 from bench.spec.reserved_names import EVALUATIONS, REAL
 from bench.spec.run_config import canonical_json, digest
-from bench.trackers.mirror import write_mirrors
+from bench.trackers.mirrors import write_mirrors
 
 Row = dict[str, Any]
 
