@@ -65,11 +65,11 @@ def metrics_(
     other programs want the cores; wall seconds do.
     """
     from bench import registry
-    from bench.evaluation.request import Wanted
+    from bench.evaluation.request import read_request
     from bench.perf.metric_times import time_metrics
     from bench.process.worker import Worker
 
-    wanted = Wanted.of(data, metrics or tuple(registry.entries("metric")), per_class)
+    wanted = read_request(data, metrics or tuple(registry.entries("metric")), per_class)
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
     found = time_metrics(wanted, model, pairs, worker)
     click.echo(json.dumps(found, indent=2) if as_json else _text(found))

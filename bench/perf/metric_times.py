@@ -13,7 +13,7 @@ from pytorch_msssim import ms_ssim
 
 from bench.errors import NotApplicable, SpecError
 from bench.evaluation.measuring import draw_samples, measure
-from bench.evaluation.request import Wanted
+from bench.evaluation.request import EvaluationRequest
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors.domain import domain_classifier
 from bench.metrics.ms_ssim import IntraClassDiversity
@@ -45,7 +45,9 @@ class Timing(NamedTuple):
     reason: str = ""
 
 
-def time_metrics(wanted: Wanted, model: str, pairs: int, worker: Worker) -> dict[str, Any]:
+def time_metrics(
+    wanted: EvaluationRequest, model: str, pairs: int, worker: Worker
+) -> dict[str, Any]:
     """Measure samples of a model without training, one metric after another, in one pass.
 
     As in an evaluation, what several metrics need is computed by the first that asks for it.

@@ -135,7 +135,7 @@ def means_over_seeds(records: Records) -> dict[str, float]:
         if row["value"] == row["value"]:
             parts = (row["variant"], *([row["data"]] if several else []), keys[_identity(row)])
             values.setdefault("/".join(map(safe_key, parts)), []).append(row["value"])
-    means = {}
+    means: dict[str, float] = {}
     for key, of_seeds in values.items():
         interval = t_interval(of_seeds)
         means |= {f"{key}/mean": interval.mean, f"{key}/n": float(interval.n)}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bench.data.blobs import Blobs
 from bench.errors import BenchError
-from bench.evaluation.foreign_images import read_foreign
+from bench.evaluation.external_images import read_images
 
 CLASSES = 3
 SPEC = Blobs().spec
@@ -84,7 +84,7 @@ def test_folder_and_npz_in_any_order_give_the_same_figures(bench, theirs, here):
 
 def test_unequal_classes_give_as_many_as_the_smallest_has(theirs):
     (theirs / "1" / "4.png").unlink()
-    found = read_foreign(theirs, SPEC)
+    found = read_images(theirs, SPEC)
     assert found.counts == (4, 3, 4)
     assert found.samples.y.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     [notice] = found.notices
@@ -93,31 +93,31 @@ def test_unequal_classes_give_as_many_as_the_smallest_has(theirs):
 
 def test_which_images_are_used_does_not_depend_on_their_names(theirs):
     (theirs / "1" / "4.png").unlink()
-    before = read_foreign(theirs, SPEC)
+    before = read_images(theirs, SPEC)
     for number, path in enumerate(sorted(theirs.glob("*/*.png"), reverse=True)):
         path.rename(path.with_name(f"renamed-{number}.png"))
-    assert read_foreign(theirs, SPEC).sha256 == before.sha256
+    assert read_images(theirs, SPEC).sha256 == before.sha256
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_gray_images_may_be_saved_in_color(theirs, mode):
-    plain = read_foreign(theirs, SPEC)
+    plain = read_images(theirs, SPEC)
     for path in theirs.glob("*/*.png"):
         with Image.open(path) as picture:
             changed = picture.convert(mode)
         changed.save(path)
-    assert read_foreign(theirs, SPEC).sha256 == plain.sha256
+    assert read_images(theirs, SPEC).sha256 == plain.sha256
 
 
 def test_color_images_keep_their_colors(tmp_path):
     x, y = images(channels=3)
     for number, (image, label) in enumerate(zip(x, y, strict=True)):
         save(image, tmp_path / str(label) / f"{number}.png")
-    found = read_foreign(tmp_path, COLOR)
+    found = read_images(tmp_path, COLOR)
     expected = torch.from_numpy(x).permute(0, 3, 1, 2)
     assert sorted(map(bytes, found.samples.x.numpy())) == sorted(map(bytes, expected.numpy()))
     np.savez(tmp_path / "x.npz", x=x, y=y)
-    assert read_foreign(tmp_path / "x.npz", COLOR).sha256 == found.sha256
+    assert read_images(tmp_path / "x.npz", COLOR).sha256 == found.sha256
 
 
 def test_classes_are_folders_of_names_or_labels(tmp_path):
@@ -126,10 +126,10 @@ def test_classes_are_folders_of_names_or_labels(tmp_path):
     x, y = images(1)
     for label in range(CLASSES):
         save(x[label], tmp_path / f"{y[label]:03d}" / "a.png")
-    assert read_foreign(tmp_path, named).counts == (1, 1, 1)
+    assert read_images(tmp_path, named).counts == (1, 1, 1)
     (tmp_path / "000").rename(tmp_path / "cta")
     with pytest.raises(BenchError, match=r"unknown class 'cta' \(did you mean 'cat'\?\)"):
-        read_foreign(tmp_path, named)
+        read_images(tmp_path, named)
 
 
 def test_errors_over_images_are_shown(bench, theirs):

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from bench.replay.agreement import compare_rows
+from bench.replay.comparison import compare_entries
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "seeds=[0]")
 ACCURACY = "base.metrics=[class_accuracy]"
@@ -40,9 +40,9 @@ def row(value, **more):
     ],
 )
 def test_deviations_are_relative(then, now, largest, agrees):
-    found = compare_rows("losses", then, now)
+    found = compare_entries("losses", then, now)
     assert found.largest == pytest.approx(largest)
-    assert found.agrees(1e-3) == agrees
+    assert found.is_within(1e-3) == agrees
 
 
 def test_the_same_machine_and_code_give_the_same_bits(bench, here):
