@@ -49,7 +49,7 @@ def figures(folder):
 def test_results_of_another_machine_join_the_table(bench, here, done, monkeypatch):
     status, out, _ = bench("export", "tiny")
     assert status == 0
-    assert "3 runs and controls, 1 judges, " in out
+    assert "3 runs and controls, 1 classifiers, " in out
     first = (here / "tiny.tar.gz").read_bytes()
     os.utime(done / "sweep.json", (0, 0))
     bench("export", "tiny", "--to", "again.tar.gz")
@@ -121,6 +121,7 @@ def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, d
     assert one.name in err
     assert other.name in err
     (one / "checkpoint.pt").write_text("of a training that was killed here")
+    (one / "snapshots" / "3").mkdir(parents=True)
     with RunFolder(other).locked():
         _, out, err = bench("import", "whole.tar.gz")
     assert "1 added, 2 kept" in out
