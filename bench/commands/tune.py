@@ -81,11 +81,11 @@ def tune(
     from bench.trackers.mirrors import write_mirrors
     from bench.tuning.outcome import summary, write_outcome
     from bench.tuning.study import Study
-    from bench.tuning.trial import run_studies
+    from bench.tuning.trial_task import run_studies
     from bench.tuning.tuning_file import load_tuning, plan_text
 
     tuning = load_tuning(find_spec(spec), overrides)
-    wanted = tuning.wanted(models)
+    names = tuning.select(models)
     chosen, jobs = choose_executor(executor, jobs)
     switches = choose_speed(speed)
     if dry_run:
@@ -103,11 +103,11 @@ def tune(
     folder = results / tuning.head.name
     try:
         with worker.stop.listening():
-            studies = [Study(tuning, subject, folder) for subject in tuning.subjects]
-            ours = [study for study in studies if study.subject.variant in wanted]
+            studies = [Study(tuning, variant, folder) for variant in tuning.variants]
+            selected = [study for study in studies if study.variant.name in names]
             where = construct("executor", chosen, jobs, worker)
-            say(f"{tuning.head.name}: {len(ours) * tuning.head.trials} trials {where}")
-            run_studies(ours, worker, where)
+            say(f"{tuning.head.name}: {len(selected) * tuning.head.trials} trials {where}")
+            run_studies(selected, worker, where)
             with worker.stop.deferred():
                 best = write_outcome(tuning, studies, results, worker.command)
                 write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri, pictures=False)
