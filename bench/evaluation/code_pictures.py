@@ -31,30 +31,17 @@ from bench.seeding import generator_for
 from bench.spec.run_config import recorded
 from bench.training.interface import Code, Infers
 
-CLASSES = 10
-"""Classes that are shown, the first ones."""
-
-STEPS = 7
-"""Images of a traversal; odd, so that one stands in the middle."""
-
-DIMENSIONS = 6
-"""Dimensions of the irrelevant code that are shown."""
-
-REACH = 3.0
-"""How far a single dimension goes to either side, in standard deviations of its prior."""
+CLASSES = 10  # that are shown, the first ones
+STEPS = 7  # images of a traversal; odd, so that one stands in the middle
+DIMENSIONS = 6  # of the irrelevant code that are shown
+REACH = 3.0  # of a single dimension to either side, in standard deviations of its prior
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
 class PictureInputs:
-    """A model, and the few real images that all of its pictures are made of.
-
-    Attributes:
-        coder: The model as encoder and decoder.
-        test: The real test images.
-        seed: Seed of the run.
-    """
+    """A model as encoder and decoder, and the few real images that its pictures are made of."""
 
     coder: Coder
     test: Split
@@ -107,14 +94,14 @@ class PictureInputs:
             raise NotApplicable("the label itself is the relevant code, so nothing in it can vary")
         return self.prior
 
-    def normal(self, count: int, size: int, purpose: str) -> Tensor:
-        """Return standard normal draws `[count, size]` of a stream of the run."""
-        return torch.randn(count, size, generator=generator_for(self.seed, "pictures", purpose))
-
     @property
     def fixed(self) -> Tensor:
         """The one irrelevant code that stays while relevant ones vary, `[1, 1, D_u]`."""
         return self.normal(1, self.irrelevant.shape[1], "fixed")[None]
+
+    def normal(self, count: int, size: int, purpose: str) -> Tensor:
+        """Return standard normal draws `[count, size]` of a stream of the run."""
+        return torch.randn(count, size, generator=generator_for(self.seed, "pictures", purpose))
 
     def decoded(self, relevant: Tensor | None, irrelevant: Tensor, y: Tensor) -> Array:
         """Return the images `[R, T, H, W, C]` of codes `[R, T, D]` for classes `[R]`.
@@ -255,7 +242,6 @@ PICTURES: Mapping[str, Callable[[PictureInputs], dict[str, Array]]] = {
     "traverse_irrelevant": _traverse_irrelevant,
     "dimensions": _dimensions,
 }
-"""What is made, each by a function that raises `NotApplicable` if the model cannot."""
 
 
 def _path(start: Tensor, end: Tensor) -> Tensor:

@@ -31,13 +31,9 @@ DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or le
 
 
 class ExternalImages(NamedTuple):
-    """The part of the images at a path that is measured.
+    """Images that are measured, equally many of each class, with a hash of them and their labels.
 
-    Attributes:
-        samples: Equally many images of each class, ordered by class.
-        counts: How many there were of each class.
-        sha256: Hash of the images that are measured and their labels.
-        notices: What a user should know.
+    `counts` says how many there were of each class, `notices` what a user should know.
     """
 
     samples: SampleSet

@@ -28,11 +28,11 @@ class GivenSamples:
     Attributes:
         path: What the user named.
         request: What to measure.
-        data: The data set, complete.
+        data: Name and options of the data set, complete.
         context: Its data, and the model of a run.
         samples: The sample set.
         origin: For the record: path, hash, counts; or run and sample seed.
-        training: The training configuration of a run; None for images from elsewhere.
+        training: The configuration of a run; None for images from elsewhere.
         notices: What the user should know.
     """
 

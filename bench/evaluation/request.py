@@ -26,7 +26,7 @@ class EvaluationRequest:
     """What to measure.
 
     Attributes:
-        data: The data set that images imitate, complete; None where a run knows.
+        data: Name and options of the data set that images imitate; None where a run knows.
         components: Names and options of the metrics, complete.
         metrics: The same as objects.
         per_class: Samples of each class; None for the default.

@@ -44,7 +44,7 @@ class TuningTrial:
     Attributes:
         number: From 0.
         state: `complete`, `pruned`, `failed` or `running`.
-        values: Name of a range -> value, rounded as it is run.
+        values: Name of a range -> value, as it is tried.
         losses: One for each objective, less is better; none unless it is complete.
         runs: Seed -> id of the run.
         means: Objective -> mean over seeds.
