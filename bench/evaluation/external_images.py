@@ -46,11 +46,8 @@ def read_images(path: Path, spec: DataSpec, per_class: int | None = None) -> Ext
     """Read images that imitate a data set, `per_class` of each class or as many as there are.
 
     `path` is a folder with a folder of images for each class, named by the class or its label, or
-    an `.npz` with `x` and `y`.
-
-    Raises:
-        BenchError: If images are of another shape, a class is missing or unknown, or there are
-            fewer than asked for.
+    an `.npz` with `x` and `y`. Refuses images of another shape, missing and unknown classes, and
+    fewer images than asked for.
     """
     x, y, notices = (_read_folder if path.is_dir() else _read_npz)(path, spec)
     counts = tuple(torch.bincount(y, minlength=spec.classes).tolist())

@@ -106,9 +106,7 @@ def measure_given(given: GivenSamples, worker: Worker) -> EvaluationResult:
 def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
     """Find out what a path is, and read images from it, or draw samples from the run that it is.
 
-    Raises:
-        BenchError: If it is no folder of images, `.npz` or run, or cannot be measured; says what
-            would be right.
+    A path that is neither, or cannot be measured, is refused with what would be right.
     """
     if not path.exists():
         neighbors = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

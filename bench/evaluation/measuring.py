@@ -41,8 +41,7 @@ def load_trained(
 ) -> ConditionalGenerator:
     """Return a model in evaluation mode with the weights of the file that its training left.
 
-    Raises:
-        BenchError: If the file is damaged, or of another model.
+    A file that is damaged, or of another model, is refused.
     """
     model = build_model(training, data, device).eval()
     try:
@@ -87,10 +86,8 @@ def draw_samples(
 ) -> SampleSet:
     """Draw the sample set of a model in evaluation mode, ordered by class.
 
-    Batch `b` draws from the stream `("samples", b)` of `seed`, that of the run.
-
-    Raises:
-        BenchError: If samples are not finite.
+    Batch `b` draws from the stream `("samples", b)` of `seed`, that of the run. Samples that are
+    not finite are refused.
     """
     labels = torch.arange(spec.classes).repeat_interleave(per_class)
     parts = []

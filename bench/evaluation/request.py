@@ -49,11 +49,7 @@ def read_request(
     sample_seed: int | None = None,
     training_seed: int | None = None,
 ) -> EvaluationRequest:
-    """Read what stands on the command line: data set and metrics as a name, or in YAML.
-
-    Raises:
-        SpecError: If a name or option is wrong; suggests the nearest.
-    """
+    """Read the command line: data set and metrics, each as a name or in YAML."""
     chosen = None if data is None else _component("dataset", "--data", data)
     texts = metrics or DEFAULT_METRICS
     components = tuple(_component("metric", "--metric", text) for text in texts)

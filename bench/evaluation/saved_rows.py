@@ -49,10 +49,8 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
 def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker) -> str:
     """Keep measurements as a row for reports, with a row of the real images.
 
-    A row of the same name, data set and seed is replaced. Returns what was done, for people.
-
-    Raises:
-        BenchError: If the name belongs to something else.
+    A row of the same name, data set and seed is replaced; a name that belongs to something else is
+    refused. Returns what was done, for people.
     """
     given, root = result.given, results / EVALUATIONS
     count = result.given.samples.per_class

@@ -63,9 +63,6 @@ def export(folder: Path, target: Path, *, weights: bool, checkpoints: bool) -> E
     """Pack the records of the sweep in `folder` into a gzipped tar; `weights` of models if asked.
 
     With `checkpoints`, runs that have not ended are packed too.
-
-    Raises:
-        BenchError: If there is nothing to pack, or it cannot be written.
     """
     sweep, plan = read_plan(folder)
     extra = (WEIGHTS if weights else ()) + (CHECKPOINTS if checkpoints else ())
@@ -152,9 +149,7 @@ def _tar(content: Mapping[str, bytes]) -> bytes:
 def extract(path: Path, target: Path) -> Manifest:
     """Unpack an archive, and return its manifest; all that it names is there, by safe names.
 
-    Raises:
-        BenchError: If it is damaged, of another format, or holds anything but plain files below
-            its own folder.
+    Refuses what is damaged, of another format, or no plain file below its own folder.
     """
     try:
         with tarfile.open(path, "r:gz") as archive:

@@ -31,9 +31,8 @@ class ImportResult:
 def merge(path: Path, results: Path, into: str | None = None) -> ImportResult:
     """Merge an archive into the sweep `into` (that of the archive where None).
 
-    Raises:
-        BenchError: If the archive is damaged or unsafe, or holds other measurements of a run that
-            is here or another configuration of one of its variants; then nothing is written.
+    Nothing is written if the archive is damaged or unsafe, or holds other measurements of a run
+    that is here, or another configuration of one of its variants.
     """
     with tempfile.TemporaryDirectory() as scratch:
         unpacked = Path(scratch)

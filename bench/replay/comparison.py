@@ -101,11 +101,10 @@ class ReplayReport:
 def compare_entries(what: str, then: Iterable[Entry], now: Iterable[Entry]) -> Deviation:
     """Compare the values of entries on record with those of now.
 
-    Example:
-        >>> entry = {"step": 1, "split": "train", "metric": "kl", "protocol": "", "value": 2.0}
-        >>> compare_entries("losses", [entry], [entry | {"value": 2.002}]).text(1e-2)
-        'losses: 1 compared, largest deviation 1.0e-03 (kl at 1: 2.0 then, 2.002 now), within the tolerance of 0.01'
-    """  # noqa: E501
+    >>> entry = {"step": 1, "split": "train", "metric": "kl", "protocol": "", "value": 2.0}
+    >>> compare_entries("losses", [entry], [entry | {"value": 2.002}]).where
+    'kl at 1: 2.0 then, 2.002 now'
+    """
 
     def deviation(old: float | None, new: float | None) -> float:
         if old == new:

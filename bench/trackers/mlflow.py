@@ -46,11 +46,8 @@ def update_mlflow(folder: Path, uri: str | None = None) -> str:
     """Bring the MLflow runs of the sweep in `folder` up to date, and return a line about it.
 
     Without a `uri` of a tracking server or a database it is `mlflow.db` beside the sweeps, with
-    the artifacts in `mlartifacts`.
-
-    Raises:
-        BenchError: If the record is damaged, or MLflow cannot be reached or refuses; then nothing
-            is lost, and the text says how to catch up.
+    the artifacts in `mlartifacts`. If MLflow cannot be reached or refuses, a `BenchError` says how
+    to catch up; nothing is lost.
     """
     results, sweep = folder.parent, folder.name
     uri = uri or default_uri(results)

@@ -149,11 +149,10 @@ def safe_key(key: str) -> str:
 
     What has characters other than letters, digits and ` _-./`, or is too long, ends with a hash.
 
-    Example:
-        >>> safe_key("main/reconstruct")
-        'main/reconstruct'
-        >>> safe_key("kl=0, gan=0") == safe_key("kl=0; gan=0")
-        False
+    >>> safe_key("main/reconstruct")
+    'main/reconstruct'
+    >>> safe_key("kl=0, gan=0") == safe_key("kl=0; gan=0")
+    False
     """
     safe = re.sub(r"[^\w.\- /]|//+|^[/.]+|[/.]+$|\.\.+", "_", key)[:LONGEST_KEY] or "_"
     return safe if safe == key else f"{safe}-{hashlib.sha256(key.encode()).hexdigest()[:6]}"

@@ -151,13 +151,12 @@ def weights_space(objective: Mapping[str, Mapping[str, float]]) -> dict[str, Sea
     Equal weights of one term are one number, as in the paper's tables. A term that is all that its
     players descend is left out: under Adam its weight changes nothing.
 
-    Example:
-        >>> both = {"reconstruct": 10.0, "kl": 1.0}
-        >>> space = weights_space({"encoder": both, "decoder": {"reconstruct": 10.0}})
-        >>> [(name, range.bounds, len(range.keys)) for name, range in space.items()]
-        [('reconstruct', (1.0, 100.0), 2), ('kl', (0.1, 10.0), 1)]
-        >>> weights_space({"critic": {"discriminate": 1.0}})
-        {}
+    >>> both = {"reconstruct": 10.0, "kl": 1.0}
+    >>> space = weights_space({"encoder": both, "decoder": {"reconstruct": 10.0}})
+    >>> [(name, range.bounds, len(range.keys)) for name, range in space.items()]
+    [('reconstruct', (1.0, 100.0), 2), ('kl', (0.1, 10.0), 1)]
+    >>> weights_space({"critic": {"discriminate": 1.0}})
+    {}
     """
     groups: dict[tuple[str, float], list[str]] = {}
     for player, weights in objective.items():

@@ -35,12 +35,7 @@ Entry = dict[str, Any]
 
 
 def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) -> None:
-    """Do what is missing of the studies of one file; the executor is closed at the end.
-
-    Raises:
-        BenchError: If an objective cannot be measured.
-        Interrupted: If someone asked to stop.
-    """
+    """Do what is missing of the studies of one file; the executor is closed at the end."""
     check_code([task for study in studies for task in _begun_runs(study)], worker)
     tasks = []
     for study in studies:

@@ -1,4 +1,4 @@
-"""A run done again beside its record."""
+"""Runs done again, beside their records."""
 
 import json
 import re
@@ -7,79 +7,92 @@ import shutil
 import pytest
 
 from bench.replay.comparison import compare_entries
+from tests.made_once import RUN, copy_tiny_sweep
 
-RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "seeds=[0]")
-ACCURACY = "base.metrics=[class_accuracy]"
 CPU = ("--device", "cpu")
 
 
-def edited(path, change):
-    """Change one JSON file, or the last row of a file of rows."""
-    lines = path.read_text().splitlines()
-    if path.suffix == ".jsonl":
-        path.write_text("\n".join([*lines[:-1], change(json.loads(lines[-1]))]) + "\n")
-    else:
-        path.write_text(change(json.loads(path.read_text())))
+@pytest.fixture
+def tiny(here):
+    return copy_tiny_sweep(here)
 
 
-def row(value, **more):
+def run_of(sweep, model):
+    """Return the folder of the run of a model."""
+    configs = sweep.glob("*/config.json")
+    [folder] = [path.parent for path in configs if f'"name": "{model}"' in path.read_text()]
+    return folder
+
+
+def edit(path, **changes):
+    """Change keys of a JSON file, or of the last entry of a file of entries."""
+    *others, last = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+    path.write_text("\n".join([*others, json.dumps(json.loads(last) | changes)]) + "\n")
+
+
+def entry(value, **more):
     return {"step": 1, "split": "train", "metric": "kl", "protocol": "", "value": value, **more}
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "largest", "agrees"),
+    ("then", "now", "largest", "agrees", "text"),
     [
-        ([row(2.0)], [row(2.0)], 0, True),
-        ([row(2.0)], [row(2.001)], 5e-4, True),
-        ([row(2.0)], [row(2.1)], 0.05, False),
-        ([row(1e-6)], [row(3e-6)], 2e-4, True),
-        ([row(None)], [row(None)], 0, True),
-        ([row(None)], [row(1.0)], float("inf"), False),
-        ([row(1.0), row(1.0, step=2)], [row(1.0)], 0, False),
-        ([row(1.0, protocol="a")], [row(1.0, protocol="b")], 0, False),
+        ([entry(2.0)], [entry(2.0)], 0, True, "all 1 bit-identical"),
+        (
+            [entry(2.0)],
+            [entry(2.001)],
+            5e-4,
+            True,
+            "1 compared, largest deviation 5.0e-04 (kl at 1: 2.0 then, 2.001 now), within the "
+            "tolerance of 0.001",
+        ),
+        ([entry(2.0)], [entry(2.1)], 0.05, False, "2.1 now), beyond the tolerance of 0.001"),
+        ([entry(1e-6)], [entry(3e-6)], 2e-4, True, "within"),
+        ([entry(None)], [entry(None)], 0, True, "identical"),
+        ([entry(None)], [entry(1.0)], float("inf"), False, "None then, 1.0 now"),
+        ([entry(1.0), entry(1.0, step=2)], [entry(1.0)], 0, False, "same values: kl only then"),
+        (
+            [entry(1.0, protocol="a")],
+            [entry(1.0, protocol="b")],
+            0,
+            False,
+            "not the same values: kl a only then; kl b only now",
+        ),
     ],
 )
-def test_deviations_are_relative(then, now, largest, agrees):
-    found = compare_entries("losses", then, now)
-    assert found.largest == pytest.approx(largest)
-    assert found.is_within(1e-3) == agrees
+def test_deviations_are_relative(then, now, largest, agrees, text):
+    deviation = compare_entries("losses", then, now)
+    assert deviation.largest == pytest.approx(largest)
+    assert deviation.is_within(1e-3) == agrees
+    assert text in deviation.text(1e-3)
 
 
-def test_the_same_machine_and_code_give_the_same_bits(bench, here):
-    bench(*RUN, ACCURACY)
-    before = {p: p.read_bytes() for p in here.glob("results/tiny/*/*") if p.is_file()}
+def test_the_same_machine_and_code_give_the_same_bits(bench, tiny):
+    before = {p: p.read_bytes() for p in tiny.glob("*/*") if p.is_file()}
     status, out, err = bench("verify", "tiny", "--figures", *CPU)
     assert status == 0, out + err
     assert out.count("losses of the first 1 of 12 iterations: all ") == 2
     assert out.count("bit-identical") == 4
     assert "2 of 2 runs agree" in out
-    assert before == {p: p.read_bytes() for p in here.glob("results/tiny/*/*") if p.is_file()}
+    assert before == {p: p.read_bytes() for p in tiny.glob("*/*") if p.is_file()}
 
 
-def test_losses_that_come_out_otherwise_are_told_with_what_may_be_the_cause(bench, here):
-    bench(*RUN, ACCURACY)
-    folder = next(here.glob("results/tiny/*/model.pt")).parent
-
-    def more(held):
-        return json.dumps(held | {"value": held["value"] * 1.5})
-
-    edited(folder / "rows.jsonl", more)
+def test_other_losses_are_reported_with_what_may_be_the_cause(bench, tiny):
+    folder = run_of(tiny, "cvae")
+    last = json.loads((folder / "rows.jsonl").read_text().splitlines()[-1])
+    edit(folder / "rows.jsonl", value=last["value"] * 1.5)
     assert bench("verify", str(folder), *CPU)[0] == 0, "the first losses are as they were"
     status, out, _ = bench("verify", f"tiny/{folder.name}", "--steps", "12", *CPU)
     assert status == 1
     assert "DIFFERS" in out
     assert re.search(r"largest deviation 3\.\de-01 \(.* at 12: .* then, .* now\), beyond", out)
     assert "so something here is not reproducible" in out
-    edited(
+    origin = json.loads((folder / "provenance.json").read_text())
+    edit(
         folder / "provenance.json",
-        lambda held: json.dumps(
-            held
-            | {
-                "threads": 3,
-                "versions": held["versions"] | {"torch": "1.0"},
-                "sources": {"training": {}},
-            }
-        ),
+        threads=3,
+        versions=origin["versions"] | {"torch": "1.0"},
+        sources={"training": {}},
     )
     (folder / "execution.json").write_text('{"micro_batch": 4}')
     status, out, _ = bench("verify", folder.name[:6], "--steps", "12", "--threads", "1", *CPU)
@@ -87,34 +100,54 @@ def test_losses_that_come_out_otherwise_are_told_with_what_may_be_the_cause(benc
     assert "threads: 3 then, 1 now" in out
     assert "done with micro_batch then: 4" in out
     assert "torch: 1.0 then, " in out
-    assert "baselines/cvae.py" in out or "models/lr_livae.py" in out
-    edited(folder / "evaluation.jsonl", more)
+    assert "baselines/cvae.py" in out
+    edit(folder / "evaluation.jsonl", value=0.5)
     status, out, _ = bench("verify", folder.name[:6], "--figures", *CPU)
     assert status == 1
-    assert "figures: " in out
+    assert "figures: 2 compared, largest deviation " in out
 
 
-def test_what_cannot_be_done_again_is_named(bench, here):
-    bench(*RUN)
+def test_what_cannot_be_done_again_is_named(bench, here, tiny):
     (here / "bare").mkdir()
-    shutil.copy(next(here.glob("results/tiny/[0-9a-f]*/config.json")), here / "bare")
+    shutil.copy(run_of(tiny, "cvae") / "config.json", here / "bare")
     (here / "real").mkdir()
     (here / "real" / "config.json").write_text('{"config": {"control": "x"}}')
-    for name, told in {
+    for name, text in {
         "nothing": "unknown variant or run 'nothing'",
         "real": "does not describe a run that was trained",
         "bare": "has no losses on record to compare with",
     }.items():
         status, _, err = bench("verify", name)
         assert status == 2
-        assert told in err
+        assert text in err
 
 
-def test_a_run_is_done_again_from_its_config_alone(bench, here):
-    bench(*RUN, ACCURACY)
-    configs = here.glob("results/tiny/*/config.json")
-    folder = next(path.parent for path in configs if '"name": "lr_livae"' in path.read_text())
-    (here / "tiny.yaml").unlink()
+def test_other_data_than_then_are_refused(bench, tiny):
+    folder = run_of(tiny, "cvae")
+    edit(folder / "provenance.json", data_fingerprint="0" * 64)
+    for command in ("verify", "rerun"):
+        status, _, err = bench(command, "tiny/cvae", *CPU)
+        assert status == 2
+        assert f"the data set 'blobs' is not the one that results/tiny/{folder.name} was" in err
+
+
+def test_an_old_record_that_names_no_metrics_is_done_again_for_its_losses(bench, tiny):
+    folder = run_of(tiny, "cvae")
+    document = json.loads((folder / "config.json").read_text())
+    del document["evaluation"]
+    (folder / "config.json").write_text(json.dumps(document))
+    status, _, err = bench("verify", "tiny/cvae", "--figures", *CPU)
+    assert status == 2
+    assert "config.json names no metrics; leave out --figures" in err
+    status, out, err = bench("rerun", "tiny/cvae", *CPU)
+    assert status == 0, out + err
+    assert "losses: all " in out
+    assert "weights: all " in out
+    assert "figures: " not in out
+
+
+def test_a_run_is_done_again_from_its_config_alone(bench, here, tiny):
+    folder = run_of(tiny, "lr_livae")
     status, out, err = bench("rerun", "tiny/lr_livae", "--into", "again", *CPU)
     assert status == 0, out + err
     assert out.count("bit-identical") == 3
@@ -133,7 +166,7 @@ def test_a_run_is_done_again_from_its_config_alone(bench, here):
     assert "is the run itself; name another folder with --into" in err
 
 
-def test_figures_of_snapshots_without_weights_are_left_out(bench, here):
+def test_measurements_of_snapshots_without_weights_are_left_out(bench, here):
     bench(*RUN, "base.metrics=[class_accuracy]", "base.snapshots=2")
     for weights in here.glob("results/tiny/*/snapshots/*/model.pt"):
         weights.unlink()
@@ -142,26 +175,16 @@ def test_figures_of_snapshots_without_weights_are_left_out(bench, here):
     assert "figures: all 1 bit-identical" in out
 
 
-def test_what_was_done_again_by_other_code_is_no_answer(bench, here):
-    bench(*RUN)
-    bench("rerun", "tiny/cvae", *CPU)
-    [origin] = here.glob("results/reruns/*/provenance.json")
-    held = json.loads(origin.read_text())
-    held["sources"]["training"]["baselines/cvae.py"] = "other"
-    origin.write_text(json.dumps(held))
+def test_a_rerun_by_other_code_is_refused_and_a_failed_one_tried_again(bench, here, tiny):
+    target = here / "results" / "reruns" / run_of(tiny, "cvae").name
+    target.mkdir(parents=True)
+    (target / "failed").write_text("no space\n")
+    status, out, _ = bench("rerun", "tiny/cvae", *CPU)
+    assert status == 0, out
+    assert not (target / "failed").exists()
+    origin = json.loads((target / "provenance.json").read_text())
+    origin["sources"]["training"]["baselines/cvae.py"] = "other"
+    (target / "provenance.json").write_text(json.dumps(origin))
     status, _, err = bench("rerun", "tiny/cvae", *CPU)
     assert status == 2
     assert "was done by other code (baselines/cvae.py changed since); delete it, or name" in err
-
-
-def test_what_failed_when_it_was_done_again_is_tried_again(bench, here):
-    bench(*RUN)
-    [folder] = [
-        p.parent for p in here.glob("results/tiny/*/config.json") if "cvae" in p.read_text()
-    ]
-    failed = here / "results" / "reruns" / folder.name / "failed"
-    failed.parent.mkdir(parents=True)
-    failed.write_text("no space\n")
-    status, out, _ = bench("rerun", "tiny/cvae", *CPU)
-    assert status == 0, out
-    assert not failed.exists()

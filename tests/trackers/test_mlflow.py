@@ -12,23 +12,18 @@ import recorded
 
 from bench.errors import BenchError
 from bench.trackers.mlflow import default_uri, update_mlflow
-
-
-@pytest.fixture(scope="module")
-def empty_results(tmp_path_factory):
-    """A folder whose database exists and holds nothing but another sweep."""
-    results = tmp_path_factory.mktemp("mlflow") / "results"
-    one = {"cvae": {0: {"inception_score": (recorded.IS, 7.0)}}}
-    recorded.write_sweep(results, "other", one)
-    update_mlflow(results / "other")
-    return results
+from tests.made_once import copy_mirrored_sweep, copy_mlflow_database
 
 
 @pytest.fixture
-def results(empty_results, tmp_path):
-    copy = tmp_path / "results"
-    shutil.copytree(empty_results, copy)
-    return copy
+def results(tmp_path):
+    copy_mlflow_database(tmp_path / "results")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def mirrored(tmp_path):
+    return copy_mirrored_sweep(tmp_path / "results")
 
 
 def runs_of(results, sweep="quickstart"):
@@ -100,12 +95,10 @@ def test_the_parent_carries_means_and_the_files_that_are_there(results, bench):
     assert (artifacts / "tables" / "table-1.txt").exists(), "a new file is added"
 
 
-def test_a_second_call_writes_nothing(results):
-    folder = recorded.write_sweep(results)
-    update_mlflow(folder)
-    _, parent, children = runs_of(results)
-    assert update_mlflow(folder).startswith("MLflow: 0 runs written, 7 were up to date")
-    _, parent_again, children_again = runs_of(results)
+def test_a_second_call_writes_nothing(mirrored):
+    _, parent, children = runs_of(mirrored.parent)
+    assert update_mlflow(mirrored).startswith("MLflow: 0 runs written, 7 were up to date")
+    _, parent_again, children_again = runs_of(mirrored.parent)
     assert parent_again.info.run_id == parent.info.run_id
     assert {run.info.run_id for run in children_again.values()} == {
         run.info.run_id for run in children.values()
@@ -127,29 +120,25 @@ def test_only_what_changed_is_written_again(results):
     assert after["cvae, seed 2"].info.status == "FINISHED"
 
 
-def test_an_interrupted_mirror_is_completed(results):
-    folder = recorded.write_sweep(results)
-    update_mlflow(folder)
-    client, parent, children = runs_of(results)
+def test_an_interrupted_mirror_is_completed(mirrored):
+    client, parent, children = runs_of(mirrored.parent)
     client.delete_tag(children["cvae, seed 0"].info.run_id, "bench.digest")
     client.delete_run(children["cvae, seed 1"].info.run_id)
     client.create_run(
         parent.info.experiment_id,
         tags={"bench.sweep": "quickstart", "bench.run": "gone", "bench.variant": "cvae"},
     )
-    assert update_mlflow(folder).startswith("MLflow: 2 runs written, 5 were up to date")
-    _, _, after = runs_of(results)
+    assert update_mlflow(mirrored).startswith("MLflow: 2 runs written, 5 were up to date")
+    _, _, after = runs_of(mirrored.parent)
     assert sorted(after) == sorted(children)
 
 
-def test_a_variant_that_is_gone_leaves_no_means_behind(results):
-    folder = recorded.write_sweep(results)
-    update_mlflow(folder)
-    shutil.rmtree(folder)
+def test_a_variant_that_is_gone_leaves_no_means_behind(mirrored):
+    shutil.rmtree(mirrored)
     only = {"lr_livae": recorded.QUICKSTART["lr_livae"]}
-    recorded.write_sweep(results, variants=only)
-    update_mlflow(folder)
-    _, parent, children = runs_of(results)
+    recorded.write_sweep(mirrored.parent, variants=only)
+    update_mlflow(mirrored)
+    _, parent, children = runs_of(mirrored.parent)
     assert not any(key.startswith("cvae") for key in parent.data.metrics)
     assert len(children) == 4
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {
@@ -157,14 +146,12 @@ def test_a_variant_that_is_gone_leaves_no_means_behind(results):
     }
 
 
-def test_other_sweeps_and_other_peoples_runs_are_left_alone(results):
-    folder = recorded.write_sweep(results)
-    update_mlflow(folder)
-    client, parent, _ = runs_of(results)
+def test_other_sweeps_and_other_peoples_runs_are_left_alone(mirrored):
+    client, parent, _ = runs_of(mirrored.parent)
     mine = client.create_run(parent.info.experiment_id, tags={"note": "mine"})
-    update_mlflow(folder)
+    update_mlflow(mirrored)
     assert client.get_run(mine.info.run_id).info.lifecycle_stage == "active"
-    _, _, others = runs_of(results, "other")
+    _, _, others = runs_of(mirrored.parent, "other")
     assert sorted(others) == ["cvae, seed 0", "real test images"]
 
 
