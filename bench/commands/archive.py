@@ -30,7 +30,7 @@ def export(
 
     folder = archive.find_sweep_folder(results, sweep)
     name = target or Path(f"{folder.resolve().name}.tar.gz")
-    packed = archive.export(folder, name, weights=weights, checkpoints=checkpoints)
+    packed = archive.export_sweep(folder, name, weights=weights, checkpoints=checkpoints)
     size = packed.path.stat().st_size / 2**20
     click.echo(
         f"{packed.runs} runs and controls, {packed.classifiers} classifiers, {size:.1f} MiB: "
@@ -47,14 +47,14 @@ def export(
 def import_(file: Path, into: str | None, results: Path) -> None:
     """Merge a file of `bench export` into the results.
 
-    Runs that are here stay as they are. If one of them has other figures in the file, nothing is
-    imported.
+    Runs that are here stay as they are. If one of them has other measurements in the file,
+    nothing is imported.
     """
     from bench.console import command_on
-    from bench.exchange.merge import merge
+    from bench.exchange.merge import merge_archive
     from bench.trackers.mirrors import write_mirrors
 
-    imported = merge(file, results, into)
+    imported = merge_archive(file, results, into)
     for notice in imported.notices:
         click.echo(f"note: {notice}", err=True)
     write_mirrors(imported.folder, to_mlflow=False)

@@ -40,14 +40,14 @@ from bench.errors import BenchError
     metavar="N",
     help="Seed to draw from a run with; by default its own.",
 )
-@click.option("--name", help="Keep the figures as a row of this name, for `bench report`.")
+@click.option("--name", help="Keep the measurements as a row of this name, for `bench report`.")
 @click.option(
     "--seed",
     type=click.IntRange(0),
     metavar="N",
     help="Seed of the training behind the images: with --name, sets of several seeds make one row.",
 )
-@click.option("--record", is_flag=True, help="Add the figures to the run's own record.")
+@click.option("--record", is_flag=True, help="Add the measurements to the run's own record.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @INCEPTION_WEIGHTS
 @LPIPS_WEIGHTS

@@ -79,17 +79,17 @@ def tune(
     from bench.spec.components import construct
     from bench.spec.preferences import allows_code_change, choose_executor, choose_speed
     from bench.trackers.mirrors import write_mirrors
-    from bench.tuning.outcome import summary, write_outcome
+    from bench.tuning.outcome import outcome_text, write_outcome
     from bench.tuning.study import Study
     from bench.tuning.trial_task import run_studies
-    from bench.tuning.tuning_file import load_tuning, plan_text
+    from bench.tuning.tuning_file import load_tuning, tuning_plan_text
 
     tuning = load_tuning(find_spec(spec), overrides)
     names = tuning.select(models)
     chosen, jobs = choose_executor(executor, jobs)
     switches = choose_speed(speed)
     if dry_run:
-        click.echo(plan_text(tuning))
+        click.echo(tuning_plan_text(tuning))
         return
     worker = Worker(
         device,
@@ -114,7 +114,7 @@ def tune(
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"{str(error) or 'stopped'}; continue with: {shlex.join(['bench', *words])}")
         sys.exit(130)
-    click.echo(summary(tuning, studies, best))
+    click.echo(outcome_text(tuning, studies, best))
     if best:
         tuned = command_on(results, "run", str(folder / "tuned.yaml"))
         say(f"trials and pictures in {folder}; on test images: {tuned}")

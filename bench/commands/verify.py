@@ -52,7 +52,7 @@ def verify(run: str, steps: int, figures: bool, **options: Any) -> None:
     """
     from bench.replay import replay
 
-    _replay(run, partial(replay.verify, steps=steps, figures=figures), options)
+    _replay(run, partial(replay.verify_run, steps=steps, figures=figures), options)
 
 
 @click.command()
@@ -71,7 +71,7 @@ def rerun(run: str, into: Path | None, **options: Any) -> None:
     """
     from bench.replay import replay
 
-    _replay(run, partial(replay.rerun, into=into or options["results"] / "reruns"), options)
+    _replay(run, partial(replay.repeat_run, into=into or options["results"] / "reruns"), options)
 
 
 def _replay(run: str, replay: Callable[..., "ReplayReport"], options: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 How many of each class are used is the count of the smallest class. Which ones follows from their
 content alone, so neither names, nor order, nor whether they lie in a folder or an `.npz` can
-change a figure.
+change a measurement.
 """
 
 from collections.abc import Sequence
@@ -133,7 +133,7 @@ def _decode(path: Path, spec: DataSpec) -> Array:
     if image.size != (width, height):
         raise BenchError(
             f"{path}: is {image.size[0]}x{image.size[1]} pixels, images of {spec.name} are "
-            f"{width}x{height}; nothing is resized here, since that would change the figures"
+            f"{width}x{height}; nothing is resized here, since that would change the measurements"
         )
     pixels = np.asarray(image)
     colors, alpha = pixels[..., :3], pixels[..., 3]
@@ -174,7 +174,7 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, l
     if shape != spec.shape:
         raise BenchError(
             f"{path}: x holds {_size(shape)}, those of {spec.name} are {_size(spec.shape)}; "
-            "nothing is resized here, since that would change the figures"
+            "nothing is resized here, since that would change the measurements"
         )
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(x)), labels, []

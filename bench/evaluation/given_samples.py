@@ -61,7 +61,7 @@ class GivenSamples:
             raise SpecError("is for runs; use --name to keep a row of images", where="--record")
         if self.origin["sample_seed"] != self.training.seed:
             raise SpecError(
-                "figures of other samples than the run's own have no place in its record; use "
+                "measurements of other samples than the run's own do not belong in its record; use "
                 "--name to keep them as a row",
                 where="--record and --sample-seed",
             )
@@ -124,7 +124,7 @@ def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> Give
         return _read(path, request, worker)
     config = read_json(path / "config.json").get("config")
     if not isinstance(config, dict) or "model" not in config or "evaluated" in config:
-        raise BenchError(f"{path} holds figures, but no model; name the folder of a run")
+        raise BenchError(f"{path} holds measurements, but no model; name the folder of a run")
     return _draw(path, config, request, worker)
 
 

@@ -59,7 +59,9 @@ class ExportedArchive:
     classifiers: int
 
 
-def export(folder: Path, target: Path, *, weights: bool, checkpoints: bool) -> ExportedArchive:
+def export_sweep(
+    folder: Path, target: Path, *, weights: bool, checkpoints: bool
+) -> ExportedArchive:
     """Pack the records of the sweep in `folder` into a gzipped tar; `weights` of models if asked.
 
     With `checkpoints`, runs that have not ended are packed too.

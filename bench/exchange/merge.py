@@ -28,7 +28,7 @@ class ImportResult:
     notices: tuple[str, ...]
 
 
-def merge(path: Path, results: Path, into: str | None = None) -> ImportResult:
+def merge_archive(path: Path, results: Path, into: str | None = None) -> ImportResult:
     """Merge an archive into the sweep `into` (that of the archive where None).
 
     Nothing is written if the archive is damaged or unsafe, or holds other measurements of a run
@@ -65,7 +65,7 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
     ]
     if problems:
         raise BenchError(
-            f"{path} has other figures of runs that are here; nothing was imported:\n"
+            f"{path} has other measurements of runs that are here; nothing was imported:\n"
             + "\n".join(problems)
             + "\nanother machine gives other last digits; to have both: --into ANOTHER_NAME"
         )
@@ -157,7 +157,7 @@ def _add_classifier(arrived: Path) -> str:
     elif classifier_hash(target) != digits:
         return (
             f"{target} is another network than the one that measured these runs ({digits[:8]}), so "
-            "their figures stand in columns of their own; delete it and import again to measure "
-            "new runs by theirs"
+            "their measurements stand in columns of their own; delete it and import again to "
+            "measure new runs by theirs"
         )
     return ""

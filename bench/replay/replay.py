@@ -55,7 +55,7 @@ def read_run(folder: Path) -> RunConfig:
         raise BenchError(f"{path} does not describe a run that was trained: {reason}") from error
 
 
-def verify(folder: Path, *, worker: Worker, steps: int, figures: bool) -> ReplayReport:
+def verify_run(folder: Path, *, worker: Worker, steps: int, figures: bool) -> ReplayReport:
     """Do the first iterations of a run again, and compare the losses with those on record.
 
     Goes on to the next iterations after which losses were recorded. With `figures`, the weights
@@ -84,7 +84,7 @@ def verify(folder: Path, *, worker: Worker, steps: int, figures: bool) -> Replay
     return ReplayReport(folder, tuple(deviations), changes)
 
 
-def rerun(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
+def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     """Do a run again from its `config.json` alone, in a folder below `into`, and compare both.
 
     A rerun that is there is continued, or tried again if it failed.

@@ -140,7 +140,7 @@ def _draw(tuning: Tuning, study: Study, folder: Path) -> None:
         plots.save_pareto(study, folder / f"pareto-{name}")
 
 
-def summary(tuning: Tuning, studies: Sequence[Study], best: BestTrials) -> str:
+def outcome_text(tuning: Tuning, studies: Sequence[Study], best: BestTrials) -> str:
     """Return for each study how its trials ended, and the best one beside the first, for people."""
     lines = []
     for study in studies:

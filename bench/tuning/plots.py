@@ -32,7 +32,7 @@ def save_importances(study: Study, shares: Sequence[Mapping[str, float]], path: 
         axes.barh(places, lengths, bar, color=(BLUE, ORANGE, GRAY)[index % 3], label=title)
     middle = (len(titles) - 1) * bar / 2
     axes.set_yticks([place - middle for place in range(len(names))], names, fontsize=7)
-    axes.set_xlabel("share of the variance of the figures (fANOVA)", fontsize=7)
+    axes.set_xlabel("share of the variance of the objective (fANOVA)", fontsize=7)
     _save(figure, axes, path, legend=len(titles) > 1)
 
 

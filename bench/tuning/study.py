@@ -164,7 +164,7 @@ class Study:
 
     def _abandoned(self, stack: ExitStack) -> optuna.Trial | None:
         """Lock a trial that was begun, if there is one that nobody has locked."""
-        for trial in self._in(TrialState.RUNNING):
+        for trial in self._in_state(TrialState.RUNNING):
             is_ours = self._lock(stack, trial.number)
             if is_ours and self._study.trials[trial.number].state == trial.state:
                 self._seed(trial.number)
@@ -175,7 +175,7 @@ class Study:
         """Begin and lock a trial, if not all have begun."""
         if self._all_begun:
             return None
-        self._seed(len(self._in(*STATES)))
+        self._seed(len(self._in_state(*STATES)))
         trial = self._study.ask()
         self._lock(stack, trial.number)
         return trial
@@ -208,16 +208,18 @@ class Study:
     @property
     def left(self) -> int:
         """How many trials have not ended, of those wanted and of any that were begun beyond."""
-        trials = self._in()
+        trials = self._in_state()
         ended = sum(trial.state.is_finished() for trial in trials)
         return int(max(self.tuning.head.trials, len(trials)) - ended)
 
     @property
     def _all_begun(self) -> bool:
-        waiting = self._in(TrialState.WAITING)  # the settings to begin with, until they are tried
-        return not waiting and len(self._in()) >= self.tuning.head.trials
+        waiting = self._in_state(
+            TrialState.WAITING
+        )  # the settings to begin with, until they are tried
+        return not waiting and len(self._in_state()) >= self.tuning.head.trials
 
-    def _in(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
+    def _in_state(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
         """Return the trials in some states, or all of them."""
         trials: list[optuna.trial.FrozenTrial] = self._study.get_trials(False, states or None)
         return trials
@@ -234,7 +236,7 @@ class Study:
                 trial.user_attrs.get("figures", {}),
                 trial.user_attrs.get("failure", ""),
             )
-            for trial in self._in(*STATES)
+            for trial in self._in_state(*STATES)
         ]
 
     def best(self) -> list[TuningTrial]:
@@ -247,15 +249,13 @@ class Study:
         complete = [trial for trial in self.trials() if trial.losses]
         front = [trial for trial in complete if not any(t.beats(trial) for t in complete)]
         columns = [sorted(column) for column in zip(*(t.losses for t in complete), strict=True)]
-        has_default = self.variant.default is not None
-        first = next((t for t in complete if t.number == 0 and has_default), None)
+        begun = complete if self.variant.default is not None else []
+        first = next((trial for trial in begun if trial.number == 0), None)
 
         def order(trial: TuningTrial) -> tuple[int, int, int]:
             is_traded = 0 if first is None or trial.beats(first) else 1 + (trial is not first)
-            ranks = sum(
-                column.index(loss) for column, loss in zip(columns, trial.losses, strict=True)
-            )
-            return is_traded, ranks, trial.number
+            pairs = zip(columns, trial.losses, strict=True)
+            return is_traded, sum(column.index(loss) for column, loss in pairs), trial.number
 
         return sorted(front, key=order)
 

@@ -193,11 +193,10 @@ class _TrialRuns:
 
     def _report(self) -> None:
         """Report the losses at snapshots that have been measured since the last call."""
-        points = [(run, step) for run in self.runs for step in run.steps][:-1]
         if len(self.objectives) > 1 or len(self.runs[0].steps) < 2:
             return
-        for index in range(self.reported, len(points)):
-            run, step = points[index]
+        points = [(run, step) for run in self.runs for step in run.steps][:-1]
+        for index, (run, step) in list(enumerate(points))[self.reported :]:
             if self.is_hopeless or not (self._snapshot(run, step).path / "done").exists():
                 return
             so_far = self.runs[: self.runs.index(run) + 1]

@@ -142,7 +142,7 @@ def _variant(document: Located, head: TuningFile, name: str, settings: Located) 
     return variant
 
 
-def plan_text(tuning: Tuning) -> str:
+def tuning_plan_text(tuning: Tuning) -> str:
     """Return what would be tried, for people."""
     head = tuning.head
     goals = ", ".join(f"{goal.title} ({goal.direction})" for goal in tuning.objectives)

@@ -358,7 +358,7 @@ def test_samples_of_runs_may_be_kept_as_a_row(bench, run, here):
 def test_folders_that_are_no_runs_say_so(bench, run, here):
     sweep, real = here / "results/tiny", next(here.glob("results/tiny/real-*"))
     assert "name one of its runs, for example" in bench("evaluate", str(sweep), *QUICK)[2]
-    assert "holds figures, but no model" in bench("evaluate", str(real), *QUICK)[2]
+    assert "holds measurements, but no model" in bench("evaluate", str(real), *QUICK)[2]
     assert "a run knows its own" in bench("evaluate", str(run), *ONE)[2]
     (run / "model.pt").unlink()
     assert "holds no trained model" in bench("evaluate", str(run), *QUICK)[2]

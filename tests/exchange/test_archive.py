@@ -72,7 +72,7 @@ def test_results_of_another_machine_join_the_table(bench, here, tiny, monkeypatc
     assert "3 runs written" in err
 
 
-def test_other_figures_of_the_same_run_are_refused(bench, here, tiny):
+def test_other_measurements_of_the_same_run_are_refused(bench, here, tiny):
     bench("export", "tiny")
     shutil.copytree(tiny, here / "there" / "tiny")
     shutil.rmtree(next((here / "there").glob("tiny/real-*")))
@@ -81,7 +81,7 @@ def test_other_figures_of_the_same_run_are_refused(bench, here, tiny):
     path.write_text(json.dumps(row | {"value": 0.5}) + "\n")
     status, _, err = bench("import", "tiny.tar.gz", "--results", "there")
     assert status == 2
-    assert "has other figures of runs that are here; nothing was imported" in err
+    assert "has other measurements of runs that are here; nothing was imported" in err
     assert f"class_accuracy is 0.5 here, {row['value']} there" in err
     assert "--into ANOTHER_NAME" in err
     assert not list(here.glob("there/tiny/real-*")), "not even what is in no conflict"

@@ -4,7 +4,7 @@ import pytest
 
 from bench.errors import SpecError
 from bench.tuning.space import SearchRange, weights_space
-from bench.tuning.tuning_file import load_tuning, plan_text
+from bench.tuning.tuning_file import load_tuning, tuning_plan_text
 
 
 def variant_of(tuning, name="cvae"):
@@ -167,4 +167,6 @@ def test_the_file_that_ships_is_sound():
 
     tuning = load_tuning(Path("sweeps/tune.yaml"))
     assert "all" not in tuning.select("all")
-    assert plan_text(tuning).count("begins with") == sum(len(v.space) for v in tuning.variants)
+    assert tuning_plan_text(tuning).count("begins with") == sum(
+        len(v.space) for v in tuning.variants
+    )
