@@ -90,33 +90,13 @@ RATE = "optimizers.default.rate: {low: 1e-4, high: 1e-2}"
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (
-            "trials: 4",
-            "trails: 4",
-            r":10: trails: unknown key 'trails' \(did you mean 'tri",
-        ),
-        (
-            "  cgan:\n    opt",
-            "  cgam:\n    opt",
-            r":16: space: unknown variant 'cgam' \(did",
-        ),
-        (
-            "high: 1e-2",
-            "hihg: 1e-2",
-            r":17: space.cgan.*hihg: unknown key 'hihg' \(did you",
-        ),
-        (
-            "high: 1e-2",
-            "high: 1e-5",
-            r":17: .*low must be below high, got 0.0001 and 1e-05",
-        ),
+        ("trials: 4", "trails: 4", r":10: trails: unknown key 'trails' \(did you mean 'tri"),
+        ("  cgan:\n    opt", "  cgam:\n    opt", r":16: space: unknown variant 'cgam' \(did"),
+        ("high: 1e-2", "hihg: 1e-2", r":17: space.cgan.*hihg: unknown key 'hihg' \(did you"),
+        ("high: 1e-2", "high: 1e-5", r":17: .*low must be below high, got 0.0001 and 1e-05"),
         ("low: 1e-4", "low: 0", r":17: .*low must be above 0, got 0.0; or set log: false"),
         ("low: 1e-4, high: 1e-2", "choices: [1]", r":17: .*choices must be at least two"),
-        (
-            "default.rate",
-            "default.rata",
-            r":17: .*unknown key 'rata' \(did you mean 'rate'",
-        ),
+        ("default.rate", "default.rata", r":17: .*unknown key 'rata' \(did you mean 'rate'"),
         (
             RATE,
             "objective.critik.discriminate: {low: 1, high: 2}",
