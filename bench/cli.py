@@ -121,7 +121,7 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
     Only what is missing there is written, so this also catches up after a tracking server failed.
     """
     from bench.record.records import load_records
-    from bench.trackers.mirror import write_mirrors
+    from bench.trackers.mirrors import write_mirrors
 
     records = load_records(results, [sweep])  # an unknown name gets its message here
     if records.origins:

@@ -117,12 +117,12 @@ def _workplace(device: str, threads: int | None) -> "Worker":
 
 def _picture(folders: Sequence[Path], worker: "Worker") -> None:
     """Make the pictures of runs; one that fails is left out of the figure and costs no other."""
-    from bench.evaluation.code_pictures import picture_run
+    from bench.evaluation.code_pictures import save_pictures_of
 
     for folder in folders:
         click.echo(f"making pictures of {folder}", err=True)
         try:
-            picture_run(folder, worker)
+            save_pictures_of(folder, worker)
         except BenchError as error:
             click.echo(f"warning: {error}", err=True)
 
