@@ -47,7 +47,7 @@ def list_(what: str) -> None:
 
         lines = [(str(path), summary(path)) for path in find_sweeps(sweeps_folder())]
     elif what == "tables":
-        from bench.reporting.tables.build import load_tables
+        from bench.reporting.tables.table_spec import load_tables
 
         lines = [(name, spec.title) for name, spec in load_tables().items()]
     elif what == "figures":
@@ -87,13 +87,16 @@ def check(name: str, options: tuple[str, ...], data: str) -> None:
     given = dict(parse_option(option) for option in options)
     value = parse_value(data, "--data")
     chosen = {"name": value} if isinstance(value, str) else value
-    failures = 0
+    made = failures = 0
     for title, problem in suite.check_model(name, given, chosen):
+        made += 1
         click.echo(f"{'ok' if problem is None else 'FAIL':<4}  {title}")
         if problem is not None:
             failures += 1
-            click.echo("      " + problem.replace("\n", "\n      "))
-    click.echo(f"{name}: {'conforms' if not failures else f'{failures} checks failed'}")
+            click.echo("      " + problem.strip().replace("\n", "\n      "))
+    left = len(suite.CHECKS) - made
+    rest = f"; the other {left} checks need this one" if left else ""
+    click.echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
     sys.exit(1 if failures else 0)
 
 
@@ -118,7 +121,7 @@ def mirror(sweep: str, results: Path, mlflow_uri: str | None) -> None:
     Only what is missing there is written, so this also catches up after a tracking server failed.
     """
     from bench.record.records import load_records
-    from bench.trackers.mirror import write_mirrors
+    from bench.trackers.mirrors import write_mirrors
 
     records = load_records(results, [sweep])  # an unknown name gets its message here
     if records.origins:

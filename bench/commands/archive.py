@@ -23,20 +23,21 @@ def export(
 ) -> None:
     """Pack the records of a sweep into one file, for `bench import` on another machine.
 
-    Only runs that have ended are packed. The classifiers that judged them come along, so that what
-    is measured there can stand in the same columns.
+    Only runs that have ended are packed. The classifiers that measured them come along, so that
+    what is measured there can stand in the same columns.
     """
     from bench.exchange import archive
 
-    folder = archive.find_sweep(results, sweep)
+    folder = archive.find_sweep_folder(results, sweep)
     name = target or Path(f"{folder.resolve().name}.tar.gz")
-    packed = archive.export(folder, name, weights=weights, checkpoints=checkpoints)
+    packed = archive.export_sweep(folder, name, weights=weights, checkpoints=checkpoints)
     size = packed.path.stat().st_size / 2**20
     click.echo(
-        f"{packed.runs} runs and controls, {packed.judges} judges, {size:.1f} MiB: {packed.path}"
+        f"{packed.runs} runs and controls, {packed.classifiers} classifiers, {size:.1f} MiB: "
+        f"{packed.path}"
     )
-    if packed.left:
-        click.echo(f"left out, since they have not ended: {', '.join(packed.left)}", err=True)
+    if packed.left_out:
+        click.echo(f"left out, since they have not ended: {', '.join(packed.left_out)}", err=True)
 
 
 @click.command("import")
@@ -46,20 +47,20 @@ def export(
 def import_(file: Path, into: str | None, results: Path) -> None:
     """Merge a file of `bench export` into the results.
 
-    Runs that are here stay as they are. If one of them has other figures in the file, nothing is
-    imported.
+    Runs that are here stay as they are. If one of them has other measurements in the file,
+    nothing is imported.
     """
     from bench.console import command_on
-    from bench.exchange.merge import merge
-    from bench.trackers.mirror import write_mirrors
+    from bench.exchange.merge import merge_archive
+    from bench.trackers.mirrors import write_mirrors
 
-    merged = merge(file, results, into)
-    for notice in merged.notices:
+    imported = merge_archive(file, results, into)
+    for notice in imported.notices:
         click.echo(f"note: {notice}", err=True)
-    write_mirrors(merged.folder, to_mlflow=False)
-    click.echo(f"{len(merged.added)} added, {len(merged.kept)} kept, in {merged.folder}")
+    write_mirrors(imported.folder, to_mlflow=False)
+    click.echo(f"{len(imported.added)} added, {len(imported.kept)} kept, in {imported.folder}")
     click.echo(
-        f"{command_on(results, 'report', merged.folder.name)}; for MLflow: "
-        + command_on(results, "mirror", merged.folder.name),
+        f"{command_on(results, 'report', imported.folder.name)}; for MLflow: "
+        + command_on(results, "mirror", imported.folder.name),
         err=True,
     )

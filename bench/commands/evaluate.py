@@ -40,14 +40,14 @@ from bench.errors import BenchError
     metavar="N",
     help="Seed to draw from a run with; by default its own.",
 )
-@click.option("--name", help="Keep the figures as a row of this name, for `bench report`.")
+@click.option("--name", help="Keep the measurements as a row of this name, for `bench report`.")
 @click.option(
     "--seed",
     type=click.IntRange(0),
     metavar="N",
     help="Seed of the training behind the images: with --name, sets of several seeds make one row.",
 )
-@click.option("--record", is_flag=True, help="Add the figures to the run's own record.")
+@click.option("--record", is_flag=True, help="Add the measurements to the run's own record.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @INCEPTION_WEIGHTS
 @LPIPS_WEIGHTS
@@ -76,40 +76,40 @@ def evaluate(
 
     TARGET is a folder with one sub-folder of images a class; an .npz file with x (uint8, [N, H, W]
     or [N, H, W, C]) and y (integers [N]); or the folder of a run, results/SWEEP/ID. Nothing is
-    trained but the classifier that judges, and nothing is written unless --name or --record says
-    so. The real test images are measured beside them.
+    trained but the classifier that metrics need, and nothing is written unless --name or --record
+    says so. The real test images are measured beside them.
     """
     if seed is not None and name is None:
         raise BenchError("--seed says which set of a row this is, and needs --name")
     from bench.console import command_on, say
-    from bench.evaluation.kept_rows import add_to_run, check_name, keep, measure_target
-    from bench.evaluation.request import Wanted
-    from bench.evaluation.targets import open_target
+    from bench.evaluation.given_samples import measure_given, open_samples
+    from bench.evaluation.request import read_request
+    from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
     from bench.process.worker import Worker
-    from bench.reporting.render.listing import listing_text
+    from bench.reporting.render.measurements import measurements_text
 
-    wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
+    request = read_request(data, metrics, per_class, sample_seed, seed)
     worker = Worker(
         device,
         command=shlex.join(["bench", *words]),
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
         threads=threads,
     )
-    opened = open_target(target, wanted, worker)
+    given = open_samples(target, request, worker)
     if record:
-        opened.check_recordable()
+        given.check_recordable()
     if name is not None:
-        check_name(opened, name, results)
-    for line in opened.notices:
+        check_row_name(given, name, results)
+    for line in given.notices:
         say(line)
-    found = measure_target(opened, worker)
-    summary = found.summary
-    click.echo(json.dumps(summary, indent=2) if as_json else listing_text(summary))
+    result = measure_given(given, worker)
+    summary = result.summary
+    click.echo(json.dumps(summary, indent=2) if as_json else measurements_text(summary))
     if record:
-        file = add_to_run(found)
+        file = add_to_run(result)
         sweep = target.resolve().parent
         mirror = command_on(sweep.parent, "mirror", sweep.name)
         say(f"added to {file}; for the CSV files: {mirror}")
     if name is not None:
-        say(keep(found, name, results, worker))
+        say(save_row(result, name, results, worker))
         say(f"beside a sweep: {command_on(results, 'report', 'SWEEP', 'evaluations')}")

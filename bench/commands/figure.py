@@ -93,9 +93,9 @@ def _views(results: Path, sweeps: Sequence[str], choice: "Choice") -> "Iterator[
     from bench.reporting.figures.view import View
 
     records = load_records(results, sweeps or None)
-    if records.runs.empty:
+    if not records.runs:
         raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
-    for data in dict.fromkeys(records.runs["data"]):
+    for data in dict.fromkeys(run.data for run in records.runs):
         yield View(records, data, choice)
 
 
@@ -103,10 +103,10 @@ def _unpictured(view: "View", entry: "Entry") -> Iterator[Path]:
     """Yield the folders of runs that are to be shown, have weights, and lack the pictures."""
     for variant in view.everyone and view.variants:
         run, found = view.run_of(variant), view.pictures(variant)
-        if run is None or not (folder := Path(run["path"])).joinpath("model.pt").exists():
+        if run is None or not (run.path / "model.pt").exists():
             continue
         if any(name not in found.arrays and name not in found.missing for name in entry.needs):
-            yield folder
+            yield run.path
 
 
 def _workplace(device: str, threads: int | None) -> "Worker":
@@ -117,12 +117,12 @@ def _workplace(device: str, threads: int | None) -> "Worker":
 
 def _picture(folders: Sequence[Path], worker: "Worker") -> None:
     """Make the pictures of runs; one that fails is left out of the figure and costs no other."""
-    from bench.evaluation.code_pictures import picture_run
+    from bench.evaluation.code_pictures import save_pictures_of
 
     for folder in folders:
         click.echo(f"making pictures of {folder}", err=True)
         try:
-            picture_run(folder, worker)
+            save_pictures_of(folder, worker)
         except BenchError as error:
             click.echo(f"warning: {error}", err=True)
 

@@ -10,7 +10,7 @@ from bench.commands.options import RESULTS
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.reporting.tables.table import View
+    from bench.reporting.tables.table import ColumnView
 
 FORMAT = click.option(
     "--format",
@@ -67,18 +67,18 @@ def report(
     """
     from bench.record.files import write_text
     from bench.record.records import load_records
-    from bench.reporting.render.forms import RENDERERS, SUFFIXES
-    from bench.reporting.snapshot_selection import select
-    from bench.reporting.tables.build import build_table, load_tables, pick_table
-    from bench.reporting.tables.filled import filled_tables
+    from bench.reporting.render import RENDERERS, SUFFIXES
+    from bench.reporting.snapshot_selection import select_snapshots
+    from bench.reporting.tables.build import build_table, filled_tables
+    from bench.reporting.tables.table_spec import load_tables, pick_table
     from bench.reporting.variance import variance_table
 
     records = load_records(results, sweeps or None)
-    if records.runs.empty:
+    if not records.runs:
         raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
     specs = load_tables()
-    records = select(records, rule, specs["summary"].names)
-    show: list[View] = ["difference"] if differences else []
+    records = select_snapshots(records, rule, specs["summary"].names)
+    show: list[ColumnView] = ["difference"] if differences else []
     if robust:
         show += ["iqm", "improvement"]
     folder = results / sweeps[0] if len(sweeps) == 1 else results
@@ -122,10 +122,10 @@ def compare(first: str, second: str, results: Path) -> None:
     folder of a run, or an id or its beginning.
     """
     from bench.record.records import load_records
-    from bench.reporting.compare import compare_text, find_side
+    from bench.reporting.compare import compare_text, find_runs
 
     records = load_records(results)
-    sides = [find_side(records, name) for name in (first, second)]
+    sides = [find_runs(records, name) for name in (first, second)]
     if shared := set(sides[0].runs) & set(sides[1].runs):
         what = "are the same" if sides[0].runs == sides[1].runs else "overlap"
         raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")
@@ -154,7 +154,7 @@ def publish(sweep: str, folder: Path, figures: tuple[str, ...], results: Path) -
     """
     from bench.exchange.publish import publish_sweep
     from bench.record.records import load_records
-    from bench.reporting.tables.build import load_tables
+    from bench.reporting.tables.table_spec import load_tables
 
     records = load_records(results, [sweep])
     files = publish_sweep(records, load_tables(), folder / sweep, figures)

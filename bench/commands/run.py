@@ -134,7 +134,7 @@ def run(
 def _mirrored(folder: Path, *, to_mlflow: bool, uri: str | None) -> bool:
     """Write CSV files, pictures and MLflow; trouble there costs none of the runs."""
     from bench.console import command_on, say
-    from bench.trackers.mirror import write_mirrors
+    from bench.trackers.mirrors import write_mirrors
 
     try:
         write_mirrors(folder, to_mlflow=to_mlflow, uri=uri)

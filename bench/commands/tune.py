@@ -78,18 +78,18 @@ def tune(
     from bench.process.worker import Worker
     from bench.spec.components import construct
     from bench.spec.preferences import allows_code_change, choose_executor, choose_speed
-    from bench.trackers.mirror import write_mirrors
-    from bench.tuning.outcome import summary, write_outcome
+    from bench.trackers.mirrors import write_mirrors
+    from bench.tuning.outcome import outcome_text, write_outcome
     from bench.tuning.study import Study
-    from bench.tuning.trial import run_studies
-    from bench.tuning.tuning_file import load_tuning, plan_text
+    from bench.tuning.trial_task import run_studies
+    from bench.tuning.tuning_file import load_tuning, tuning_plan_text
 
     tuning = load_tuning(find_spec(spec), overrides)
-    wanted = tuning.wanted(models)
+    names = tuning.select(models)
     chosen, jobs = choose_executor(executor, jobs)
     switches = choose_speed(speed)
     if dry_run:
-        click.echo(plan_text(tuning))
+        click.echo(tuning_plan_text(tuning))
         return
     worker = Worker(
         device,
@@ -103,18 +103,18 @@ def tune(
     folder = results / tuning.head.name
     try:
         with worker.stop.listening():
-            studies = [Study(tuning, subject, folder) for subject in tuning.subjects]
-            ours = [study for study in studies if study.subject.variant in wanted]
+            studies = [Study(tuning, variant, folder) for variant in tuning.variants]
+            selected = [study for study in studies if study.variant.name in names]
             where = construct("executor", chosen, jobs, worker)
-            say(f"{tuning.head.name}: {len(ours) * tuning.head.trials} trials {where}")
-            run_studies(ours, worker, where)
+            say(f"{tuning.head.name}: {len(selected) * tuning.head.trials} trials {where}")
+            run_studies(selected, worker, where)
             with worker.stop.deferred():
                 best = write_outcome(tuning, studies, results, worker.command)
                 write_mirrors(folder, to_mlflow=not no_mlflow, uri=mlflow_uri, pictures=False)
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"{str(error) or 'stopped'}; continue with: {shlex.join(['bench', *words])}")
         sys.exit(130)
-    click.echo(summary(tuning, studies, best))
+    click.echo(outcome_text(tuning, studies, best))
     if best:
         tuned = command_on(results, "run", str(folder / "tuned.yaml"))
         say(f"trials and pictures in {folder}; on test images: {tuned}")

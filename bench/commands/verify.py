@@ -1,7 +1,8 @@
-"""`bench verify` and `bench rerun`: a run done again, in part or in full, beside its record."""
+"""`bench verify` and `bench rerun`: do a run again, in part or in full, and compare."""
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,7 @@ from bench.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from bench.process.worker import Worker
-    from bench.replay.agreement import Verdict
+    from bench.replay.comparison import ReplayReport
 
 TOLERANCE = click.option(
     "--tolerance",
@@ -30,8 +30,8 @@ TOLERANCE = click.option(
 )
 
 
-def _judging(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that `_judge` takes."""
+def _replaying(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that `_replay` takes."""
     for option in (RESULTS, THREADS, DEVICE, LPIPS_WEIGHTS, INCEPTION_WEIGHTS, TOLERANCE):
         command = option(command)
     return command
@@ -43,19 +43,16 @@ def _judging(command: Callable[..., None]) -> Callable[..., None]:
     "--steps", type=click.IntRange(1), default=1, help="Iterations to do again, at least."
 )
 @click.option("--figures", is_flag=True, help="Measure the kept weights again as well.")
-@_judging
+@_replaying
 def verify(run: str, steps: int, figures: bool, **options: Any) -> None:
     """Do the first iterations of runs again, and compare the losses with those on record.
 
     RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or the folder of a run. It goes
     on to the first losses on record, and as far as --steps says. The record stays as it is.
     """
-    from bench.replay.verify import verify as check
+    from bench.replay import replay
 
-    def one(folder: Path, worker: "Worker") -> "Verdict":
-        return check(folder, worker, steps, figures=figures)
-
-    _judge(run, one, options)
+    _replay(run, partial(replay.verify_run, steps=steps, figures=figures), options)
 
 
 @click.command()
@@ -65,29 +62,20 @@ def verify(run: str, steps: int, figures: bool, **options: Any) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of what comes out.  [default: reruns, below the results]",
 )
-@_judging
+@_replaying
 def rerun(run: str, into: Path | None, **options: Any) -> None:
     """Do runs again from their records alone, without the sweep file, and compare both.
 
     RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or a folder with the config.json
     of a run. The same command continues an interrupted one.
     """
-    from bench.replay.verify import rerun as again
+    from bench.replay import replay
 
-    into = into or options["results"] / "reruns"
-
-    def one(folder: Path, worker: "Worker") -> "Verdict":
-        return again(folder, into, worker)
-
-    _judge(run, one, options)
+    _replay(run, partial(replay.repeat_run, into=into or options["results"] / "reruns"), options)
 
 
-def _judge(
-    run: str,
-    one: Callable[[Path, "Worker"], "Verdict"],
-    options: dict[str, Any],
-) -> None:
-    """Print the verdict on each run, and exit with 1 if one of them differs."""
+def _replay(run: str, replay: Callable[..., "ReplayReport"], options: dict[str, Any]) -> None:
+    """Print how each run came out, and exit with 1 if one of them differs."""
     from bench.console import say
     from bench.errors import BenchError, Interrupted
     from bench.process.worker import Worker
@@ -106,15 +94,15 @@ def _judge(
         with worker.stop.listening():
             for folder in folders:
                 try:
-                    verdict = one(folder, worker)
+                    report = replay(folder, worker=worker)
                 except BenchError as error:
                     if len(folders) == 1:
                         raise
                     click.echo(f"FAILED   {folder}\n  {error}")
                     differing += 1
                     continue
-                click.echo(verdict.text(tolerance))
-                differing += not verdict.agrees(tolerance)
+                click.echo(report.text(tolerance))
+                differing += not report.agrees(tolerance)
     except (Interrupted, KeyboardInterrupt):
         say(f"stopped; the same command again: {worker.command}")
         sys.exit(130)

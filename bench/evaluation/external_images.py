@@ -1,0 +1,190 @@
+"""Images that another program made, read as a sample set: nothing is resized, cropped or guessed.
+
+How many of each class are used is the count of the smallest class. Which ones follows from their
+content alone, so neither names, nor order, nor whether they lie in a folder or an `.npz` can
+change a measurement.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from bench.data.arrays import flat_labels, image_shape
+from bench.data.base import DataSpec, Split, fingerprint
+from bench.data.folders import class_folders, is_image
+from bench.data.image_files import BAD_IMAGE
+from bench.data.npz_files import read_arrays
+from bench.errors import BenchError, DataMissing, unknown
+from bench.metrics.balanced_set import balanced
+from bench.metrics.base import SampleSet
+
+Array = np.ndarray[Any, Any]
+
+NAMED = 8  # classes that a message lists
+LOSSY = (".jpg", ".jpeg")
+DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or less, no CMYK
+
+
+class ExternalImages(NamedTuple):
+    """Images that are measured, equally many of each class, with a hash of them and their labels.
+
+    `counts` says how many there were of each class, `notices` what a user should know.
+    """
+
+    samples: SampleSet
+    counts: tuple[int, ...]
+    sha256: str
+    notices: tuple[str, ...]
+
+
+def read_images(path: Path, spec: DataSpec, per_class: int | None = None) -> ExternalImages:
+    """Read images that imitate a data set, `per_class` of each class or as many as there are.
+
+    `path` is a folder with a folder of images for each class, named by the class or its label, or
+    an `.npz` with `x` and `y`. Refuses images of another shape, missing and unknown classes, and
+    fewer images than asked for.
+    """
+    x, y, notices = (_read_folder if path.is_dir() else _read_npz)(path, spec)
+    counts = tuple(torch.bincount(y, minlength=spec.classes).tolist())
+    if lacking := [name for name, n in zip(spec.class_names, counts, strict=True) if not n]:
+        raise BenchError(
+            f"{path}: no images of {_listed(lacking)}; every one of the {spec.classes} classes of "
+            f"{spec.name} is needed"
+        )
+    smallest = spec.class_names[counts.index(min(counts))]
+    size = per_class or min(counts)
+    if size > min(counts):
+        raise BenchError(
+            f"{path}: class {smallest!r} has {min(counts)} images, --samples-per-class asks for "
+            f"{per_class}"
+        )
+    if size < max(counts):
+        why = "as asked" if per_class else f"class {smallest!r} has no more"
+        notices.append(
+            f"{path}: {size * spec.classes} of {sum(counts)} images are used, {size} of each of "
+            f"{spec.classes} classes ({why}); which ones follows from their content"
+        )
+    turns = balanced(x, y, spec.classes).first(size).indices.view(size, spec.classes)
+    used = turns.T.flatten()  # one of each class in turn -> by class
+    samples = SampleSet(x[used], y[used], spec)
+    return ExternalImages(samples, counts, fingerprint(Split(samples.x, samples.y)), tuple(notices))
+
+
+def _read_folder(root: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+    if not spec.is_image:
+        raise BenchError(f"{root}: {spec.name} are no images; points come in an .npz with x and y")
+    files = [
+        (path, label)
+        for name, label in _class_labels(root, spec).items()
+        for path in sorted((root / name).iterdir())
+        if not path.name.startswith(".")
+    ]
+    labeled = [(path, label) for path, label in files if is_image(path)]
+    if not labeled:
+        raise DataMissing(f"{root}: its folders hold no images (PNG or JPEG)")
+    paths, labels = zip(*labeled, strict=True)
+    others = len(files) - len(labeled)
+    notices = [f"{root}: left out {others} files that are no images"] if others else []
+    if any(path.suffix.lower() in LOSSY for path in paths):
+        notices.append(f"{root}: JPEG files differ from what the generator made; prefer PNG")
+    with ThreadPoolExecutor(8) as pool:  # Pillow works without the GIL
+        images = list(pool.map(lambda path: _decode(path, spec), paths))
+    return torch.from_numpy(np.stack(images)), torch.tensor(labels), notices
+
+
+def _class_labels(root: Path, spec: DataSpec) -> dict[str, int]:
+    """Return the label of each class folder, which is named by the class or by its label."""
+    names, known = class_folders(root), spec.class_names
+    if not names:
+        loose = any(is_image(path) for path in root.iterdir())
+        raise DataMissing(
+            f"{root} holds {'images, but' if loose else ''} no folder of images for each class; "
+            f"expected {root}/CLASS/*.png, CLASS being a class of {spec.name}: {_listed(known)}"
+        )
+    if all(name in known for name in names):
+        return {name: known.index(name) for name in names}
+    if all(name.isdecimal() and int(name) < spec.classes for name in names):
+        labels = {name: int(name) for name in names}
+        if len(set(labels.values())) < len(names):
+            raise BenchError(f"{root}: two folders have the same label: {_listed(names)}")
+        return labels
+    wrong = min(set(names) - set(known), key=lambda name: (name.isdecimal(), name))
+    raise BenchError(
+        f"{root / wrong}: {unknown('class', wrong, known)}; folders are named by class, or all of "
+        f"them by label, 0 to {spec.classes - 1}"
+    )
+
+
+def _decode(path: Path, spec: DataSpec) -> Array:
+    """Return an image file as `uint8` `[C, H, W]`, exactly as it is."""
+    channels, height, width = spec.shape
+    try:
+        with Image.open(path) as opened:
+            if opened.mode not in DEPTHS:
+                raise BenchError(f"{path}: is of mode {opened.mode}, 8-bit gray or RGB is needed")
+            image = ImageOps.exif_transpose(opened).convert("RGBA")
+    except BAD_IMAGE as error:
+        raise BenchError(f"{path}: not a readable image ({error})") from error
+    if image.size != (width, height):
+        raise BenchError(
+            f"{path}: is {image.size[0]}x{image.size[1]} pixels, images of {spec.name} are "
+            f"{width}x{height}; nothing is resized here, since that would change the measurements"
+        )
+    pixels = np.asarray(image)
+    colors, alpha = pixels[..., :3], pixels[..., 3]
+    if alpha.min() < 255:
+        raise BenchError(f"{path}: is transparent in places; what lies behind is not known")
+    if channels == 1:
+        if (colors != colors[..., :1]).any():
+            raise BenchError(f"{path}: has colors, images of {spec.name} are gray")
+        colors = colors[..., :1]
+    return np.ascontiguousarray(colors.transpose(2, 0, 1))
+
+
+def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+    x, y = read_arrays(path, "x", "y")
+    y = flat_labels(y)
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        raise BenchError(f"{path}: y must be integers [N], got {y.dtype} {list(y.shape)}")
+    if len(x) != len(y):
+        raise BenchError(f"{path}: x has {len(x)} rows, y has {len(y)} labels")
+    if not len(y):
+        raise BenchError(f"{path}: is empty")
+    if y.min() < 0 or y.max() >= spec.classes:
+        raise BenchError(
+            f"{path}: y holds labels from {y.min()} to {y.max()}; those of {spec.name} are 0 to "
+            f"{spec.classes - 1}: {_listed(spec.class_names)}"
+        )
+    labels = torch.from_numpy(y.astype(np.int64))
+    if not spec.is_image:
+        if x.shape[1:] != spec.shape or x.dtype not in (np.float32, np.float64):
+            raise BenchError(f"{path}: x must be floats [N, 2], got {x.dtype} {list(x.shape)}")
+        return torch.from_numpy(x.astype(np.float32)), labels, []
+    if x.ndim == 4 and x.shape[1:] == spec.shape and x.shape[3] not in (1, 3):
+        raise BenchError(
+            f"{path}: x is [N, C, H, W], {list(x.shape)}; channels come last: x.transpose(0, 2, 3, "
+            "1)"
+        )
+    shape = image_shape(path, "x", x)
+    if shape != spec.shape:
+        raise BenchError(
+            f"{path}: x holds {_size(shape)}, those of {spec.name} are {_size(spec.shape)}; "
+            "nothing is resized here, since that would change the measurements"
+        )
+    x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(x)), labels, []
+
+
+def _size(shape: Sequence[int]) -> str:
+    channels, height, width = shape
+    return f"{width}x{height} {'gray' if channels == 1 else 'color'} images"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:NAMED]))
+    return shown + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

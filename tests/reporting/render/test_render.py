@@ -1,0 +1,99 @@
+import csv
+import io
+import re
+
+import pytest
+
+from bench.record.quantities import Quantity
+from bench.reporting.render import render_csv, render_latex, render_markdown, render_text
+from bench.reporting.tables.table import Cell, Column, Note, Row, Table
+
+
+def column(name, **rest):
+    quantity = Quantity(name, **({"direction": "higher", "decimals": 2} | rest))
+    return Column("set", "Set", name, quantity, "p")
+
+
+@pytest.fixture
+def table():
+    return Table(
+        name="odd",
+        title="100 % of a_b & c",
+        columns=(column("a_b"), column("x|y", direction="lower", decimals=None)),
+        rows=(
+            Row("first_row", "s", "v", (Cell("mean", 1 / 3, 0.125, 3), Cell("mean", 12345.6, n=1))),
+            Row("2nd", "s", "w", (Cell("inapplicable"), Cell("missing"))),
+        ),
+        notes=(Note("Mind {this}:", ("one_a", "two"), "bench run a_b.yaml x=~1"),),
+    )
+
+
+def test_text_aligns_the_numbers(table):
+    lines = render_text(table).splitlines()
+    assert lines[2:] == [
+        "           Set              Set",
+        "           a_b ↑            x|y ↓",
+        "─────────────────────────────────────────",
+        "first_row  0.33 ± 0.12 (3)  1.235e+04 (1)",
+        "2nd         n/a                     —",
+        "",
+        "Mind {this}:",
+        "  - one_a",
+        "  - two",
+        "    bench run a_b.yaml x=~1",
+    ]
+
+
+def test_wide_tables_continue_below_with_their_labels(table):
+    columns = tuple(column(f"metric number {place}") for place in range(12))
+    cells = tuple(Cell("mean", float(place), 0.5, 3) for place in range(12))
+    wide = Table("wide", "Wide", columns, (Row("the row", "s", "v", cells),), ())
+    lines = render_text(wide).splitlines()
+    assert max(map(len, lines)) <= 100
+    rows = [line for line in lines if line.startswith("the row")]
+    assert len(rows) > 1
+    assert re.findall(r"(\d+)\.00", " ".join(rows)) == [str(place) for place in range(12)]
+
+
+def test_below_and_above_only_rows_with_numbers_are_repeated(table):
+    columns = tuple(column(f"metric number {place}") for place in range(12))
+    numbers, none = (Cell("mean", 1.0, 0.5, 3),), (Cell("missing"),)
+    rows = [("early", numbers * 2 + none * 10), ("late", none * 10 + numbers * 2)]
+    rows += [("all", numbers * 12), ("silent", (Cell("inapplicable"),) * 12)]
+    made = tuple(Row(label, "s", label, cells) for label, cells in rows)
+    lines = render_text(Table("wide", "Wide", columns, made, ())).splitlines()
+    labels = [line.split()[0] for line in lines if re.match("early|late|all|silent", line)]
+    assert labels[:3] == ["early", "all", "silent"]
+    assert labels[-2:] == ["late", "all"]
+    assert (labels.count("early"), labels.count("late"), labels.count("silent")) == (1, 1, 1)
+
+
+def test_csv_is_exact_and_long(table):
+    rows = list(csv.DictReader(io.StringIO(render_csv(table))))
+    assert len(rows) == 4
+    assert float(rows[0]["mean"]) == 1 / 3
+    assert (rows[0]["n"], rows[0]["protocol"]) == ("3", "p")
+    assert (rows[2]["kind"], rows[2]["mean"], rows[2]["n"]) == ("inapplicable", "", "")
+
+
+def test_markdown_escapes_what_would_break_a_table(table):
+    lines = render_markdown(table).splitlines()
+    assert lines[2] == r"| | Set a\_b ↑ | Set x\|y ↓ |"
+    assert lines[4] == r"| first\_row | 0.33 ± 0.12 (3) | 1.235e+04 (1) |"
+    assert lines[-3] == "- Mind {this}: `bench run a_b.yaml x=~1`"
+
+
+def test_latex_escapes_every_special_character(table):
+    text = render_latex(table)
+    assert r"\caption{100 \% of a\_b \& c}" in text
+    assert r"first\_row & 0.33 $\pm$ 0.12 (3) & 1.235e+04 (1) \\" in text
+    assert r"\texttt{bench run a\_b.yaml x=\textasciitilde{}1}" in text
+    assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 1
+    assert text.isascii()
+
+
+def test_a_table_without_columns_is_its_rows_and_notes():
+    empty = Table("summary", "All metrics", (), (Row("cVAE", "s", "cvae"),), (Note("Why."),))
+    assert render_text(empty).splitlines()[0] == "All metrics"
+    for render in (render_csv, render_markdown, render_latex):
+        assert render(empty).endswith("\n")
