@@ -23,7 +23,7 @@ def perf() -> None:
 
 
 @perf.command("metrics")
-@click.option("--data", default=SYNTHETIC, help="Data set, in YAML.  [default: 32x32 color blobs]")
+@click.option("--data", default=SYNTHETIC, show_default="32x32 blobs", help="Data set, in YAML.")
 @click.option("--model", default="lr_livae", show_default=True, help="In YAML.")
 @click.option(
     "--metric", "metrics", multiple=True, help="What to time, in YAML.  [default: every metric]"
@@ -69,7 +69,7 @@ def metrics_(
     from bench.perf.metric_times import time_metrics
     from bench.process.worker import Worker
 
-    wanted = Wanted.of(data, metrics or tuple(registry.entries("metric")), per_class)
+    wanted = Wanted.of(data, metrics or tuple(registry.registered("metric")), per_class)
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
     found = time_metrics(wanted, model, pairs, worker)
     click.echo(json.dumps(found, indent=2) if as_json else _text(found))
@@ -122,7 +122,7 @@ def train_(
 
     component = TypeAdapter(Component)
     runs = []
-    for model in models or tuple(registry.entries("model")):
+    for model in models or tuple(registry.registered("model")):
         settings = {
             "model": component.validate_python(parse_value(model, "command line, MODELS")),
             "data": component.validate_python(parse_value(data, "command line, --data")),
@@ -131,7 +131,7 @@ def train_(
             "iterations": 100_000,
         }
         try:
-            runs.append(run_config.complete(settings))
+            runs.append(run_config.complete_settings(settings))
         except KeyProblem as problem:
             raise SpecError(problem.message, where=f"command line, {model}") from problem
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)

@@ -88,7 +88,7 @@ def make_subject(
         **changes,
     }
     try:
-        run = run_config.complete(settings)
+        run = run_config.complete_settings(settings)
     except KeyProblem as problem:
         raise BenchError(str(problem)) from problem
     return Subject(run, run.source().load())

@@ -25,7 +25,7 @@ from bench.data.class_names import CELEBA_ATTRIBUTES, check_attributes, combinat
 from bench.data.image_files import decode_all
 from bench.data.torchvision_files import Known
 from bench.data.torchvision_sets import TorchvisionSet
-from bench.errors import BenchError, SpecError, unknown
+from bench.errors import BenchError, SpecError, describe_unknown
 
 SQUARE = ((178 - 148) / 2, (218 - 148) / 2, 148.0, 148.0)  # left, top, width and height
 
@@ -63,7 +63,7 @@ class CelebA(TorchvisionSet):
     ) -> None:
         for name in attributes:
             if name not in CELEBA_ATTRIBUTES:
-                raise SpecError(unknown("attribute", name, CELEBA_ATTRIBUTES))
+                raise SpecError(describe_unknown("attribute", name, CELEBA_ATTRIBUTES))
         check_attributes(attributes)
         if image_size not in (32, 64):
             raise SpecError(f"image_size must be 32 or 64, got {image_size}")

@@ -29,7 +29,7 @@ from bench.record.files import read_json, write_atomically
 from bench.record.pictures import FILE
 from bench.record.run_folder import RunFolder
 from bench.seeding import generator_for
-from bench.spec.run_config import recorded
+from bench.spec.run_config import recorded_training
 from bench.training.interface import Code, Infers
 
 CLASSES = 10
@@ -179,7 +179,7 @@ def picture_run(folder: Path, worker: Worker) -> None:
     run = RunFolder(folder)
     if not run.model.exists():
         raise BenchError(f"{folder} holds no weights (model.pt) to make pictures with")
-    training = recorded(read_json(folder / "config.json")["config"])
+    training = recorded_training(read_json(folder / "config.json")["config"])
     context = worker.context_of(training.data)
     refuse_other_data(folder, context)
     with worker.computing(context.data.spec):

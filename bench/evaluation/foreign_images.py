@@ -19,7 +19,7 @@ from bench.data.base import DataSpec, Split, fingerprint
 from bench.data.folders import class_folders, is_image
 from bench.data.image_files import BAD_IMAGE
 from bench.data.npz_files import read_arrays
-from bench.errors import BenchError, DataMissing, unknown
+from bench.errors import BenchError, DataMissing, describe_unknown
 from bench.metrics.base import SampleSet
 from bench.metrics.comparison import balanced
 
@@ -130,8 +130,8 @@ def _class_labels(root: Path, spec: DataSpec) -> dict[str, int]:
     strangers = [name for name in names if name not in known]
     stranger = min(strangers, key=lambda name: (name.isdecimal(), name))
     raise BenchError(
-        f"{root / stranger}: {unknown('class', stranger, known)}; folders are named by class, or "
-        f"all of them by label, 0 to {spec.classes - 1}"
+        f"{root / stranger}: {describe_unknown('class', stranger, known)}; folders are named by "
+        f"class, or all of them by label, 0 to {spec.classes - 1}"
     )
 
 

@@ -158,7 +158,7 @@ def check_name(target: Target, name: str, results: Path) -> None:
         SpecError: If it is empty, or that of a control.
         BenchError: If it belongs to something else.
     """
-    if not name.strip() or name in registry.entries("control"):
+    if not name.strip() or name in registry.registered("control"):
         raise SpecError(f"a row cannot be called {name!r}", where="--name")
     _plan(results / EVALUATIONS, name, target.model)
 

@@ -8,10 +8,10 @@ from bench.record.records import load_records
 from bench.record.run_folder import RunFolder, State
 from bench.spec.run_config import canonical_json
 from bench.spec.run_settings import Training
-from bench.spec.sweep_file import Run, Sweep
+from bench.spec.sweep_file import PlannedRun, Sweep
 
 
-def states(sweep: Sweep, results: Path) -> list[tuple[Run, Path, State]]:
+def states(sweep: Sweep, results: Path) -> list[tuple[PlannedRun, Path, State]]:
     """Return every run of a sweep with its folder and how far it is."""
     found = []
     for run in sweep.runs:

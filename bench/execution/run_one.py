@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.console import say
-from bench.errors import NotApplicable, machine_trouble
+from bench.errors import NotApplicable, describe_system_error
 from bench.evaluation.code_pictures import keep_pictures
 from bench.evaluation.controls import Control, control_config
 from bench.evaluation.measuring import (
@@ -72,8 +72,8 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
 
     Raises:
         Interrupted: If someone asked to stop.
-        OSError: If the disk is full, the folder read-only or the like (see `machine_trouble`); the
-            run then stays as it is, and the next command goes on with it.
+        OSError: If the disk is full, the folder read-only or the like (see
+            `describe_system_error`); the next command goes on with the run as it is.
     """
     folder = RunFolder(path)
 
@@ -157,7 +157,7 @@ def _settle(
                 fill()
             except Exception as error:
                 _log.exception("run failed")
-                if machine_trouble(error):  # so the run stays as it is, to be gone on with
+                if describe_system_error(error):  # so the run stays as it is, to be gone on with
                     raise
                 folder.fail(traceback.format_exc())
                 return "failed"

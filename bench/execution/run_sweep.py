@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import registry
 from bench.console import say
-from bench.errors import BenchError, DataMissing, SpecError, machine_trouble
+from bench.errors import BenchError, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import adopt, check_code
 from bench.execution.display import watching
@@ -129,7 +129,7 @@ def _refuse_unwritable(folder: Path) -> float:
             probe.flush()
             return os.fstat(probe.fileno()).st_mtime
     except OSError as error:
-        what = machine_trouble(error) or error.strerror
+        what = describe_system_error(error) or error.strerror
         raise BenchError(f"cannot write results to {folder}: {what}") from error
 
 
@@ -146,7 +146,7 @@ def _reopen(task: RunTask, began: float) -> None:
             if not mark.exists() or mark.stat().st_mtime < began:
                 task.folder.reopen()
     except OSError as error:
-        say(f"  {task.label} cannot be tried again: {machine_trouble(error) or error}")
+        say(f"  {task.label} cannot be tried again: {describe_system_error(error) or error}")
 
 
 def _load_data(todo: Iterable[RunTask], worker: Worker) -> None:

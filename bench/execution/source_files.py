@@ -119,14 +119,14 @@ def _silent(tokens: Sequence[tokenize.TokenInfo]) -> list[Span]:
 
 
 def _module(kind: registry.Kind, component: Mapping[str, Any]) -> str:
-    return registry.entries(kind)[component["name"]].target.partition(":")[0]
+    return registry.registered(kind)[component["name"]].target.partition(":")[0]
 
 
 @functools.cache
 def _owners() -> frozenset[str]:
     """Return the packages whose code counts: those that register something, but for this one."""
     kinds: tuple[registry.Kind, ...] = ("model", "dataset", "metric")
-    targets = [entry.target for kind in kinds for entry in registry.entries(kind).values()]
+    targets = [entry.target for kind in kinds for entry in registry.registered(kind).values()]
     return frozenset(target.split(":")[0].split(".")[0] for target in targets) - {"bench"}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.errors import Interrupted, machine_trouble
+from bench.errors import Interrupted, describe_system_error
 from bench.execution.run_one import Outcome, control_one, run_one
 from bench.process.worker import Worker
 from bench.record.lock import Busy
@@ -142,4 +142,4 @@ def perform(task: Task, worker: Worker) -> tuple[Outcome, str]:
     try:
         return task.do(worker), ""
     except OSError as error:
-        return "failed", machine_trouble(error) or str(error)
+        return "failed", describe_system_error(error) or str(error)

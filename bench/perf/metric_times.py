@@ -68,7 +68,7 @@ def time_metrics(wanted: Wanted, model: str, pairs: int, worker: Worker) -> dict
     component = {"name": value} if isinstance(value, str) else value
     settings = {"model": component, "data": wanted.data, "seed": 0, "iterations": 1}
     try:
-        training = run_config.complete(settings).training
+        training = run_config.complete_settings(settings).training
     except KeyProblem as problem:
         raise SpecError(problem.message, where="--model") from problem
     context = worker.context_of(wanted.data)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.errors import BenchError, naming
+from bench.errors import BenchError, add_path_to_errors
 from bench.record.files import write_atomically
 
 KEY = ("step", "split", "metric", "protocol")
@@ -51,13 +51,13 @@ class JsonlWriter:
             BenchError: If a value is not finite or not JSON.
         """
         line = _encode(row, self.path)
-        with naming(self.path):
+        with add_path_to_errors(self.path):
             self._file.write(line)
         self._offset += len(line)
 
     def flush(self) -> None:
         """Return once all rows are on the disk."""
-        with naming(self.path):
+        with add_path_to_errors(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
 

@@ -41,7 +41,7 @@ class Sweep:
 
 def control_title(name: str) -> str:
     """Return what a control is called for people."""
-    known = registry.entries("control")
+    known = registry.registered("control")
     return known[name].summary if name in known else name
 
 

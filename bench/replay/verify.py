@@ -29,7 +29,7 @@ from bench.record.lock import Busy
 from bench.record.run_folder import RunFolder
 from bench.replay.agreement import Row, Verdict, compare_rows, compare_weights, differences
 from bench.spec.components import construct
-from bench.spec.run_config import RunConfig, recorded
+from bench.spec.run_config import RunConfig, recorded_training
 from bench.spec.run_settings import Evaluation, Training
 from bench.training.trainer import Trainer
 
@@ -52,7 +52,7 @@ def read_run(folder: Path) -> tuple[RunConfig, bool]:
     document = read_json(path)
     try:
         asked = Evaluation.model_validate_json(json.dumps(document.get("evaluation", {})))
-        training = _in_order(recorded(document["config"]))
+        training = _in_order(recorded_training(document["config"]))
         return RunConfig(training, asked), "evaluation" in document
     except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]

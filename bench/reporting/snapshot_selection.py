@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.errors import BenchError, UnknownName, unknown
+from bench.errors import BenchError, UnknownName, describe_unknown
 from bench.record.records import LAST, Records, Selection, plain
 from bench.reporting.tables.table_spec import Direction, Names
 from bench.spec.reserved_names import EVALUATIONS, REAL, VALIDATION
@@ -66,7 +66,7 @@ def _key(row: Figure) -> tuple[str, str, str]:
 def _direction(metric: str, known: Sequence[str], names: Names, rule: str) -> Direction:
     """Return which values of a metric are better; refuse what cannot choose."""
     if metric not in known:
-        told = unknown("metric", metric, set(known))
+        told = describe_unknown("metric", metric, set(known))
         raise BenchError(
             f"--select {rule}: {told}" if known else f"--select {rule}: {_remedy(rule)}"
         )

@@ -1,6 +1,6 @@
-"""YAML whose every value remembers the line it came from, and patches of such values.
+"""YAML whose every value remembers where it was written, and patches of such values.
 
-Whatever turns out to be wrong with a value later, the message can point at the file.
+Whatever turns out to be wrong with a value later, the message can name file and line.
 """
 
 import json
@@ -12,9 +12,8 @@ from typing import Any
 
 import yaml
 
-from bench.errors import SpecError, unknown
-
-Route = tuple[str | int, ...]
+from bench.errors import SpecError, describe_unknown
+from bench.spec.validation import KeyPath, dotted
 
 COMPONENTS = ("model", "data")  # settings with a name and options of their own
 
@@ -29,23 +28,23 @@ class Located:
     """
 
     value: Any
-    marks: Mapping[Route, str]
+    marks: Mapping[KeyPath, str]
 
-    def where(self, route: Route) -> str:
+    def where(self, path: KeyPath) -> str:
         """Return where a part, or else the nearest part around it, was written."""
-        for length in range(len(route), -1, -1):
-            if route[:length] in self.marks:
-                return self.marks[route[:length]]
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.marks:
+                return self.marks[path[:length]]
         return ""
 
-    def at(self, route: Route) -> "Located":
+    def at(self, path: KeyPath) -> "Located":
         """Return one part, with paths relative to it."""
         value = self.value
-        for key in route:
+        for key in path:
             value = value[key]
-        size = len(route)
-        marks = {r[size:]: mark for r, mark in self.marks.items() if r[:size] == route}
-        return Located(value, {(): self.where(route), **marks})
+        size = len(path)
+        marks = {p[size:]: mark for p, mark in self.marks.items() if p[:size] == path}
+        return Located(value, {(): self.where(path), **marks})
 
     def merged(self, patch: "Located", key: str = "") -> "Located":
         """Return this with a patch laid over it: mappings are merged, all else is replaced.
@@ -61,12 +60,12 @@ class Located:
         value = dict(self.value)
         marks = dict(self.marks)
         for key in patch.value:
-            below = patch.at((key,))
+            part = patch.at((key,))
             if key in value:
-                below = self.at((key,)).merged(below, key)
-                marks = {r: mark for r, mark in marks.items() if r[:1] != (key,)}
-            value[key] = below.value
-            marks |= {(key, *r): mark for r, mark in below.marks.items()}
+                part = self.at((key,)).merged(part, key)
+                marks = {path: mark for path, mark in marks.items() if path[:1] != (key,)}
+            value[key] = part.value
+            marks |= {(key, *path): mark for path, mark in part.marks.items()}
         return Located(value, marks)
 
 
@@ -83,9 +82,8 @@ def expand_shorthand(settings: Located) -> Located:
 def nested(keys: Sequence[str], value: Located) -> Located:
     """Return `{a: {b: value}}` for the keys `a, b`, shorthand expanded."""
     for key in reversed(keys):
-        mark = value.where(())
-        below = {(key, *route): m for route, m in value.marks.items()}
-        value = expand_shorthand(Located({key: value.value}, {(): mark, **below}))
+        marks = {(key, *path): mark for path, mark in value.marks.items()}
+        value = expand_shorthand(Located({key: value.value}, {(): value.where(()), **marks}))
     return value
 
 
@@ -109,11 +107,20 @@ for _tag, _pattern, _first in (
 
 
 def parse_value(text: str, where: str) -> Any:
-    """Return the value that a YAML text means; `where` stands in the message if it is none."""
+    """Return the value of a YAML text; the error for a text that is no YAML says `where` it is."""
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         raise SpecError(f"is not YAML: {error}", where=where) from error
+
+
+def parse_component(text: str, where: str) -> dict[str, Any]:
+    """Return the component that a YAML text means: a name, or a mapping of name and options."""
+    value = parse_value(text, where)
+    component = {"name": value} if isinstance(value, str) else value
+    if not isinstance(component, dict):
+        raise SpecError("expected a name, or {name: ..., option: ...}", where=where)
+    return component
 
 
 def parse_option(text: str) -> tuple[str, Any]:
@@ -126,35 +133,26 @@ def parse_option(text: str) -> tuple[str, Any]:
 
 
 def read_yaml(path: Path) -> Located:
-    """Read a YAML file, keeping the line of every value.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content with marks `file:line`.
-
-    Raises:
-        SpecError: If there is no such file, it is no YAML, or a key stands twice.
-    """
+    """Read a file that is one YAML mapping, with marks `file:line`; no key may stand twice."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        beside = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise SpecError(unknown("sweep file", path.name, beside), where=str(path)) from error
+        names = [neighbor.name for neighbor in path.parent.glob("*.yaml")]
+        message = describe_unknown("sweep file", path.name, names)
+        raise SpecError(message, where=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot be read: {error}", where=str(path)) from error
     loader = Loader(text)
     try:
         node = loader.get_single_node()
-        marks: dict[Route, str] = {(): f"{path}:1"}
-        value = _plain(loader, node, (), marks, path) if node else {}
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        told = " ".join(part for part in (error.context, error.problem) if part)
-        raise SpecError(f"is not valid YAML: {told}", where=f"{path}:{line}") from error
+        marks: dict[KeyPath, str] = {(): f"{path}:1"}
+        value = _construct(loader, node, (), marks, path) if node else {}
     except yaml.YAMLError as error:
-        raise SpecError(f"is not valid YAML: {error}", where=str(path)) from error
+        where, problem = str(path), str(error)
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            where += f":{error.problem_mark.line + 1}"
+            problem = " ".join(part for part in (error.context, error.problem) if part)
+        raise SpecError(f"is not valid YAML: {problem}", where=where) from error
     finally:
         loader.dispose()
     if not isinstance(value, dict):
@@ -162,26 +160,23 @@ def read_yaml(path: Path) -> Located:
     return Located(value, marks)
 
 
-def _plain(
-    loader: Loader, node: yaml.Node, route: Route, marks: dict[Route, str], path: Path
+def _construct(
+    loader: Loader, node: yaml.Node, path: KeyPath, marks: dict[KeyPath, str], file: Path
 ) -> Any:
-    marks.setdefault(route, f"{path}:{node.start_mark.line + 1}")
+    """Return the value of a node, and add the lines of its parts to `marks`."""
+    marks.setdefault(path, f"{file}:{node.start_mark.line + 1}")
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node)
-            here = f"{path}:{key_node.start_mark.line + 1}"
+            where = f"{file}:{key_node.start_mark.line + 1}"
             if not isinstance(key, str):
                 key = json.dumps(key) if isinstance(key, int | float | bool) else str(key)
             if key in mapping:
-                raise SpecError("stands here twice", where=here, key=_dotted((*route, key)))
-            marks[(*route, key)] = here
-            mapping[key] = _plain(loader, value_node, (*route, key), marks, path)
+                raise SpecError("stands here twice", where=where, key=dotted((*path, key)))
+            marks[(*path, key)] = where
+            mapping[key] = _construct(loader, value_node, (*path, key), marks, file)
         return mapping
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(loader, n, (*route, i), marks, path) for i, n in enumerate(node.value)]
+        return [_construct(loader, n, (*path, i), marks, file) for i, n in enumerate(node.value)]
     return loader.construct_object(node)
-
-
-def _dotted(route: Route) -> str:
-    return ".".join(map(str, route))

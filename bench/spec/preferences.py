@@ -1,6 +1,7 @@
-"""What a person sets once for all sweeps on a machine: `~/.config/bench/config.yaml`.
+"""A person's defaults for all sweeps on a machine: `~/.config/bench/config.yaml`.
 
-Nothing in it changes a figure; that is what sweep files are for.
+Nothing in it changes a measurement; that is what sweep files are for. What is wrong in it is a
+`SpecError` that names the file, the line and the key.
 """
 
 import os
@@ -9,16 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from bench.errors import BenchError, SpecError
 from bench.spec.components import complete_component
 from bench.spec.located_yaml import Located, parse_value, read_yaml
 from bench.spec.run_settings import Component, Strict
 from bench.spec.switches import SwitchSet, parse_speed
-from bench.spec.validation import KeyProblem, check
-
-SUPPLIED = 2  # arguments of an executor that are no options: jobs, worker
+from bench.spec.validation import KeyProblem, dotted, validate
 
 
 class Preferences(Strict):
@@ -38,100 +37,52 @@ class Preferences(Strict):
 
 
 def preferences_path() -> Path:
-    """Return where the file stands: in `$XDG_CONFIG_HOME`, by default `~/.config`."""
+    """Return the path of the file: in `$XDG_CONFIG_HOME`, by default `~/.config`."""
     root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(root) / "bench" / "config.yaml"
 
 
 def choose_executor(text: str | None, jobs: int | None) -> tuple[dict[str, Any], int | None]:
-    """Return which executor to use, and how many jobs at a time.
+    """Return the executor as a complete component, and the number of jobs, if any was given.
 
-    The command line goes before the file, and `local` is used for several jobs where neither
-    names an executor.
-
-    Args:
-        text: What follows `--executor`: a name, or name and options in YAML.
-        jobs: What follows `--jobs`.
-
-    Returns:
-        The executor as a complete component, and the number of jobs, if any was given.
-
-    Raises:
-        SpecError: If something there is wrong; names the file, the line and the key.
+    The values of `--executor` and `--jobs` override the file. Where neither names an executor,
+    several jobs are done by `local`.
     """
-    document = _document("executor", text)
-    with _telling_where(document):
-        found = _preferences(document)
-        jobs = jobs or found.jobs
-        chosen = found.executor or {"name": "local" if (jobs or 1) > 1 else "inline"}
-        return complete_component("executor", chosen, ("executor",), skip=SUPPLIED), jobs
+    with _preferences("executor", text) as preferences:
+        jobs = jobs or preferences.jobs
+        executor = preferences.executor or {"name": "local" if (jobs or 1) > 1 else "inline"}
+        return complete_component("executor", executor, ("executor",)), jobs
 
 
 def allows_code_change(given: bool | None) -> bool:
-    """Return whether results are used whose code has changed since.
-
-    Args:
-        given: What the command line says; the file is asked where None.
-
-    Returns:
-        The answer.
-
-    Raises:
-        SpecError: If something in the file is wrong; names the file, the line and the key.
-    """
+    """Return whether results are used whose code has changed since, as given or as in the file."""
     if given is not None:
         return given
-    document = _document()
-    with _telling_where(document):
-        return _preferences(document).allow_code_change
+    with _preferences() as preferences:
+        return preferences.allow_code_change
 
 
 def choose_speed(text: str | None) -> SwitchSet | None:
-    """Return the switches that trainings are to be executed with.
-
-    The command line goes before the file.
-
-    Args:
-        text: What follows `--speed`: `auto`, `eager`, or names of switches with commas in between.
-
-    Returns:
-        The switches; None leaves the choice to the harness.
-
-    Raises:
-        SpecError: If something there is wrong; names the file, the line and the key.
-    """
-    document = _document("speed", text)
-    with _telling_where(document):
+    """Return the switches for trainings, from `--speed` or the file; None lets bench choose."""
+    with _preferences("speed", text) as preferences:
         try:
-            return parse_speed(_preferences(document).speed)
-        except KeyProblem:
-            raise
+            return parse_speed(preferences.speed)
         except BenchError as error:
             raise KeyProblem(("speed",), str(error)) from error
 
 
-def _document(key: str = "", text: str | None = None) -> Located:
-    """Return what the file says; one of its keys may be replaced on the command line."""
+@contextmanager
+def _preferences(key: str = "", text: str | None = None) -> Iterator[Preferences]:
+    """Read the file, one key overridden by the command line; problems name file and line."""
     path = preferences_path()
     document = read_yaml(path) if path.is_file() else Located({}, {})
-    if text is None:
-        return document
-    where = f"command line, --{key} {text}"
-    given = Located({key: parse_value(text, where)}, {(key,): where})
-    kept = {name: value for name, value in document.value.items() if name != key}
-    return Located(kept, document.marks).merged(given)
-
-
-def _preferences(document: Located) -> Preferences:
-    found: Preferences = check(TypeAdapter(Preferences), document.value, ())
-    return found
-
-
-@contextmanager
-def _telling_where(document: Located) -> Iterator[None]:
-    """Turn what is wrong with a key into an error that names file and line."""
+    if text is not None:
+        where = f"command line, --{key} {text}"
+        others = {name: value for name, value in document.value.items() if name != key}
+        given = Located({key: parse_value(text, where)}, {(key,): where})
+        document = Located(others, document.marks).merged(given)
     try:
-        yield
+        yield validate(Preferences, document.value, ())
     except KeyProblem as problem:
-        key = ".".join(map(str, problem.path))
-        raise SpecError(problem.message, where=document.where(problem.path), key=key) from problem
+        where = document.where(problem.path)
+        raise SpecError(problem.message, where=where, key=dotted(problem.path)) from problem

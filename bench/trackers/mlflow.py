@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.console import command_on
+from bench.console import suggest_command
 from bench.errors import BenchError
 from bench.record.records import Records, load_records
 from bench.reporting.page.document import render_page
@@ -82,7 +82,7 @@ def mirror(folder: Path, uri: str | None = None) -> str:
         raise MirrorError(
             f"MLflow at {shown} was not updated: {reason}\n"
             f"nothing is lost, all results are in {folder}; catch up with: "
-            + command_on(results, "mirror", sweep)
+            + suggest_command(results, "mirror", sweep)
         ) from error
     return f"MLflow: {written} runs written, {kept} were up to date, at {shown}"
 

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from bench.spec.located_yaml import Located, nested
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Strict
-from bench.spec.sweep_file import complete
+from bench.spec.sweep_file import complete_variant
 
 Scalar = bool | int | float | str
 Values = Mapping[str, Scalar]
@@ -120,7 +120,7 @@ class Subject:
         Raises:
             SpecError: If such a run cannot be, with the place in the file.
         """
-        return complete(self._with(self.settings, values), self.variant, seed)
+        return complete_variant(self._with(self.settings, values), self.variant, seed)
 
     def patch_of(self, values: Values) -> dict[str, Any]:
         """Return the patch of the file's base that makes a variant with the values of a trial."""

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench.errors import SpecError, unknown
+from bench.errors import SpecError, describe_unknown
 from bench.reporting.tables.table_spec import Direction, Names, load_tables
 from bench.spec.located_yaml import Located
 from bench.spec.reserved_names import REAL, VALIDATION
 from bench.spec.run_settings import Evaluation
-from bench.spec.sweep_file import SweepFile, complete, read_spec, variants_of
+from bench.spec.sweep_file import SweepFile, complete_variant, read_spec, variants_of
 from bench.tuning.space import Range, Subject, weights_space
 
 FIXED = (*Evaluation.model_fields, "data", "seed")  # what trials must share to be comparable
@@ -87,7 +87,9 @@ class Tuning:
         names = [models] if models in known else [name.strip() for name in models.split(",")]
         for name in names:
             if name not in known:
-                raise SpecError(unknown("variant", name, known), where=f"--models {models}")
+                raise SpecError(
+                    describe_unknown("variant", name, known), where=f"--models {models}"
+                )
         return names
 
 
@@ -116,7 +118,7 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     for name in head.space:
         if name not in cells:
             where = document.where(("space", name))
-            raise SpecError(unknown("variant", name, cells), where=where, key="space")
+            raise SpecError(describe_unknown("variant", name, cells), where=where, key="space")
     subjects = [_subject(document, head, variant, settings) for variant, settings in cells.items()]
     return Tuning(path, head, document, objectives, tuple(subjects))
 
@@ -134,9 +136,13 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
         found = names.metric(metric)
         where = document.where(("objectives", index))
         if metric.partition("/")[0] not in measured:
-            raise SpecError(unknown("figure", metric, measured), where=where, key="objectives")
+            raise SpecError(
+                describe_unknown("figure", metric, measured), where=where, key="objectives"
+            )
         if found is None:
-            raise SpecError(unknown("metric", metric, names.metrics), where=where, key="objectives")
+            raise SpecError(
+                describe_unknown("metric", metric, names.metrics), where=where, key="objectives"
+            )
         if found.direction is None:
             raise SpecError(
                 f"nobody has said which values of {metric} are better; give it a direction in "
@@ -149,7 +155,7 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
 
 def _subject(document: Located, head: TuningFile, variant: str, settings: Located) -> Subject:
     patch = document.at(("variants", variant)) if variant in head.variants else Located({}, {})
-    training = complete(settings, variant, head.seeds[0]).training
+    training = complete_variant(settings, variant, head.seeds[0]).training
     space = head.space.get(variant) or weights_space(training.objective)
     if not space:
         raise SpecError(

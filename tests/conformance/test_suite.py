@@ -18,7 +18,7 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module", params=list(registry.entries("model")))
+@pytest.fixture(scope="module", params=list(registry.registered("model")))
 def subject(request):
     return suite.make_subject(request.param, SMALL.get(request.param))
 
@@ -28,7 +28,7 @@ def test_registered_models_conform(subject, check):
     check(subject)
 
 
-@pytest.mark.parametrize("name", list(registry.entries("model")))
+@pytest.mark.parametrize("name", list(registry.registered("model")))
 def test_points_are_welcome_too(name):
     subject = suite.make_subject(name, data={"name": "moons", "per_class": 50})
     suite.terms_are_scalars(subject)

@@ -8,7 +8,7 @@ import pytest
 from bench.execution.executors.ray import Ray, _perform_on_node, _unpack
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
-from bench.spec.run_config import complete
+from bench.spec.run_config import complete_settings
 
 SETTINGS = {
     "model": {"name": "cvae", "width": 0.25, "latent": 4},
@@ -22,7 +22,7 @@ SETTINGS = {
 
 
 def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
-    config = complete(SETTINGS)
+    config = complete_settings(SETTINGS)
     task = RunTask(here / "far" / config.id, "far", config)
     outcome, _, packed = _perform_on_node(task, Worker("cpu"), here / "mark", here)
     assert outcome == "finished"

@@ -10,7 +10,7 @@ import torch
 from bench.evaluation.measuring import SELECTION_SEED, selecting
 from bench.record.jsonl import read_jsonl
 from bench.record.run_folder import RunFolder
-from bench.spec.run_config import complete
+from bench.spec.run_config import complete_settings
 from bench.spec.validation import KeyProblem
 from tests.execution.test_kill import wait_for
 
@@ -63,16 +63,17 @@ def same_weights(first, second):
 )
 def test_times_are_equal_parts_and_the_last_is_the_end(iterations, snapshots, steps):
     settings = SETTINGS | {"iterations": iterations, "snapshots": snapshots}
-    assert complete(settings).steps == steps
+    assert complete_settings(settings).steps == steps
 
 
 def test_asking_for_snapshots_changes_what_is_measured_and_not_what_is_trained():
-    plain, more = complete(SETTINGS), complete(SETTINGS | {"snapshots": 3})
-    both = complete(SETTINGS | {"splits": ["validation", "test"]})
+    plain, more = complete_settings(SETTINGS), complete_settings(SETTINGS | {"snapshots": 3})
+    both = complete_settings(SETTINGS | {"splits": ["validation", "test"]})
     assert plain.id == more.id == both.id
     assert len({plain.evaluation_id, more.evaluation_id, both.evaluation_id}) == 3
     assert (
-        both.evaluation_id == complete(SETTINGS | {"splits": ["test", "validation"]}).evaluation_id
+        both.evaluation_id
+        == complete_settings(SETTINGS | {"splits": ["test", "validation"]}).evaluation_id
     )
 
 
@@ -90,7 +91,7 @@ def test_asking_for_snapshots_changes_what_is_measured_and_not_what_is_trained()
 )
 def test_what_cannot_be_measured_is_refused_at_once(change, message):
     with pytest.raises(KeyProblem, match=message):
-        complete(SETTINGS | change)
+        complete_settings(SETTINGS | change)
 
 
 def test_the_judge_of_selection_is_never_that_of_the_table():

@@ -8,11 +8,13 @@ import pytest
 from bench import registry
 from bench.execution import run_sweep, source_files
 from bench.execution.source_files import SOURCES_OF, changed_files, essence
-from bench.spec.run_config import complete
+from bench.spec.run_config import complete_settings
 
 
 def run(**settings):
-    return complete({"model": "cvae", "data": "blobs", "seed": 0, "iterations": 1, **settings})
+    return complete_settings(
+        {"model": "cvae", "data": "blobs", "seed": 0, "iterations": 1, **settings}
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,8 @@ def test_a_model_of_the_users_is_followed_through_its_package(tmp_path, monkeypa
     (package / "unused.py").write_text("")
     (package / "model.py").write_text("import torch\nfrom theirs import parts\n")
     monkeypatch.syspath_prepend(tmp_path)
-    entry = registry.Entry("theirs.model:Model", "theirs")
-    monkeypatch.setattr(registry, "entries", lambda kind: {"theirs": entry})
+    entry = registry.Registration("theirs.model:Model", "theirs")
+    monkeypatch.setattr(registry, "registered", lambda kind: {"theirs": entry})
     monkeypatch.setattr(source_files, "_owners", lambda: frozenset({"theirs"}))
     found = source_files._reached([source_files._module("model", {"name": "theirs"})], ())
     assert list(found) == [
@@ -96,9 +98,9 @@ def test_what_is_edited_while_a_sweep_is_at_work_is_recorded_as_it_is_executed(
     model = here / "edited_meanwhile.py"
     model.write_text("from baselines.cvae import CVAE as Theirs\n")
     monkeypatch.syspath_prepend(here)
-    entry = registry.Entry("edited_meanwhile:Theirs", "theirs")
+    entry = registry.Registration("edited_meanwhile:Theirs", "theirs")
     monkeypatch.setitem(registry.TABLES["model"], "theirs", entry)
-    monkeypatch.setattr(registry, "entries", lambda kind: registry.TABLES[kind])
+    monkeypatch.setattr(registry, "registered", lambda kind: registry.TABLES[kind])
     monkeypatch.setattr(
         source_files, "_owners", lambda: frozenset({"edited_meanwhile", "baselines"})
     )

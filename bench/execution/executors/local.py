@@ -19,7 +19,7 @@ from multiprocessing.context import SpawnProcess
 
 import torch
 
-from bench.console import relay, say
+from bench.console import redirect_messages, say
 from bench.errors import BenchError, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
@@ -187,7 +187,7 @@ def _work(pipe: Connection, workplace: Worker) -> None:
     os.setsid()
     threading.Thread(target=_follow_parent, daemon=True).start()
     workplace.stop = StopSignal(quiet=True)
-    relay(partial(_say_through, pipe))
+    redirect_messages(partial(_say_through, pipe))
     with suppress(EOFError, BrokenPipeError, Interrupted), workplace.stop.listening():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         while not workplace.stop():  # asked while a task came to its end, it is not asked again

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from bench.errors import BenchError, Interrupted, machine_trouble
+from bench.errors import BenchError, Interrupted, describe_system_error
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, perform
 from bench.process.stop_signal import StopSignal
@@ -134,7 +134,7 @@ class Ray(Executor):
             if packed is not None:
                 _unpack(packed, task.path)
         except OSError as error:
-            return Ended(task, "failed", machine_trouble(error) or str(error))
+            return Ended(task, "failed", describe_system_error(error) or str(error))
         return Ended(task, outcome, reason)
 
 

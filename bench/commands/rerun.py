@@ -1,0 +1,30 @@
+"""`bench rerun`: whole runs done again from their records alone, and compared with them."""
+
+from pathlib import Path
+from typing import Unpack
+
+import click
+
+from bench.commands import options
+from bench.commands.verify import AGREEMENT, AgreementOptions, compare_runs
+
+
+@click.command("rerun")
+@click.argument("run")
+@click.option(
+    "--into",
+    type=options.FOLDER,
+    help="Folder of what comes out.  [default: reruns, below the results]",
+)
+@options.add(*AGREEMENT)
+def rerun_command(run: str, into: Path | None, **values: Unpack[AgreementOptions]) -> None:
+    """Do whole runs again, and compare both.
+
+    Only the records are read, not the sweep file. RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the
+    beginning of an id, or a folder with the config.json of a run. The same command continues an
+    interrupted one.
+    """
+    from bench.replay.verify import rerun
+
+    target = into or values["results"] / "reruns"
+    compare_runs(run, values, lambda path, worker: rerun(path, target, worker))
