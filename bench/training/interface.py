@@ -195,5 +195,5 @@ def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:
         `[B, A]` for a model that is made for attributes, on data that has them; else `y`.
     """
     if spec.attributes and "attributes" in model.capabilities:
-        return spec.attribute_rows(y)
+        return spec.attributes_of(y)
     return y

@@ -34,7 +34,7 @@ def make_batch(spec=GRAY, rows=12, labeled=None):
     labeled = rows if labeled is None else labeled
     y = torch.arange(rows) % spec.classes
     y[labeled:] = -1
-    y = spec.attribute_rows(y) if spec.attributes else y
+    y = spec.attributes_of(y) if spec.attributes else y
     return Batch(torch.rand(rows, *spec.shape) * 2 - 1, y, labeled)
 
 

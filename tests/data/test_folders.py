@@ -6,7 +6,7 @@ from PIL import Image
 
 from bench.data import folders
 from bench.data.folders import Folder
-from bench.data.image_files import decode, read_boxes
+from bench.data.image_files import decode_image, read_boxes
 from bench.errors import BenchError, DataMissing, SpecError
 
 
@@ -32,7 +32,7 @@ def source(root, **options):
 
 
 def test_spec_reads_names_only(root, monkeypatch):
-    monkeypatch.setattr(folders, "decode_all", None)
+    monkeypatch.setattr(folders, "decode_images", None)
     spec = source(root).spec
     assert spec.name == "pets"
     assert spec.shape == (3, 4, 4)
@@ -61,7 +61,7 @@ def test_official_parts_are_kept(root, tmp_path):
 def test_second_load_reads_the_cache(root, data_folder, monkeypatch):
     first = source(root).load()
     assert len(list(data_folder.glob("folder-pets-*.npz"))) == 1
-    monkeypatch.setattr(folders, "decode_all", None)
+    monkeypatch.setattr(folders, "decode_images", None)
     assert source(root, split_seed=0).load().fingerprint == first.fingerprint
 
 
@@ -144,7 +144,7 @@ def halves(path):
     ],
 )
 def test_crops(tmp_path, crop, box, left, right):
-    image = decode(halves(tmp_path / "a.png"), 10, 1, crop, box)
+    image = decode_image(halves(tmp_path / "a.png"), 10, 1, crop, box)
     assert image.shape == (10, 10, 1)
     assert image[:, :3].mean() == left
     assert image[:, -3:].mean() == right
@@ -153,13 +153,13 @@ def test_crops(tmp_path, crop, box, left, right):
 def test_reduction_does_not_alias(tmp_path):
     pixels = np.indices((64, 64)).sum(0) % 2 * 255
     Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "checkers.png")
-    image = decode(tmp_path / "checkers.png", 8, 1, "none")
+    image = decode_image(tmp_path / "checkers.png", 8, 1, "none")
     assert np.abs(image.astype(int) - 127).max() <= 12
 
 
 def test_box_outside_the_image_is_named(tmp_path):
     with pytest.raises(BenchError, match=r"a.png: box \[30, 0, 5, 5\] is not inside the 20x10"):
-        decode(halves(tmp_path / "a.png"), 4, 1, "boxes", (30, 0, 5, 5))
+        decode_image(halves(tmp_path / "a.png"), 4, 1, "boxes", (30, 0, 5, 5))
 
 
 def left_halves_as_boxes(root):

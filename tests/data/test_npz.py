@@ -162,8 +162,8 @@ def test_attributes_make_a_class_of_each_combination_that_occurs(path, arrays):
     assert data.spec.attributes == ("hat", "smile")
     assert data.spec.combinations == ((0, 1), (1, 0), (1, 1))
     assert data.spec.class_names == ("smile", "hat", "hat + smile")
-    assert data.spec.attribute_rows(data.train.y).tolist() == labels["y_train"].tolist()
-    assert data.spec.attribute_rows(data.test.y).tolist() == labels["y_test"].tolist()
+    assert data.spec.attributes_of(data.train.y).tolist() == labels["y_train"].tolist()
+    assert data.spec.attributes_of(data.test.y).tolist() == labels["y_test"].tolist()
     named = Npz(path=str(path), class_names=["a", "b", "c"]).spec
     assert (named.class_names, named.attributes) == (("a", "b", "c"), ("hat", "smile"))
 

@@ -4,7 +4,7 @@ import torch
 from bench.data.base import DataSpec, Split, to_float
 from bench.data.moons import Moons
 from bench.data.stream import Stream
-from bench.data.supervision import without_labels
+from bench.data.supervision import hide_labels
 
 ROWS, SIZE = 23, 5
 
@@ -106,8 +106,8 @@ def test_writing_into_a_batch_does_not_change_the_next():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"batch_size": 0}, "at least one row, got 0"),
-        ({"labeled_rows": 3}, "3 of 5 rows, but no unlabeled examples"),
+        ({"batch_size": 0}, "at least one example, got 0"),
+        ({"labeled_rows": 3}, "3 of 5 are labeled, but no others are given"),
         ({"labeled_rows": 5, "unlabeled": numbered().x}, r"in \[1, 5\), got 5"),
         ({"labeled_rows": 0, "unlabeled": numbered().x}, r"in \[1, 5\), got 0"),
     ],
@@ -171,15 +171,15 @@ def test_attributes_stand_in_place_of_classes():
 
 def test_labels_are_taken_from_the_same_share_of_each_class():
     split = numbered(60)
-    kept, others = without_labels(split, 0.1, seed=3, classes=3)
+    kept, others = hide_labels(split, 0.1, seed=3, classes=3)
     assert torch.bincount(kept.y).tolist() == [2, 2, 2]
     rows = [*kept.x[:, 0, 0, 0].tolist(), *others[:, 0, 0, 0].tolist()]
     assert sorted(rows) == list(range(60))
-    more, _ = without_labels(split, 0.5, seed=3, classes=3)
+    more, _ = hide_labels(split, 0.5, seed=3, classes=3)
     assert set(kept.x[:, 0, 0, 0].tolist()) < set(more.x[:, 0, 0, 0].tolist())
-    other_seed, _ = without_labels(split, 0.1, seed=4, classes=3)
+    other_seed, _ = hide_labels(split, 0.1, seed=4, classes=3)
     assert kept.x[:, 0, 0, 0].tolist() != other_seed.x[:, 0, 0, 0].tolist()
-    assert len(without_labels(split, 0.001, seed=0, classes=3)[0]) == 3
+    assert len(hide_labels(split, 0.001, seed=0, classes=3)[0]) == 3
 
 
 def test_points_cannot_be_flipped():

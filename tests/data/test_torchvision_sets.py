@@ -14,13 +14,13 @@ GRAY = [MNIST, FashionMNIST]
 
 
 def native(kind):
-    channels, height, width = kind.known.shape
+    channels, height, width = kind.info.shape
     return (height, width) if channels == 1 else (height, width, channels)
 
 
 def fill(data_folder, kind, arrays, save):
-    given = arrays(native(kind), classes=len(kind.known.class_names))
-    save(data_folder / f"{kind.known.name}.npz", given)
+    given = arrays(native(kind), classes=len(kind.info.class_names))
+    save(data_folder / f"{kind.info.name}.npz", given)
     return given
 
 
@@ -48,12 +48,12 @@ def test_official_test_images_never_overlap_the_others(data_folder, kind, arrays
 @pytest.mark.parametrize("kind", SETS)
 def test_spec_needs_no_files(kind):
     spec = kind().spec
-    assert spec.shape == (kind.known.shape[0], 32, 32)
+    assert spec.shape == (kind.info.shape[0], 32, 32)
     assert len(set(spec.class_names)) == spec.classes == (100 if kind is CIFAR100 else 10)
 
 
 def test_only_photographs_are_flipped():
-    assert [kind.known.flip for kind in SETS] == [False, False, False, True, True]
+    assert [kind.info.flip for kind in SETS] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("kind", GRAY)
@@ -74,7 +74,7 @@ def test_image_size_may_be_native_or_larger(data_folder, arrays, save):
 
 @pytest.mark.parametrize("kind", SETS)
 def test_missing_files_are_explained_when_offline(data_folder, kind):
-    name = kind.known.name
+    name = kind.info.name
     with pytest.raises(DataMissing) as caught:
         kind().load()
     for text in (str(caught.value), kind().missing()):
@@ -143,11 +143,11 @@ def write_idx(folder, arrays):
 @pytest.mark.parametrize("kind", GRAY)
 def test_copy_of_torchvision_is_decoded_once(data_folder, kind, arrays):
     given = arrays((28, 28), classes=10)
-    raw = data_folder / "torchvision" / kind.known.torchvision / "raw"
+    raw = data_folder / "torchvision" / kind.info.torchvision / "raw"
     write_idx(raw, given)
     assert kind().missing() is None
     first = kind().load()
-    assert (data_folder / f"{kind.known.name}.npz").is_file()
+    assert (data_folder / f"{kind.info.name}.npz").is_file()
     for file in raw.iterdir():
         file.unlink()
     again = kind().load()

@@ -53,7 +53,7 @@ def test_results_of_other_code_are_used_only_if_someone_says_so(write):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("jobs: 2\nexecuter: local\n", "config.yaml:2: executer: unknown key"),
         ("executor: lokal\n", "config.yaml:1: executor.name: unknown executor 'lokal' (did you"),
@@ -63,11 +63,11 @@ def test_results_of_other_code_are_used_only_if_someone_says_so(write):
         ("- local\n", "config.yaml:1: expected a mapping (key: value)"),
     ],
 )
-def test_mistakes_in_the_file_are_shown_in_place(write, text, told):
+def test_mistakes_in_the_file_are_shown_in_place(write, text, message):
     write(text)
     with pytest.raises(SpecError) as caught:
         choose_executor(None, None)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["lokal", "{name: local, gpus: 2}", "[", "3"])
