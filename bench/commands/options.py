@@ -125,18 +125,28 @@ def make_worker(command: str, values: WorkerOptions, **further: Any) -> "Worker"
     )
 
 
-def make_training_worker(values: ExecutionOptions, **further: Any) -> "Worker":
-    """Return a worker that trains, with the user's preferences where the command line has none."""
-    from bench.spec.preferences import allows_code_change, choose_speed
+def make_training_worker(
+    values: ExecutionOptions, **further: Any
+) -> tuple["Worker", Callable[[], Any]]:
+    """Return a worker that trains, and what makes the executor that starts such workers.
 
-    return make_worker(
+    The user's preferences stand in for options that are not given.
+    """
+    from bench.spec.components import construct
+    from bench.spec.preferences import Preferences, load_preferences
+
+    given = {key: values[key] for key in Preferences.model_fields}  # type: ignore[literal-required]
+    preferences = load_preferences(**given)
+    worker = make_worker(
         reproducing_command(),
         values,
         checkpoint_seconds=values["checkpoint_seconds"],
-        allow_code_change=allows_code_change(values["allow_code_change"]),
-        switches=choose_speed(values["speed"]),
+        allow_code_change=preferences.allow_code_change,
+        switches=preferences.switches,
         **further,
     )
+    executor = preferences.executor or {}
+    return worker, lambda: construct("executor", executor, preferences.jobs, worker)
 
 
 @contextmanager

@@ -35,13 +35,10 @@ def run_command(
     """
     from bench.console import say
     from bench.execution.run_sweep import run_sweep, tasks_of
-    from bench.spec.components import construct
-    from bench.spec.preferences import choose_executor
     from bench.spec.sweep_file import load_sweep
 
     sweep = load_sweep(options.find_spec(spec), overrides)
-    component, jobs = choose_executor(values["executor"], values["jobs"])
-    worker = options.make_training_worker(values, retry_failed=retry_failed)
+    worker, make_executor = options.make_training_worker(values, retry_failed=retry_failed)
     results = values["results"]
     folder = results / sweep.name
     if values["dry_run"]:
@@ -52,7 +49,7 @@ def run_command(
         check_code(tasks_of(sweep, folder), worker)
         return
     with options.stoppable(worker):
-        executor = construct("executor", component, jobs, worker)
+        executor = make_executor()
         say(f"{sweep.name}: {len(sweep.runs)} runs {executor}")
         tally = run_sweep(sweep, results, worker, executor)
         with worker.stop.deferred():

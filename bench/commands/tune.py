@@ -28,8 +28,6 @@ def tune_command(
     Example: bench tune sweeps/tune.yaml --models lr_livae,cvae --jobs 2
     """
     from bench.console import say, suggest_command
-    from bench.spec.components import construct
-    from bench.spec.preferences import choose_executor
     from bench.trackers.mirror import write_mirrors
     from bench.tuning.outcome import summary, write_outcome
     from bench.tuning.study import Study
@@ -38,8 +36,7 @@ def tune_command(
 
     tuning = load_tuning(options.find_spec(spec), overrides)
     wanted = tuning.wanted(models)
-    component, jobs = choose_executor(values["executor"], values["jobs"])
-    worker = options.make_training_worker(values)
+    worker, make_executor = options.make_training_worker(values)
     if values["dry_run"]:
         click.echo(plan_text(tuning))
         return
@@ -48,7 +45,7 @@ def tune_command(
     with options.stoppable(worker):
         studies = [Study(tuning, subject, folder) for subject in tuning.subjects]
         selected = [study for study in studies if study.subject.variant in wanted]
-        executor = construct("executor", component, jobs, worker)
+        executor = make_executor()
         say(f"{tuning.head.name}: {len(selected) * tuning.head.trials} trials {executor}")
         run_studies(selected, worker, executor)
         with worker.stop.deferred():

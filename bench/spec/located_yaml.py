@@ -5,8 +5,8 @@ Whatever turns out to be wrong with a value later, the message can name file and
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +20,51 @@ COMPONENTS = ("model", "data")  # settings with a name and options of their own
 
 @dataclass(frozen=True)
 class Located:
-    """Plain data, and where each of its parts was written.
+    """Plain data in which every part knows where it was written.
 
     Attributes:
-        value: Mappings, lists and scalars.
-        marks: Path of a part -> `file:line`, or the text of an override.
+        content: A scalar, or a mapping or list of further parts.
+        mark: `file:line`, or the text of an override; unknown where empty.
     """
 
-    value: Any
-    marks: Mapping[KeyPath, str]
+    content: Any
+    mark: str = ""
+
+    @classmethod
+    def of(cls, value: Any, mark: str = "") -> "Located":
+        """Return plain data with one mark for all of it."""
+        if isinstance(value, dict):
+            return cls({key: cls.of(part, mark) for key, part in value.items()}, mark)
+        return cls(
+            [cls.of(part, mark) for part in value] if isinstance(value, list) else value, mark
+        )
+
+    @property
+    def value(self) -> Any:
+        """The plain data."""
+        if isinstance(self.content, dict):
+            return {key: part.value for key, part in self.content.items()}
+        if isinstance(self.content, list):
+            return [part.value for part in self.content]
+        return self.content
+
+    def at(self, path: KeyPath) -> "Located":
+        """Return one part."""
+        part = self
+        for key in path:
+            part = part.content[key]
+        return part
 
     def where(self, path: KeyPath) -> str:
         """Return where a part, or else the nearest part around it, was written."""
-        for length in range(len(path), -1, -1):
-            if path[:length] in self.marks:
-                return self.marks[path[:length]]
-        return ""
-
-    def at(self, path: KeyPath) -> "Located":
-        """Return one part, with paths relative to it."""
-        value = self.value
+        part, mark = self, self.mark
         for key in path:
-            value = value[key]
-        size = len(path)
-        marks = {p[size:]: mark for p, mark in self.marks.items() if p[:size] == path}
-        return Located(value, {(): self.where(path), **marks})
+            try:
+                part = part.at((key,))
+            except (LookupError, TypeError):
+                break
+            mark = part.mark or mark
+        return mark
 
     def merged(self, patch: "Located", key: str = "") -> "Located":
         """Return this with a patch laid over it: mappings are merged, all else is replaced.
@@ -52,38 +72,32 @@ class Located:
         A model or data set of another name replaces the whole component, since the options of
         one mean nothing to another.
         """
-        if not (isinstance(self.value, dict) and isinstance(patch.value, dict)):
+        if not (isinstance(self.content, dict) and isinstance(patch.content, dict)):
             return patch
-        names = {part.value["name"] for part in (self, patch) if "name" in part.value}
-        if key in COMPONENTS and len(names) > 1:
+        names = [part.content["name"].value for part in (self, patch) if "name" in part.content]
+        if key in COMPONENTS and names[1:] and names[0] != names[1]:
             return patch
-        value = dict(self.value)
-        marks = dict(self.marks)
-        for key in patch.value:
-            part = patch.at((key,))
-            if key in value:
-                part = self.at((key,)).merged(part, key)
-                marks = {path: mark for path, mark in marks.items() if path[:1] != (key,)}
-            value[key] = part.value
-            marks |= {(key, *path): mark for path, mark in part.marks.items()}
-        return Located(value, marks)
+        content = dict(self.content)
+        for key, part in patch.content.items():
+            content[key] = content[key].merged(part, key) if key in content else part
+        return Located(content, self.mark)
 
 
 def expand_shorthand(settings: Located) -> Located:
     """Write `model: cvae` as `model: {name: cvae}`, so that patches can be merged into it."""
+    if not isinstance(settings.content, dict):
+        return settings
+    content = dict(settings.content)
     for key in COMPONENTS:
-        if isinstance(settings.value, dict) and isinstance(settings.value.get(key), str):
-            mark = settings.where((key,))
-            value = {**settings.value, key: {"name": settings.value[key]}}
-            settings = Located(value, {**settings.marks, (key, "name"): mark})
-    return settings
+        if key in content and isinstance(content[key].content, str):
+            content[key] = Located({"name": content[key]}, content[key].mark)
+    return Located(content, settings.mark)
 
 
 def nested(keys: Sequence[str], value: Located) -> Located:
     """Return `{a: {b: value}}` for the keys `a, b`, shorthand expanded."""
     for key in reversed(keys):
-        marks = {(key, *path): mark for path, mark in value.marks.items()}
-        value = expand_shorthand(Located({key: value.value}, {(): value.where(()), **marks}))
+        value = expand_shorthand(Located({key: value}, value.mark))
     return value
 
 
@@ -145,8 +159,7 @@ def read_yaml(path: Path) -> Located:
     loader = Loader(text)
     try:
         node = loader.get_single_node()
-        marks: dict[KeyPath, str] = {(): f"{path}:1"}
-        value = _construct(loader, node, (), marks, path) if node else {}
+        document = _construct(loader, node, path, ()) if node else Located({})
     except yaml.YAMLError as error:
         where, problem = str(path), str(error)
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
@@ -155,28 +168,26 @@ def read_yaml(path: Path) -> Located:
         raise SpecError(f"is not valid YAML: {problem}", where=where) from error
     finally:
         loader.dispose()
-    if not isinstance(value, dict):
+    if not isinstance(document.content, dict):
         raise SpecError("expected a mapping (key: value)", where=f"{path}:1")
-    return Located(value, marks)
+    return replace(document, mark=f"{path}:1")
 
 
-def _construct(
-    loader: Loader, node: yaml.Node, path: KeyPath, marks: dict[KeyPath, str], file: Path
-) -> Any:
-    """Return the value of a node, and add the lines of its parts to `marks`."""
-    marks.setdefault(path, f"{file}:{node.start_mark.line + 1}")
+def _construct(loader: Loader, node: yaml.Node, file: Path, path: KeyPath) -> Located:
+    """Return a node of a YAML file; the mark of what stands at a key is the line of the key."""
+    content: Any
     if isinstance(node, yaml.MappingNode):
-        mapping: dict[str, Any] = {}
+        content = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node)
-            where = f"{file}:{key_node.start_mark.line + 1}"
+            mark = f"{file}:{key_node.start_mark.line + 1}"
             if not isinstance(key, str):
                 key = json.dumps(key) if isinstance(key, int | float | bool) else str(key)
-            if key in mapping:
-                raise SpecError("stands here twice", where=where, key=dotted((*path, key)))
-            marks[(*path, key)] = where
-            mapping[key] = _construct(loader, value_node, (*path, key), marks, file)
-        return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, n, (*path, i), marks, file) for i, n in enumerate(node.value)]
-    return loader.construct_object(node)
+            if key in content:
+                raise SpecError("stands here twice", where=mark, key=dotted((*path, key)))
+            content[key] = replace(_construct(loader, value_node, file, (*path, key)), mark=mark)
+    elif isinstance(node, yaml.SequenceNode):
+        content = [_construct(loader, n, file, (*path, i)) for i, n in enumerate(node.value)]
+    else:
+        content = loader.construct_object(node)
+    return Located(content, f"{file}:{node.start_mark.line + 1}")

@@ -5,8 +5,6 @@ Nothing in it changes a measurement; that is what sweep files are for. What is w
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +19,7 @@ from bench.spec.validation import KeyProblem, dotted, validate
 
 
 class Preferences(Strict):
-    """The keys of that file.
+    """The keys of that file, which are also options of the command line.
 
     Attributes:
         executor: Where runs are done: a name, or name and options.
@@ -35,6 +33,14 @@ class Preferences(Strict):
     allow_code_change: bool = False
     speed: str = "auto"
 
+    @property
+    def switches(self) -> SwitchSet | None:
+        """The switches of `speed`; None lets bench choose."""
+        try:
+            return parse_speed(self.speed)
+        except BenchError as error:
+            raise KeyProblem(("speed",), str(error)) from error
+
 
 def preferences_path() -> Path:
     """Return the path of the file: in `$XDG_CONFIG_HOME`, by default `~/.config`."""
@@ -42,47 +48,25 @@ def preferences_path() -> Path:
     return Path(root) / "bench" / "config.yaml"
 
 
-def choose_executor(text: str | None, jobs: int | None) -> tuple[dict[str, Any], int | None]:
-    """Return the executor as a complete component, and the number of jobs, if any was given.
+def load_preferences(**given: Any) -> Preferences:
+    """Return what the file says, or the command line where an option is given and not None.
 
-    The values of `--executor` and `--jobs` override the file. Where neither names an executor,
-    several jobs are done by `local`.
+    The executor is complete. Where none is named, several jobs are done by `local`.
     """
-    with _preferences("executor", text) as preferences:
-        jobs = jobs or preferences.jobs
-        executor = preferences.executor or {"name": "local" if (jobs or 1) > 1 else "inline"}
-        return complete_component("executor", executor, ("executor",)), jobs
-
-
-def allows_code_change(given: bool | None) -> bool:
-    """Return whether results are used whose code has changed since, as given or as in the file."""
-    if given is not None:
-        return given
-    with _preferences() as preferences:
-        return preferences.allow_code_change
-
-
-def choose_speed(text: str | None) -> SwitchSet | None:
-    """Return the switches for trainings, from `--speed` or the file; None lets bench choose."""
-    with _preferences("speed", text) as preferences:
-        try:
-            return parse_speed(preferences.speed)
-        except BenchError as error:
-            raise KeyProblem(("speed",), str(error)) from error
-
-
-@contextmanager
-def _preferences(key: str = "", text: str | None = None) -> Iterator[Preferences]:
-    """Read the file, one key overridden by the command line; problems name file and line."""
     path = preferences_path()
-    document = read_yaml(path) if path.is_file() else Located({}, {})
-    if text is not None:
-        where = f"command line, --{key} {text}"
-        others = {name: value for name, value in document.value.items() if name != key}
-        given = Located({key: parse_value(text, where)}, {(key,): where})
-        document = Located(others, document.marks).merged(given)
+    document = read_yaml(path) if path.is_file() else Located({})
+    for key, value in given.items():
+        if value is not None:
+            where = f"command line, --{key} {value}"
+            plain = parse_value(value, where) if isinstance(value, str) else value
+            document = Located({**document.content, key: Located.of(plain, where)}, document.mark)
     try:
-        yield validate(Preferences, document.value, ())
+        preferences: Preferences = validate(Preferences, document.value, ())
+        several = (preferences.jobs or 1) > 1
+        executor = preferences.executor or {"name": "local" if several else "inline"}
+        executor = complete_component("executor", executor, ("executor",))
+        _ = preferences.switches
     except KeyProblem as problem:
         where = document.where(problem.path)
         raise SpecError(problem.message, where=where, key=dotted(problem.path)) from problem
+    return preferences.model_copy(update={"executor": executor})

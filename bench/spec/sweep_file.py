@@ -154,7 +154,7 @@ def _grid_points(document: Located, head: SweepFile) -> Iterable[tuple[str, Loca
 
 def complete_variant(settings: Located, variant: str, seed: int) -> RunConfig:
     """Complete the settings of a variant, whose name is for messages."""
-    settings = settings.merged(Located({"seed": seed}, {}))
+    settings = settings.merged(Located.of({"seed": seed}))
     try:
         return complete_settings(settings.value)
     except KeyProblem as problem:
@@ -170,10 +170,10 @@ def _spec_error(located: Located, problem: KeyProblem, addition: str = "") -> Sp
 
 def _expand(document: Located) -> Located:
     """Expand the shorthand in the base and in every variant."""
-    variants = document.value.get("variants")
+    variants = document.content.get("variants", Located({})).content
     names = variants if isinstance(variants, dict) else ()
     for path in [("base",), *(("variants", name) for name in names)]:
-        if path[0] in document.value:
+        if path[0] in document.content:
             document = document.merged(nested(path, expand_shorthand(document.at(path))))
     return document
 
@@ -187,7 +187,7 @@ def _override(document: Located, override: str, schema: type[SweepFile]) -> Loca
         if keys[0] in RunSettings.model_fields:
             hint = f"; settings of the runs stand under base: base.{override}"
         raise SpecError(describe_unknown_key(keys[0], schema.model_fields) + hint, where=where)
-    return document.merged(nested(keys, Located(value, {(): where})))
+    return document.merged(nested(keys, Located.of(value, where)))
 
 
 def find_sweeps(folder: Path = Path("sweeps")) -> list[Path]:

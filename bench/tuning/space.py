@@ -130,7 +130,7 @@ class Subject:
     def _with(self, settings: Located, values: Values) -> Located:
         for name, value in values.items():
             for key in self.keys(name):
-                place = Located(value, {(): self.places.get(name, "")})
+                place = Located.of(value, self.places.get(name, ""))
                 settings = settings.merged(nested(key.split("."), place))
         return settings
 

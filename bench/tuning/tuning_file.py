@@ -112,7 +112,7 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     objectives = tuple(_objectives(document, head, called))
     on_validation = {"splits": [VALIDATION], "controls": [REAL], "metrics": metrics}
     cells = {
-        variant: settings.merged(Located(on_validation, {}))
+        variant: settings.merged(Located.of(on_validation))
         for variant, settings in variants_of(document, head)
     }
     for name in head.space:
@@ -154,7 +154,7 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
 
 
 def _subject(document: Located, head: TuningFile, variant: str, settings: Located) -> Subject:
-    patch = document.at(("variants", variant)) if variant in head.variants else Located({}, {})
+    patch = document.at(("variants", variant)) if variant in head.variants else Located.of({})
     training = complete_variant(settings, variant, head.seeds[0]).training
     space = head.space.get(variant) or weights_space(training.objective)
     if not space:
