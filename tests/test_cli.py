@@ -1,4 +1,4 @@
-"""What a person types, and what they get to read."""
+"""Commands as they are typed, and what they print."""
 
 import json
 import re

@@ -1,9 +1,6 @@
-import inspect
-
 import numpy as np
 import pytest
 
-from bench import registry
 from bench.data import npz_files
 from bench.data.npz import Npz
 from bench.errors import BenchError, DataMissing, SpecError
@@ -138,16 +135,6 @@ def test_failed_write_keeps_the_old_file_and_no_part(path, arrays, monkeypatch):
         npz_files.write(path, arrays((4, 4), classes=3))
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.glob("*mine*")] == ["mine.npz"]
-
-
-def test_every_source_takes_annotated_keywords_only():
-    for name in registry.TABLES["dataset"]:
-        parameters = list(inspect.signature(registry.load("dataset", name)).parameters.values())
-        assert {"split_seed", "validation_fraction"} <= {p.name for p in parameters}
-        for parameter in parameters:
-            assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
-            assert parameter.annotation is not inspect.Parameter.empty
-            assert parameter.default is not inspect.Parameter.empty or parameter.name == "path"
 
 
 HATS = np.array(["hat", "smile"])
