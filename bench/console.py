@@ -57,9 +57,8 @@ def redirect_messages(to: Callable[[str], None]) -> None:
 def suggest_command(results: Path, *words: str) -> str:
     """Return a command for the user to give, quoted for a shell.
 
-    Example:
-        >>> suggest_command(Path("elsewhere"), "mirror", "digits")
-        'bench mirror digits --results elsewhere'
+    >>> suggest_command(Path("elsewhere"), "mirror", "digits")
+    'bench mirror digits --results elsewhere'
     """
     is_default = results.resolve() == Path("results").resolve()
     option = [] if is_default else ["--results", str(results)]

@@ -83,9 +83,8 @@ class Interrupted(BaseException):
 def describe_system_error(error: BaseException) -> str | None:
     """Describe an error of the machine, such as a full disk, with its remedy; None for others.
 
-    Example:
-        >>> describe_system_error(OSError(errno.ENOSPC, "No space left on device", "a/done"))
-        'No space left on device: a/done; free some space there'
+    >>> describe_system_error(OSError(errno.ENOSPC, "No space left on device", "a/done"))
+    'No space left on device: a/done; free some space there'
     """
     if not isinstance(error, OSError) or error.errno not in _REMEDIES:
         return None
@@ -106,9 +105,8 @@ def add_path_to_errors(path: Path) -> Iterator[None]:
 def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for an unknown name, with the nearest known one.
 
-    Example:
-        >>> describe_unknown("model", "cvea", ["cvae", "lr_livae"])
-        "unknown model 'cvea' (did you mean 'cvae'?); known: cvae, lr_livae"
+    >>> describe_unknown("model", "cvea", ["cvae", "lr_livae"])
+    "unknown model 'cvea' (did you mean 'cvae'?); known: cvae, lr_livae"
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

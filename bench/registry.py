@@ -204,8 +204,7 @@ TABLES: Mapping[Kind, Mapping[str, Registration]] = {
 def registered(kind: Kind) -> dict[str, Registration]:
     """Return the table of one kind: built-in names first, then those of other packages.
 
-    Raises:
-        BenchError: If a package registers a name that is taken, or in a group of an old name.
+    A package may not register a name that is taken, nor use a group by its old name.
     """
     table, group = dict(TABLES[kind]), f"{kind}s"
     for old in (old for old, new in RENAMED.items() if new == group):
@@ -225,12 +224,7 @@ def registered(kind: Kind) -> dict[str, Registration]:
 
 
 def load(kind: Kind, name: str) -> type[Any]:
-    """Import and return the class behind a name.
-
-    Raises:
-        UnknownName: If the name is not registered.
-        BenchError: If the import path does not lead to a class.
-    """
+    """Import and return the class behind a name; an `UnknownName` suggests a near one."""
     table = registered(kind)
     if name not in table:
         raise UnknownName(kind, name, table)

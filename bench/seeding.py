@@ -17,11 +17,10 @@ def seed_for(run_seed: int, *path: str | int) -> int:
 
     `path` is the purpose and its counters, for example `"order", epoch`.
 
-    Example:
-        >>> seed_for(0, "train", 1) == seed_for(0, "train", 1)
-        True
-        >>> seed_for(0, "train", 1) == seed_for(0, "train", "1")
-        False
+    >>> seed_for(0, "train", 1) == seed_for(0, "train", 1)
+    True
+    >>> seed_for(0, "train", 1) == seed_for(0, "train", "1")
+    False
     """
     digest = hashlib.sha256(repr((run_seed, *path)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

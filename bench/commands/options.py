@@ -41,6 +41,7 @@ MLFLOW_URI = click.option(
     "--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database."
 )
 WORKER = (
+    RESULTS,
     DEVICE,
     THREADS,
     click.option(
@@ -55,7 +56,6 @@ WORKER = (
         envvar="BENCH_LPIPS_WEIGHTS",
         help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
     ),
-    RESULTS,
 )
 EXECUTION = (
     click.option("--dry-run", is_flag=True, help="Show what would be done, then stop."),
@@ -86,11 +86,11 @@ EXECUTION = (
 class WorkerOptions(TypedDict):
     """The values of the options `WORKER`."""
 
+    results: Path
     device: str
     threads: int | None
     inception_weights: Path | None
     lpips_weights: Path | None
-    results: Path
 
 
 class ExecutionOptions(WorkerOptions):

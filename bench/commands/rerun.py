@@ -6,7 +6,7 @@ from typing import Unpack
 import click
 
 from bench.commands import options
-from bench.commands.verify import AGREEMENT, AgreementOptions, compare_runs
+from bench.commands.verify import TOLERANCE, compare_runs
 
 
 @click.command("rerun")
@@ -16,8 +16,10 @@ from bench.commands.verify import AGREEMENT, AgreementOptions, compare_runs
     type=options.FOLDER,
     help="Folder of what comes out.  [default: reruns, below the results]",
 )
-@options.add(*AGREEMENT)
-def rerun_command(run: str, into: Path | None, **values: Unpack[AgreementOptions]) -> None:
+@options.add(TOLERANCE, *options.WORKER)
+def rerun_command(
+    run: str, into: Path | None, tolerance: float, **values: Unpack[options.WorkerOptions]
+) -> None:
     """Do whole runs again, and compare both.
 
     Only the records are read, not the sweep file. RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the
@@ -27,4 +29,4 @@ def rerun_command(run: str, into: Path | None, **values: Unpack[AgreementOptions
     from bench.replay.verify import rerun
 
     target = into or values["results"] / "reruns"
-    compare_runs(run, values, lambda path, worker: rerun(path, target, worker))
+    compare_runs(run, tolerance, values, lambda path, worker: rerun(path, target, worker))

@@ -14,35 +14,24 @@ if TYPE_CHECKING:
     from bench.process.worker import Worker
     from bench.replay.agreement import Verdict
 
-AGREEMENT = (
-    click.option(
-        "--tolerance",
-        type=click.FloatRange(0),
-        default=1e-3,
-        help="Largest relative deviation that agrees; 0 asks for the same bits.",
-    ),
-    *options.WORKER,
+TOLERANCE = click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    default=1e-3,
+    help="Largest relative deviation that agrees; 0 asks for the same bits.",
 )
-"""How runs are done again, and compared: `AgreementOptions`."""
-
-
-class AgreementOptions(options.WorkerOptions):
-    """The values of the options `AGREEMENT`."""
-
-    tolerance: float
 
 
 @click.command("verify")
 @click.argument("run")
 @click.option(
-    "--steps",
-    type=click.IntRange(1),
-    default=1,
-    help="Iterations to do again, at least.",
+    "--steps", type=click.IntRange(1), default=1, help="Iterations to do again, at least."
 )
 @click.option("--figures", is_flag=True, help="Measure the kept weights again as well.")
-@options.add(*AGREEMENT)
-def verify_command(run: str, steps: int, figures: bool, **values: Unpack[AgreementOptions]) -> None:
+@options.add(TOLERANCE, *options.WORKER)
+def verify_command(
+    run: str, steps: int, figures: bool, tolerance: float, **values: Unpack[options.WorkerOptions]
+) -> None:
     """Do first iterations of runs again, and compare the losses.
 
     RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or the folder of a run. It goes
@@ -52,17 +41,23 @@ def verify_command(run: str, steps: int, figures: bool, **values: Unpack[Agreeme
     """
     from bench.replay.verify import verify
 
-    compare_runs(run, values, lambda path, worker: verify(path, worker, steps, figures=figures))
+    def compare(folder: Path, worker: "Worker") -> "Verdict":
+        return verify(folder, worker, steps, figures=figures)
+
+    compare_runs(run, tolerance, values, compare)
 
 
 def compare_runs(
-    run: str, values: AgreementOptions, compare: Callable[[Path, "Worker"], "Verdict"]
+    run: str,
+    tolerance: float,
+    values: options.WorkerOptions,
+    compare: Callable[[Path, "Worker"], "Verdict"],
 ) -> None:
     """Print the verdict on each run, and exit with status 1 if one of them differs or fails."""
     from bench.reporting.compare import find_folders
 
     worker = options.make_worker(options.reproducing_command(), values)
-    folders, tolerance = find_folders(values["results"], run), values["tolerance"]
+    folders = find_folders(values["results"], run)
     agreeing = 0
     with options.stoppable(worker):
         for folder in folders:

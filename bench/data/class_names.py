@@ -62,9 +62,8 @@ def name_combinations(
 ) -> tuple[str, ...]:
     """Name combinations, the value 0 or 1 of each attribute, by the attributes that are 1.
 
-    Example:
-        >>> name_combinations(("odd", "loop"), [(0, 0), (1, 0), (1, 1)])
-        ('none', 'odd', 'odd + loop')
+    >>> name_combinations(("odd", "loop"), [(0, 0), (1, 0), (1, 1)])
+    ('none', 'odd', 'odd + loop')
     """
     return tuple(
         " + ".join(name for name, value in zip(attributes, values, strict=True) if value) or "none"

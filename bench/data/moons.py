@@ -73,9 +73,8 @@ def arc(label: int, points: int) -> Tensor:
 
     They are `float64`, from the right end to the left one, both included.
 
-    Example:
-        >>> arc(1, 3).mul(10).round().long().tolist()
-        [[32, -5], [22, 5], [12, -5]]
+    >>> arc(1, 3).mul(10).round().long().tolist()
+    [[32, -5], [22, 5], [12, -5]]
     """
     t = torch.linspace(0, math.pi, points, dtype=torch.float64)
     center = torch.tensor(CENTERS[label], dtype=torch.float64)

@@ -81,10 +81,9 @@ def choose_per_class(y: Tensor, counts: Sequence[int], seed: int, purpose: str) 
     A larger count chooses a superset of what a smaller one chooses, and the choice in one class
     does not depend on the other classes. `purpose` names the random stream, for example `test`.
 
-    Example:
-        >>> y = torch.tensor([0, 1, 0, 1, 0])
-        >>> y[choose_per_class(y, [2, 1], 0, "test")].sort().values.tolist()
-        [0, 0, 1]
+    >>> y = torch.tensor([0, 1, 0, 1, 0])
+    >>> y[choose_per_class(y, [2, 1], 0, "test")].sort().values.tolist()
+    [0, 0, 1]
     """
     mask = torch.zeros(len(y), dtype=torch.bool)
     for label, count in enumerate(counts):

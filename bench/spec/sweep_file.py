@@ -46,7 +46,7 @@ class SweepFile(Strict):
     @classmethod
     def _is_free(cls, name: str) -> str:
         if name == EVALUATIONS:
-            raise ValueError("that folder is where `bench evaluate` keeps its results")
+            raise ValueError("that folder is where `bench evaluate` keeps its rows")
         return name
 
     @field_validator("seeds")
@@ -126,7 +126,7 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
     for variant, settings in _grid_points(document, head):
         if variant in registry.registered("control"):
             raise SpecError(
-                f"{variant!r} is the name of a control; give the variant another name",
+                f"{variant!r} is the name of a control row; give the variant another name",
                 where=document.where(("variants", variant)),
                 key=f"variants.{variant}",
             )
