@@ -70,11 +70,8 @@ def test_changed_file_or_option_is_decoded_again(root, data_folder):
     os.utime(root / "cats" / "0.png", (1, 1))
     source(root).load()
     source(root, image_size=5).load()
-    assert len(list(data_folder.glob("*.npz"))) == 3
-
-
-def test_gray_images(root):
     assert source(root, channels=1).load().train.x.shape[1:] == (1, 4, 4)
+    assert len(list(data_folder.glob("*.npz"))) == 4
 
 
 def test_corrupt_image_is_named(root, data_folder):
@@ -86,28 +83,35 @@ def test_corrupt_image_is_named(root, data_folder):
     assert not list(data_folder.glob("*"))
 
 
-def test_absent_folder_is_reported(tmp_path):
-    assert f"there is no folder {tmp_path / 'no'}" in source(tmp_path / "no").missing()
-    with pytest.raises(DataMissing, match="images are expected as"):
-        source(tmp_path / "no").load()
-
-
-def test_folder_without_classes_is_reported(root):
-    with pytest.raises(DataMissing, match="holds 0 class folders, at least 2 are needed"):
-        source(root / "cats").load()
-
-
-def test_class_without_images_is_reported(root):
+def with_an_empty_class(root):
     (root / "birds").mkdir()
-    with pytest.raises(DataMissing, match=r"birds holds no image \(.bmp, .jpeg"):
-        source(root).load()
+    return root
 
 
-def test_parts_with_different_classes_are_reported(root, tmp_path):
-    draw(tmp_path / "parts" / "test" / "cats" / "a.png", 0)
-    root.rename(tmp_path / "parts" / "train")
-    with pytest.raises(BenchError, match="different classes; only one of them has dogs"):
-        source(tmp_path / "parts").load()
+def with_a_test_part_of_one_class(root):
+    parts = root.parent / "parts"
+    draw(parts / "test" / "cats" / "a.png", 0)
+    root.rename(parts / "train")
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("tree", "error", "message"),
+    [
+        (lambda root: root / "no", DataMissing, "there is no folder .*images are expected as"),
+        (lambda root: root / "cats", DataMissing, "holds 0 class folders, at least 2 are needed"),
+        (with_an_empty_class, DataMissing, r"birds holds no image \(.bmp, .jpeg"),
+        (with_a_test_part_of_one_class, BenchError, "different classes; only one of them has dogs"),
+    ],
+    ids=["absent", "no classes", "empty class", "different classes"],
+)
+def test_trees_that_are_no_data_set_are_reported(root, tree, error, message):
+    with pytest.raises(error, match=message):
+        source(tree(root)).load()
+
+
+def test_an_absent_folder_is_named_before_it_is_loaded(tmp_path):
+    assert f"there is no folder {tmp_path / 'no'}" in source(tmp_path / "no").missing()
 
 
 @pytest.mark.parametrize(
