@@ -2,17 +2,17 @@
 
 An encoder `q(z | x)` that never sees the label makes a code of two parts. The relevant part `z_c`
 has learned diagonal Gaussians as prior `p(z_c | y)`, and a classifier `q(y | z_c)` reads the label
-from it; the prior of the other part, `z_u`, is the standard normal. In the paper `y` is a row of
+from it; the prior of the other part, `z_u`, is the standard normal. In the paper `y` is a vector of
 binary attributes, each with a block of `z_c` of its own: a Gaussian for each of its two values, and
 one logit. On data without attributes there is a Gaussian over `z_c` for each class. Both are `G`
 labels of `V` values each: `A` labels of two values, or one of `K`.
 
-With the weight `w = q(y | z_c) / q(y | x)`, which turns samples of `q(z | x)` into such of
-`q(z | x, y)`, the bound on `log p(x, y)` is minus the sum of five terms. A row without label has
-the bound on `log p(x)` that also takes its label from `q(y | z_c)`, over which `E` is. It goes into
-the same terms, which are means over all rows of the batch:
+With the weight `w = q(y | z_c) / q(y | x)`, which turns samples of `q(z | x)` into samples of
+`q(z | x, y)`, the bound on `log p(x, y)` is minus the sum of five terms. An example without label
+has the bound on `log p(x)` that also takes its label from `q(y | z_c)`, over which `E` is. It goes
+into the same terms, which are means over all examples of the batch:
 
-                     row with label                      row without
+                     with label                          without label
     reconstruct     -w log p(x | z)                     -log p(x | z)
     kl_relevant      w KL(q(z_c | x) || p(z_c | y))      E KL(q(z_c | x) || p(z_c | y))
     kl_irrelevant    w KL(q(z_u | x) || N(0, I))         KL(q(z_u | x) || N(0, I))
@@ -20,12 +20,12 @@ the same terms, which are means over all rows of the batch:
     classify        -log q(y | x)                        0
 
 A uniform `p(y)` adds a constant. `q(y | x)`, the mean of `q(y | z_c)` under `q(z | x)`, is
-estimated with samples of its own, all classified in one call: memory goes with
-`label_samples * B * (D_c + G * V)` numbers. Terms are means over pixels and dimensions, as
-everywhere here; what makes a bound of them stands in the objective table. With `laplace` it is the
-paper's, in nats, at unit scale for pixels in [0, 1], with its constant, since `w` multiplies that.
-With `squared`, the default, it is the bound of Gaussian pixels without their constant, divided by
-the size of `z`: pixels and KL weigh what they do in the methods it is compared with, 10 and 1.
+estimated with samples of its own, all classified in one call that takes memory for
+`label_samples * B * (D_c + G * V)` numbers. Terms are means over pixels and dimensions, as in all
+methods here; the objective's weights make a bound of them. With `laplace` it is the paper's, in
+nats, at unit scale for pixels in [0, 1], with its constant, since `w` multiplies that. With
+`squared`, the default, it is the bound of Gaussian pixels without their constant, divided by the
+size of `z`: pixels and KL have the weights 10 and 1 of the methods it is compared with.
 
 In the numerator of `w` the code is detached, as the authors do to lower the variance. This keeps no
 other player from a gradient: only the encoder is behind the code, so it is the encoder's estimator
@@ -33,28 +33,28 @@ that changes (it is biased), and the classifier still learns from the numerator.
 gradient of `-log q(y | x)` inside `w`, pulls the encoder towards the right class with the size of
 all that `w` multiplies; `certainty` and `classify` themselves all but cancel where `w` is 1. Label
 terms heavier than in a bound are not safe: where `certainty` outweighs pixels and KL the pull turns
-around. With weights of 1 beside `squared` the linear head diverged on digits.
+around. With weights of 1 and `squared` the linear head diverged on digits.
 
-Departures from the paper. Rows without label: the authors draw `y`. Their plain PyTorch code passes
-no gradient through the draw, so that on average these rows teach the classifier nothing; their Pyro
-code estimates that gradient by the score function, with the code detached. Here `E` is a sum over
-the values of each label, exact since labels are independent given `z_c`, and its gradient reaches
-classifier and encoder as the bound says. The KL is in closed form, as in their PyTorch code. Since
-`y` depends on `z_c` that makes another bound: the one of the posterior `q(z | x) q(y | x)`, lowered
-by the information that `y` and `z_c` share given `x`. On digits both train alike. Batches mix both
-kinds of rows, and `p(y)` is uniform, where the authors have the frequencies of the known labels.
+Departures from the paper. For examples without label the authors draw `y`. Their plain PyTorch code
+passes no gradient through the draw, so that on average these teach the classifier nothing; their
+Pyro code estimates that gradient by the score function, with the code detached. Here `E` is a sum
+over the values of each label, exact since labels are independent given `z_c`, with the bound's
+gradient for classifier and encoder. The KL is in closed form, as in their PyTorch code. Since `y`
+depends on `z_c` that makes another bound: the one of the posterior `q(z | x) q(y | x)`, lowered by
+the information that `y` and `z_c` share given `x`. On digits both train alike. Batches mix examples
+with and without label, and `p(y)` is uniform; the authors have the frequencies of the known labels.
 
-An attribute's block may have several coordinates, where the paper's has one. For single labels,
-which the paper does not have, `diagonal` gives each class a block that alone makes its logit, and
-class means start at +2 in their own block and at -2 elsewhere, as those of an attribute do for 1
-and 0; `linear` reads all of `z_c`, its means start as in CSVAE, and its weights along them, since
-tables move slowly and samples come from where they stand. A block's weights start at one over its
-size, so that logits start alike for all sizes; the published start is 1, for a single coordinate.
+An attribute's block may have several coordinates; the paper's has one. For single labels, which the
+paper does not have, `diagonal` gives each class a block that alone makes its logit, and class means
+start at +2 in their own block and at -2 elsewhere, as those of an attribute do for 1 and 0.
+`linear` reads all of `z_c`; its means start as in CSVAE and its weights along them, since tables
+move slowly and samples come from where they stand. A block's weights start at one over its size, so
+that logits start alike for all sizes; the published start is 1, for a single coordinate.
 
-Else: `certainty` keeps its gradient, as in the authors' plain PyTorch code and unlike their Pyro
+Further: `certainty` keeps its gradient, as in the authors' plain PyTorch code and unlike their Pyro
 code. `w` is clamped to 100. Prior scales are log-variances in [-6, 4] instead of a softplus above
-0.001, the encoder's are free. Networks are the family's, and the optimizer is the harness's, where
-the paper has Adam at 1e-4.
+0.001, the encoder's are free. Networks are the family's, and the optimizer is the harness's; the
+paper has Adam at 1e-4.
 """
 
 from math import log, prod
@@ -67,19 +67,19 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Code, ConditionalGenerator, Posterior, Stage
 from models import backbones, terms
-from models.blocks import LabelGaussians, normal, spread
+from models.blocks import LabelGaussians, normal, parameters_of, spread
 
 MEAN = 2.0  # of a class in its own block at the start, and of an attribute that is 1; else -2
 RADIUS = 3.0  # of the sphere on which class means start for the linear head
-LARGEST = 100.0  # weight of a row
+LARGEST = 100.0  # weight of an example
 
 
 class BlockClassifier(nn.Module):
-    """A classifier whose logit of a class or attribute reads only that one's block of the code.
+    """A classifier with a block of the code for each logit, of a class or an attribute.
 
     Args:
-        logits: `K` or `A`.
-        block: Coordinates of each, `m`.
+        logits: Number of logits, `K` or `A`.
+        block: Coordinates of a block, `m`.
     """
 
     def __init__(self, logits: int, block: int) -> None:
@@ -100,8 +100,8 @@ class CCVAE(ConditionalGenerator):
         spec: Shape of the data.
         backbone: Family of networks; `auto` fits the data.
         width: Multiplier of the layer sizes.
-        relevant: Size of `z_c`. The family's relevant code where None; for the diagonal head that
-            is rounded to a multiple of the number of classes or attributes.
+        relevant: Size of `z_c`. The family's relevant code where None, which the diagonal head
+            rounds to a multiple of the number of classes or attributes.
         irrelevant: Size of the rest, the family's irrelevant code where None.
         head: Classifier: a block of coordinates for each class or attribute, or all coordinates
             for all classes.
@@ -168,11 +168,11 @@ class CCVAE(ConditionalGenerator):
         if head == "diagonal":
             block = self.relevant // blocks
             self.classifier = BlockClassifier(blocks, block)
-            own = torch.eye(blocks).repeat_interleave(block, dim=1)
-            if self.binary:  # a row for 0 and one for 1, again and again
-                own = torch.eye(2)[1].repeat(blocks).unsqueeze(1)
+            is_own = torch.eye(blocks).repeat_interleave(block, dim=1)
+            if self.binary:  # of each attribute a row for 0 and one for 1
+                is_own = torch.eye(2)[1].repeat(blocks).unsqueeze(1)
             with torch.no_grad():
-                self.prior.means.copy_(MEAN * (2 * own - 1))
+                self.prior.means.copy_(MEAN * (2 * is_own - 1))
         else:
             self.classifier = nn.Linear(self.relevant, spec.classes)
             spread(self.prior.means, RADIUS)
@@ -198,13 +198,8 @@ class CCVAE(ConditionalGenerator):
         }
 
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns what."""
-        return {
-            "encoder": list(self.encoder.parameters()),
-            "decoder": list(self.decoder.parameters()),
-            "prior": list(self.prior.parameters()),
-            "classifier": list(self.classifier.parameters()),
-        }
+        """Return the parameters of encoder, decoder, prior and classifier."""
+        return parameters_of(self, *self.stages[0].players)
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the five terms of the two bounds."""
@@ -230,15 +225,15 @@ class CCVAE(ConditionalGenerator):
         zero = mean.new_zeros(self.irrelevant)
         rest = mean[:, self.relevant :], logvar[:, self.relevant :]
         kl_irrelevant = terms.gaussian_kl(*rest, zero, zero).mean(dim=1)
-        found = {
+        values = {
             "kl_relevant": (w * kl_relevant).mean(),
             "kl_irrelevant": (w * kl_irrelevant).mean(),
             "certainty": (w * certainty).mean(),
             "classify": -log_q_of_x.sum() / len(x),
         }
         if "reconstruct" in wanted:
-            found["reconstruct"] = (w * self._distortion(x, self.decoder(z))).mean()
-        return found
+            values["reconstruct"] = (w * self._distortion(x, self.decoder(z))).mean()
+        return values
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode draws from the Gaussians of the labels and the standard normal."""
@@ -301,7 +296,7 @@ class CCVAE(ConditionalGenerator):
         return self._log_q(z_c).gather(-1, index).squeeze(-1).sum(dim=-1)
 
     def _expected(self, mean: Tensor, logvar: Tensor, z_c: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the KL, a mean over dimensions, and `log q(y | z_c)`: of each row, under that."""
+        """Return the expected KL `[B]`, a mean over dimensions, and `E log q(y | z_c)` `[B]`."""
         log_q = self._log_q(z_c)
         q = log_q.exp()
         means, logvars = (t.view(self.labels, self.values, -1) for t in self.prior())
@@ -310,7 +305,7 @@ class CCVAE(ConditionalGenerator):
         return (q * kl).sum(dim=(1, 2)) / self.relevant, (q * log_q).sum(dim=(1, 2))
 
     def _distortion(self, x: Tensor, reconstruction: Tensor) -> Tensor:
-        """Return `-log p(x | z)` of each row, a mean over its pixels; squared: up to scale."""
+        """Return `-log p(x | z)` of each example, a mean over pixels; `squared` up to scale."""
         error = (terms.widen(reconstruction) - terms.widen(x)).flatten(1)
         if self.likelihood == "squared":
             return error.square().mean(dim=1)

@@ -2,30 +2,30 @@
 
 The generator makes an image of standard normal noise and a label. The critic scores an image with
 its label, `D(x, y) = psi(h(x)) + <e_y, h(x)>`, all of its weights spectrally normalized; both
-descend hinge losses. Labels of fakes are drawn uniformly. There is no encoder, so that codes,
-reconstructions and swaps do not exist.
+descend hinge losses. Labels of fakes are drawn uniformly. There is no encoder, and so there are no
+codes, reconstructions and swaps.
 
 By default it is like for like with Lr-LiVAE, as Zheng & Sun (2019) describe their baseline: the
-family's decoder with `[z; one-hot y]` for generator, the same critic, and one simultaneous move of
-both an iteration at the harness's Adam. Nobody has published the size of the noise; it is that of
-Lr-LiVAE's irrelevant code here.
+family's decoder of `[z; one-hot y]` as generator, the same critic, and one simultaneous move of
+both in an iteration with the harness's Adam. Nobody has published the size of the noise; here it is
+that of Lr-LiVAE's irrelevant code.
 
-That is not the method at its best. Two options lead towards the published one: `cond_bn` lets the
-label choose the gains and biases of the generator's batch norms instead of standing beside the
-noise, and `critic_steps` lets the critic move several times, on new batches, before the generator
-moves once. Rates are no options: `critic_steps` alone leaves them, so that it can be ablated, and
+That is not the method at its best. Two options lead towards the published one: with `cond_bn` the
+label chooses the gains and biases of the generator's batch norms instead of standing beside the
+noise, and with `critic_steps` the critic moves several times, on new batches, before the generator
+moves once. Rates are not options: `critic_steps` leaves them, so that it can be ablated alone, and
 a sweep writes the strong form as
 
     model: {name: cgan, cond_bn: true, critic_steps: 5}
     optimizers: {default: {rate: 2e-4, schedule: {name: linear}}}
 
-That rate is for tens of thousands of iterations. Within 800 on the 8x8 digits (one seed) it left
-the generator half trained; there the options need the default rate, or four times the iterations.
+That rate is for tens of thousands of iterations. In 800 on the 8x8 digits (one seed) it left the
+generator half trained; there the options need the default rate, or four times the iterations.
 
-What then still differs from the authors' code: networks are the family's, not residual ones, and
+Differences from the authors' code that remain: networks are the family's, not residual ones, and
 the critic's last map is flattened or averaged, not summed; the generator moves after the critic
 and not before it, on one batch and not two. An iteration is one move of the generator, so the
-critic sees `critic_steps` times the images that other methods see.
+critic sees `critic_steps` times the images of other methods.
 """
 
 import torch
@@ -35,14 +35,14 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, ConditionalGenerator, Objective, Stage
 from models import backbones, terms
-from models.blocks import normal, one_hot
+from models.blocks import normal, one_hot, parameters_of
 
 
 class LabelNorm(nn.Module):
     """Batch norm whose gains and biases are looked up by label.
 
     Args:
-        norm: The batch norm that it stands in for.
+        norm: The batch norm that it replaces.
         classes: Number of labels, `K`.
     """
 
@@ -53,7 +53,7 @@ class LabelNorm(nn.Module):
         self.biases = nn.Parameter(torch.zeros(classes, norm.num_features))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return `[B, C, ...]` normalized over all classes, each row scaled as its label says."""
+        """Return `[B, C, ...]` normalized over all classes, and scaled by label."""
         shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
         gain, bias = (F.embedding(y, table).view(shape) for table in (self.gains, self.biases))
         out: Tensor = self.norm(x) * gain + bias
@@ -61,15 +61,12 @@ class LabelNorm(nn.Module):
 
 
 class ConditionalDecoder(nn.Module):
-    """A decoder that is told the label: beside the code, or by its batch norms.
+    """A decoder that sees the label: beside the code, or in its batch norms.
 
     Args:
         layers: A decoder of codes with one-hot labels, or of codes alone where `cond_bn`.
         classes: Number of labels, `K`.
-        cond_bn: Whether every batch norm becomes a `LabelNorm`.
-
-    Raises:
-        ValueError: If `cond_bn` and there is no batch norm.
+        cond_bn: Whether every batch norm becomes a `LabelNorm`; there must be one.
     """
 
     def __init__(self, layers: nn.Sequential, classes: int, cond_bn: bool) -> None:
@@ -104,7 +101,7 @@ class CGAN(ConditionalGenerator):
         width: Multiplier of the layer sizes.
         latent: Size of the noise, the family's irrelevant code where None.
         cond_bn: Whether labels enter the generator by its batch norms, not beside the noise.
-        critic_steps: Moves of the critic for one of the generator; both move at once where 1.
+        critic_steps: Moves of the critic for one of the generator; 1 is a simultaneous move.
     """
 
     stages: tuple[Stage, ...] = (Stage("main", ("decoder", "critic")),)
@@ -136,11 +133,8 @@ class CGAN(ConditionalGenerator):
         self.critic = backbones.critic(spec, backbone, width)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns what."""
-        return {
-            "decoder": list(self.decoder.parameters()),
-            "critic": list(self.critic.parameters()),
-        }
+        """Return the parameters of decoder and critic."""
+        return parameters_of(self, "decoder", "critic")
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the hinge losses of both players, one kind of fake; the same in each stage."""
@@ -149,10 +143,10 @@ class CGAN(ConditionalGenerator):
         sample = self.sample(y_sample)
         weights = self.critic.weights()
         of_sample = self.critic(sample, y_sample, weights)
-        found = {"fool": terms.fool(of_sample)}
+        values = {"fool": terms.fool(of_sample)}
         if "discriminate" in wanted:
-            found["discriminate"] = terms.discriminate(self.critic(x, y, weights), of_sample)
-        return found
+            values["discriminate"] = terms.discriminate(self.critic(x, y, weights), of_sample)
+        return values
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Turn standard normal draws and the labels into images."""

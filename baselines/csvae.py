@@ -8,33 +8,33 @@ entropy. In the paper's letters: M1 is the terms `reconstruct`, `kl_w` and `kl_z
 `negative_entropy`, and N, which the adversary ascends, is minus `classify_z`.
 
 The paper's form is for binary attributes: `w` has a subspace of two dimensions for each. On data
-without attributes the same code serves one label of many classes with a single subspace, since
-both are `G` labels of `V` values each, with `G * V` Gaussians and logits. The adversary is a
-softmax over the values of each label, which for two values is a Bernoulli; M2 and N are sums over
-the labels, as the entropy and the log-probability of independent labels are. `q(w | x, y)` is
-given an attribute as a plane of zeros or ones, and the class as one of `K` planes.
+without attributes there is one label of many classes with a single subspace: both are `G` labels of
+`V` values each, with `G * V` Gaussians and logits. The adversary is a softmax over the values of
+each label, which for two values is a Bernoulli; M2 and N are sums over the labels, as are the
+entropy and the log-probability of independent labels. `q(w | x, y)` sees an attribute as a plane of
+zeros or ones, and the class as one of `K` planes.
 
 Departures, and choices where the full text was not at hand. N is a mean log-probability, as in all
-public implementations seen. They take two optimizer steps a batch, the second for the adversary
-with the code of the first: here all players move at once from one forward, as in Lr-LiVAE, so the
-adversary's gradient is the same but for an encoder that lags by one step.
+public implementations seen. They take two optimizer steps for each batch, the second for the
+adversary with the code of the first. Here all players move at once from one forward, as in
+Lr-LiVAE, so the adversary's gradient is the same but for an encoder that lags by one step.
 
 The Gaussians are learned, for which only a start has to be chosen; with `fixed` they stay there.
-For an attribute it is the paper's toy problem: N(0, 0.1^2 I) where it is absent, which is one
-thing, and N((3, 3), I) where it is present, of which there are kinds. (Public implementations
-differ in which is which.) In subspaces of other sizes, too, the two means are 3 sqrt(2) apart. For
-a class it is unit variance, and means on a sphere of radius 3, orthogonal where the code has a
-dimension for each class: any two are again 3 sqrt(2) apart, but none is narrow, since no class is
-the absence of another.
+For an attribute it is that of the paper's toy problem: N(0, 0.1^2 I) if it is absent, which has one
+form, and N((3, 3), I) if it is present, which has many. (Public implementations differ in which is
+which.) In subspaces of other sizes the two means are 3 sqrt(2) apart as well. For a class it is
+unit variance, and means on a sphere of radius 3, orthogonal if the code has a dimension for each
+class: any two are again 3 sqrt(2) apart, but none is narrow, since no class is the absence of
+another.
 
-Networks, reductions and weights are those of Lr-LiVAE (10 for pixels, 1 for what else there is):
-published weights differ by orders of magnitude between implementations and data sets. But KLs are
-means over dimensions, and attributes have few: at weight 1 a nat of `w` would cost as much as many
-of `z` (85 for three attributes of 64x64 images), and `w` would say no more than its labels do. So
-the weight of `kl_w` for attributes is the ratio of the sizes of `w` and `z`, with which all nats
-have one price, as in the evidence lower bound. With three attributes of 8x8 digits, `w` then keeps
-0.6 nats beyond its labels and 83 % of the samples are right; at weight 1, 0.2 nats and 80 % (three
-seeds). For a class, whose two codes are of like size, the weight is the 1 of the published figures.
+Networks, reductions and weights are those of Lr-LiVAE (10 for pixels, 1 for all else): published
+weights differ by orders of magnitude between implementations and data sets. But KLs are means over
+dimensions, and attributes have few: at weight 1 a nat of `w` would cost as much as many of `z` (85
+for three attributes of 64x64 images), and `w` would carry no more than its labels. So the weight of
+`kl_w` for attributes is the ratio of the sizes of `w` and `z`, with which all nats have one price,
+as in the evidence lower bound. With three attributes of 8x8 digits, `w` then keeps 0.6 nats beyond
+its labels and 83 % of the samples are right; at weight 1, 0.2 nats and 80 % (three seeds). For a
+class, whose two codes are of like size, the weight is the 1 of the published numbers.
 """
 
 from math import log, sqrt
@@ -44,19 +44,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import (
-    Batch,
-    Code,
-    ConditionalGenerator,
-    Objective,
-    Posterior,
-    Stage,
-)
+from bench.training.interface import Batch, Code, ConditionalGenerator, Objective, Posterior, Stage
 from models import backbones, terms
-from models.blocks import LabelGaussians, normal, spread
+from models.blocks import LabelGaussians, normal, parameters_of, spread
 
 RADIUS = 3.0  # of the sphere on which class means start
-NARROW = log(0.1**2)  # log-variance of an attribute that is absent
+NARROW = log(0.1**2)  # log-variance of an absent attribute at the start
 
 
 class CSVAE(ConditionalGenerator):
@@ -107,7 +100,7 @@ class CSVAE(ConditionalGenerator):
                 f"got {self.relevant}"
             )
         subspace = self.relevant // self.labels
-        objective = {player: dict(row) for player, row in self.objective.items()}
+        objective = {player: dict(weights) for player, weights in self.objective.items()}
         if attributes:  # a nat of w at the price of a nat of z
             for player in ("encoder_w", "prior"):
                 objective[player]["kl_w"] = self.relevant / self.irrelevant
@@ -119,12 +112,12 @@ class CSVAE(ConditionalGenerator):
         )
         self.encoder_z = backbones.encoder(spec, backbone, width, self.irrelevant, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, sum(sizes))
-        rows = self.labels * self.values
-        self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant, rows)
+        logits = self.labels * self.values
+        self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant, logits)
         every = torch.tensor(spec.combinations if attributes else range(spec.classes))
         self.prior = LabelGaussians(self.labels, self.values, subspace, every)
         if attributes:
-            present = torch.arange(rows).remainder(2).unsqueeze(1)
+            present = torch.arange(logits).remainder(2).unsqueeze(1)
             with torch.no_grad():
                 self.prior.means.copy_(present * RADIUS * sqrt(2 / subspace))
                 self.prior.logvars.copy_((1 - present) * NARROW)
@@ -132,14 +125,8 @@ class CSVAE(ConditionalGenerator):
             spread(self.prior.means, RADIUS)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns what."""
-        return {
-            "encoder_w": list(self.encoder_w.parameters()),
-            "encoder_z": list(self.encoder_z.parameters()),
-            "decoder": list(self.decoder.parameters()),
-            "prior": list(self.prior.parameters()),
-            "adversary": list(self.adversary.parameters()),
-        }
+        """Return the parameters of both encoders, decoder, prior and adversary."""
+        return parameters_of(self, *self.stages[0].players)
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the three parts of M1, and M2 and N; KLs are means over their dimensions."""
@@ -148,17 +135,17 @@ class CSVAE(ConditionalGenerator):
         mean_z, logvar_z = terms.widen(self.encoder_z(x)).chunk(2, dim=1)
         w = mean_w + (0.5 * logvar_w).exp() * torch.randn_like(mean_w)
         z = mean_z + (0.5 * logvar_z).exp() * torch.randn_like(mean_z)
-        found = {
+        values = {
             "kl_w": terms.gaussian_kl(mean_w, logvar_w, *self.prior.of(y)).mean(),
             "kl_z": terms.kl_to_standard_normal(mean_z, logvar_z),
         }
         if not wanted.isdisjoint(("negative_entropy", "classify_z")):
             logits = self.adversary(z).view(-1, self.values)  # `[B * G, V]`
-            found["negative_entropy"] = self.labels * terms.negative_entropy(logits)
-            found["classify_z"] = self.labels * terms.classify(logits, y.flatten())
+            values["negative_entropy"] = self.labels * terms.negative_entropy(logits)
+            values["classify_z"] = self.labels * terms.classify(logits, y.flatten())
         if "reconstruct" in wanted:
-            found["reconstruct"] = terms.reconstruct(x, self.decoder(torch.cat((w, z), dim=1)))
-        return found
+            values["reconstruct"] = terms.reconstruct(x, self.decoder(torch.cat((w, z), dim=1)))
+        return values
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode draws from the Gaussians of the labels and the standard normal."""

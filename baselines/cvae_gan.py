@@ -1,31 +1,31 @@
-"""cVAE-GAN: a cVAE whose images a critic judges as well (Bao et al., ICCV 2017, arXiv 1703.10155).
+"""cVAE-GAN: a cVAE with a critic (Bao et al., ICCV 2017, arXiv 1703.10155).
 
 Encoder `q(z | x, y)` and decoder `p(x | z, y)` are those of cVAE, and the prior of the code is the
 standard normal. The critic sees two kinds of fakes, reconstructions and samples of the prior whose
 labels are drawn uniformly. Two forms are registered, and a table must say which it shows.
 
 `cvae_gan` is the controlled comparison: networks, critic, hinge losses, reductions and weights are
-those of Lr-LiVAE, and as there the critic's gradient reaches the decoder alone. What differs is
-the latent code, which is what Zheng & Sun (2019) compare with; they share the critic too.
+those of Lr-LiVAE, and as there the critic's gradient reaches the decoder alone. The latent code is
+what differs, and what Zheng & Sun (2019) compare with; they share the critic too.
 
 `cvae_gan_bao` follows the publication in its losses. The decoder descends none of the critic's
 loss: it matches the mean of the critic's features over the samples with that over the images, the
 means of a classifier's features class by class, and the features of each reconstruction with those
 of its image. Critic and classifier descend cross-entropies. Class means are moving averages that
-keep 0.9, since a batch holds few images of a class; only what the batch itself contributes has a
-gradient, and a class's first mean is taken whole.
+keep 0.9, since a batch has few images of a class; only the batch's own contribution has a gradient,
+and a class's first mean is taken whole.
 
-Where it departs from the paper: networks are the family's, so the critic is the spectrally
-normalized projection critic, which sees the label, and the classifier has the critic's layers
-without that norm. Features are the last hidden layers of both, and are means, not sums, like all
-terms. So the published weights (3 for the sum that is the KL, 1 for pairs, 0.001 for means at
-128x128) cannot be used as they are. Pixels and KL weigh here what they do in all methods of this
-comparison; features in pairs weigh 1, less than the pixels that the paper puts beside them, and
-both kinds of means 10, since a tenth of a class mean's gradient passes its moving average. These
-two were set on 8x8 digits, with one seed: with pairs at 10 and means at 1, reconstructions are
-better, but the code drifts from its prior and half of the samples show the wrong digit. The halves
-before the paper's squares are part of the weights. No code of the authors was found; of the public
-reimplementations read, one leaves matching out and one matches without classes.
+Departures from the paper: networks are the family's, so the critic is the spectrally normalized
+projection critic, which sees the label, and the classifier has the critic's layers without that
+norm. Features are the last hidden layers of both, and are means, not sums, like all terms. So the
+published weights (3 for the sum that is the KL, 1 for pairs, 0.001 for means at 128x128) cannot be
+used as they are. Pixels and KL have the weights of all methods here; features in pairs weigh 1,
+less than the pixels, to which the paper gives the same weight, and both kinds of means 10, since a
+tenth of a class mean's gradient passes its moving average. These two were set on 8x8 digits, with
+one seed: with pairs at 10 and means at 1, reconstructions are better, but the code drifts from its
+prior and half of the samples show the wrong digit. The halves before the paper's squares are part
+of the weights. No code of the authors was found; of the public reimplementations read, one leaves
+matching out and one matches without classes.
 """
 
 from typing import ClassVar
@@ -35,17 +35,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import (
-    Batch,
-    Objective,
-    Stage,
-)
+from bench.training.interface import Batch, Objective, Stage
 from models import backbones, terms
-from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot
-from models.label_given import LabelGivenVAE
+from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot, parameters_of
+from models.label_conditioned import LabelConditionedVAE
 
 
-class CVAEGAN(LabelGivenVAE):
+class CVAEGAN(LabelConditionedVAE):
     """The conditional VAE-GAN, in the losses and weights of Lr-LiVAE.
 
     Args:
@@ -63,7 +59,6 @@ class CVAEGAN(LabelGivenVAE):
         "decoder": {"reconstruct": 10.0, "fool": 1.0},
         "critic": {"discriminate": 1.0},
     }
-    capabilities: ClassVar[tuple[str, ...]] = ("encode",)
 
     def __init__(
         self,
@@ -74,40 +69,32 @@ class CVAEGAN(LabelGivenVAE):
         latent: int | None = None,
         balanced_critic: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(spec, backbone=backbone, width=width, latent=latent)
         self.balanced_critic = balanced_critic
-        self.classes = spec.classes
-        self.latent = backbones.code_sizes(spec, backbone, irrelevant=latent)[1]
-        self.encoder = backbones.encoder(spec, backbone, width, self.latent, labels=True, heads=2)
-        self.decoder = backbones.decoder(spec, backbone, width, self.latent + spec.classes)
         self.critic = backbones.critic(spec, backbone, width)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns what."""
-        return {
-            "encoder": list(self.encoder.parameters()),
-            "decoder": list(self.decoder.parameters()),
-            "critic": list(self.critic.parameters()),
-        }
+        """Return the parameters of encoder, decoder and critic."""
+        return {**super().players(), **parameters_of(self, "critic")}
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return both halves of the bound (Eq. 1 and 3) and the hinge losses (Eq. 10 and 11)."""
         x, y = batch.x, batch.y
-        reconstruction, found = self._reconstruct(batch)
+        reconstruction, values = self._reconstruct(batch)
         if not wanted.isdisjoint(("fool", "discriminate")):
-            sample, y_sample = self._imagine(y)
+            sample, y_sample = self._draw(y)
             weights = self.critic.weights()
             real = self.critic(x, y, weights)
             fakes = torch.cat((reconstruction, sample)), torch.cat((y, y_sample))
             of_reconstruction, of_sample = self.critic(*fakes, weights).chunk(2)
-            found["discriminate"] = terms.discriminate(
+            values["discriminate"] = terms.discriminate(
                 real, of_reconstruction, of_sample, balanced=self.balanced_critic
             )
-            found["fool"] = terms.fool(of_reconstruction, of_sample)
-        return found
+            values["fool"] = terms.fool(of_reconstruction, of_sample)
+        return values
 
-    def _imagine(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return as many samples as there are rows, in a decoder call of their own, and labels."""
+    def _draw(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return as many samples as labels, from a decoder call of their own, and their labels."""
         y_sample = torch.randint(self.classes, y.shape, device=y.device)
         return self.sample(y_sample), y_sample
 
@@ -157,39 +144,39 @@ class CVAEGANBao(CVAEGAN):
         self.sample_means = ClassMeans(spec.classes, features)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns what."""
-        return {**super().players(), "classifier": list(self.classifier.parameters())}
+        """Return the parameters of encoder, decoder, critic and classifier."""
+        return {**super().players(), **parameters_of(self, "classifier")}
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return both halves of the bound, features matched in pairs and means, cross-entropies."""
         x, y = batch.x, batch.y
-        reconstruction, found = self._reconstruct(batch)
-        sample, y_sample = self._imagine(y)
+        reconstruction, values = self._reconstruct(batch)
+        sample, y_sample = self._draw(y)
         fakes = torch.cat((reconstruction, sample))
         if not wanted.isdisjoint(
             ("reconstruct_critic_features", "match_critic_mean", "discriminate")
         ):
             weights = self.critic.weights()
-            real, fake = (terms.widen(self.critic.features(rows, weights)) for rows in (x, fakes))
+            real, fake = (terms.widen(self.critic.features(v, weights)) for v in (x, fakes))
             of_reconstruction, of_sample = fake.chunk(2)
-            found["reconstruct_critic_features"] = terms.reconstruct(real, of_reconstruction)
-            found["match_critic_mean"] = terms.reconstruct(real.mean(dim=0), of_sample.mean(dim=0))
+            values["reconstruct_critic_features"] = terms.reconstruct(real, of_reconstruction)
+            values["match_critic_mean"] = terms.reconstruct(real.mean(dim=0), of_sample.mean(dim=0))
             scores = self.critic.scores(fake, torch.cat((y, y_sample)), weights).chunk(2)
-            found["discriminate"] = discriminate(self.critic.scores(real, y, weights), *scores)
+            values["discriminate"] = discriminate(self.critic.scores(real, y, weights), *scores)
         if not wanted.isdisjoint(
             ("reconstruct_classifier_features", "match_class_means", "classify")
         ):
-            real, fake = (terms.widen(self.classifier.features(rows)) for rows in (x, fakes))
+            real, fake = (terms.widen(self.classifier.features(v)) for v in (x, fakes))
             of_reconstruction, of_sample = fake.chunk(2)
-            found["reconstruct_classifier_features"] = terms.reconstruct(real, of_reconstruction)
-            found["match_class_means"] = match_class_means(
+            values["reconstruct_classifier_features"] = terms.reconstruct(real, of_reconstruction)
+            values["match_class_means"] = match_class_means(
                 *self.real_means(real, y), *self.sample_means(of_sample, y_sample)
             )
-            found["classify"] = terms.classify(self.classifier.head(real), y)
-        return found
+            values["classify"] = terms.classify(self.classifier.head(real), y)
+        return values
 
     def class_logits(self, x: Tensor) -> Tensor:
-        """Return the logits of the classifier, which has seen images alone."""
+        """Return the logits of the classifier, which is trained on images alone."""
         logits: Tensor = self.classifier.head(self.classifier.features(x))
         return logits
 
@@ -197,10 +184,10 @@ class CVAEGANBao(CVAEGAN):
 class Classifier(nn.Module):
     """A network from examples to logits, with the layers of a critic but no spectral norm.
 
-    It has no batch norm, which would subtract just those means that are to be matched.
+    It has no batch norm, which would subtract the very means that are to be matched.
 
     Args:
-        critic: Whose layers it takes over, initialized anew.
+        critic: The critic whose layers it takes over, initialized anew.
         classes: Number of labels, `K`.
     """
 
@@ -222,12 +209,12 @@ class Classifier(nn.Module):
 
 
 class ClassMeans(nn.Module):
-    """Moving averages of the features of each class, kept in training mode.
+    """Moving averages of the features of each class, updated in training mode.
 
     Args:
         classes: `K`.
         features: `F`.
-        keep: Share of the old average that is kept when a batch has rows of the class.
+        keep: Share of the old average that is kept when a batch has examples of the class.
     """
 
     means: Tensor
@@ -240,19 +227,14 @@ class ClassMeans(nn.Module):
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
 
     def forward(self, features: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Take in features `[B, F]` with labels `[B]`.
+        """Add features `[B, F]` with labels `[B]`, whose gradient the averages have.
 
-        Args:
-            features: Rows; the averages have their gradient.
-            y: Their labels.
-
-        Returns:
-            The averages `[K, F]`, and `[K]` whether the class has ever been seen.
+        Returns the averages `[K, F]`, and `[K]` whether the class has ever been seen.
         """
         with torch.autocast(features.device.type, enabled=False):
-            rows = one_hot(y, len(self.means)).to(features.dtype)
-            counts = rows.sum(dim=0)
-            of_batch = (rows.t() @ features) / counts.clamp(min=1).unsqueeze(1)
+            members = one_hot(y, len(self.means)).to(features.dtype)
+            counts = members.sum(dim=0)
+            of_batch = (members.t() @ features) / counts.clamp(min=1).unsqueeze(1)
             share = torch.where(self.seen, 1 - self.keep, 1.0) * (counts > 0)
             share = share.to(features.dtype).unsqueeze(1)
             means: Tensor = (1 - share) * self.means + share * of_batch

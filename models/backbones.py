@@ -1,11 +1,11 @@
 """Encoders, decoders, critics and latent classifiers that every method is built from.
 
 Three families. `mlp` is the paper's toy network, `conv32` its Table 3 (CIFAR-10), `vgg64` its
-network for 64x64 faces and birds with the critic of its Table 4; layer sizes from the paper, kernel
-sizes from the reference implementation. `conv32` also covers squares of 8, 16 and 64 pixels with
-fewer or more halvings, 3x3 kernels below 32 pixels, and fully connected layers in proportion to the
-last map; `width` scales all layers but codes and latent classifiers, so that a laptop can train
-them. Because all methods call the same functions, a comparison compares methods.
+network for 64x64 faces and birds with the critic of its Table 4; layer sizes are from the paper,
+kernel sizes from the reference implementation. `conv32` also covers squares of 8, 16 and 64 pixels
+with fewer or more halvings, 3x3 kernels below 32 pixels, and fully connected layers in proportion
+to the last map. `width` scales all layers but codes and latent classifiers, so that a laptop can
+train them. All methods call the same functions, so that a comparison compares methods.
 
 Strides halve and double exactly (TensorFlow's SAME padding). Batch norm has torch's defaults (eps
 1e-5, momentum 0.1), and a layer before it no bias. Weights are Glorot uniform, critics' normal.
@@ -27,7 +27,7 @@ Family = Literal["mlp", "conv32", "vgg64"]
 CODES: dict[Family, tuple[int, int]] = {"mlp": (2, 2), "conv32": (100, 200), "vgg64": (512, 512)}
 """Sizes of the relevant and the irrelevant code in the paper, `(D_s, D_u)`."""
 
-CONV = (32, 64, 128, 256, 256)  # channels after each halving
+CONV = (32, 64, 128, 256, 256)  # channels after each halving of an image
 CONV_CRITIC = (32, 128, 256, 256, 256)
 MLP = (32, 64, 64)
 VGG = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -37,11 +37,11 @@ SIZES = (8, 16, 32, 64)
 
 
 class Encoder(nn.Module):
-    """A network from examples, and labels where its first layer takes them, to numbers.
+    """A network from examples, and labels if its first layer takes them, to numbers.
 
     Args:
-        first: Takes examples, with planes of labels behind their channels where it is conditional.
-        rest: From the output of `first` to `[B, codes]`.
+        first: Layer for examples, with planes of labels behind their channels if conditional.
+        rest: Layers from the output of `first` to `[B, codes]`.
     """
 
     def __init__(self, first: nn.Conv2d | nn.Linear, rest: nn.Sequential) -> None:
@@ -94,7 +94,7 @@ def family(spec: DataSpec, backbone: Backbone) -> Family:
 def code_sizes(
     spec: DataSpec, backbone: Backbone, relevant: int | None = None, irrelevant: int | None = None
 ) -> tuple[int, int]:
-    """Return the sizes of both codes, those of the family where None; at least 1 each."""
+    """Return the sizes of both codes, those of the family where None; each is at least 1."""
     d_s, d_u = CODES[family(spec, backbone)]
     sizes = d_s if relevant is None else relevant, d_u if irrelevant is None else irrelevant
     if min(sizes) < 1:
@@ -126,15 +126,15 @@ def encoder(
     Returns:
         The network, Glorot-initialized.
     """
-    chosen = family(spec, backbone)
+    kind = family(spec, backbone)
     extra = (planes or spec.classes) if labels else 0
     layers: list[nn.Module] = []
-    if chosen == "mlp":
+    if kind == "mlp":
         sizes = scaled(MLP, width)
         for a, b in pairwise((spec.shape[0] + extra, *sizes)):
             layers += [nn.Linear(a, b), nn.LeakyReLU(SLOPE)]
         hidden = sizes[-1]
-    elif chosen == "conv32":
+    elif kind == "conv32":
         kernel, channels = _kernel(spec), scaled(CONV[: halvings(spec)], width)
         for a, b in pairwise((spec.shape[0] + extra, *channels)):
             layers += [nn.Conv2d(a, b, kernel, 2, kernel // 2, bias=False), *_bn_relu(b)]
@@ -162,15 +162,15 @@ def encoder(
 
 
 def decoder(spec: DataSpec, backbone: Backbone, width: float, codes: int) -> nn.Sequential:
-    """Return a decoder from `[B, codes]`, one-hot labels included, to examples; images by tanh."""
-    chosen = family(spec, backbone)
+    """Return a decoder from `[B, codes]`, one-hot labels included; images end in a tanh."""
+    kind = family(spec, backbone)
     layers: list[nn.Module] = []
-    if chosen == "mlp":
+    if kind == "mlp":
         sizes = scaled(MLP, width)[::-1]
         for a, b in pairwise((codes, *sizes)):
             layers += [nn.Linear(a, b), nn.LeakyReLU(SLOPE)]
         layers.append(nn.Linear(sizes[-1], spec.shape[0]))
-    elif chosen == "conv32":
+    elif kind == "conv32":
         kernel = _kernel(spec)
         top, *rest = reversed(scaled(CONV[: halvings(spec)], width))
         layers += [nn.Linear(codes, 4 * top, bias=False), *_bn_relu(4 * top, 1)]
@@ -196,13 +196,13 @@ def decoder(spec: DataSpec, backbone: Backbone, width: float, codes: int) -> nn.
 
 def critic(spec: DataSpec, backbone: Backbone, width: float) -> Critic:
     """Return a projection critic of examples and labels, spectrally normalized."""
-    chosen = family(spec, backbone)
+    kind = family(spec, backbone)
     layers: list[nn.Conv2d | nn.Linear] = []
-    if chosen == "mlp":
+    if kind == "mlp":
         sizes = (spec.shape[0], *scaled(MLP, width))
         layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
         return Critic(layers, spec.classes)
-    if chosen == "conv32":
+    if kind == "conv32":
         kernel, channels = _kernel(spec), scaled(CONV_CRITIC[: halvings(spec)], width)
         for a, b in pairwise((spec.shape[0], *channels)):
             layers.append(nn.Conv2d(a, b, kernel, 2 if layers else 1, kernel // 2))
@@ -219,9 +219,9 @@ def critic(spec: DataSpec, backbone: Backbone, width: float) -> Critic:
 def latent_classifier(
     spec: DataSpec, backbone: Backbone, codes: int, logits: int | None = None
 ) -> nn.Sequential:
-    """Return the adversary from codes `[B, codes]` to logits, one a class where not said."""
-    chosen = family(spec, backbone)
-    hidden, activation = (64, nn.LeakyReLU(SLOPE)) if chosen == "mlp" else (256, nn.ReLU())
+    """Return a classifier of codes `[B, codes]`, by default with a logit for each class."""
+    kind = family(spec, backbone)
+    hidden, activation = (64, nn.LeakyReLU(SLOPE)) if kind == "mlp" else (256, nn.ReLU())
     last = nn.Linear(hidden, spec.classes if logits is None else logits)
     network = nn.Sequential(nn.Linear(codes, hidden), activation, last)
     glorot(network)

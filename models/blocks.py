@@ -1,7 +1,7 @@
-"""The parts that networks are put together from, written so that they trace, vmap and stay fast.
+"""The parts that networks are built from, written so that they trace as one graph and stay fast.
 
-Spectral norm and label conditioning are functions of ordinary weights: torch's parametrizations do
-not work under `torch.func.vmap`, and a one-hot label need never be tiled over an image.
+Spectral norm and label conditioning are functions of ordinary weights: so weights are normalized
+once a pass for all calls of a critic, and a one-hot label is never tiled over an image.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,22 @@ SLOPE = 0.1  # of every leaky ReLU
 
 
 def one_hot(y: Tensor, classes: int) -> Tensor:
-    """Return labels `[B]` as `float32` rows `[B, K]`; a row without label (-1) is all zeros."""
+    """Return labels `[B]` as `float32` `[B, K]`; all zeros where there is no label (-1)."""
     return (y.unsqueeze(1) == torch.arange(classes, device=y.device)).float()
 
 
 def normal(
-    rows: int, columns: int, *, like: Tensor, generator: torch.Generator | None = None
+    count: int, dimensions: int, *, like: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
     """Return standard normal noise: drawn on the generator's device, typed and placed as `like`."""
     device = like.device if generator is None else generator.device
-    noise = torch.randn(rows, columns, generator=generator, device=device, dtype=like.dtype)
+    noise = torch.randn(count, dimensions, generator=generator, device=device, dtype=like.dtype)
     return noise.to(like.device)
+
+
+def parameters_of(model: nn.Module, *networks: str) -> dict[str, list[nn.Parameter]]:
+    """Return the parameters of some networks of a model, by their names."""
+    return {name: list(getattr(model, name).parameters()) for name in networks}
 
 
 def glorot(network: nn.Module) -> None:
@@ -47,11 +52,11 @@ def conditioned(layer: nn.Conv2d | nn.Linear, x: Tensor, y: Tensor) -> Tensor:
     Args:
         layer: Takes `C + K` input channels or features.
         x: `[B, C, H, W]` or `[B, C]`.
-        y: Labels `[B]`, or attributes `[B, K]` that are 0 or 1, a plane each; a row without label
-            is not allowed.
+        y: Labels `[B]`, or attributes `[B, K]` that are 0 or 1, a plane each; all examples have
+            a label.
 
     Returns:
-        What the layer makes of the concatenation.
+        The output of the layer for the concatenation.
     """
     of_x, of_plane = layer.weight[:, : x.shape[1]], layer.weight[:, x.shape[1] :].transpose(0, 1)
     is_one_label = y.ndim == 1
@@ -109,14 +114,14 @@ class ClassGaussians(nn.Module):
 class LabelGaussians(ClassGaussians):
     """Learned Gaussians for `G` labels of `V` values each, every label in a subspace of its own.
 
-    For one label that is a Gaussian a class; for attributes, two for each. Row `V * g + v` of the
-    tables belongs to value `v` of label `g`.
+    One label has a Gaussian for each class, an attribute two. Row `V * g + v` of the tables belongs
+    to value `v` of label `g`.
 
     Args:
         labels: `G`.
         values: `V`.
-        dimensions: Of the subspace of a label.
-        every: The labels of each class, `[K, G]`, or `[K]` where there is one.
+        dimensions: Dimensions of the subspace of a label.
+        every: The labels of each class, `[K, G]`, or `[K]` if there is one.
     """
 
     every: Tensor
@@ -127,7 +132,7 @@ class LabelGaussians(ClassGaussians):
         self.register_buffer("every", every.view(-1, labels), persistent=False)
 
     def rows(self, y: Tensor) -> Tensor:
-        """Return which Gaussians labels `[B]` or `[B, G]` have, as `[B, G]`."""
+        """Return the rows of the tables `[B, G]` that labels `[B]` or `[B, G]` have."""
         return y.view(-1, self.labels) + self.values * torch.arange(self.labels, device=y.device)
 
     def of(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,11 +146,11 @@ class LabelGaussians(ClassGaussians):
         return means, logvars.exp()
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return one draw `[B, D]` for each row of labels `[B]` or `[B, G]`."""
+        """Return a draw `[B, D]` for each example's labels `[B]` or `[B, G]`."""
         return super().sample(self.rows(y).flatten(), generator).view(len(y), -1)
 
     def switched(self, code: Tensor, label: int, values: Tensor) -> Tensor:
-        """Return codes `[B, D]` whose part for one label is at the mean of other values `[B]`."""
+        """Return codes `[B, D]` with the part of one label at the mean of other values `[B]`."""
         parts = code.reshape(len(values), self.labels, -1).clone()
         parts[:, label] = self.means[self.values * label + values]
         return parts.flatten(1)
@@ -154,17 +159,17 @@ class LabelGaussians(ClassGaussians):
 class ClassMoments(nn.Module):
     """Mean and variance of the codes of each class, averaged over the latest batches.
 
-    A batch counts `decay` times as much as the one after it, and a class by its rows in each, so
+    A batch counts `decay` times as much as the one after it, and each of its codes the same, so
     that from the first batch on these are proper weighted moments.
 
     Args:
         classes: `K`.
         dimensions: `D`.
-        decay: Weight of what is known against a new batch.
+        decay: Weight of the earlier batches against a new one.
         floor: Least variance.
     """
 
-    rows: Tensor
+    rows: Tensor  # number of codes, weighted by age; its name stands in saved weights
     means: Tensor
     variances: Tensor
 
@@ -183,7 +188,7 @@ class ClassMoments(nn.Module):
 
     @torch.no_grad()
     def update(self, z: Tensor, y: Tensor) -> None:
-        """Take notice of codes `[B, D]` with labels `[B]`."""
+        """Add codes `[B, D]` with labels `[B]`."""
         z = z.to(self.means.dtype)
         members = one_hot(y, len(self.rows)).t().to(z.dtype)
         counts = members.sum(dim=1, keepdim=True)
@@ -192,9 +197,9 @@ class ClassMoments(nn.Module):
             means = share @ z
             variances = share @ (z - means[y]).square()
         self.rows.mul_(self.decay).add_(counts)
-        new = counts / self.rows.clamp(min=1e-12)  # 0 for a class without rows
+        new = counts / self.rows.clamp(min=1e-12)  # 0 for a class without codes
         shift = means - self.means
-        # The law of total variance for two groups, the known one and the new one.
+        # The law of total variance for two groups, the earlier codes and the new ones.
         spread = new * (variances + (1 - new) * shift.square())
         self.variances.mul_(1 - new).add_(spread)
         self.means.add_(new * shift)
@@ -204,7 +209,7 @@ class Spectral(nn.Module):
     """A layer whose weight is divided by a power iteration's estimate of its spectral norm.
 
     Args:
-        layer: Holds the weight `[out, ...]` and the bias, if any.
+        layer: Has the weight `[out, ...]` and the bias, if any.
     """
 
     u: Tensor
@@ -247,8 +252,8 @@ class Critic(nn.Module):
 
     .. math:: D(x, y) = \psi(h(x)) + \langle e_y, h(x) \rangle
 
-    `weights` normalizes them once a pass, however many calls then use them; they start as
-    `N(0, 0.02^2)`. Without batch norm, a call on concatenated batches equals several calls.
+    `weights` normalizes them once a pass, for any number of calls; they start as `N(0, 0.02^2)`.
+    Without batch norm, a call on concatenated batches equals several calls.
 
     Args:
         layers: From examples to `h`: convolutions, then linear layers.

@@ -1,41 +1,42 @@
 """Lr-LiVAE: label-relevant and label-irrelevant codes (Zheng & Sun, CVPR 2019, arXiv 1812.09502).
 
-An image has a relevant code `z_s = E_s(x)`, a point, whose prior is a mixture with one learned
-diagonal Gaussian a class, and an irrelevant code `z_u ~ N(mu_u(x), sigma_u(x))` whose prior is the
-standard normal. A decoder turns both into an image. A classifier `A` tries to read the label from
-`z_u`, and `E_u` is trained to leave it at chance; a critic `D` judges reconstructions and samples.
+An image has a relevant code `z_s = E_s(x)`, a point, whose prior is a mixture of one learned
+diagonal Gaussian for each class, and an irrelevant code `z_u ~ N(mu_u(x), sigma_u(x))` whose prior
+is the standard normal. A decoder turns both into an image. A classifier `A` tries to read the label
+from `z_u`, and `E_u` is trained to leave it at chance; a critic `D` scores reconstructions and
+samples.
 
 An iteration is Algorithm 1: three times, on a new batch, `E_s` and the class Gaussians descend the
 Gaussian-mixture loss (Eq. 9); then all networks move at once on the last of these batches.
 
 Where the paper's formulas and its published code differ or leave a choice, this follows the code:
 hinge losses for the critic, no margin in the mixture loss, the critic's gradient reaches the
-decoder alone, and the class Gaussians move in the first stage only. It departs from it in three
-places. Densities are computed in log space from log-variances, where the code multiplies
+decoder alone, and the class Gaussians move in the first stage only. It departs from the code in
+three places. Densities are computed in log space from log-variances; the code multiplies
 precisions and exponentiates distances, which underflows for hundreds of dimensions. Only the
-variances' learning rate decays: by 0.01 after 2 epochs as the paper says (`paper`), or tenfold
-every 10 epochs as the code does (`code`). And networks are evaluated with running batch-norm
-statistics, where the code samples with those of the batch.
+variances' learning rate decays: by 0.01 after 2 epochs as in the paper (`paper`), or tenfold every
+10 epochs as in the code (`code`). Networks are evaluated with running batch-norm statistics; the
+code samples with those of the batch.
 
-Rows without label (section 3.6) take part in the main stage: pixels, both critic losses and the
-Kullback-Leibler term as ever, the likelihood under the single Gaussian with the moments of the
-mixture (Eq. 11), or under the mixture itself where their labels are known to lie in range. They
-have no label to classify, and the critic judges them by its unconditional part alone. The paper
-fine-tunes on such images; here every batch mixes both kinds.
+Examples without label (section 3.6) take part in the main stage. Pixels, both critic losses and the
+Kullback-Leibler term are as for the others. Their likelihood is that of the single Gaussian with
+the moments of the mixture (Eq. 11), or of the mixture itself if their labels are known to be of
+these classes. The classifier does not see them, and the critic scores them by its unconditional
+part alone. The paper fine-tunes on such images; here every batch mixes both kinds.
 
-Arguments replace what no weight in the objective table can: `label_loss` the mixture loss by the
-cross-entropy of a linear layer, whose samples come from the moments of the codes; `sample_from`
-the learned Gaussians by those moments at sampling time; `prior_steps` the ratio of the stages;
-`joint` both stages by one, in which each network descends the sum of what it had in both.
+Arguments change what no weight can. `label_loss` replaces the mixture loss by the cross-entropy of
+a linear layer, with samples from the moments of the codes; `sample_from` takes those moments in
+place of the learned Gaussians; `prior_steps` is the ratio of the stages; `joint` makes them one, in
+which each network descends the sum of its terms in both.
 
-What was found with the published settings, which stay the default (8x8 digits, 800 iterations, five
-seeds; `results/published/LOG.md` has sizes and seeds). Codes contract onto the means of their
-classes while the variances, whose rate is cut after two epochs, stay near 1: test codes lie at 0.04
-of the prior's variance. So samples decode what no image was ever encoded to, and 74 % show their
-label. `sample_from: moments` gives 97 %, variances that learn at a constant 1e-2 88 %, with a
-likelihood weight of 0.02 in the second stage 93 %. Second, two kinds of fakes outvote the reals in
-the critic's loss, so that it says about -1 to everything and teaches the decoder little;
-`balanced_critic` lets both kinds weigh as much as the reals together.
+Findings with the published settings, which stay the default (8x8 digits, 800 iterations, five
+seeds; `results/published/LOG.md` has sizes and seeds). First, codes contract onto the means of
+their classes while the variances, whose rate is cut after two epochs, stay near 1: test codes lie
+at 0.04 of the prior's variance. So samples decode codes unlike those of any image, and 74 % show
+their label. `sample_from: moments` gives 97 %, variances that learn at a constant 1e-2 88 %, with a
+likelihood weight of 0.02 in the second stage 93 %. Second, two kinds of fakes outweigh the reals in
+the critic's loss, so that its scores are about -1 for everything and teach the decoder little; with
+`balanced_critic` both kinds together weigh as much as the reals.
 """
 
 from typing import ClassVar, Literal
@@ -44,16 +45,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import (
-    Batch,
-    Code,
-    ConditionalGenerator,
-    Objective,
-    Posterior,
-    Stage,
-)
+from bench.training.interface import Batch, Code, ConditionalGenerator, Objective, Posterior, Stage
 from models import backbones, terms
-from models.blocks import ClassGaussians, ClassMoments, draw, glorot, normal
+from models.blocks import ClassGaussians, ClassMoments, draw, glorot, normal, parameters_of
 
 SCHEDULES = {
     "paper": {"name": "drop", "at": 2.0, "factor": 0.01, "unit": "epochs"},
@@ -73,13 +67,13 @@ class LRIRVAE(ConditionalGenerator):
         relevant: Size of the relevant code, the family's where None.
         irrelevant: Size of the irrelevant code, the family's where None.
         variance_schedule: How the learning rate of the class variances decays.
-        label_loss: What shapes the relevant code: the Gaussian mixture, or a linear classifier.
-        sample_from: The class Gaussians that samples are drawn from: the learned prior, or the
-            moments of the training codes. None is the prior where there is one.
+        label_loss: Loss of the relevant code: of the Gaussian mixture, or of a linear classifier.
+        sample_from: Class Gaussians of samples: the learned prior, or the moments of the training
+            codes. None is the prior if there is one.
         prior_steps: Passes of the first stage for one of the second.
-        joint: Whether all move in one stage.
+        joint: Whether all players move in one stage.
         balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
-        unlabeled_prior: What codes of rows without label follow: the Gaussian of Eq. 11, or the
+        unlabeled_prior: Prior of codes of examples without label: the Gaussian of Eq. 11, or the
             mixture of Eq. 6.
     """
 
@@ -150,52 +144,52 @@ class LRIRVAE(ConditionalGenerator):
 
     def _arrange(self, prior_steps: int) -> None:
         """Edit stages and objective as the arguments say."""
-        table = {player: dict(row) for player, row in self.objective.items()}
+        objective = {player: dict(weights) for player, weights in self.objective.items()}
         firsts = ["prior", "prior_scale"]
         if self.classifier is not None:
-            table["prior"] = {"classify_s": 1.0}
-            del table["prior_scale"], table["encoder_s"]["gm_likelihood"]
+            objective["prior"] = {"classify_s": 1.0}
+            del objective["prior_scale"], objective["encoder_s"]["gm_likelihood"]
             firsts.remove("prior_scale")
         self.stages = (Stage("prior", tuple(firsts), repeat=prior_steps), *self.stages[1:])
         if self.joint:
-            row = table["encoder_s"]
-            for term, weight in table["prior"].items():
-                row[term] = row.get(term, 0.0) + weight
+            weights = objective["encoder_s"]
+            for term, weight in objective["prior"].items():
+                weights[term] = weights.get(term, 0.0) + weight
             self.stages = (Stage("joint", (*firsts, *MAIN)),)
-        self.objective = table
+        self.objective = objective
 
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns what; the prior's player shares `E_s`, with moments of its own."""
+        """Return the parameters of each player; `prior` shares `E_s`, with moments of its own."""
         of_prior: list[nn.Parameter] = [] if self.joint else list(self.encoder_s.parameters())
-        found = {"prior": of_prior}
+        players = {"prior": of_prior}
         if self.prior is not None:
             of_prior.append(self.prior.means)
-            found["prior_scale"] = [self.prior.logvars]
+            players["prior_scale"] = [self.prior.logvars]
         if self.classifier is not None:
             of_prior.extend(self.classifier.parameters())
-        return found | {name: list(getattr(self, name).parameters()) for name in MAIN}
+        return players | parameters_of(self, *MAIN)
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the terms of stage `prior` (Eq. 7, 8), `main` (2 to 5, 7, 10, 11), or of both."""
         x, y, labeled = batch
-        if stage == "prior":  # rows without label have no say in the class Gaussians
+        if stage == "prior":  # examples without label do not move the class Gaussians
             x, y = x[:labeled], y[:labeled]
         z_s = self.encoder_s(x)
         if self.moments is not None and stage != "main":
             self.moments.update(z_s[:labeled], y[:labeled])
-        found = self._label_terms(z_s, y, labeled, wanted)
+        values = self._label_terms(z_s, y, labeled, wanted)
         if stage == "prior":
-            return found
+            return values
         mean_u, logvar_u = terms.widen(self.encoder_u(x)).chunk(2, dim=1)
         z_u = mean_u + (0.5 * logvar_u).exp() * torch.randn_like(mean_u)
-        found["kl"] = terms.kl_to_standard_normal(mean_u, logvar_u)
+        values["kl"] = terms.kl_to_standard_normal(mean_u, logvar_u)
         if not wanted.isdisjoint(("confuse", "classify_u")):
             logits = self.adversary(z_u[:labeled])
-            found["confuse"] = terms.confuse(logits)
-            found["classify_u"] = terms.classify(logits, y[:labeled])
+            values["confuse"] = terms.confuse(logits)
+            values["classify_u"] = terms.classify(logits, y[:labeled])
         if not wanted.isdisjoint(("reconstruct", "fool", "discriminate")):
             reconstruction = self.decoder(torch.cat((z_s, z_u), dim=1))
-            found["reconstruct"] = terms.reconstruct(x, reconstruction)
+            values["reconstruct"] = terms.reconstruct(x, reconstruction)
         if not wanted.isdisjoint(("fool", "discriminate")):
             y_sample = torch.randint(self.classes, y.shape, device=y.device)
             # A call of its own: batch norm must not mix the statistics of codes and of draws.
@@ -204,35 +198,35 @@ class LRIRVAE(ConditionalGenerator):
             real = self.critic(x, y, weights)
             fakes = torch.cat((reconstruction, sample)), torch.cat((y, y_sample))
             of_reconstruction, of_sample = self.critic(*fakes, weights).chunk(2)
-            found["discriminate"] = terms.discriminate(
+            values["discriminate"] = terms.discriminate(
                 real, of_reconstruction, of_sample, balanced=self.balanced_critic
             )
-            found["fool"] = terms.fool(of_reconstruction, of_sample)
-        return found
+            values["fool"] = terms.fool(of_reconstruction, of_sample)
+        return values
 
     def _label_terms(
         self, z_s: Tensor, y: Tensor, labeled: int, wanted: frozenset[str]
     ) -> dict[str, Tensor]:
-        """Return what the relevant codes are worth to their prior, or to the classifier."""
+        """Return the terms of relevant codes: those of their prior, or of the classifier."""
         of_label, y = z_s[:labeled], y[:labeled]
-        found = {}
+        values = {}
         if self.classifier is not None and "classify_s" in wanted:
-            found["classify_s"] = terms.classify(self.classifier(of_label), y)
+            values["classify_s"] = terms.classify(self.classifier(of_label), y)
         if self.prior is None:
-            return found
+            return values
         means, logvars = self.prior()
         if "gm_classify" in wanted:
-            found["gm_classify"] = terms.gm_classify(terms.gm_logits(of_label, means, logvars), y)
+            values["gm_classify"] = terms.gm_classify(terms.gm_logits(of_label, means, logvars), y)
         if "gm_likelihood" in wanted:
-            found["gm_likelihood"] = terms.gm_likelihood(of_label, y, means, logvars)
+            values["gm_likelihood"] = terms.gm_likelihood(of_label, y, means, logvars)
             if labeled < len(z_s):
                 share = labeled / len(z_s)
                 of_others = (1 - share) * self._unlabeled_nll(z_s[labeled:])
-                found["gm_likelihood"] = share * found["gm_likelihood"] + of_others
-        return found
+                values["gm_likelihood"] = share * values["gm_likelihood"] + of_others
+        return values
 
     def _unlabeled_nll(self, z_s: Tensor) -> Tensor:
-        """Return the likelihood term of codes whose label nobody knows."""
+        """Return the likelihood term of codes of examples without label."""
         assert self.prior is not None
         if self.unlabeled_prior == "mixture":
             return terms.mixture_nll(terms.gm_logits(z_s, *self.prior()))
@@ -277,8 +271,8 @@ class LRIRVAE(ConditionalGenerator):
     def _gaussians(self) -> tuple[Tensor, Tensor]:
         source = self.prior if self.moments is None else self.moments
         assert source is not None
-        found: tuple[Tensor, Tensor] = source()
-        return found
+        means, logvars = source()
+        return means, logvars
 
     def _draw(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw codes `[B, D_s + D_u]` from the prior of each label."""

@@ -1,9 +1,9 @@
-"""Scalar loss terms shared by the model and the baselines, one function an equation.
+"""Scalar loss terms shared by the model and the baselines, a function for each equation.
 
 Equation numbers are those of Zheng & Sun (2019), arXiv 1812.09502. Every term is a 0-d tensor,
-averaged over the rows of the batch; what happens over the other dimensions stands in each
-docstring and follows the reference implementation, so that published weights can be used as they
-are. Arithmetic is in float32 at least, also under autocast; float64 stays float64.
+averaged over the examples of the batch. Each docstring says how it is reduced over the other
+dimensions: as in the reference implementation, so that published weights can be used as they are.
+Arithmetic is in float32 at least, also under autocast; float64 stays float64.
 """
 
 from math import log
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def widen(x: Tensor) -> Tensor:
-    """Return a floating-point tensor in float32, or in float64 where it has that already."""
+    """Return a tensor in float32, or in float64 if it has that type already."""
     return x if x.dtype == torch.float64 else x.float()
 
 
@@ -27,7 +27,7 @@ def reconstruct(x: Tensor, reconstruction: Tensor) -> Tensor:
 
     Args:
         x: Examples `[B, ...]`.
-        reconstruction: What the decoder made of their codes, same shape.
+        reconstruction: Their decoded codes, same shape.
 
     Returns:
         Mean squared error, 0-d.
@@ -51,7 +51,7 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
         logvar: Posterior log-variances `[B, D]`, natural logarithm.
 
     Returns:
-        Nats per row and dimension, 0-d.
+        Nats per example and dimension, 0-d.
 
     Example:
         >>> zeros = torch.zeros(4, 8)  # means of 0 and of 1, at unit variance
@@ -63,7 +63,7 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_logvar: Tensor) -> Tensor:
-    r"""KL divergence of diagonal Gaussians from others, not yet reduced: a summand a dimension.
+    r"""KL divergence of diagonal Gaussians from others, not reduced: a summand a dimension.
 
     .. math:: \tfrac12 [(\mu_d - m_d)^2 e^{-\ell_d} + e^{r_d} - 1 - r_d], \qquad
               r_d = \log \sigma_d^2 - \ell_d
@@ -126,7 +126,7 @@ def gaussian_kl_to_each(mean: Tensor, logvar: Tensor, means: Tensor, logvars: Te
 
 
 def classify(logits: Tensor, y: Tensor) -> Tensor:
-    """Eq. 4: cross-entropy of logits `[B, K]` with labels `[B]`, in nats per row."""
+    """Eq. 4: cross-entropy of logits `[B, K]` with labels `[B]`, in nats per example."""
     return F.cross_entropy(widen(logits), y)
 
 
@@ -142,7 +142,7 @@ def confuse(logits: Tensor) -> Tensor:
         logits: Class logits `[B, K]`.
 
     Returns:
-        Nats per row, 0-d.
+        Nats per example, 0-d.
 
     Example:
         >>> confuse(torch.zeros(3, 4)).exp().item()
@@ -152,7 +152,7 @@ def confuse(logits: Tensor) -> Tensor:
 
 
 def negative_entropy(logits: Tensor) -> Tensor:
-    r"""Negative entropy of what a classifier says, the term M2 of CSVAE.
+    r"""Negative entropy of a classifier's posterior, the term M2 of CSVAE.
 
     .. math:: \sum_c q_\delta(c \mid z) \log q_\delta(c \mid z)
 
@@ -163,7 +163,7 @@ def negative_entropy(logits: Tensor) -> Tensor:
         logits: Class logits `[B, K]`.
 
     Returns:
-        Nats per row, 0-d.
+        Nats per example, 0-d.
 
     Example:
         >>> (-negative_entropy(torch.zeros(3, 4))).exp().item()
@@ -225,7 +225,7 @@ def gaussian_nll(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
         logvar: Log-variances `[B, D]` or `[D]`.
 
     Returns:
-        Nats per row, 0-d.
+        Nats per example, 0-d.
     """
     z, mean, logvar = widen(z), widen(mean), widen(logvar)
     return 0.5 * ((z - mean).square() * (-logvar).exp() + logvar).sum(dim=1).mean()
@@ -246,7 +246,7 @@ def gm_likelihood(z_s: Tensor, y: Tensor, means: Tensor, logvars: Tensor) -> Ten
         logvars: Class log-variances `[K, D]`.
 
     Returns:
-        Nats per row, 0-d.
+        Nats per example, 0-d.
     """
     return gaussian_nll(z_s, F.embedding(y, means), F.embedding(y, logvars))
 
@@ -280,7 +280,7 @@ def mixture_nll(logits: Tensor) -> Tensor:
         logits: `gm_logits` `[B, K]` of the codes.
 
     Returns:
-        Nats per row, 0-d.
+        Nats per example, 0-d.
     """
     logits = widen(logits)
     return log(logits.shape[1]) - logits.logsumexp(dim=1).mean()
@@ -298,7 +298,7 @@ def discriminate(real: Tensor, *fakes: Tensor, balanced: bool = False) -> Tensor
     Args:
         real: Scores of real examples `[B]`.
         *fakes: Scores `[B]` of each kind of fake, a summand each.
-        balanced: Whether the fakes are averaged over their kinds, to weigh as much as the reals.
+        balanced: Whether to average over the kinds of fakes, so that they weigh as much as reals.
 
     Returns:
         0-d; the number of kinds plus one where the critic says 0.

@@ -4,11 +4,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 
 from bench.record.records import Records, load_records
-from bench.reporting.render.forms import RENDERERS
-from bench.reporting.tables.build import build_table, load_tables
-from bench.reporting.tables.table import Table
+from bench.reporting.render import RENDERERS
+from bench.reporting.tables.build import build_table
+from bench.reporting.tables.table_spec import load_tables
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 
@@ -44,14 +45,12 @@ def table(
         if row.label not in leave_out
     ]
     columns = [replace(whole.columns[n], data_title="", mark="") for n in shown]
-    held = Table(**vars(whole) | {"rows": tuple(rows), "columns": tuple(columns), "notes": ()})
-    lines = RENDERERS[form](held).split("\n\n", maxsplit=1)[1]
+    part = replace(whole, rows=tuple(rows), columns=tuple(columns), notes=())
+    lines = RENDERERS[form](part).split("\n\n", maxsplit=1)[1]
     return lines.strip("\n") + "\n"
 
 
 def mean(sweep: str, variant: str, metric: str) -> float:
     """Return the mean of a metric over the seeds of a variant."""
     final = records(sweep).final
-    return float(
-        final.loc[(final["variant"] == variant) & (final["metric"] == metric), "value"].mean()
-    )
+    return fmean(e.value for e in final if (e.run.variant, e.metric) == (variant, metric))

@@ -21,11 +21,14 @@ def check_command(name: str, options: tuple[str, ...], data: str) -> None:
     from bench.spec.located_yaml import parse_component, parse_option
 
     given = dict(parse_option(option) for option in options)
-    failures = 0
+    made = failures = 0
     for title, problem in suite.check_model(name, given, parse_component(data, "--data")):
+        made += 1
         click.echo(f"{'ok' if problem is None else 'FAIL':<4}  {title}")
         if problem is not None:
             failures += 1
-            click.echo("      " + problem.replace("\n", "\n      "))
-    click.echo(f"{name}: {f'{failures} checks failed' if failures else 'conforms'}")
+            click.echo("      " + problem.strip().replace("\n", "\n      "))
+    left = len(suite.CHECKS) - made
+    rest = f"; the other {left} checks need this one" if left else ""
+    click.echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
     sys.exit(1 if failures else 0)

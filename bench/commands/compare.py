@@ -21,10 +21,10 @@ def compare_command(first: str, second: str, results: Path) -> None:
     Example: bench compare digits/lr_livae digits/softmax
     """
     from bench.record.records import load_records
-    from bench.reporting.compare import compare_text, find_side
+    from bench.reporting.compare import compare_text, find_runs
 
     records = load_records(results)
-    sides = [find_side(records, name) for name in (first, second)]
+    sides = [find_runs(records, name) for name in (first, second)]
     if shared := set(sides[0].runs) & set(sides[1].runs):
         what = "are the same" if sides[0].runs == sides[1].runs else "overlap"
         raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")

@@ -70,7 +70,7 @@ def evaluate_command(
     from bench.evaluation.kept_rows import add_to_run, check_name, keep, measure_target
     from bench.evaluation.request import Wanted
     from bench.evaluation.targets import open_target
-    from bench.reporting.render.listing import listing_text
+    from bench.reporting.render.measurements import measurements_text
 
     wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
     worker = options.make_worker(options.typed_command(), values)
@@ -83,7 +83,7 @@ def evaluate_command(
         say(line)
     found = measure_target(opened, worker)
     summary = found.summary
-    click.echo(json.dumps(summary, indent=2) if as_json else listing_text(summary))
+    click.echo(json.dumps(summary, indent=2) if as_json else measurements_text(summary))
     if record:
         file = add_to_run(found)
         sweep = target.resolve().parent

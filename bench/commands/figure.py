@@ -69,7 +69,9 @@ def figure_command(
 
     choice = Choice(variants, seed, metrics)
     records = options.load_results(results, sweeps)
-    views = [View(records, data, choice) for data in dict.fromkeys(records.runs["data"])]
+    views = [
+        View(records, data, choice) for data in dict.fromkeys(run.data for run in records.runs)
+    ]
     folder = (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
     made = 0
     for entry in entries:
@@ -95,10 +97,10 @@ def _runs_without_pictures(view: "View", entry: "Entry") -> Iterator[Path]:
     """Yield the folders of runs that are to be shown, have weights, and lack the pictures."""
     for variant in view.everyone and view.variants:
         run, pictures = view.run_of(variant), view.pictures(variant)
-        if run is None or not (folder := Path(run["path"])).joinpath("model.pt").exists():
+        if run is None or not (run.path / "model.pt").exists():
             continue
         if any(n not in pictures.arrays and n not in pictures.missing for n in entry.needs):
-            yield folder
+            yield run.path
 
 
 def _make_pictures(folders: Iterable[Path], worker: Callable[[], "Worker"]) -> None:

@@ -31,7 +31,7 @@ def _lines(what: str) -> Iterable[tuple[str, str]]:
 
         return [(str(path), sweep_title(path)) for path in find_sweeps(sweeps_folder())]
     if what == "tables":
-        from bench.reporting.tables.build import load_tables
+        from bench.reporting.tables.table_spec import load_tables
 
         return [(name, spec.title) for name, spec in load_tables().items()]
     if what == "figures":

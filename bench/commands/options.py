@@ -197,7 +197,7 @@ def load_results(results: Path, sweeps: Sequence[str]) -> "Records":
     from bench.record.records import load_records
 
     records = load_records(results, sweeps or None)
-    if records.runs.empty:
+    if not records.runs:
         raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
     return records
 

@@ -4,12 +4,14 @@ import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import TypeAdapter
 
 from bench.commands.options import DEVICE, THREADS
+
+if TYPE_CHECKING:
+    from bench.spec.run_config import RunConfig
 
 SYNTHETIC = (
     "{name: blobs, image_size: 32, channels: 3, classes: 10, per_class: 500, "
@@ -37,13 +39,6 @@ def perf() -> None:
     metavar="N",
     help="Samples of each class.",
 )
-@click.option(
-    "--pairs",
-    default=40,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Pairs for the naive loop that MS-SSIM is compared with.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @DEVICE
 @THREADS
@@ -54,14 +49,13 @@ def metrics_(
     model: str,
     metrics: tuple[str, ...],
     per_class: int,
-    pairs: int,
     as_json: bool,
     device: str,
     threads: int | None,
 ) -> None:
     """Time every metric of an evaluation, in one pass over samples of a model without training.
 
-    The figures themselves mean nothing. CPU seconds count all threads, and change little where
+    The measurements themselves mean nothing. CPU seconds count all threads, and change little where
     other programs want the cores; wall seconds do.
     """
     from bench import registry
@@ -69,21 +63,17 @@ def metrics_(
     from bench.perf.metric_times import time_metrics
     from bench.process.worker import Worker
 
-    wanted = Wanted.of(data, metrics or tuple(registry.registered("metric")), per_class)
+    wanted = Wanted.of(None, metrics or tuple(registry.registered("metric")))
+    training = _run(model, "--model", data).training
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
-    found = time_metrics(wanted, model, pairs, worker)
-    click.echo(json.dumps(found, indent=2) if as_json else _text(found))
+    timings = time_metrics(wanted.metrics, training, per_class, worker)
+    click.echo(json.dumps(timings, indent=2) if as_json else _metrics_text(timings))
 
 
 @perf.command("train")
 @click.argument("models", nargs=-1)
 @click.option("--data", default="digits", show_default=True, help="Data set, in YAML.")
 @click.option("--batch-size", default=96, show_default=True, type=click.IntRange(1))
-@click.option(
-    "--iterations",
-    type=click.IntRange(1),
-    help="Iterations of each of five blocks.  [default: what takes half a second]",
-)
 @click.option(
     "--no-compile", is_flag=True, help="Leave out what takes a minute a model to compile."
 )
@@ -98,7 +88,6 @@ def train_(
     models: tuple[str, ...],
     data: str,
     batch_size: int,
-    iterations: int | None,
     no_compile: bool,
     path: Path | None,
     device: str,
@@ -106,114 +95,93 @@ def train_(
 ) -> None:
     """Time the training of MODELS (by default: all), each given as a name or in YAML.
 
-    A plain eager loop with a DataLoader, our eager mode and every switch take turns in one
-    process, and are compared as ratios within each turn. The share is that of the operations a
-    second of a matrix product of the same precision, measured between the turns.
+    A plain eager loop with a DataLoader, our eager mode and every switch take turns of half a
+    second in one process, and are compared as ratios within each turn.
     """
+    from datetime import UTC, datetime
+
     from bench import registry
-    from bench.errors import SpecError
-    from bench.perf.training_times import time_models
+    from bench.perf.training_times import time_training
     from bench.process.worker import Worker
     from bench.record.files import write_json
-    from bench.spec import run_config
-    from bench.spec.located_yaml import parse_value
-    from bench.spec.run_settings import Component
-    from bench.spec.validation import KeyProblem
+    from bench.record.provenance import collect
 
-    component = TypeAdapter(Component)
-    runs = []
-    for model in models or tuple(registry.registered("model")):
-        settings = {
-            "model": component.validate_python(parse_value(model, "command line, MODELS")),
-            "data": component.validate_python(parse_value(data, "command line, --data")),
-            "batch_size": batch_size,
-            "seed": 0,
-            "iterations": 100_000,
-        }
-        try:
-            runs.append(run_config.complete_settings(settings))
-        except KeyProblem as problem:
-            raise SpecError(problem.message, where=f"command line, {model}") from problem
+    names = models or tuple(registry.registered("model"))
+    runs = [_run(name, "MODELS", data, batch_size=batch_size) for name in names]
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
-    found = time_models(
-        runs,
-        worker,
-        iterations=iterations,
-        compiling=not no_compile,
-        told=lambda one: click.echo(_speeds(one)),
-    )
+    loaded = worker.context(runs[0]).data
+    timed = []
+    for run in runs:
+        timed.append(time_training(run, worker, compiling=not no_compile))
+        click.echo(_training_text(timed[-1]))
+    report = {
+        **collect(worker.device, worker.command, loaded.fingerprint, timed[0]["threads"]),
+        "data": runs[0].training.data,
+        "date": datetime.now(UTC).date().isoformat(),
+        "models": timed,
+    }
     click.echo(
-        f"{found['device_name']} ({found['device']}), torch {found['versions']['torch']}, "
-        f"{found['threads']} threads, {found['date']}"
+        f"{report['device_name']} ({report['device']}), torch {report['versions']['torch']}, "
+        f"{report['threads']} threads, {report['date']}"
     )
     if path is not None:
-        write_json(path, found)
+        write_json(path, report)
 
 
-def _speeds(found: Mapping[str, Any]) -> str:
-    """Return what was found of one model as a table."""
-    head = "  ".join(f"{title:>10}" for title in ("ms/iter", "images/s", "x plain", "x eager"))
+def _run(model: str, option: str, data: str, **settings: Any) -> "RunConfig":
+    """Return the configuration of a model on a data set, both as they stand on the command line."""
+    from bench.errors import SpecError
+    from bench.spec.located_yaml import parse_value
+    from bench.spec.run_config import complete_settings
+    from bench.spec.validation import KeyProblem
+
+    given = {
+        "model": parse_value(model, f"command line, {option} {model}"),
+        "data": parse_value(data, f"command line, --data {data}"),
+    }
+    try:
+        return complete_settings({**given, "seed": 0, "iterations": 100_000, **settings})
+    except KeyProblem as problem:
+        key = ".".join(map(str, problem.path))
+        raise SpecError(problem.message, where="command line", key=key) from problem
+
+
+def _training_text(timed: Mapping[str, Any]) -> str:
+    """Return the timings of one model as a table."""
+    columns = {
+        "ms/iter": ("seconds_per_iteration", 1e3, ".2f"),
+        "images/s": ("images_per_second", 1, ".0f"),
+        "x plain": ("times_plain_loop", 1, ".2f"),
+        "x eager": ("times_eager", 1, ".2f"),
+        "x one process": ("times_one_process", 1, ".2f"),
+    }
     lines = [
-        f"{json.dumps(found['model'])}, batches of {found['batch_size']}, "
-        f"{found['operations_per_iteration'] / 1e9:.2f} GFLOP an iteration",
-        f"  {'':40}  {head}  {'share %':>8}  {'memory MB':>9}",
+        f"{json.dumps(timed['model'])}, batches of {timed['batch_size']}",
+        f"  {'':40}" + "".join(f"  {title:>{max(len(title), 9)}}" for title in columns),
     ]
-    for row in found["rows"]:
-        if row["reason"]:
-            lines.append(f"  {row['way']:40}  n/a: {row['reason']}")
-            continue
-        memory = row.get("peak_memory_bytes")
-        cells = [
-            (1e3, row.get("seconds_per_iteration"), "10.2f"),
-            (1, row.get("images_per_second"), "10.0f"),
-            (1, row.get("times_plain_loop"), "10.2f"),
-            (1, row.get("times_eager"), "10.2f"),
-            (100, row.get("share_of_matrix_product"), "8.1f"),
-            (1e-6, memory, "9.0f"),
-        ]
-        told = [
-            " " * int(form.split(".")[0]) if value is None else format(scale * value, form)
-            for scale, value, form in cells
-        ]
-        end = (
-            f"  x one process: {row['times_one_process']:.2f}" if "times_one_process" in row else ""
+    for row in timed["rows"]:
+        line = f"  {row['mode']:40}"
+        for title, (key, scale, form) in columns.items():
+            text = format(scale * row[key], form) if key in row else ""
+            line += f"  {text:>{max(len(title), 9)}}"
+        lines.append(
+            f"  {row['mode']:40}  n/a: {row['reason']}" if row["reason"] else line.rstrip()
         )
-        lines.append(f"  {row['way']:40}  {'  '.join(told)}{end}")
-    products = ", ".join(
-        f"{rate / 1e9:.0f} GFLOP/s in {precision}"
-        for precision, rate in found["matrix_product_flops"].items()
-    )
-    lines.append(
-        f"  matrix product {products}; copy "
-        f"{found['copy_bytes_per_second'] / 1e9:.1f} GB/s, {found['threads']} threads\n"
-    )
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
-def _text(found: Mapping[str, Any]) -> str:
-    """Return what `time_metrics` found as a table."""
+def _metrics_text(timed: Mapping[str, Any]) -> str:
+    """Return the timings of all metrics as a table."""
     lines = [
-        f"{found['samples']} samples of {found['data']['name']}, model {found['model']} without "
-        f"training, {found['device']}, {found['threads']} threads",
+        f"{timed['samples']} samples of {timed['data']['name']}, model {timed['model']} without "
+        f"training, {timed['device']}, {timed['threads']} threads",
         "",
         f"{'':32}  {'wall s':>8}  {'CPU s':>8}",
     ]
-    for row in (*found["setup"], None, *found["metrics"], None, found["total"]):
+    for row in (*timed["setup"], None, *timed["metrics"], None, timed["total"]):
         if row is None:
             lines.append("")
             continue
         note = f"  n/a: {row['reason']}" if row["reason"] else ""
-        times = f"{row['seconds']:8.1f}  {row['cpu_seconds']:8.1f}"
-        lines.append(f"{row['what']:32}  {times}{note}")
-    bound, total = found["bound_seconds"], found["total"]["seconds"]
-    kept = "within" if total <= bound else "beyond"
-    lines[-1] += f"  {kept} the {bound:.0f} s for 5 000 samples of 32x32 pixels on two cores"
-    if ratio := found["ms_ssim"]:
-        lines += [
-            "",
-            f"MS-SSIM of {ratio['pairs']} pairs: {ratio['seconds']:.1f} s, "
-            f"{ratio['times_as_fast']:.1f} times as fast as a loop over pytorch_msssim "
-            f"({ratio['times_as_fast_cpu']:.1f} in CPU time), which was run on "
-            f"{ratio['naive_pairs']} pairs and scaled to {ratio['naive_seconds_scaled']:.0f} s",
-        ]
+        lines.append(f"{row['what']:32}  {row['seconds']:8.1f}  {row['cpu_seconds']:8.1f}{note}")
     return "\n".join(lines)

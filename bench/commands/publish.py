@@ -26,7 +26,7 @@ def publish_command(sweep: str, folder: Path, figures: tuple[str, ...], results:
     """
     from bench.exchange.publish import publish_sweep
     from bench.record.records import load_records
-    from bench.reporting.tables.build import load_tables
+    from bench.reporting.tables.table_spec import load_tables
 
     records = load_records(results, [sweep])
     files = publish_sweep(records, load_tables(), folder / sweep, figures)

@@ -9,7 +9,7 @@ import click
 from bench.commands import options
 
 if TYPE_CHECKING:
-    from bench.reporting.tables.table import View
+    from bench.reporting.tables.table import ColumnView
 
 
 @click.command("report")
@@ -65,16 +65,16 @@ def report_command(
     Example: bench report digits --table 1 --table 2
     """
     from bench.record.files import write_text
-    from bench.reporting.render.forms import RENDERERS, SUFFIXES
-    from bench.reporting.snapshot_selection import select
-    from bench.reporting.tables.build import build_table, load_tables, pick_table
-    from bench.reporting.tables.filled import filled_tables
+    from bench.reporting.render import RENDERERS, SUFFIXES
+    from bench.reporting.snapshot_selection import select_snapshots
+    from bench.reporting.tables.build import build_table, filled_tables
+    from bench.reporting.tables.table_spec import load_tables, pick_table
     from bench.reporting.variance import variance_table
 
     records = options.load_results(results, sweeps)
     specs = load_tables()
-    records = select(records, rule, specs["summary"].names)
-    show: list[View] = ["difference"] if differences else []
+    records = select_snapshots(records, rule, specs["summary"].names)
+    show: list[ColumnView] = ["difference"] if differences else []
     if robust:
         show += ["iqm", "improvement"]
     folder = results / sweeps[0] if len(sweeps) == 1 else results

@@ -22,7 +22,7 @@ from bench.seeding import generator_for
 from bench.spec.components import construct
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
-from bench.training.gradient_accumulation import is_out_of_memory, memory_reason
+from bench.training.gradient_accumulation import allocator_message
 from bench.training.interface import ConditionalGenerator, as_given
 from bench.training.trainer import build_model
 
@@ -107,10 +107,10 @@ def _telling_memory() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if (reason := allocator_message(error)) is None:
             raise
         raise RunFailed(
-            f"out of memory while measuring ({memory_reason(error)}); nothing that was trained is "
+            f"out of memory while measuring ({reason}); nothing that was trained is "
             "lost: fewer runs at a time (--jobs), --device cpu, fewer samples_per_class or other "
             "metrics may help, then --retry-failed"
         ) from error

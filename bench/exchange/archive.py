@@ -71,7 +71,7 @@ def export(folder: Path, target: Path, *, weights: bool, checkpoints: bool) -> P
     content: dict[str, bytes] = {}
     left: list[str] = []
     packed: list[str] = []
-    for run in dict.fromkeys(run["run"] for run in runs):
+    for run in dict.fromkeys(run.id for run in runs):
         files = _of_run(folder / run, kinds, unfinished=checkpoints)
         if files is None:
             left.append(run)

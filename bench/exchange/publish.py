@@ -1,7 +1,7 @@
 """A sweep as files for a repository: numbers and origins in place of the folders of its runs.
 
-What `bench report` makes of such a folder is what it makes of the sweep itself, so whoever reads a
-published table can make it again, compare with other rows, or put rows beside it.
+Reports read such a folder as they read the sweep itself, so that whoever reads a published table
+can make it again, compare with other rows, or put rows beside it.
 """
 
 import json
@@ -12,10 +12,10 @@ from typing import Any
 from bench.console import suggest_command
 from bench.errors import BenchError, UnknownName
 from bench.record.files import write_atomically
-from bench.record.records import PUBLISHED, TOLD_APART_BY, Records, plain
+from bench.record.records import KEY_OF_RUN, PUBLISHED, Records
 from bench.reporting.figures.catalog import FIGURES
-from bench.reporting.render.forms import RENDERERS
-from bench.reporting.tables.filled import filled_tables
+from bench.reporting.render.markdown import render_markdown
+from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import TableSpec
 from bench.trackers.csv_files import write_csv
 
@@ -26,32 +26,23 @@ OF_THE_MOMENT = ("argv", "started")
 def publish_sweep(
     records: Records, specs: Mapping[str, TableSpec], folder: Path, figures: Collection[str] = ()
 ) -> list[Path]:
-    """Write the publication of a sweep.
+    """Publish the record of one sweep to a folder, where earlier files of it are replaced.
 
-    Args:
-        records: The record of one sweep.
-        specs: What `load_tables` returned.
-        folder: Where; what was published there before is replaced.
-        figures: Names of figures that `bench figure` has drawn, to be taken along.
-
-    Returns:
-        The files: `sweep.json`, the CSV files but for the training curves, `origins.json`, each
-        table that the sweep fills as Markdown, the figures and sheets of samples as PNG.
-
-    Raises:
-        BenchError: If a run is not finished, a figure has not been drawn, or the folder is that of
-            the sweep itself, whose runs nobody would look at again.
+    The files are `sweep.json`, the CSV files but for the training curves, `origins.json`, each
+    table that the sweep fills as Markdown, and as PNG the sheets of samples and those `figures`
+    that `bench figure` has drawn. Refused are sweeps with runs that are not done, figures that were
+    not drawn, and the folder of the sweep itself.
     """
     [sweep] = records.sweeps
     source = records.results / sweep.name
     if folder.resolve() == source.resolve():
         raise BenchError(f"{folder} is the sweep itself; publish it elsewhere")
-    if left := int((records.runs["state"] != "done").sum()):
+    if left := sum(run.state != "done" for run in records.runs):
         raise BenchError(
-            f"{left} of {len(records.runs)} runs of {sweep.name} are not finished; "
-            f"finish them first: {sweep.command}"
+            f"{left} of {len(records.runs)} runs of {sweep.name} are not done; "
+            f"complete them first: {sweep.command}"
         )
-    pictures = [*sorted(source.glob("samples-*.png"))]
+    pictures = sorted(source.glob("samples-*.png"))
     for name in figures:
         picture = source / "figures" / f"{name}.png"
         if not picture.exists():
@@ -61,17 +52,15 @@ def publish_sweep(
             raise BenchError(f"there is no {picture}; draw it: {command}")
         pictures.append(picture)
     origins = json.dumps(_origins(records), indent=1, sort_keys=True) + "\n"
+    tables = {f"{t.name}.md": render_markdown(t).encode() for t in filled_tables(specs, records)}
     contents = {
         "sweep.json": _portable((source / "sweep.json").read_text(), records.results),
         PUBLISHED: _portable(origins, records.results),
-        **{
-            f"{table.name}.md": RENDERERS["markdown"](table).encode()
-            for table in filled_tables(specs, records)
-        },
+        **tables,
         **{picture.name: picture.read_bytes() for picture in pictures},
     }
     for name in specs:  # a table that was filled before may not be any more
-        if f"{name}.md" not in contents:
+        if f"{name}.md" not in tables:
             (folder / f"{name}.md").unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)
@@ -86,17 +75,17 @@ def _portable(text: str, results: Path) -> bytes:
 
 
 def _origins(records: Records) -> dict[str, list[dict[str, Any]]]:
-    """Return what the runs were and where they came from; what several share, once."""
-    told = {"config": records.config, "provenance": records.provenance}
+    """Return configurations and provenances, those that several runs share once."""
+    read = {"config": records.config, "provenance": records.provenance}
     origins: dict[str, list[dict[str, Any]]] = {}
-    for kind, own in TOLD_APART_BY.items():
+    for kind, own in KEY_OF_RUN.items():
         groups: dict[str, dict[str, Any]] = {}
-        for run in plain(records.runs.drop_duplicates("run")):
-            if content := told[kind](run):
+        for run in {run.id: run for run in records.runs}.values():
+            if content := read[kind](run):
                 shared = {k: v for k, v in content.items() if k not in (own, *OF_THE_MOMENT)}
                 group = groups.setdefault(
                     json.dumps(shared, sort_keys=True), {"shared": shared, "runs": {}}
                 )
-                group["runs"][run["run"]] = content.get(own)
+                group["runs"][run.id] = content.get(own)
         origins[kind] = list(groups.values())
     return origins

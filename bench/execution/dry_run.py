@@ -1,11 +1,11 @@
 """What a sweep would do: its matrix, what is there already, and how long the rest may take."""
 
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from bench.record.records import load_records
 from bench.record.run_folder import RunFolder, State
+from bench.reporting.status import states_text
 from bench.spec.run_config import canonical_json
 from bench.spec.run_settings import Training
 from bench.spec.sweep_file import PlannedRun, Sweep
@@ -45,8 +45,7 @@ def plan_text(sweep: Sweep, results: Path) -> str:
             f"  {run.variant:<{width}}  seed {training.seed}  {training.model['name']} on "
             f"{training.data['name']}, {training.iterations} iterations  {path.name}  {state}"
         )
-    counts = Counter(state for _, _, state in found)
-    lines.append("  " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+    lines.append("  " + states_text(state for _, _, state in found))
     left = [run.config.training for run, _, state in found if state not in ("done", "trained")]
     lines.append("  " + _estimate(left, results))
     return "\n".join(lines + [f"notice: {text}" for text in missing_data(sweep)])
@@ -58,9 +57,9 @@ def _estimate(left: Iterable[Training], results: Path) -> str:
         return "nothing left to train"
     known: dict[tuple[str, str], list[float]] = {}
     if results.is_dir():
-        timings = load_records(results, None).timings
-        for row in timings[timings["metric"] == "iterations_per_second"].itertuples():
-            known.setdefault((str(row.model), str(row.data)), []).append(float(str(row.value)))
+        for entry in load_records(results, None).timings:
+            if entry.metric == "iterations_per_second" and entry.value is not None:
+                known.setdefault((entry.run.model, entry.run.data), []).append(entry.value)
     seconds = 0.0
     for training in left:
         rates = known.get((training.model["name"], training.data["name"]))

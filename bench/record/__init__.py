@@ -1,1 +1,1 @@
-"""What runs leave on disk, written and read: folders and their state, rows, locks, progress."""
+"""What runs leave on disk: folders and their state, entries, locks, progress, provenance."""

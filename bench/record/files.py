@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and the one reader of JSON."""
+"""Files that are written whole or not at all, and the one reader of JSON."""
 
 import json
 import os
@@ -10,12 +10,7 @@ from bench.errors import BenchError, add_path_to_errors
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Replace a file by this content, by way of a temporary file in the same folder.
-
-    Args:
-        path: The file; its folder is made where it is not there.
-        content: All of it.
-    """
+    """Replace a file by way of a temporary one in the same folder, which is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
@@ -32,27 +27,17 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Replace a file by a text."""
     write_atomically(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON, whole or not at all."""
+    """Replace a file by indented JSON."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The object.
-
-    Raises:
-        BenchError: If it cannot be read; names the file.
-    """
+    """Return the JSON object in a file; a file that has none is a `BenchError` that names it."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -60,5 +45,5 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BenchError(f"cannot read {path}: it is damaged ({error})") from error
     if not isinstance(content, dict):
-        raise BenchError(f"cannot read {path}: it is damaged (a JSON object is wanted)")
+        raise BenchError(f"cannot read {path}: it is damaged (a JSON object is expected)")
     return content

@@ -1,6 +1,6 @@
-"""Who is at work on a folder: a lock that the system takes back when its holder dies, however.
+"""Locks on run folders; the system releases a lock when its holder dies, however it dies.
 
-So it also tells whether what a process last wrote about its progress is still true.
+So a lock also tells whether what a process last wrote about its progress is still true.
 """
 
 import fcntl
@@ -12,22 +12,12 @@ from bench.errors import BenchError
 
 
 class Busy(BenchError):
-    """Another process is at work on this run."""
+    """Another process is working on this run."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process.
-
-    Args:
-        folder: The folder; made where it is not there.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        Busy: If another process holds it.
-    """
+    """Lock a folder, made if need be, for this process; `Busy` if another process has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
@@ -38,14 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def held(folder: Path) -> bool:
-    """Return whether some process is at work on a folder.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        False also where that cannot be seen: whoever takes it up will tell.
-    """
+    """Return whether some process works on a folder; False also where that cannot be seen."""
     try:
         if not (folder / "lock").exists():
             return False

@@ -1,14 +1,14 @@
-"""The pictures in the folder of a run, read without the model that made them.
+"""Samples and pictures in the folder of a run, read without the model that made them.
 
-`samples.npz` holds samples, `snapshots/<step>/samples.npz` the same during the training, and
+`samples.npz` holds samples, `snapshots/<step>/samples.npz` samples during the training, and
 `pictures.npz` what the model does with codes. All images are `uint8` with the channels last, `C` 1
-or 3; there are `N` real test images, one of each class shown, and `T` steps of a traversal:
+or 3. There are `N` real test images, at most 10, one of each class shown, and `T` steps:
 
 | array | shape | what it shows |
 |---|---|---|
 | `originals` | `[N, H, W, C]` | the real images, the same for every run on a data set |
 | `names` | `[N]` | their classes |
-| `label_given` | `[]` | whether the model was told their classes, since it cannot do without |
+| `label_given` | `[]` | whether the model was given their classes, which it cannot do without |
 | `reconstruction` | `[N, H, W, C]` | encoded and decoded |
 | `swaps` | `[N, N, H, W, C]` | relevant code of the row's image, irrelevant code of the column's |
 | `regions` | `[R]` | names of the hidden regions |
@@ -17,13 +17,13 @@ or 3; there are `N` real test images, one of each class shown, and `T` steps of 
 | `traverse_relevant` | `[N, T, H, W, C]` | a path through the prior of each class; one z_u |
 | `traverse_classes` | `[N, T, H, W, C]` | from a class mean to that of the next; one z_u |
 | `traverse_irrelevant` | `[N, T, H, W, C]` | a path of z_u, the same for each class mean |
-| `dimensions` | `[D, T, H, W, C]` | a dimension of z_u a row, the rest at the prior's mean |
+| `dimensions` | `[D, T, H, W, C]` | a dimension of z_u per row, the rest at the prior's mean |
 | `dimensions_index` | `[D]` | which dimensions: those that vary most over test images |
 | `dimensions_spread` | `[D]` | standard deviation of their posterior means over test images |
 | `dimensions_values` | `[T]` | what they are set to, in standard deviations of the prior |
 | `missing` | `[M, 2]` | names of arrays that the model cannot make, each with the reason |
 
-`N` is at most 10. Where the label is the relevant code, a row is made with the label of its class.
+Where the label is the relevant code, a row is made with the label of its class.
 """
 
 import zipfile
@@ -42,12 +42,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of one run.
-
-    Attributes:
-        arrays: Name -> array, as in the table above; nothing for a run without pictures.
-        missing: Name -> why the model cannot make it.
-    """
+    """The pictures of one run: arrays as in the table above, and why others are missing."""
 
     arrays: dict[str, Array]
     missing: dict[str, str]
@@ -72,34 +67,14 @@ class Samples:
 
 
 def read_pictures(folder: Path) -> Pictures:
-    """Read the pictures of a run.
-
-    Args:
-        folder: Folder of the run.
-
-    Returns:
-        What is there; `bench figure` makes what an older run lacks.
-
-    Raises:
-        BenchError: If the file is damaged.
-    """
+    """Read the pictures of a run; `bench figure` makes those that an older run lacks."""
     arrays = _read(folder / FILE)
     missing = arrays.pop("missing", np.empty((0, 2), dtype=str))
     return Pictures(arrays, {str(name): str(reason) for name, reason in missing})
 
 
 def read_samples(folder: Path) -> Samples | None:
-    """Read the samples of a run, of a control, or of a snapshot.
-
-    Args:
-        folder: The folder that holds them.
-
-    Returns:
-        The samples, or None where none were kept.
-
-    Raises:
-        BenchError: If the file is damaged.
-    """
+    """Read the samples of a run, a control or a snapshot; None where none were kept."""
     arrays = _read(folder / "samples.npz")
     if not arrays:
         return None
@@ -107,28 +82,18 @@ def read_samples(folder: Path) -> Samples | None:
 
 
 def read_snapshots(folder: Path) -> dict[int, Samples]:
-    """Read the samples that were drawn while a run was trained.
-
-    Args:
-        folder: Folder of the run.
-
-    Returns:
-        Iterations -> samples, the earliest first; nothing where no snapshots were asked for.
-
-    Raises:
-        BenchError: If a file is damaged.
-    """
+    """Read the samples drawn while a run was trained, by iterations, the earliest first."""
     steps = sorted(
-        int(place.parent.name)
-        for place in (folder / "snapshots").glob("*/samples.npz")
-        if place.parent.name.isdecimal()
+        int(path.parent.name)
+        for path in (folder / "snapshots").glob("*/samples.npz")
+        if path.parent.name.isdecimal()
     )
     found = {step: read_samples(folder / "snapshots" / str(step)) for step in steps}
     return {step: samples for step, samples in found.items() if samples is not None}
 
 
 def _read(path: Path) -> dict[str, Array]:
-    """Return all arrays of a file; none where there is no file."""
+    """Return all arrays of a file, none where there is no file; name a damaged one."""
     if not path.exists():
         return {}
     try:

@@ -1,7 +1,7 @@
-"""How far a run under way is, as a small file in its folder that anyone may read.
+"""The progress of a run under way, as a small file in its folder that anyone may read.
 
-Whoever trains writes it, whoever waits reads it: the display of a sweep, `bench status` in another
-terminal, a driver on another machine. It is no part of the record, and is gone when the run is.
+Whoever trains writes it; the display of a sweep and `bench status` read it. It is no part of the
+record, and is gone when the run is done.
 """
 
 import json
@@ -20,7 +20,7 @@ EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         phase: `training` or `measuring`.
@@ -38,7 +38,7 @@ class Progress:
 
     @property
     def is_training(self) -> bool:
-        """Whether there is training left to do."""
+        """Whether the training is not over yet."""
         return self.phase == TRAINING
 
     @property
@@ -48,34 +48,21 @@ class Progress:
 
 
 class ProgressFile:
-    """Writes how far a run is, about once a second.
-
-    Args:
-        folder: Folder of the run.
-        iterations: Length of the run.
-
-    Attributes:
-        images: Images that one iteration takes from the stream.
-    """
+    """Writes the progress of a run of so many iterations about once a second."""
 
     images = 0
+    """Images that one iteration takes from the stream."""
 
     def __init__(self, folder: Path, iterations: int) -> None:
         self.path = folder / NAME
         self.iterations = iterations
         self._began: tuple[float, int] | None = None
-        self._wrote = 0.0
         self._losses: dict[str, float] = {}
         self._write(Progress(TRAINING, 0, iterations))
         self._wrote = 0.0
 
     def update(self, step: int, losses: Mapping[str, float] | None = None) -> None:
-        """Take notice that `step` iterations are done.
-
-        Args:
-            step: Iterations done, over the whole run.
-            losses: Means of the losses, where there are new ones.
-        """
+        """Take notice that `step` iterations of the whole run are done, and of new losses."""
         now = time.monotonic()
         if self._began is None:
             self._began = now, step
@@ -87,15 +74,15 @@ class ProgressFile:
             self._write(Progress(TRAINING, step, self.iterations, rate, self._losses))
 
     def measuring(self) -> None:
-        """Take notice that training is over."""
+        """Take notice that the training is over."""
         self._write(Progress(MEASURING, self.iterations, self.iterations))
 
     def close(self) -> None:
-        """Take the file away."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
     def _write(self, progress: Progress) -> None:
-        """Replace the file; a disk that is full must not end a run for this."""
+        """Replace the file; a full disk must not end a run for this."""
         self._wrote = time.monotonic()
         partial = self.path.with_suffix(".partial")
         try:
@@ -106,16 +93,9 @@ class ProgressFile:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """Return how far a run under way is.
-
-    Args:
-        folder: Folder of the run.
-
-    Returns:
-        The progress; None where nobody is at work on it.
-    """
+    """Return the progress of a run; None where no process works on it."""
     try:
-        found = Progress(**json.loads((folder / NAME).read_bytes()))
+        progress = Progress(**json.loads((folder / NAME).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if held(folder) else None  # or else whoever wrote it has died
+    return progress if held(folder) else None  # without a holder, whoever wrote it has died

@@ -1,16 +1,23 @@
-"""What a number of the record is called, which values of it are better, and how it is printed.
+"""What a number of the record is called, which values are better, and how it is printed.
 
-The quantities of a metric are declared by its class (`bench.metrics.base.Metric.quantities`) and
-written into `sweep.json` when it is measured, so that reports know those of another package too and
-import no metric. Those that are counted or timed stand here.
+A metric class declares its quantities (`bench.metrics.base.Metric.quantities`). They are written
+into `sweep.json` when a sweep is run, so that reports know the metrics of other packages and import
+none. What is counted or timed is declared here.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any, Literal, Self
+
+from bench import registry
+from bench.errors import BenchError
 
 Direction = Literal["higher", "lower", "real", "one"]
 """Which values are better: `real` means the nearer to the value of the real images, `one` to 1."""
+
+QuantityKind = Literal["measured", "counted", "timed"]
 
 
 @dataclass(frozen=True)
@@ -19,9 +26,9 @@ class Quantity:
 
     Attributes:
         title: Its name for people, with the unit.
-        direction: Which values are better; None where that is for nobody but the reader to say.
+        direction: Which values are better; None where that is for the reader to judge.
         decimals: Digits after the point; None for four significant digits.
-        scale: What a value is multiplied by to be printed in the title's unit; files keep it as is.
+        scale: Factor that turns a recorded value into the title's unit; files keep the value.
     """
 
     title: str
@@ -29,13 +36,22 @@ class Quantity:
     decimals: int | None = None
     scale: float = 1.0
 
+    def text(self, value: float, sign: Literal["", "+"] = "") -> str:
+        """Return a value as it is printed; with sign `+` positive values get one too.
+
+        >>> Quantity("Parameters (M)", decimals=2, scale=1e-6).text(367552)
+        '0.37'
+        """
+        form = "z.4g" if self.decimals is None else f"z.{self.decimals}f"
+        return f"{value * self.scale:{sign}{form}}"
+
     def describe(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the fields as plain data."""
         return asdict(self)
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Self:
-        """Return what `describe` described; keys of later versions are left out."""
+        """Return the quantity that `describe` described; keys of later versions are ignored."""
         return cls(**{key: described[key] for key in cls.__match_args__ if key in described})
 
 
@@ -50,5 +66,77 @@ COST: Mapping[str, Quantity] = {
 }
 """What is counted before the training: the metrics of `cost.jsonl`."""
 
-TIMINGS: Mapping[str, Quantity] = {"train_seconds": Quantity("Training (s)", decimals=1)}
-"""What a clock tells: metrics of `timings.jsonl`."""
+TIMINGS: Mapping[str, Quantity] = {
+    "train_seconds": Quantity("Training (s)", decimals=1),
+    "images_per_second": Quantity("Training (images / s)"),
+    "iterations_per_second": Quantity("Training (iterations / s)"),
+    "peak_memory_bytes": Quantity("Peak memory (GiB)", decimals=2, scale=2**-30),
+}
+"""What a clock or the device says of a training: the metrics of `timings.jsonl`."""
+
+
+def kind_of(name: str) -> QuantityKind:
+    """Return whether a quantity is counted, timed or measured."""
+    return "counted" if name in COST else "timed" if name in TIMINGS else "measured"
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """Quantities by the names that numbers carry in the record.
+
+    A name `fid/within` is the quantity `fid` with the part behind its title. What no sweep
+    describes, as in sweeps of older versions, is asked of the registered metrics. A name that
+    nobody knows is its own title, without a direction.
+
+    Attributes:
+        described: What the sweeps say.
+        overrides: Name -> fields of `Quantity` that a user wants otherwise.
+    """
+
+    described: Mapping[str, Quantity] = field(default_factory=dict)
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Quantity:
+        whole, _, part = name.partition("/")
+        tables: tuple[Callable[[], Mapping[str, Quantity]], ...] = (
+            lambda: {**COST, **TIMINGS, **self.described},
+            _registered,  # the last resort, since it imports torch
+        )
+        found = Quantity(name)
+        for table in tables:
+            known = table()
+            if name in known:
+                found = known[name]
+                break
+            if whole in known:
+                base = replace(known[whole], **self.overrides.get(whole, {}))
+                found = replace(base, title=f"{base.title}, {part.replace('_', ' ')}")
+                break
+        return replace(found, **self.overrides.get(name, {}))
+
+    def of_metric(self, name: str) -> tuple[str, ...]:
+        """Return the quantities of a registered metric; () for a name that is a quantity itself.
+
+        Older versions wrote one entry with the name of the metric where it did not apply.
+        """
+        metric = None if name in self.described else registered_metrics().get(name)
+        known = tuple(metric.quantities()) if metric else ()
+        return () if name in known else known
+
+
+@cache
+def registered_metrics() -> Mapping[str, Any]:
+    """Return the classes of all registered metrics by name; this imports them, and torch."""
+    found = {}
+    for name in registry.registered("metric"):
+        with suppress(BenchError):  # another package's metric that cannot be imported
+            found[name] = registry.load("metric", name)
+    return found
+
+
+def _registered() -> Mapping[str, Quantity]:
+    """Return what registered metrics measure, and the whole of a metric that has several."""
+    known: dict[str, Quantity] = {}
+    for name, metric in registered_metrics().items():
+        known |= {name: Quantity(name.replace("_", " ").capitalize())} | metric.quantities()
+    return known

@@ -1,4 +1,4 @@
-"""The record on disk as data frames: what every table, file and page is made from.
+"""The record of some sweeps as typed objects: what tables, figures, pages and mirrors read.
 
 Each sweep says in `sweep.json` which runs it expects. So a run that has not started, died or
 stopped half-way appears too: with its state, and with the command that completes it.
@@ -7,141 +7,189 @@ A sweep that was published has CSV files in place of the folders of its runs; it
 the same.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.console import say
 from bench.errors import BenchError, UnknownName
 from bench.record.files import read_json
 from bench.record.jsonl import read_jsonl
-from bench.record.sweep_folder import Sweep, read_plan
+from bench.record.quantities import Quantities
+from bench.record.sweep_folder import RecordedRun, RecordedSweep, RunKey, read_plan, read_sweep
 from bench.spec.reserved_names import REAL
 
-_TEXT = "str"
-AXES = dict.fromkeys(("sweep", "run", "variant", "model", "data"), _TEXT) | {"seed": "Int64"}
-RUNS = {
-    **AXES,
-    **{"state": _TEXT, "iterations": "Int64", "batch_size": "Int64"},
-    **dict.fromkeys(("failure", "path", "command"), _TEXT),
+if TYPE_CHECKING:
+    import pandas as pd
+
+FrameName = Literal["runs", "measurements", "curves", "cost", "timings"]
+
+_AXES = dict.fromkeys(("sweep", "run", "variant", "model", "data"), "str") | {"seed": "Int64"}
+_NUMBER = {"metric": "str", "value": "float64"}
+_SPLIT = {"step": "Int64", "split": "str", "metric": "str", "protocol": "str", "value": "float64"}
+_LENGTH = {"state": "str", "iterations": "Int64", "batch_size": "Int64", "failure": "str"}
+COLUMNS: Mapping[FrameName, Mapping[str, str]] = {
+    "runs": {**_AXES, **_LENGTH, "path": "str", "command": "str"},
+    "measurements": {**_AXES, **_SPLIT, "reason": "str", "error": "float64"},
+    "curves": {**_AXES, **_SPLIT},
+    "cost": {**_AXES, **_NUMBER, "reason": "str"},
+    "timings": {**_AXES, **_NUMBER},
 }
-CURVES = {
-    **AXES,
-    **{"step": "Int64", "split": _TEXT, "metric": _TEXT, "protocol": _TEXT, "value": "float64"},
-}
-FIGURES = {**CURVES, "reason": _TEXT, "error": "float64"}
-TIMINGS = {**AXES, "metric": _TEXT, "value": "float64"}
-COST = {**TIMINGS, "reason": _TEXT}
+"""The columns of each frame and file, with their types."""
+
+_ATTRIBUTE = {"failure": "reason"}
+"""Columns that are called otherwise than the attributes."""
 
 PUBLISHED = "origins.json"
 """What runs were and where they came from; it makes a folder the publication of a sweep."""
 
-TOLD_APART_BY = {"config": "seed", "provenance": "started"}
-"""What a publication keeps once for all runs that share it, and the key that tells those apart."""
+KEY_OF_RUN = {"config": "seed", "provenance": "started"}
+"""What a publication keeps once for all runs that share it, and the key that each run has alone."""
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which of its snapshots stands for a run; see `bench.reporting.snapshot_selection`.
+class RecordEntry(NamedTuple):
+    """One number of a run: a line of one of its files.
 
     Attributes:
-        rule: Its name.
-        steps: Sweep, run id, variant -> step; the last one for runs that are not here.
-        note: What a table says about it.
+        run: The run.
+        metric: Name of the quantity.
+        value: The number as it was measured, unscaled; None where there is none.
+        step: Iterations of the model that was measured.
+        split: `samples` or `real`, both on the test split, or `validation`; of curves, `train`.
+        protocol: How it was measured.
+        reason: Why there is no value, else empty.
+        error: Standard error over images, where it is known.
     """
 
-    rule: str
-    steps: Mapping[tuple[str, str, str], int]
-    note: str
-
-
-LAST = Selection("last", {}, "Selection: the last iterate, never the best one.")
+    run: RecordedRun
+    metric: str
+    value: float | None
+    step: int = 0
+    split: str = ""
+    protocol: str = ""
+    reason: str = ""
+    error: float | None = None
 
 
 @dataclass(frozen=True)
 class Records:
-    """All rows of some sweeps, in the order of the sweeps, their runs, and the rows' files.
+    """Everything that some sweeps hold, in the order of the sweeps, their runs, and their files.
 
-    The controls, such as the real images, come after the runs of their sweep; their variant and
-    model are the name of the control, and they have no seed. Images from elsewhere may have none
-    either.
+    The controls, such as the real images, come after the runs of their sweep; they have no seed.
 
     Attributes:
         results: The folder that was read.
         sweeps: The sweeps, in the order asked for.
-        runs: One row for each expected run: the axes, `state`, `iterations`, `batch_size`,
-            `failure` (last line of the traceback), `path` (its folder), and `command`, which
-            finishes it.
-        figures: Evaluations: the axes, `step`, `split`, `metric`, `protocol`, `value` (NaN where
-            there is none), `reason`, and `error`, the standard error over images where it is known.
-        timings: What differs between identical runs: the axes, `metric`, `value`.
-        cost: What was counted before the training: the axes, `metric`, `value` (NaN where there is
-            none) and `reason`; nothing for runs older than that.
-        selection: Which snapshot of a run `final` shows.
+        runs: The expected runs, whatever their state.
+        measurements: What was measured, at every snapshot and on every split.
+        timings: What differs between identical runs.
+        cost: What was counted before the training; nothing for runs of older versions.
+        selected_steps: Run -> the snapshot that `final` shows, the last one for runs that are not
+            here; `bench.reporting.snapshot_selection` fills it.
+        selection_note: What tables say about that.
         origins: Sweep, run id, `config` or `provenance` -> what a publication says of the run.
     """
 
     results: Path
-    sweeps: tuple[Sweep, ...]
-    runs: pd.DataFrame
-    figures: pd.DataFrame
-    timings: pd.DataFrame
-    cost: pd.DataFrame
-    selection: Selection = LAST
+    sweeps: tuple[RecordedSweep, ...]
+    runs: tuple[RecordedRun, ...]
+    measurements: tuple[RecordEntry, ...]
+    timings: tuple[RecordEntry, ...]
+    cost: tuple[RecordEntry, ...]
+    selected_steps: Mapping[RunKey, int] = field(default_factory=dict)
+    selection_note: str = "Selection: the last iterate, never the best one."
     origins: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
 
-    def config(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the complete configuration of a row of `runs`; empty where there is none."""
-        path = Path(run["path"]) / "config.json"
-        if path.exists():
-            return dict(read_json(path).get("config", {}))
-        return dict(self.origins.get((run["sweep"], run["run"], "config"), {}))
-
-    def provenance(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """Return where a row of `runs` came from; empty where that was not recorded."""
-        path = Path(run["path"]) / "provenance.json"
-        if path.exists():
-            return read_json(path)
-        return dict(self.origins.get((run["sweep"], run["run"], "provenance"), {}))
+    @cached_property
+    def curves(self) -> tuple[RecordEntry, ...]:
+        """The training curves of all runs; they are read when first asked for."""
+        return _read_entries(self.runs, "rows.jsonl")
 
     @cached_property
-    def curves(self) -> pd.DataFrame:
-        """Training curves: the axes, `step`, `split`, `metric`, `protocol`, `value`.
+    def quantities(self) -> Quantities:
+        """What the numbers mean."""
+        return Quantities({k: v for sweep in self.sweeps for k, v in sweep.quantities.items()})
 
-        They are read when first asked for, since tables do not need them.
+    @cached_property
+    def measured_runs(self) -> tuple[RecordedRun, ...]:
+        """The runs whose numbers tables show, all of them controls or trained to their end.
+
+        Those that are done, and those that were measured before other metrics were asked for: what
+        was measured then is still true, and says by its protocol what it is.
         """
-        return _collect(self.runs, "rows.jsonl", CURVES)
+        measured = {entry.run for entry in self.measurements if entry.run.state != "failed"}
+        return tuple(run for run in self.runs if run.state == "done" or run in measured)
+
+    @cached_property
+    def final(self) -> tuple[RecordEntry, ...]:
+        """The measurements of `measured_runs` at the selected step, by default the last one."""
+        known = set(self.measured_runs)
+        entries = [entry for entry in self.measurements if entry.run in known]
+        steps: dict[RecordedRun, int] = {}
+        for entry in entries:
+            steps[entry.run] = max(entry.step, steps.get(entry.run, entry.step))
+        steps = {run: self.selected_steps.get(run.key, step) for run, step in steps.items()}
+        found: dict[tuple[object, ...], RecordEntry] = {}
+        for entry in entries:
+            if entry.step == steps[entry.run]:
+                key = entry.run, entry.split, entry.metric, entry.protocol
+                found.pop(key, None)  # of entries for the same, the last one counts
+                found[key] = entry
+        return tuple(found.values())
 
     @property
     def controls(self) -> tuple[str, ...]:
         """Names of the controls, in the order of their sweeps."""
-        runs = self.runs[self.runs["seed"].isna() & (self.runs["variant"] == self.runs["model"])]
-        return tuple(dict.fromkeys(runs["variant"]))
+        return tuple(dict.fromkeys(run.variant for run in self.runs if run.is_control))
 
     @property
     def untrained(self) -> tuple[str, ...]:
         """Variants that no run trains: the real images, measured or not, and the controls."""
         return tuple(dict.fromkeys([REAL, *self.controls]))
 
-    @property
-    def final(self) -> pd.DataFrame:
-        """The figures of finished runs at the selected step, the last one: what tables show."""
-        figures = self.finished(self.figures)
-        last = figures.groupby(["sweep", "run", "variant"])["step"].transform("max")
-        keys = zip(figures["sweep"], figures["run"], figures["variant"], last, strict=True)
-        chosen = [self.selection.steps.get(key[:3], key[3]) for key in keys]
-        figures = figures[figures["step"] == pd.Series(chosen, figures.index, dtype="Int64")]
-        same = ["sweep", "run", "variant", "split", "metric", "protocol"]
-        return figures.drop_duplicates(same, keep="last").reset_index(drop=True)
+    def config(self, run: RecordedRun) -> Mapping[str, Any]:
+        """Return the complete configuration of a run; empty where there is none."""
+        if (path := run.path / "config.json").exists():
+            return dict(read_json(path).get("config", {}))
+        return self.origins.get((run.sweep, run.id, "config"), {})
 
-    def finished(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return those rows of a frame that belong to finished runs."""
-        done = self.runs.loc[self.runs["state"] == "done", ["sweep", "run", "variant"]]
-        return frame.merge(done, on=["sweep", "run", "variant"])
+    def provenance(self, run: RecordedRun) -> Mapping[str, Any]:
+        """Return where a run came from; empty where that was not recorded."""
+        if (path := run.path / "provenance.json").exists():
+            return read_json(path)
+        return self.origins.get((run.sweep, run.id, "provenance"), {})
+
+    def rows(self, name: FrameName) -> Iterator[tuple[str | int | float | None, ...]]:
+        """Yield the rows of a frame, in the order of `COLUMNS`."""
+        columns = list(COLUMNS[name])[len(_AXES) :]
+        for item in getattr(self, name):
+            run = item if name == "runs" else item.run
+            axes = run.sweep, run.id, run.variant, run.model, run.data, run.seed
+            yield *axes, *(getattr(item, _ATTRIBUTE.get(column, column)) for column in columns)
+
+    def frame(self, name: FrameName) -> "pd.DataFrame":
+        """Return a part of the record as a data frame, for notebooks.
+
+        Args:
+            name: `runs`, `measurements`, `curves`, `cost` or `timings`.
+
+        Returns:
+            One row for each run, or for each number with the run it belongs to; the columns are
+            those of the CSV files, and a number that is not there is missing.
+        """
+        import pandas as pd
+
+        rows = list(self.rows(name))
+        return pd.DataFrame(
+            {
+                column: pd.Series([row[index] for row in rows], dtype=kind)
+                for index, (column, kind) in enumerate(COLUMNS[name].items())
+            }
+        )
 
 
 def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
@@ -152,7 +200,7 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
         sweeps: Names of sweeps, in the order wanted; None for all of them, by name.
 
     Returns:
-        The record; without rows where nothing has been run.
+        The record; empty where nothing has been run.
 
     Raises:
         UnknownName: If a sweep has no results.
@@ -162,133 +210,126 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
     names = known if sweeps is None else list(dict.fromkeys(sweeps))
     if unknown := [name for name in names if name not in known]:
         raise UnknownName("sweep", unknown[0], known)
-    read = [_published if (results / n / PUBLISHED).exists() else _recorded for n in names]
-    every = [read_sweep(results / name) for read_sweep, name in zip(read, names, strict=True)]
-    return every[0] if len(every) == 1 else _joined(results, every)
+    read = [
+        _read_publication if (results / n / PUBLISHED).exists() else _read_folders for n in names
+    ]
+    parts = [read_one(results / name) for read_one, name in zip(read, names, strict=True)]
 
+    def joined(part: str) -> tuple[Any, ...]:
+        return tuple(chain.from_iterable(getattr(records, part) for records in parts))
 
-def _recorded(folder: Path) -> Records:
-    """Read a sweep from the folders of its runs."""
-    sweep, expected = read_plan(folder)
-    runs = _frame(expected, RUNS)
-    return Records(
-        results=folder.parent,
-        sweeps=(sweep,),
-        runs=runs,
-        figures=_collect(runs, "evaluation.jsonl", FIGURES),
-        timings=_collect(runs, "timings.jsonl", TIMINGS),
-        cost=_collect(runs, "cost.jsonl", COST),
-    )
-
-
-def _published(folder: Path) -> Records:
-    """Read a sweep from the files of its publication."""
-    sweep, _ = read_plan(folder)
-    runs = _read_csv(folder / "runs.csv", {n: kind for n, kind in RUNS.items() if n != "path"})
-    runs.insert(list(RUNS).index("path"), "path", [str(folder / run) for run in runs["run"]])
-    runs["command"] = pd.Series([sweep.command] * len(runs), dtype=_TEXT)
-    content = read_json(folder / PUBLISHED)
-    origins = {
-        (sweep.name, run, kind): {**entry["shared"], own: value}
-        for kind, own in TOLD_APART_BY.items()
-        for entry in content[kind]
-        for run, value in entry["runs"].items()
-    }
-    return Records(
-        results=folder.parent,
-        sweeps=(sweep,),
-        runs=runs,
-        figures=_read_csv(folder / "figures.csv", FIGURES),
-        timings=_read_csv(folder / "timings.csv", TIMINGS),
-        cost=_read_csv(folder / "cost.csv", COST),
-        origins=origins,
-    )
-
-
-def _joined(results: Path, parts: Sequence[Records]) -> Records:
-    """Return several sweeps as one record."""
-    frames = {
-        name: pd.concat(
-            [_frame([], columns), *(getattr(part, name) for part in parts)], ignore_index=True
-        )
-        for name, columns in (
-            ("runs", RUNS),
-            ("figures", FIGURES),
-            ("timings", TIMINGS),
-            ("cost", COST),
-        )
-    }
     return Records(
         results=results,
-        sweeps=tuple(sweep for part in parts for sweep in part.sweeps),
-        origins={key: held for part in parts for key, held in part.origins.items()},
-        **frames,
+        sweeps=joined("sweeps"),
+        runs=joined("runs"),
+        measurements=joined("measurements"),
+        timings=joined("timings"),
+        cost=joined("cost"),
+        origins={key: value for records in parts for key, value in records.origins.items()},
     )
 
 
-def seeds(row: Mapping[str, Any]) -> list[int]:
-    """Return the seed of a row in a list, or an empty list where it has none."""
-    return [] if pd.isna(row["seed"]) else [int(row["seed"])]
+def _read_folders(folder: Path) -> Records:
+    """Read a sweep from the folders of its runs."""
+    sweep, runs = read_sweep(folder)
+    return Records(
+        results=folder.parent,
+        sweeps=(sweep,),
+        runs=tuple(runs),
+        measurements=_read_entries(runs, "evaluation.jsonl"),
+        timings=_read_entries(runs, "timings.jsonl"),
+        cost=_read_entries(runs, "cost.jsonl"),
+    )
 
 
-def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a frame as dictionaries, column name -> value."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+def _read_publication(folder: Path) -> Records:
+    """Read a sweep from the files of its publication."""
+    sweep, plan = read_plan(folder)
+    expected = {(run.id, run.variant): run for run in plan}
+    runs: dict[tuple[str, str], RecordedRun] = {}
 
+    def entries(name: FrameName, file: str) -> tuple[RecordEntry, ...]:
+        rows = _read_csv(folder / file, COLUMNS[name])
+        return tuple(_entry(runs[row["run"], row["variant"]], row) for row in rows)
 
-def _collect(runs: pd.DataFrame, name: str, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return the rows of one file of every run, each with the axes of its run."""
-    rows = []
-    for run in plain(runs):
-        axes = {axis: run[axis] for axis in AXES}
-        path = Path(run["path"]) / name
-        for number, row in enumerate(_readable(path, run), start=1):
-            numbers = row.get("value", ""), row.get("error")
-            if not isinstance(row.get("metric"), str) or not all(map(_is_value, numbers)):
-                raise BenchError(
-                    f"{path}:{number}: a row needs a metric, and a value that is a number or null; "
-                    f"got {row}"
-                )
-            blank = {"step": 0, "split": "", "protocol": "", "reason": "", "error": None}
-            rows.append(blank | row | axes)
-    return _frame(rows, columns)
-
-
-def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Read a file of `bench.trackers.csv_files` into a frame of these columns and types."""
     try:
-        text = pd.read_csv(path, usecols=list(columns), dtype=_TEXT, keep_default_na=False)
-        return pd.DataFrame(
-            {
-                name: text[name]
-                if kind == _TEXT
-                else pd.Series([float(value) if value else None for value in text[name]]).astype(
-                    kind
-                )  # type: ignore[call-overload]
-                for name, kind in columns.items()
-            }
+        for row in _read_csv(folder / "runs.csv", [*_AXES, *_LENGTH]):
+            key = row["run"], row["variant"]
+            runs[key] = replace(
+                expected[key],
+                data=row["data"],
+                state=row["state"],
+                reason=row["failure"] or "",
+                iterations=row["iterations"] and int(row["iterations"]),
+                batch_size=row["batch_size"] and int(row["batch_size"]),
+            )
+        content = read_json(folder / PUBLISHED)
+        return Records(
+            results=folder.parent,
+            sweeps=(sweep,),
+            runs=tuple(runs.values()),
+            measurements=entries("measurements", "figures.csv"),
+            timings=entries("timings", "timings.csv"),
+            cost=entries("cost", "cost.csv"),
+            origins={
+                (sweep.name, run, kind): {**group["shared"], own: value}
+                for kind, own in KEY_OF_RUN.items()
+                for group in content[kind]
+                for run, value in group["runs"].items()
+            },
         )
-    except (OSError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
+        raise BenchError(f"the publication {folder} is damaged: {error!r}") from error
+
+
+def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file of `bench.trackers.csv_files`; an empty field is None."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if lacking := set(columns) - set(reader.fieldnames or ()):
+                raise BenchError(f"cannot read {path}: it lacks {', '.join(sorted(lacking))}")
+            yield from ({name: value or None for name, value in row.items()} for row in reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BenchError(f"cannot read {path}: {error}") from error
 
 
-def _readable(path: Path, run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of a file; one damaged file must not cost the report of all other runs."""
+def _read_entries(runs: Iterable[RecordedRun], name: str) -> tuple[RecordEntry, ...]:
+    """Return the entries of one file of every run."""
+    found = []
+    for run in runs:
+        for number, line in enumerate(_readable(run.path / name, run), start=1):
+            numbers = line.get("value", ""), line.get("error")
+            is_number = all(part is None or isinstance(part, int | float) for part in numbers)
+            if not isinstance(line.get("metric"), str) or not is_number:
+                raise BenchError(
+                    f"{run.path / name}:{number}: an entry needs a metric, and a value that is a "
+                    f"number or null; got {line}"
+                )
+            found.append(_entry(run, line))
+    return tuple(found)
+
+
+def _readable(path: Path, run: RecordedRun) -> list[dict[str, Any]]:
+    """Return the entries of a file; a damaged one must not cost the report of all other runs."""
     try:
         return read_jsonl(path)
     except (BenchError, OSError) as problem:
-        if run["state"] != "failed":  # or it has been told already
+        if run.state != "failed":  # a failed run says it as its reason
             say(f"warning: left out: {problem}")
         return []
 
 
-def _is_value(value: object) -> bool:
-    """Return whether a value may stand in a row."""
-    return value is None or isinstance(value, int | float)
-
-
-def _frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return rows as a frame of exactly these columns and types."""
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in columns.items()}
+def _entry(run: RecordedRun, line: Mapping[str, Any]) -> RecordEntry:
+    """Return an entry from a line of JSON or CSV."""
+    value, error = line["value"], line.get("error")
+    return RecordEntry(
+        run=run,
+        metric=line["metric"],
+        value=None if value is None else float(value),
+        step=int(line.get("step") or 0),
+        split=line.get("split") or "",
+        protocol=line.get("protocol") or "",
+        reason=line.get("reason") or "",
+        error=None if error is None else float(error),
     )

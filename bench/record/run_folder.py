@@ -1,8 +1,7 @@
-"""A run's folder and its states.
+"""The folder of a run and its state.
 
 `done` or `failed` is written last, so a folder without either belongs to a run that was
-interrupted, or that is under way: then somebody holds its lock, which the system takes back when
-the holder dies, however it dies.
+interrupted, or that is under way: then a process holds its lock.
 """
 
 import shutil
@@ -19,17 +18,17 @@ from bench.record.jsonl import read_jsonl
 from bench.record.lock import held, locked
 
 State = Literal["missing", "unfinished", "trained", "done", "failed"]
-"""How far a run is: nothing there; begun; trained, but not measured as asked; complete; given up,
-or a file is damaged."""
+"""Nothing there; begun; trained, but not measured as asked; trained and measured; an error, or a
+damaged file."""
 
 
 class Status(NamedTuple):
-    """How far a run is, and why it is no further.
+    """The state of a run, and why it failed.
 
     Attributes:
         state: The state.
         reason: Of a failed run: the last line of the traceback, or which file is damaged.
-        is_damaged: Whether it is failed since a file is damaged, which no interruption can cause.
+        is_damaged: Whether it failed because a file is damaged, which no interruption can cause.
     """
 
     state: State
@@ -39,11 +38,7 @@ class Status(NamedTuple):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run, `<results>/<sweep>/<id>`.
-
-    Attributes:
-        path: The folder; it may not exist yet.
-    """
+    """The folder of one run, `<results>/<sweep>/<id>`; it may not exist yet."""
 
     path: Path
 
@@ -54,29 +49,28 @@ class RunFolder:
 
     @property
     def evaluation(self) -> Path:
-        """The figures."""
+        """The measurements."""
         return self.path / "evaluation.jsonl"
 
     @property
     def checkpoint(self) -> Path:
-        """State of a training under way."""
+        """The checkpoint of a training under way."""
         return self.path / "checkpoint.pt"
 
     @property
     def has_learned(self) -> bool:
-        """Whether weights are there, of a training that has ended or is under way."""
+        """Whether there are weights, of a training that has ended or is under way."""
         return self.model.exists() or self.checkpoint.exists()
 
     def snapshot(self, step: int) -> "RunFolder":
-        """Return the folder of the model after so many iterations, in the form of a run's."""
+        """Return the folder of the snapshot after `step` iterations; it is like that of a run."""
         return RunFolder(self.path / "snapshots" / str(step))
 
     def status(self, evaluation_id: str | None = None) -> Status:
-        """Return how far the run is; every command goes by this.
+        """Return the state of the run; every command goes by this.
 
-        Args:
-            evaluation_id: What is to be measured; a run that was measured otherwise is `trained`.
-                None where that is not known: then whatever was measured is what was asked for.
+        `evaluation_id` says what is to be measured: a run that was measured otherwise is `trained`.
+        Without it, whatever was measured counts.
         """
         if not self.path.exists():
             return Status("missing")
@@ -91,7 +85,7 @@ class RunFolder:
         return Status("trained" if self.model.exists() else "unfinished")
 
     def _failure(self) -> str | None:
-        """Return the last line of what was recorded of a failure, or None if there was none."""
+        """Return the last line of the recorded traceback, or None if the run did not fail."""
         path = self.path / "failed"
         try:
             text = path.read_text(encoding="utf-8", errors="replace").strip()
@@ -102,7 +96,7 @@ class RunFolder:
         return text.splitlines()[-1].strip() if text else "no traceback was recorded"
 
     def _damage(self) -> str:
-        """Return what is wrong with the files that reports need, or an empty text."""
+        """Return what is wrong with the files that reports need; empty where nothing is."""
         try:
             for name in ("done", "config.json", "provenance.json"):
                 if (self.path / name).exists():
@@ -121,7 +115,7 @@ class RunFolder:
         return ""
 
     def saved(self) -> float:
-        """Return when something was last saved that one could go on from: seconds, or 0."""
+        """Return when progress was last saved, in seconds since 1970, or 0 where nothing was."""
         files = [self.checkpoint, self.model, *self.path.glob("snapshots/*/done")]
         times = [0.0]
         for file in files:
@@ -138,29 +132,22 @@ class RunFolder:
         write_text(self.path / "failed", text)
 
     def reopen(self) -> None:
-        """Take back `done` and `failed`."""
+        """Remove `done` and `failed`."""
         for name in ("done", "failed"):
             (self.path / name).unlink(missing_ok=True)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the run for this process; `Busy` if another process holds it."""
+        """Lock the run for this process; `Busy` if another process has it."""
         return locked(self.path)
 
     def held(self) -> bool:
-        """Return whether some process is at work on the run."""
+        """Return whether some process works on the run."""
         return held(self.path)
 
 
 @contextmanager
 def arriving(path: Path) -> Iterator[Path]:
-    """Fill the folder of a run that is there whole, or not at all.
-
-    Args:
-        path: Where it is to stand; nothing may be there yet.
-
-    Yields:
-        A folder beside it, which takes its place in the end.
-    """
+    """Make the folder of a run whole or not at all: yield one beside it that takes its place."""
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
         with RunFolder(partial).locked():
@@ -171,7 +158,7 @@ def arriving(path: Path) -> Iterator[Path]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what processes that died were about to let arrive in the folder of a sweep."""
+    """Remove from the folder of a sweep what `arriving` left when a process died."""
     for partial in folder.glob(".*.partial"):
         if (partial / "lock").exists() and not RunFolder(partial).held():
             shutil.rmtree(partial, ignore_errors=True)

@@ -1,52 +1,105 @@
-"""What a sweep expects and how far it is, read from `sweep.json` and the folders of its runs."""
+"""What a sweep expects and the state of its runs, read from `sweep.json` and the runs' folders."""
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench import registry
 from bench.errors import BenchError
 from bench.record.files import read_json
-from bench.record.run_folder import RunFolder
+from bench.record.quantities import Quantity
+from bench.record.run_folder import RunFolder, State
 from bench.spec.reserved_names import REAL
 
 RETRY = "--retry-failed"
 """The option of `bench run` without which a failed run is left alone."""
 
 FROM_PATHS = ("folder", "npz")
-"""Data sets that are whatever lies at a path, so that their name says nothing;
-they are called by the name of the folder or file."""
+"""Data sets that are whatever lies at a path; they are called by the name of the folder or file."""
 
-_RUN_KEYS = {"run": "id", "variant": "variant", "model": "model", "data": "data", "seed": "seed"}
+RunKey = tuple[str, str, str]
+"""Sweep, id and variant: what tells the runs of some sweeps apart."""
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What a sweep says of itself.
+class RecordedSweep:
+    """What `sweep.json` says of a sweep.
 
     Attributes:
         name: Its name, and that of its folder.
         title: One line for people.
         spec: The file it was made from, as it was given.
         command: What runs it, or continues it.
+        quantities: What its metrics measure; empty in sweeps of older versions.
     """
 
     name: str
     title: str
     spec: str
     command: str
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """One run that a sweep expects, whether it has begun or not.
+
+    Attributes:
+        sweep: Name of its sweep.
+        id: Name of its folder; two variants of a sweep may share a run.
+        variant: Its variant; of a control, as its model, the name of the control.
+        model: Registered name of the model.
+        data: Name of the data set.
+        seed: None for a control, and for images from elsewhere that have none.
+        path: Its folder, which a published run lacks.
+        command: What brings it to its end.
+        is_control: Whether it is a control, such as the real images.
+        evaluation: Id of what is to be measured; None in sweeps of older versions.
+        state: As `RunFolder.status` decides.
+        reason: Of a failed run, the last line of the traceback, or which file is damaged.
+        iterations: Length of the training; None where no configuration was written yet.
+        batch_size: Examples of each batch; None as above.
+    """
+
+    sweep: str
+    id: str
+    variant: str
+    model: str
+    data: str
+    seed: int | None
+    path: Path
+    command: str
+    is_control: bool = False
+    evaluation: str | None = None
+    state: State = "missing"
+    reason: str = ""
+    iterations: int | None = None
+    batch_size: int | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def key(self) -> RunKey:
+        """What tells it apart."""
+        return self.sweep, self.id, self.variant
+
+    @property
+    def title(self) -> str:
+        """Its variant, or the title of a control."""
+        return control_title(self.variant) if self.is_control else self.variant
 
 
 def control_title(name: str) -> str:
-    """Return what a control is called for people."""
+    """Return the title of a control."""
     known = registry.registered("control")
     return known[name].summary if name in known else name
 
 
 def read_sweep_file(folder: Path) -> dict[str, Any]:
-    """Return the `sweep.json` of a folder; what older versions called otherwise is renamed."""
+    """Return the `sweep.json` of a folder, with keys of older versions renamed."""
     content = read_json(folder / "sweep.json")
     if "references" in content:
         content["controls"] = [
@@ -56,80 +109,79 @@ def read_sweep_file(folder: Path) -> dict[str, Any]:
     return content
 
 
-def read_plan(folder: Path) -> tuple[Sweep, list[dict[str, Any]]]:
-    """Read what a sweep expects, and how far each of its runs is.
+def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
+    """Read what `sweep.json` says: the sweep, and its runs, controls last, as if none had begun.
 
-    Args:
-        folder: `results/<sweep>`.
-
-    Returns:
-        The sweep; and its runs in order, controls last, each with the columns of
-        `Records.runs`.
-
-    Raises:
-        BenchError: If a file is damaged; names it.
+    A damaged file is a `BenchError` that names it. `folder` is `results/<sweep>`.
     """
-    path = folder / "sweep.json"
     content = read_sweep_file(folder)
     try:
-        sweep = Sweep(folder.name, content["title"], content["spec"], content["command"])
-        entries = [
-            {axis: entry[key] for axis, key in _RUN_KEYS.items()} | _asked(entry)
-            for entry in content["runs"]
-        ] + [
-            {
-                "run": entry["id"],
-                "variant": entry.get("control", REAL),
-                "model": entry.get("control", REAL),
-                "data": entry["data"],
-                "seed": None,
-                **_asked(entry),
-            }
+        sweep = RecordedSweep(
+            folder.name,
+            content["title"],
+            content["spec"],
+            content["command"],
+            {name: Quantity.of(fields) for name, fields in content.get("quantities", {}).items()},
+        )
+        controls = [
+            {"variant": entry.get("control", REAL), "model": entry.get("control", REAL)}
+            | {"seed": None, **entry}
             for entry in content.get("controls", [])
         ]
-    except (KeyError, TypeError) as error:
+        runs = [
+            RecordedRun(
+                **{"sweep": sweep.name, "command": sweep.command, "path": folder / entry["id"]},
+                **{name: entry[name] for name in ("id", "variant", "model", "data", "seed")},
+                is_control=is_control,
+                evaluation=entry.get("evaluation"),
+            )
+            for is_control, entries in ((False, content["runs"]), (True, controls))
+            for entry in entries
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
         raise BenchError(
-            f"{path} is not the plan of a sweep ({error} is missing or of the wrong kind); "
-            "run the sweep again to write it anew"
+            f"{folder / 'sweep.json'} is not the plan of a sweep ({error} is missing or of the "
+            "wrong kind); run the sweep again to write it anew"
         ) from error
-    runs = [
-        {
-            "sweep": sweep.name,
-            **entry,
-            **_read_state(folder / str(entry["run"]), sweep.command, entry["evaluation"]),
-        }
-        for entry in entries
-    ]
-    paths = [run.pop("data_path") for run in runs]
-    known = set(paths) - {None}
-    for run, own in zip(runs, paths, strict=True):
-        source = own or (next(iter(known)) if len(known) == 1 else None)
-        if run["data"] in FROM_PATHS and source:
-            run["data"] = Path(source).stem.lower()
     return sweep, runs
 
 
-def _asked(entry: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return what is to be measured; older versions did not write it."""
-    return {"evaluation": entry.get("evaluation")}
+def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
+    """Read what `read_plan` reads, with the state of each run from its folder."""
+    sweep, runs = read_plan(folder)
+    configs = [_config(run.path) for run in runs]
+    paths = [_data_path(config) for config in configs]
+    only = known.pop() if len(known := set(paths) - {None}) == 1 else None
+    return sweep, [
+        _with_state(run, config, path or only)
+        for run, config, path in zip(runs, configs, paths, strict=True)
+    ]
 
 
-def _read_state(folder: Path, command: str, evaluation_id: str | None) -> dict[str, object]:
-    """Return what the folder of a run tells besides its rows."""
-    status = RunFolder(folder).status(evaluation_id)
+def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str | None) -> RecordedRun:
+    status = RunFolder(run.path).status(run.evaluation)
+    command = run.command
     if status.state == "failed" and command.startswith("bench run ") and RETRY not in command:
         command += f" {RETRY}"
-    config: Mapping[str, Any] = {}
-    with suppress(BenchError):  # which makes it a failed one
+    return replace(
+        run,
+        data=Path(data_path).stem.lower() if run.data in FROM_PATHS and data_path else run.data,
+        command=command,
+        state=status.state,
+        reason=status.reason,
+        iterations=config.get("iterations"),
+        batch_size=config.get("batch_size"),
+    )
+
+
+def _config(folder: Path) -> Mapping[str, Any]:
+    """Return the configuration of a run; nothing where there is none, or it is damaged."""
+    with suppress(BenchError):  # a damaged one makes it a failed run
         if (folder / "config.json").exists():
-            config = read_json(folder / "config.json").get("config", {})
+            return dict(read_json(folder / "config.json").get("config", {}))
+    return {}
+
+
+def _data_path(config: Mapping[str, Any]) -> str | None:
     data = config.get("data")
-    return {
-        "state": status.state,
-        "iterations": config.get("iterations"),
-        "batch_size": config.get("batch_size"),
-        "failure": status.reason,
-        "data_path": data.get("path") if isinstance(data, dict) else None,
-        "path": str(folder),
-        "command": command,
-    }
+    return data.get("path") if isinstance(data, dict) else None

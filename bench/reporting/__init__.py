@@ -1,1 +1,1 @@
-"""From rows to tables and pictures. Nothing here imports torch."""
+"""From the record to tables, figures and pages. Nothing here imports torch."""

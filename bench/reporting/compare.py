@@ -1,170 +1,136 @@
-"""Two rows beside each other: what differs in their configuration, and in their figures."""
+"""Two variants or runs side by side: where their configurations and their measurements differ."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from bench.errors import BenchError, UnknownName
-from bench.record.records import Records, load_records, plain
+from bench.record.records import RecordEntry, Records, load_records
+from bench.record.sweep_folder import RunKey
 from bench.reporting.notes.table_notes import view_notes
-from bench.reporting.render.forms import note_lines
 from bench.reporting.render.headings import cell_text
+from bench.reporting.render.text import note_lines
 from bench.reporting.tables.build import build_table
 from bench.reporting.tables.table import ARROWS
 from bench.reporting.tables.table_spec import load_tables
 
 ABSENT = "—"
-TOGETHER = "compare"
-"""The sweep that both sides are put into, so that they are rows of one table."""
-
-
-Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedRuns:
     """Some runs that are compared as one row.
 
     Attributes:
         label: What the row is called.
-        runs: Sweep, id and variant of each run.
+        runs: The keys of the runs.
     """
 
     label: str
-    runs: tuple[Key, ...]
+    runs: tuple[RunKey, ...]
 
 
-def find_side(records: Records, name: str) -> Side:
-    """Return the runs that a user means.
+def find_runs(records: Records, name: str) -> ComparedRuns:
+    """Return the runs that a user means: all of one variant, or a single one.
 
-    Args:
-        records: All that is there.
-        name: `sweep/variant`, `sweep/id`, the folder of a run, or the beginning of an id.
-
-    Returns:
-        The runs of one variant, or a single one.
-
-    Raises:
-        UnknownName: If nothing, or more than one thing, is called so.
+    `name` is `sweep/variant`, `sweep/id`, the folder of a run, or the beginning of an id; one that
+    means nothing, or several runs, is an error that names the variants.
     """
-    rows = plain(records.runs)
-    path = Path(name)
-    by_folder = [row for row in rows if Path(row["path"]).resolve() == path.resolve()]
-    by_name = [row for row in rows if f"{row['sweep']}/{row['variant']}" == name]
-    by_id = [row for row in rows if name in (row["run"], f"{row['sweep']}/{row['run']}")]
-    start = [row for row in rows if len(name) >= 4 and row["run"].startswith(name)]
-    for found in (by_folder, by_name, by_id, start):
-        rows_of_one = len({(row["sweep"], row["variant"]) for row in found}) == 1
-        if found and (found is by_name or (rows_of_one and len({r["run"] for r in found}) == 1)):
-            first = found[0]
-            label = f"{first['sweep']}/{first['variant' if found is by_name else 'run']}"
-            return Side(label, tuple(_key(row) for row in found))
-    variants = dict.fromkeys(f"{row['sweep']}/{row['variant']}" for row in rows)
+    runs, folder = records.runs, Path(name).resolve()
+    of_variant = [run for run in runs if f"{run.sweep}/{run.variant}" == name]
+    for found in (
+        [run for run in runs if run.path.resolve() == folder],
+        of_variant,
+        [run for run in runs if name in (run.id, f"{run.sweep}/{run.id}")],
+        [run for run in runs if len(name) >= 4 and run.id.startswith(name)],
+    ):
+        is_one = len({(run.sweep, run.variant, run.id) for run in found}) == 1
+        if found and (found is of_variant or is_one):
+            label = found[0].variant if found is of_variant else found[0].id
+            keys = tuple(run.key for run in found)
+            return ComparedRuns(f"{found[0].sweep}/{label}", keys)
+    variants = dict.fromkeys(f"{run.sweep}/{run.variant}" for run in runs)
     raise UnknownName("variant or run", name, variants)
 
 
 def find_folders(results: Path, name: str) -> list[Path]:
-    """Return the folders of the runs that a user means, controls left out.
+    """Return the folders of the runs that a user means, if they have begun, without controls.
 
-    Args:
-        results: The folder of all results.
-        name: The folder of a run, wherever it is; a sweep; or what `find_side` knows.
-
-    Returns:
-        The folders of runs that have begun, in the order of their sweep.
-
-    Raises:
-        UnknownName: If nothing, or more than one thing, is called so.
-        BenchError: If none of them has begun.
+    `name` is the folder of a run, wherever it is; a sweep; or what `find_runs` knows.
     """
     if (Path(name) / "config.json").is_file():
         return [Path(name)]
     records = load_records(results)
-    rows = plain(records.runs[records.runs["seed"].notna()])
-    if name in {sweep.name for sweep in records.sweeps}:
-        rows = [row for row in rows if row["sweep"] == name]
-    else:
-        keys = find_side(records, name).runs
-        rows = [row for row in rows if _key(row) in keys]
-    folders = dict.fromkeys(Path(row["path"]) for row in rows if row["state"] != "missing")
+    is_sweep = name in {sweep.name for sweep in records.sweeps}
+    keys = () if is_sweep else find_runs(records, name).runs
+    folders = [
+        run.path
+        for run in records.runs
+        if (run.sweep == name if is_sweep else run.key in keys)
+        if run.seed is not None and run.state != "missing"
+    ]
     if not folders:
         raise BenchError(f"{name}: nothing there was trained yet")
-    return list(folders)
+    return list(dict.fromkeys(folders))
 
 
-def compare_text(records: Records, first: Side, second: Side) -> str:
-    """Compare two sides.
-
-    Args:
-        records: The record that both are in.
-        first: What the other is compared with.
-        second: The other.
-
-    Returns:
-        Lines on their configurations, on all their figures, and notes; the last one not ended.
-    """
+def compare_text(records: Records, first: ComparedRuns, second: ComparedRuns) -> str:
+    """Return lines on two configurations and their measurements, the last one not ended."""
     together = _together(records, first, second)
     table = build_table(load_tables()["summary"], together, reference=first.label)
-    figures = [("", *(row.label for row in table.rows), "Δ")]
+    lines = [("", *(row.label for row in table.rows), "Δ")]
     several = len({column.data for column in table.columns}) > 1
-    for place, column in enumerate(table.columns):
+    for index, column in enumerate(table.columns):
         if column.view != "value":
             continue
-        title = f"{column.metric_title} {ARROWS[column.direction]}".strip()
-        where = (f"on {column.data_title}" if several else "", column.mark and f"[{column.mark}]")
-        cells = [row.cells[place] for row in table.rows]
-        values = [cell_text(cell, column) for cell in cells]
-        change = cell_text(cells[-1], replace(column, view="difference"))
-        texts = [number + rest + " *" * bold for number, rest, bold in (*values, change)]
-        figures.append((" ".join(filter(None, (title, *where))), *texts))
+        title = f"{column.quantity.title} {ARROWS[column.quantity.direction]}".strip()
+        title += f" on {column.data_title}" if several else ""
+        title += f" [{column.mark}]" if column.mark else ""
+        cells = [cell_text(row.cells[index], column) for row in table.rows]
+        change = cell_text(table.rows[-1].cells[index], replace(column, view="difference"))
+        texts = [text.number + text.rest + " *" * text.is_bold for text in (*cells, change)]
+        lines.append((title, *texts))
     notes = note_lines(replace(table, notes=(*view_notes(["difference"]), *table.notes)))
-    changes = _changes(records, first, second)
-    return "\n".join([*_aligned(changes), "", *_aligned(figures), "", *notes])
+    changes = _aligned(_changes(records, first, second))
+    return "\n".join([*changes, "", *_aligned(lines), "", *notes])
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines whose parts stand in columns; a line of one part is left as it is."""
-    places = range(max(len(line) for line in lines))
-    wide = [max((len(ln[p]) for ln in lines if len(ln) > p), default=0) for p in places]
+    """Return lines whose parts stand in columns."""
+    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
     return [
-        "  ".join(part.ljust(wide[place]) for place, part in enumerate(line)).rstrip()
+        "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=False)).rstrip()
         for line in lines
     ]
 
 
-def _together(records: Records, first: Side, second: Side) -> Records:
-    """Return a record of both sides and of the controls of their sweeps, as one sweep."""
+def _together(records: Records, first: ComparedRuns, second: ComparedRuns) -> Records:
+    """Return a record of the compared runs and the controls of their sweeps, as one sweep."""
     labels = {key: side.label for side in (second, first) for key in side.runs}
     sweeps = {sweep for sweep, _, _ in labels}
-    for run in plain(records.runs):
-        if run["sweep"] in sweeps and run["variant"] in records.controls:
-            labels[_key(run)] = run["variant"]
+    labels |= {r.key: r.variant for r in records.runs if r.is_control and r.sweep in sweeps}
+    runs = {
+        run: replace(run, sweep="compare", variant=labels[run.key])
+        for run in sorted(records.runs, key=lambda run: labels.get(run.key) != first.label)
+        if run.key in labels
+    }
 
-    def held(frame: pd.DataFrame) -> pd.DataFrame:
-        rows = [row for row in plain(frame) if _key(row) in labels]
-        rows = [row | {"variant": labels[_key(row)], "sweep": TOGETHER} for row in rows]
-        rows.sort(key=lambda row: row["variant"] != first.label)
-        return pd.DataFrame(rows, columns=frame.columns).astype(frame.dtypes)
+    def renamed(entries: Iterable[RecordEntry]) -> tuple[RecordEntry, ...]:
+        found = (e._replace(run=runs[e.run]) for e in entries if e.run in runs)
+        return tuple(sorted(found, key=lambda entry: entry.run.variant != first.label))
 
     return replace(
         records,
-        sweeps=(),
-        runs=held(records.runs),
-        figures=held(records.figures),
-        timings=held(records.timings),
-        cost=held(records.cost),
+        runs=tuple(runs.values()),
+        measurements=renamed(records.measurements),
+        timings=renamed(records.timings),
+        cost=renamed(records.cost),
     )
 
 
-def _key(row: Mapping[str, Any]) -> Key:
-    """Return what tells a run from all others."""
-    return row["sweep"], row["run"], row["variant"]
-
-
-def _changes(records: Records, first: Side, second: Side) -> list[tuple[str, ...]]:
+def _changes(records: Records, first: ComparedRuns, second: ComparedRuns) -> list[tuple[str, ...]]:
     """Return the keys whose values differ, with both values."""
     before, after = _settings(records, first), _settings(records, second)
     keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
@@ -174,23 +140,22 @@ def _changes(records: Records, first: Side, second: Side) -> list[tuple[str, ...
     return [("", first.label, second.label), *lines]
 
 
-def _settings(records: Records, side: Side) -> dict[str, str]:
+def _settings(records: Records, side: ComparedRuns) -> dict[str, str]:
     """Return the flattened configuration of some runs; several values of a key side by side."""
-    held: dict[str, dict[str, None]] = {}
-    for run in plain(records.runs):
-        if _key(run) in side.runs:
+    values: dict[str, dict[str, None]] = {}
+    for run in records.runs:
+        if run.key in side.runs:
             for key, value in _flattened(records.config(run)).items():
-                held.setdefault(key, {})[value] = None
-    return {key: ", ".join(values) for key, values in held.items()}
+                values.setdefault(key, {})[value] = None
+    return {key: ", ".join(different) for key, different in values.items()}
 
 
 def _flattened(value: Any, key: str = "") -> dict[str, str]:
     """Return nested settings as dotted key -> text."""
     if not isinstance(value, Mapping) or not value:
         return {key: str(value)}
-    prefix = f"{key}." if key else ""
     return {
         name: text
-        for part, held in value.items()
-        for name, text in _flattened(held, f"{prefix}{part}").items()
+        for part, inner in value.items()
+        for name, text in _flattened(inner, f"{key}.{part}".lstrip(".")).items()
     }

@@ -1,48 +1,47 @@
-"""How far each sweep is, in a few lines."""
+"""The state of each sweep, in a few lines."""
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench.record.progress import read_progress
-from bench.record.records import Records, plain, seeds
-from bench.record.sweep_folder import control_title
+from bench.record.records import Records
+from bench.record.run_folder import State
 
-STATES = ("done", "failed", "unfinished", "missing")
+STATES: tuple[State, ...] = ("done", "trained", "failed", "unfinished", "missing")
+"""In the order in which they are listed."""
 
 
 def status_text(records: Records) -> str:
-    """Return how many runs of each sweep are in which state, and name those that are not done.
-
-    Args:
-        records: The sweeps.
-
-    Returns:
-        Lines, the last one not ended.
-    """
+    """Return how many runs of each sweep are in which state, and name those that are not done."""
     if not records.sweeps:
         return f"no sweeps in {records.results}; begin with: bench run sweeps/quickstart.yaml"
     lines = []
     for sweep in records.sweeps:
-        runs = records.runs[records.runs["sweep"] == sweep.name]
-        counts = ", ".join(f"{(runs['state'] == state).sum()} {state}" for state in STATES)
-        lines.append(f"{sweep.name}: {counts}")
-        left = plain(runs[runs["state"] != "done"])
-        known = records.controls
-        names = [
-            control_title(run["variant"]) if run["variant"] in known else run["variant"]
-            for run in left
-        ]
-        width = max((len(name) for name in names), default=0)
-        for run, name in zip(left, names, strict=True):
-            seed = "".join(f"seed {number}" for number in seeds(run))
-            why = f": {run['failure']}" if run["failure"] else ""
-            state = _running(Path(run["path"])) or run["state"]
-            lines.append(f"  {run['run']}  {name:<{width}}  {seed:<7}  {state}{why}")
-        lines += [f"  {command}" for command in dict.fromkeys(run["command"] for run in left)]
+        runs = [run for run in records.runs if run.sweep == sweep.name]
+        lines.append(f"{sweep.name}: {states_text(run.state for run in runs)}")
+        left = [run for run in runs if run.state != "done"]
+        width = max((len(run.title) for run in left), default=0)
+        for run in left:
+            seed = "" if run.seed is None else f"seed {run.seed}"
+            state = (_progress(run.path) or run.state) + (f": {run.reason}" if run.reason else "")
+            lines.append(f"  {run.id}  {run.title:<{width}}  {seed:<7}  {state}")
+        lines += [f"  {command}" for command in dict.fromkeys(run.command for run in left)]
     return "\n".join(lines)
 
 
-def _running(folder: Path) -> str:
-    """Return how far a run is that somebody is at work on, or nothing."""
+def states_text(states: Iterable[State]) -> str:
+    """Return how many runs are in each state.
+
+    >>> states_text(["missing", "done", "done"])
+    '2 done, 1 missing'
+    """
+    counts = Counter(states)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "no runs"
+
+
+def _progress(folder: Path) -> str:
+    """Return the progress of a run that some process works on, or nothing."""
     progress = read_progress(folder)
     if progress is None:
         return ""

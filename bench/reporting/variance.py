@@ -1,123 +1,130 @@
-"""How much of the spread over seeds is training, how much is sampling, and what the judge adds.
+"""How much of the spread over seeds is training, how much sampling, and what classifiers add.
 
 What is seen over seeds is the variance of training and that of sampling together, since each run
 draws once. The second is known from drawing again from the same weights, or estimated by the error
-over images; what is left is the first. All rows of a column share one judge, so its part is not in
-there: it is how far other judges of its kind would move the mean.
+over images; what is left is the first. All rows of a column share one classifier, so its part is
+not in there: it is how far other classifiers of its kind would move the mean.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from bench.record.records import Records, load_records, plain, seeds
+from bench.record.quantities import Quantity
+from bench.record.records import RecordEntry, Records, load_records
+from bench.record.sweep_folder import RecordedRun
 from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import standard_deviation
 from bench.reporting.tables.table import Cell, Column, Note, Row, Table
 from bench.reporting.tables.table_spec import Names
 from bench.spec.reserved_names import EVALUATIONS
 
-Figures = list[dict[str, Any]]
-Key = tuple[str, str, str]
-"""Sweep, run and metric with its protocol."""
+CLASSIFIER = re.compile(r"(?<=-classifier@)[0-9a-f]{8}")
+"""What tells one trained classifier of a data set from another, in a protocol."""
 
-JUDGE = re.compile(r"(?<=-classifier@)[0-9a-f]{8}")
-"""What tells one trained judge of a data set from another, in a protocol."""
+MEAN, SEEDS, TRAINING, SAMPLES = "Mean", "Seeds, s.d.", "Training, s.d.", "Samples, s.d."
+SHARE, CLASSIFIERS = "Training, %", "Classifiers, s.d."
+COLUMNS = (MEAN, SEEDS, TRAINING, SAMPLES, SHARE, CLASSIFIERS)
 
-COLUMNS = ("Mean", "Seeds, s.d.", "Training, s.d.", "Samples, s.d.", "Training, %", "Judge, s.d.")
+EXPLANATION = (
+    f"{SEEDS}: standard deviation over seeds, of training and samples together. {SAMPLES}: of "
+    "other samples from the same weights where they were drawn, else the error over images. "
+    f"{TRAINING}: the root of what is left of the variance, and 0 where nothing is left; {SHARE}: "
+    f"its share. {CLASSIFIERS}: over the means of the same runs by classifiers of several seeds; "
+    "n/a where none was trained."
+)
+REMEDIES = {
+    SEEDS: ("One seed has no spread; more `seeds` in the sweep give it.", ""),
+    SAMPLES: (
+        "What samples add is known for quantities that were measured again on other samples of "
+        "each run, with several seeds and names. Not known: {}.",
+        "bench evaluate {} --metric METRIC --sample-seed 1001 --name 'drawn again 1'",
+    ),
+    CLASSIFIERS: (
+        "What classifiers add is known where each run was also measured by classifiers of other "
+        "seeds. Not known: {}.",
+        "bench evaluate {} --metric '{{name: METRIC, extractor_seed: 1}}' --record",
+    ),
+}
 
-
-@dataclass(frozen=True)
-class Split:
-    """The variance of one figure of one row.
-
-    Attributes:
-        mean: Mean over seeds.
-        observed: Variance over seeds; None for one seed.
-        sampling: Variance of drawing samples again from the same weights; None if unknown.
-        judge: Variance over judges of the same kind of their mean over the runs that all of them
-            saw; None if there was one.
-    """
-
-    mean: float
-    observed: float | None
-    sampling: float | None
-    judge: float | None
-
-    @property
-    def training(self) -> float | None:
-        """The observed variance less that of sampling, clipped at 0."""
-        if self.observed is None or self.sampling is None:
-            return None
-        return max(0.0, self.observed - self.sampling)
-
-    @property
-    def share(self) -> float | None:
-        """Percentage of the observed variance that is training's."""
-        if self.training is None or not self.observed:
-            return None
-        return 100 * self.training / self.observed
+Key = tuple[str, str, str, str]
+"""Sweep, run, metric and protocol."""
 
 
 def variance_table(records: Records, names: Names) -> Table:
-    """Split the variance of each figure of each variant.
+    """Return a table of the parts of the variance of each quantity of each variant.
 
-    Args:
-        records: The sweeps.
-        names: Names for people.
-
-    Returns:
-        A row for each figure of each variant; what is not known is a dash, and a note says what
-        makes it known.
+    What is not known is a dash, and a note says what makes it known.
     """
-    final = [f for f in plain(records.final) if seeds(f) and f["value"] == f["value"]]
-    final = [f for f in final if f["sweep"] != EVALUATIONS and f["split"] == "samples"]
+    quantities = replace(records.quantities, overrides=names.quantities)
+    final = [
+        entry
+        for entry in records.final
+        if entry.value is not None and entry.run.seed is not None
+        if entry.run.sweep != EVALUATIONS and entry.split == "samples"
+    ]
     redrawn = _redrawn(records)
-    several = {name: len({f[name] for f in final}) > 1 for name in ("sweep", "data")}
+    is_split = [len({getattr(e.run, name) for e in final}) > 1 for name in ("sweep", "data")]
     rows: list[Row] = []
     protocols: dict[str, None] = {}
-    for figures in _groups(final, "sweep", "variant", "data", "metric"):
-        kinds = _groups([f | {"kind": JUDGE.sub("", f["protocol"])} for f in figures], "kind")
-        for number, same in enumerate(kinds):
-            first = same[0]
-            known = names.metric(first["metric"])
-            title = known.title if known else first["metric"]
-            mark = f" ({number + 1})" if len(kinds) > 1 else ""
-            protocols[f"{title}{mark}: {first['protocol']}"] = None
-            label = names.models.get(first["variant"], first["variant"])
-            where = [first[name] for name in several if several[name]]
-            split = _split(same, redrawn)
-            scale = known.scale if known else 1.0
-            text = ", ".join([label, *where, title + mark])
-            cells = _cells(split, scale)
-            if not JUDGE.search(first["protocol"]):
-                cells = (*cells[:-1], Cell("inapplicable"))
-            rows.append(Row(text, first["sweep"], title, cells))
-    columns = tuple(_column(title) for title in COLUMNS)
+    for entries in _groups(final, lambda e: (e.run.sweep, e.run.variant, e.run.data, e.metric)):
+        kinds = _groups(entries, lambda entry: CLASSIFIER.sub("", entry.protocol))
+        for number, same in enumerate(kinds, start=1):
+            run, quantity, protocol = same[0].run, quantities[same[0].metric], same[0].protocol
+            title = quantity.title + (f" ({number})" if len(kinds) > 1 else "")
+            protocols[f"{title}: {protocol}"] = None
+            where = [name for name, of in zip((run.sweep, run.data), is_split, strict=True) if of]
+            label = listed([names.models.get(run.variant, run.variant), *where, title])
+            cells = [
+                Cell("missing")
+                if value is None
+                else Cell("single", value * (1.0 if column == SHARE else quantity.scale))
+                for column, value in _numbers(same, redrawn).items()
+            ]
+            if not CLASSIFIER.search(protocol):
+                cells[-1] = Cell("inapplicable")
+            rows.append(Row(label, run.sweep, quantity.title, tuple(cells)))
+    columns = tuple(
+        Column("", "", title, Quantity(title, decimals=0 if title == SHARE else None))
+        for title in COLUMNS
+    )
     notes = [*_notes(records, rows), *([Note("Protocols:", tuple(protocols))] if protocols else [])]
     return Table("variance", "Where the spread comes from", columns, tuple(rows), tuple(notes))
 
 
-def _split(figures: Figures, redrawn: dict[Key, list[float]]) -> Split:
-    """Return the variance of one figure, by the judge that most runs have, the first of equals."""
-    judges = _groups(figures, "protocol")
-    chosen = max(judges, key=len)
-    values = [figure["value"] for figure in chosen]
-    common = set.intersection(*({f["run"] for f in group} for group in judges))
-    means = [_mean(f["value"] for f in group if f["run"] in common) for group in judges]
+def _numbers(
+    entries: Sequence[RecordEntry], redrawn: dict[Key, list[float]]
+) -> dict[str, float | None]:
+    """Return what the columns show of one quantity of one variant, None where it is not known.
+
+    The values are those of the classifier that most runs have. Classifiers are compared by their
+    means over the runs that all of them saw.
+    """
+    by_classifier = _groups(entries, lambda entry: entry.protocol)
+    chosen = max(by_classifier, key=len)
+    common = set.intersection(*({entry.run.id for entry in group} for group in by_classifier))
+    means = [_mean(_values(e for e in group if e.run.id in common)) for group in by_classifier]
     drawn = [
-        _variance([figure["value"], *redrawn[_key(figure)]])
-        for figure in chosen
-        if _key(figure) in redrawn
+        _variance([*_values([entry]), *redrawn[_key(entry)]])
+        for entry in chosen
+        if _key(entry) in redrawn
     ]
-    errors = [f["error"] ** 2 for f in chosen if f["error"] == f["error"]]
-    sampling = _mean(part for part in drawn if part is not None)
+    sampling = _mean(variance for variance in drawn if variance is not None)
     if sampling is None:
-        sampling = _mean(errors)
+        sampling = _mean(entry.error**2 for entry in chosen if entry.error is not None)
+    observed, training = _variance(_values(chosen)), None
+    if observed is not None and sampling is not None:
+        training = max(0.0, observed - sampling)
     moved = _variance([mean for mean in means if mean is not None]) if common else None
-    return Split(sum(values) / len(values), _variance(values), sampling, moved)
+    return {
+        MEAN: _mean(_values(chosen)),
+        SEEDS: _root(observed),
+        TRAINING: _root(training),
+        SAMPLES: _root(sampling),
+        SHARE: 100 * training / observed if training is not None and observed else None,
+        CLASSIFIERS: _root(moved),
+    }
 
 
 def _redrawn(records: Records) -> dict[Key, list[float]]:
@@ -125,32 +132,48 @@ def _redrawn(records: Records) -> dict[Key, list[float]]:
     if not (records.results / EVALUATIONS / "sweep.json").exists():
         return {}
     kept = load_records(records.results, [EVALUATIONS])
-    origins: dict[str, tuple[str, str]] = {}
-    for run in plain(kept.runs):
-        config = kept.config(run)
-        source = config.get("evaluated", {})
-        if "run" in source and source.get("sample_seed") != run["seed"]:
-            folder = Path(source["run"])
-            origins[run["run"]] = folder.parent.name, folder.name
-    held: dict[Key, list[float]] = {}
-    for figure in plain(kept.final):
-        if figure["run"] in origins and figure["value"] == figure["value"]:
-            sweep, source_run = origins[figure["run"]]
-            key = _key({**figure, "sweep": sweep, "run": source_run})
-            held.setdefault(key, []).append(figure["value"])
-    return held
+    sources: dict[RecordedRun, Path] = {}
+    for run in kept.runs:
+        origin = kept.config(run).get("evaluated", {})
+        if "run" in origin and origin.get("sample_seed") != run.seed:
+            sources[run] = Path(origin["run"])
+    found: dict[Key, list[float]] = {}
+    for entry in kept.final:
+        if (source := sources.get(entry.run)) and entry.value is not None:
+            key = source.parent.name, source.name, entry.metric, entry.protocol
+            found.setdefault(key, []).append(entry.value)
+    return found
 
 
-def _key(figure: dict[str, Any]) -> Key:
-    return figure["sweep"], figure["run"], f"{figure['metric']} {figure['protocol']}"
+def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
+    """Say what the columns are, and what makes known what is not."""
+    done = [r for r in records.runs if r.state == "done" and r.seed is not None]
+    run = next((run.path for run in done if run.sweep != EVALUATIONS), "results/SWEEP/ID")
+    notes = [Note(EXPLANATION)]
+    for title, (text, command) in REMEDIES.items():
+        index = COLUMNS.index(title)
+        lacking = dict.fromkeys(r.variant for r in rows if r.cells[index].kind == "missing")
+        if lacking:
+            notes.append(Note(text.format(listed(lacking)), (), command.format(run)))
+    return notes
 
 
-def _groups(figures: Figures, *names: str) -> list[Figures]:
-    """Return figures that have some columns in common, in the order of their first ones."""
-    held: dict[tuple[Any, ...], Figures] = {}
-    for figure in figures:
-        held.setdefault(tuple(figure[name] for name in names), []).append(figure)
-    return list(held.values())
+def _key(entry: RecordEntry) -> Key:
+    return entry.run.sweep, entry.run.id, entry.metric, entry.protocol
+
+
+def _groups(
+    entries: Iterable[RecordEntry], key: Callable[[RecordEntry], object]
+) -> list[list[RecordEntry]]:
+    """Return entries in groups of equal keys, in the order of their first ones."""
+    groups: dict[object, list[RecordEntry]] = {}
+    for entry in entries:
+        groups.setdefault(key(entry), []).append(entry)
+    return list(groups.values())
+
+
+def _values(entries: Iterable[RecordEntry]) -> list[float]:
+    return [entry.value for entry in entries if entry.value is not None]
 
 
 def _variance(values: Sequence[float]) -> float | None:
@@ -158,58 +181,10 @@ def _variance(values: Sequence[float]) -> float | None:
     return None if deviation is None else deviation**2
 
 
+def _root(variance: float | None) -> float | None:
+    return None if variance is None else variance**0.5
+
+
 def _mean(values: Iterable[float]) -> float | None:
-    held = list(values)
-    return sum(held) / len(held) if held else None
-
-
-def _cells(split: Split, scale: float) -> tuple[Cell, ...]:
-    """Return the cells of one row."""
-    spreads = (split.observed, split.training, split.sampling)
-    numbers = [split.mean * scale, *(None if v is None else v**0.5 * scale for v in spreads)]
-    judge = None if split.judge is None else split.judge**0.5 * scale
-    return tuple(
-        Cell("missing") if number is None else Cell("single", number)
-        for number in (*numbers, split.share, judge)
-    )
-
-
-def _column(title: str) -> Column:
-    """Return a column of numbers that no protocol compares."""
-    return Column("", title, "", "", title, None, 0 if title.endswith("%") else None)
-
-
-def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
-    """Say what the columns are, and what makes known what is not."""
-    notes = [
-        Note(
-            "Seeds, s.d.: standard deviation over seeds, of training and samples together. "
-            "Samples, s.d.: of other samples from the same weights, measured where samples were "
-            "drawn again, else the error over images. Training, s.d.: the root of what is left of "
-            "the variance, and 0 where nothing is left; Training, %: its share. Judge, s.d.: over "
-            "the means of the same runs by judges of several seeds; n/a where none was trained."
-        )
-    ]
-    done = records.runs[(records.runs["state"] == "done") & records.runs["seed"].notna()]
-    done = done[done["sweep"] != EVALUATIONS]
-    run = "results/SWEEP/ID" if done.empty else f"{plain(done)[0]['path']}"
-    remedies = {
-        1: ("One seed has no spread; more `seeds` in the sweep give it.", ""),
-        3: (
-            "What samples add is not known for every figure. Drawing again, from each run and "
-            "with several seeds and names, makes it known.",
-            f"bench evaluate {run} --metric METRIC --sample-seed 1001 --name 'drawn again 1'",
-        ),
-        5: (
-            "What the judge adds is known where the runs were also judged by classifiers of other "
-            "seeds, each run by each.",
-            f"bench evaluate {run} --metric '{{name: METRIC, extractor_seed: 1}}' --record",
-        ),
-    }
-    for place, (text, command) in remedies.items():
-        lacking = [row.variant for row in rows if row.cells[place].kind == "missing"]
-        if lacking:
-            metrics = dict.fromkeys(lacking)
-            some = f" Not known: {listed(metrics)}." if place != 1 else ""
-            notes.append(Note(text + some, (), command))
-    return notes
+    known = list(values)
+    return sum(known) / len(known) if known else None

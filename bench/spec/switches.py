@@ -1,8 +1,8 @@
-"""SwitchSet: ways to execute a training faster that compute the same thing.
+"""Switches: ways to execute a training faster that compute the same.
 
 None of them is in the id of a run. What changes the meaning of a number, such as `precision`, is
-configuration instead, and never chosen by the harness. torch is imported only where it is needed,
-since preferences and the command line read the names.
+configuration instead, and never chosen by the harness. torch is not imported here, since
+preferences and the command line read the names.
 """
 
 from dataclasses import dataclass, fields
@@ -14,13 +14,13 @@ CUDA_ONLY = ("graphs", "autotune")
 
 @dataclass(frozen=True)
 class SwitchSet:
-    """What is on; all off is eager.
+    """Which switches are on; eager mode has none.
 
     Attributes:
-        graphs: Each stage is captured as a CUDA graph and replayed; CUDA only.
-        autotune: cuDNN times its algorithms on each shape and takes the fastest; CUDA only.
-        channels_last: Images and the weights of convolutions lie in memory with channels last.
-        compile: Terms and gradients of each stage go through `torch.compile`.
+        graphs: Capture each stage as a CUDA graph and replay it; CUDA only.
+        autotune: Let cuDNN time its algorithms on each shape and take the fastest; CUDA only.
+        channels_last: Keep images and weights of convolutions in memory with channels last.
+        compile: Let the terms and gradients of each stage go through `torch.compile`.
     """
 
     graphs: bool = False
@@ -35,14 +35,14 @@ class SwitchSet:
 
     @property
     def names(self) -> list[str]:
-        """What is on."""
+        """Names of the switches that are on."""
         return [field.name for field in fields(self) if getattr(self, field.name)]
 
     def __str__(self) -> str:
         return ", ".join(self.names) or "eager"
 
     def refuse(self, device: str) -> None:
-        """Raise a `BenchError` if a kind of device cannot do it."""
+        """Raise a `BenchError` if a type of device, such as `cpu`, lacks one of them."""
         for name in CUDA_ONLY:
             if getattr(self, name) and device != "cuda":
                 raise BenchError(f"the switch {name} needs a CUDA device, not {device}")
@@ -52,20 +52,10 @@ EAGER = SwitchSet()
 
 
 def parse_speed(text: str) -> SwitchSet | None:
-    """Return the switches that someone asks for.
+    """Return the switches of `eager` or of names with commas in between; None of `auto`.
 
-    Args:
-        text: `auto`, `eager`, or names of switches with commas in between.
-
-    Returns:
-        The switches, None for `auto`.
-
-    Raises:
-        BenchError: If a name is unknown.
-
-    Example:
-        >>> parse_speed("compile,channels_last").names
-        ['channels_last', 'compile']
+    >>> parse_speed("compile,channels_last").names
+    ['channels_last', 'compile']
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["auto"]:

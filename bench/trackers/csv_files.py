@@ -6,53 +6,49 @@ in a fixed order, floats are exact. All that is measured by a clock stands in `t
 
 from pathlib import Path
 
-import pandas as pd
-
 from bench.record.csv_text import to_csv
-from bench.record.files import write_atomically
-from bench.record.records import AXES, COST, CURVES, FIGURES, TIMINGS, Records
+from bench.record.files import write_text
+from bench.record.records import COLUMNS, FrameName, RecordEntry, Records
 from bench.spec.reserved_names import REAL
 
-RUN_COLUMNS = (*AXES, "state", "iterations", "batch_size", "failure", "command")
+FILES: dict[str, FrameName] = {
+    "figures.csv": "measurements",
+    "curves.csv": "curves",
+    "cost.csv": "cost",
+    "timings.csv": "timings",
+}
 
 
 def write_csv(records: Records, folder: Path, *, curves: bool = True) -> list[Path]:
-    """Write `figures.csv`, `runs.csv`, `curves.csv`, `cost.csv` and `timings.csv`.
+    """Write `figures.csv`, `runs.csv`, `cost.csv`, `timings.csv`, and `curves.csv` if asked to.
 
-    `runs.csv` has one line for each expected run, finished or not, and a column `metric[protocol]`
-    for each figure of the last evaluation; the others have one line a figure.
-
-    Args:
-        records: What to write.
-        folder: Where; files there are replaced, each at once.
-        curves: Whether to write `curves.csv`, by far the longest.
-
-    Returns:
-        The files.
+    `runs.csv` has one line for each expected run, whatever its state, and a column
+    `metric[protocol]` for each final measurement; the others have one line per number.
     """
-    frames = {
-        "figures.csv": records.figures[list(FIGURES)],
-        "runs.csv": _wide(records),
-        **({"curves.csv": records.curves[list(CURVES)]} if curves else {}),
-        "cost.csv": records.cost[list(COST)],
-        "timings.csv": records.timings[list(TIMINGS)],
+    texts = {"runs.csv": _runs(records)} | {
+        file: to_csv(list(COLUMNS[name]), records.rows(name))
+        for file, name in FILES.items()
+        if curves or name != "curves"
     }
-    for name, frame in frames.items():
-        content = to_csv(list(frame.columns), frame.itertuples(index=False, name=None))
-        write_atomically(folder / name, content.encode())
-    return [folder / name for name in frames]
+    for file, text in texts.items():
+        write_text(folder / file, text)
+    return [folder / file for file in texts]
 
 
-def _wide(records: Records) -> pd.DataFrame:
-    """Return one row a run, with the figures of its last evaluation as columns."""
-    final = records.final
-    names = final["metric"] + "[" + final["protocol"] + "]"
-    names = names.where(final["split"].isin(["", "samples", REAL]), names + " on " + final["split"])
-    columns = sorted(set(names))
-    keys = zip(final["sweep"], final["run"], final["variant"], names, strict=True)
-    values = dict(zip(keys, final["value"], strict=True))
-    wide = records.runs[list(RUN_COLUMNS)].copy()
-    wide.loc[wide["state"] == "done", "command"] = ""  # there is nothing to finish
-    runs = list(zip(wide["sweep"], wide["run"], wide["variant"], strict=True))
-    figures = {name: [values.get((*run, name)) for run in runs] for name in columns}
-    return pd.concat([wide, pd.DataFrame(figures, index=wide.index, dtype="float64")], axis=1)
+def _runs(records: Records) -> str:
+    """Return one row per run, with its final measurements as columns."""
+    values = {(entry.run, _name(entry)): entry.value for entry in records.final}
+    names = sorted({name for _, name in values})
+    columns = [name for name in COLUMNS["runs"] if name != "path"]
+    index = list(COLUMNS["runs"]).index("path")
+    rows = []
+    for run, row in zip(records.runs, records.rows("runs"), strict=True):
+        command = "" if run.state == "done" else run.command
+        rows.append([*row[:index], command, *(values.get((run, name)) for name in names)])
+    return to_csv([*columns, *names], rows)
+
+
+def _name(entry: RecordEntry) -> str:
+    """Return the column of a measurement."""
+    split = "" if entry.split in ("", "samples", REAL) else f" on {entry.split}"
+    return f"{entry.metric}[{entry.protocol}]{split}"

@@ -43,17 +43,17 @@ def write_mirrors(
 
 def _compare_samples(records: Records, folder: Path) -> None:
     """Draw samples of all variants side by side for each data set, the controls first."""
-    done = records.runs[records.runs["state"] == "done"]
-    for data in dict.fromkeys(done["data"]):
+    done = [run for run in records.runs if run.state == "done"]
+    for data in dict.fromkeys(run.data for run in done):
         panels: dict[str, np.ndarray] = {}
         names: tuple[str, ...] = ()
-        for run in done[done["data"] == data].itertuples():
-            shown = Path(str(run.path)) / "samples.npz"
-            if str(run.variant) in panels or not shown.exists():
+        for run in done:
+            shown = run.path / "samples.npz"
+            if run.data != data or run.variant in panels or not shown.exists():
                 continue  # the first seed of each variant, whichever it is
             with np.load(shown) as arrays:
                 if arrays["x"].ndim == 5:
-                    panels[str(run.variant)] = arrays["x"]
+                    panels[run.variant] = arrays["x"]
                     names = tuple(map(str, arrays["names"]))
         if len(panels) > 1:
             first = records.untrained

@@ -20,8 +20,8 @@ from bench.console import suggest_command
 from bench.errors import BenchError
 from bench.record.records import Records, load_records
 from bench.reporting.page.document import render_page
-from bench.reporting.render.forms import RENDERERS, SUFFIXES
-from bench.reporting.tables.filled import filled_tables
+from bench.reporting.render import RENDERERS, SUFFIXES
+from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import load_tables
 from bench.trackers.csv_files import write_csv
 from bench.trackers.tracked_run import Entry, aggregates, digest_of, entries
@@ -36,7 +36,7 @@ DEFAULTS = {
 
 LONGEST_REASON = 240
 
-STATUS = {"done": "FINISHED", "failed": "FAILED", "unfinished": "KILLED"}
+STATUS = {"done": "FINISHED", "failed": "FAILED", "trained": "KILLED", "unfinished": "KILLED"}
 ATTACHED = (".json", ".csv", ".png")
 
 
@@ -158,7 +158,7 @@ class _Mirror:
         if found and not set(found[0].data.metrics) <= set(means):
             self._delete(found)  # it shows means of variants that are gone
             found = ()
-        states = list(self.records.runs["state"])
+        states = [run.state for run in self.records.runs]
         tags = {
             "mlflow.note.content": f"{self.sweep.title}\n\n    {self.sweep.command}",
             "bench.sweep": self.sweep.name,

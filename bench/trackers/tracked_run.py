@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from bench.record.records import Records, plain, seeds
-from bench.record.sweep_folder import control_title
+from bench.record.records import RecordEntry, Records
+from bench.record.sweep_folder import RecordedRun
 from bench.reporting.statistics import t_interval
 from bench.spec.reserved_names import REAL
 
@@ -82,26 +81,26 @@ def entries(records: Records) -> list[Entry]:
         Entries in the order of the sweep.
     """
     keys = _metric_keys(records)
-    metrics: dict[tuple[str, str], list[tuple[str, float, int]]] = {}
-    protocols: dict[tuple[str, str], dict[str, str]] = {}
-    for row in plain(records.curves):
-        name = f"{row['split']}/{row['metric']}".strip("/")
-        metrics.setdefault((row["variant"], row["run"]), []).append(
-            (clean(name), row["value"], int(row["step"]))
-        )
-    for row in plain(records.figures):
-        key = keys[row["metric"], row["protocol"], row["split"]]
-        run = row["variant"], row["run"]
-        metrics.setdefault(run, []).append((key, row["value"], int(row["step"])))
-        protocols.setdefault(run, {})[f"protocol.{key}"] = row["protocol"]
-    for kind, frame in (("cost", records.cost), ("timing", records.timings)):
-        for row in plain(frame):
-            name = clean(f"{kind}/{row['metric']}")
-            metrics.setdefault((row["variant"], row["run"]), []).append((name, row["value"], 0))
+    metrics: dict[RecordedRun, list[tuple[str, float, int]]] = {}
+    protocols: dict[RecordedRun, dict[str, str]] = {}
+
+    def add(name: str, entry: RecordEntry) -> None:
+        if entry.value is not None:
+            metrics.setdefault(entry.run, []).append((name, entry.value, entry.step))
+
+    for entry in records.curves:
+        add(clean(f"{entry.split}/{entry.metric}".strip("/")), entry)
+    for entry in records.measurements:
+        key = keys[entry.metric, entry.protocol, entry.split]
+        add(key, entry)
+        protocols.setdefault(entry.run, {})[f"protocol.{key}"] = entry.protocol
+    for kind, held in (("cost", records.cost), ("timing", records.timings)):
+        for entry in held:
+            add(clean(f"{kind}/{entry.metric}"), entry)
     return [
-        _entry(records, run, metrics.get((run["variant"], run["run"]), []), protocols)
-        for run in plain(records.runs)
-        if run["state"] != "missing"
+        _entry(records, run, metrics.get(run, []), protocols.get(run, {}))
+        for run in records.runs
+        if run.state != "missing"
     ]
 
 
@@ -116,13 +115,15 @@ def aggregates(records: Records) -> dict[str, float]:
         there is one seed, and a number where it is not finite.
     """
     keys = _metric_keys(records)
-    figures = records.final
-    several = figures["data"].nunique() > 1
+    several = len({entry.run.data for entry in records.final}) > 1
     values: dict[str, list[float]] = {}
-    for row in plain(figures[figures["value"].notna()]):
-        key = keys[row["metric"], row["protocol"], row["split"]]
-        parts = (row["variant"], row["data"], key) if several else (row["variant"], key)
-        values.setdefault("/".join(clean(part) for part in parts), []).append(row["value"])
+    for entry in records.final:
+        if entry.value is not None:
+            key = keys[entry.metric, entry.protocol, entry.split]
+            parts = (
+                (entry.run.variant, entry.run.data, key) if several else (entry.run.variant, key)
+            )
+            values.setdefault("/".join(clean(part) for part in parts), []).append(entry.value)
     found = {}
     for key, held in values.items():
         interval = t_interval(held)
@@ -154,11 +155,9 @@ def clean(key: str) -> str:
 
 def _metric_keys(records: Records) -> dict[tuple[str, str, str], str]:
     """Return the key of each (metric, protocol, split); only one protocol a metric has no mark."""
-    figures = records.figures
     ordered = [
-        (row["metric"], row["protocol"], row["split"])
-        for real in (False, True)
-        for row in plain(figures[figures["variant"].isin(records.untrained) == real])
+        (entry.metric, entry.protocol, entry.split)
+        for entry in sorted(records.measurements, key=lambda entry: entry.run.is_control)
     ]
     keys: dict[tuple[str, str, str], str] = {}
     seen: dict[str, list[str]] = {}
@@ -175,32 +174,31 @@ def _metric_keys(records: Records) -> dict[tuple[str, str, str], str]:
 
 def _entry(
     records: Records,
-    run: Mapping[str, Any],
+    run: RecordedRun,
     metrics: list[tuple[str, float, int]],
-    protocols: Mapping[tuple[str, str], Mapping[str, str]],
+    protocols: Mapping[str, str],
 ) -> Entry:
     """Return the entry of one run."""
-    folder = Path(run["path"])
     origin = records.provenance(run)
-    seed = "".join(map(str, seeds(run)))
-    axes = ("sweep", "run", "variant", "model", "data", "state")
-    tags = {axis: str(run[axis]) for axis in axes} | {"seed": seed}
+    seed = "" if run.seed is None else str(run.seed)
+    tags = {"sweep": run.sweep, "run": run.id, "variant": run.variant, "model": run.model}
+    tags |= {"data": run.data, "state": run.state, "seed": seed}
     tags |= {"commit": str(origin.get("commit", ""))}
-    tags |= {"failure": run["failure"]} if run["failure"] else {}
-    tags |= protocols.get((run["variant"], run["run"]), {})
+    tags |= {"failure": run.reason} if run.reason else {}
+    tags |= protocols
     try:
         started = int(datetime.fromisoformat(origin["started"]).timestamp() * 1000)
     except (KeyError, TypeError, ValueError):
         started = 0
     return Entry(
-        name=f"{run['variant']}, seed {seed}" if seed else control_title(run["variant"]),
-        variant=run["variant"],
-        run=run["run"],
-        state=run["state"],
+        name=f"{run.variant}, seed {seed}" if seed else run.title,
+        variant=run.variant,
+        run=run.id,
+        state=run.state,
         tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
         params=_flatten(records.config(run)),
-        metrics=tuple((key, value, step) for key, value, step in metrics if value == value),
-        files=tuple(folder / name for name in FILES if (folder / name).is_file()),
+        metrics=tuple(metrics),
+        files=tuple(run.path / name for name in FILES if (run.path / name).is_file()),
         started=started,
     )
 

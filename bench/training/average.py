@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights of chosen players."""
+"""Exponential moving average of the weights of some players."""
 
 from collections.abc import Iterable
 
@@ -12,10 +12,6 @@ class MovingAverage:
     After every iteration each average moves by `1 - decay` towards its parameter. The first
     iterations use the smaller decay `(1 + t) / (10 + t)`, so that the initialization is soon
     forgotten.
-
-    Args:
-        parameters: What is averaged.
-        decay: Share of the old average that is kept, in (0, 1).
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
@@ -24,7 +20,7 @@ class MovingAverage:
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
 
     def update(self, step: int) -> None:
-        """Take the weights after iteration `step` (from 0) into the averages."""
+        """Move the averages towards the weights after iteration `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.averages, [p.detach() for p in self.parameters], 1 - decay)
 
@@ -35,6 +31,6 @@ class MovingAverage:
 
     @torch.no_grad()
     def install(self) -> None:
-        """Let the parameters hold their averages from now on."""
+        """Overwrite the parameters with their averages."""
         for parameter, average in zip(self.parameters, self.averages, strict=True):
             parameter.copy_(average)

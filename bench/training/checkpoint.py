@@ -20,16 +20,11 @@ _MAGIC = b"bench checkpoint\n"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint; the previous one stays beside it as `*.previous`.
-
-    Args:
-        path: Where it is to stand.
-        state: Nested dicts and lists of tensors, numbers and strings.
-    """
+    """Write nested dicts and lists of tensors, numbers and strings; keep the previous file."""
     buffer = io.BytesIO()
     torch.save({"version": VERSION, **state}, buffer)
     payload = buffer.getbuffer()
-    temporary = path.with_name(path.name + ".partial")
+    temporary = _temporary(path)
     try:
         with add_path_to_errors(path), temporary.open("wb") as file:
             file.write(_MAGIC + hashlib.sha256(payload).digest())
@@ -44,24 +39,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def previous(path: Path) -> Path:
-    """Return where the checkpoint before the newest stands."""
-    return path.with_name(path.name + ".previous")
-
-
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Read the newest good checkpoint.
+    """Return the newest good state, or None if there is none.
 
-    Args:
-        path: Where the newest one should stand.
-        device: Where its tensors go.
-
-    Returns:
-        The state that was saved, or None if there is no good checkpoint; a damaged file is
-        reported as a warning.
-
-    Raises:
-        CheckpointError: If a good file was written by another version of this format.
+    Damaged files are reported as warnings; a format of another version is a `CheckpointError`.
     """
     for candidate in (path, previous(path)):
         if not candidate.exists():
@@ -81,15 +62,25 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
 
 def remove_checkpoints(path: Path) -> None:
     """Delete a checkpoint, the one before it and a half-written one."""
-    for candidate in (path, previous(path), path.with_name(path.name + ".partial")):
+    for candidate in (path, previous(path), _temporary(path)):
         candidate.unlink(missing_ok=True)
 
 
+def previous(path: Path) -> Path:
+    """Return the path of the checkpoint before the newest."""
+    return path.with_name(path.name + ".previous")
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
 def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """Return a saved state, or None if the file is damaged."""
     raw = path.read_bytes()
     head = len(_MAGIC) + 32
     payload = raw[head:]
-    if raw[: len(_MAGIC)] != _MAGIC or hashlib.sha256(payload).digest() != raw[len(_MAGIC) : head]:
+    if raw[:head] != _MAGIC + hashlib.sha256(payload).digest():
         return None
     state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
     return state

@@ -1,4 +1,4 @@
-"""What a model costs, counted instead of measured: equal on every machine and in every repetition.
+"""What a model costs, counted instead of measured: the same on every machine.
 
 The model is built and one iteration is played as the trainer plays it, on fake tensors. These
 have a shape and a device but neither memory nor values, and draw no random numbers. What is
@@ -23,19 +23,13 @@ from bench.record.jsonl import write_jsonl
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training
 from bench.training.interface import Batch, ConditionalGenerator, Encodes, as_given
-from bench.training.passes import StagePass, draw_offsets, moving_rows
+from bench.training.passes import draw_offsets, make_passes
 
 FILE = "cost.jsonl"
 
 
-class Fact(NamedTuple):
-    """One number about a model.
-
-    Attributes:
-        metric: What it counts.
-        value: The count; None where it cannot be had.
-        reason: Why it cannot; empty where it can.
-    """
+class CostEntry(NamedTuple):
+    """A count under the name of a metric, or None with the reason why there is none."""
 
     metric: str
     value: int | None
@@ -43,91 +37,69 @@ class Fact(NamedTuple):
 
 
 def write_cost(training: Training, spec: DataSpec, folder: Path) -> None:
-    """Write `cost.jsonl` of a run, unless it is there.
-
-    Args:
-        training: The complete configuration.
-        spec: Shape of its data.
-        folder: Folder of the run.
-    """
+    """Write `cost.jsonl` of a run into its folder, unless it is there."""
     if not (folder / FILE).exists():
-        facts = count_cost(training, spec)
-        write_jsonl(folder / FILE, [fact._asdict() for fact in facts])
+        write_jsonl(folder / FILE, [entry._asdict() for entry in count_cost(training, spec)])
 
 
-def count_cost(training: Training, spec: DataSpec) -> list[Fact]:
-    """Count what a model costs, without memory and without touching any random state.
+def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
+    """Return what a model costs, counted without memory and without touching any random state.
 
-    Args:
-        training: The complete configuration.
-        spec: Shape of its data.
-
-    Returns:
-        `parameters`; `images_per_iteration`; `multiply_adds_per_iteration`, of all passes, forward
-        and backward; `multiply_adds_per_sample` and `sampling_parameters`, of drawing one example;
-        `relevant_code` and `irrelevant_code`, the widths of what an image is encoded to, 0 for a
-        part that the model lacks.
+    Metrics are `parameters`; `images_per_iteration`; `multiply_adds_per_iteration`, of all passes,
+    forward and backward; `multiply_adds_per_sample` and `sampling_parameters`, of drawing one
+    example; `relevant_code` and `irrelevant_code`, the sizes of the codes, 0 for a part that the
+    model lacks.
     """
     with FakeTensorMode():
         model = RunConfig(training, Evaluation()).model(spec)
-        batch = _fake_batch(model, training, spec)
+        size = training.batch_size
+        y = as_given(model, spec, torch.zeros(size, dtype=torch.int64))
+        batch = Batch(torch.empty(size, *spec.shape), y, training.labeled_rows or size)
         _, draws = draw_offsets(model.stages)
-        facts = [
-            Fact("parameters", sum(p.numel() for p in model.parameters())),
-            Fact("images_per_iteration", draws * training.batch_size),
+        entries = [
+            CostEntry("parameters", sum(p.numel() for p in model.parameters())),
+            CostEntry("images_per_iteration", draws * size),
         ]
         for metrics, count in _COUNTS.items():
-            facts += _try(metrics, count, model, batch, training)
-    return facts
+            entries += _try(metrics, count, model, batch, training)
+    return entries
 
 
-def _fake_batch(model: ConditionalGenerator, training: Training, spec: DataSpec) -> Batch:
-    """Return a draw of the right shape; its values do not exist."""
-    size = training.batch_size
-    y = as_given(model, spec, torch.zeros(size, dtype=torch.int64))
-    return Batch(torch.empty(size, *spec.shape), y, training.labeled_rows or size)
-
-
-def _try(metrics: tuple[str, ...], count: Callable[..., tuple[int, ...]], *of: Any) -> list[Fact]:
-    """Return what a count finds, or why it finds nothing: that must not stop a training."""
+def _try(
+    metrics: tuple[str, ...], count: Callable[..., tuple[int, ...]], *arguments: Any
+) -> list[CostEntry]:
+    """Return counts, or why there are none: that must not stop a training."""
     try:
-        return [Fact(*found) for found in zip(metrics, count(*of), strict=True)]
+        return [CostEntry(*pair) for pair in zip(metrics, count(*arguments), strict=True)]
     except NotApplicable as error:
         reason = str(error)
     except Exception as error:  # whatever the code of a model does with tensors without values
         lines = str(error).strip().splitlines() or [""]
         reason = f"it cannot be counted: {type(error).__name__}: {lines[0]}"
-    return [Fact(metric, None, reason) for metric in metrics]
+    return [CostEntry(metric, None, reason) for metric in metrics]
 
 
 def _iteration(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int]:
-    """Play one iteration as the trainer does, but let nobody step."""
+    """Count the passes of an iteration; nobody steps."""
     model.train()
-    objective = training.objective
-    standing = {name: _Standing(parameters) for name, parameters in model.players().items()}
-    passes = {
-        stage.name: StagePass(model, stage, objective, standing, precision=training.precision)  # type: ignore[arg-type]
-        for stage in model.stages
-        if moving_rows(stage, objective)
-    }
-    with _Watch() as watch:
-        for stage, _ in draw_offsets(model.stages)[0]:
-            if stage.name in passes:
-                passes[stage.name].play(batch, 0)
-    return (watch.multiply_adds,)
+    passes, _ = make_passes(model, training.objective, {}, precision=training.precision)
+    with OperationCounter() as counter:
+        for stage_pass, _ in passes:
+            stage_pass.gradients(batch)
+    return (counter.multiply_adds,)
 
 
 def _sample(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int, int]:
-    """Draw one example."""
+    """Count drawing one example, and the parameters that take part."""
     model.eval()
-    with torch.no_grad(), _Watch() as watch:
+    with torch.no_grad(), OperationCounter() as counter:
         model.sample(batch.y[:1])
-    used = sum(p.numel() for p in model.parameters() if id(p) in watch.used)
-    return watch.multiply_adds, used
+    used = sum(p.numel() for p in model.parameters() if id(p) in counter.used)
+    return counter.multiply_adds, used
 
 
 def _codes(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int, int]:
-    """Encode a batch."""
+    """Return the widths of both codes."""
     if not isinstance(model, Encodes):
         raise NotApplicable("it cannot encode")
     model.eval()
@@ -144,16 +116,6 @@ _COUNTS: Mapping[tuple[str, ...], Callable[..., tuple[int, ...]]] = {
 }
 
 
-class _Standing:
-    """Stands in for an optimizer and does nothing."""
-
-    def __init__(self, parameters: list[Any]) -> None:
-        self.parameters = parameters
-
-    def step(self, gradients: list[Tensor], step: int, clip_norm: float | None) -> None:
-        pass
-
-
 def _of_matrix_and_vector(matrix: Tensor, *_: object, **__: object) -> int:
     """Return the operations of the one product that torch's own formulas leave out."""
     return 2 * matrix.numel()
@@ -165,15 +127,11 @@ _FORMULAS: Mapping[Any, Callable[..., int]] = {
 }
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operation: counts, and notes which tensors go in.
+class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts `multiply_adds`, and collects in `used` the ids of tensors that go into operations.
 
     It uses torch's formulas but not its `FlopCounterMode`, whose hooks on modules refuse the
     gradients with respect to single parameters that passes take.
-
-    Attributes:
-        multiply_adds: Counted until now.
-        used: Ids of all tensors that went into an operation.
     """
 
     def __init__(self) -> None:
@@ -184,7 +142,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Perform an operation, or its parts where it is made of others."""
+        """Perform an operation, or its parts if it is made of others."""
         kwargs = kwargs or {}
         formula = _FORMULAS.get(func.overloadpacket)
         if formula is None and func.namespace == "aten":  # others ask for shape or device
@@ -193,7 +151,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if parts is not NotImplemented:
                 return parts
         self.used.update(id(leaf) for leaf in tree_leaves((args, kwargs)))
-        found = func(*args, **kwargs)
+        out = func(*args, **kwargs)
         if formula is not None:
-            self.multiply_adds += formula(*args, **kwargs, out_val=found) // 2
-        return found
+            self.multiply_adds += formula(*args, **kwargs, out_val=out) // 2
+        return out

@@ -1,4 +1,4 @@
-"""A stage's pass as a CUDA graph: captured once, then replayed without a launch from Python.
+"""A stage's pass as a CUDA graph: captured once, then replayed without launches from Python.
 
 A replay runs the captured kernels on the captured addresses. So batches are copied into fixed
 buffers, learning rates lie on the device, and parameters, buffers and moments are only ever
@@ -7,12 +7,12 @@ device's default (Philox) generator with the graph, and each replay stores the g
 and offset there and then advances the offset by what the captured kernels draw. Reseeding the
 generator before an iteration therefore gives a replay the numbers that eager mode draws.
 
-`bench.training.switch_trials` believes none of this without having compared it with eager mode.
+`bench.training.switch_trials` compares all of this with eager mode before a run relies on it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,30 +23,15 @@ from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass
 
 WARM_UPS = 3
-"""Calls before a capture, in which libraries settle on algorithms and states come to be."""
-
-
-class Graph(Protocol):
-    """Work that can be repeated on the memory it was recorded with."""
-
-    def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Record a function, after some calls; return the memory that holds what it returns."""
-        ...
-
-    def replay(self) -> None:
-        """Do it again."""
-        ...
+"""Calls before a capture, in which libraries settle on algorithms and optimizers make moments."""
 
 
 class CudaGraph:
-    """A `torch.cuda.CUDAGraph`.
+    """A `torch.cuda.CUDAGraph` of a function, and the memory that holds what it returns.
 
-    Graphs may share their scratch memory where they are replayed one after another on one stream,
+    Graphs may share a pool of scratch memory if they are replayed one after another on one stream,
     and what one returns is copied before the next begins. They must be alive together: torch
     refuses to capture into memory whose graphs are gone, or one of whose captures failed.
-
-    Args:
-        pool: The scratch memory, from `torch.cuda.graph_pool_handle`.
     """
 
     def __init__(self, pool: Any) -> None:
@@ -54,7 +39,7 @@ class CudaGraph:
         self._graph = torch.cuda.CUDAGraph()
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Warm up on a side stream, as torch asks for, then record.
+        """Warm up on a side stream, as torch asks for, then record; return the output's memory.
 
         What would wait for the device raises in the last call before the capture, since a failed
         capture can leave the random generator and the allocator in a state without repair. Other
@@ -87,26 +72,21 @@ def _refusing_waits() -> Iterator[None]:
 
 
 class CapturedPass:
-    """Plays a stage as `StagePass` does, by replaying it.
+    """Plays a stage as `StagePass` does, by replaying it; its optimizers must be capturable.
 
-    Capturing moves the players: wrap it in `restored`.
-
-    Args:
-        stage_pass: What is captured; its optimizers must be capturable.
-        batch: A draw, for its shapes.
-        graph: What records it.
+    Capturing moves the players: wrap it in `state_kept`.
     """
 
-    def __init__(self, stage_pass: StagePass, batch: Batch, graph: Graph) -> None:
+    def __init__(self, stage_pass: StagePass, batch: Batch, graph: CudaGraph) -> None:
         self.stage = stage_pass.stage
         self.terms = stage_pass.terms
-        self._moving = [stage_pass.optimizers[player] for player in stage_pass.rows]
+        self._moving = [stage_pass.optimizers[player] for player in stage_pass.weights]
         self._batch = batch._replace(x=batch.x.clone(), y=batch.y.clone())
         self._graph = graph
         self._values = graph.capture(lambda: stage_pass.play(self._batch, None))
 
     def play(self, batch: Batch, step: int) -> Tensor:
-        """Move the players of the stage once; as `StagePass.play`."""
+        """Move the players of the stage once; return the terms `[T]`."""
         self._batch.x.copy_(batch.x)
         self._batch.y.copy_(batch.y)
         for optimizer in self._moving:
@@ -118,58 +98,44 @@ class CapturedPass:
 AnyPass = StagePass | CapturedPass
 
 
-def rehearsed(
+def compile_and_capture(
     passes: Sequence[tuple[AnyPass, int]], batch: Batch, switches: SwitchSet
 ) -> list[tuple[AnyPass, int]]:
-    """Play every stage, so that it is compiled, and capture it if it is to be.
+    """Play every stage, so that it is compiled, and capture it if graphs are on.
 
-    Players move: wrap it in `restored`.
-
-    Args:
-        passes: The passes of an iteration, each with the number of its draw.
-        batch: A draw, for its shapes.
-        switches: What is on.
-
-    Returns:
-        The passes, those of one stage sharing one graph.
+    The batch gives the shapes. Passes of one stage share a graph. Players move: wrap it in
+    `state_kept`.
     """
     if switches.compile:
         torch._dynamo.reset()  # what earlier runs left
-    made: dict[str, CapturedPass] = {}
+    captured: dict[str, CapturedPass] = {}
     pool = torch.cuda.graph_pool_handle() if switches.graphs else None
     for stage_pass, _ in passes:
         name = stage_pass.stage.name
-        if isinstance(stage_pass, CapturedPass) or name in made:
+        if isinstance(stage_pass, CapturedPass) or name in captured:
             continue
         for _ in range(2):  # the plan of backwards, then what is compiled by it
             stage_pass.play(batch, None)
         if switches.graphs:
-            made[name] = CapturedPass(stage_pass, batch, CudaGraph(pool))
-    return [(made.get(played.stage.name, played), at) for played, at in passes]
+            captured[name] = CapturedPass(stage_pass, batch, CudaGraph(pool))
+    return [(captured.get(played.stage.name, played), offset) for played, offset in passes]
 
 
 @contextmanager
-def restored(model: nn.Module, optimizers: Iterable[PlayerOptimizer]) -> Iterator[None]:
-    """Undo, in place, what is done to a model and its optimizers in the meantime.
+def state_kept(model: nn.Module, optimizers: Iterable[PlayerOptimizer]) -> Iterator[None]:
+    """Put parameters, buffers and moments back, in place, as they were.
 
-    Moments that came to be in the meantime become zero, with which every optimizer here begins.
-
-    Args:
-        model: Its parameters and buffers are restored.
-        optimizers: Their moments are restored.
-
-    Yields:
-        Nothing.
+    Moments that were made meanwhile become zero, with which every optimizer here begins.
     """
     owners = [optimizer.torch_optimizer for optimizer in optimizers]
-    kept = {id(tensor): tensor.detach().clone() for tensor in _tensors(model, owners)}
+    before = {id(tensor): tensor.detach().clone() for tensor in _tensors(model, owners)}
     try:
         yield
     finally:
         with torch.no_grad():
             for tensor in _tensors(model, owners):
-                before = kept.get(id(tensor))
-                tensor.zero_() if before is None else tensor.copy_(before)
+                value = before.get(id(tensor))
+                tensor.zero_() if value is None else tensor.copy_(value)
 
 
 def _tensors(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> Iterator[Tensor]:

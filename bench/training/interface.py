@@ -1,7 +1,7 @@
 """The training interface: a model is a game.
 
-Named *players* own parameters. Named *terms* are scalar losses, one an equation. An *objective*
-table says which player descends which terms at which weight. *Stages* say who moves when. The
+Named *players* own parameters. Named *terms* are scalar losses, one for each equation. An
+*objective* says which player descends which terms at which weight. *Stages* say who moves when. The
 trainer does everything else, so a model file holds equations and nothing more.
 """
 
@@ -17,10 +17,11 @@ from bench.data.base import Batch as Batch
 from bench.data.base import DataSpec
 
 Objective = Mapping[str, Mapping[str, float]]
-"""Player -> term -> weight. A weight of 0 drops the term; a player without terms is frozen."""
+"""Player -> term -> weight. A weight of 0 drops the term; a player without terms stays as it was
+initialized."""
 
 OptimizerTable = Mapping[str, Mapping[str, Any]]
-"""Player (or `default`) -> the optimizer settings that differ from the harness's."""
+"""Player, or `default` for all players -> the optimizer settings that differ from the harness's."""
 
 
 class Code(NamedTuple):
@@ -41,8 +42,8 @@ class Stage:
 
     Attributes:
         name: Passed to `ConditionalGenerator.terms`.
-        players: Who moves.
-        repeat: Passes per iteration.
+        players: Names of the players that move.
+        repeat: Passes in an iteration; in each, every player of the stage moves once.
         fresh: Whether each pass draws a new batch, or reuses the last one drawn.
     """
 
@@ -58,11 +59,11 @@ class ConditionalGenerator(nn.Module, ABC):
     A subclass is constructed as `Model(spec, **options)`: `spec` is a
     `bench.data.base.DataSpec`, and the options are keyword arguments with annotations and
     defaults, against which a sweep's `model:` section is checked. The constructor must also work
-    under `torch.device("meta")`, where the harness builds it once to read its tables.
+    under `torch.device("meta")`, where the harness builds the model once to read what it declares.
 
     Attributes:
         stages: Who moves when; one trip through them is an iteration.
-        objective: The paper's table, to be edited by sweeps.
+        objective: The weights of the paper, which a sweep may edit.
         optimizers: Settings that differ from the harness's default of Adam.
     """
 
@@ -71,16 +72,17 @@ class ConditionalGenerator(nn.Module, ABC):
     optimizers: OptimizerTable = {}
 
     #: What the model can do beyond sampling; shown by `bench list models`. `encode` and `classify`
-    #: name the protocols below; `semi-supervised` models are given rows without label where a
-    #: sweep asks for that, and `attributes` models labels `[B, A]` on data that has them.
+    #: name the protocols below. A model with `semi-supervised` is given examples without label if a
+    #: sweep asks for that, and one with `attributes` labels `[B, A]` on data that has them.
     capabilities: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns which parameters; two players may share some.
+        """Return who owns which parameters.
 
         Returns:
-            Player name -> parameters. Every parameter of the model belongs to a player.
+            Player name -> parameters. Every parameter of the model belongs to a player. It may
+            belong to several, each with an optimizer state of its own for it.
         """
 
     @abstractmethod
@@ -94,11 +96,12 @@ class ConditionalGenerator(nn.Module, ABC):
 
         Args:
             stage: Name of the stage.
-            batch: The draw.
-            wanted: The terms that some moving player needs; others may be left out.
+            batch: The batch of this pass.
+            wanted: The terms that some moving player descends; others may be left out. A term has
+                the same value whichever others are wanted.
 
         Returns:
-            At least the wanted terms: 0-d `float32` means over the rows of the batch.
+            At least the wanted terms: 0-d `float32` means over the examples of the batch.
         """
 
     @abstractmethod
@@ -110,30 +113,29 @@ class ConditionalGenerator(nn.Module, ABC):
             generator: Source of all randomness; the default generator where None.
 
         Returns:
-            `[B, C, H, W]` in `[-1, 1]`, or `[B, 2]`.
+            Images `[B, C, H, W]` in `[-1, 1]`, or points `[B, 2]`.
         """
 
 
 @runtime_checkable
 class Encodes(Protocol):
-    """A model with codes: probes, swaps and reconstructions need it."""
+    """A model with codes, which probes, swaps and reconstructions need."""
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
-        """Return the codes of examples `[B, ...]`, without noise; `y` where a model needs it."""
+        """Return the codes of examples `[B, ...]` without noise; `y` if the model needs it."""
         ...
 
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
-        """Return the examples `[B, ...]` of codes; `y` where a model needs it."""
+        """Return the examples `[B, ...]` of codes; `y` if the model needs it."""
         ...
 
 
 class Posterior(NamedTuple):
-    """What a model believes about the codes of examples: diagonal Gaussians.
+    """Diagonal Gaussians of the codes of examples; None for a part that a model lacks.
 
     Attributes:
-        relevant: Means and variances, each `[B, D_s]`, the latter 0 for a code that is a point;
-            None where there is no relevant code.
-        irrelevant: Means and variances, each `[B, D_u]`; None where there is no such code.
+        relevant: Means and variances, each `[B, D_s]`; the variances are 0 if codes are points.
+        irrelevant: Means and variances, each `[B, D_u]`.
     """
 
     relevant: tuple[Tensor, Tensor] | None
@@ -142,23 +144,23 @@ class Posterior(NamedTuple):
 
 @runtime_checkable
 class Infers(Protocol):
-    """A variational model: how well its codes fit their priors can be measured."""
+    """A variational model, so that it can be measured how well its codes fit their priors."""
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
-        """Return the posteriors of examples `[B, ...]`; `y` where a model needs it."""
+        """Return the posteriors of examples `[B, ...]`; `y` if the model needs it."""
         ...
 
     def class_prior(self) -> tuple[Tensor, Tensor] | None:
-        """Return means and variances `[K, D_s]` of relevant codes, a row for each class.
+        """Return means and variances `[K, D_s]` of the relevant codes of each class.
 
-        None where there is no relevant code. Irrelevant codes are standard normal.
+        None if there is no relevant code. The prior of irrelevant codes is the standard normal.
         """
         ...
 
 
 @runtime_checkable
 class Classifies(Protocol):
-    """A model that also classifies."""
+    """A model that can classify examples."""
 
     def class_logits(self, x: Tensor) -> Tensor:
         """Return class logits `[B, K]` of examples."""
@@ -170,21 +172,21 @@ class Switches(Protocol):
     """A model whose relevant code has a part for each attribute."""
 
     def switch(self, code: Code, attribute: int, values: Tensor) -> Code:
-        """Return codes with other values of one attribute, and all else as it was.
+        """Return codes with other values of one attribute, and everything else as it was.
 
         Args:
-            code: Codes of `B` rows.
+            code: Codes of `B` examples, which stay as they are.
             attribute: Index of the attribute.
-            values: What it becomes, `int64` `[B]`: 0 or 1.
+            values: Its new values, `int64` `[B]`: 0 or 1.
 
         Returns:
-            The codes, the attribute's part at the mean of its prior given the new value.
+            New codes; the attribute's part is at the mean of its prior given the new value.
         """
         ...
 
 
 def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:
-    """Return labels as a model is given them.
+    """Return labels in the form in which a model is given them.
 
     Args:
         model: The model.
@@ -192,7 +194,7 @@ def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:
         y: Classes `[B]`; -1 where there is no label.
 
     Returns:
-        `[B, A]` for a model that is made for attributes, on data that has them; else `y`.
+        Attributes `[B, A]` for a model with that capability, on data that has them; else `y`.
     """
     if spec.attributes and "attributes" in model.capabilities:
         return spec.attributes_of(y)

@@ -1,36 +1,36 @@
 """Training curves, without waiting for the device."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.errors import RunFailed
+
 
 class StageLosses:
     """Sums of a stage's terms since the last point of the curves.
 
-    Nothing is computed or read back until a point is due, so the device is neither given further
-    work nor waited for in between. The sums are then taken one pass after another in float64, so
-    that they do not depend on when someone asked.
-
-    Args:
-        stage: Name of the stage, the first half of the metric names.
-        terms: Names of the terms.
+    Values stay on the device until a point is due, so that it has no extra work and nobody waits
+    for it. They are then added up pass by pass in float64, so that the sums do not depend on how
+    often they are read. A value that is not finite raises `RunFailed` when it is read, which names
+    the players that descend the term by their `weights` in the stage.
     """
 
-    def __init__(self, stage: str, terms: tuple[str, ...]) -> None:
+    def __init__(
+        self, stage: str, terms: tuple[str, ...], weights: Mapping[str, Mapping[str, float]]
+    ) -> None:
         self.stage = stage
         self.terms = terms
+        self.weights = weights
         self.passes = 0
         self._sums = torch.zeros(len(terms), dtype=torch.float64)
-        self._first_bad = torch.full((len(terms),), -1, dtype=torch.int64)
-        self._unread: list[Tensor] = []
-        self._steps: list[int] = []
+        self._unread: list[tuple[int, Tensor]] = []
 
-    def add(self, values: Tensor, step: int) -> None:
-        """Add the terms `[T]` of one pass, which nobody may write to afterwards."""
-        self._unread.append(values)
-        self._steps.append(step)
+    def add(self, step: int, values: Tensor) -> None:
+        """Add the terms `[T]` of a pass; nobody may write to that tensor afterwards."""
+        self._unread.append((step, values))
         self.passes += 1
 
     def take(self) -> dict[str, float]:
@@ -41,14 +41,8 @@ class StageLosses:
         self.passes = 0
         return {f"{self.stage}/{t}": mean for t, mean in zip(self.terms, means, strict=True)}
 
-    def non_finite(self) -> dict[str, int]:
-        """Return the terms that were infinite or NaN, each with the first such step."""
-        self._read()
-        steps = self._first_bad.tolist()
-        return {t: step for t, step in zip(self.terms, steps, strict=True) if step >= 0}
-
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold."""
+        """Return what a checkpoint keeps."""
         self._read()
         return {"sums": self._sums, "passes": self.passes}
 
@@ -58,12 +52,18 @@ class StageLosses:
         self.passes = state["passes"]
 
     def _read(self) -> None:
-        """Fetch what has come in since, in one transfer."""
+        """Add up what has come in, fetched from the device in one transfer."""
         if not self._unread:
             return
-        values = torch.stack(self._unread).double().cpu()
-        for row, bad, step in zip(values, ~values.isfinite(), self._steps, strict=True):
-            self._sums += row
-            self._first_bad.masked_fill_((self._first_bad < 0) & bad, step)
+        values = torch.stack([values for _, values in self._unread]).double().cpu()
+        for index, term_index in (~values.isfinite()).nonzero().tolist():
+            step, term = self._unread[index][0], self.terms[term_index]
+            players = ", ".join(player for player in self.weights if term in self.weights[player])
+            raise RunFailed(
+                f"term {term!r} of stage {self.stage!r} was not finite at iteration {step} "
+                f"(descended by {players}); a smaller rate, a weight closer to the default, or "
+                "clip_norm may help"
+            )
+        for of_pass in values:
+            self._sums += of_pass
         self._unread.clear()
-        self._steps.clear()

@@ -1,4 +1,4 @@
-"""What torch may do to the numbers of a training."""
+"""How torch may round and which kernels it may take during a training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,17 +10,11 @@ from bench.spec.run_settings import Training
 
 @contextmanager
 def numerics(training: Training, *, autotune: bool = False) -> Iterator[None]:
-    """Let torch compute as a configuration says for a while.
+    """Let torch compute as a configuration says, and restore its settings afterwards.
 
-    By itself torch rounds what goes into convolutions on a GPU to TensorFloat-32; here that takes
-    a `precision` that says so. On a CPU, and on GPUs without it, `tf32` is `float32`.
-
-    Args:
-        training: The configuration.
-        autotune: Whether cuDNN times its algorithms on each new shape and takes the fastest.
-
-    Yields:
-        Nothing.
+    By default torch rounds the inputs of convolutions on a GPU to TensorFloat-32; here that takes
+    `precision: tf32`, which is `float32` on a CPU and on GPUs without it. With `autotune`, cuDNN
+    times its algorithms on each new shape and takes the fastest.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark

@@ -4,38 +4,26 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.spec.run_settings import SGD, Adam, AdamW, Constant, Drop, Linear, Staircase
 
 
 def rate_factor(
-    schedule: Constant | Drop | Staircase | Linear,
-    step: int,
-    *,
-    iterations: int,
-    epoch: int,
+    schedule: Constant | Drop | Staircase | Linear, step: int, *, iterations: int, epoch: int
 ) -> float:
-    """Return what a schedule multiplies the rate with at one step.
+    """Return the factor by which a schedule multiplies the rate at an iteration, counted from 0.
 
-    Args:
-        schedule: The schedule.
-        step: Iteration, from 0.
-        iterations: Length of the run.
-        epoch: Iterations that one pass over the training images takes.
+    `iterations` is the length of the run, `epoch` that of a pass over the training images.
 
-    Returns:
-        A factor, 1 at the start of most schedules.
-
-    Example:
-        >>> two_epochs = Drop(name="drop", at=2.0, factor=0.01, unit="epochs")
-        >>> [rate_factor(two_epochs, s, iterations=99, epoch=10) for s in (0, 19, 20)]
-        [1.0, 1.0, 0.01]
-        >>> tenth = Staircase(name="staircase", every=10.0, factor=0.1)
-        >>> round(rate_factor(tenth, 25, iterations=99, epoch=10), 6)
-        0.01
-        >>> rate_factor(Linear(name="linear"), 50, iterations=100, epoch=10)
-        0.5
+    >>> two_epochs = Drop(name="drop", at=2.0, factor=0.01, unit="epochs")
+    >>> [rate_factor(two_epochs, s, iterations=99, epoch=10) for s in (0, 19, 20)]
+    [1.0, 1.0, 0.01]
+    >>> tenth = Staircase(name="staircase", every=10.0, factor=0.1)
+    >>> round(rate_factor(tenth, 25, iterations=99, epoch=10), 6)
+    0.01
+    >>> rate_factor(Linear(name="linear"), 50, iterations=100, epoch=10)
+    0.5
     """
     if isinstance(schedule, Constant):
         return 1.0
@@ -51,15 +39,10 @@ def rate_factor(
 
 
 class PlayerOptimizer:
-    """One player's optimizer: its own moments, its own rate.
+    """A player's optimizer: its own moments, its own rate.
 
-    Args:
-        parameters: What the player moves.
-        settings: The optimizer and its schedule.
-        iterations: Length of the run.
-        epoch: Iterations that one pass over the training images takes.
-        capturable: Whether steps are to be captured in a CUDA graph: the rate then lies on the
-            device, where a replay reads it.
+    `iterations` and `epoch` are as for `rate_factor`. If steps are to be captured in a CUDA graph
+    (`capturable`), the rate lies on the device, where a replay reads it.
     """
 
     def __init__(
@@ -91,25 +74,21 @@ class PlayerOptimizer:
             return
         self._rate = rate
         for group in self.torch_optimizer.param_groups:
-            if isinstance(group["lr"], torch.Tensor):
+            if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
 
-    def step(
-        self, gradients: list[torch.Tensor], step: int | None, clip_norm: float | None
-    ) -> None:
-        """Move the player once.
+    def step(self, gradients: list[Tensor], step: int | None, clip_norm: float | None) -> None:
+        """Move the player once, by a gradient for each of its parameters.
 
-        Args:
-            gradients: One gradient a parameter, in their order.
-            step: Iteration, for the schedule; None leaves the rate as it is.
-            clip_norm: Largest norm of the gradients taken together; unbounded where None.
+        `step` is the iteration, for the schedule; None leaves the rate as it is. `clip_norm` bounds
+        the norm of all gradients together.
         """
         if step is not None:
             self.set_rate(step)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = laid_out_as(parameter, gradient)
+            parameter.grad = with_strides_of(parameter, gradient)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, clip_norm)
         self.torch_optimizer.step()
@@ -117,27 +96,20 @@ class PlayerOptimizer:
             parameter.grad = None
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of a checkpoint: its moments, but settings of our own."""
+        """Take the moments from a checkpoint's `state_dict`, but keep the settings."""
         groups = self.torch_optimizer.state_dict()["param_groups"]
         self.torch_optimizer.load_state_dict({**state, "param_groups": groups})
         for parameter, moments in self.torch_optimizer.state.items():
             for name, value in moments.items():
-                if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                    moments[name] = laid_out_as(parameter, value)
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    moments[name] = with_strides_of(parameter, value)
 
 
-def laid_out_as(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Return a tensor whose elements lie in memory in the order of a parameter's.
+def with_strides_of(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return a value of the same shape whose elements lie in memory in a parameter's order.
 
     Fused optimizers pair elements by their place in memory and do not look at strides, so they
-    would give a transposed gradient to the wrong weights without a word.
-
-    Args:
-        parameter: Says in which order.
-        value: Of the same shape.
-
-    Returns:
-        The value itself where it lies so already.
+    would silently give a transposed gradient to the wrong weights.
     """
     if value.stride() == parameter.stride():
         return value
@@ -147,18 +119,16 @@ def laid_out_as(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
 def _build(
     parameters: list[nn.Parameter],
     settings: Adam | AdamW | SGD,
-    rate: float | torch.Tensor,
+    rate: float | Tensor,
     capturable: bool,
 ) -> torch.optim.Optimizer:
-    if isinstance(settings, SGD):
-        return torch.optim.SGD(
-            parameters,
-            lr=rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
     # Fused kernels exist for CPU and CUDA alike, and spare one pass over memory an operation.
+    if isinstance(settings, SGD):
+        decay = settings.weight_decay
+        momentum = settings.momentum
+        return torch.optim.SGD(
+            parameters, lr=rate, momentum=momentum, weight_decay=decay, fused=True
+        )
     common: dict[str, Any] = {
         "lr": rate,
         "capturable": capturable,

@@ -1,19 +1,20 @@
-"""Which switches a run uses: what a short measurement on the device at hand says.
+"""Which switches a run uses, by short measurements on the device at hand.
 
 A switch is on if a training that begins like the run itself, with that switch besides those that
 are on already, raises nothing, computes the same as eager mode within a tolerance, and is faster.
-The measurement knows nothing of training: it sees trials that can iterate.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from bench.spec.switches import EAGER, SwitchSet
+from bench.training.timing import seconds_per_iteration
+from bench.training.trainer import Trainer
 
 CANDIDATES: tuple[tuple[str, float], ...] = (
     ("graphs", 20.0),
@@ -22,7 +23,7 @@ CANDIDATES: tuple[tuple[str, float], ...] = (
     ("compile", 1200.0),
 )
 """What is tried on CUDA, in this order: a switch, and how many seconds the run must be expected to
-take still, so that trying it can pay. Compiling takes a minute or two."""
+take, so that trying it can pay. Compiling takes a minute or two."""
 
 CHECKED = 3  # iterations that are compared
 BLOCKS = 5  # of each kind that are timed, alternating
@@ -32,34 +33,9 @@ TOLERANCE = {"float32": 1e-3, "tf32": 1e-2, "bfloat16": 5e-2}
 """Largest relative difference of any part of the evidence."""
 
 
-class Trial(Protocol):
-    """A training that is thrown away."""
-
-    def iterate(self, step: int) -> None:
-        """Do one iteration."""
-        ...
-
-    def wait(self) -> None:
-        """Wait until the device has done what it was given."""
-        ...
-
-    def gradients(self) -> list[Tensor]:
-        """Return what tells of the gradients until now, on the CPU."""
-        ...
-
-    def results(self) -> list[Tensor]:
-        """Return what tells of all iterations until now, on the CPU."""
-        ...
-
-
 @dataclass(frozen=True)
-class Choice:
-    """What is used, and why.
-
-    Attributes:
-        switches: What is on.
-        reasons: One phrase for every switch that was considered.
-    """
+class SwitchDecision:
+    """The switches to use, and a phrase for every switch that was considered."""
 
     switches: SwitchSet
     reasons: tuple[str, ...]
@@ -68,40 +44,67 @@ class Choice:
         return f"{self.switches} ({'; '.join(self.reasons)})"
 
 
-def choose(
-    start: Callable[[SwitchSet], Trial],
+class SwitchTrial:
+    """A training that is thrown away, to see what switches do; begun by an unused trainer."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        trainer.prepare()
+        self._trainer = trainer
+        self._start = {p: p.detach().clone() for p in trainer.model.parameters()}
+        self.device = trainer.device
+        self.iterate = trainer.iterate
+
+    def moments(self) -> list[Tensor]:
+        """Return the first and second moments of each player, on the CPU."""
+        moments = []
+        for optimizer in self._trainer.optimizers.values():
+            states = optimizer.torch_optimizer.state.values()
+            for name in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
+                parts = [state[name].flatten() for state in states if name in state]
+                if parts:
+                    moments.append(torch.cat(parts).cpu())
+        return moments
+
+    @torch.no_grad()
+    def results(self) -> list[Tensor]:
+        """Return the mean of each term, and how far each player has moved, on the CPU."""
+        losses = [stage.take() for stage in self._trainer.losses.values()]
+        distances = [
+            torch.stack([(p - self._start[p]).norm() for p in optimizer.parameters]).norm()
+            for optimizer in self._trainer.optimizers.values()
+        ]
+        terms = torch.tensor([value for stage in losses for value in stage.values()])
+        return [terms, torch.stack(distances).cpu()]
+
+
+def choose_switches(
+    start: Callable[[SwitchSet], SwitchTrial],
     *,
     iterations: int,
     precision: str = "float32",
     candidates: Sequence[tuple[str, float]] = CANDIDATES,
     clock: Callable[[], float] = time.perf_counter,
-) -> Choice:
+) -> SwitchDecision:
     """Try switches one after another, and keep those that are right and pay.
 
-    Args:
-        start: Begins a training with some switches; every one of them begins alike.
-        iterations: Length of the run.
-        precision: Of the configuration, for the tolerance.
-        candidates: Names of switches and seconds, as in `CANDIDATES`.
-        clock: Seconds.
-
-    Returns:
-        What to use.
+    `start` begins a trial with some switches; every trial begins alike. `iterations` and
+    `precision` are those of the run.
     """
-    best, expected = begin(start, EAGER)
-    pace = _seconds(best, CHECKED, CHECKED, clock)
-    chosen, reasons = EAGER, []
-    for name, worth in candidates:
-        trial = best  # the memory of a rejected one is free
-        if iterations * pace < worth:
+    best = start(EAGER)
+    expected = evidence(best)
+    pace = seconds_per_iteration(best, CHECKED, CHECKED, clock)
+    switches, reasons = EAGER, []
+    for name, least_seconds in candidates:
+        trial = best  # so that the memory of a rejected one is free
+        if iterations * pace < least_seconds:
             reasons.append(f"{name} not tried, the run is too short")
             continue
-        tried = replace(chosen, **{name: True})
+        tried = replace(switches, **{name: True})
         try:
-            trial, found = begin(start, tried)
-            off = difference(expected, found)
-            if off > TOLERANCE[precision]:
-                reasons.append(f"{name} off, its numbers differ by {off:.2g}")
+            trial = start(tried)
+            distance = difference(expected, evidence(trial))
+            if distance > TOLERANCE[precision]:
+                reasons.append(f"{name} off, its numbers differ by {distance:.2g}")
                 continue
             gain = _times_as_fast(best, trial, pace, clock)
         except Exception as error:  # of a compiler, a driver, memory: what is on already goes on
@@ -110,65 +113,44 @@ def choose(
             continue
         reasons.append(f"{name} {'on' if gain >= LEAST_GAIN else 'off'}, {gain:.2f} times as fast")
         if gain >= LEAST_GAIN:
-            best, chosen, pace = trial, tried, pace / gain
-    return Choice(chosen, tuple(reasons))
+            best, switches, pace = trial, tried, pace / gain
+    return SwitchDecision(switches, tuple(reasons))
 
 
-def begin(start: Callable[[SwitchSet], Trial], switches: SwitchSet) -> tuple[Trial, list[Tensor]]:
-    """Do the first iterations of a trial.
+def evidence(trial: SwitchTrial) -> list[Tensor]:
+    """Do the first iterations of a trial; return what tells how they were computed.
 
-    Gradients are compared after the first iteration, since two trainings drift apart: a bias in
-    front of a batch norm has no gradient but rounding errors, and Adam moves it by the full rate
-    in their direction.
-
-    Args:
-        start: As for `choose`.
-        switches: What is on.
-
-    Returns:
-        The trial, and the evidence of what it computes.
+    Gradients are compared after the first iteration, in the moments, since two trainings drift
+    apart: a bias in front of a batch norm has no gradient but rounding errors, and Adam moves it by
+    the full rate in their direction.
     """
-    trial = start(switches)
     trial.iterate(0)
-    evidence = list(trial.gradients())
+    moments = trial.moments()
     for step in range(1, CHECKED):
         trial.iterate(step)
-    return trial, [*evidence, *trial.results()]
+    return [*moments, *trial.results()]
 
 
-def difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    """Return how far two trials are apart.
+def difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
+    """Return the largest relative distance, in Euclidean norm, between vectors of two trials.
 
-    Args:
-        expected: Evidence of one.
-        found: Evidence of the other.
-
-    Returns:
-        The largest relative distance of two vectors, in Euclidean norm; infinite where one of
-        them is not finite.
+    It is infinite if one of them is not finite.
     """
     largest = 0.0
-    for a, b in zip(expected, found, strict=True):
+    for a, b in zip(expected, actual, strict=True):
         distance = float((a - b).norm() / a.norm().clamp(min=1e-12))
         largest = max(largest, distance if distance < float("inf") else float("inf"))
     return largest
 
 
-def _seconds(trial: Trial, first: int, count: int, clock: Callable[[], float]) -> float:
-    """Return the seconds an iteration takes, over some of them."""
-    trial.wait()
-    began = clock()
-    for step in range(first, first + count):
-        trial.iterate(step)
-    trial.wait()
-    return (clock() - began) / count
-
-
-def _times_as_fast(before: Trial, after: Trial, pace: float, clock: Callable[[], float]) -> float:
+def _times_as_fast(
+    before: SwitchTrial, after: SwitchTrial, pace: float, clock: Callable[[], float]
+) -> float:
     """Return the median ratio of alternating blocks: other programs disturb both alike."""
     count = max(1, min(200, round(BLOCK_SECONDS / max(pace, 1e-6))))
     ratios = []
     for block in range(BLOCKS):
         first = CHECKED + block * count
-        ratios.append(_seconds(before, first, count, clock) / _seconds(after, first, count, clock))
+        seconds = [seconds_per_iteration(trial, first, count, clock) for trial in (before, after)]
+        ratios.append(seconds[0] / seconds[1])
     return median(ratios)

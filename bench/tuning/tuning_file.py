@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import Field
 
 from bench.errors import SpecError, describe_unknown
-from bench.reporting.tables.table_spec import Direction, Names, load_tables
+from bench.record.quantities import Direction, Quantities, registered_metrics
+from bench.reporting.tables.table_spec import load_tables
 from bench.spec.located_yaml import Located
 from bench.spec.reserved_names import REAL, VALIDATION
 from bench.spec.run_settings import Evaluation
@@ -123,30 +124,24 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     return Tuning(path, head, document, objectives, tuple(subjects))
 
 
-def _parts(names: Names, metric: str) -> tuple[str, ...]:
-    found = names.metric(metric)
-    return found.parts if found else ()
-
-
 def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> Iterator[Objective]:
-    """Return the objectives; a direction comes from the file of the tables."""
-    names = next(iter(load_tables().values())).names
-    measured = {part for metric in metrics for part in (metric, *_parts(names, metric))}
+    """Return the objectives; a direction comes from the metric, or from the file of the tables."""
+    overrides = next(iter(load_tables().values())).names.quantities
+    known = registered_metrics()
+    described = {n: q for m in metrics if m in known for n, q in known[m].quantities().items()}
+    quantities = Quantities(described, overrides)
+    measured = {*metrics, *described}
     for index, metric in enumerate(head.objectives):
-        found = names.metric(metric)
+        found = quantities[metric]
         where = document.where(("objectives", index))
         if metric.partition("/")[0] not in measured:
             raise SpecError(
                 describe_unknown("figure", metric, measured), where=where, key="objectives"
             )
-        if found is None:
-            raise SpecError(
-                describe_unknown("metric", metric, names.metrics), where=where, key="objectives"
-            )
         if found.direction is None:
             raise SpecError(
-                f"nobody has said which values of {metric} are better; give it a direction in "
-                "tables.yaml",
+                f"no direction is declared for {metric}; declare it in its metric, or under "
+                "`metrics` in tables.yaml",
                 where=where,
                 key="objectives",
             )

@@ -7,10 +7,8 @@ import torch
 
 from baselines.ccvae import CCVAE
 from bench.data.base import DataSpec
-from bench.training.interface import Batch
+from tests.small import GRAY, MOONS
 
-GRAY = DataSpec("gray", (1, 8, 8), ("a", "b", "c"))
-MOONS = DataSpec("moons", (2,), ("left", "middle", "right"))
 SOME = ((0, 0, 1), (1, 0, 0), (1, 1, 0), (1, 1, 1))  # of the eight combinations
 TRAITS = DataSpec("traits", (1, 8, 8), tuple("wxyz"), ("p", "q", "r"), SOME)
 PLANE_TRAITS = DataSpec("plane traits", (2,), tuple("wxyz"), ("p", "q", "r"), SOME)
@@ -26,16 +24,6 @@ FORMS = {
 def make(spec=GRAY, **options):
     torch.manual_seed(0)
     return CCVAE(spec, **({} if spec is MOONS else SMALL) | options)
-
-
-def make_batch(spec=GRAY, rows=12, labeled=None):
-    """Return a batch whose rows from `labeled` on carry no label; none of them where None."""
-    torch.manual_seed(1)
-    labeled = rows if labeled is None else labeled
-    y = torch.arange(rows) % spec.classes
-    y[labeled:] = -1
-    y = spec.attributes_of(y) if spec.attributes else y
-    return Batch(torch.rand(rows, *spec.shape) * 2 - 1, y, labeled)
 
 
 def play(model, batch, wanted=WANTED):
@@ -56,11 +44,11 @@ def disturb(model):
 
 
 def numpy_objective(model, batch):
-    """Evaluate both bounds row by row from their definitions, with the noise that `terms` draws.
+    """Evaluate both bounds of each example from their definitions, with the noise of `terms`.
 
     Attributes are treated as one label whose values are all their combinations. Returns `[B, 6]`:
-    the weight of each row, `log p(x | z)`, the KLs of `z_c` and the rest, `log q(y | z_c)` and
-    `log q(y | x)`; expected under `q(y | z_c)` in rows without label, which have no last one.
+    the weight of each example, `log p(x | z)`, the KLs of `z_c` and the rest, `log q(y | z_c)` and
+    `log q(y | x)`; expected under `q(y | z_c)` for examples without label, which have no last one.
     """
     torch.manual_seed(2)
     with torch.no_grad():
@@ -86,7 +74,7 @@ def numpy_objective(model, batch):
             [values[2 * i + v] for i, v in enumerate(label)] if binary else values[label[0]][None]
         )
 
-    rows = []
+    found = []
     for i in range(len(code)):
         mean, scale = code[i, :10].double().numpy(), np.exp(code[i, 10:].double().numpy() / 2)
         log_q_of_z = log_q((mean + scale * noise[i].double().numpy())[:6])
@@ -107,8 +95,8 @@ def numpy_objective(model, batch):
             each = [log_q(mean[:6] + scale[:6] * e)[at] for e in draws[:, i]]
             log_q_of_x = np.log(np.mean(np.exp(each)))
             w = min(np.exp(log_q_of_z[at] - log_q_of_x), 100)
-            rows.append((w, log_p, kl_c[at], kl_u[0], log_q_of_z[at], log_q_of_x))
+            found.append((w, log_p, kl_c[at], kl_u[0], log_q_of_z[at], log_q_of_x))
         else:
             q = np.exp(log_q_of_z)
-            rows.append((1, log_p, q @ kl_c, kl_u[0], q @ log_q_of_z, 0))
-    return np.array(rows)
+            found.append((1, log_p, q @ kl_c, kl_u[0], q @ log_q_of_z, 0))
+    return np.array(found)

@@ -16,23 +16,21 @@ from torch.distributions import (
 from bench.data.base import DataSpec
 from tests.baselines.ccvae_cases import (
     FORMS,
-    GRAY,
-    MOONS,
     PLANE_TRAITS,
     TRAITS,
     disturb,
     make,
-    make_batch,
     numpy_objective,
     play,
     total,
 )
+from tests.small import GRAY, MOONS, make_batch
 
 
 @pytest.mark.parametrize("labeled", [12, 7, 0])
 @pytest.mark.parametrize("likelihood", ["laplace", "squared"])
 @pytest.mark.parametrize(("spec", "head"), FORMS.values(), ids=FORMS)
-def test_objective_is_that_of_the_paper_row_by_row(spec, head, likelihood, labeled):
+def test_objective_is_that_of_the_paper_example_by_example(spec, head, likelihood, labeled):
     model = disturb(make(spec, head=head, likelihood=likelihood, label_samples=7).eval())
     batch = make_batch(spec, labeled=labeled)
     found = play(model, batch)
@@ -46,8 +44,8 @@ def test_objective_is_that_of_the_paper_row_by_row(spec, head, likelihood, label
         expected = {"reconstruct": -w * log_p / 10}
     expected |= {"kl_relevant": w * kl_c / 6, "kl_irrelevant": w * kl_u / 4}
     expected |= {"certainty": w * log_q_z, "classify": -log_q_x}
-    for term, rows in expected.items():
-        assert found[term].item() == pytest.approx(rows.mean(), rel=1e-4), term
+    for term, values in expected.items():
+        assert found[term].item() == pytest.approx(values.mean(), rel=1e-4), term
     assert total(model, found).item() == pytest.approx(-bound.mean(), rel=1e-4)
 
 
@@ -55,7 +53,7 @@ def test_objective_is_that_of_the_paper_row_by_row(spec, head, likelihood, label
 @pytest.mark.parametrize("spec", [GRAY, TRAITS], ids=["classes", "attributes"])
 def test_laplace_and_kls_are_those_of_torch(spec, labeled):
     model, batch = make(spec, likelihood="laplace").eval(), make_batch(spec, labeled=labeled)
-    with torch.no_grad():  # a classifier that says nothing gives all rows the weight 1
+    with torch.no_grad():  # a classifier that says nothing gives all examples the weight 1
         model.classifier.weight.zero_()
     found = play(model, batch)
     torch.manual_seed(2)
@@ -83,28 +81,28 @@ def test_laplace_and_kls_are_those_of_torch(spec, labeled):
     torch.testing.assert_close(found["classify"], torch.tensor(nats * labeled / 12))
 
 
-def without_labels(spec, rows):
+def without_labels(spec, examples):
     """Return a model of points in float64, and one example again and again, without labels."""
     model = make(spec, relevant=6, irrelevant=2, likelihood="laplace", width=0.25)
     model = disturb(model.double().eval())
     x = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
-    batch = make_batch(spec, rows=rows, labeled=0)
-    return model, batch._replace(x=x.expand(rows, -1))
+    batch = make_batch(spec, examples=examples, labeled=0)
+    return model, batch._replace(x=x.expand(examples, -1))
 
 
-def draws(model, x, rows):
+def draws(model, x, count):
     """Return draws of `z` and `y` from `q(z | x) q(y | z_c)`, both of these, and `p(z_c | y)`."""
     mean, logvar = model.encoder(x[:1]).chunk(2, dim=1)
     posterior = Normal(mean, (logvar / 2).exp())
-    z = posterior.sample((rows,)).squeeze(1)
+    z = posterior.sample((count,)).squeeze(1)
     logits = model.classifier(z[:, :6])
     means, logvars = model.prior()
     if model.binary:
         says = Independent(Bernoulli(logits=logits), 1)
         y = says.sample()
         at = [2 * i + y[:, i].long() for i in range(3)]
-        mean = torch.cat([means[rows] for rows in at], dim=1)
-        logvar = torch.cat([logvars[rows] for rows in at], dim=1)
+        mean = torch.cat([means[i] for i in at], dim=1)
+        logvar = torch.cat([logvars[i] for i in at], dim=1)
     else:
         says = Categorical(logits=logits)
         y = says.sample()
@@ -113,13 +111,13 @@ def draws(model, x, rows):
 
 
 @pytest.mark.parametrize("spec", [MOONS, PLANE_TRAITS], ids=["classes", "attributes"])
-def test_rows_without_label_have_the_bound_that_monte_carlo_finds(spec):
-    rows = 20_000
-    model, batch = without_labels(spec, rows)
+def test_examples_without_label_have_the_bound_that_monte_carlo_finds(spec):
+    count = 20_000
+    model, batch = without_labels(spec, count)
     with torch.no_grad():
         found = -total(model, play(model, batch)).item()
         torch.manual_seed(3)
-        z, y, posterior, says, prior = draws(model, batch.x, rows)
+        z, y, posterior, says, prior = draws(model, batch.x, count)
         image = model.decoder(z)
         pixels = Laplace((image + 1) / 2, 1.0).log_prob((batch.x + 1) / 2).sum(1)
         relevant = Normal(posterior.mean[:, :6], posterior.stddev[:, :6])
@@ -129,11 +127,11 @@ def test_rows_without_label_have_the_bound_that_monte_carlo_finds(spec):
         sampled = pixels - kl - certainty
     assert kl.std() > 0.3
     assert certainty.std() > 0.3
-    assert found == pytest.approx(sampled.mean().item(), abs=5 * sampled.std().item() / rows**0.5)
+    assert found == pytest.approx(sampled.mean().item(), abs=5 * sampled.std().item() / count**0.5)
 
 
 @pytest.mark.parametrize(("spec", "head"), FORMS.values(), ids=FORMS)
-def test_gradients_of_rows_without_label_are_those_of_finite_differences(spec, head):
+def test_gradients_of_examples_without_label_are_those_of_finite_differences(spec, head):
     model = disturb(make(spec, head=head).eval().double())
     batch = make_batch(spec, labeled=0)
     batch = batch._replace(x=batch.x.double())
@@ -180,7 +178,8 @@ def test_one_attribute_is_two_classes(labeled):
 
 
 def test_estimate_converges_to_the_integral_over_one_coordinate():
-    model, batch = make(head="linear", relevant=1, label_samples=40_000).eval(), make_batch(rows=3)
+    model = make(head="linear", relevant=1, label_samples=40_000).eval()
+    batch = make_batch(examples=3)
     with torch.no_grad():
         model.classifier.weight.copy_(torch.tensor([[2.0], [-1.0], [0.5]]))
         code = model.encoder(batch.x)
@@ -195,7 +194,7 @@ def test_estimate_converges_to_the_integral_over_one_coordinate():
 
 
 def test_weights_are_clamped():
-    model, batch = make(head="linear", label_samples=1).eval(), make_batch(rows=30)
+    model, batch = make(head="linear", label_samples=1).eval(), make_batch(examples=30)
     with torch.no_grad():
         model.classifier.weight.mul_(10)
     w, log_p, *_ = numpy_objective(model, batch).T
@@ -225,7 +224,7 @@ def test_weight_moves_the_classifier_through_both_halves_and_the_encoder_through
             other.get_parameter(name).view(-1)[0] += step
         return other
 
-    with torch.no_grad():  # the same KL in all rows, which depends on no parameter but the head's
+    with torch.no_grad():  # a KL that is the same for all and depends on the head alone
         head = model.encoder.rest[-1]
         for row in (slice(6, 10), slice(16, 20)):
             head.weight[row] = 0

@@ -1,10 +1,8 @@
 """A model from the user's own package works everywhere a built-in one does."""
 
-import os
-import subprocess
-import sys
-
 import pytest
+
+from bench import registry
 
 MODEL = '''
 """The mean image of each class, with noise: the simplest conditional generator."""
@@ -45,38 +43,33 @@ variants:
 
 
 @pytest.fixture
-def bench(tmp_path):
-    """Install a package by hand, as pip would, and return a function that runs bench."""
-    site = tmp_path / "site"
+def installed(here, monkeypatch):
+    """Install a package by hand, as pip would."""
+    site = here / "site"
     info = site / "mine-1.0.dist-info"
     info.mkdir(parents=True)
     (site / "mine.py").write_text(MODEL)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[bench.models]\nclass_mean = mine:ClassMean\n")
-    (tmp_path / "mine.yaml").write_text(SPEC)
-
-    def run(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "bench", *words],
-            env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-
-    return run
+    (here / "mine.yaml").write_text(SPEC)
+    monkeypatch.syspath_prepend(site)
+    registry.registered.cache_clear()
+    yield
+    registry.registered.cache_clear()
 
 
+@pytest.mark.usefixtures("installed")
 def test_it_is_listed_checked_run_and_reported(bench):
-    assert "class_mean" in bench("list", "models").stdout
-    assert "from mine" in bench("list", "models").stdout
-    checked = bench("check", "class_mean")
-    assert checked.returncode == 0, checked.stdout
-    assert "class_mean: conforms" in checked.stdout
-    ran = bench("run", "mine.yaml", "--no-mlflow")
-    assert ran.returncode == 0, ran.stderr
-    assert "4 finished" in ran.stderr
-    assert "4 done" in bench("status", "mine").stdout
-    wrong = bench("run", "mine.yaml", "variants.class_mean.model.nois=1")
-    assert wrong.returncode == 2
-    assert "did you mean 'noise'" in wrong.stderr
+    assert "from mine" in next(
+        line for line in bench("list", "models")[1].splitlines() if line.startswith("class_mean")
+    )
+    status, out, _ = bench("check", "class_mean")
+    assert status == 0, out
+    assert "class_mean: conforms" in out
+    status, _, err = bench("run", "mine.yaml", "--no-mlflow", "--jobs", "1")
+    assert status == 0, err
+    assert "4 finished" in err
+    assert "4 done" in bench("status", "mine")[1]
+    status, _, err = bench("run", "mine.yaml", "variants.class_mean.model.nois=1")
+    assert status == 2
+    assert "did you mean 'noise'" in err

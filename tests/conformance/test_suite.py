@@ -1,88 +1,32 @@
-"""Registering a model is what makes it tested; and the suite itself must be able to fail."""
+"""The conformance suite is able to fail, and says where."""
 
 import pytest
 import torch
 
 from bench import registry
 from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest, Violation
+from bench.training.interface import Stage
+from tests.small import OPTIONS, small
 
-SMALL = {
-    "lr_livae": {"width": 0.25, "relevant": 4, "irrelevant": 4},
-    "cvae": {"width": 0.25, "latent": 4},
-    "cvae_gan": {"width": 0.25, "latent": 4},
-    "cvae_gan_bao": {"width": 0.25, "latent": 4},
-    "cgan": {"width": 0.25, "latent": 4},
-    "csvae": {"width": 0.25, "relevant": 6, "irrelevant": 4},
-    "ccvae": {"width": 0.25, "relevant": 6, "irrelevant": 4},
-    "flow_matching": {"width": 0.25, "steps": 2},
-}
+CVAE = registry.load("model", "cvae")
 
 
-@pytest.fixture(scope="module", params=list(registry.registered("model")))
-def subject(request):
-    return suite.make_subject(request.param, SMALL.get(request.param))
-
-
-@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
-def test_registered_models_conform(subject, check):
-    check(subject)
-
-
-@pytest.mark.parametrize("name", list(registry.registered("model")))
-def test_points_are_welcome_too(name):
-    subject = suite.make_subject(name, data={"name": "moons", "per_class": 50})
-    suite.terms_are_scalars(subject)
-    suite.samples_are_a_function_of_the_generator(subject)
-
-
-FORMS = {
-    "softmax": {"label_loss": "softmax"},
-    "moments": {"sample_from": "moments"},
-    "one to one": {"prior_steps": 1},
-    "joint": {"joint": True},
-    "mixture for rows without label": {"unlabeled_prior": "mixture"},
-}
-
-
-@pytest.mark.parametrize("options", FORMS.values(), ids=FORMS)
-def test_forms_of_lr_livae_conform(options):
-    subject = suite.make_subject("lr_livae", SMALL["lr_livae"] | options)
-    suite.terms_are_scalars(subject)
-    suite.players_move_only_their_own(subject)
-    suite.shared_backwards_give_each_players_gradient(subject)
-    suite.samples_are_a_function_of_the_generator(subject)
-
-
-def test_moments_of_codes_survive_an_interruption():
-    subject = suite.make_subject("lr_livae", SMALL["lr_livae"] | FORMS["moments"])
-    suite.resume_is_bit_exact(subject)
-    suite.terms_trace_as_one_graph(subject)
-
-
-def test_rows_without_label_that_spoil_a_term_are_caught(monkeypatch):
-    monkeypatch.setattr(registry.load("model", "lr_livae"), "_unlabeled_nll", lambda *_: 1 / 0)
-    subject = suite.make_subject("lr_livae", SMALL["lr_livae"])
-    with pytest.raises(ZeroDivisionError):
-        suite.rows_without_label_are_welcome(subject)
-
-
-def violation(monkeypatch, check, **methods):
-    """Break some methods of cVAE and return what the check says."""
-    factory = registry.load("model", "cvae")
-    for name, method in methods.items():
-        monkeypatch.setattr(factory, name, method)
-    subject = suite.make_subject("cvae", SMALL["cvae"])
-    with pytest.raises(suite.Violation) as caught:
-        check(subject)
+def violation(monkeypatch, check, **changes):
+    """Break cVAE and return what a check says."""
+    for name, value in changes.items():
+        monkeypatch.setattr(CVAE, name, value)
+    with pytest.raises(Violation) as caught:
+        check(ModelUnderTest.of("cvae", OPTIONS["cvae"]))
     return str(caught.value)
 
 
 @pytest.fixture
 def terms():
-    return registry.load("model", "cvae").terms
+    return CVAE.terms
 
 
-def test_a_term_with_rows_left_is_caught(monkeypatch, terms):
+def test_a_term_of_several_numbers_is_caught(monkeypatch, terms):
     text = violation(
         monkeypatch,
         suite.terms_are_scalars,
@@ -121,28 +65,106 @@ def test_hidden_state_is_caught(monkeypatch, terms):
     assert "differs after a resumption" in text
 
 
-def test_a_branch_on_a_value_is_caught(monkeypatch, terms):
+def test_a_branch_on_a_value_is_caught_by_its_line(monkeypatch, terms):
     def broken(self, stage, batch, wanted):
-        if batch.x.mean().item() > 2:
-            raise ValueError
-        return terms(self, stage, batch, wanted)
+        return terms(self, stage, batch, wanted) if batch.x.mean().item() < 2 else {}
 
     text = violation(monkeypatch, suite.terms_trace_as_one_graph, terms=broken)
-    assert "does not trace" in text
+    assert text.startswith("stage 'main' does not trace as one graph: ")
+    assert f'File "{__file__}", line {broken.__code__.co_firstlineno + 1}, in broken' in text
+
+
+def test_a_term_that_is_missing_is_named(monkeypatch, terms):
+    def broken(self, stage, batch, wanted):
+        values = terms(self, stage, batch, wanted)
+        return {term: value for term, value in values.items() if term != "kl" or len(wanted) > 1}
+
+    text = violation(monkeypatch, suite.subset_of_terms_has_the_same_values, terms=broken)
+    assert text == "stage 'main' does not return kl where kl are wanted"
+
+
+def test_players_that_are_a_text_are_caught(monkeypatch):
+    stages = (Stage("main", "encoder"),)
+    text = violation(monkeypatch, suite.players_and_stages_fit, stages=stages)
+    assert text == "the players of stage 'main' are a text; write ('encoder',)"
+
+
+def test_a_gradient_that_is_not_finite_is_caught(monkeypatch, terms):
+    def broken(self, stage, batch, wanted):
+        values = terms(self, stage, batch, wanted)
+        return {**values, "kl": values["kl"] + (values["kl"] - values["kl"].detach()).sqrt()}
+
+    check = suite.shared_backwards_give_each_players_gradient
+    text = violation(monkeypatch, check, terms=broken)
+    assert text.startswith("the gradient of player 'encoder' is not finite")
+
+
+def checked(bench, monkeypatch, **changes):
+    """Break cVAE and return what the command says of it."""
+    for name, value in changes.items():
+        monkeypatch.setattr(CVAE, name, value)
+    status, out, _ = bench("check", "cvae", "width=0.25", "latent=4")
+    assert status == 1
+    return out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("method", "problem"),
+    [
+        ("players", "CVAE: these parameters belong to no player: encoder.first.weight"),
+        ("terms", "term 'kl' is torch.float32 [] nan, expected one finite float32 number"),
+    ],
+)
+def test_nothing_is_checked_after_an_essential_failure(method, problem, bench, monkeypatch):
+    players, terms = CVAE.players, CVAE.terms
+    broken = {
+        "players": lambda self: {
+            name: [p for p in own if p is not self.encoder.first.weight]
+            for name, own in players(self).items()
+        },
+        "terms": lambda *args: {**terms(*args), "kl": terms(*args)["kl"] * float("nan")},
+    }
+    lines = checked(bench, monkeypatch, **{method: broken[method]})
+    assert lines[-2].strip() == problem
+    failed = len(lines) - 2
+    left = len(suite.CHECKS) - failed
+    assert lines[-1] == f"cvae: 1 failed; the other {left} checks need this one"
+
+
+def test_an_error_of_a_model_is_told_by_its_own_lines(bench, monkeypatch):
+    def broken(self, y, generator=None):
+        return torch.nn.Linear(3, 4)(torch.zeros(2, 5))
+
+    lines = checked(bench, monkeypatch, sample=broken)
+    at = lines.index(
+        "FAIL  Samples fit the data, depend on the generator alone, and leave no other trace"
+    )
+    told = [line.strip() for line in lines[at + 1 :]]
+    assert told[0].startswith(f'File "{__file__}"')
+    assert told[0].endswith("in broken")
+    assert "RuntimeError: addmm: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)" in told
+    assert not any("torch/nn" in line for line in told)
+    assert lines[-1] == "cvae: 1 failed"
+
+
+def test_examples_without_label_that_spoil_a_term_are_caught(monkeypatch):
+    monkeypatch.setattr(registry.load("model", "lr_livae"), "_unlabeled_nll", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        suite.examples_without_label_are_welcome(small("lr_livae"))
 
 
 def test_sampling_from_the_default_generator_is_caught(monkeypatch):
-    sample = registry.load("model", "cvae").sample
+    sample = CVAE.sample
     text = violation(
         monkeypatch,
-        suite.sampling_changes_nothing,
+        suite.samples_are_a_function_of_the_generator,
         sample=lambda self, y, generator=None: sample(self, y),
     )
     assert "default generator" in text
 
 
 def test_samples_out_of_range_are_caught(monkeypatch):
-    sample = registry.load("model", "cvae").sample
+    sample = CVAE.sample
     text = violation(
         monkeypatch,
         suite.samples_are_a_function_of_the_generator,
@@ -190,16 +212,14 @@ BROKEN_SWITCHES = {
 }
 
 
-@pytest.fixture(scope="module")
-def with_attributes():
-    return suite.make_subject("csvae", SMALL["csvae"], {"name": "digit_attributes"})
+WITH_ATTRIBUTES = ModelUnderTest.of("csvae", OPTIONS["csvae"], {"name": "digit_attributes"})
 
 
 @pytest.mark.parametrize("broken", BROKEN_SWITCHES, ids=lambda broken: broken.__name__)
-def test_a_broken_switch_is_caught(broken, monkeypatch, with_attributes):
+def test_a_broken_switch_is_caught(broken, monkeypatch):
     monkeypatch.setattr(registry.load("model", "csvae"), "switch", broken)
-    with pytest.raises(suite.Violation, match=BROKEN_SWITCHES[broken]):
-        suite.switching_changes_one_attribute(with_attributes)
+    with pytest.raises(Violation, match=BROKEN_SWITCHES[broken]):
+        suite.switching_changes_one_attribute(WITH_ATTRIBUTES)
 
 
 @pytest.mark.parametrize("name", ["csvae", "ccvae"])
@@ -207,5 +227,5 @@ def test_switches_are_tried_where_a_model_has_them(name, monkeypatch):
     """The suite reaches them by itself, though its own data has no attributes."""
     monkeypatch.setattr(registry.load("model", name), "switch", nothing)
     monkeypatch.setattr(suite, "CHECKS", (suite.switching_changes_one_attribute,))
-    with pytest.raises(suite.Violation, match="gives the same code"):
-        suite.attributes_are_welcome(suite.make_subject(name, SMALL[name]))
+    with pytest.raises(Violation, match="gives the same code"):
+        suite.attributes_are_welcome(small(name))

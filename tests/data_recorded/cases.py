@@ -15,8 +15,25 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import recorded
 
+from bench.record.records import load_records
+from bench.reporting.render import RENDERERS, SUFFIXES
+from bench.reporting.tables.build import build_table
+from bench.reporting.tables.table_spec import load_tables
+from bench.reporting.variance import variance_table
+
 GOLDEN = Path(__file__).parent / "golden"
-TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
+SPECS = load_tables(Path(__file__).parents[2] / "sweeps" / "tables.yaml")
+NAMES = SPECS["summary"].names
+
+
+def build(results, name="1", sweeps=None, **options):
+    """Return a table of some results."""
+    return build_table(SPECS[name], load_records(results, sweeps), **options)
+
+
+def notes(table):
+    """Return the notes of a table as one text."""
+    return "\n".join(f"{note.text} {'; '.join(note.items)} {note.command}" for note in table.notes)
 
 
 def nothing(results):
@@ -29,7 +46,7 @@ def complete(results):
 
 
 def broken(results):
-    """Failed, interrupted and missing runs; two protocols; a figure that does not apply."""
+    """Failed, interrupted and missing runs; two protocols; a measurement that does not apply."""
     variants = {
         "cvae": {seed: dict(held) for seed, held in recorded.QUICKSTART["cvae"].items()},
         "lr_livae": recorded.QUICKSTART["lr_livae"],
@@ -104,8 +121,8 @@ def eight_seeds(results):
 
 
 def redrawn(results):
-    """Errors over images, samples drawn again from the weights of a run, and two judges."""
-    judges = [
+    """Errors over images, samples drawn again from the weights of a run, and two classifiers."""
+    protocols = [
         f"accuracy[extractor=digits-classifier@{name},n=500]" for name in ("0a" * 4, "1b" * 4)
     ]
     values = {0: 80.0, 1: 84.0, 2: 82.0}
@@ -114,7 +131,7 @@ def redrawn(results):
             seed: {
                 "inception_score": (recorded.IS, 7 + seed / 4),
                 "intra_class_diversity": (recorded.DIVERSITY, 0.25 + seed / 64, 1 / 128),
-                "class_accuracy": [(judges[0], value, 3.0), (judges[1], value + 2, 3.0)],
+                "class_accuracy": [(protocols[0], value, 3.0), (protocols[1], value + 2, 3.0)],
             }
             for seed, value in values.items()
         },
@@ -166,24 +183,21 @@ SHOWN = {eight_seeds: ("difference", "iqm", "improvement"), broken: ("difference
 
 def render(case, name, form, results):
     """Return a table of a case, and the name of the file in which it is stored."""
-    from bench.record.records import load_records
-    from bench.reporting.render.forms import RENDERERS, SUFFIXES
-    from bench.reporting.tables.build import build_table, load_tables
-    from bench.reporting.variance import variance_table
-
     case(results)
-    records, specs = load_records(results), load_tables(TABLES)
     if name == "variance":
-        table = variance_table(records, specs["summary"].names)
+        table = variance_table(load_records(results), NAMES)
     else:
-        table = build_table(specs[name], records, show=SHOWN.get(case, ()))
+        table = build(results, name, show=SHOWN.get(case, ()))
     # a command may name the folder, which is another one every time
-    notes = [replace(n, command=n.command.replace(str(results), "results")) for n in table.notes]
-    text = RENDERERS[form](replace(table, notes=tuple(notes)))
+    found = [replace(n, command=n.command.replace(str(results), "results")) for n in table.notes]
+    text = RENDERERS[form](replace(table, notes=tuple(found)))
     return text, f"{case.__name__}-{name}{SUFFIXES[form]}"
 
 
 if __name__ == "__main__":
+    from bench.record import quantities
+
+    quantities.registered_metrics = recorded.registered_metrics
     GOLDEN.mkdir(exist_ok=True)
     for stored in STORED:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,14 +1,35 @@
-"""Writes the record of a sweep as the harness writes it, with figures that a test chooses."""
+"""Writes the record of a sweep as the harness writes it, with measurements that a test chooses."""
 
 import json
 from pathlib import Path
 
 from bench.record.jsonl import write_jsonl
+from bench.record.quantities import Quantity
 
 IS = "is[domain classifier,n=500,splits=1]"
 DIVERSITY = "ms-ssim[window=gaussian,n=50]"
 ACCURACY = "accuracy[extractor=digits-classifier@0a0a0a0a,n=500]"
 REASON = "the model has no encoder"
+
+QUANTITIES = {
+    "inception_score": Quantity("Inception Score", "higher", 2),
+    "intra_class_diversity": Quantity("Intra-class diversity", "real", 4),
+    "class_accuracy": Quantity("Class accuracy (%)", "higher", 1),
+    "fid": Quantity("Fréchet distance", "lower", 2),
+    "relevant_distance": Quantity("Relevant code from prior", "one", 2),
+    "irrelevant_kl": Quantity("KL of the irrelevant code (nats a dimension)", None, 3),
+    "leakage_linear": Quantity("Label from irrelevant code, linear (%)", "lower", 1),
+    "arc_coverage": Quantity("Arc coverage (%)", "real", 1),
+    "inpainting_mse": Quantity("Inpainting MSE", "lower", 4),
+}
+WHOLE = {
+    "prior_fit": ("relevant_distance", "irrelevant_kl"),
+    "inpainting": ("inpainting_mse",),
+}
+"""Metrics that older versions named as a whole where they did not apply."""
+
+EVALUATION = "e"
+"""Id of what is to be measured."""
 
 # variant: {seed: {metric: (protocol, value), or (protocol, value, error), or several of these}}
 QUICKSTART = {
@@ -51,7 +72,10 @@ def write_sweep(
     states=None,
     iterations=800,
 ):
-    """Write a sweep; `states` maps (variant, seed) to a state other than done."""
+    """Write a sweep; `states` maps (variant, seed) to a state other than done.
+
+    A run that is `trained` was measured before other metrics were asked for.
+    """
     folder = Path(results) / sweep
     folder.mkdir(parents=True)
     states = states or {}
@@ -61,6 +85,7 @@ def write_sweep(
         for seed, figures in seeds.items():
             run = f"{len(runs):02d}{abs(hash_of(sweep, variant, seed)):010x}"[:12]
             runs.append({"id": run, "variant": variant, "model": model, "data": data, "seed": seed})
+            runs[-1]["evaluation"] = EVALUATION
             state = states.get((variant, seed), "done")
             if state != "missing":
                 config = {
@@ -75,7 +100,7 @@ def write_sweep(
     controls = []
     if real is not None:
         run = "real-0a1b2c3d4e5f"
-        controls.append({"id": run, "data": data})
+        controls.append({"id": run, "data": data, "evaluation": EVALUATION})
         config = {"data": {"name": data}, "control": "real test images"}
         state = states.get("real", "done")
         if state != "missing":
@@ -86,6 +111,7 @@ def write_sweep(
         "title": f"The {sweep} sweep",
         "spec": spec,
         "command": f"bench run {spec}",
+        "quantities": {name: quantity.describe() for name, quantity in QUANTITIES.items()},
         "runs": runs,
         "controls": controls,
     }
@@ -114,7 +140,7 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
         write_cost(folder)
     if state == "failed":
         (folder / "failed").write_text(TRACEBACK)
-    if state != "done":
+    if state not in ("done", "trained"):
         return
     split = "samples" if curve else "real"
     evaluation = [
@@ -126,7 +152,9 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
     ]
     write_jsonl(folder / "evaluation.jsonl", evaluation)
     (folder / "samples.png").write_bytes(b"\x89PNG\r\n")
-    (folder / "done").write_text('{"evaluation": "e"}')
+    write_json(folder / "done", {"evaluation": EVALUATION if state == "done" else "earlier"})
+    if state == "trained":
+        (folder / "model.pt").touch()
 
 
 def write_cost(folder, **changes):
@@ -141,6 +169,22 @@ def write_cost(folder, **changes):
 
 def write_json(path, content):
     path.write_text(json.dumps(content))
+
+
+class Registered:
+    """A registered metric as reports see it."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def quantities(self):
+        return {name: QUANTITIES[name] for name in self.names}
+
+
+def registered_metrics():
+    """What `bench.record.quantities.registered_metrics` returns in tests, without torch."""
+    metrics = {name: Registered(name) for name in QUANTITIES}
+    return metrics | {whole: Registered(*names) for whole, names in WHOLE.items()}
 
 
 def hash_of(*parts):

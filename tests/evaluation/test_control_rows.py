@@ -31,7 +31,7 @@ def test_controls_are_rows_below_the_real_images(bench, here):
         *("cVAE", "Lr-LiVAE"),
     ]
     assert re.search(r"^class means +100.0 ", out, re.MULTILINE)
-    assert "Runs: 2 of 2 finished, seed 0." in out
+    assert "Runs: 2 of 2 done, seed 0." in out
     assert "the paper's alone" not in out
     _, out, _ = bench("status", "tiny")
     assert out.startswith("tiny: 6 done")

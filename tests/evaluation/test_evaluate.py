@@ -309,10 +309,10 @@ def test_a_kept_row_stands_beside_a_sweep(bench, theirs, run, here):
     assert f"images of theirs (sha256 {origin['sha256'][:12]}), 3 of each class" in out
     assert origin["path"] == str(theirs)
     assert origin["found"] == [4, 4, 4]
-    assert "Not measured (`bench evaluate` takes further metrics with --metric):" in out
+    assert "or use `bench evaluate --metric`):" in out
     assert "  - Their GAN (Inception Score) on Blobs" in out
     _, out, _ = bench("status", "evaluations")
-    assert out == "evaluations: 2 done, 0 failed, 0 unfinished, 0 missing\n"
+    assert out == "evaluations: 2 done\n"
     assert (here / "results/evaluations/figures.csv").exists()
 
 

@@ -74,7 +74,7 @@ def test_results_of_another_machine_join_the_table(bench, here, done, monkeypatc
     assert "2 finished, 2 kept" in err
     assert "training the classifier" not in err
     _, out, _ = bench("report", "tiny", "--results", "there")
-    assert "Runs: 4 of 4 finished, seeds 0, 1." in out
+    assert "Runs: 4 of 4 done, seeds 0, 1." in out
     _, out, err = bench("import", "tiny.tar.gz", "--results", "there")
     assert "0 added, 3 kept" in out
     _, out, _ = bench("import", "tiny.tar.gz", "--results", "there", "--into", "theirs")

@@ -6,33 +6,33 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest
 from bench.errors import BenchError
 from bench.execution import switch_choice
 from bench.spec.switches import EAGER, SwitchSet
-from bench.training.switch_trials import Choice
+from bench.training.switch_trials import SwitchDecision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.fixture
-def subject():
-    return suite.make_subject("cvae", {"width": 0.25, "latent": 4})
+def under_test():
+    return ModelUnderTest.of("cvae", {"width": 0.25, "latent": 4})
 
 
 @pytest.fixture
-def settle(subject, tmp_path, monkeypatch):
+def settle(under_test, tmp_path, monkeypatch):
     """Settle the switches of one run; what a measurement would find is compile."""
     measured = []
 
     def choose(start, **how):
         measured.append(how)
-        return Choice(SwitchSet(compile=True), ("compile on, 2.00 times as fast",))
+        return SwitchDecision(SwitchSet(compile=True), ("compile on, 2.00 times as fast",))
 
-    monkeypatch.setattr(switch_choice, "choose", choose)
+    monkeypatch.setattr(switch_choice, "choose_switches", choose)
 
     def settle(device=CPU, demanded=None, **changes):
-        training = subject.training.model_copy(update=changes)
+        training = under_test.training.model_copy(update=changes)
         worker = SimpleNamespace(device=device, switches=demanded)
         return switch_choice.settle_switches(training, tmp_path, worker, lambda s: None, "run")
 
@@ -63,7 +63,7 @@ def test_a_gpu_without_room_to_measure_is_eager(settle, monkeypatch):
     def choose(start, **how):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nand more")
 
-    monkeypatch.setattr(switch_choice, "choose", choose)
+    monkeypatch.setattr(switch_choice, "choose_switches", choose)
     assert settle(CUDA) == EAGER, "so the training goes on, in smaller parts"
     why = ["no room to try anything: CUDA out of memory. Tried to allocate"]
     assert recorded(settle)["why"] == why

@@ -35,7 +35,7 @@ def finished(bench, here):
 
 def stopped_half_way(bench, monkeypatch, *words):
     """Let the first run stop after its eighth iteration."""
-    iterate = Trainer._iterate
+    iterate = Trainer.iterate
 
     def stop(self, step):
         if step == 8:
@@ -43,7 +43,7 @@ def stopped_half_way(bench, monkeypatch, *words):
         iterate(self, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_iterate", stop)
+        patch.setattr(Trainer, "iterate", stop)
         assert bench(*RUN, *words)[0] == 130
 
 
@@ -258,7 +258,7 @@ def test_damaged_curves_cost_no_table(bench, finished):
     (run / "rows.jsonl").write_bytes(b"?\n")
     status, _, err = bench(*RUN)
     assert status == 0
-    assert f"warning: left out: {run / 'rows.jsonl'}:1: not a row" in err
+    assert f"warning: left out: {run / 'rows.jsonl'}:1: not an entry" in err
     assert other.name in (run.parent / "curves.csv").read_text()
 
 

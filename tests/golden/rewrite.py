@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from bench import registry
-from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest
 
 FOLDER = Path(__file__).parent
 ITERATIONS = 5
@@ -19,9 +19,9 @@ ITERATIONS = 5
 
 def first_iterations(name):
     """Return term -> its values in the first iterations, one a pass."""
-    subject = suite.make_subject(name, {"width": 0.25})
+    under_test = ModelUnderTest.of(name, {"width": 0.25})
     with tempfile.TemporaryDirectory() as folder:
-        trainer = subject.trainer(Path(folder) / "run")
+        trainer = under_test.trainer(Path(folder) / "run")
     trainer.model.double()
     values: dict[str, list[float]] = {}
     for step in range(ITERATIONS):

@@ -22,17 +22,6 @@ def _seed():
     torch.manual_seed(0)
 
 
-class Whole(nn.Module):
-    """A critic and its weights in one call."""
-
-    def __init__(self, critic):
-        super().__init__()
-        self.critic = critic
-
-    def forward(self, x, y):
-        return self.critic(x, y, self.critic.weights())
-
-
 def make_critic():
     layers = [nn.Conv2d(1, 4, 3, 1, 1), nn.Conv2d(4, 6, 3, 2, 1), nn.Linear(6 * 16, 8)]
     critic = Critic(layers, classes=3).double()
@@ -41,12 +30,12 @@ def make_critic():
     return critic
 
 
-def examples(rows):
-    x = torch.randn(rows, 1, 8, 8, dtype=torch.float64)
-    return x, torch.randint(3, (rows,))
+def examples(count):
+    x = torch.randn(count, 1, 8, 8, dtype=torch.float64)
+    return x, torch.randint(3, (count,))
 
 
-def test_one_hot_leaves_rows_without_label_empty():
+def test_one_hot_of_an_example_without_label_is_zero():
     assert one_hot(torch.tensor([1, -1]), 3).tolist() == [[0, 1, 0], [0, 0, 0]]
 
 
@@ -182,7 +171,7 @@ def test_critic_features_are_those_of_its_layers():
     torch.testing.assert_close(critic.features(x, weights), h)
 
 
-def test_critic_scores_rows_apart_from_each_other():
+def test_critic_scores_examples_apart_from_each_other():
     critic = make_critic()
     (a, ya), (b, yb) = examples(3), examples(4)
     weights = critic.weights()
@@ -204,23 +193,7 @@ def test_critic_iterates_once_a_pass_and_its_graph_survives_the_next():
     torch.autograd.grad(scores.sum(), list(critic.parameters()))
 
 
-def test_critic_runs_stacked_under_vmap():
-    critics = [make_critic() for _ in range(3)]
-    singles = [copy.deepcopy(critic) for critic in critics]
-    x, y = examples(4)
-    stacked = torch.func.stack_module_state([Whole(critic) for critic in critics])
-    shell = Whole(copy.deepcopy(critics[0]))
-
-    def scores(parameters, buffers):
-        return torch.func.functional_call(shell, (parameters, buffers), (x, y))
-
-    found = torch.func.vmap(scores)(*stacked)
-    for i, critic in enumerate(singles):
-        torch.testing.assert_close(found[i], critic(x, y, critic.weights()))
-        torch.testing.assert_close(stacked[1]["critic.psi.u"][i], critic.psi.u)
-
-
-def test_class_moments_are_those_of_all_rows_seen_where_nothing_is_forgotten():
+def test_class_moments_are_those_of_all_codes_seen_where_nothing_is_forgotten():
     moments = ClassMoments(3, 2, decay=1.0).double()
     z, y = torch.randn(40, 2, dtype=torch.float64) * 3 + 1, torch.randint(2, (40,))
     for part in torch.arange(40).split(7):
@@ -236,7 +209,7 @@ def test_class_moments_are_those_of_all_rows_seen_where_nothing_is_forgotten():
 
 def test_class_moments_weigh_a_batch_by_its_age():
     moments = ClassMoments(1, 1, decay=0.5).double()
-    batches = [torch.randn(rows, 1, dtype=torch.float64) for rows in (4, 1, 3)]
+    batches = [torch.randn(count, 1, dtype=torch.float64) for count in (4, 1, 3)]
     for z in batches:
         moments.update(z, torch.zeros(len(z), dtype=torch.int64))
     weights = torch.cat(

@@ -1,26 +1,27 @@
-"""`bench perf`: that it measures what it says; how fast a machine is, tests do not ask."""
+"""`bench perf` measures what it says; how fast a machine is, tests do not ask."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bench.conformance import suite
 from bench.data.base import to_float
 from bench.errors import BenchError
 from bench.metrics.extractors import classifier
 from bench.perf import training_times
 from bench.perf.plain_loop import PlainLoop
+from tests.small import small
 
 SMALL = ("--data", "{name: blobs, image_size: 8, per_class: 30, test_per_class: 10}")
-FEW = ("--samples-per-class", "10", "--pairs", "2", "--device", "cpu", *SMALL)
+FEW = ("--samples-per-class", "10", "--device", "cpu", *SMALL)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(classifier, "STEPS", 1)
     monkeypatch.setattr(classifier, "EPOCHS", 0)
+    monkeypatch.setattr(training_times, "ROUNDS", 2)
+    monkeypatch.setattr(training_times, "BLOCK_SECONDS", 0.0)
 
 
 def test_every_metric_is_timed_and_absent_ones_have_a_reason(bench):
@@ -41,20 +42,17 @@ def test_every_metric_is_timed_and_absent_ones_have_a_reason(bench):
     ]
 
 
-def test_all_pairs_are_compared_with_a_loop_on_some(bench):
-    status, out, err = bench("perf", "metrics", *FEW, "--metric", "intra_class_diversity", "--json")
+def test_metrics_are_a_table(bench):
+    words = ("--metric", "class_accuracy", "--metric", "arc_fit", "--threads", "1")
+    status, out, err = bench("perf", "metrics", *FEW, *words)
     assert status == 0, err
-    found = json.loads(out)["ms_ssim"]
-    assert (found["pairs"], found["naive_pairs"]) == (3 * 45, 2)
-    assert found["times_as_fast"] == pytest.approx(found["naive_seconds_scaled"] / found["seconds"])
-
-
-def test_the_table_says_what_was_scaled(bench):
-    status, out, err = bench("perf", "metrics", *FEW, "--metric", "intra_class_diversity")
-    assert status == 0, err
-    assert "times as fast as a loop over pytorch_msssim" in out
-    assert "which was run on 2 pairs and scaled to" in out
-    assert "within the 180 s" in out
+    title, _, head, *lines = out.splitlines()
+    assert title == "30 samples of blobs, model lr_livae without training, cpu, 1 threads"
+    assert head.split() == ["wall", "s", "CPU", "s"]
+    assert lines[2] == lines[5] == ""
+    assert [line.split()[0] for line in lines[3:5]] == ["class_accuracy", "arc_fit"]
+    assert lines[4].endswith("n/a: blobs has no arcs")
+    assert lines[6].startswith("total ")
 
 
 def test_points_have_no_classifier_to_train(bench):
@@ -66,108 +64,103 @@ def test_points_have_no_classifier_to_train(bench):
     assert [row["what"] for row in found["metrics"]] == ["arc_fit"]
 
 
-def test_a_wrong_model_is_an_error(bench):
-    status, _, err = bench("perf", "metrics", *FEW, "--model", "cvea")
-    assert status == 2
-    assert "cvae" in err
-
-
-@pytest.fixture
-def quick_training(monkeypatch):
-    monkeypatch.setattr(training_times, "ROUNDS", 2)
-    monkeypatch.setitem(training_times.MATRIX, "cpu", 64)
-    monkeypatch.setitem(training_times.COPIED, "cpu", 1 << 12)
-
-
 TRAIN = ("perf", "train", "--device", "cpu", *SMALL, "--batch-size", "8", "--no-compile")
 
 
-def test_every_way_of_training_is_timed(bench, here, quick_training):
-    words = ("{name: cvae, width: 0.25}", "--iterations", "1", "--json", "out/speed.json")
+@pytest.mark.parametrize(
+    "words",
+    [("perf", "metrics", *FEW, "--model", "cvea"), (*TRAIN, "cvea")],
+    ids=["metrics", "train"],
+)
+def test_a_wrong_model_is_an_error(bench, words):
+    status, _, err = bench(*words)
+    assert status == 2
+    assert "command line: model.name: unknown model 'cvea'" in err
+    assert "cvae" in err
+
+
+def test_every_mode_of_training_is_timed(bench, here):
+    words = ("{name: cvae, width: 0.25}", "--json", "out/speed.json")
     (here / "out").mkdir()
     status, out, err = bench(*TRAIN, *words)
     assert status == 0, err
     found = json.loads((here / "out" / "speed.json").read_text())
     assert {"date", "versions", "device_name", "commit"} <= found.keys()
     (model,) = found["models"]
-    rows = {row["way"]: row for row in model["rows"]}
+    rows = {row["mode"]: row for row in model["rows"]}
     assert {"plain loop", "eager", "channels_last", "two processes"} <= rows.keys()
     assert not any(row["reason"] for row in rows.values())
     assert rows["eager"]["times_eager"] == rows["plain loop"]["times_plain_loop"] == 1
     assert rows["two processes"]["times_one_process"] > 0
     eager = rows["eager"]
     assert eager["images_per_second"] == pytest.approx(8 / eager["seconds_per_iteration"])
-    done = model["operations_per_iteration"] / eager["seconds_per_iteration"]
-    share = done / model["matrix_product_flops"]["float32"]
-    assert eager["share_of_matrix_product"] == pytest.approx(share)
     assert all(name in out for name in rows)
+    (line,) = (line for line in out.splitlines() if line.startswith("  eager "))
+    assert line.split()[-1] == "1.00", "times as fast as eager mode, below its title"
 
 
-def test_a_way_that_cannot_begin_is_told(bench, here, quick_training, monkeypatch):
+def test_a_mode_that_cannot_begin_is_named_with_its_reason(bench, here, monkeypatch):
     def broken(*what):
         raise RuntimeError("no such kernel\nat line 3")
 
-    ways = [
-        training_times.Way("plain loop", training_times.PlainLoop),
-        training_times.Way("eager", training_times.Ours),
-        training_times.Way("warp", broken),
+    modes = [
+        training_times.Mode("plain loop", training_times.PlainLoop),
+        training_times.Mode("eager", training_times.start_trainer),
+        training_times.Mode("warp", broken),
     ]
-    monkeypatch.setattr(training_times, "ways", lambda *what: ways)
-    monkeypatch.setattr(
-        training_times, "two_processes", lambda *what: {"way": "two", "reason": "no"}
-    )
-    status, out, err = bench(*TRAIN, "{name: cvae, width: 0.25}", "--iterations", "1")
+    monkeypatch.setattr(training_times, "modes_of", lambda *what: modes)
+    monkeypatch.setattr(training_times, "two_processes", lambda *what: 1.5)
+    status, out, err = bench(*TRAIN, "{name: cvae, width: 0.25}")
     assert status == 0, err
     assert "n/a: RuntimeError: no such kernel\n" in out
+    assert "1.50\n" in out
+
+
+def test_ratios_are_taken_within_rounds():
+    def mode(name, *seconds):
+        return training_times.Mode(name, None, loop=FakeLoop, seconds=list(seconds))
+
+    modes = [mode("plain loop", 4.0, 40.0, 8.0), mode("eager", 2.0, 20.0, 2.0)]
+    modes.append(mode("graphs", 1.0, 10.0, 4.0))
+    row = training_times._row(modes[2], modes, 8)
+    assert (row["times_plain_loop"], row["times_eager"]) == (4, 2)
+    assert row["seconds_per_iteration"] == 4
+    assert row["images_per_second"] == 2 * 8 / 4
+
+
+class FakeLoop:
+    draws = 2
+
+
+def test_a_gpu_has_more_modes():
+    cuda = torch.device("cuda")
+    names = [mode.name for mode in training_times.modes_of(cuda, compiling=True)]
+    assert names[:3] == ["plain loop", "eager", "graphs"]
+    assert names[-1] == "graphs, autotune, channels_last, compile, bfloat16"
+    assert not any("compile" in mode.name for mode in training_times.modes_of(cuda, False))
 
 
 def test_a_plain_loop_needs_a_full_batch():
-    subject = suite.make_subject("cvae", {"width": 0.25}, batch_size=10_000)
+    large = small().changed(batch_size=10_000)
     with pytest.raises(BenchError, match="examples make no batch of 10000"):
-        PlainLoop(subject.training, subject.data, torch.device("cpu"))
-
-
-def test_ratios_are_taken_within_rounds_and_count_images(quick_training):
-    def line(name, images, *seconds):
-        loop = SimpleNamespace(images=images)
-        return training_times._Line(training_times.Way(name, None), loop, seconds=seconds)
-
-    lines = [line("plain loop", 8, 4.0, 40.0, 4.0), line("eager", 8, 2.0, 20.0, 2.0)]
-    lines.append(line("eight seeds", 64, 4.0, 40.0, 4.0))
-    row = lines[2].row(lines, 10, {"float32": 5.0})
-    assert (row["times_plain_loop"], row["times_eager"]) == (8, 4)
-    assert row["images_per_second"] == 16
-    assert row["share_of_matrix_product"] == 4  # it does eight times the work
-
-
-def test_a_gpu_has_more_ways():
-    names = [way.name for way in training_times.ways(torch.device("cuda"), compiling=True)]
-    assert names[:3] == ["plain loop", "eager", "graphs"]
-    assert names[-1] == "graphs, autotune, channels_last, compile, bfloat16"
-    assert not any("compile" in w.name for w in training_times.ways(torch.device("cuda"), False))
+        PlainLoop(large.training, large.data, torch.device("cpu"))
 
 
 def test_the_plain_loop_learns_what_we_learn_from_batches_of_its_own():
-    subject = suite.make_subject("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
-    loop = PlainLoop(subject.training, subject.data, torch.device("cpu"))
-    ours = subject.model()
+    under_test = small("lr_livae")
+    loop = PlainLoop(under_test.training, under_test.data, torch.device("cpu"))
+    ours = under_test.model()
     for plain, own in zip(loop.model.parameters(), ours.parameters(), strict=True):
         assert torch.equal(plain, own)
-    size, epoch = len(subject.data.train), loop._endless()
+    size, epoch = len(under_test.data.train), loop._endless()
     batches = [next(epoch) for _ in range(size // 16)]
     assert all(batch.x.dtype == torch.float32 for batch in batches)
-    stored = to_float(subject.data.train.x)
+    stored = to_float(under_test.data.train.x)
     seen = [(stored == x).flatten(1).all(1).nonzero() for batch in batches for x in batch.x]
     assert all(len(found) for found in seen), "images of the training split"
     assert len({int(found[0]) for found in seen}) == 16 * len(batches), "each once an epoch"
-    assert loop.images == 3 * 16, "one draw for each pass of the prior, none for the main one"
+    assert loop.draws == 3, "one for each pass of the prior, none for the main one"
     before = [p.detach().clone() for p in loop.model.parameters()]
     loop.iterate(0)
     moved = [not torch.equal(a, b) for a, b in zip(before, loop.model.parameters(), strict=True)]
     assert all(moved)
-
-
-def test_a_wrong_model_to_train_is_an_error(bench):
-    status, _, err = bench(*TRAIN, "cvea")
-    assert status == 2
-    assert "cvae" in err

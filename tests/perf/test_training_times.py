@@ -113,7 +113,7 @@ def test_training_reaches_95_percent_of_a_bare_loop(name, tmp_path):
 
     def ours(start):
         for step in range(start, start + 20):
-            trainer._iterate(step)
+            trainer.iterate(step)
 
     def by_hand(start):
         for _ in range(20):

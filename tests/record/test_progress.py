@@ -1,5 +1,3 @@
-"""The file that tells how far a run is."""
-
 import time
 
 import pytest
@@ -16,11 +14,12 @@ def at_work(tmp_path):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
+def unlimited(monkeypatch):
+    """Write at every update."""
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
 
 
-def test_what_is_written_is_read(tmp_path, impatient):
+def test_what_is_written_is_read(tmp_path, unlimited):
     file = ProgressFile(tmp_path, iterations=10)
     file.images = 96
     file.update(3)
@@ -31,7 +30,7 @@ def test_what_is_written_is_read(tmp_path, impatient):
     assert 0 < found.images_per_second <= 96 / 0.01
 
 
-def test_the_pace_counts_from_where_a_run_was_resumed(tmp_path, impatient):
+def test_the_rate_counts_from_where_a_run_was_resumed(tmp_path, unlimited):
     file = ProgressFile(tmp_path, iterations=1000)
     file.images = 1
     file.update(900)
@@ -57,23 +56,21 @@ def test_a_run_that_measures_has_all_its_iterations(tmp_path):
     assert (found.phase, found.share, found.is_training) == ("measuring", 1.0, False)
 
 
-def test_whoever_died_is_not_at_work(tmp_path):
+def test_without_a_holder_of_the_lock_there_is_no_progress(tmp_path):
     with locked(tmp_path / "run"):
         ProgressFile(tmp_path / "run", iterations=10).measuring()
         assert read_progress(tmp_path / "run") is not None
     assert read_progress(tmp_path / "run") is None
 
 
-def test_nobody_is_at_work_where_the_file_is_gone_or_damaged(tmp_path):
+def test_an_absent_or_damaged_file_is_no_progress(tmp_path):
     file = ProgressFile(tmp_path, iterations=10)
-    path = tmp_path / NAME
-    path.write_text("{")
-    assert read_progress(tmp_path) is None
-    path.write_text("{}")
-    assert read_progress(tmp_path) is None
+    for content in ("{", "{}"):
+        (tmp_path / NAME).write_text(content)
+        assert read_progress(tmp_path) is None
     file.close()
     file.close()
-    assert not path.exists()
+    assert not (tmp_path / NAME).exists()
 
 
 def test_a_folder_that_cannot_be_written_does_not_end_the_run(tmp_path):

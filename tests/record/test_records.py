@@ -7,79 +7,133 @@ import recorded
 
 from bench.errors import BenchError, UnknownName
 from bench.record.jsonl import write_jsonl
-from bench.record.records import load_records
+from bench.record.records import COLUMNS, load_records
+
+
+def edit_plan(folder, change):
+    path = folder / "sweep.json"
+    plan = json.loads(path.read_text())
+    change(plan)
+    path.write_text(json.dumps(plan))
+
+
+def final_values(results, metric="inception_score"):
+    found = {}
+    for entry in load_records(results).final:
+        if entry.metric == metric:
+            found.setdefault(entry.run.variant, []).append(entry.value)
+    return found
 
 
 def test_every_expected_run_appears_with_its_state(tmp_path):
     states = {("cvae", 1): "failed", ("cvae", 2): "missing", ("lr_livae", 0): "unfinished"}
-    recorded.write_sweep(tmp_path, states=states)
+    recorded.write_sweep(tmp_path, states=states | {("lr_livae", 1): "trained"})
     runs = load_records(tmp_path).runs
-    assert list(zip(runs["variant"], runs["state"], strict=True)) == [
+    assert [(run.variant, run.state) for run in runs] == [
         *(("cvae", "done"), ("cvae", "failed"), ("cvae", "missing")),
-        *(("lr_livae", "unfinished"), ("lr_livae", "done"), ("lr_livae", "done")),
+        *(("lr_livae", "unfinished"), ("lr_livae", "trained"), ("lr_livae", "done")),
         ("real", "done"),
     ]
-    assert runs["failure"][1] == "bench.errors.RunFailed: main/reconstruct is nan at step 40"
-    assert runs["command"][2] == "bench run sweeps/quickstart.yaml"
-    assert runs["command"][1] == "bench run sweeps/quickstart.yaml --retry-failed"
-    assert list(runs["iterations"].fillna(-1)) == [800, 800, -1, 800, 800, 800, -1]
+    assert runs[1].reason == "bench.errors.RunFailed: main/reconstruct is nan at step 40"
+    assert runs[2].command == "bench run sweeps/quickstart.yaml"
+    assert runs[1].command == "bench run sweeps/quickstart.yaml --retry-failed"
+    assert [run.iterations for run in runs] == [800, 800, None, 800, 800, 800, None]
+
+
+def test_sweeps_of_older_versions_do_not_say_what_is_to_be_measured(tmp_path):
+    folder = recorded.write_sweep(tmp_path, states={("cvae", 1): "trained"})
+
+    def forget(plan):
+        del plan["quantities"]
+        plan["references"] = [{"id": plan.pop("controls")[0]["id"], "data": "digits"}]
+        for run in plan["runs"]:
+            del run["evaluation"]
+
+    edit_plan(folder, forget)
+    records = load_records(tmp_path)
+    assert {run.state for run in records.runs} == {"done"}
+    assert records.controls == ("real",)
 
 
 def test_only_what_knows_the_option_is_told_to_retry(tmp_path):
-    recorded.write_sweep(tmp_path, states={("cvae", 1): "failed"})
-    plan = next(tmp_path.glob("*/sweep.json"))
-    plan.write_text(plan.read_text().replace("bench run sweeps/quick", "bench tune sweeps/quick"))
-    assert load_records(tmp_path).runs["command"][1] == "bench tune sweeps/quickstart.yaml"
+    folder = recorded.write_sweep(tmp_path, states={("cvae", 1): "failed"})
+    edit_plan(folder, lambda plan: plan.update(command="bench tune sweeps/quickstart.yaml"))
+    assert load_records(tmp_path).runs[1].command == "bench tune sweeps/quickstart.yaml"
 
 
-def test_real_images_have_no_seed(tmp_path):
+def test_real_images_are_a_control_without_seed(tmp_path):
     recorded.write_sweep(tmp_path)
-    last = load_records(tmp_path).runs.iloc[-1]
-    assert (last["variant"], last["model"], last["data"]) == ("real", "real", "digits")
-    assert last.isna()["seed"]
+    run = load_records(tmp_path).runs[-1]
+    assert (run.variant, run.model, run.data, run.seed) == ("real", "real", "digits", None)
+    assert (run.is_control, run.title) == (True, "real test images")
 
 
-def test_figures_curves_and_timings_carry_the_axes(tmp_path):
+def test_entries_carry_their_run(tmp_path):
     recorded.write_sweep(tmp_path)
     records = load_records(tmp_path)
-    figure = records.figures.iloc[0]
-    assert (figure["variant"], figure["seed"], figure["step"]) == ("cvae", 0, 800)
-    assert (figure["metric"], figure["protocol"]) == ("inception_score", recorded.IS)
-    assert list(records.curves["step"][:3]) == [0, 100, 200]
-    assert set(records.timings["value"]) == {12.5}
-    counted = records.cost.iloc[0]
-    assert (counted["variant"], counted["metric"], counted["value"]) == (
-        "cvae",
-        "parameters",
-        367552.0,
-    )
+    entry = records.measurements[0]
+    assert (entry.run.variant, entry.run.seed, entry.step) == ("cvae", 0, 800)
+    assert (entry.metric, entry.protocol) == ("inception_score", recorded.IS)
+    assert [entry.step for entry in records.curves[:3]] == [0, 100, 200]
+    assert {entry.value for entry in records.timings} == {12.5}
+    counted = records.cost[0]
+    assert (counted.run, counted.metric, counted.value) == (entry.run, "parameters", 367552.0)
+
+
+def test_frames_have_the_columns_of_the_files(tmp_path):
+    recorded.write_sweep(tmp_path, states={("cvae", 1): "missing"})
+    records = load_records(tmp_path)
+    for name, columns in COLUMNS.items():
+        frame = records.frame(name)
+        assert dict(frame.dtypes.astype(str)) == columns
+        assert len(frame) == len(getattr(records, name))
+    runs = records.frame("runs")
+    assert runs["iterations"].isna().tolist() == [False, True, *[False] * 4, True]
+    scores = records.frame("measurements").query("metric == 'inception_score'")
+    assert scores.groupby("variant")["value"].mean()["lr_livae"] == 8.75
 
 
 def test_a_run_in_two_variants_is_counted_in_both(tmp_path):
     folder = recorded.write_sweep(tmp_path)
-    plan = json.loads((folder / "sweep.json").read_text())
-    plan["runs"].append(plan["runs"][0] | {"variant": "the same again"})
-    (folder / "sweep.json").write_text(json.dumps(plan))
-    final = load_records(tmp_path).final
-    values = final[final["metric"] == "inception_score"].groupby("variant")["value"].apply(list)
+    edit_plan(folder, lambda p: p["runs"].append(p["runs"][0] | {"variant": "the same again"}))
+    values = final_values(tmp_path)
     assert values["the same again"] == [7.25]
     assert values["cvae"] == [7.25, 7.5, 7.75]
 
 
-def test_final_figures_are_of_the_last_step_of_finished_runs(tmp_path):
+def test_final_measurements_are_of_the_last_step_of_runs_that_have_not_failed(tmp_path):
     folder = recorded.write_sweep(tmp_path, states={("cvae", 1): "failed"})
     for path in folder.glob("*/evaluation.jsonl"):
         old = {"step": 400, "split": "samples", "metric": "inception_score"}
         text = path.read_text()
-        rows = [old | {"protocol": recorded.IS, "value": 99.0, "reason": ""}]
-        write_jsonl(path, rows)
+        entries = [old | {"protocol": recorded.IS, "value": 99.0, "reason": ""}]
+        write_jsonl(path, entries)
         if not path.parent.name.startswith("real"):
             path.write_text(path.read_text() + text)
     failed = next(path.parent for path in folder.glob("*/failed"))
-    write_jsonl(failed / "evaluation.jsonl", rows)
-    final = load_records(tmp_path).final
-    scores = final[(final["metric"] == "inception_score") & (final["variant"] != "real")]
-    assert list(scores["value"]) == [7.25, 7.75, 8.5, 9.0, 8.75]
+    write_jsonl(failed / "evaluation.jsonl", entries)
+    values = final_values(tmp_path)
+    assert values == {"cvae": [7.25, 7.75], "lr_livae": [8.5, 9.0, 8.75], "real": [99.0]}
+
+
+def test_what_was_measured_before_other_metrics_were_asked_for_still_counts(tmp_path):
+    states = {("cvae", 1): "trained", ("lr_livae", 0): "unfinished", "real": "trained"}
+    folder = recorded.write_sweep(tmp_path, states=states)
+    (folder / "real-0a1b2c3d4e5f" / "model.pt").unlink()  # a control has no weights
+    records = load_records(tmp_path)
+    measured = {run.key for run in records.measured_runs}
+    assert measured == {run.key for run in records.runs if run.state != "unfinished"} | {
+        records.runs[-1].key
+    }
+    assert final_values(tmp_path)["cvae"] == [7.25, 7.5, 7.75]
+    assert final_values(tmp_path)["real"] == [9.625]
+
+
+def test_of_two_entries_for_the_same_the_last_one_counts(tmp_path):
+    folder = recorded.write_sweep(tmp_path)
+    path = next(iter(sorted(folder.glob("00*/evaluation.jsonl"))))
+    path.write_text(path.read_text() + path.read_text().replace("7.25", "7.125"))
+    assert final_values(tmp_path)["cvae"] == [7.125, 7.5, 7.75]
 
 
 def test_a_folder_of_images_is_called_by_its_own_name(tmp_path):
@@ -88,16 +142,15 @@ def test_a_folder_of_images_is_called_by_its_own_name(tmp_path):
         content = json.loads(path.read_text())
         content["config"]["data"]["path"] = "/data/FaceScrub"
         path.write_text(json.dumps(content))
-    records = load_records(tmp_path)
-    assert set(records.runs["data"]) == set(records.figures["data"]) == {"facescrub"}
+    assert {run.data for run in load_records(tmp_path).runs} == {"facescrub"}
 
 
-def test_a_torn_last_row_is_ignored(tmp_path):
+def test_a_torn_last_line_is_ignored(tmp_path):
     folder = recorded.write_sweep(tmp_path)
     path = next(iter(sorted(folder.glob("00*/rows.jsonl"))))
     path.write_text(path.read_text() + '{"step":300,"met')
-    records = load_records(tmp_path)
-    assert len(records.curves[records.curves["run"] == path.parent.name]) == 3
+    curves = load_records(tmp_path).curves
+    assert sum(entry.run.path == path.parent for entry in curves) == 3
 
 
 def test_sweeps_come_in_the_order_asked_for(tmp_path):
@@ -105,14 +158,14 @@ def test_sweeps_come_in_the_order_asked_for(tmp_path):
         recorded.write_sweep(tmp_path, name)
     assert [sweep.name for sweep in load_records(tmp_path).sweeps] == ["a", "b"]
     records = load_records(tmp_path, ["b", "a", "b"])
-    assert list(dict.fromkeys(records.figures["sweep"])) == ["b", "a"]
+    assert list(dict.fromkeys(entry.run.sweep for entry in records.measurements)) == ["b", "a"]
 
 
 def test_nothing_is_an_empty_record(tmp_path):
     records = load_records(tmp_path / "results")
-    assert records.sweeps == ()
-    assert [len(records.runs), len(records.figures), len(records.curves)] == [0, 0, 0]
-    assert len(records.final) == 0
+    assert (records.sweeps, records.runs, records.measurements) == ((), (), ())
+    assert (records.curves, records.final) == ((), ())
+    assert len(records.frame("curves")) == 0
 
 
 def test_a_wrong_sweep_name_gets_a_suggestion(tmp_path):
@@ -137,38 +190,43 @@ def test_a_damaged_plan_is_named(tmp_path, content):
 )
 def test_a_run_with_a_damaged_file_is_a_failed_one_and_the_others_stay(tmp_path, name, content):
     folder = recorded.write_sweep(tmp_path)
-    before = load_records(tmp_path)
-    path = next(run for run in sorted(folder.glob("00*")) if (run / "done").exists()) / name
+    path = sorted(folder.glob("00*"))[0] / name
     path.write_bytes(content)
     records = load_records(tmp_path)
-    run = records.runs.set_index("run").loc[path.parent.name]
-    assert run["state"] == "failed"
-    assert str(path) in run["failure"]
-    assert "--retry-failed" in run["command"]
-    assert path.parent.name not in set(records.final["run"])
-    assert len(set(records.final["run"])) == len(set(before.final["run"])) - 1
+    [run] = [run for run in records.runs if run.state != "done"]
+    assert (run.state, run.path) == ("failed", path.parent)
+    assert str(path) in run.reason
+    assert "--retry-failed" in run.command
+    assert {entry.run for entry in records.final} == set(records.runs) - {run}
 
 
-def test_a_plan_without_its_runs_is_refused(tmp_path):
+@pytest.mark.parametrize("content", ["{}", '{"title": "", "spec": "", "command": "", "runs": 3}'])
+def test_a_plan_without_its_runs_is_refused(tmp_path, content):
     folder = recorded.write_sweep(tmp_path)
-    (folder / "sweep.json").write_text("{}")
-    with pytest.raises(BenchError, match=r"sweep\.json is not the plan of a sweep \('title'"):
+    (folder / "sweep.json").write_text(content)
+    with pytest.raises(BenchError, match=r"sweep\.json is not the plan of a sweep \("):
         load_records(tmp_path)
 
 
-@pytest.mark.parametrize("row", [{"value": 1.0}, {"metric": "a"}, {"metric": "a", "value": "b"}])
-def test_a_row_that_is_no_figure_is_named(tmp_path, row):
+@pytest.mark.parametrize("entry", [{"value": 1.0}, {"metric": "a"}, {"metric": "a", "value": "b"}])
+def test_an_entry_without_metric_or_value_is_named(tmp_path, entry):
     folder = recorded.write_sweep(tmp_path)
-    write_jsonl(next(iter(folder.glob("00*"))) / "evaluation.jsonl", [row])
-    with pytest.raises(BenchError, match=r"evaluation\.jsonl:1: a row needs a metric, and a value"):
+    write_jsonl(next(iter(folder.glob("00*"))) / "evaluation.jsonl", [entry])
+    with pytest.raises(BenchError, match=r"evaluation\.jsonl:1: an entry needs a metric, and a va"):
         load_records(tmp_path)
 
 
-def test_reports_need_neither_torch_nor_mlflow():
+def test_reports_need_neither_torch_nor_pandas_nor_mlflow(tmp_path):
+    recorded.write_sweep(tmp_path)
     code = (
-        "import sys; import bench.reporting.render.forms, bench.reporting.tables.build; "
-        "import bench.trackers.csv_files, bench.reporting.status, bench.trackers.mlflow; "
-        "print(*{'torch', 'mlflow', 'models', 'baselines', 'bench.training'} & set(sys.modules))"
+        "import sys, bench.trackers.csv_files, bench.reporting.status, bench.trackers.mlflow\n"
+        "from pathlib import Path\n"
+        "from bench.record.records import load_records\n"
+        "from bench.reporting.tables.build import filled_tables\n"
+        "from bench.reporting.tables.table_spec import load_tables\n"
+        f"assert filled_tables(load_tables(), load_records(Path({str(tmp_path)!r})))\n"
+        "unwanted = {'torch', 'pandas', 'mlflow', 'models', 'baselines', 'bench.training'}\n"
+        "print(*unwanted & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""

@@ -1,4 +1,4 @@
-"""Folders of runs: their states, and who holds them."""
+"""Folders of runs: states and locks."""
 
 import errno
 import fcntl
@@ -18,7 +18,7 @@ def test_states_of_a_folder(tmp_path):
     assert folder.status("e").state == "trained"
     folder.finish("e")
     assert folder.status("e").state == "done"
-    assert folder.status().state == "done", "where nobody knows what is to be measured"
+    assert folder.status().state == "done", "without an id, whatever was measured counts"
     assert folder.status("another").state == "trained"
     folder.fail("why")
     assert folder.status("e").state == "failed"
@@ -32,7 +32,7 @@ def test_a_done_that_cannot_be_read_is_damaged(tmp_path, content):
     assert str(tmp_path / "done") in status.reason
 
 
-def test_one_process_holds_a_folder(tmp_path):
+def test_one_process_locks_a_folder(tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert not folder.held()
     assert not folder.path.exists()
@@ -43,7 +43,7 @@ def test_one_process_holds_a_folder(tmp_path):
     assert not folder.held()
 
 
-def test_a_file_system_without_locks_is_not_taken_for_a_busy_one(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_is_not_busy(tmp_path, monkeypatch):
     def refuse(file, how):
         raise OSError(errno.ENOTSUP, "no locks here")
 

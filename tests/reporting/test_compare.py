@@ -7,12 +7,12 @@ import recorded
 
 from bench.errors import UnknownName
 from bench.record.records import load_records
-from bench.reporting.compare import compare_text, find_side
+from bench.reporting.compare import compare_text, find_runs
 
 
 def text(results, first, second):
     records = load_records(results)
-    return compare_text(records, find_side(records, first), find_side(records, second))
+    return compare_text(records, find_runs(records, first), find_runs(records, second))
 
 
 def test_two_variants_are_compared_seed_by_seed(tmp_path):
@@ -48,7 +48,7 @@ def test_runs_are_named_by_folder_id_or_its_beginning(tmp_path):
     first, second = sorted(path.name for path in folder.glob("0[03]*"))
     records = load_records(tmp_path)
     names = (first, first[:6], f"quickstart/{first}", str(folder / first))
-    assert {find_side(records, name) for name in names} == {find_side(records, first)}
+    assert {find_runs(records, name) for name in names} == {find_runs(records, first)}
     lines = text(tmp_path, first, second)
     assert f"quickstart/{first}" in lines
     assert "+1.25" in lines  # 8.5 - 7.25, both of seed 0
@@ -76,4 +76,4 @@ def test_variants_of_two_sweeps_stand_side_by_side(tmp_path):
 def test_a_wrong_name_gets_those_that_are_there(tmp_path, name):
     recorded.write_sweep(tmp_path)
     with pytest.raises(UnknownName, match=r"unknown variant or run .*known: quickstart/cvae"):
-        find_side(load_records(tmp_path), name)
+        find_runs(load_records(tmp_path), name)

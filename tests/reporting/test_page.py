@@ -18,7 +18,7 @@ from bench.record.records import load_records
 from bench.reporting.page import document
 from bench.reporting.page.curves import POINTS, thin
 from bench.reporting.page.document import describe, render_page
-from bench.reporting.tables.build import load_tables
+from bench.reporting.tables.table_spec import load_tables
 
 TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
 
@@ -124,7 +124,7 @@ def test_notes_of_all_tables_are_told_once(tmp_path):
     write_small(tmp_path)
     held = description_of(tmp_path)
     shared = [note["text"] for note in held["notes"]]
-    assert "Runs: 6 of 6 finished, seeds 0-2." in shared
+    assert "Runs: 6 of 6 done, seeds 0-2." in shared
     for table in held["tables"]:
         assert not set(shared) & {note["text"] for note in table["notes"]}
 

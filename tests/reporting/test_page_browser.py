@@ -12,8 +12,9 @@ from page_records import HOSTILE, write_hostile, write_large, write_small
 
 from bench.record.records import load_records
 from bench.reporting.page.document import render_page
-from bench.reporting.render.forms import render_csv
-from bench.reporting.tables.build import build_table, load_tables
+from bench.reporting.render.csv import render_csv
+from bench.reporting.tables.build import build_table
+from bench.reporting.tables.table_spec import load_tables
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra `test`")
@@ -114,8 +115,8 @@ def test_200_runs_load_in_time_and_stay_light(show, files):
         page.wait_for_selector("tbody tr")
         seconds.append(time.perf_counter() - begin)
     assert min(seconds) < SLOWEST_SECONDS
-    assert "200 finished" not in page.inner_text("header")  # the real images count as well
-    assert "201 finished" in page.inner_text("header")
+    assert "200 done" not in page.inner_text("header")  # the real images count as well
+    assert "201 done" in page.inner_text("header")
 
 
 def test_pressing_a_heading_sorts(show):

@@ -1,15 +1,16 @@
-"""What tables promise, held against experiments of which the truth is known."""
+"""What tables promise, checked in experiments of which the truth is known."""
 
 import numpy as np
 import pytest
 
+from bench.record.quantities import Quantity
 from bench.reporting.statistics import detectable_effect, paired_difference, t_interval
-from bench.reporting.tables.significance import compare_rows
+from bench.reporting.tables.differences import add_differences
 from bench.reporting.tables.table import Cell, Column, Row
 
 pytestmark = pytest.mark.slow
 
-COLUMN = Column("set", "m", "p", "Set", "M", "higher", 2)
+COLUMN = Column("set", "Set", "m", Quantity("M", "higher", 2), "p")
 LAWS = {
     "normal": lambda draw, size: draw.normal(size=size),
     "skewed": lambda draw, size: draw.lognormal(size=size),
@@ -38,7 +39,7 @@ def test_five_comparisons_together_claim_falsely_in_5_percent_of_sweeps_at_most(
             Row(str(place), "s", str(place), (Cell("mean", 0.0, 1.0, n, tuple(enumerate(values))),))
             for place, values in enumerate(sweep)
         ]
-        found = compare_rows(rows, [COLUMN], {row.label: rows[0] for row in rows[1:]})
+        found = add_differences(rows, [COLUMN], {row.label: rows[0] for row in rows[1:]})
         verdicts = [row.cells[0].difference.verdict for row in found[1:]]
         false += any(verdicts)
     assert false / sweeps <= 0.05

@@ -6,15 +6,16 @@ import recorded
 from bench.errors import BenchError, UnknownName
 from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.record.records import load_records
-from bench.reporting.render.forms import render_text
-from bench.reporting.snapshot_selection import select
-from bench.reporting.tables.build import build_table, load_tables
+from bench.reporting.render.text import render_text
+from bench.reporting.snapshot_selection import select_snapshots
+from bench.reporting.tables.build import build_table
+from bench.reporting.tables.table_spec import load_tables
 
 TABLES = load_tables()
 NAMES = TABLES["1"].names
 STEPS = (200, 400, 800)
 
-# Metric -> its figures after 200, 400 and 800 iterations, and those of the real images.
+# Quantity -> its values after 200, 400 and 800 iterations, and that of the real images.
 VALIDATION = {
     "inception_score": ((7.0, 9.0, 8.0), 9.5),  # higher is better: after 400
     "intra_class_diversity": ((0.51, 0.3, 0.7), 0.5),  # nearest to real: after 200
@@ -23,7 +24,7 @@ VALIDATION = {
 }
 
 
-def rows_of(step, split, place, real=False):
+def entries_of(step, split, place, real=False):
     return [
         {"step": 0 if real else step, "split": split, "metric": metric, "protocol": metric}
         | {"value": truth if real else values[place] + (split == "samples"), "reason": ""}
@@ -39,18 +40,18 @@ def folder(tmp_path):
             row
             for place, step in enumerate(STEPS)
             for split in ("samples", "validation")
-            for row in rows_of(step, split, place)
+            for row in entries_of(step, split, place)
         ]
         write_jsonl(path, rows)
     (path,) = folder.glob("real-*/evaluation.jsonl")
-    write_jsonl(path, [*rows_of(0, "real", 0, True), *rows_of(0, "validation", 0, True)])
+    write_jsonl(path, [*entries_of(0, "real", 0, True), *entries_of(0, "validation", 0, True)])
     return folder
 
 
 def chosen(folder, rule):
-    final = select(load_records(folder.parent), rule, NAMES).final
-    assert (final[final["variant"] == "real"]["step"] == 0).all()
-    return set(final[final["variant"] == "cvae"]["step"])
+    final = select_snapshots(load_records(folder.parent), rule, NAMES).final
+    assert {entry.step for entry in final if entry.run.is_control} == {0}
+    return {entry.step for entry in final if not entry.run.is_control}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def chosen(folder, rule):
         ("oracle-intra_class_diversity", 400),  # 1.3 is the nearest of 1.51, 1.3, 1.7 to 0.5
     ],
 )
-def test_each_rule_chooses_by_its_own_figures(folder, rule, step):
+def test_each_rule_chooses_by_its_own_measurements(folder, rule, step):
     assert chosen(folder, rule) == {step}
 
 
@@ -76,22 +77,23 @@ def test_each_run_chooses_for_itself(folder):
         for row in read_jsonl(path)
     ]
     write_jsonl(path, rows)
-    final = select(load_records(folder.parent), "val-inception_score", NAMES).final
-    final = final[final["variant"] == "cvae"]
-    assert dict(zip(final["seed"], final["step"], strict=True)) == {0: 200, 1: 400}
+    final = select_snapshots(load_records(folder.parent), "val-inception_score", NAMES).final
+    assert {e.run.seed: e.step for e in final if not e.run.is_control} == {0: 200, 1: 400}
 
 
-def test_the_table_shows_test_figures_and_names_the_rule(folder):
+def test_the_table_shows_test_values_and_names_the_rule(folder):
     records = load_records(folder.parent)
-    text = render_text(build_table(TABLES["1"], select(records, "val-inception_score", NAMES)))
-    assert "10.00 ± 0.00 (2)" in text, "the test figure after 400 iterations"
+    text = render_text(
+        build_table(TABLES["1"], select_snapshots(records, "val-inception_score", NAMES))
+    )
+    assert "10.00 ± 0.00 (2)" in text, "the test value after 400 iterations"
     told = " ".join(text.split())
     assert (
         "Selection: of the 3 snapshots of each run the one with the best Inception Score on" in told
     )
     assert "the last iterate" not in told
     assert "Warning" not in told
-    oracle = select(records, "oracle-inception_score", NAMES)
+    oracle = select_snapshots(records, "oracle-inception_score", NAMES)
     told = " ".join(render_text(build_table(TABLES["1"], oracle)).split())
     assert "Warning: selected by an oracle" in told
     assert "on the test images themselves" in told
@@ -101,17 +103,17 @@ def test_the_table_shows_test_figures_and_names_the_rule(folder):
 def test_rules_and_metrics_that_do_not_exist_are_answered_with_the_nearest(folder):
     records = load_records(folder.parent)
     with pytest.raises(UnknownName, match=r"selection rule 'val_fid' \(did you mean 'val-fid'\?\)"):
-        select(records, "val_fid", NAMES)
+        select_snapshots(records, "val_fid", NAMES)
     with pytest.raises(
         BenchError, match=r"--select val-fib: unknown metric 'fib' \(did you mean 'fi"
     ):
-        select(records, "val-fib", NAMES)
+        select_snapshots(records, "val-fib", NAMES)
 
 
-def test_runs_without_validation_figures_are_named_with_the_remedy(folder):
+def test_runs_without_validation_values_are_named_with_the_remedy(folder):
     path = next(iter(sorted(folder.glob("0*/evaluation.jsonl"))))
     write_jsonl(path, [r for r in read_jsonl(path) if r["split"] == "samples"])
-    with pytest.raises(BenchError, match="1 of 2 finished runs have no such figure") as caught:
+    with pytest.raises(BenchError, match="1 of 2 measured runs have no such value") as caught:
         chosen(folder, "val-fid")
     assert "give its base snapshots: 4, splits: [test, validation]" in str(caught.value)
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import recorded
 
 from bench.record.lock import locked
@@ -11,20 +9,25 @@ from bench.reporting.status import status_text
 def test_a_finished_sweep_is_one_line(tmp_path):
     recorded.write_sweep(tmp_path)
     text = status_text(load_records(tmp_path))
-    assert text == "quickstart: 7 done, 0 failed, 0 unfinished, 0 missing"
+    assert text == "quickstart: 7 done"
 
 
 def test_what_is_not_done_is_named_with_what_finishes_it(tmp_path):
     recorded.write_sweep(
-        tmp_path, states={("cvae", 1): "failed", ("lr_livae", 2): "missing", "real": "unfinished"}
+        tmp_path,
+        states={
+            **{("cvae", 1): "failed", ("cvae", 2): "trained"},
+            **{("lr_livae", 2): "missing", "real": "unfinished"},
+        },
     )
     records = load_records(tmp_path)
-    cvae, lr_livae = records.runs["run"][1], records.runs["run"][5]
+    failed, trained, missing = (records.runs[place].id for place in (1, 2, 5))
     assert status_text(records).splitlines() == [
-        "quickstart: 4 done, 1 failed, 1 unfinished, 1 missing",
-        f"  {cvae}  cvae              seed 1   failed: bench.errors.RunFailed: main/reconstruct "
+        "quickstart: 3 done, 1 trained, 1 failed, 1 unfinished, 1 missing",
+        f"  {failed}  cvae              seed 1   failed: bench.errors.RunFailed: main/reconstruct "
         "is nan at step 40",
-        f"  {lr_livae}  lr_livae          seed 2   missing",
+        f"  {trained}  cvae              seed 2   trained",
+        f"  {missing}  lr_livae          seed 2   missing",
         "  real-0a1b2c3d4e5f  real test images           unfinished",
         "  bench run sweeps/quickstart.yaml --retry-failed",
         "  bench run sweeps/quickstart.yaml",
@@ -39,7 +42,7 @@ def test_runs_under_way_say_how_far_they_are(tmp_path):
     states = {("cvae", 1): "unfinished", ("lr_livae", 2): "unfinished"}
     recorded.write_sweep(tmp_path, states=states)
     records = load_records(tmp_path)
-    training, measuring = (Path(records.runs["path"][row]) for row in (1, 5))
+    training, measuring = (records.runs[place].path for place in (1, 5))
     with locked(training), locked(measuring):
         ProgressFile(training, iterations=800).update(200)
         ProgressFile(measuring, iterations=800).measuring()

@@ -1,18 +1,13 @@
-from pathlib import Path
-
 import cases
 import pytest
 import recorded
 
 from bench.record.records import load_records
-from bench.reporting.tables.table_spec import load_tables
 from bench.reporting.variance import variance_table
 
-NAMES = load_tables(Path(__file__).parents[2] / "sweeps" / "tables.yaml")["summary"].names
 
-
-def split(results, label):
-    table = variance_table(load_records(results), NAMES)
+def parts(results, label):
+    table = variance_table(load_records(results), cases.NAMES)
     [row] = [row for row in table.rows if row.label == label]
     return table, [cell.mean for cell in row.cells]
 
@@ -20,35 +15,35 @@ def split(results, label):
 def test_samples_drawn_again_give_the_variance_of_sampling(tmp_path):
     cases.redrawn(tmp_path)
     # over seeds 7, 7.25, 7.5: variance 1/16; drawn again 7, 7.125, 7.25: 1/64
-    _, found = split(tmp_path, "cVAE, Inception Score")
+    _, found = parts(tmp_path, "cVAE, Inception Score")
     assert found == pytest.approx([7.25, 0.25, (3 / 64) ** 0.5, 0.125, 75.0, None])
 
 
 def test_errors_over_images_stand_in_where_nothing_was_drawn_again(tmp_path):
     cases.redrawn(tmp_path)
-    _, found = split(tmp_path, "cVAE, Intra-class diversity")
+    _, found = parts(tmp_path, "cVAE, Intra-class diversity")
     assert found == pytest.approx([17 / 64, 1 / 64, 3**0.5 / 128, 1 / 128, 75.0, None])
 
 
 def test_training_is_never_less_than_nothing(tmp_path):
     cases.redrawn(tmp_path)
-    _, found = split(tmp_path, "cVAE, Class accuracy (%)")
+    _, found = parts(tmp_path, "cVAE, Class accuracy (%)")
     assert found[:5] == [82.0, 2.0, 0.0, 3.0, 0.0]
 
 
-def test_judges_of_one_kind_are_told_apart_by_their_hash(tmp_path):
+def test_classifiers_of_one_kind_are_told_apart_by_their_hash(tmp_path):
     cases.redrawn(tmp_path)
-    table, found = split(tmp_path, "cVAE, Class accuracy (%)")
+    table, found = parts(tmp_path, "cVAE, Class accuracy (%)")
     assert found[5] == pytest.approx(2**0.5)  # means 82 and 84
     assert [row.label for row in table.rows].count("cVAE, Class accuracy (%)") == 1
 
 
-def test_judges_are_compared_on_the_runs_that_all_of_them_saw(tmp_path):
+def test_classifiers_are_compared_on_the_runs_that_all_of_them_saw(tmp_path):
     other = recorded.ACCURACY.replace("0a0a0a0a", "1b1b1b1b")
     accuracy = {seed: {"class_accuracy": (recorded.ACCURACY, 10.0 * seed)} for seed in range(3)}
     accuracy[2] = {"class_accuracy": [(recorded.ACCURACY, 20.0), (other, 22.0)]}
     recorded.write_sweep(tmp_path, variants={"cvae": accuracy})
-    _, found = split(tmp_path, "cVAE, Class accuracy (%)")
+    _, found = parts(tmp_path, "cVAE, Class accuracy (%)")
     assert found[0] == 10.0
     assert found[5] == pytest.approx(2**0.5)
 
@@ -56,7 +51,7 @@ def test_judges_are_compared_on_the_runs_that_all_of_them_saw(tmp_path):
 def test_what_is_not_known_is_named_with_the_command_that_measures_it(tmp_path):
     accuracy = {seed: {"class_accuracy": (recorded.ACCURACY, 80.0 + seed)} for seed in range(2)}
     recorded.write_sweep(tmp_path, variants={"cvae": accuracy})
-    table, found = split(tmp_path, "cVAE, Class accuracy (%)")
+    table, found = parts(tmp_path, "cVAE, Class accuracy (%)")
     assert found == [80.5, pytest.approx(0.5**0.5), None, None, None, None]
     commands = [note.command for note in table.notes if note.command]
     assert ["--sample-seed 1001" in commands[0], "extractor_seed: 1" in commands[1]] == [True, True]
@@ -65,11 +60,11 @@ def test_what_is_not_known_is_named_with_the_command_that_measures_it(tmp_path):
 
 def test_one_seed_has_no_spread(tmp_path):
     cases.redrawn(tmp_path)
-    table, found = split(tmp_path, "alone, Inception Score")
+    table, found = parts(tmp_path, "alone, Inception Score")
     assert found == [8.0, None, None, None, None, None]
     assert any(note.text.startswith("One seed has no spread") for note in table.notes)
 
 
-def test_a_sweep_without_figures_is_an_empty_table(tmp_path):
+def test_a_sweep_without_measurements_is_an_empty_table(tmp_path):
     recorded.write_sweep(tmp_path, variants={"cvae": {0: {}}}, states={("cvae", 0): "failed"})
-    assert variance_table(load_records(tmp_path), NAMES).rows == ()
+    assert variance_table(load_records(tmp_path), cases.NAMES).rows == ()

@@ -49,7 +49,7 @@ def test_errors_stand_beside_their_figures_and_old_rows_have_none(tmp_path):
     assert errors[:2] == [repr(1 / 7), ""]
     assert set(errors[2:]) == {""}
     write_jsonl(path, [rows[0] | {"error": "small"}])
-    with pytest.raises(BenchError, match=r"evaluation\.jsonl:1: a row needs a metric"):
+    with pytest.raises(BenchError, match=r"evaluation\.jsonl:1: an entry needs a metric"):
         load_records(tmp_path)
 
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from bench import registry
-from bench.conformance import suite
 from bench.spec import run_config
-from bench.training.cost import _Watch, count_cost, write_cost
+from bench.training.cost import OperationCounter, count_cost, write_cost
 from bench.training.interface import ConditionalGenerator, Stage
+from tests.small import small
 
 B = 5
 SHORT = {"iterations": 1, "batch_size": B, "seed": 0}
@@ -87,8 +87,8 @@ def cost(monkeypatch):
             registry, "load", lambda kind, name: model if name == "own" else load(kind, name)
         )
         run = run_config.complete_settings({"model": "own", "data": data, **SHORT, **settings})
-        facts = count_cost(run.training, run.source().spec)
-        return {fact.metric: fact.reason or fact.value for fact in facts}
+        entries = count_cost(run.training, run.source().spec)
+        return {entry.metric: entry.reason or entry.value for entry in entries}
 
     return count
 
@@ -144,13 +144,14 @@ def test_inference_mode_hides_nothing(cost):
     assert cost(Inferring) == cost(Tiny)
 
 
-def test_a_real_iteration_does_what_was_counted(tmp_path):
-    subject = suite.make_subject("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
-    trainer = subject.trainer(tmp_path / "run")
-    facts = {fact.metric: fact.value for fact in count_cost(subject.training, subject.data.spec)}
-    with _Watch() as watch:
-        trainer._iterate(0)
-    assert watch.multiply_adds == facts["multiply_adds_per_iteration"]
+def test_a_real_iteration_does_what_was_counted():
+    under_test = small("lr_livae")
+    trainer = under_test.trainer()
+    counts = count_cost(under_test.training, under_test.data.spec)
+    counted = {entry.metric: entry.value for entry in counts}
+    with OperationCounter() as counter:
+        trainer.iterate(0)
+    assert counter.multiply_adds == counted["multiply_adds_per_iteration"]
 
 
 @pytest.mark.parametrize("data", ["blobs", "moons"])
@@ -158,16 +159,16 @@ def test_a_real_iteration_does_what_was_counted(tmp_path):
 def test_every_model_is_counted_without_a_trace(name, data):
     state = torch.get_rng_state()
     run = run_config.complete_settings({"model": name, "data": data, **SHORT})
-    facts = count_cost(run.training, run.source().spec)
+    entries = count_cost(run.training, run.source().spec)
     assert torch.equal(state, torch.get_rng_state())
     codes = ("relevant_code", "irrelevant_code")
     encodes = "encode" in registry.load("model", name).capabilities
-    for metric, value, reason in facts:
+    for metric, value, reason in entries:
         if metric in codes:
             assert (value, reason) == (None, "it cannot encode") if not encodes else value >= 0
         else:
             assert value > 0, reason
-    total, used = facts[0].value, dict(fact[:2] for fact in facts)["sampling_parameters"]
+    total, used = entries[0].value, dict(entry[:2] for entry in entries)["sampling_parameters"]
     assert used <= total == sum(p.numel() for p in run.model(run.source().spec).parameters())
 
 
@@ -176,10 +177,9 @@ def test_every_model_is_counted_without_a_trace(name, data):
     [{"labeled_fraction": 0.5}, {"data": "digit_attributes", "model": "ccvae"}],
     ids=lambda settings: next(iter(settings)),
 )
-def test_rows_without_label_and_attributes_are_counted(settings):
+def test_examples_without_label_and_attributes_are_counted(settings):
     run = run_config.complete_settings({"model": "lr_livae", "data": "blobs", **SHORT, **settings})
-    facts = count_cost(run.training, run.source().spec)
-    assert not any(fact.reason for fact in facts)
+    assert not any(entry.reason for entry in count_cost(run.training, run.source().spec))
 
 
 def test_equal_runs_write_equal_bytes_once(tmp_path):

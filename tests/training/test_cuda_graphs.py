@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from bench.conformance import suite
 from bench.errors import BenchError, Interrupted
 from bench.spec.switches import SwitchSet
 from bench.training import cuda_graphs
-from bench.training.cuda_graphs import CapturedPass, restored
+from bench.training.cuda_graphs import CapturedPass, state_kept
 from bench.training.trainer import Trainer
+from tests.small import small
 
 
 class FakeGraph:
@@ -30,15 +30,14 @@ class FakeGraph:
 
 
 @pytest.fixture(params=["cvae", "lr_livae"])
-def subject(request):
-    options = {"cvae": {"latent": 4}, "lr_livae": {"relevant": 4, "irrelevant": 4}}
-    return suite.make_subject(request.param, {"width": 0.25, **options[request.param]})
+def under_test(request):
+    return small(request.param)
 
 
-def rated(subject, optimizer="adam"):
+def rated(under_test, optimizer="adam"):
     """The same with a rate that falls at every step."""
     table = {}
-    for player in subject.model().players():
+    for player in under_test.model().players():
         row = {"name": optimizer, "rate": 1e-3}
         if optimizer == "sgd":
             row |= {"momentum": 0.9, "weight_decay": 0.0}
@@ -49,14 +48,14 @@ def rated(subject, optimizer="adam"):
     return table
 
 
-def captured(subject, folder, monkeypatch, **changes):
+def captured(under_test, folder, monkeypatch, **changes):
     monkeypatch.setattr(cuda_graphs, "CudaGraph", FakeGraph)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(SwitchSet, "refuse", lambda switches, device: None)
-    training = subject.training.model_copy(update=changes)
+    training = under_test.training.model_copy(update=changes)
     folder.mkdir(exist_ok=True)
     cpu = torch.device("cpu")
-    return Trainer(training, subject.data, folder, cpu, "", SwitchSet(graphs=True))
+    return Trainer(training, under_test.data, folder, cpu, "", SwitchSet(graphs=True))
 
 
 def weights(trainer):
@@ -71,10 +70,10 @@ def weights(trainer):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_replays_train_as_eager_mode_does(subject, tmp_path, monkeypatch, optimizer):
-    changes = {"optimizers": rated(subject, optimizer), "clip_norm": 0.5}
-    eager = subject.trainer(tmp_path / "a", **changes)
-    replayed = captured(subject, tmp_path / "b", monkeypatch, **changes)
+def test_replays_train_as_eager_mode_does(under_test, tmp_path, monkeypatch, optimizer):
+    changes = {"optimizers": rated(under_test, optimizer), "clip_norm": 0.5}
+    eager = under_test.trainer(tmp_path / "a", **changes)
+    replayed = captured(under_test, tmp_path / "b", monkeypatch, **changes)
     eager.train(), replayed.train()
     assert all(isinstance(played, CapturedPass) for played, _ in replayed.passes)
     for a, b in zip(weights(eager), weights(replayed), strict=True):
@@ -84,8 +83,10 @@ def test_replays_train_as_eager_mode_does(subject, tmp_path, monkeypatch, optimi
         assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
-def test_preparing_leaves_no_trace_and_shares_graphs_between_passes(subject, tmp_path, monkeypatch):
-    trainer = captured(subject, tmp_path / "a", monkeypatch)
+def test_preparing_changes_nothing_and_shares_graphs_between_passes(
+    under_test, tmp_path, monkeypatch
+):
+    trainer = captured(under_test, tmp_path / "a", monkeypatch)
     before = [value.clone() for value in trainer.model.state_dict().values()]
     trainer.prepare()
     for old, new in zip(before, trainer.model.state_dict().values(), strict=True):
@@ -96,37 +97,37 @@ def test_preparing_leaves_no_trace_and_shares_graphs_between_passes(subject, tmp
     assert len({id(played) for played, _ in trainer.passes}) == len(trainer.losses)
 
 
-def test_graphs_share_memory_with_those_that_live_as_long(subject, tmp_path, monkeypatch):
+def test_graphs_share_memory_with_those_that_live_as_long(under_test, tmp_path, monkeypatch):
     pools = []
     for name in "ab":  # torch refuses a second use of memory whose graphs are gone
-        trainer = captured(subject, tmp_path / name, monkeypatch)
+        trainer = captured(under_test, tmp_path / name, monkeypatch)
         trainer.prepare()
         pools.append({played._graph.pool for played, _ in trainer.passes})
     assert [len(own) for own in pools] == [1, 1]
     assert pools[0] != pools[1]
 
 
-def test_a_resumed_run_replays_to_the_same_end(subject, tmp_path, monkeypatch):
-    straight = captured(subject, tmp_path / "a", monkeypatch)
+def test_a_resumed_run_replays_to_the_same_end(under_test, tmp_path, monkeypatch):
+    straight = captured(under_test, tmp_path / "a", monkeypatch)
     straight.train()
-    halted = captured(subject, tmp_path / "b", monkeypatch)
+    halted = captured(under_test, tmp_path / "b", monkeypatch)
     steps = iter([False, False, True])
     with pytest.raises(Interrupted):
         halted.train(stop=lambda: next(steps))
-    resumed = captured(subject, tmp_path / "b", monkeypatch)
+    resumed = captured(under_test, tmp_path / "b", monkeypatch)
     resumed.train()
     for a, b in zip(weights(straight), weights(resumed), strict=True):
         assert torch.equal(a, b)
-    rows = [(tmp_path / folder / "rows.jsonl").read_bytes() for folder in "ab"]
-    assert rows[0] == rows[1]
+    curves = [(tmp_path / folder / "rows.jsonl").read_bytes() for folder in "ab"]
+    assert curves[0] == curves[1]
 
 
-def test_an_eager_checkpoint_goes_on_captured(subject, tmp_path, monkeypatch):
-    straight = subject.trainer(tmp_path / "a").train()
+def test_an_eager_checkpoint_goes_on_captured(under_test, tmp_path, monkeypatch):
+    straight = under_test.trainer(tmp_path / "a").train()
     steps = iter([False, False, True])
     with pytest.raises(Interrupted):
-        subject.trainer(tmp_path / "b").train(stop=lambda: next(steps))
-    trainer = captured(subject, tmp_path / "b", monkeypatch)
+        under_test.trainer(tmp_path / "b").train(stop=lambda: next(steps))
+    trainer = captured(under_test, tmp_path / "b", monkeypatch)
     trainer.run_id = "contract"
     resumed = trainer.train()
     groups = [g for o in trainer.optimizers.values() for g in o.torch_optimizer.param_groups]
@@ -135,8 +136,8 @@ def test_an_eager_checkpoint_goes_on_captured(subject, tmp_path, monkeypatch):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_a_replay_reads_its_own_batch_and_returns_a_copy(subject, tmp_path, monkeypatch):
-    trainer = captured(subject, tmp_path / "a", monkeypatch)
+def test_a_replay_reads_its_own_batch_and_returns_a_copy(under_test, tmp_path, monkeypatch):
+    trainer = captured(under_test, tmp_path / "a", monkeypatch)
     trainer.prepare()
     played, _ = trainer.passes[-1]
     batch = trainer.stream.batch(0)
@@ -151,19 +152,19 @@ def test_a_replay_reads_its_own_batch_and_returns_a_copy(subject, tmp_path, monk
     assert not torch.equal(played._batch.x, batch.x), "callers may write into their own batches"
 
 
-def test_restored_undoes_in_place(subject, tmp_path):
-    trainer = subject.trainer(tmp_path / "a")
+def test_state_kept_undoes_in_place(under_test, tmp_path):
+    trainer = under_test.trainer(tmp_path / "a")
     trainer.iterate(0)
     before = [value.clone() for value in weights(trainer)]
     places = [value.data_ptr() for value in weights(trainer)]
-    with restored(trainer.model, trainer.optimizers.values()):
+    with state_kept(trainer.model, trainer.optimizers.values()):
         trainer.iterate(1)
     assert all(torch.equal(a, b) for a, b in zip(before, weights(trainer), strict=True))
     assert places == [value.data_ptr() for value in weights(trainer)]
 
 
-def test_a_cpu_has_no_cuda_graphs(subject, tmp_path):
+def test_a_cpu_has_no_cuda_graphs(under_test, tmp_path):
     cpu = torch.device("cpu")
-    where = subject.training, subject.data, tmp_path, cpu, ""
+    where = under_test.training, under_test.data, tmp_path, cpu, ""
     with pytest.raises(BenchError, match="graphs needs a CUDA device, not cpu"):
         Trainer(*where, SwitchSet(graphs=True))

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from bench.conformance import suite
 from bench.errors import BenchError
 from bench.spec import run_settings
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass, draw_offsets, plan_backwards, reached_leaves
+from tests.small import small
 
 LR_LIVAE = {
     "encoder_s": {"reconstruct": 10.0, "gm_likelihood": 1.0},
@@ -32,9 +32,9 @@ REACH = {
 }
 
 
-def covered(plan, rows, reach):
+def covered(plan, weights, reach):
     """Return player -> term -> total weight that the plan gives it."""
-    found = {player: {} for player in rows}
+    found = {player: {} for player in weights}
     for backward in plan:
         for player in backward.players:
             for term, weight in backward.weights.items():
@@ -51,11 +51,11 @@ def test_lr_livae_needs_three_backwards_for_five_players():
 
 
 def test_unequal_weights_are_not_shared():
-    rows = {"a": {"t": 1.0}, "b": {"t": 2.0}}
+    weights = {"a": {"t": 1.0}, "b": {"t": 2.0}}
     reach = {"t": frozenset({"a", "b"})}
-    plan = plan_backwards(rows, reach)
+    plan = plan_backwards(weights, reach)
     assert len(plan) == 2
-    assert covered(plan, rows, reach) == rows
+    assert covered(plan, weights, reach) == weights
 
 
 def test_random_games_are_covered_exactly():
@@ -64,9 +64,11 @@ def test_random_games_are_covered_exactly():
     for _ in range(200):
         players, terms = [f"p{i}" for i in range(4)], [f"t{i}" for i in range(5)]
         reach = {t: frozenset(p for p in players if draw(2)) for t in terms}
-        rows = {p: {t: float(1 + draw(2)) for t in terms if draw(2)} for p in players}
-        expected = {p: {t: w for t, w in row.items() if p in reach[t]} for p, row in rows.items()}
-        assert covered(plan_backwards(rows, reach), rows, reach) == expected
+        weights = {p: {t: float(1 + draw(2)) for t in terms if draw(2)} for p in players}
+        expected = {
+            p: {t: w for t, w in own.items() if p in reach[t]} for p, own in weights.items()
+        }
+        assert covered(plan_backwards(weights, reach), weights, reach) == expected
 
 
 class Duel(ConditionalGenerator):
@@ -175,8 +177,8 @@ def test_draws_are_counted_for_every_stage():
     assert draws == 3
 
 
-def test_the_memory_of_a_training_goes_with_it(tmp_path):
-    trainer = suite.make_subject("cvae", {"width": 0.25, "latent": 4}).trainer(tmp_path)
+def test_the_memory_of_a_training_goes_with_it():
+    trainer = small().trainer()
     trainer.iterate(0)
     parameter = weakref.ref(next(trainer.model.parameters()))
     gc.collect()

@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from bench.spec.switches import EAGER, SwitchSet
-from bench.training.switch_trials import choose, difference
+from bench.training.switch_trials import choose_switches, difference
 
 EVERY = [("graphs", 0.0), ("autotune", 0.0), ("channels_last", 0.0), ("compile", 0.0)]
 
 
 class FakeTrial:
     """Takes `seconds` an iteration; computes 1 + `off`."""
+
+    device = torch.device("cpu")
 
     def __init__(self, clock, seconds, off=0.0):
         self.clock, self.seconds, self.off, self.steps = clock, seconds, off, []
@@ -21,10 +23,7 @@ class FakeTrial:
         self.steps.append(step)
         self.clock.now += self.seconds
 
-    def wait(self):
-        pass
-
-    def gradients(self):
+    def moments(self):
         return [torch.ones(5)]
 
     def results(self):
@@ -66,30 +65,30 @@ def test_what_raises_differs_or_is_slower_is_off_and_the_rest_is_on(clock):
         wrong=["autotune"],
         seconds={"autotune": 0.1, "channels_last": 1.5, "compile": 0.5},
     )
-    choice = choose(start, iterations=1000, candidates=EVERY, clock=clock)
-    assert choice.switches == SwitchSet(compile=True)
-    assert choice.reasons == (
+    decision = choose_switches(start, iterations=1000, candidates=EVERY, clock=clock)
+    assert decision.switches == SwitchSet(compile=True)
+    assert decision.reasons == (
         "graphs off, RuntimeError: no graphs here",
         "autotune off, its numbers differ by 0.5",
         "channels_last off, 0.67 times as fast",
         "compile on, 2.00 times as fast",
     )
-    assert str(choice).startswith("compile (graphs off")
+    assert str(decision).startswith("compile (graphs off")
 
 
 def test_each_is_tried_on_top_of_what_is_on(clock):
     start = chooser(clock, seconds={"graphs": 0.5, "channels_last": 0.8, "compile": 0.99})
-    choice = choose(start, iterations=1000, candidates=EVERY, clock=clock)
-    assert choice.switches == SwitchSet(graphs=True, channels_last=True), "1 % is no gain"
-    assert choice.reasons[2] == "channels_last on, 1.25 times as fast"
+    decision = choose_switches(start, iterations=1000, candidates=EVERY, clock=clock)
+    assert decision.switches == SwitchSet(graphs=True, channels_last=True), "1 % is no gain"
+    assert decision.reasons[2] == "channels_last on, 1.25 times as fast"
 
 
 def test_short_runs_try_nothing_that_cannot_pay(clock):
     candidates = [("graphs", 20.0), ("compile", 1200.0)]
     start = chooser(clock, raising=["compile"], seconds={"graphs": 0.5})
-    choice = choose(start, iterations=100, candidates=candidates, clock=clock)
-    assert choice.switches == SwitchSet(graphs=True)
-    assert choice.reasons[1] == "compile not tried, the run is too short"
+    decision = choose_switches(start, iterations=100, candidates=candidates, clock=clock)
+    assert decision.switches == SwitchSet(graphs=True)
+    assert decision.reasons[1] == "compile not tried, the run is too short"
 
 
 def test_a_capture_that_fails_while_it_is_timed_is_off(clock):
@@ -99,9 +98,9 @@ def test_a_capture_that_fails_while_it_is_timed_is_off(clock):
             trial.iterate = lambda step, go=trial.iterate: 1 / 0 if step > 5 else go(step)
         return trial
 
-    choice = choose(start, iterations=1000, candidates=[("graphs", 0.0)], clock=clock)
-    assert choice.switches == EAGER
-    assert "ZeroDivisionError" in choice.reasons[0]
+    decision = choose_switches(start, iterations=1000, candidates=[("graphs", 0.0)], clock=clock)
+    assert decision.switches == EAGER
+    assert "ZeroDivisionError" in decision.reasons[0]
 
 
 def test_the_tolerance_belongs_to_the_precision(clock):
@@ -109,7 +108,7 @@ def test_the_tolerance_belongs_to_the_precision(clock):
         return FakeTrial(clock, 0.5 if switches.compile else 1.0, 0.03 if switches.compile else 0.0)
 
     kept = {
-        precision: choose(
+        precision: choose_switches(
             start, iterations=99, precision=precision, candidates=[("compile", 0.0)], clock=clock
         ).switches.compile
         for precision in ("float32", "bfloat16")
@@ -133,5 +132,5 @@ def test_what_was_rejected_makes_room_for_the_next(clock):
         trials.append(weakref.ref(trial))
         return trial
 
-    assert choose(start, iterations=1000, candidates=EVERY, clock=clock).switches == EAGER
+    assert choose_switches(start, iterations=1000, candidates=EVERY, clock=clock).switches == EAGER
     assert len(trials) == 5

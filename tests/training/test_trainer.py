@@ -5,18 +5,25 @@ import json
 import pytest
 import torch
 
-from bench.conformance import suite
 from bench.errors import CheckpointError, Interrupted, RunFailed
 from bench.spec.run_settings import Average
-from bench.training.checkpoint import previous
+from bench.training.checkpoint import load_checkpoint, previous
 from bench.training.trainer import Trainer, build_model
+from tests.small import small
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def subject():
-    return suite.make_subject("cvae", {"width": 0.25, "latent": 4})
+def under_test():
+    return small()
+
+
+@pytest.fixture(scope="module")
+def straight(under_test, tmp_path_factory):
+    """Return the weights of an uninterrupted run, and its curves."""
+    folder = tmp_path_factory.mktemp("straight")
+    return state(under_test.trainer(folder).train()), (folder / "rows.jsonl").read_bytes()
 
 
 def state(model):
@@ -34,65 +41,74 @@ def halted(trainer, more):
         trainer.train(stop=lambda: next(steps) >= more)
 
 
-def test_seeds_differ_and_repeat(subject, tmp_path):
-    made = [
-        state(subject.trainer(tmp_path / str(i), seed=seed).train())
-        for i, seed in enumerate((0, 0, 1))
-    ]
-    assert same(made[0], made[1])
-    assert not same(made[0], made[2])
+def test_seeds_differ_and_repeat(under_test, straight, tmp_path):
+    first, again, other = (
+        straight[0],
+        *(state(under_test.trainer(tmp_path / str(s), seed=s).train()) for s in (0, 1)),
+    )
+    assert same(first, again)
+    assert not same(first, other)
 
 
-def test_resumption_is_exact_with_average_schedule_and_clipping(subject, tmp_path):
-    row = dict(subject.training.optimizers["decoder"])
-    row["schedule"] = {"name": "linear", "start": 0.0, "final": 0.0, "unit": "iterations"}
+def test_resumption_is_exact_with_average_schedule_and_clipping(under_test, tmp_path):
+    settings = dict(under_test.training.optimizers["decoder"])
+    settings["schedule"] = {"name": "linear", "start": 0.0, "final": 0.0, "unit": "iterations"}
     changes = {
         "average": Average(decay=0.9, players=["decoder"]),
         "clip_norm": 0.5,
         "iterations": 12,
-        "optimizers": {**subject.training.optimizers, "decoder": row},
+        "optimizers": {**under_test.training.optimizers, "decoder": settings},
     }
-    straight = subject.trainer(tmp_path / "a", **changes).train()
-    halted(subject.trainer(tmp_path / "b", **changes), 5)
-    halted(subject.trainer(tmp_path / "b", **changes), 2)
-    resumed = subject.trainer(tmp_path / "b", **changes).train()
+    straight = under_test.trainer(tmp_path / "a", **changes).train()
+    halted(under_test.trainer(tmp_path / "b", **changes), 5)
+    halted(under_test.trainer(tmp_path / "b", **changes), 2)
+    resumed = under_test.trainer(tmp_path / "b", **changes).train()
     assert same(state(straight), state(resumed))
-    rows = [(tmp_path / folder / "rows.jsonl").read_bytes() for folder in "ab"]
-    assert rows[0] == rows[1]
+    curves = [(tmp_path / folder / "rows.jsonl").read_bytes() for folder in "ab"]
+    assert curves[0] == curves[1]
 
 
-def test_rows_written_after_the_checkpoint_are_taken_back(subject, tmp_path):
-    straight = subject.trainer(tmp_path / "a")
-    straight.train()
-    halted(subject.trainer(tmp_path / "b"), 3)
-    with (tmp_path / "b" / "rows.jsonl").open("a") as file:
+def test_a_checkpoint_has_the_form_of_earlier_versions(under_test, tmp_path):
+    trainer = under_test.trainer(tmp_path)
+    halted(trainer, 2)
+    found = load_checkpoint(trainer.checkpoint, CPU)
+    keys = ["run", "step", "seconds", "rows_offset", "model", "optimizers", "average", "losses"]
+    assert list(found) == keys
+    assert (found["run"], found["step"], found["average"]) == ("contract", 2, [])
+    assert found["losses"]["main"].keys() == {"sums", "passes"}
+    assert found["optimizers"]["decoder"].keys() == {"state", "param_groups"}
+
+
+def test_entries_written_after_the_checkpoint_are_taken_back(under_test, straight, tmp_path):
+    halted(under_test.trainer(tmp_path), 3)
+    with (tmp_path / "rows.jsonl").open("a") as file:
         file.write('{"metric":"x","protocol":"","split":"train","step":4,"value":1}\n{"met')
-    subject.trainer(tmp_path / "b").train()
-    rows = [(tmp_path / folder / "rows.jsonl").read_bytes() for folder in "ab"]
-    assert rows[0] == rows[1]
+    under_test.trainer(tmp_path).train()
+    assert (tmp_path / "rows.jsonl").read_bytes() == straight[1]
 
 
-def test_a_damaged_checkpoint_costs_only_the_time_since_the_one_before(subject, tmp_path):
-    expected = state(subject.trainer(tmp_path / "a").train())
-    halted(subject.trainer(tmp_path / "b"), 2)
-    halted(subject.trainer(tmp_path / "b"), 2)
-    newest = tmp_path / "b" / "checkpoint.pt"
+def test_a_damaged_checkpoint_costs_only_the_time_since_the_one_before(
+    under_test, straight, tmp_path
+):
+    halted(under_test.trainer(tmp_path), 2)
+    halted(under_test.trainer(tmp_path), 2)
+    newest = tmp_path / "checkpoint.pt"
     assert previous(newest).exists()
     newest.write_bytes(newest.read_bytes()[:100])
-    resumed = subject.trainer(tmp_path / "b")
-    assert same(expected, state(resumed.train()))
+    resumed = under_test.trainer(tmp_path)
+    assert same(straight[0], state(resumed.train()))
     assert resumed.start == 2, "the checkpoint before the damaged one"
 
 
-def test_a_checkpoint_of_another_run_is_refused(subject, tmp_path):
-    halted(subject.trainer(tmp_path / "a"), 2)
-    other = Trainer(subject.training, subject.data, tmp_path / "a", CPU, "other")
+def test_a_checkpoint_of_another_run_is_refused(under_test, tmp_path):
+    halted(under_test.trainer(tmp_path), 2)
+    other = Trainer(under_test.training, under_test.data, tmp_path, CPU, "other")
     with pytest.raises(CheckpointError, match="belongs to run contract, not to other"):
         other.train()
 
 
-def test_a_term_that_is_not_finite_fails_the_run_by_name(subject, tmp_path):
-    trainer = subject.trainer(tmp_path / "a")
+def test_a_term_that_is_not_finite_fails_the_run_by_name(under_test, tmp_path):
+    trainer = under_test.trainer(tmp_path)
     terms, calls = trainer.model.terms, iter(range(100))
 
     def broken(stage, batch, wanted):
@@ -104,43 +120,41 @@ def test_a_term_that_is_not_finite_fails_the_run_by_name(subject, tmp_path):
         trainer.train()
 
 
-def test_a_frozen_player_keeps_its_initialization(subject, tmp_path):
-    fresh = state(build_model(subject.training, subject.data, CPU))
-    table = {"encoder": subject.training.objective["encoder"], "decoder": {"reconstruct": 0.0}}
-    trainer = subject.trainer(tmp_path / "a", objective=table)
+def test_a_frozen_player_keeps_its_initialization(under_test, tmp_path):
+    fresh = state(build_model(under_test.training, under_test.data, CPU))
+    table = {"encoder": under_test.training.objective["encoder"], "decoder": {"reconstruct": 0.0}}
+    trainer = under_test.trainer(tmp_path, objective=table)
     trainer.train()
-    trained = dict(trainer.model.named_parameters())
     decoder = {id(p) for p in trainer.model.players()["decoder"]}
-    for name, parameter in trained.items():
+    for name, parameter in trainer.model.named_parameters():
         assert torch.equal(parameter, fresh[name]) == (id(parameter) in decoder), name
 
 
-def test_an_ablation_sees_the_same_data_in_the_same_order(tmp_path):
-    subject = suite.make_subject("lr_livae", {"width": 0.25, "relevant": 4, "irrelevant": 4})
-    seen = []
-    for number, cut in enumerate(([], ["prior", "prior_scale"])):
-        table = {p: ({} if p in cut else row) for p, row in subject.training.objective.items()}
-        trainer = subject.trainer(tmp_path / str(number), objective=table)
+def test_an_ablation_sees_the_same_data_in_the_same_order():
+    under_test, seen = small("lr_livae"), []
+    for cut in ([], ["prior", "prior_scale"]):
+        objective = under_test.training.objective
+        table = {player: {} if player in cut else objective[player] for player in objective}
+        trainer = under_test.trainer(objective=table)
         stage_pass = next(p for p, _ in trainer.passes if p.stage.name == "main")
         play, batches = stage_pass.play, []
         stage_pass.play = lambda b, s, play=play, batches=batches: (
             batches.append(b.x.clone()),
             play(b, s),
         )[1]
-        trainer.train()
+        for step in range(6):
+            trainer.iterate(step)
         seen.append(torch.stack(batches))
     assert torch.equal(seen[0], seen[1])
 
 
-def test_bfloat16_trains_on_cpu(subject, tmp_path):
-    model = subject.trainer(tmp_path / "a", precision="bfloat16").train()
+def test_bfloat16_trains_on_cpu(under_test, tmp_path):
+    model = under_test.trainer(tmp_path, precision="bfloat16").train()
     assert all(torch.isfinite(p).all() for p in model.parameters())
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
-def test_rows_are_means_over_the_interval(subject, tmp_path):
-    subject.trainer(tmp_path / "a").train()
-    lines = (tmp_path / "a" / "rows.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    assert {row["metric"] for row in rows} == {"main/reconstruct", "main/kl"}
-    assert sorted({row["step"] for row in rows}) == [1, 2, 3, 4, 5, 6]
+def test_curves_are_means_over_the_interval(straight):
+    entries = [json.loads(line) for line in straight[1].splitlines()]
+    assert {entry["metric"] for entry in entries} == {"main/reconstruct", "main/kl"}
+    assert sorted({entry["step"] for entry in entries}) == [1, 2, 3, 4, 5, 6]

@@ -13,8 +13,8 @@ def draw(view: View) -> Drawn:
     """Return a metric over a cost: by default the first one over all multiply-adds."""
     known = {measure.metric: measure for measure in view.measures()}
     named = view.measures(view.choice.metrics) if view.choice.metrics else []
-    costs = [measure for measure in named if measure.record != "figures"]
-    figures = [m for m in (*named, *known.values()) if m.record == "figures"]
+    costs = [measure for measure in named if measure.kind != "measured"]
+    figures = [m for m in (*named, *known.values()) if m.kind == "measured"]
     if not figures:
         raise NotApplicable("nothing was measured")
     if not costs and ARITHMETIC not in known:
@@ -39,7 +39,7 @@ def draw(view: View) -> Drawn:
     notes.append("Means over seeds with 95 % t intervals.")
     if not costs:
         notes.append("Multiply-adds are those of the whole training, counted, not measured.")
-    elif x.record == "timings":
+    elif x.kind == "timed":
         notes.append("Times are of the machines that the runs were on; compare within one only.")
     notes.append(f"Protocol: {y.metric} by {y.protocol}.")
     return Drawn(figure, tuple(notes))
@@ -50,7 +50,7 @@ def _cost(view: View, measure: Measure, variant: Variant, *, whole: bool) -> Int
     if not whole:
         return view.interval(measure, variant)
     run, values = view.run_of(variant), view.values(measure, variant)
-    if run is None or not values:
+    if run is None or run.iterations is None or not values:
         return None
     per_iteration = t_interval(value / measure.scale for value in values).mean
-    return Interval(per_iteration * int(run["iterations"]) * 1e-12, None, len(values))
+    return Interval(per_iteration * run.iterations * 1e-12, None, len(values))

@@ -1,13 +1,14 @@
 """Training curves: a panel a loss, a line a run, a bold one for the mean over seeds."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable, UnknownName
+from bench.record.records import RecordEntry
 from bench.reporting.figures.style import DOUBLE, color, dashes
 from bench.reporting.figures.view import Drawn, Variant, View
 
@@ -19,13 +20,15 @@ WIDE_RANGE = 50
 def draw(view: View) -> Drawn:
     """Return the curves of the losses that most variants have, or of those asked for."""
     shown, notes = view.fitting(view.variants, MOST)
-    curves = view.records.finished(view.records.curves)
-    keys = pd.DataFrame({"sweep": v.sweep, "variant": v.name} for v in shown)
-    curves = curves[curves["data"] == view.data].merge(keys, on=["sweep", "variant"])
-    if curves.empty:
+    keys = {(variant.sweep, variant.name) for variant in shown}
+    runs = {run for run in view.records.measured_runs if (run.sweep, run.variant) in keys}
+    curves = [e for e in view.records.curves if e.run in runs and e.run.data == view.data]
+    if not curves:
         raise NotApplicable("no training curve was recorded")
-    spread = curves.groupby("metric", sort=False)["variant"].nunique()
-    known = list(spread.sort_values(ascending=False, kind="stable").index)
+    spread: dict[str, set[str]] = {}
+    for entry in curves:
+        spread.setdefault(entry.metric, set()).add(entry.run.variant)
+    known = sorted(spread, key=lambda metric: -len(spread[metric]))
     for name in view.choice.metrics:
         if name not in known:
             raise UnknownName("curve", name, known)
@@ -38,7 +41,7 @@ def draw(view: View) -> Drawn:
     figure = Figure(figsize=(DOUBLE, 1.55 * rows + legend), layout="constrained")
     cells = figure.subplots(rows, across, squeeze=False)
     for metric, axes in zip(wanted, cells.flat, strict=False):
-        _panel(axes, curves[curves["metric"] == metric], shown)
+        _panel(axes, [entry for entry in curves if entry.metric == metric], shown)
         axes.set_title(metric)
     for axes in cells.flat[len(wanted) :]:
         axes.set_axis_off()
@@ -52,18 +55,22 @@ def draw(view: View) -> Drawn:
     return Drawn(figure, tuple(notes))
 
 
-def _panel(axes: Axes, curves: pd.DataFrame, shown: list[Variant]) -> None:
-    values = curves["value"][curves["value"].notna()]
+def _panel(axes: Axes, curves: Sequence[RecordEntry], shown: list[Variant]) -> None:
+    values = [entry.value for entry in curves if entry.value is not None]
     for variant in shown:
-        mine = curves[(curves["sweep"] == variant.sweep) & (curves["variant"] == variant.name)]
-        if mine.empty:
-            continue
+        runs: dict[str, dict[int, float]] = {}
+        steps: dict[int, list[float]] = {}
+        for entry in curves:
+            is_mine = (entry.run.sweep, entry.run.variant) == (variant.sweep, variant.name)
+            if is_mine and entry.value is not None:
+                runs.setdefault(entry.run.id, {})[entry.step] = entry.value
+                steps.setdefault(entry.step, []).append(entry.value)
         style: dict[str, Any] = {"color": color(variant.place), "ls": dashes(variant.place)}
-        runs = [run for _, run in mine.groupby("run", sort=False)]
-        for run in runs if len(runs) > 1 else []:
-            axes.plot(run["step"], run["value"], lw=0.4, alpha=0.5, **style)
-        mean = mine.groupby("step")["value"].mean()
-        axes.plot(mean.index, mean, **style)
-    low, high = float(values.min()), float(values.max())
+        for run in runs.values() if len(runs) > 1 else []:
+            axes.plot(list(run), list(run.values()), lw=0.4, alpha=0.5, **style)
+        if steps:
+            means = [sum(steps[step]) / len(steps[step]) for step in sorted(steps)]
+            axes.plot(sorted(steps), means, **style)
+    low, high = min(values, default=0.0), max(values, default=0.0)
     if low > 0 and math.isfinite(high) and high / low > WIDE_RANGE:
         axes.set_yscale("log")

@@ -20,7 +20,7 @@ def draw(view: View) -> Drawn:
     """Return a panel a metric, a row a variant."""
     measures = view.measures(view.choice.metrics)
     if not view.choice.metrics:
-        measures = [m for m in measures if m.record == "figures"]
+        measures = [m for m in measures if m.kind == "measured"]
     if not measures:
         raise NotApplicable("nothing was measured")
     shown, notes = view.fitting(view.variants, MOST)

@@ -1,6 +1,5 @@
 """Figure 2: points of each variant over the real ones, over the training where that was kept."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable
 from bench.record.pictures import Samples, read_snapshots
-from bench.record.records import plain
 from bench.reporting.figures.points import draw_points, window
 from bench.reporting.figures.style import (
     DOUBLE,
@@ -69,7 +67,7 @@ def _moments(view: View, variant: Variant, final: Samples) -> dict[int, Samples]
     """Return the samples of a variant over its training, at most so many, the last ones last."""
     run = view.run_of(variant)
     assert run is not None
-    found = read_snapshots(Path(run["path"])) | {int(run["iterations"] or 0): final}
+    found = read_snapshots(run.path) | {run.iterations or 0: final}
     steps = sorted(found)
     places = np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int)
     return {steps[place]: found[steps[place]] for place in places}
@@ -173,16 +171,14 @@ def _say_coverage(axes: Axes, value: float | None) -> None:
 
 def _coverage(view: View, variant: Variant, step: int | None) -> float | None:
     """Return the coverage of the run that is shown, at a moment, or at the end."""
-    run, figures = view.run_of(variant), view.records.figures
-    assert run is not None
-    mine = (figures["run"] == run["run"]) & (figures["variant"] == run["variant"])
-    mine &= (figures["metric"] == COVERAGE) & (figures["split"] != VALIDATION)
+    run = view.run_of(variant)
     at = [
-        row
-        for row in plain(figures[mine & figures["value"].notna()])
-        if step in (None, row["step"])
+        entry
+        for entry in view.records.measurements
+        if entry.run == run and entry.metric == COVERAGE and entry.split != VALIDATION
+        if entry.value is not None and step in (None, entry.step)
     ]
-    return max(at, key=lambda row: row["step"])["value"] if at else None
+    return max(at, key=lambda entry: entry.step).value if at else None
 
 
 def _over_seeds(view: View, shown: list[Variant]) -> str:

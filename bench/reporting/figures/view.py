@@ -1,22 +1,20 @@
 """What a figure is drawn from: the record of one data set, and what the user chose of it."""
 
 import itertools
-import math
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable, UnknownName
 from bench.record.pictures import Pictures, Samples, read_pictures, read_samples
-from bench.record.records import Records, plain, seeds
+from bench.record.quantities import Direction, QuantityKind
+from bench.record.records import RecordEntry, Records
+from bench.record.sweep_folder import RecordedRun
 from bench.reporting.statistics import Interval, t_interval
-from bench.reporting.tables.table_spec import Direction, Names, Record, load_tables
+from bench.reporting.tables.table_spec import Names, load_tables
 from bench.spec.reserved_names import REAL, VALIDATION
 
 
@@ -49,7 +47,7 @@ class Measure:
         title: What it is called for people, with a letter where a metric has several protocols.
         direction: Which values are better.
         scale: What values are multiplied by to be shown in the unit of the title.
-        record: Where the values stand: measured, counted, or told by a clock.
+        kind: Whether it was measured, counted, or timed.
     """
 
     metric: str
@@ -57,7 +55,7 @@ class Measure:
     title: str
     direction: Direction | None
     scale: float
-    record: Record
+    kind: QuantityKind
 
 
 @dataclass(frozen=True)
@@ -108,16 +106,15 @@ class View:
         return next(iter(load_tables().values())).names
 
     @cached_property
-    def _runs(self) -> list[dict[str, Any]]:
-        """The finished runs of models, in the order of the record."""
-        runs = self.records.runs
-        mine = (runs["data"] == self.data) & (runs["state"] == "done")
-        return plain(runs[mine & ~runs["variant"].isin(self.records.controls)])
+    def _runs(self) -> list[RecordedRun]:
+        """The measured runs of models, in the order of the record."""
+        runs = self.records.measured_runs
+        return [run for run in runs if run.data == self.data and not run.is_control]
 
     @cached_property
     def everyone(self) -> tuple[Variant, ...]:
         """All variants with a finished run."""
-        keys = dict.fromkeys((run["sweep"], run["variant"], run["model"]) for run in self._runs)
+        keys = dict.fromkeys((run.sweep, run.variant, run.model) for run in self._runs)
         several = len({sweep for sweep, _, _ in keys}) > 1
         others = {name for _, name, _ in keys}
         found = []
@@ -148,7 +145,7 @@ class View:
         chosen = [v for name in self.choice.variants for v in self.everyone if v.name == name]
         return tuple(chosen) or self.everyone
 
-    def run_of(self, variant: Variant) -> dict[str, Any] | None:
+    def run_of(self, variant: Variant) -> RecordedRun | None:
         """Return the run whose pictures stand for a variant: of the seed asked for, or the first.
 
         None where the variant has no finished run of that seed.
@@ -156,33 +153,32 @@ class View:
         mine = [
             run
             for run in self._runs
-            if (run["sweep"], run["variant"]) == (variant.sweep, variant.name)
-            and self.choice.seed in (None, *seeds(run))
+            if (run.sweep, run.variant) == (variant.sweep, variant.name)
+            and self.choice.seed in (None, run.seed)
         ]
         return mine[0] if mine else None
 
     def pictures(self, variant: Variant) -> Pictures:
         """Return the pictures of a variant; nothing where it has no run to show."""
         run = self.run_of(variant)
-        return Pictures({}, {}) if run is None else read_pictures(Path(run["path"]))
+        return Pictures({}, {}) if run is None else read_pictures(run.path)
 
     def samples(self, variant: Variant) -> Samples | None:
         """Return the samples of a variant, or None where there are none."""
         run = self.run_of(variant)
-        return None if run is None else read_samples(Path(run["path"]))
+        return None if run is None else read_samples(run.path)
 
     @cached_property
     def real(self) -> Samples | None:
         """The real test examples that were measured, or None where there are none."""
-        runs = self.records.runs
-        mine = (runs["data"] == self.data) & (runs["variant"] == REAL) & (runs["state"] == "done")
-        paths = runs.loc[mine & runs["seed"].isna(), "path"]
-        return next((found for path in paths if (found := read_samples(Path(path)))), None)
+        runs = [run for run in self.records.measured_runs if run.data == self.data]
+        real = [run for run in runs if run.is_control and run.variant == REAL]
+        return next((found for run in real if (found := read_samples(run.path))), None)
 
     def whose(self, variants: Sequence[Variant]) -> str:
         """Return the sentence that says whose pictures are shown."""
         runs = [run for variant in variants if (run := self.run_of(variant))]
-        shown = sorted({seed for run in runs for seed in seeds(run)})
+        shown = sorted({run.seed for run in runs if run.seed is not None})
         if not shown:
             return ""
         which = f"seed {shown[0]}" if len(shown) == 1 else f"seeds {', '.join(map(str, shown))}"
@@ -215,28 +211,27 @@ class View:
         Raises:
             UnknownName: If the record has no such metric.
         """
-        rows = [row for row in self._figures if not math.isnan(row["value"])]
-        known = list(dict.fromkeys(row["metric"] for row in rows))
+        known = list(dict.fromkeys(entry.metric for entry, _ in self._numbers))
         for name in names:
             if name not in known:
                 raise UnknownName("metric", name, known)
         found = []
         for name in names or known:
-            mine = [row for row in rows if row["metric"] == name]
-            protocols = dict.fromkeys(row["protocol"] for row in mine)
+            mine = [(entry, kind) for entry, kind in self._numbers if entry.metric == name]
+            protocols = dict.fromkeys(entry.protocol for entry, _ in mine)
             marks = string.ascii_lowercase if len(protocols) > 1 else " "
             for protocol, mark in zip(protocols, itertools.cycle(marks), strict=False):
-                found.append(self._measure(name, protocol, mark.strip(), mine[0]["record"]))
+                found.append(self._measure(name, protocol, mark.strip(), mine[0][1]))
         return found
 
     def values(self, measure: Measure, variant: Variant) -> list[float]:
         """Return the values of a variant, one for each seed that has one."""
         return [
-            row["value"] * measure.scale
-            for row in self._figures
-            if (row["metric"], row["protocol"]) == (measure.metric, measure.protocol)
-            and (row["sweep"], row["variant"]) == (variant.sweep, variant.name)
-            and not math.isnan(row["value"])
+            entry.value * measure.scale
+            for entry, _ in self._numbers
+            if (entry.metric, entry.protocol) == (measure.metric, measure.protocol)
+            and (entry.run.sweep, entry.run.variant) == (variant.sweep, variant.name)
+            and entry.value is not None
         ]
 
     def interval(self, measure: Measure, variant: Variant) -> Interval | None:
@@ -246,32 +241,33 @@ class View:
 
     def real_value(self, measure: Measure) -> float | None:
         """Return the value of the real test images, or None where they have none."""
-        final = self.records.final
-        mine = (final["data"] == self.data) & (final["variant"] == REAL) & final["seed"].isna()
-        same = (final["metric"] == measure.metric) & (final["protocol"] == measure.protocol)
-        values = final.loc[mine & same, "value"].dropna().unique()
-        return float(values[0]) * measure.scale if len(values) == 1 else None
+        values = {
+            entry.value
+            for entry in self.records.final
+            if entry.run.is_control
+            and (entry.run.data, entry.run.variant) == (self.data, REAL)
+            and (entry.metric, entry.protocol) == (measure.metric, measure.protocol)
+            and entry.value is not None
+        }
+        return values.pop() * measure.scale if len(values) == 1 else None
 
     @cached_property
-    def _figures(self) -> list[dict[str, Any]]:
-        """The last figures of the models on test images, and what they cost."""
-        keys = {(variant.sweep, variant.name) for variant in self.everyone}
-        final = self.records.final
-        frames: dict[Record, pd.DataFrame] = {
-            "figures": final[final["split"] != VALIDATION],  # those are for choosing
-            "cost": self.records.finished(self.records.cost),
-            "timings": self.records.finished(self.records.timings),
+    def _numbers(self) -> list[tuple[RecordEntry, QuantityKind]]:
+        """The final values of the models on test images, and what they cost."""
+        runs, final = set(self._runs), self.records.final
+        parts: dict[QuantityKind, Sequence[RecordEntry]] = {
+            "measured": [entry for entry in final if entry.split != VALIDATION],
+            "counted": self.records.cost,
+            "timed": self.records.timings,
         }
         return [
-            {"protocol": ""} | row | {"record": record}
-            for record, frame in frames.items()
-            for row in plain(frame[frame["data"] == self.data])
-            if (row["sweep"], row["variant"]) in keys
+            (entry, kind)
+            for kind, entries in parts.items()
+            for entry in entries
+            if entry.run in runs and entry.value is not None
         ]
 
-    def _measure(self, metric: str, protocol: str, mark: str, record: Record) -> Measure:
-        known = self.names.metric(metric)
-        title = (known.title if known else metric) + (f" [{mark}]" if mark else "")
-        if known is None:
-            return Measure(metric, protocol, title, None, 1.0, record)
-        return Measure(metric, protocol, title, known.direction, known.scale, record)
+    def _measure(self, metric: str, protocol: str, mark: str, kind: QuantityKind) -> Measure:
+        quantity = replace(self.records.quantities, overrides=self.names.quantities)[metric]
+        title = quantity.title + (f" [{mark}]" if mark else "")
+        return Measure(metric, protocol, title, quantity.direction, quantity.scale, kind)

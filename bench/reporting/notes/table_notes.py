@@ -3,13 +3,13 @@
 from collections.abc import Collection, Sequence
 
 from bench.record.records import Records
-from bench.reporting.notes.draft import Draft
-from bench.reporting.notes.environments import environment_notes
-from bench.reporting.notes.evaluated_images import origin_notes
-from bench.reporting.notes.missing_values import absence_notes
+from bench.record.sweep_folder import RecordedRun
+from bench.reporting.notes.empty_cells import empty_cell_notes
+from bench.reporting.notes.origins import evaluation_notes, origin_notes
+from bench.reporting.notes.significance import significance_notes
 from bench.reporting.notes.wording import listed, seeds_text
-from bench.reporting.tables.significance import comparison_notes
-from bench.reporting.tables.table import Column, Note, Row, View
+from bench.reporting.tables.contents import TableContents
+from bench.reporting.tables.table import Column, ColumnView, Note, Row
 from bench.spec.reserved_names import EVALUATIONS, REAL
 
 BETTER = {
@@ -19,36 +19,7 @@ BETTER = {
     "one": "nearer to 1 is better",
     None: "no direction is declared for it",
 }
-
-
-def write_notes(draft: Draft, views: Collection[View]) -> list[Note]:
-    """Return the notes of a table in the order in which they are printed.
-
-    Args:
-        draft: The table.
-        views: What else is printed of its cells.
-
-    Returns:
-        The notes.
-    """
-    records, columns, rows = draft.records, draft.columns, draft.rows
-    return [
-        *_cells(rows),
-        *view_notes(views),
-        *comparison_notes(columns, rows),
-        *_directions(columns),
-        *_protocols(columns, rows, records.untrained),
-        *_runs(records),
-        *origin_notes(records, rows),
-        *environment_notes(records, columns, rows),
-        *_published(draft),
-        *(Note(" ".join(note.split())) for note in draft.spec.notes),
-        *absence_notes(draft),
-        *_strangers(records, rows),
-    ]
-
-
-_VIEWS: dict[View, str] = {
+_VIEWS: dict[ColumnView, str] = {
     "gap": "Gap to real: the mean minus the value of the real images.",
     "difference": (
         "Δ: the row minus the reference row, seed by seed over common seeds, ± half the width of "
@@ -56,8 +27,8 @@ _VIEWS: dict[View, str] = {
     ),
     "iqm": (
         "IQM: the mean without the lowest and the highest quarter of the seeds, with its BCa "
-        "bootstrap interval; such intervals are too short for few seeds (of 3 seeds, 73 of 100 "
-        "hold the truth)."
+        "bootstrap interval, which is too short for few seeds (of 3 seeds, 73 of 100 hold the "
+        "truth)."
     ),
     "improvement": (
         "P(better): how often a run of the row is better than one of the reference row, of all "
@@ -66,15 +37,29 @@ _VIEWS: dict[View, str] = {
 }
 
 
-def view_notes(views: Collection[View]) -> list[Note]:
-    """Say what the columns beside the values show.
+def write_notes(
+    contents: TableContents, rows: Sequence[Row], views: Collection[ColumnView]
+) -> list[Note]:
+    """Return the notes of a table with these rows and views in the order in which they stand."""
+    records, columns = contents.records, contents.columns
+    return [
+        *_cells(rows),
+        *view_notes(views),
+        *significance_notes(columns, rows),
+        *_directions(columns),
+        *_protocols(columns, rows, records.untrained),
+        *_runs(records),
+        *evaluation_notes(records, rows),
+        *origin_notes(records, columns, rows),
+        *_paper_columns(contents),
+        *(Note(" ".join(note.split())) for note in contents.spec.notes),
+        *empty_cell_notes(contents, rows),
+        *_paper_rows(records, rows),
+    ]
 
-    Args:
-        views: What they show.
 
-    Returns:
-        One note for each.
-    """
+def view_notes(views: Collection[ColumnView]) -> list[Note]:
+    """Say what the columns beside the values show."""
     return [Note(text) for view, text in _VIEWS.items() if view in views]
 
 
@@ -91,67 +76,68 @@ def _cells(rows: Sequence[Row]) -> list[Note]:
 
 
 def _directions(columns: Sequence[Column]) -> list[Note]:
-    """Say which values are better; what a model costs is judged by nobody but the reader."""
-    judged = [column for column in columns if column.record == "figures"]
-    titles = dict.fromkeys((column.metric_title, column.direction) for column in judged)
-    return [Note(f"{title}: {BETTER[direction]}.") for title, direction in titles]
+    """Say which measured values are better; costs are for the reader to judge."""
+    judged = [column.quantity for column in columns if column.kind == "measured"]
+    quantities = dict.fromkeys((quantity.title, quantity.direction) for quantity in judged)
+    return [Note(f"{title}: {BETTER[direction]}.") for title, direction in quantities]
 
 
 def _protocols(
-    columns: Sequence[Column], rows: Sequence[Row], compared_with: Collection[str]
+    columns: Sequence[Column], rows: Sequence[Row], untrained: Collection[str]
 ) -> list[Note]:
-    """Name the protocols, and warn where a metric has several."""
+    """Name the protocols, and warn where a quantity has several."""
     measured = [column for column in columns if column.protocol]
     marks = dict.fromkeys((column.mark, column.protocol) for column in measured)
     notes = [Note(f"[{mark}] {text}" if mark else f"Protocol: {text}") for mark, text in marks]
     pairs = [(column.data, column.metric) for column in measured]
     split = [column for column in measured if pairs.count((column.data, column.metric)) > 1]
     if split:
-        titles = listed(dict.fromkeys(f"{c.metric_title} on {c.data_title}" for c in split))
+        titles = dict.fromkeys(f"{c.quantity.title} on {c.data_title}" for c in split)
         notes.append(
             Note(
-                f"{titles}: measured by more than one protocol, a column each; "
+                f"{listed(titles)}: measured by more than one protocol, a column each; "
                 "values of different columns must not be compared."
             )
         )
     for column in split:
-        place = columns.index(column)
-        filled = {row.variant for row in rows if row.cells[place].mean is not None}
-        if filled and filled <= set(compared_with):
+        index = columns.index(column)
+        filled = {row.variant for row in rows if row.cells[index].mean is not None}
+        if filled and filled <= set(untrained):
             whom = "the real images" if filled == {REAL} else "controls"
             notes.append(Note(f"[{column.mark}] was applied to {whom} alone."))
     return notes
 
 
 def _runs(records: Records) -> list[Note]:
-    """Say how many runs there are, of which seeds, and how they were trained and selected."""
-    runs = records.runs[~records.runs["variant"].isin(records.untrained)]
-    runs = runs[runs["sweep"] != EVALUATIONS]
-    done = runs[runs["state"] == "done"]
-    if done.empty:
+    """Say how many runs are done, of which seeds, and how they were trained and selected."""
+
+    def trained(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
+        return [run for run in runs if not run.is_control and run.sweep != EVALUATIONS]
+
+    expected, measured = trained(records.runs), trained(records.measured_runs)
+    if not measured:
         return []
-    numbers = seeds_text(int(seed) for seed in done["seed"].dropna())
-    lengths = sorted(set(zip(done["iterations"], done["batch_size"], strict=True)), key=str)
-    training = listed(
-        f"{iterations} iterations of {batch} examples" for iterations, batch in lengths
-    )
+    done = sum(run.state == "done" for run in measured)
+    seeds = seeds_text(run.seed for run in measured if run.seed is not None)
+    lengths = sorted({(run.iterations, run.batch_size) for run in measured}, key=str)
+    training = listed(f"{iterations} iterations of {size} examples" for iterations, size in lengths)
     return [
-        Note(f"Runs: {len(done)} of {len(runs)} finished, {numbers}."),
-        Note(f"Training: {training}. {records.selection.note}"),
+        Note(f"Runs: {done} of {len(expected)} done, {seeds}."),
+        Note(f"Training: {training}. {records.selection_note}"),
     ]
 
 
-def _published(draft: Draft) -> list[Note]:
+def _paper_columns(contents: TableContents) -> list[Note]:
     """Say where the paper's numbers come from."""
-    if not any(column.paper for column in draft.columns):
+    if not any(column.paper for column in contents.columns):
         return []
-    return [Note(f"paper: as printed in {draft.spec.source}; single numbers without intervals.")]
+    source = contents.spec.source
+    return [Note(f"paper: as printed in {source}; single numbers without intervals.")]
 
 
-def _strangers(records: Records, rows: Sequence[Row]) -> list[Note]:
+def _paper_rows(records: Records, rows: Sequence[Row]) -> list[Note]:
     """Name the rows that only the paper fills."""
-    known = records.untrained
-    names = [row.label for row in rows if not row.sweep and row.variant not in known]
-    if not names or records.runs.empty:
+    names = [row.label for row in rows if not row.sweep and row.variant not in records.untrained]
+    if not names or not records.runs:
         return []
     return [Note(f"No sweep shown here has {listed(names)}: such a row is the paper's alone.")]

@@ -16,46 +16,25 @@ def rows_listed(labels: Iterable[str]) -> str:
 def first_few(values: Sequence[str], most: int, between: str = ", ") -> str:
     """Return no more than so many values, and how many are left out.
 
-    Args:
-        values: The values.
-        most: How many are named.
-        between: What stands between them.
-
-    Returns:
-        One line.
-
-    Example:
-        >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
-        ('a, b and 1 more', 'a, b')
+    >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
+    ('a, b and 1 more', 'a, b')
     """
     more = f" and {len(values) - most} more" if len(values) > most else ""
     return between.join(values[:most]) + more
 
 
 def seeds_text(numbers: Iterable[int]) -> str:
-    """Return seeds for people.
+    """Return seeds for people, in any order, as numbers and spans; empty where there are none.
 
-    Args:
-        numbers: In any order.
-
-    Returns:
-        Numbers and spans of numbers; empty where there are none.
-
-    Example:
-        >>> seeds_text([2, 0, 1, 4, 2]), seeds_text([7])
-        ('seeds 0-2, 4', 'seed 7')
+    >>> seeds_text([2, 0, 1, 4, 2]), seeds_text([7])
+    ('seeds 0-2, 4', 'seed 7')
     """
-    held = sorted(set(numbers))
+    seeds = sorted(set(numbers))
     spans: list[list[int]] = []
-    for number in held:
-        if spans and number == spans[-1][-1] + 1:
-            spans[-1].append(number)
+    for seed in seeds:
+        if spans and seed == spans[-1][-1] + 1:
+            spans[-1].append(seed)
         else:
-            spans.append([number])
-    parts = [_span(span) for span in spans]
-    return f"seed{'s' * (len(held) > 1)} {listed(parts)}" if parts else ""
-
-
-def _span(span: Sequence[int]) -> str:
-    """Return consecutive numbers; three and more by the first and the last."""
-    return f"{span[0]}-{span[-1]}" if len(span) > 2 else listed(span)
+            spans.append([seed])
+    parts = [f"{span[0]}-{span[-1]}" if len(span) > 2 else listed(span) for span in spans]
+    return f"seed{'s' * (len(seeds) > 1)} {listed(parts)}" if parts else ""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.record.records import Records, seeds
+from bench.record.records import RecordEntry, Records
 from bench.reporting.page.variants import Variants
 
 POINTS = 160
@@ -24,21 +24,30 @@ def describe_curves(records: Records, variants: Variants) -> dict[str, Any]:
     """
     steps: dict[tuple[int, ...], int] = {}
     charts: dict[tuple[str, str, str], dict[str, Any]] = {}
-    keys = ["data", "metric", "split", "protocol", "sweep", "variant", "run"]
-    for group, frame in records.curves.groupby(keys, sort=False):
-        data, metric, split, protocol, sweep, variant, _ = map(str, group)
-        kept = thin(len(frame))
+    curves: dict[tuple[object, ...], list[RecordEntry]] = {}
+    for entry in records.curves:
+        key = entry.run, entry.metric, entry.split, entry.protocol
+        curves.setdefault(key, []).append(entry)
+    for entries in curves.values():
+        run, metric, split, protocol = (
+            (first := entries[0]).run,
+            first.metric,
+            first.split,
+            first.protocol,
+        )
+        data = run.data
+        kept = [entries[place] for place in thin(len(entries))]
         suffix = ", ".join(filter(None, (split if split != "train" else "", protocol)))
         chart = charts.setdefault(
             (data, metric, suffix), {"data": data, "term": metric, "suffix": suffix, "lines": []}
         )
-        own = tuple(frame["step"].to_numpy()[kept].tolist())
+        own = tuple(entry.step for entry in kept)
         chart["lines"].append(
             {
-                "variant": variants.place(sweep, variant),
-                "seed": next(iter(seeds({"seed": frame["seed"].iloc[0]})), None),
+                "variant": variants.place(run.sweep, run.variant),
+                "seed": run.seed,
                 "steps": steps.setdefault(own, len(steps)),
-                "values": [_short(value) for value in frame["value"].to_numpy()[kept]],
+                "values": [_short(entry.value) for entry in kept],
             }
         )
     return {"steps": [list(own) for own in steps], "charts": list(charts.values())}
@@ -65,6 +74,6 @@ def thin(count: int, most: int = POINTS) -> list[int]:
     return [int(place) for place in np.linspace(0, count - 1, most).round()]
 
 
-def _short(value: float) -> float | None:
+def _short(value: float | None) -> float | None:
     """Return a value with the digits that a chart can show; None where there is none."""
-    return float(f"{value:.4g}") if np.isfinite(value) else None
+    return None if value is None else float(f"{value:.4g}")

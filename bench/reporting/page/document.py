@@ -21,8 +21,8 @@ from bench.reporting.page.tables import (
 )
 from bench.reporting.page.variants import Variants
 from bench.reporting.status import STATES
-from bench.reporting.tables.filled import filled_tables
-from bench.reporting.tables.table import View
+from bench.reporting.tables.build import filled_tables
+from bench.reporting.tables.table import ColumnView
 from bench.reporting.tables.table_spec import TableSpec
 
 STYLES = ("colors.css", "page.css", "parts.css", "print.css")
@@ -46,7 +46,7 @@ def render_page(
     specs: Mapping[str, TableSpec],
     *,
     reference: str | None = None,
-    show: Collection[View] = (),
+    show: Collection[ColumnView] = (),
 ) -> str:
     """Return the report of some sweeps as one HTML file.
 
@@ -70,7 +70,7 @@ def describe(
     specs: Mapping[str, TableSpec],
     *,
     reference: str | None = None,
-    show: Collection[View] = (),
+    show: Collection[ColumnView] = (),
 ) -> dict[str, Any]:
     """Return everything that the page shows, as what JSON can hold.
 
@@ -99,15 +99,15 @@ def describe(
                 "name": sweep.name,
                 "title": sweep.title,
                 "command": sweep.command,
-                "data": list(dict.fromkeys(runs.loc[runs["sweep"] == sweep.name, "data"])),
+                "data": list(dict.fromkeys(run.data for run in runs if run.sweep == sweep.name)),
                 "states": {
-                    state: int(((runs["sweep"] == sweep.name) & (runs["state"] == state)).sum())
+                    state: sum((run.sweep, run.state) == (sweep.name, state) for run in runs)
                     for state in STATES
                 },
             }
             for sweep in records.sweeps
         ],
-        "data": {name: names.get(name, name) for name in dict.fromkeys(runs["data"])},
+        "data": {name: names.get(name, name) for name in dict.fromkeys(run.data for run in runs)},
         "variants": variants.describe(),
         "notes": describe_notes(tables),
         "tables": describe_tables(tables, variants),

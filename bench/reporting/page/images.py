@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from bench.record.pictures import read_pictures, read_samples
-from bench.record.records import Records, plain, seeds
+from bench.record.records import Records
 from bench.reporting.page.sheets import BUDGET, Array, Packed, Sheet, pack
 from bench.reporting.page.variants import Variants
 
@@ -118,22 +118,21 @@ def _rank(panel: _Panel, variants: Variants) -> tuple[int, int]:
 
 def _panels(records: Records, variants: Variants) -> Iterator[_Panel]:
     """Yield the pictures of all finished runs."""
-    for run in plain(records.runs[records.runs["state"] == "done"]):
-        folder = Path(run["path"])
-        variant = variants.place(run["sweep"], run["variant"])
-        seed = next(iter(seeds(run)), None)
+    for run in records.measured_runs:
+        folder, data, seed = run.path, run.data, run.seed
+        variant = variants.place(run.sweep, run.variant)
         samples = read_samples(folder)
         if samples and samples.are_images:
             sheet = Sheet(samples.x, cut=True)
-            yield _Panel(SAMPLES, run["data"], variant, seed, sheet, samples.names, pixels=True)
+            yield _Panel(SAMPLES, data, variant, seed, sheet, samples.names, pixels=True)
         elif samples and (folder / "samples.png").exists():
             drawn = Sheet(_drawing(folder / "samples.png"))
-            yield _Panel(SAMPLES, run["data"], variant, seed, drawn, (), pixels=False)
+            yield _Panel(SAMPLES, data, variant, seed, drawn, (), pixels=False)
         arrays = read_pictures(folder).arrays
         for name in arrays:
             images = _compose(name, arrays)
             if images is not None:
-                yield _Panel(name, run["data"], variant, seed, Sheet(images), (), pixels=True)
+                yield _Panel(name, data, variant, seed, Sheet(images), (), pixels=True)
 
 
 def _compose(name: str, arrays: Mapping[str, Array]) -> Array | None:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.record.records import Records, plain, seeds
-from bench.record.sweep_folder import Sweep
+from bench.record.records import Records
+from bench.record.sweep_folder import RecordedSweep
 from bench.reporting.page.variants import Variants
 
 UNTOLD = ("command", "argv", "sources", "continued")
@@ -76,16 +76,15 @@ def shared(held: Sequence[Settings]) -> dict[str, str]:
     }
 
 
-def _describe_sweep(sweep: Sweep, records: Records, variants: Variants) -> dict[str, Any]:
+def _describe_sweep(sweep: RecordedSweep, records: Records, variants: Variants) -> dict[str, Any]:
     """Return the runs of one sweep."""
-    runs = plain(records.runs[records.runs["sweep"] == sweep.name])
-    controls = set(records.controls)
+    runs = [run for run in records.runs if run.sweep == sweep.name]
     configs: dict[int | None, list[Settings]] = {}
     for run in runs:
         config = _settings(records.config(run))
         config.pop("seed", None)
-        if config and run["variant"] not in controls:
-            configs.setdefault(variants.place(sweep.name, run["variant"]), []).append(config)
+        if config and not run.is_control:
+            configs.setdefault(variants.place(sweep.name, run.variant), []).append(config)
     common = shared([config for held in configs.values() for config in held])
     keys = dict.fromkeys(key for held in configs.values() for config in held for key in config)
     origins = [_settings(records.provenance(run)) for run in runs]
@@ -103,14 +102,14 @@ def _describe_sweep(sweep: Sweep, records: Records, variants: Variants) -> dict[
         "provenance": list(origin.items()),
         "runs": [
             {
-                "run": run["run"],
-                "folder": f"{run['sweep']}/{run['run']}",
-                "variant": variants.place(sweep.name, run["variant"]),
-                "data": run["data"],
-                "seed": next(iter(seeds(run)), None),
-                "state": run["state"],
-                "command": run["command"],
-                "failure": _failure(Path(run["path"])),
+                "run": run.id,
+                "folder": f"{run.sweep}/{run.id}",
+                "variant": variants.place(sweep.name, run.variant),
+                "data": run.data,
+                "seed": run.seed,
+                "state": run.state,
+                "command": run.command,
+                "failure": _failure(run.path),
                 "own": [[key, value] for key, value in own.items() if key not in origin],
             }
             for run, own in zip(runs, origins, strict=True)

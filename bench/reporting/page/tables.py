@@ -1,12 +1,12 @@
 """Tables as plain data: what is printed, what is sorted by, and the files that `report` writes."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.reporting.page.variants import Variants
-from bench.reporting.render.forms import RENDERERS
+from bench.reporting.render import RENDERERS
 from bench.reporting.render.headings import VIEW_TITLES, cell_text, title_text
-from bench.reporting.tables.filled import column_key
 from bench.reporting.tables.table import ARROWS, Cell, Column, Note, Table
 
 COPIES = ("csv", "markdown", "latex")
@@ -74,21 +74,22 @@ def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str
     for table in tables:
         for place, column in enumerate(table.columns):
             cells = [(row, row.cells[place]) for row in table.rows]
-            is_measured = column.record == "figures" and column.view == "value"
+            is_measured = column.kind == "measured" and column.view == "value"
+            change = replace(column, view="difference")
             if not is_measured or not any(cell.kind == "mean" for _, cell in cells):
                 continue
             rows = [
                 {
                     "label": row.label,
                     "variant": variants.place(row.sweep, row.variant),
-                    "text": "".join(cell.parts(column.decimals, column.scale)),
+                    "text": "".join(cell_text(cell, column)[:2]),
                     "mean": _scaled(cell.mean, column),
                     "half": _scaled(cell.half_width, column),
                     "values": [
                         [seed, _scaled(value, column)]
                         for seed, value in cell.values or ((None, cell.mean),)
                     ],
-                    "difference": "".join(cell.parts(column.decimals, column.scale, "difference")),
+                    "difference": "".join(cell_text(cell, change)[:2]),
                     "to": cell.difference.to if cell.difference else "",
                 }
                 for row, cell in cells
@@ -97,7 +98,7 @@ def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str
             reals = {cell.mean for _, cell in cells if cell.kind == "real"}
             real = reals.pop() if len(reals) == 1 else None  # sweeps may have measured others
             described = _column(column) | {"real": _scaled(real, column), "rows": rows}
-            columns.setdefault(column_key(column), described)
+            columns.setdefault(column.key, described)
     return list(columns.values())
 
 
@@ -120,11 +121,11 @@ def _column(column: Column) -> dict[str, Any]:
         "data": column.data,
         "dataTitle": column.data_title,
         "metric": column.metric,
-        "title": column.metric_title if column.view == "value" else VIEW_TITLES[column.view],
-        "arrow": ARROWS[column.direction] if column.view == "value" else "",
-        "direction": column.direction,
+        "title": column.quantity.title if column.view == "value" else VIEW_TITLES[column.view],
+        "arrow": ARROWS[column.quantity.direction] if column.view == "value" else "",
+        "direction": column.quantity.direction,
         "protocol": column.protocol,
-        "decimals": column.decimals,
+        "decimals": column.quantity.decimals,
         "mark": "paper" if column.paper else column.mark,
     }
 
@@ -143,4 +144,4 @@ def _cell(cell: Cell, column: Column) -> dict[str, Any]:
 
 def _scaled(value: float | None, column: Column) -> float | None:
     """Return a value in the unit of its column."""
-    return None if value is None else value * column.scale
+    return None if value is None else value * column.quantity.scale

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.record.records import Records, plain
-from bench.record.sweep_folder import control_title
+from bench.record.records import Records
 from bench.reporting.tables.table import Row
 
 
@@ -38,13 +37,11 @@ class Variants:
 
     def __init__(self, records: Records, rows: Iterable[Row]) -> None:
         labels = {(row.sweep, row.variant): row.label for row in rows}
-        known = set(records.controls)
         keys: dict[tuple[str, str], Variant] = {}
-        for run in plain(records.runs):
-            key, control = (run["sweep"], run["variant"]), run["variant"] in known
-            own = control_title(run["variant"]) if control else run["variant"]
-            label = labels.get(key, labels.get(("", run["variant"]), own))
-            keys.setdefault(key, Variant(*key, run["model"], label, control))
+        for run in records.runs:
+            key = run.sweep, run.variant
+            label = labels.get(key, labels.get(("", run.variant), run.title))
+            keys.setdefault(key, Variant(*key, run.model, label, run.is_control))
         ordered = sorted(keys.items(), key=lambda item: not item[1].control)
         self.all = tuple(variant for _, variant in ordered)
         self._places = {key: place for place, (key, _) in enumerate(ordered)}

@@ -1,105 +1,107 @@
-"""What every form of a table says alike: its title, its headings, its cells as text."""
+"""What every form of a table has in common: title, headings, and cells as text."""
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
-from bench.reporting.tables.table import ARROWS, Cell, Column, Row, Table, View
+from bench.reporting.tables.table import ARROWS, Cell, Column, ColumnView, Row, Table
 
-VIEW_TITLES: dict[View, str] = {
+VIEW_TITLES: dict[ColumnView, str] = {
     "gap": "gap to real",
     "difference": "Δ",
     "iqm": "IQM",
     "improvement": "P(better)",
 }
-"""How a column is headed that repeats the cells of the one to its left."""
+"""The headings of columns that repeat the cells of the one to their left."""
+
+
+class CellText(NamedTuple):
+    """A cell as text, unescaped: the number, what follows it, and whether the number is bold."""
+
+    number: str
+    rest: str = ""
+    is_bold: bool = False
 
 
 def title_text(table: Table) -> str:
-    """Return the title, with the number of the table and the direction of its only metric.
-
-    Args:
-        table: The table.
-
-    Returns:
-        One line.
-    """
+    """Return the title, with the number of the table and the direction of its only quantity."""
     number = f"Table {table.name}. " if table.name.isdigit() else ""
     return number + caption_text(table)
 
 
 def caption_text(table: Table) -> str:
-    """Return the title for a paper that numbers its tables, with the direction of an only metric.
-
-    Args:
-        table: The table.
-
-    Returns:
-        One line.
-    """
-    arrow = f" ({ARROWS[table.columns[0].direction]})" if _is_single(table) else ""
-    return table.title + arrow.replace(" ()", "")
+    """Return the title for a paper, which numbers its tables itself."""
+    arrow = ARROWS[table.columns[0].quantity.direction] if _is_single(table) else ""
+    return f"{table.title} ({arrow})" if arrow else table.title
 
 
 def _is_single(table: Table) -> bool:
-    """Return whether all columns show one metric, which then stands in the title alone."""
+    """Return whether all columns show one quantity, which then stands in the title alone."""
     return len({column.metric for column in table.columns}) == 1
 
 
 def headings(table: Table) -> list[tuple[str, str, str]]:
-    """Return the heading of each column: data set, metric with direction, protocol's mark.
-
-    Args:
-        table: The table.
-
-    Returns:
-        Three texts a column, each of them may be empty.
-    """
+    """Return the heading of each column: data set, quantity, mark; each may be empty."""
     return [heading(table, column) for column in table.columns]
 
 
 def heading(table: Table, column: Column, *, alone: bool = False) -> tuple[str, str, str]:
     """Return the heading of one column.
 
-    Args:
-        table: Its table.
-        column: The column.
-        alone: Whether it is a further view that does not stand beside the values of its metric.
-
-    Returns:
-        Data set, metric with direction, protocol's mark.
+    `alone` says that it is a further view that does not stand beside the values of its quantity.
     """
-    metric = "" if _is_single(table) else column.metric_title
-    if column.view == "value":
-        metric = f"{metric} {ARROWS[column.direction]}".strip() if metric else ""
-    elif metric and alone:
-        metric = f"{metric}, {VIEW_TITLES[column.view]}"
-    else:
-        metric = VIEW_TITLES[column.view]
+    title = "" if _is_single(table) else column.quantity.title
+    if column.view != "value":
+        view = VIEW_TITLES[column.view]
+        title = f"{title}, {view}" if title and alone else view
+    elif title:
+        title = f"{title} {ARROWS[column.quantity.direction]}".strip()
     mark = "paper" if column.paper else column.mark and f"[{column.mark}]"
-    return column.data_title, metric, mark
+    return column.data_title, title, mark
 
 
-def texts(row: Row, columns: Sequence[Column]) -> list[tuple[str, str, bool]]:
-    """Return the cells of a row as text.
+def row_texts(row: Row, table: Table) -> list[CellText]:
+    """Return the cells of a row as text."""
+    return [cell_text(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
 
-    Args:
-        row: The row.
-        columns: Its columns.
 
-    Returns:
-        What `cell_text` returns of each.
+def cell_text(cell: Cell, column: Column) -> CellText:
+    """Return what a column prints of a cell.
+
+    >>> from bench.record.quantities import Quantity
+    >>> score = Column("digits", "Digits", "is", Quantity("Inception Score", decimals=2))
+    >>> cell_text(Cell("mean", 8.81, 0.124, 3), score)
+    CellText(number='8.81', rest=' ± 0.12 (3)', is_bold=False)
     """
-    return [cell_text(cell, column) for cell, column in zip(row.cells, columns, strict=True)]
+    number, quantity = cell.number(column.view), column.quantity
+    if column.view == "value":
+        if number is None:
+            return CellText("n/a" if cell.kind == "inapplicable" else "—")
+        spread = _spread(cell.half_width, column)
+        seeds = f" ({cell.n})" if cell.kind == "mean" else ""
+        return CellText(quantity.text(number), spread + seeds, cell.bold)
+    if number is None:
+        is_reference = column.view == "difference" and cell.is_reference and cell.mean is not None
+        return CellText("", "reference" if is_reference else "")
+    if column.view == "improvement":
+        return CellText(f"{number:.2f}")
+    if column.view == "iqm":
+        ends = (cell.robust.low, cell.robust.high) if cell.robust else ()
+        shown = [quantity.text(end) for end in ends if end is not None]
+        return CellText(quantity.text(number), f" [{', '.join(shown)}]" if shown else "")
+    rest = ""
+    if column.view == "difference" and (difference := cell.difference):
+        p = difference.adjusted
+        rest = _spread(difference.half_width, column) + (f", {p_text(p)}" if p is not None else "")
+    return CellText(quantity.text(number, sign="+"), rest)
 
 
-def cell_text(cell: Cell, column: Column) -> tuple[str, str, bool]:
-    """Return a cell's number, what follows it, and whether it is bold.
+def _spread(half_width: float | None, column: Column) -> str:
+    return "" if half_width is None else f" ± {column.quantity.text(half_width)}"
 
-    Args:
-        cell: The cell.
-        column: Its column.
 
-    Returns:
-        Two texts, unescaped, and the emphasis.
+def p_text(p: float) -> str:
+    """Return a p value for people, with three digits after the point.
+
+    >>> p_text(0.0321), p_text(2e-5)
+    ('p = 0.032', 'p < 0.001')
     """
-    is_bold = cell.bold and column.view == "value"
-    return (*cell.parts(column.decimals, column.scale, column.view), is_bold)
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from bench.reporting.render.headings import caption_text, headings, texts
+from bench.reporting.render.headings import caption_text, headings, row_texts
 from bench.reporting.tables.table import Table
 
 _LATEX = {
@@ -24,14 +24,7 @@ _LATEX = {
 
 
 def render_latex(table: Table) -> str:
-    """Return a table as LaTeX; it needs the package booktabs.
-
-    Args:
-        table: The table.
-
-    Returns:
-        A `table` environment.
-    """
+    """Return a table as a `table` environment, with its notes."""
     lines = [
         r"\begin{table}",
         r"\centering",
@@ -45,8 +38,9 @@ def render_latex(table: Table) -> str:
     lines.append(r"\midrule")
     for row in table.rows:
         cells = [
-            (rf"\textbf{{{_number(number)}}}" if bold else _number(number)) + _latex(rest)
-            for number, rest, bold in texts(row, table.columns)
+            (rf"\textbf{{{_number(text.number)}}}" if text.is_bold else _number(text.number))
+            + _latex(text.rest)
+            for text in row_texts(row, table)
         ]
         lines.append(" & ".join([_latex(row.label), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip", r"{\footnotesize\raggedright"]
@@ -60,11 +54,11 @@ def render_latex(table: Table) -> str:
 def _spanned(titles: Sequence[str]) -> list[str]:
     """Return the first line of a heading, equal neighbors as one, with the rules below it."""
     spans: list[tuple[str, int, int]] = []
-    for place, title in enumerate(titles, start=2):
+    for index, title in enumerate(titles, start=2):
         if spans and spans[-1][0] == title:
-            spans[-1] = (title, spans[-1][1], place)
+            spans[-1] = (title, spans[-1][1], index)
         else:
-            spans.append((title, place, place))
+            spans.append((title, index, index))
     if not any(title for title, _, _ in spans):
         return []
     cells = [

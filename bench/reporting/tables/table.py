@@ -3,35 +3,36 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bench.reporting.tables.table_spec import Direction, Record
+from bench.record.quantities import Direction, Quantity, QuantityKind
 
-Kind = Literal["mean", "counted", "real", "single", "paper", "inapplicable", "missing"]
+CellKind = Literal["mean", "counted", "real", "single", "paper", "inapplicable", "missing"]
+"""A mean over seeds; a number that is counted, the same for every seed; a number of the real
+images; of one set of images that has no seed; of the paper; none, for a reason that a note gives;
+none."""
+
+ColumnView = Literal["value", "gap", "difference", "iqm", "improvement"]
+"""What a column prints of its cells: the value; its distance from that of the real images; from
+that of the reference row; the interquartile mean; the probability that a run is better than one of
+the reference row."""
+VIEWS: tuple[ColumnView, ...] = get_args(ColumnView)
+
 ARROWS: dict[Direction | None, str] = {
     **{"higher": "↑", "lower": "↓", "real": "≈ real", "one": "≈ 1"},
     None: "",
 }
 
 
-View = Literal["value", "gap", "difference", "iqm", "improvement"]
-"""What a column prints of its cells: the value; how far it is from that of the real images; how far
-from the reference row; the interquartile mean; how often a run lies on the better side of one of
-the reference row's."""
-VIEWS: tuple[View, ...] = get_args(View)
-Verdict = Literal["better", "worse", ""]
-
-
 @dataclass(frozen=True)
 class Difference:
-    """How a row differs from the reference row, over the seeds that both have.
+    """The difference of a row from the reference row, over the seeds that both have.
 
     Where nearer to a target is better, it is the difference of the distances to the target.
 
     Attributes:
         to: Label of the reference row.
-        mean: The row minus the reference row.
-        half_width: Half the width of the 95 % t interval, None for a single seed.
-        n: Common seeds.
-        p: p value of the paired t test, None for a single seed.
+        mean: The row minus the reference row, with the half width of its 95 % t interval.
+        n: Common seeds; a single one has no interval and no p value.
+        p: p value of the paired t test.
         adjusted: That, corrected for all comparisons of the column; None below six seeds, where
             nothing is claimed.
         detectable: The true difference that would be found with these seeds.
@@ -45,19 +46,16 @@ class Difference:
     p: float | None = None
     adjusted: float | None = None
     detectable: float | None = None
-    verdict: Verdict = ""
+    verdict: Literal["better", "worse", ""] = ""
 
 
 @dataclass(frozen=True)
 class Robust:
-    """What one bad seed does not move far.
+    """Statistics that one bad seed does not move far.
 
-    Attributes:
-        iqm: Interquartile mean.
-        low: Lower end of its bootstrap interval, None for too few seeds.
-        high: Upper end.
-        improvement: Probability that a run is better than one of the reference row; None without
-            such a row, and where no direction is declared.
+    The interquartile mean, the ends of its bootstrap interval (None for too few seeds), and the
+    probability that a run is better than one of the reference row (None without such a row or a
+    direction).
     """
 
     iqm: float
@@ -71,10 +69,8 @@ class Cell:
     """One place of a table.
 
     Attributes:
-        kind: `mean` over seeds; `counted`, the same for every seed; a number of the `real` images;
-            of a `single` set of images that has no seed; of the `paper`; `inapplicable` where a
-            note gives the reason; `missing`.
-        mean: The number.
+        kind: What kind of number it holds.
+        mean: The number, as it was measured.
         half_width: Half the width of the 95 % t interval, None for fewer than two seeds.
         n: Seeds that went into the mean.
         values: Those seeds and their values.
@@ -86,7 +82,7 @@ class Cell:
         robust: Statistics on request.
     """
 
-    kind: Kind
+    kind: CellKind
     mean: float | None = None
     half_width: float | None = None
     n: int = 0
@@ -97,18 +93,12 @@ class Cell:
     bold: bool = False
     robust: Robust | None = None
 
-    def number(self, view: View = "value") -> float | None:
-        """Return the number that a view prints, unscaled.
-
-        Args:
-            view: What of the cell is printed.
-
-        Returns:
-            The number; None where that view of the cell is empty.
-        """
+    def number(self, view: ColumnView) -> float | None:
+        """Return the number that a view prints, unscaled; None where the view is empty."""
         if view == "gap":
-            has_gap = self.kind in ("mean", "single") and self.target is not None
-            return self.mean - (self.target or 0.0) if has_gap and self.mean is not None else None
+            if self.kind not in ("mean", "single") or self.mean is None or self.target is None:
+                return None
+            return self.mean - self.target
         if view == "difference":
             return self.difference.mean if self.difference else None
         if view == "value":
@@ -117,94 +107,18 @@ class Cell:
             return None
         return self.robust.iqm if view == "iqm" else self.robust.improvement
 
-    def parts(
-        self, decimals: int | None, scale: float = 1.0, view: View = "value"
-    ) -> tuple[str, str]:
-        """Return the number, and what follows it: interval and seeds.
-
-        Args:
-            decimals: Digits after the point; None for four significant digits.
-            scale: What the number is multiplied by.
-            view: What of the cell is printed.
-
-        Returns:
-            Two texts; the second begins with a space or comma where it is not empty.
-
-        Example:
-            >>> Cell("mean", 8.81, 0.124, 3).parts(2)
-            ('8.81', ' ± 0.12 (3)')
-            >>> Cell("real", 0.0149).parts(4)
-            ('0.0149', '')
-            >>> Cell("counted", 367552).parts(2, 1e-6)
-            ('0.37', '')
-            >>> Cell("mean", 0.3, target=0.5).parts(2, view="gap")
-            ('-0.20', '')
-            >>> difference = Difference("cVAE", 0.5, 0.25, 8, adjusted=0.0321)
-            >>> Cell("mean", 8.81, 0.124, 8, difference=difference).parts(2, view="difference")
-            ('+0.50', ' ± 0.25, p = 0.032')
-        """
-        form = "z.4g" if decimals is None else f"z.{decimals}f"
-
-        def spread(half_width: float | None) -> str:
-            return "" if half_width is None else f" ± {half_width * scale:{form}}"
-
-        if view == "gap":
-            gap = self.number(view)
-            return ("" if gap is None else f"{gap * scale:+{form}}"), ""
-        if view == "difference":
-            found = self.difference
-            if found is None:
-                return "", "reference" if self.is_reference and self.mean is not None else ""
-            told = "" if found.adjusted is None else f", {p_text(found.adjusted)}"
-            return f"{found.mean * scale:+{form}}", spread(found.half_width) + told
-        if view != "value":
-            return self._robust_parts(form, scale, view)
-        if self.mean is None:
-            return ("n/a" if self.kind == "inapplicable" else "—", "")
-        seeds = f" ({self.n})" if self.kind == "mean" else ""
-        return f"{self.mean * scale:{form}}", spread(self.half_width) + seeds
-
-    def _robust_parts(self, form: str, scale: float, view: View) -> tuple[str, str]:
-        held = self.robust
-        if held is None:
-            return "", ""
-        if view == "improvement":
-            return ("" if held.improvement is None else f"{held.improvement:.2f}"), ""
-        known = held.low is not None and held.high is not None
-        ends = [f"{end * scale:{form}}" for end in (held.low, held.high) if end is not None]
-        return f"{held.iqm * scale:{form}}", f" [{', '.join(ends)}]" if known else ""
-
-
-def p_text(p: float) -> str:
-    """Return a p value for people.
-
-    Args:
-        p: Between 0 and 1.
-
-    Returns:
-        Three digits after the point; of less than that, only that it is.
-
-    Example:
-        >>> p_text(0.0321), p_text(2e-5)
-        ('p = 0.032', 'p < 0.001')
-    """
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of one data set, by one protocol: what may be compared.
+    """One quantity on one data set by one protocol: numbers that may be compared.
 
     Attributes:
         data: Name of the data set.
-        metric: Name of the metric.
-        protocol: How it was measured; empty for the paper's numbers, and where nothing is known.
         data_title: The data set for people.
-        metric_title: The metric for people.
-        direction: Which values are better, None where nobody said.
-        decimals: Digits after the point; None for four significant ones.
-        scale: What values are multiplied by to be printed.
-        record: Where the values stand.
+        metric: Name of the quantity.
+        quantity: What the numbers mean.
+        protocol: How it was measured; empty for the paper's numbers, and where nothing is known.
+        kind: Whether it was measured, counted or timed.
         mark: The letter of the protocol where a table has more than one, else empty.
         paper: Whether it holds the paper's numbers.
         view: What of its cells is printed. Other views stand to the right of the column whose
@@ -212,29 +126,27 @@ class Column:
     """
 
     data: str
-    metric: str
-    protocol: str
     data_title: str
-    metric_title: str
-    direction: Direction | None
-    decimals: int | None
-    scale: float = 1.0
-    record: Record = "figures"
+    metric: str
+    quantity: Quantity
+    protocol: str = ""
+    kind: QuantityKind = "measured"
     mark: str = ""
     paper: bool = False
-    view: View = "value"
+    view: ColumnView = "value"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What makes two columns of different tables the same."""
+        return self.data, self.metric, self.protocol, self.view
 
 
 @dataclass(frozen=True)
 class Row:
-    """One variant of one sweep, a reference, or a model that only the paper has.
+    """One variant of one sweep, a control, or a model that only the paper has.
 
-    Attributes:
-        label: What is printed.
-        sweep: Where it comes from; empty for a row that no sweep has.
-        variant: Its variant; `real` for the real images, the name of any other reference.
-        cells: One cell for each column.
-        model: Name of its model in the registry.
+    A row that no single sweep has is of the sweep ''. Controls, whose variant is their name, and
+    the paper's rows have no model.
     """
 
     label: str
@@ -246,13 +158,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Note:
-    """A line under the table.
-
-    Attributes:
-        text: The line.
-        items: What it lists.
-        command: What mends it, to be copied; empty for none.
-    """
+    """A line under the table, with what it lists, and a command that is the remedy."""
 
     text: str
     items: tuple[str, ...] = ()
@@ -261,15 +167,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Table:
-    """A whole table.
-
-    Attributes:
-        name: Its number, or a word.
-        title: One line.
-        columns: The columns.
-        rows: The rows, each with a cell for each column.
-        notes: What stands under it.
-    """
+    """A whole table, named by its number or a word; each row has a cell for each column."""
 
     name: str
     title: str

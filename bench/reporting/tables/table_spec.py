@@ -1,74 +1,39 @@
-"""What a table is, as data: read from `sweeps/tables.yaml`, checked before anything is built."""
+"""What a table shows, as data: read from `sweeps/tables.yaml`, checked before anything is built."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 import bench
 from bench.errors import BenchError, SpecError, UnknownName
-
-Direction = Literal["higher", "lower", "real", "one"]
-Record = Literal["figures", "cost", "timings"]
-"""Where the values of a column stand: what was measured, counted, or told by a clock."""
-
-
-class MetricNames(BaseModel):
-    """How a metric is printed.
-
-    Attributes:
-        title: Its name for people.
-        direction: Which values are better; `real` means the nearer to the real images' value, `one`
-            to 1. None for what a model costs, where the table judges nothing.
-        decimals: Digits after the point.
-        scale: What values are multiplied by to be printed in the title's unit; files keep them.
-        record: Where the values stand.
-        parts: The figures of a metric that has several. Where it says that it does not apply, that
-            is true of each of them.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    title: str
-    direction: Direction | None = None
-    decimals: int = Field(default=3, ge=0, le=9)
-    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    record: Record = "figures"
-    parts: tuple[str, ...] = ()
+from bench.record.quantities import Direction, kind_of
 
 
 @dataclass(frozen=True)
 class Names:
-    """Names for people: of models, data sets and metrics, by their names in the registry."""
+    """Names for people, by names in the registry.
+
+    Attributes:
+        models: Titles of models.
+        data: Titles of data sets.
+        quantities: Fields of `Quantity` that this file prints otherwise than the metric says.
+    """
 
     models: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, MetricNames] = field(default_factory=dict)
-
-    def metric(self, name: str) -> MetricNames | None:
-        """Return how a metric is printed; a part `arc_fit/radius` is printed as its whole."""
-        if name in self.metrics:
-            return self.metrics[name]
-        whole, _, part = name.partition("/")
-        if whole not in self.metrics:
-            return None
-        found = self.metrics[whole]
-        return found.model_copy(update={"title": f"{found.title}, {part.replace('_', ' ')}"})
+    quantities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def variant(self, name: str, model: str, others: Collection[str]) -> str:
-        """Return what a variant is called: by its model where it is called so itself.
+        """Return the label of a variant: the title of its model if it has the model's name.
 
-        Where one of the others has that very name it keeps its own: no two are called alike.
+        Where one of the `others` has that title as its name, the variant keeps its own name.
         """
         title = self.models.get(name, name) if name == model else name
         return name if title in others else title
-
-    def record(self, metric: str) -> Record:
-        """Return where the values of a metric stand."""
-        found = self.metric(metric)
-        return found.record if found else "figures"
 
 
 @dataclass(frozen=True)
@@ -79,7 +44,7 @@ class TableSpec:
         name: Its number, or a word.
         title: One line.
         source: Which table of the paper it repeats; empty for none.
-        metrics: Its metrics in order; empty for all that the record holds.
+        metrics: Its quantities in order; empty for all that were measured.
         models: The models of the paper's table in order.
         data: The paper's data sets in order -> the command that fills them here.
         published: The paper's values: model -> data set -> value.
@@ -100,11 +65,26 @@ class TableSpec:
     names: Names = field(default_factory=Names)
 
     @property
-    def has_figures(self) -> bool:
+    def is_measured(self) -> bool:
         """Whether it shows anything that real images have as well."""
-        return not self.metrics or any(
-            self.names.record(name) == "figures" for name in self.metrics
-        )
+        return not self.metrics or any(kind_of(name) == "measured" for name in self.metrics)
+
+    def rank(self, metric: str) -> int | None:
+        """Return the place of a quantity, or of a part of it, in the table; None for no place."""
+        for index, name in enumerate(self.metrics):
+            if metric == name or metric.startswith(f"{name}/"):
+                return index
+        return None
+
+
+class _Override(BaseModel):
+    """What a user prints otherwise of a quantity."""
+
+    model_config = ConfigDict(extra="forbid")
+    title: str = ""
+    direction: Direction | None = None
+    decimals: int | None = Field(default=None, ge=0, le=9)
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
 
 class _Entry(BaseModel):
@@ -128,7 +108,7 @@ class _File(BaseModel):
     reference: str = ""
     models: dict[str, str] = Field(default_factory=dict)
     data: dict[str, str] = Field(default_factory=dict)
-    metrics: dict[str, MetricNames] = Field(default_factory=dict)
+    metrics: dict[str, _Override] = Field(default_factory=dict)
     tables: dict[str, _Entry]
 
     @field_validator("tables", mode="before")
@@ -141,33 +121,19 @@ class _File(BaseModel):
 
 
 def find_tables() -> Path:
-    """Return the file of the tables: `sweeps/tables.yaml` here, else the one that is shipped.
-
-    Returns:
-        The path.
-
-    Raises:
-        BenchError: If there is none.
-    """
+    """Return the file of the tables: `sweeps/tables.yaml` here, else the one that is shipped."""
     package = Path(bench.__file__).parent
-    places = [Path("sweeps"), package / "sweeps", package.parent / "sweeps"]
-    for place in places:
-        if (place / "tables.yaml").is_file():
-            return place / "tables.yaml"
-    raise BenchError(f"no tables.yaml in {', '.join(str(place) for place in places)}")
+    folders = [Path("sweeps"), package / "sweeps", package.parent / "sweeps"]
+    for folder in folders:
+        if (folder / "tables.yaml").is_file():
+            return folder / "tables.yaml"
+    raise BenchError(f"no tables.yaml in {', '.join(map(str, folders))}")
 
 
 def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
-    """Read the tables of a file.
+    """Read the tables of a file, by default of `find_tables`, by name and in its order.
 
-    Args:
-        path: A file like `sweeps/tables.yaml`; None for what `find_tables` finds.
-
-    Returns:
-        The tables by name, in the order of the file.
-
-    Raises:
-        SpecError: If the file says something that is no table; names the file and the key.
+    What is no table is a `SpecError` that names the file and the key.
     """
     path = path or find_tables()
     try:
@@ -180,7 +146,8 @@ def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise SpecError(first["msg"], where=str(path), key=key) from error
-    names = Names(file.models, file.data, file.metrics)
+    overrides = {name: one.model_dump(exclude_unset=True) for name, one in file.metrics.items()}
+    names = Names(file.models, file.data, overrides)
     tables = {}
     for name, entry in file.tables.items():
         if entry.published and len(entry.metrics) != 1:
@@ -195,18 +162,7 @@ def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
 
 
 def pick_table(tables: Mapping[str, TableSpec], name: str) -> TableSpec:
-    """Return the table of a name.
-
-    Args:
-        tables: What `load_tables` returned.
-        name: A number or a word.
-
-    Returns:
-        The table.
-
-    Raises:
-        UnknownName: If there is none; suggests the nearest.
-    """
+    """Return the table of a name; an unknown name is an error that suggests the nearest."""
     if name not in tables:
         raise UnknownName("table", name, tables)
     return tables[name]

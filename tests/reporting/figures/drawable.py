@@ -1,7 +1,5 @@
 """A record with samples and pictures whose every image is known, as figures need it."""
 
-from pathlib import Path
-
 import numpy as np
 import recorded
 
@@ -67,12 +65,12 @@ def save_pictures(place, held, missing=()):
 
 def cannot(results, variant, names, reason):
     """Take arrays away from all runs of a variant."""
-    runs = load_records(results).runs
-    for path in runs.loc[runs["variant"] == variant, "path"]:
-        held = {name: array for name, array in arrays().items() if name not in names}
-        save_pictures(Path(path), held, [(name, reason) for name in names])
+    for run in load_records(results).runs:
+        if run.variant == variant:
+            held = {name: array for name, array in arrays().items() if name not in names}
+            save_pictures(run.path, held, [(name, reason) for name in names])
 
 
 def view(results, *variants, seed=None, metrics=()):
     records = load_records(results)
-    return View(records, records.runs["data"].iloc[0], Choice(variants, seed, tuple(metrics)))
+    return View(records, records.runs[0].data, Choice(variants, seed, tuple(metrics)))

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry
 from bench.errors import SpecError, UnknownName
+from bench.record.quantities import COST, TIMINGS, registered_metrics
 from bench.reporting.tables.table_spec import find_tables, load_tables, pick_table
 
 SHIPPED = Path(__file__).parents[3] / "sweeps" / "tables.yaml"
@@ -33,24 +33,20 @@ def test_every_name_in_a_shipped_table_has_a_name_for_people():
         assert set(spec.published) <= set(spec.models)
         assert set(spec.data) <= set(spec.names.data)
         assert all(set(values) <= set(spec.data) for values in spec.published.values())
-        assert all(spec.names.metric(name) for name in spec.metrics)
 
 
-def test_tables_and_metrics_agree_on_what_is_better():
-    printed = load_tables(SHIPPED)["summary"].names.metrics
-    shared = set(printed) & set(registry.TABLES["metric"])
-    assert {"inception_score", "intra_class_diversity"} <= shared
-    for name in shared:
-        assert printed[name].direction == registry.load("metric", name).direction
+@pytest.mark.xfail(reason="until the metrics declare all their quantities", strict=False)
+def test_every_metric_in_a_shipped_table_is_a_quantity():
+    measured = {name for metric in registered_metrics().values() for name in metric.quantities()}
+    for spec in load_tables(SHIPPED).values():
+        assert set(spec.metrics) <= {*measured, *COST, *TIMINGS}
 
 
-def test_a_part_of_a_metric_is_named_after_the_whole(tmp_path):
+def test_overrides_are_what_the_file_says_and_nothing_else(tmp_path):
     path = tmp_path / "tables.yaml"
-    path.write_text("metrics: {fit: {title: Fit, direction: lower}}\ntables: {1: {title: T}}")
+    path.write_text("metrics: {fit: {title: Fit}, new: {decimals: 0}}\ntables: {1: {title: T}}")
     names = load_tables(path)["1"].names
-    assert names.metric("fit/left_arc").title == "Fit, left arc"
-    assert names.metric("fit/left_arc").direction == "lower"
-    assert names.metric("fitness") is None
+    assert names.quantities == {"fit": {"title": "Fit"}, "new": {"decimals": 0}}
 
 
 def test_a_table_may_have_a_reference_of_its_own(tmp_path):
@@ -71,7 +67,7 @@ def test_a_wrong_table_gets_the_names_that_exist():
         ("tables: {1: {title: T, rows: 3}}", r"tables\.1\.rows: Extra inputs"),
         ("table: {}", r"tables: Field required"),
         ("tables: [", r"tables\.yaml: cannot be read: while parsing"),
-        ("metrics: {a: {title: A, record: rows}}\ntables: {}", r"metrics\.a\.record: Input sh"),
+        ("metrics: {a: {title: A, record: rows}}\ntables: {}", r"metrics\.a\.record: Extra inp"),
         ("metrics: {a: {title: A, scale: 0}}\ntables: {}", r"metrics\.a\.scale: Input should be g"),
         ("metrics: {a: {title: A, direction: up}}\ntables: {}", r"metrics\.a\.direction: Input sh"),
         ("tables: {1: {title: T, published: {a: {b: 1}}}}", r"tables\.1\.published: .*exactly one"),

@@ -2,14 +2,14 @@
 
 Page.overview = (() => {
   const { el, data } = Page;
-  const WORDS = { done: "finished", failed: "failed", unfinished: "unfinished", missing: "not started" };
+  const STATES = ["done", "trained", "failed", "unfinished", "missing"];
 
-  const stateText = (states) => Object.keys(WORDS)
+  const stateText = (states) => STATES
     .filter((state) => states[state])
-    .map((state) => `${states[state]} ${WORDS[state]}`).join(", ") || "no runs";
+    .map((state) => `${states[state]} ${state}`).join(", ") || "no runs";
 
   const meter = (states) => el("span", { class: "meter", "aria-hidden": "true" },
-    Object.keys(WORDS).filter((state) => states[state]).map((state) => {
+    STATES.filter((state) => states[state]).map((state) => {
       const part = el("span", { class: `state-${state}` });
       part.style.flexGrow = states[state];
       return part;
@@ -29,11 +29,11 @@ Page.overview = (() => {
       .map((run) => el("li", null,
         el("a", { href: `#${Page.runs.id(held.sweep, run.run)}` },
           `${Page.variant(run.variant).label} ${Page.seedText(run.seed)}`.trim()),
-        ` ${WORDS[run.state]}`,
+        ` ${run.state}`,
         run.failure ? `: ${run.failure.split("\n").pop()}` : "")));
     if (left.length === 0) return null;
     const list = el("ul", null, left);
-    const text = `Runs that failed or are unfinished: ${left.length}`;
+    const text = `Runs that are trained, failed or unfinished: ${left.length}`;
     return el("div", { class: "warning" },
       left.length > 8 ? Page.fold(text, list) : [el("p", null, text), list]);
   };
@@ -44,5 +44,5 @@ Page.overview = (() => {
     unfinished(),
   ];
 
-  return { render, WORDS };
+  return { render, stateText };
 })();

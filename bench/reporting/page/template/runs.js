@@ -49,7 +49,7 @@ Page.runs = (() => {
   const one = (sweep, run) => {
     const label = Page.variant(run.variant).label;
     const node = Page.fold(
-      [el("span", { class: `state state-${run.state}` }, Page.overview.WORDS[run.state]), " ",
+      [el("span", { class: `state state-${run.state}` }, run.state), " ",
         [label, Page.seedText(run.seed)].filter(Boolean).join(", "), " ",
         el("code", null, run.run)],
       el("dl", null,
@@ -67,8 +67,7 @@ Page.runs = (() => {
   const group = (runs) => {
     const states = {};
     for (const { run } of runs) states[run.state] = (states[run.state] || 0) + 1;
-    const text = Object.keys(Page.overview.WORDS).filter((state) => states[state])
-      .map((state) => `${states[state]} ${Page.overview.WORDS[state]}`).join(", ");
+    const text = Page.overview.stateText(states);
     return Page.fold([Page.variant(runs[0].run.variant).label,
       el("span", { class: "muted" }, ` ${text}`)], runs.map(({ node }) => node));
   };

@@ -4,13 +4,14 @@ import re
 
 import pytest
 
-from bench.reporting.render.forms import render_csv, render_latex, render_markdown, render_text
+from bench.record.quantities import Quantity
+from bench.reporting.render import render_csv, render_latex, render_markdown, render_text
 from bench.reporting.tables.table import Cell, Column, Note, Row, Table
 
 
 def column(name, **rest):
-    settings = {"data_title": "Set", "direction": "higher", "decimals": 2} | rest
-    return Column(data="set", metric=name, protocol="p", metric_title=name, **settings)
+    quantity = Quantity(name, **({"direction": "higher", "decimals": 2} | rest))
+    return Column("set", "Set", name, quantity, "p")
 
 
 @pytest.fixture

@@ -1,24 +1,16 @@
 from dataclasses import replace
-from pathlib import Path
 
 import cases
 import pytest
 import recorded
 
 from bench.errors import UnknownName
-from bench.record.records import load_records
+from bench.record.quantities import Quantity
+from bench.reporting.notes.significance import significance_notes
 from bench.reporting.statistics import paired_difference, t_interval
-from bench.reporting.tables.build import build_table
-from bench.reporting.tables.significance import (
-    add_robust,
-    compare_rows,
-    comparison_notes,
-    find_references,
-)
+from bench.reporting.tables.differences import add_differences, add_robust, find_references
 from bench.reporting.tables.table import Cell, Column, Row
-from bench.reporting.tables.table_spec import load_tables
 
-TABLES = load_tables(Path(__file__).parents[3] / "sweeps" / "tables.yaml")
 NOISE = (0.1, -0.2, 0.15, 0.0, -0.1, 0.05, -0.05, 0.05)
 
 
@@ -33,7 +25,7 @@ def cell(values, target=None):
 
 
 def column(direction, **rest):
-    return Column("set", "m", "p", "Set", "M", direction, 2, **rest)
+    return Column("set", "Set", "m", Quantity("M", direction, 2), "p", **rest)
 
 
 def compared(direction, values, target=None, reference="ref"):
@@ -43,7 +35,7 @@ def compared(direction, values, target=None, reference="ref"):
         for place, (label, mean) in enumerate(values.items())
     ]
     columns = [column(direction)]
-    found = compare_rows(rows, columns, find_references(rows, reference, must_exist=True))
+    found = add_differences(rows, columns, find_references(rows, reference, must_exist=True))
     return {row.label: row.cells[0] for row in add_robust(found, columns)}
 
 
@@ -95,9 +87,9 @@ def test_the_reference_is_not_bold_beside_a_row_that_could_not_be_compared():
         for label, mean, first in (("ref", 8.0, 0), ("worse", 5.0, 0), ("elsewhere", 20.0, 50))
     ]
     references = find_references(rows, "ref", must_exist=True)
-    assert not compare_rows(rows, [column("higher")], references)[0].cells[0].bold
+    assert not add_differences(rows, [column("higher")], references)[0].cells[0].bold
     without = {label: to for label, to in references.items() if label != "elsewhere"}
-    assert compare_rows(rows, [column("higher")], without)[0].cells[0].bold
+    assert add_differences(rows, [column("higher")], without)[0].cells[0].bold
 
 
 def test_p_values_are_corrected_for_the_rows_of_the_column():
@@ -117,11 +109,11 @@ def test_five_seeds_claim_nothing_however_large_the_difference():
         row(label, cells=[cell([mean + noise for noise in noises[:5]])])
         for label, mean, noises in (("ref", 1.0, NOISE), ("far", 99.0, NOISE[::-1]))
     ]
-    found = compare_rows(rows, [column("higher")], {"far": rows[0]})
+    found = add_differences(rows, [column("higher")], {"far": rows[0]})
     difference = found[1].cells[0].difference
     assert difference.p < 1e-4
     assert (difference.adjusted, difference.verdict, found[1].cells[0].bold) == (None, "", False)
-    [note] = comparison_notes([column("higher")], found)
+    [note] = significance_notes([column("higher")], found)
     assert "significance cannot be reached, and no difference from ref is claimed" in note.text
     [item] = note.items
     assert item == f"{difference.detectable:.2f} in M on Set (median over rows, 5 seeds)"
@@ -130,19 +122,19 @@ def test_five_seeds_claim_nothing_however_large_the_difference():
 def test_equal_differences_do_not_promise_to_find_a_difference_of_nothing():
     rows = [row("ref", cells=[cell([0.1, 0.2, 0.3])]), row("up", cells=[cell([1.1, 1.2, 1.3])])]
     columns = [column("higher")]
-    found = compare_rows(rows, columns, find_references(rows, "ref", must_exist=True))
+    found = add_differences(rows, columns, find_references(rows, "ref", must_exist=True))
     assert found[1].cells[0].difference.detectable is None
-    [note] = comparison_notes(columns, found)
+    [note] = significance_notes(columns, found)
     assert note.text.endswith("no size: one common seed has no spread, nor have equal differences.")
     assert not note.items
 
 
 def test_costs_times_and_the_papers_numbers_are_not_compared():
     rows = [row(name, cells=[cell([1.0 + n for n in NOISE])] * 2) for name in ("ref", "b")]
-    columns = [column(None, record="timings"), column("higher", paper=True)]
-    found = compare_rows(rows, columns, {"b": rows[0]})
+    columns = [column(None, kind="timed"), column("higher", paper=True)]
+    found = add_differences(rows, columns, {"b": rows[0]})
     assert found == rows
-    assert comparison_notes(columns, found) == []
+    assert significance_notes(columns, found) == []
 
 
 @pytest.mark.parametrize(
@@ -178,18 +170,15 @@ def test_rows_are_compared_within_their_sweep():
 
 def test_a_wrong_reference_gets_the_rows_that_are_there(tmp_path):
     recorded.write_sweep(tmp_path)
-    records = load_records(tmp_path)
     with pytest.raises(UnknownName, match=r"row to compare with 'Lr-LiVEA' \(did you mean 'Lr-Li"):
-        build_table(TABLES["1"], records, reference="Lr-LiVEA")
-    built = build_table(TABLES["footing"], records, reference="cvae", show=["difference"])
+        cases.build(tmp_path, reference="Lr-LiVEA")
+    built = cases.build(tmp_path, "footing", reference="cvae", show=["difference"])
     assert all(column.view == "value" for column in built.columns)
 
 
 def test_no_reference_means_no_comparison(tmp_path):
     cases.eight_seeds(tmp_path)
-    built = build_table(
-        TABLES["summary"], load_records(tmp_path), reference="none", show=["difference"]
-    )
+    built = cases.build(tmp_path, "summary", reference="none", show=["difference"])
     assert not any(cell.difference or cell.bold for row in built.rows for cell in row.cells)
     assert not any("Bold" in note.text for note in built.notes)
 
@@ -200,7 +189,7 @@ def test_rows_that_cannot_be_compared_say_why(tmp_path):
     recorded.write_sweep(
         tmp_path, "evaluations", kept, models={"Their GAN": "elsewhere"}, real=None
     )
-    built = build_table(TABLES["summary"], load_records(tmp_path))
+    built = cases.build(tmp_path, "summary")
     [note] = [note for note in built.notes if note.text.startswith("Not compared")]
     assert note.items == (
         "not of a sweep, so that equal seeds have nothing in common: Their GAN",
@@ -213,14 +202,14 @@ def test_a_reference_without_a_value_is_not_called_one_without_common_seeds(tmp_
     recorded.write_sweep(
         tmp_path, "far", {"cvae": recorded.QUICKSTART["cvae"]}, data="cifar10", real=None
     )
-    built = build_table(TABLES["1"], load_records(tmp_path, ["near", "far"]))
+    built = cases.build(tmp_path, "1", ["near", "far"])
     [note] = [note for note in built.notes if note.text.startswith("Not compared")]
     assert note.items == ("no Inception Score of Lr-LiVAE (near) on CIFAR-10: cVAE (far)",)
 
 
 def test_a_table_knows_all_that_a_page_shows(tmp_path):
     cases.eight_seeds(tmp_path)
-    built = build_table(TABLES["1"], load_records(tmp_path), show=["difference"])
+    built = cases.build(tmp_path, show=["difference"])
     better = next(row for row in built.rows if row.label == "better")
     assert better.model == "lr_livae"
     assert [seed for seed, _ in better.cells[0].values] == list(range(8))

@@ -1,34 +1,51 @@
-"""A VAE that is told the label: what cVAE and cVAE-GAN have in common."""
+"""A VAE whose encoder and decoder both see the label: what cVAE and cVAE-GAN have in common."""
 
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.data.base import DataSpec
 from bench.training.interface import Batch, Code, ConditionalGenerator, Posterior
-from models import terms
-from models.backbones import Encoder
-from models.blocks import normal, one_hot
+from models import backbones, terms
+from models.blocks import normal, one_hot, parameters_of
 
 
-class LabelGivenVAE(ConditionalGenerator):
+class LabelConditionedVAE(ConditionalGenerator):
     """Encoder `q(z | x, y)`, decoder `p(x | z, y)`, and a standard normal code for every class.
 
-    A subclass sets the four attributes and says who descends what.
+    A subclass says which terms there are, and who descends what.
+
+    Args:
+        spec: Shape of the data.
+        backbone: Family of networks; `auto` fits the data.
+        width: Multiplier of the layer sizes.
+        latent: Size of the code, the family's irrelevant code where None.
 
     Attributes:
-        title: Its name in messages.
-        classes: Number of labels, `K`.
-        latent: Size of the code, `D`.
-        encoder: From examples and labels to means and log-variances `[B, 2 * D]`.
-        decoder: From codes with one-hot labels `[B, D + K]` to examples.
+        title: Name of the method in messages.
     """
 
     title: ClassVar[str]
-    classes: int
-    latent: int
-    encoder: Encoder
-    decoder: torch.nn.Sequential
+    capabilities: ClassVar[tuple[str, ...]] = ("encode",)
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        backbone: backbones.Backbone = "auto",
+        width: float = 1.0,
+        latent: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.classes = spec.classes
+        self.latent = backbones.code_sizes(spec, backbone, irrelevant=latent)[1]
+        self.encoder = backbones.encoder(spec, backbone, width, self.latent, labels=True, heads=2)
+        self.decoder = backbones.decoder(spec, backbone, width, self.latent + spec.classes)
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """Return the parameters of encoder and decoder."""
+        return parameters_of(self, "encoder", "decoder")
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode standard normal draws with the labels."""

@@ -1,19 +1,13 @@
-from pathlib import Path
-
+import cases
 import pytest
 import recorded
 
 from bench.record.execution_notes import note_execution
 from bench.record.records import load_records
-from bench.reporting.tables.build import build_table
-from bench.reporting.tables.table_spec import load_tables
-
-TABLES = load_tables(Path(__file__).parents[3] / "sweeps" / "tables.yaml")
 
 
-def notes(results, name="1"):
-    built = build_table(TABLES[name], load_records(results))
-    return "\n".join(f"{note.text} {' | '.join(note.items)}" for note in built.notes)
+def notes(results):
+    return cases.notes(cases.build(results))
 
 
 def change(folder, pattern, old, new):
@@ -36,23 +30,23 @@ def test_rows_made_alike_need_no_note(tmp_path):
         (
             '"c0ffee"',
             '"decade"',
-            "made by different versions of the code: commit c0ffee: cVAE | commit decade: Lr-LiVAE",
+            "made by different versions of the code: commit c0ffee: cVAE; commit decade: Lr-LiVAE",
         ),
         (
             '"dirty": false',
             '"dirty": true, "diff": "0123456789ab"',
-            "commit c0ffee: cVAE | commit c0ffee with changes 0123456789ab: Lr-LiVAE",
+            "commit c0ffee: cVAE; commit c0ffee with changes 0123456789ab: Lr-LiVAE",
         ),
         (
             '"cpu"',
             '"cuda:0"',
-            "trained on different devices: cpu (x86_64, 1 thread): cVAE | cuda:0 (x86_64, 1 thre",
+            "trained on different devices: cpu (x86_64, 1 thread): cVAE; cuda:0 (x86_64, 1 thre",
         ),
-        ('"threads": 1', '"threads": 2', "cpu (x86_64, 1 thread): cVAE | cpu (x86_64, 2 threads)"),
+        ('"threads": 1', '"threads": 2', "cpu (x86_64, 1 thread): cVAE; cpu (x86_64, 2 threads)"),
         (
             '"commit"',
             '"versions": {"torch": "9.9"}, "python": "3.99", "commit"',
-            "different libraries: python ?: cVAE | python 3.99, torch 9.9: Lr-LiVAE",
+            "different libraries: python ?: cVAE; python 3.99, torch 9.9: Lr-LiVAE",
         ),
     ],
     ids=["commit", "changes", "device", "threads", "libraries"],
@@ -63,11 +57,38 @@ def test_a_mixture_is_told(tmp_path, old, new, expected):
     assert expected in notes(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ('{"training": {"a.py": "1"}}', '{"training": {"a.py": "1"}}', None),
+        (
+            '{"model": {"a.py": "1"}, "harness": "2"}',
+            '{"model": {"a.py": "1"}, "harness": "2"}',
+            None,
+        ),
+        ('{"training": {"a.py": "1"}}', '{"training": {"a.py": "3"}}', "c0ffee (a.py 1): cVAE"),
+        (
+            '{"model": {"a.py": "1"}, "harness": "2"}',
+            '{"model": {"a.py": "1"}, "harness": "4"}',
+            "commit decade (harness 4): Lr-LiVAE",
+        ),
+        ('{"training": {"a.py": "1"}}', "{}", "commit decade: Lr-LiVAE"),
+    ],
+    ids=["equal files", "equal", "files", "harness", "unknown"],
+)
+def test_another_commit_is_told_where_what_it_computes_differs(tmp_path, first, second, expected):
+    folder = recorded.write_sweep(tmp_path)
+    change(folder, "0[012]*", '"dirty"', f'"sources": {first}, "dirty"')
+    change(folder, "0[345]*", '"c0ffee"', f'"decade", "sources": {second}')
+    text = notes(tmp_path)
+    assert expected in text if expected else "versions of the code" not in text
+
+
 def test_a_row_of_two_versions_names_its_seeds(tmp_path):
     folder = recorded.write_sweep(tmp_path)
     change(folder, "0[12]*", '"c0ffee"', '"decade"')
     text = notes(tmp_path)
-    assert "commit c0ffee: cVAE (seed 0); Lr-LiVAE | commit decade: cVAE (seeds 1, 2)" in text
+    assert "commit c0ffee: cVAE (seed 0); Lr-LiVAE; commit decade: cVAE (seeds 1, 2)" in text
 
 
 def test_code_that_no_commit_holds_is_told_even_where_all_rows_share_it(tmp_path):
@@ -88,13 +109,12 @@ def test_runs_without_provenance_are_named_as_such(tmp_path):
 
 
 def test_runs_whose_batches_did_not_fit_are_named(tmp_path):
-    folder = recorded.write_sweep(tmp_path)
+    recorded.write_sweep(tmp_path)
     assert "Memory" not in notes(tmp_path)
-    runs = load_records(tmp_path).runs
-    for run in runs.loc[runs["variant"] == "cvae", "run"][:2]:
-        note_execution(folder / run, micro_batch={"rows": 24, "batch_size": 96})
+    for run in load_records(tmp_path).runs[:2]:
+        note_execution(run.path, micro_batch={"rows": 24, "batch_size": 96})
     text = notes(tmp_path)
     assert "Memory did not suffice for the whole batches of these runs on" in text
-    assert "its statistics are those of the parts: 24 of 96 rows at a time: cVAE" in " ".join(
+    assert "its statistics are those of the parts: 24 of 96 examples at a time: cVAE" in " ".join(
         text.split()
     )

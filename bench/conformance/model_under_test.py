@@ -1,0 +1,117 @@
+"""The model that the conformance suite examines: on a small data set, six iterations long."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import registry
+from bench.data.base import DataSet
+from bench.data.supervision import make_stream
+from bench.errors import BenchError
+from bench.spec import run_config
+from bench.spec.run_settings import Training
+from bench.spec.validation import KeyProblem
+from bench.training.interface import Batch, ConditionalGenerator, as_given
+from bench.training.passes import StagePass, make_passes
+from bench.training.trainer import Trainer, build_model
+
+CPU = torch.device("cpu")
+
+
+class Violation(BenchError):
+    """The model breaks a rule of the interface."""
+
+
+@dataclass(frozen=True)
+class ModelUnderTest:
+    """A registered model with its options, and a small loaded data set."""
+
+    run: run_config.RunConfig
+    data: DataSet
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        options: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> "ModelUnderTest":
+        """Return a model by its registered name, on tiny 8x8 images if there is no `data`.
+
+        Further settings are those of a run.
+        """
+        settings = {
+            "model": {"name": name, **(options or {})},
+            "data": dict(data or {"name": "blobs"}),
+            "seed": 0,
+            "iterations": 6,
+            "batch_size": 16,
+            **settings,
+        }
+        try:
+            run = run_config.complete_settings(settings)
+        except KeyProblem as problem:
+            raise BenchError(str(problem)) from problem
+        return cls(run, run.source().load())
+
+    def changed(self, **settings: Any) -> "ModelUnderTest":
+        """Return the same model under other settings."""
+        name, options = self.training.model["name"], dict(self.training.model)
+        del options["name"]
+        return ModelUnderTest.of(name, options, **{"data": self.training.data, **settings})
+
+    @property
+    def training(self) -> Training:
+        """The training part of the configuration."""
+        return self.run.training
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The first batch of the training stream; the default random state stays as it is."""
+        capabilities = registry.load("model", self.training.model["name"]).capabilities
+        return make_stream(self.training, self.data, CPU, capabilities).batch(0)
+
+    def labels(self) -> Tensor:
+        """Return two labels of each class, as the model is given them."""
+        y = torch.arange(self.data.spec.classes).repeat_interleave(2)
+        return as_given(self.model(), self.data.spec, y)
+
+    def model(self) -> ConditionalGenerator:
+        """Return a new model in training mode; all of them are equal."""
+        return build_model(self.training, self.data, CPU).train()
+
+    def passes(self) -> list[StagePass]:
+        """Return a pass for each stage in which somebody moves, all of one new model."""
+        passes, _ = make_passes(self.model(), self.training.objective, {})
+        return list(dict.fromkeys(stage_pass for stage_pass, _ in passes))
+
+    def terms(
+        self, stage_pass: StagePass, wanted: frozenset[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Return terms of the first batch, all that players want if not said; noise has seed 0."""
+        wanted = stage_pass.wanted if wanted is None else wanted
+        torch.manual_seed(0)
+        values = stage_pass.model.terms(stage_pass.stage.name, self.batch, wanted)
+        if missing := sorted(wanted - values.keys()):
+            raise Violation(
+                f"stage {stage_pass.stage.name!r} does not return {', '.join(missing)} where "
+                f"{', '.join(sorted(wanted))} are wanted"
+            )
+        return values
+
+    def trainer(self, folder: Path | None = None, **changes: Any) -> Trainer:
+        """Return a trainer of a new model, with some settings changed.
+
+        It needs a folder to `train`, but not for single iterations.
+        """
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+        training = self.training.model_copy(update=changes)
+        return Trainer(training, self.data, folder or Path(gettempdir()), CPU, "contract")

@@ -1,0 +1,175 @@
+"""Where and by which code the rows of a table were made, said where that is not the same for all.
+
+The same seed gives other bits on another device or by another version of the code, and wall time
+means nothing without its machine.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.record.execution_notes import read_execution
+from bench.record.provenance import Origin, code_text, stages_of
+from bench.record.records import Records
+from bench.reporting.notes.wording import first_few, listed, rows_listed, seeds_text
+from bench.reporting.tables.table import Column, Note, Row
+from bench.spec.reserved_names import EVALUATIONS
+
+MOST_FILES = 3
+"""A note names no more source files of a version than this."""
+
+CAUTION = "Times are wall-clock times and vary; other programs may have used the same machine."
+
+PARTS = (
+    "Memory did not suffice for the whole batches of these runs on {}, so their gradients were "
+    "added up over parts; where there is batch norm, its statistics are those of the parts:"
+)
+
+Made = tuple[str, int, Origin]
+"""Label of a row, seed of a run, and where the run came from."""
+
+
+def evaluation_notes(records: Records, rows: Sequence[Row]) -> list[Note]:
+    """Say what the rows of `bench evaluate` are: images of another program, or other samples."""
+    labels = {row.variant: row.label for row in rows if row.sweep == EVALUATIONS}
+    items = []
+    for run in records.runs:
+        if run.sweep != EVALUATIONS or run.variant not in labels:
+            continue
+        if evaluated := records.config(run).get("evaluated"):
+            seed = "" if run.seed is None else f", seed {run.seed}"
+            items.append(f"{labels[run.variant]}{seed}: {_evaluated(evaluated)}")
+    text = "Measured by bench evaluate, not trained by a sweep:"
+    return [Note(text, tuple(items))] if items else []
+
+
+def _evaluated(origin: Mapping[str, Any]) -> str:
+    if "run" in origin:
+        run = "/".join(Path(origin["run"]).parts[-2:])
+        return f"the run {run}, drawn with sample seed {origin['sample_seed']}"
+    return (
+        f"images of {Path(origin['path']).name} (sha256 {origin['sha256'][:12]}), "
+        f"{origin['per_class']} of each class"
+    )
+
+
+def origin_notes(records: Records, columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
+    """Say on which devices times were measured, and warn where a data set mixes environments."""
+    shown = dict.fromkeys((c.data, c.data_title) for c in columns if not c.paper)
+    timed = {column.data for column in columns if column.kind == "timed"}
+    notes = [Note(CAUTION)] if timed else []
+    for data, title in shown:
+        made = _made(records, data, rows)
+        devices = _grouped(made, _device)
+        if data in timed and len(devices) == 1:
+            notes.append(Note(f"Times on {title} were measured on: {listed(devices)}."))
+        elif len(devices) > 1:
+            text = "Times on {} are of different devices; do not compare:"
+            text = text if data in timed else "Runs on {} were trained on different devices:"
+            notes.append(_mixture(text.format(title), devices))
+        parts = _grouped(made, _parts)
+        parts.pop("", None)
+        if parts:
+            notes.append(_mixture(PARTS.format(title), parts))
+        notes += _code_notes(made, title)
+        libraries = _grouped(made, _libraries)
+        if len(libraries) > 1:
+            text = f"Runs on {title} were made with different libraries:"
+            notes.append(_mixture(text, libraries))
+    return notes
+
+
+def _made(records: Records, data: str, rows: Sequence[Row]) -> list[Made]:
+    """Return label, seed, and origin of the trained runs on a data set."""
+    labels = {(row.sweep, row.variant): row.label for row in rows if row.sweep != EVALUATIONS}
+    return [
+        (
+            labels[run.sweep, run.variant],
+            run.seed,
+            {**records.provenance(run), "execution": read_execution(run.path)},
+        )
+        for run in records.measured_runs
+        if run.data == data and run.seed is not None and (run.sweep, run.variant) in labels
+    ]
+
+
+def _grouped(
+    made: Sequence[Made], describe: Callable[[Origin], str]
+) -> dict[str, dict[str, list[int]]]:
+    """Return rows with seeds by a description of their origin."""
+    groups: dict[str, dict[str, list[int]]] = {}
+    for label, seed, origin in made:
+        groups.setdefault(describe(origin), {}).setdefault(label, []).append(seed)
+    return groups
+
+
+def _mixture(text: str, groups: Mapping[str, Mapping[str, list[int]]]) -> Note:
+    """Return a note with an item for each group; a row in several groups names its seeds."""
+    every = [label for labels in groups.values() for label in labels]
+    items = (
+        f"{what}: "
+        + rows_listed(
+            f"{label} ({seeds_text(seeds)})" if every.count(label) > 1 else label
+            for label, seeds in labels.items()
+        )
+        for what, labels in groups.items()
+    )
+    return Note(text, tuple(items))
+
+
+def _device(origin: Origin) -> str:
+    if not origin.get("device"):
+        return "a device that was not recorded"
+    threads = origin.get("threads")
+    suffix = "" if threads is None else f", {threads} thread{'' if threads == 1 else 's'}"
+    return f"{origin['device']} ({origin.get('device_name', 'unknown')}{suffix})"
+
+
+def _parts(origin: Origin) -> str:
+    """Return the parts in which the batches of a run were computed, or nothing."""
+    found = origin["execution"].get("micro_batch")
+    return f"{found['rows']} of {found['batch_size']} examples at a time" if found else ""
+
+
+def _libraries(origin: Origin) -> str:
+    versions = {"python": origin.get("python", "?"), **origin.get("versions", {})}
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+
+
+def _code_notes(made: Sequence[Made], title: str) -> list[Note]:
+    """Warn where versions of the code are mixed that differ in what could change a number."""
+    stages = [stage for _, _, origin in made for stage in stages_of(origin)]
+    digests: dict[str, set[str]] = {}
+    for stage in stages:
+        for file, digest in _sources(stage).items():
+            digests.setdefault(file, set()).add(digest)
+    changed = sorted(file for file, different in digests.items() if len(different) > 1)
+
+    def code(origin: Origin) -> str:
+        """Return the versions that made a run, with the files that differ between runs."""
+        versions: dict[str, None] = {}
+        for stage in stages_of(origin):
+            sources = _sources(stage)
+            files = [f"{file} {sources[file][:8]}" for file in changed if file in sources]
+            named = f" ({first_few(files, MOST_FILES)})" if files else ""
+            versions[code_text(stage) + named] = None
+        return ", continued by ".join(versions)
+
+    codes = _grouped(made, code)
+    is_known = all(_sources(stage) for stage in stages)
+    if len(codes) > 1 and (changed or not is_known):
+        return [_mixture(f"Runs on {title} were made by different versions of the code:", codes)]
+    if not any(stage.get("dirty") for stage in stages):
+        return []
+    return [Note(f"Runs on {title} were made by code that no commit holds: {listed(codes)}.")]
+
+
+def _sources(stage: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of all code that a stage of a run names, however they are grouped."""
+    return _digests("", stage.get("sources") or {})
+
+
+def _digests(name: str, found: Any) -> dict[str, str]:
+    if not isinstance(found, Mapping):
+        return {name: str(found)}
+    return {file: text for key, part in found.items() for file, text in _digests(key, part).items()}

@@ -1,0 +1,93 @@
+"""What is compared with what, by which test, and what the test can find."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from bench.reporting.notes.wording import listed, rows_listed
+from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL, POWER
+from bench.reporting.tables.differences import TARGETED
+from bench.reporting.tables.table import Column, Difference, Note, Row
+from bench.spec.reserved_names import EVALUATIONS
+
+
+def significance_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
+    """Return the notes on comparisons; where nothing is compared, at most on too few seeds."""
+    notes = _uncompared(columns, rows)
+    differences = [cell.difference for row in rows for cell in row.cells if cell.difference]
+    if not differences:
+        means = [cell.n for row in rows for cell in row.cells if cell.kind == "mean"]
+        if not means or min(means) >= FEWEST_FOR_CLAIMS:
+            return notes
+        text = "a difference between rows is an observation, not a significant one"
+        return [Note(f"Fewer than {FEWEST_FOR_CLAIMS} seeds: {text}."), *notes]
+    references = listed(dict.fromkeys(difference.to for difference in differences))
+    if any(difference.adjusted is not None for difference in differences):
+        several = "" if len({d.to for d in differences}) == 1 else " of its sweep"
+        notes.append(
+            Note(
+                f"Bold, or * in plain text: significantly better than {references}{several}; "
+                f"{references} itself where it is significantly better than all rows compared. "
+                "Paired t tests over common seeds, p values corrected by Holm over the comparisons "
+                f"of a column, below {LEVEL}."
+            )
+        )
+    compared = [column for index, column in enumerate(columns) if _differences(rows, index)]
+    if any(column.quantity.direction in TARGETED for column in compared):
+        notes.append(Note("Where nearer to a target is better, distances to it are compared."))
+    if any(difference.n < FEWEST_FOR_CLAIMS for difference in differences):
+        items = tuple(text for n, column in enumerate(columns) for text in _size(column, n, rows))
+        no_size = " no size: one common seed has no spread, nor have equal differences."
+        notes.append(
+            Note(
+                f"With fewer than {FEWEST_FOR_CLAIMS} common seeds significance cannot be reached, "
+                f"and no difference from {references} is claimed. In a test of one pair of rows, "
+                f"{100 * POWER:.0f} of 100 such experiments would find a true difference of"
+                f"{':' if items else no_size}",
+                items,
+            )
+        )
+    return notes
+
+
+def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
+    """Name the rows that are not compared although there is a reference row, and say why."""
+    reasons: dict[str, dict[str, None]] = {}
+    for index, column in enumerate(columns):
+        references = [row for row in rows if row.cells[index].is_reference]
+        for row in rows if references else ():
+            cell = row.cells[index]
+            if cell.kind != "mean" or cell.is_reference or cell.difference is not None:
+                continue
+            reference = next((r for r in references if r.sweep == row.sweep), references[0])
+            reason = "no seed in common with it"
+            title = column.quantity.title
+            if row.sweep == EVALUATIONS:
+                reason = "not of a sweep, so that equal seeds have nothing in common"
+            elif not reference.cells[index].values:
+                by = f" by [{column.mark}]" if column.mark else ""
+                reason = f"no {title}{by} of {reference.label} on {column.data_title}"
+            elif column.quantity.direction in TARGETED and cell.target is None:
+                reason = f"{title} of the real images is not known"
+            reasons.setdefault(reason, {})[row.label] = None
+    items = tuple(f"{reason}: {rows_listed(labels)}" for reason, labels in reasons.items())
+    return [Note("Not compared with the reference row:", items)] if items else []
+
+
+def _differences(rows: Sequence[Row], index: int) -> list[Difference]:
+    """Return the differences of a column."""
+    return [d for row in rows if (d := row.cells[index].difference) is not None]
+
+
+def _size(column: Column, index: int, rows: Sequence[Row]) -> list[str]:
+    """Return the difference that the few seeds of a column could show."""
+    few = [
+        (d.detectable, d.n)
+        for d in _differences(rows, index)
+        if d.n < FEWEST_FOR_CLAIMS and d.detectable is not None
+    ]
+    if not few:
+        return []
+    seeds = " or ".join(str(n) for n in sorted({n for _, n in few}))
+    size = column.quantity.text(median(detectable for detectable, _ in few))
+    on = f"{column.quantity.title} on {column.data_title}"
+    return [f"{size} in {on} (median over rows, {seeds} seeds)"]

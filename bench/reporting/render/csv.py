@@ -1,0 +1,37 @@
+"""A table as CSV: one line per cell, numbers exact; notes and further views are left out."""
+
+from bench.record.csv_text import to_csv
+from bench.reporting.tables.table import Table
+
+_CELL = (
+    *("table", "row", "sweep", "variant", "data", "metric", "protocol"),
+    *("kind", "mean", "half_width", "n", "target"),
+)
+_DIFFERENCE = {
+    "reference": "to",
+    "difference": "mean",
+    "difference_half_width": "half_width",
+    "common_seeds": "n",
+    "p": "p",
+    "p_holm": "adjusted",
+    "verdict": "verdict",
+}
+"""Columns of the file -> attributes of a difference."""
+
+_ROBUST = ("iqm", "low", "high", "improvement")
+
+
+def render_csv(table: Table) -> str:
+    """Return a table as CSV with a header."""
+    lines = [
+        [
+            *(table.name, row.label, row.sweep, row.variant, column.data, column.metric),
+            *(column.protocol, cell.kind, cell.mean, cell.half_width, cell.n or None, cell.target),
+            *(getattr(cell.difference, name, None) for name in _DIFFERENCE.values()),
+            *(getattr(cell.robust, name, None) for name in _ROBUST),
+        ]
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if column.view == "value"
+    ]
+    return to_csv([*_CELL, *_DIFFERENCE, *_ROBUST], lines)

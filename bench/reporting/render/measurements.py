@@ -1,0 +1,70 @@
+"""The measurements of one sample set as text: what `bench evaluate` prints."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.record.quantities import Quantities, Quantity
+from bench.reporting.tables.table import ARROWS
+from bench.reporting.tables.table_spec import load_tables
+
+HEAD = ("", "value", "real test images", "protocol")
+
+
+def measurements_text(summary: Mapping[str, Any]) -> str:
+    """Return measurements for the console, a line each, with those of the real images beside them.
+
+    `summary` has `target`, `data`, `classes`, `per_class`, and the entries `figures` and `real`.
+    """
+    tables = load_tables().values()
+    overrides = next(iter(tables)).names.quantities if tables else {}
+    quantities = replace(Quantities(), overrides=overrides)
+    lines, notes = [], []
+    beside = _beside(summary["figures"], summary["real"])
+    for entry, real in zip(summary["figures"], beside, strict=True):
+        quantity = quantities[entry["metric"]]
+        title, arrow = quantity.title, ARROWS[quantity.direction]
+        value, of_real = _number(quantity, entry), _number(quantity, real)
+        if real and real["value"] is not None and real["protocol"] != entry["protocol"]:
+            of_real += "*"
+            notes.append(f"* by another protocol, do not compare: {real['protocol']}")
+        lines.append((f"{title} {arrow}".strip(), value, of_real, entry["protocol"]))
+        if entry["reason"]:
+            notes.append(f"n/a: {title}: {entry['reason']}")
+        if real and real["reason"] not in ("", entry["reason"]):
+            notes.append(f"n/a: {title}, real test images: {real['reason']}")
+    if any(entry.get("error") is not None for entry in summary["figures"]):
+        notes.append("±: standard error over images; it says nothing of another training")
+    widths = [max(len(line[index]) for line in (HEAD, *lines)) for index in range(3)]
+    text = [
+        f"{summary['target']}: {summary['classes']} classes of {summary['data']}, "
+        f"{summary['per_class']} images each",
+        "",
+    ]
+    for line in (HEAD, *lines):
+        cells = (part.ljust(width) for part, width in zip(line[:3], widths, strict=True))
+        text.append("  ".join([*cells, line[3]]).rstrip())
+    return "\n".join([*text, *([""] if notes else []), *dict.fromkeys(notes)])
+
+
+def _beside(
+    entries: Sequence[Mapping[str, Any]], real: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any] | None]:
+    """Return for each entry that of the real images: of the same protocol, if there is one."""
+    found: list[Mapping[str, Any] | None] = []
+    for index, entry in enumerate(entries):
+        same = [other for other in real if other["metric"] == entry["metric"]]
+        equal = [other for other in same if other["protocol"] == entry["protocol"]]
+        earlier = sum(other["metric"] == entry["metric"] for other in entries[:index])
+        found.append(next(iter(equal), same[earlier] if earlier < len(same) else None))
+    return found
+
+
+def _number(quantity: Quantity, entry: Mapping[str, Any] | None) -> str:
+    """Return a value with its standard error."""
+    if entry is None:
+        return "—"
+    if entry["value"] is None:
+        return "n/a"
+    error = entry.get("error")
+    return quantity.text(entry["value"]) + ("" if error is None else f" ± {quantity.text(error)}")

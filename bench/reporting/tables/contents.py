@@ -1,0 +1,158 @@
+"""What a table shows of a record: its columns, its rows, and the numbers that go into its cells.
+
+Two numbers share a column only if data set, quantity and protocol are the same; so a table cannot
+compare what was measured differently. Rows are the real test images, any other controls, and then
+the variants in the order of their sweep.
+"""
+
+import itertools
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from bench.record.quantities import COST, TIMINGS, Quantities, kind_of
+from bench.record.records import RecordEntry, Records
+from bench.record.sweep_folder import control_title
+from bench.reporting.tables.table import Column, Row
+from bench.reporting.tables.table_spec import TableSpec
+from bench.spec.reserved_names import EVALUATIONS, VALIDATION
+
+
+@dataclass(frozen=True)
+class TableContents:
+    """A table that still lacks its cells and notes.
+
+    Attributes:
+        spec: What it is to show.
+        records: The sweeps.
+    """
+
+    spec: TableSpec
+    records: Records
+
+    @cached_property
+    def quantities(self) -> Quantities:
+        """What its numbers mean."""
+        return replace(self.records.quantities, overrides=self.spec.names.quantities)
+
+    @cached_property
+    def entries(self) -> tuple[RecordEntry, ...]:
+        """The numbers that the table shows, each under the name of its quantity."""
+        measured = [entry for entry in self.records.final if entry.split != VALIDATION]
+        in_parts = {
+            whole for e in measured for whole, slash, _ in [e.metric.partition("/")] if slash
+        }
+        found = []
+        if self.spec.metrics:
+            known = set(self.records.measured_runs)
+            found += [e for e in self.records.cost if e.metric in COST and e.run in known]
+            found += [e for e in self.records.timings if e.metric in TIMINGS and e.run in known]
+        for entry in measured:
+            names = self.quantities.of_metric(entry.metric) if entry.value is None else ()
+            # a quantity that was measured in parts alone has no column of its own
+            alone = [entry._replace(metric=name) for name in names if name not in in_parts]
+            found += alone or [entry]
+        return tuple(
+            entry
+            for entry in found
+            if not self.spec.metrics or self.spec.rank(entry.metric) is not None
+        )
+
+    def entries_of(self, row: Row) -> list[RecordEntry]:
+        """Return the entries of a row, of all sweeps where it belongs to none."""
+        entries = self._by_variant.get(row.variant, [])
+        return [entry for entry in entries if row.sweep in ("", entry.run.sweep)]
+
+    @cached_property
+    def _by_variant(self) -> dict[str, list[RecordEntry]]:
+        found: dict[str, list[RecordEntry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.run.variant, []).append(entry)
+        return found
+
+    def data_title(self, name: str) -> str:
+        """Return the title of a data set."""
+        return self.spec.names.data.get(name, name)
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns: by data set, quantity and protocol, then the paper's own."""
+        spec, runs = self.spec, self.records.runs
+        present = list(dict.fromkeys(run.data for run in runs)) if runs else list(spec.data)
+        in_paper = {data for values in spec.published.values() for data in values}
+        in_order = [data for data in spec.data if data in present]
+        unrun = [data for data in spec.data if data in in_paper]
+        measured = {run.data for run in self.records.measured_runs}
+        columns: list[Column] = []
+        for data in dict.fromkeys([*in_order, *present, *unrun]):
+            entries = [entry for entry in self.entries if entry.run.data == data]
+            metrics = list(dict.fromkeys(entry.metric for entry in entries))
+            metrics.sort(key=lambda name: spec.rank(name) or 0)
+            if data in present and data not in measured:
+                metrics = list(spec.metrics)
+            for metric in metrics:
+                column = self._column(data, metric)
+                columns += [replace(column, protocol=p) for p in _protocols(entries, metric)]
+            if data in in_paper:
+                columns.append(replace(self._column(data, spec.metrics[0]), paper=True))
+        protocols = list(dict.fromkeys(column.protocol for column in columns if column.protocol))
+        if len(protocols) < 2:
+            return tuple(columns)
+        marks = dict(zip(protocols, _letters(), strict=False))
+        return tuple(replace(column, mark=marks.get(column.protocol, "")) for column in columns)
+
+    def _column(self, data: str, metric: str) -> Column:
+        quantity = self.quantities[metric]
+        return Column(data, self.data_title(data), metric, quantity, kind=kind_of(metric))
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows, without cells; a label that is taken gets the name of its sweep behind it."""
+        runs = [run for run in self.records.runs if not run.is_control]
+        keys = list(dict.fromkeys((run.sweep, run.variant, run.model) for run in runs))
+        several = len({sweep for sweep, _, _ in keys} - {EVALUATIONS}) > 1
+        rows = self._control_rows() if self.spec.is_measured else []
+        names = {variant for _, variant, _ in keys}
+        for sweep, variant, model in keys:
+            label = self.spec.names.variant(variant, model, names)
+            is_taken = label in [row.label for row in rows]
+            if is_taken or (several and sweep != EVALUATIONS):
+                label = f"{label} ({sweep})"
+            rows.append(Row(label, sweep, variant, model=model))
+        models = {model for _, variant, model in keys if variant == model}
+        for name in self.spec.models:
+            if name not in models and (name in self.spec.published or not keys):
+                rows.append(Row(self.spec.names.models.get(name, name), "", name))
+        return tuple(rows)
+
+    def _control_rows(self) -> list[Row]:
+        """Return a row for each control, or one per sweep where their values differ."""
+        rows = []
+        for name in self.records.untrained:
+            entries = [e for e in self.entries if e.run.is_control and e.run.variant == name]
+            values: dict[tuple[str, str, str], set[float | None]] = {}
+            for entry in entries:
+                key = entry.run.data, entry.metric, entry.protocol
+                values.setdefault(key, set()).add(entry.value)
+            title = control_title(name)
+            if any(len(different) > 1 for different in values.values()):
+                sweeps = dict.fromkeys(entry.run.sweep for entry in entries)
+                rows += [Row(f"{title} ({sweep})", sweep, name) for sweep in sweeps]
+            else:
+                rows.append(Row(title, "", name))
+        return rows
+
+
+def _protocols(entries: Sequence[RecordEntry], metric: str) -> list[str]:
+    """Return the protocols of a quantity on one data set, those of the models first."""
+    same = [entry for entry in entries if entry.metric == metric]
+    same.sort(key=lambda entry: (entry.value is None, entry.run.is_control))
+    return list(dict.fromkeys(entry.protocol for entry in same if entry.protocol)) or [""]
+
+
+def _letters() -> Iterator[str]:
+    """Yield a, b, ..., z, aa, ab, ..."""
+    for length in itertools.count(1):
+        for letters in itertools.product(string.ascii_lowercase, repeat=length):
+            yield "".join(letters)
