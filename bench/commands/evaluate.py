@@ -33,14 +33,14 @@ from bench.errors import BenchError
     metavar="N",
     help="Seed to draw from a run with; by default its own.",
 )
-@click.option("--name", help="Keep what is measured as a row of this name, for `bench report`.")
+@click.option("--name", help="Keep the measurements as a row of this name, for `bench report`.")
 @click.option(
     "--seed",
     type=click.IntRange(0),
     metavar="N",
     help="Seed of the training behind the images: with --name, sets of several seeds make one row.",
 )
-@click.option("--record", is_flag=True, help="Add what is measured to the run's own record.")
+@click.option("--record", is_flag=True, help="Add the measurements to the run's own record.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @options.add(*options.WORKER)
 def evaluate_command(
@@ -67,29 +67,29 @@ def evaluate_command(
     if seed is not None and name is None:
         raise BenchError("--seed says which set of a row this is, and needs --name")
     from bench.console import say, suggest_command
-    from bench.evaluation.kept_rows import add_to_run, check_name, keep, measure_target
-    from bench.evaluation.request import Wanted
-    from bench.evaluation.targets import open_target
+    from bench.evaluation.given_samples import measure_given, open_samples
+    from bench.evaluation.request import read_request
+    from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
     from bench.reporting.render.measurements import measurements_text
 
-    wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
+    request = read_request(data, metrics, per_class, sample_seed, seed)
     worker = options.make_worker(options.typed_command(), values)
-    opened = open_target(target, wanted, worker)
+    given = open_samples(target, request, worker)
     if record:
-        opened.check_recordable()
+        given.check_recordable()
     if name is not None:
-        check_name(opened, name, values["results"])
-    for line in opened.notices:
+        check_row_name(given, name, values["results"])
+    for line in given.notices:
         say(line)
-    found = measure_target(opened, worker)
-    summary = found.summary
+    result = measure_given(given, worker)
+    summary = result.summary
     click.echo(json.dumps(summary, indent=2) if as_json else measurements_text(summary))
     if record:
-        file = add_to_run(found)
+        file = add_to_run(result)
         sweep = target.resolve().parent
         command = suggest_command(sweep.parent, "mirror", sweep.name)
         say(f"added to {file}; for the CSV files: {command}")
     if name is not None:
-        say(keep(found, name, values["results"], worker))
+        say(save_row(result, name, values["results"], worker))
         command = suggest_command(values["results"], "report", "SWEEP", "evaluations")
         say(f"beside a sweep: {command}")

@@ -24,12 +24,13 @@ def export_command(
     """
     from bench.exchange import archive
 
-    folder = archive.find_sweep(results, sweep)
+    folder = archive.find_sweep_folder(results, sweep)
     name = target or Path(f"{folder.resolve().name}.tar.gz")
-    packed = archive.export(folder, name, weights=weights, checkpoints=checkpoints)
+    packed = archive.export_sweep(folder, name, weights=weights, checkpoints=checkpoints)
     size = packed.path.stat().st_size / 2**20
     click.echo(
-        f"{packed.runs} runs and controls, {packed.judges} judges, {size:.1f} MiB: {packed.path}"
+        f"{packed.runs} runs and controls, {packed.classifiers} classifiers, {size:.1f} MiB: "
+        f"{packed.path}"
     )
-    if packed.left:
-        click.echo(f"left out, since they have not ended: {', '.join(packed.left)}", err=True)
+    if packed.left_out:
+        click.echo(f"left out, since they have not ended: {', '.join(packed.left_out)}", err=True)

@@ -106,11 +106,11 @@ def _runs_without_pictures(view: "View", entry: "Entry") -> Iterator[Path]:
 def _make_pictures(folders: Iterable[Path], worker: Callable[[], "Worker"]) -> None:
     """Make the pictures of runs; one that fails is left out of the figure and costs no other."""
     for folder in folders:
-        from bench.evaluation.code_pictures import picture_run
+        from bench.evaluation.code_pictures import save_pictures_of
 
         click.echo(f"making pictures of {folder}", err=True)
         try:
-            picture_run(folder, worker())
+            save_pictures_of(folder, worker())
         except BenchError as error:
             click.echo(f"warning: {error}", err=True)
 

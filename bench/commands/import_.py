@@ -18,13 +18,15 @@ def import_command(file: Path, into: str | None, results: Path) -> None:
     is imported.
     """
     from bench.console import suggest_command
-    from bench.exchange.merge import merge
-    from bench.trackers.mirror import write_mirrors
+    from bench.exchange.merge import merge_archive
+    from bench.trackers.mirrors import write_mirrors
 
-    merged = merge(file, results, into)
-    for notice in merged.notices:
+    imported = merge_archive(file, results, into)
+    for notice in imported.notices:
         click.echo(f"note: {notice}", err=True)
-    write_mirrors(merged.folder, to_mlflow=False)
-    click.echo(f"{len(merged.added)} added, {len(merged.kept)} kept, in {merged.folder}")
-    commands = [suggest_command(results, word, merged.folder.name) for word in ("report", "mirror")]
+    write_mirrors(imported.folder, to_mlflow=False)
+    click.echo(f"{len(imported.added)} added, {len(imported.kept)} kept, in {imported.folder}")
+    commands = [
+        suggest_command(results, word, imported.folder.name) for word in ("report", "mirror")
+    ]
     click.echo("{}; for MLflow: {}".format(*commands), err=True)

@@ -19,7 +19,7 @@ def mirror_command(sweep: str, mlflow_uri: str | None, results: Path) -> None:
     MLflow gets only what it lacks, so this also catches up after a tracking server failed.
     """
     from bench.record.records import load_records
-    from bench.trackers.mirror import write_mirrors
+    from bench.trackers.mirrors import write_mirrors
 
     records = load_records(results, [sweep])  # an unknown name gets its message here
     if records.origins:

@@ -59,11 +59,11 @@ def metrics_(
     other programs want the cores; wall seconds do.
     """
     from bench import registry
-    from bench.evaluation.request import Wanted
+    from bench.evaluation.request import read_request
     from bench.perf.metric_times import time_metrics
     from bench.process.worker import Worker
 
-    wanted = Wanted.of(None, metrics or tuple(registry.registered("metric")))
+    wanted = read_request(None, metrics or tuple(registry.registered("metric")))
     training = _run(model, "--model", data).training
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
     timings = time_metrics(wanted.metrics, training, per_class, worker)

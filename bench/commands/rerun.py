@@ -1,5 +1,6 @@
 """`bench rerun`: whole runs done again from their records alone, and compared with them."""
 
+import functools
 from pathlib import Path
 from typing import Unpack
 
@@ -26,7 +27,7 @@ def rerun_command(
     beginning of an id, or a folder with the config.json of a run. The same command continues an
     interrupted one.
     """
-    from bench.replay.verify import rerun
+    from bench.replay import replay
 
-    target = into or values["results"] / "reruns"
-    compare_runs(run, tolerance, values, lambda path, worker: rerun(path, target, worker))
+    into = into or values["results"] / "reruns"
+    compare_runs(run, tolerance, values, functools.partial(replay.repeat_run, into=into))

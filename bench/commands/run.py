@@ -81,7 +81,7 @@ def _summary(tally: "Tally", runs: int, folder: Path) -> str:
 def _write_mirrors(folder: Path, values: options.ExecutionOptions) -> bool:
     """Write CSV files, pictures and MLflow; return whether it went well, since it costs no run."""
     from bench.console import say, suggest_command
-    from bench.trackers.mirror import write_mirrors
+    from bench.trackers.mirrors import write_mirrors
 
     try:
         write_mirrors(folder, to_mlflow=not values["no_mlflow"], uri=values["mlflow_uri"])

@@ -28,23 +28,23 @@ def tune_command(
     Example: bench tune sweeps/tune.yaml --models lr_livae,cvae --jobs 2
     """
     from bench.console import say, suggest_command
-    from bench.trackers.mirror import write_mirrors
-    from bench.tuning.outcome import summary, write_outcome
+    from bench.trackers.mirrors import write_mirrors
+    from bench.tuning.outcome import outcome_text, write_outcome
     from bench.tuning.study import Study
-    from bench.tuning.trial import run_studies
-    from bench.tuning.tuning_file import load_tuning, plan_text
+    from bench.tuning.trial_task import run_studies
+    from bench.tuning.tuning_file import load_tuning, tuning_plan_text
 
     tuning = load_tuning(options.find_spec(spec), overrides)
-    wanted = tuning.wanted(models)
+    names = tuning.select(models)
     worker, make_executor = options.make_training_worker(values)
     if values["dry_run"]:
-        click.echo(plan_text(tuning))
+        click.echo(tuning_plan_text(tuning))
         return
     results = values["results"]
     folder = results / tuning.head.name
     with options.stoppable(worker):
-        studies = [Study(tuning, subject, folder) for subject in tuning.subjects]
-        selected = [study for study in studies if study.subject.variant in wanted]
+        studies = [Study(tuning, variant, folder) for variant in tuning.variants]
+        selected = [study for study in studies if study.variant.name in names]
         executor = make_executor()
         say(f"{tuning.head.name}: {len(selected) * tuning.head.trials} trials {executor}")
         run_studies(selected, worker, executor)
@@ -52,7 +52,7 @@ def tune_command(
             best = write_outcome(tuning, studies, results, worker.command)
             to_mlflow, uri = not values["no_mlflow"], values["mlflow_uri"]
             write_mirrors(folder, to_mlflow=to_mlflow, uri=uri, pictures=False)
-    click.echo(summary(tuning, studies, best))
+    click.echo(outcome_text(tuning, studies, best))
     if best:
         command = suggest_command(results, "run", str(folder / "tuned.yaml"))
         say(f"trials and pictures in {folder}; on test images: {command}")

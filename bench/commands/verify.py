@@ -1,8 +1,8 @@
 """`bench verify`: the first iterations of runs done again, and compared with their record."""
 
+import functools
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import click
@@ -11,8 +11,7 @@ from bench.commands import options
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.process.worker import Worker
-    from bench.replay.agreement import Verdict
+    from bench.replay.comparison import ReplayReport
 
 TOLERANCE = click.option(
     "--tolerance",
@@ -39,21 +38,19 @@ def verify_command(
 
     Example: bench verify digits
     """
-    from bench.replay.verify import verify
+    from bench.replay import replay
 
-    def compare(folder: Path, worker: "Worker") -> "Verdict":
-        return verify(folder, worker, steps, figures=figures)
-
-    compare_runs(run, tolerance, values, compare)
+    repeat = functools.partial(replay.verify_run, steps=steps, figures=figures)
+    compare_runs(run, tolerance, values, repeat)
 
 
 def compare_runs(
     run: str,
     tolerance: float,
     values: options.WorkerOptions,
-    compare: Callable[[Path, "Worker"], "Verdict"],
+    repeat: Callable[..., "ReplayReport"],
 ) -> None:
-    """Print the verdict on each run, and exit with status 1 if one of them differs or fails."""
+    """Print the report on each run, and exit with status 1 if one of them differs or fails."""
     from bench.reporting.compare import find_folders
 
     worker = options.make_worker(options.reproducing_command(), values)
@@ -62,14 +59,14 @@ def compare_runs(
     with options.stoppable(worker):
         for folder in folders:
             try:
-                verdict = compare(folder, worker)
+                report = repeat(folder, worker=worker)
             except BenchError as error:
                 if len(folders) == 1:
                     raise
                 click.echo(f"FAILED   {folder}\n  {error}")
                 continue
-            click.echo(verdict.text(tolerance))
-            agreeing += verdict.agrees(tolerance)
+            click.echo(report.text(tolerance))
+            agreeing += report.agrees(tolerance)
     if len(folders) > 1:
         click.echo(f"{agreeing} of {len(folders)} runs agree")
     if agreeing < len(folders):

@@ -19,16 +19,15 @@ from torch import Tensor
 
 from bench.console import say
 from bench.errors import NotApplicable, describe_system_error
-from bench.evaluation.code_pictures import keep_pictures
+from bench.evaluation.code_pictures import save_pictures
 from bench.evaluation.controls import Control, control_config
 from bench.evaluation.measuring import (
-    comparisons,
     inapplicable,
-    keep_shown,
     load_trained,
     measure,
     measure_model,
-    save_shown,
+    measured_splits,
+    save_samples,
     save_weights,
 )
 from bench.execution.origin import lacking_snapshots, record_origin, record_run
@@ -88,7 +87,7 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
                 earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
                 samples, rows = measure_model(run, model, context, run.steps[-1])
                 write_jsonl(folder.evaluation, [*chain.from_iterable(earlier), *rows])
-                save_shown(samples, context.data, folder.path)
+                save_samples(samples, folder.path, context.data)
                 _picture(replace(context, model=model), run.training.seed, folder.path)
 
     return _settle(folder, run.evaluation_id, fill)
@@ -121,7 +120,7 @@ def control_one(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcom
         ):
             progress.measuring()
             rows = []
-            for split, held, metrics in comparisons(run, context):
+            for split, held, metrics in measured_splits(run, context):
                 where = {"test": REAL if name == REAL else "samples"}.get(split, split)
                 try:
                     samples = control.samples(held.data, count)
@@ -130,7 +129,7 @@ def control_one(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcom
                     continue
                 rows += measure(metrics, samples, held, step=0, split=where)
                 if split == run.evaluation.splits[0]:
-                    save_shown(samples, held.data, folder.path)
+                    save_samples(samples, folder.path, held.data)
             write_jsonl(folder.evaluation, rows)
 
     return _settle(folder, run.evaluation_id, fill, retry=True)
@@ -241,7 +240,7 @@ def _figures(run: RunConfig, folder: RunFolder, step: int, context: Context) -> 
         snapshot.reopen()
         samples, rows = measure_model(run, model, context, step)
         write_jsonl(snapshot.evaluation, rows)
-        keep_shown(samples, snapshot.path)
+        save_samples(samples, snapshot.path)
         snapshot.finish(run.evaluation_id)
     return read_jsonl(snapshot.evaluation)
 
@@ -249,7 +248,7 @@ def _figures(run: RunConfig, folder: RunFolder, step: int, context: Context) -> 
 def _picture(context: Context, seed: int, folder: Path) -> None:
     """Keep pictures of the model's codes; a failure there costs no finished run."""
     try:
-        keep_pictures(context, seed, folder)
+        save_pictures(context, seed, folder)
     except Exception as error:
         _log.exception("pictures failed")
         say(f"  warning: no pictures of codes: {error}")

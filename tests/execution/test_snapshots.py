@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.evaluation.measuring import SELECTION_SEED, selecting
+from bench.evaluation.measuring import VALIDATION_SEED, validation_metric
 from bench.record.jsonl import read_jsonl
 from bench.record.run_folder import RunFolder
 from bench.spec.run_config import complete_settings
@@ -96,9 +96,9 @@ def test_what_cannot_be_measured_is_refused_at_once(change, message):
 
 def test_the_judge_of_selection_is_never_that_of_the_table():
     metric = {"name": "fid", "extractor": "inception", "extractor_seed": 2, "against": "test"}
-    chosen = selecting(metric)
-    assert chosen == metric | {"extractor": "domain", "extractor_seed": 2 + SELECTION_SEED}
-    assert selecting({"name": "intra_class_diversity"}) == {"name": "intra_class_diversity"}
+    chosen = validation_metric(metric)
+    assert chosen == metric | {"extractor": "domain", "extractor_seed": 2 + VALIDATION_SEED}
+    assert validation_metric({"name": "intra_class_diversity"}) == {"name": "intra_class_diversity"}
 
 
 def test_snapshots_change_neither_the_training_nor_the_last_figures(bench, here):

@@ -325,7 +325,7 @@ def test_a_control_that_fails_is_something_to_do(bench, here, monkeypatch):
     assert bench(*RUN, accuracy)[0] == 0
     shutil.rmtree(next(here.glob("results/tiny/real-*")))
     with monkeypatch.context() as patch:
-        patch.setattr("bench.execution.run_one.comparisons", lambda *given: 1 / 0)
+        patch.setattr("bench.execution.run_one.measured_splits", lambda *given: 1 / 0)
         status, _, err = bench(*RUN, accuracy)
     assert status == 1
     assert "nothing to do" not in err
