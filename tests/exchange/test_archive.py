@@ -59,12 +59,12 @@ def test_results_of_another_machine_join_the_table(bench, here, tiny, monkeypatc
     assert "Runs: 4 of 4 done, seeds 0, 1." in out
     plan = json.loads((here / "there" / "tiny" / "sweep.json").read_text())
     (here / "there" / "tiny" / "sweep.json").write_text(
-        json.dumps(plan | {"quantities": {"x": {}}})
+        json.dumps(plan | {"quantities": {"x": {"title": "X"}}})
     )
     _, out, err = bench("import", "tiny.tar.gz", "--results", "there")
     assert "0 added, 3 kept" in out
     merged = json.loads((here / "there" / "tiny" / "sweep.json").read_text())
-    assert merged == plan | {"quantities": plan["quantities"] | {"x": {}}}
+    assert merged == plan | {"quantities": plan["quantities"] | {"x": {"title": "X"}}}
     _, out, _ = bench("import", "tiny.tar.gz", "--results", "there", "--into", "theirs")
     assert "3 added, 0 kept, in there/theirs" in out
     copy_mlflow_database(here / "there")
