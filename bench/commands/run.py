@@ -74,7 +74,7 @@ def run(
     """
     from bench.console import say
     from bench.execution.run_sweep import run_sweep, tasks_of
-    from bench.process.worker import Worker
+    from bench.process.worker import RunOptions, Worker
     from bench.spec.components import construct
     from bench.spec.preferences import (
         allows_code_change,
@@ -90,44 +90,46 @@ def run(
         device,
         command=invocation(click.get_current_context()),
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
-        checkpoint_seconds=checkpoint_seconds,
-        allow_code_change=allows_code_change(allow_code_change),
-        retry_failed=retry_failed,
         threads=threads,
-        switches=switches,
+        options=RunOptions(
+            checkpoint_seconds=checkpoint_seconds,
+            allow_code_change=allows_code_change(allow_code_change),
+            retry_failed=retry_failed,
+            switches=switches,
+        ),
     )
     if dry_run:
         from bench.execution.code_change import check_code
         from bench.execution.dry_run import plan_text
 
         click.echo(plan_text(sweep, results))
-        check_code(tasks_of(sweep, results / sweep.name), worker)
+        check_code(tasks_of(sweep, results / sweep.name), worker.options)
         return
     try:
         with worker.stop.listening():
             where = construct("executor", chosen, jobs, worker)
             say(f"{sweep.name}: {len(sweep.runs)} runs {where}")
-            tally = run_sweep(sweep, results, worker, where)
+            outcome = run_sweep(sweep, results, worker, where)
             folder = results / sweep.name
             with worker.stop.deferred():
                 mirrored = _mirrored(folder, to_mlflow=not no_mlflow, uri=mlflow_uri)
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"{str(error) or 'stopped'}; continue with: {shlex.join(['bench', *words])}")
         sys.exit(130)
-    counts = {"failed": len(tally.failed), "finished": tally.finished, "kept": tally.kept}
-    if not tally.finished:  # or else they are a matter of course
-        counts["controls measured"] = tally.controls
-    if tally.kept == len(sweep.runs) == sum(counts.values()):
-        say(f"nothing to do: all {tally.kept} runs are done, in {folder}")
+    counts = {"failed": len(outcome.failed), "finished": outcome.finished, "kept": outcome.kept}
+    if not outcome.finished:  # or else they are a matter of course
+        counts["controls measured"] = outcome.controls
+    if outcome.kept == len(sweep.runs) == sum(counts.values()):
+        say(f"nothing to do: all {outcome.kept} runs are done, in {folder}")
     else:
         told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         say(f"{told}; results in {folder}")
-    if tally.failed:
-        written = [path / "failed" for path in tally.failed if (path / "failed").exists()]
-        why = f"cat {written[0]}" if written else next(iter(tally.failed.values()))
+    if outcome.failed:
+        written = [path / "failed" for path in outcome.failed if (path / "failed").exists()]
+        why = f"cat {written[0]}" if written else next(iter(outcome.failed.values()))
         retry = ["--retry-failed"] if written and not retry_failed else []
         say(f"why: {why}; again: {shlex.join(['bench', *words, *retry])}")
-    if tally.failed or not mirrored:
+    if outcome.failed or not mirrored:
         sys.exit(1)
 
 

@@ -75,7 +75,7 @@ def tune(
     """
     from bench.console import command_on, say
     from bench.errors import Interrupted
-    from bench.process.worker import Worker
+    from bench.process.worker import RunOptions, Worker
     from bench.spec.components import construct
     from bench.spec.preferences import allows_code_change, choose_executor, choose_speed
     from bench.trackers.mirror import write_mirrors
@@ -95,10 +95,12 @@ def tune(
         device,
         command=invocation(click.get_current_context()),
         weights=weight_files(inception=inception_weights, lpips=lpips_weights),
-        checkpoint_seconds=checkpoint_seconds,
-        allow_code_change=allows_code_change(allow_code_change),
         threads=threads,
-        switches=switches,
+        options=RunOptions(
+            checkpoint_seconds=checkpoint_seconds,
+            allow_code_change=allows_code_change(allow_code_change),
+            switches=switches,
+        ),
     )
     folder = results / tuning.head.name
     try:

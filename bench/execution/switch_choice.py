@@ -48,7 +48,7 @@ def settle_switches(
     Raises:
         BenchError: If what is demanded cannot be done on this device.
     """
-    device, demanded = worker.device, worker.switches
+    device, demanded = worker.device, worker.options.switches
     if training.deterministic:
         choice = Choice(EAGER, ("deterministic",))
     elif demanded is not None:

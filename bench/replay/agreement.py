@@ -7,12 +7,16 @@ from typing import Any
 
 import torch
 
-from bench.execution.source_files import changed_files
 from bench.record import provenance
 from bench.record.execution_notes import read_execution
 from bench.record.files import read_json
 from bench.record.jsonl import by_key
-from bench.record.provenance import code_text, stages_of
+from bench.record.provenance import (
+    changed_files,
+    comparable_sources,
+    sessions_of,
+    version_text,
+)
 from bench.reporting.notes.wording import first_few
 
 FLOOR = 0.01
@@ -153,17 +157,17 @@ def differences(folder: Path, here: provenance.Origin) -> tuple[str, ...]:
     if switches := notes.pop("switches", {}).get("on"):  # else it was eager, as here
         notes["switches"] = ", ".join(switches)
     found = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
-    for stage in stages_of(read_json(path)):
-        flat, now = _flat(stage), _flat(here)
+    for session in sessions_of(read_json(path)):
+        flat, now = _flat(session), _flat(here)
         for key in flat:
             if key in now and flat[key] != now[key]:
                 found[f"{key.replace('_', ' ')}: {flat[key]} then, {now[key]} now"] = None
-        held = stage.get("sources", {})
-        changed = {f for part in held for f in changed_files(held[part], here["sources"][part])}
+        sources = comparable_sources(session)
+        changed = set().union(*changed_files(sources, here["sources"]).values())
         if changed:
-            found[f"code, {code_text(stage)} then: {', '.join(sorted(changed))}"] = None
-        elif not held and code_text(stage) != code_text(here):
-            found[f"code: {code_text(stage)} then, {code_text(here)} now"] = None
+            found[f"code, {version_text(session)} then: {', '.join(sorted(changed))}"] = None
+        elif not sources and version_text(session) != version_text(here):
+            found[f"code: {version_text(session)} then, {version_text(here)} now"] = None
     return tuple(found)
 
 

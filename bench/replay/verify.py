@@ -142,7 +142,7 @@ def rerun(folder: Path, into: Path, worker: Worker) -> Verdict:
     label = f"rerun of {folder.name}"
     change = code_change(RunTask(target, label, run))
     if change is not None and change.version:
-        files = ", ".join(sorted({*change.trained, *change.measured}))
+        files = ", ".join(sorted({*change.learned, *change.measured, *change.harness}))
         raise BenchError(
             f"{target} was done by other code ({files} changed since); delete it, or name another "
             "folder with --into"

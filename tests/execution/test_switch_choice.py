@@ -9,6 +9,7 @@ import torch
 from bench.conformance import suite
 from bench.errors import BenchError
 from bench.execution import switch_choice
+from bench.process.worker import RunOptions
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.switch_trials import Choice
 
@@ -33,7 +34,8 @@ def settle(subject, tmp_path, monkeypatch):
 
     def settle(device=CPU, demanded=None, **changes):
         training = subject.training.model_copy(update=changes)
-        worker = SimpleNamespace(device=device, switches=demanded)
+        options = RunOptions(switches=demanded)
+        worker = SimpleNamespace(device=device, options=options)
         return switch_choice.settle_switches(training, tmp_path, worker, lambda s: None, "run")
 
     settle.measured, settle.file = measured, tmp_path / "execution.json"

@@ -77,7 +77,7 @@ def test_losses_that_come_out_otherwise_are_told_with_what_may_be_the_cause(benc
             | {
                 "threads": 3,
                 "versions": held["versions"] | {"torch": "1.0"},
-                "sources": {"training": {}},
+                "sources": {"model": {}, "harness": {}},
             }
         ),
     )
@@ -147,7 +147,7 @@ def test_what_was_done_again_by_other_code_is_no_answer(bench, here):
     bench("rerun", "tiny/cvae", *CPU)
     [origin] = here.glob("results/reruns/*/provenance.json")
     held = json.loads(origin.read_text())
-    held["sources"]["training"]["baselines/cvae.py"] = "other"
+    held["sources"]["model"]["baselines/cvae.py"] = "other"
     origin.write_text(json.dumps(held))
     status, _, err = bench("rerun", "tiny/cvae", *CPU)
     assert status == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.record.execution_notes import read_execution
-from bench.record.provenance import code_text, stages_of
+from bench.record.provenance import code_text, differing_files
 from bench.record.records import Records, plain, seeds
 from bench.reporting.notes.wording import listed, rows_listed, seeds_text
 from bench.reporting.tables.table import Column, Note, Row
@@ -23,9 +23,6 @@ PARTS = (
 Origin = Mapping[str, Any]
 Labels = dict[str, list[int]]
 """Rows of a table, with seeds."""
-
-MOST_FILES = 3
-"""A note names no more source files of a version than this."""
 
 CAUTION = (
     "Times are of the wall clock and come out differently each time; other runs and other programs "
@@ -71,9 +68,9 @@ def environment_notes(
 
 def _code_notes(origins: Sequence[tuple[str, list[int], Origin]], title: str) -> list[Note]:
     """Warn where versions of the code are mixed that differ in what could change a figure."""
-    disputed = _disputed(origins)
-    codes = _grouped(origins, lambda origin: _code(origin, disputed or ()))
-    if len(codes) > 1 and disputed != []:
+    differing = differing_files([origin for _, numbers, origin in origins if numbers])
+    codes = _grouped(origins, lambda origin: code_text(origin, differing or ()))
+    if len(codes) > 1 and differing != []:
         return [_mixed(f"Runs on {title} were made by different versions of the code:", codes)]
     if not any(origin.get("dirty") for _, _, origin in origins):
         return []
@@ -132,37 +129,6 @@ def _parts(origin: Origin) -> str:
     """Return the parts in which the batches of a run were computed, or nothing."""
     found = origin.get("execution", {}).get("micro_batch")
     return f"{found['rows']} of {found['batch_size']} rows at a time" if found else ""
-
-
-def _code(origin: Origin, disputed: Sequence[str]) -> str:
-    """Return the versions that made a run, with the files that differ between runs."""
-    held: dict[str, None] = {}
-    for stage in stages_of(origin):
-        sources = _sources(stage)
-        files = [f"{file} {sources[file][:8]}" for file in disputed if file in sources]
-        more = f" and {len(files) - MOST_FILES} more files" if len(files) > MOST_FILES else ""
-        told = f" ({listed(files[:MOST_FILES])}{more})" if files else ""
-        held[code_text(stage) + told] = None
-    return ", continued by ".join(held)
-
-
-def _sources(stage: Origin) -> dict[str, str]:
-    """Return the source files of all that was done there."""
-    return {
-        file: digits for part in stage.get("sources", {}).values() for file, digits in part.items()
-    }
-
-
-def _disputed(origins: Sequence[tuple[str, list[int], Origin]]) -> list[str] | None:
-    """Return the source files that are not the same for all runs, or None if it is not known."""
-    every = [stage for _, numbers, origin in origins if numbers for stage in stages_of(origin)]
-    if not all(stage.get("sources") for stage in every):
-        return None
-    held: dict[str, set[str]] = {}
-    for stage in every:
-        for file, digits in _sources(stage).items():
-            held.setdefault(file, set()).add(digits)
-    return sorted(file for file, digits in held.items() if len(digits) > 1)
 
 
 def _libraries(origin: Origin) -> str:
