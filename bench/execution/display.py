@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 from rich import progress as rich_progress
+from rich.table import Column
 
 from bench.console import console, say
 from bench.execution.task import Task
@@ -31,9 +32,12 @@ class SweepProgress:
         self.bars = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(20),
-            rich_progress.TextColumn("{task.fields[details]}", markup=False),
             rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn(
+                "{task.fields[details]}", markup=False, table_column=Column(ratio=1, no_wrap=True)
+            ),
             console=console(),
+            expand=True,  # so that details are what a narrow terminal cuts
             refresh_per_second=4,
             speed_estimate_period=3600,
             transient=True,
