@@ -29,24 +29,12 @@ MEASURED = {"metrics", "controls"}
 
 @dataclass(frozen=True)
 class CodeChange:
-    """How the code that made a run differs from the code that is here.
+    """Files that have changed since a run was made, and the version of the code that made it."""
 
-    Attributes:
-        version: What made it, for people; empty where its sources are not known.
-        learned: Changed files of its model and data sets.
-        measured: Changed files of its metrics, or of the control that it is.
-        harness: Changed files of everything else.
-    """
-
-    version: str
-    learned: tuple[str, ...] = ()
-    measured: tuple[str, ...] = ()
-    harness: tuple[str, ...] = ()
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether it is another experiment."""
-        return bool(self.learned or self.measured)
+    version: str  # empty where its sources are not known
+    learned: tuple[str, ...] = ()  # of its model and data sets
+    measured: tuple[str, ...] = ()  # of its metrics, or of the control that it is
+    harness: tuple[str, ...] = ()  # all others
 
 
 def code_change(task: RunTask) -> CodeChange | None:
@@ -86,9 +74,6 @@ def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
     """Refuse to use results of another model, data set or metric, before anything starts.
 
     Runs that failed are left alone, unless they are tried again.
-
-    Raises:
-        BenchError: If there are such results; says how many, by which code, and what to do.
     """
     changes: dict[RunTask, CodeChange] = {}
     refused: dict[CodeChange, list[RunTask]] = {}
@@ -96,7 +81,7 @@ def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
         is_left = (task.path / "failed").exists() and not options.retry_failed
         if not is_left and (change := code_change(task)):
             changes[task] = change
-            if change.is_refused:
+            if change.learned or change.measured:
                 refused.setdefault(change, []).append(task)
     if unknown := [task for task, change in changes.items() if not change.version]:
         say(f"note: {_counted(unknown)} kept; it is not known whether the code is the same")
@@ -116,11 +101,10 @@ def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
 
 
 def copy_equal_run(results: Path, task: RunTask, options: RunOptions) -> None:
-    """Copy a run that another sweep has trained already, since equal ids are equal runs.
+    """Copy a run that is done in another sweep, since equal ids are equal runs.
 
     Unless that is allowed, a run of another model or data set is not copied, and one that other
-    metrics have measured is measured again. Nothing is done where the folder of the run exists; a
-    run that another process is at work on is not copied.
+    metrics have measured is measured again. Nothing is done where the run has a folder already.
     """
     if task.path.exists():
         return
@@ -137,7 +121,7 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions) -> None:
                 left = shutil.ignore_patterns("lock", *(["done"] if again else []))
                 with arriving(task.path) as partial:
                     shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
-        except (OSError, BenchError):  # another process is at it, or was faster; or it is damaged
+        except (OSError, BenchError):  # another process is at work on it or was faster, or damage
             continue
         harness = ", by another version of the harness" if change.harness else ""
         say(f"  copied from {other}: the same run{harness}")

@@ -5,7 +5,7 @@ All state is in the folders of the runs, so the same command continues after any
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,19 +26,16 @@ from bench.record.files import write_json
 from bench.record.lock import Busy
 from bench.record.run_folder import remove_partial
 from bench.spec.reserved_names import REAL
-from bench.spec.run_config import RunConfig, canonical_json
+from bench.spec.run_config import canonical_json
 from bench.spec.sweep_file import Sweep
 
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """How a sweep ended.
+    """How many runs were done before, were finished by any process, and failed.
 
-    Attributes:
-        kept: Runs that were done before.
-        finished: Runs that were finished, by this process or another.
-        controls: Controls that were measured by this process.
-        failed: Folders of failed runs and controls, each with the reason in a line.
+    `controls` were measured by this process; `failed` are the folders of failed runs and controls,
+    each with the reason in a line.
     """
 
     kept: int
@@ -63,7 +60,7 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
     tasks = tasks_of(sweep, folder)
     for task in tasks:
         sources_of(task.config)  # before anyone edits them
-    kept = _count_done(tasks)
+    kept = {task for task in tasks if task.state() == "done"}
     check_code(tasks, worker.options)
     for task in tasks:
         if task.is_run:
@@ -72,41 +69,53 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
             _reopen_failed(task, started)
     todo = [task for task in tasks if task.state() not in ("done", "failed")]
     _load_data(todo, worker)
-    write_json(folder / "sweep.json", _description(sweep, worker.command))
-    reasons: dict[Task, str] = {t: t.failure for t in tasks if t.state() == "failed"}
+    write_json(folder / "sweep.json", _description(sweep, tasks, worker.command))
+    troubles: dict[Task, str] = {}
     with shown(sweep.name, tasks):
         for ended, outcome, reason in schedule(todo, executor):
             say(f"{outcome:<8}  {ended.label}: {ended.path}")
             if outcome == "failed":
-                reasons[ended] = reason or ended.failure
-                say(f"          {reasons[ended]}")
-    return SweepOutcome(
-        kept=kept,
-        finished=_count_done(tasks) - kept,
-        controls=sum(not task.is_run and task not in reasons for task in todo),
-        failed={task.path: reason for task, reason in reasons.items()},
-    )
+                troubles[ended] = reason
+                say(f"          {reason or ended.folder.status().reason}")
+    return _outcome(tasks, kept, troubles)
 
 
 def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
-    """Return the tasks of a sweep: controls first, since they train the classifiers."""
-    controls = [
-        ControlTask(folder / id_, f"{name} {config.training.data['name']}", config, name)
-        for id_, (name, config) in _controls(sweep).items()
-    ]
-    runs = [
-        RunTask(
-            folder / run.config.id,
-            f"[{number}/{len(sweep.runs)}] {run.variant}, seed {run.config.training.seed}",
-            run.config,
-        )
-        for number, run in enumerate(sweep.runs, start=1)
-    ]
-    return [*controls, *runs]
+    """Return the tasks of a sweep: controls first, the real images before others.
+
+    Measuring controls trains the classifiers that runs are measured with.
+    """
+    controls: dict[str, ControlTask] = {}
+    runs = []
+    for number, run in enumerate(sweep.runs, start=1):
+        config, data = run.config, run.config.training.data
+        label = f"[{number}/{len(sweep.runs)}] {run.variant}, seed {config.training.seed}"
+        runs.append(RunTask(folder / config.id, label, config))
+        for name in config.evaluation.controls if config.evaluation.metrics else []:
+            id_ = control_id(name, data, config.evaluation.samples_per_class)
+            control = ControlTask(folder / id_, f"{name} {data['name']}", config, name)
+            controls.setdefault(id_, control)
+    return [*sorted(controls.values(), key=lambda task: task.control != REAL), *runs]
 
 
-def _count_done(tasks: Iterable[RunTask]) -> int:
-    return sum(task.is_run and task.state() == "done" for task in tasks)
+def _outcome(
+    tasks: Iterable[RunTask], kept: Collection[RunTask], troubles: Mapping[Task, str]
+) -> SweepOutcome:
+    """Count how a sweep ended, by the states of its folders.
+
+    `kept` are tasks that were done before, `troubles` reasons that could not be written there.
+    """
+    done: set[RunTask] = set()
+    failed = {}
+    for task in tasks:
+        status = task.folder.status(task.config.evaluation_id)
+        if status.state == "done":
+            done.add(task)
+        elif status.state == "failed" or task in troubles:
+            failed[task.path] = status.reason or troubles[task]
+    finished = [task for task in done if task not in kept]
+    runs = sum(task.is_run for task in finished)
+    return SweepOutcome(sum(task.is_run for task in kept), runs, len(finished) - runs, failed)
 
 
 def _refuse_unwritable(folder: Path) -> float:
@@ -161,18 +170,7 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
         raise DataMissing("\n".join(dict.fromkeys(problems.values())))
 
 
-def _controls(sweep: Sweep) -> dict[str, tuple[str, RunConfig]]:
-    """Return the controls of a sweep by their ids, the real images first."""
-    controls: dict[str, tuple[str, RunConfig]] = {}
-    for run in sweep.runs:
-        evaluation, data = run.config.evaluation, run.config.training.data
-        for name in evaluation.controls if evaluation.metrics else []:
-            id_ = control_id(name, data, evaluation.samples_per_class)
-            controls.setdefault(id_, (name, run.config))
-    return dict(sorted(controls.items(), key=lambda item: item[1][0] != REAL))
-
-
-def _description(sweep: Sweep, command: str) -> dict[str, Any]:
+def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[str, Any]:
     """Return the content of `sweep.json`."""
     return {
         "sweep": sweep.name,
@@ -193,12 +191,13 @@ def _description(sweep: Sweep, command: str) -> dict[str, Any]:
         ],
         "controls": [
             {
-                "id": id_,
-                "control": name,
-                "data": config.training.data["name"],
-                "evaluation": config.evaluation_id,
+                "id": task.path.name,
+                "control": task.control,
+                "data": task.config.training.data["name"],
+                "evaluation": task.config.evaluation_id,
             }
-            for id_, (name, config) in _controls(sweep).items()
+            for task in tasks
+            if isinstance(task, ControlTask)
         ],
     }
 

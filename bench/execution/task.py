@@ -15,30 +15,18 @@ from bench.spec.run_config import RunConfig, digest
 
 @dataclass(frozen=True, eq=False)
 class Task(ABC):
-    """Something to do in a folder; plain data, so that it can be sent to another process.
-
-    Attributes:
-        path: The folder.
-        label: What to call it on the console.
-        is_run: Whether it counts as a run; a control does not.
-        is_portable: Whether it can be done in another folder that is then copied to `path`.
-    """
+    """Something to do in a folder; plain data, so that it can be sent to another process."""
 
     path: Path
-    label: str
+    label: str  # on the console
 
-    is_run = True
-    is_portable = False
+    is_run = True  # a control is none
+    is_portable = False  # whether it can be done in another folder, which is then copied to `path`
 
     @property
     def folder(self) -> RunFolder:
         """The folder with its states."""
         return RunFolder(self.path)
-
-    @property
-    def failure(self) -> str:
-        """Why it failed, in a line, as far as its folder says."""
-        return self.folder.status().reason
 
     @property
     @abstractmethod
@@ -113,13 +101,10 @@ class ControlTask(RunTask):
 
 
 def execute_task(task: Task, worker: Worker) -> tuple[Outcome, str]:
-    """Do a task in this process; every executor calls this where it does a task.
+    """Do a task in this process; raise `Interrupted` if someone asked to stop.
 
     Trouble outside of the task, such as a full disk, makes it `failed` too; then a text says what,
     since there may be no place to write it.
-
-    Raises:
-        Interrupted: If someone asked to stop.
     """
     if worker.stop():
         raise Interrupted("stopped")

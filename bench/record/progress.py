@@ -1,7 +1,7 @@
 """How far a run under way is, as a small file in its folder that anyone may read.
 
-Whoever trains writes it, whoever waits reads it: the display of a sweep, `bench status` in another
-terminal, a driver on another machine. It is no part of the record, and is gone when the run is.
+The process that trains writes it; displays, `bench status` and other commands read it. It is no
+part of the record, and is deleted when the run ends.
 """
 
 import json
@@ -22,12 +22,8 @@ EVERY_S = 1.0
 class Progress:
     """How far a run is.
 
-    Attributes:
-        phase: `training` or `measuring`.
-        step: Iterations done.
-        iterations: Iterations in all.
-        images_per_second: Images taken from the stream, a second, since training began or resumed.
-        losses: The last means of the training losses, by short names.
+    `images_per_second` are images taken from the stream since training began or was resumed,
+    `losses` the last means of the training losses, by short names.
     """
 
     phase: str
@@ -48,54 +44,38 @@ class Progress:
 
 
 class ProgressFile:
-    """Writes how far a run is, about once a second.
+    """Writes the progress of a run to its folder, about once a second."""
 
-    Args:
-        folder: Folder of the run.
-        iterations: Length of the run.
-
-    Attributes:
-        images: Images that one iteration takes from the stream.
-    """
-
-    images = 0
+    images = 0  # that one iteration takes from the stream
 
     def __init__(self, folder: Path, iterations: int) -> None:
         self.path = folder / NAME
         self.iterations = iterations
         self._began: tuple[float, int] | None = None
-        self._wrote = 0.0
         self._losses: dict[str, float] = {}
         self._write(Progress(TRAINING, 0, iterations))
         self._wrote = 0.0
 
     def update(self, step: int, losses: Mapping[str, float] | None = None) -> None:
-        """Take notice that `step` iterations are done.
-
-        Args:
-            step: Iterations done, over the whole run.
-            losses: Means of the losses, where there are new ones.
-        """
+        """Note that `step` iterations of the run are done, and new means of its losses."""
         now = time.monotonic()
-        if self._began is None:
-            self._began = now, step
+        began, first = self._began = self._began or (now, step)
         if losses:
             self._losses = {name.rsplit("/", 1)[-1]: value for name, value in losses.items()}
         if now - self._wrote >= EVERY_S:
-            began, first = self._began
             rate = (step - first) * self.images / (now - began) if now > began else 0.0
             self._write(Progress(TRAINING, step, self.iterations, rate, self._losses))
 
     def measuring(self) -> None:
-        """Take notice that training is over."""
+        """Note that training is over."""
         self._write(Progress(MEASURING, self.iterations, self.iterations))
 
     def close(self) -> None:
-        """Take the file away."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
 
     def _write(self, progress: Progress) -> None:
-        """Replace the file; a disk that is full must not end a run for this."""
+        """Replace the file; a full disk must not end a run for this."""
         self._wrote = time.monotonic()
         partial = self.path.with_suffix(".partial")
         try:
@@ -106,16 +86,9 @@ class ProgressFile:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """Return how far a run under way is.
-
-    Args:
-        folder: Folder of the run.
-
-    Returns:
-        The progress; None where nobody is at work on it.
-    """
+    """Return how far a run is; None where no process is at work on it."""
     try:
-        found = Progress(**json.loads((folder / NAME).read_bytes()))
+        progress = Progress(**json.loads((folder / NAME).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if held(folder) else None  # or else whoever wrote it has died
+    return progress if held(folder) else None  # or else the process that wrote it has died

@@ -17,13 +17,10 @@ STOPPED = "was asked to stop"
 
 
 class Ended(NamedTuple):
-    """A task that has ended.
+    """A task that has ended; it is `lost` if the process that did it is gone.
 
-    Attributes:
-        task: The task.
-        outcome: As `execute_task` returns it, or `lost` if the process that did it is gone.
-        reason: Of `lost`: what happened, to follow the words "its process". Of `failed`: why, if
-            that is not written in the folder of the task.
+    The reason of `lost` says what happened, to follow the words "its process"; that of `failed` is
+    given where it could not be written in the folder of the task.
     """
 
     task: Task

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -27,13 +26,6 @@ from bench.process.stop_signal import STOPPING, StopSignal
 from bench.process.worker import Worker
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A line for the console, which the parent has to itself."""
-
-    text: str
 
 
 @dataclass
@@ -100,8 +92,8 @@ class Local(Executor):
                 message = slot.pipe.recv()
             except (EOFError, OSError):
                 message = "lost", self._close_slot(number)
-            if isinstance(message, _Line):
-                say(message.text)
+            if isinstance(message, str):  # a line for the console, which this process alone uses
+                say(message)
                 continue
             task, slot.task = slot.task, None
             if task is not None:
@@ -185,16 +177,16 @@ def _serve(pipe: Connection, worker: Worker) -> None:
     os.setsid()
     threading.Thread(target=_follow_parent, daemon=True).start()
     worker.stop = StopSignal(quiet=True)
-    relay(partial(_send_line, pipe))
+    relay(lambda text: _send(pipe, text))
     with suppress(EOFError, BrokenPipeError, Interrupted), worker.stop.listening():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         while not worker.stop():  # a request that came while a task ended is not repeated
             pipe.send(execute_task(pipe.recv(), worker))
 
 
-def _send_line(pipe: Connection, text: str) -> None:
+def _send(pipe: Connection, text: str) -> None:
     with suppress(OSError):  # the parent is gone
-        pipe.send(_Line(text))
+        pipe.send(text)
 
 
 def _follow_parent() -> None:
