@@ -100,9 +100,9 @@ def run(
     )
     if dry_run:
         from bench.execution.code_change import check_code
-        from bench.execution.dry_run import plan_text
+        from bench.execution.dry_run import dry_run_text
 
-        click.echo(plan_text(sweep, results))
+        click.echo(dry_run_text(sweep, results))
         check_code(tasks_of(sweep, results / sweep.name), worker.options)
         return
     try:

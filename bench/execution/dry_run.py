@@ -11,7 +11,7 @@ from bench.spec.run_settings import Training
 from bench.spec.sweep_file import Sweep
 
 
-def plan_text(sweep: Sweep, results: Path) -> str:
+def dry_run_text(sweep: Sweep, results: Path) -> str:
     """Return a line for each run, the counts, an estimate of the time, and missing data sets."""
     lines = [f"{sweep.name}: {len(sweep.runs)} runs" + (f" - {sweep.title}" if sweep.title else "")]
     width = max(len(run.variant) for run in sweep.runs)

@@ -64,10 +64,8 @@ folder; another process is at work on it."""
 def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
     """Train and measure a run, as far as that is left to do.
 
-    Raises:
-        Interrupted: If someone asked to stop.
-        OSError: If the disk is full, the folder read-only or the like (see `machine_trouble`); the
-            run then stays as it is, and the next command continues it.
+    `Interrupted` is raised if someone asked to stop, an `OSError` if the disk is full or the like
+    (see `machine_trouble`); the run then stays as it is, and the next command continues it.
     """
     folder = RunFolder(path)
 
@@ -92,7 +90,7 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
 def measure_control(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcome:
     """Measure a control, such as the real test images, with the data and metrics of a run.
 
-    One that failed is tried again. Raises what `run_one` raises.
+    One that failed is tried again. The same errors are raised as by `run_one`.
     """
     folder = RunFolder(path)
     count = run.evaluation.samples_per_class
@@ -185,7 +183,7 @@ def _record_origin(
     used = {part: sources[part] for part in (*parts, HARNESS)}
     threads = torch.get_num_threads()
     origin = provenance.collect(worker.device, worker.command, fingerprint, threads, used)
-    provenance.write(folder.path, origin, anew=not folder.has_learned)
+    provenance.write_session(folder.path, origin, anew=not folder.has_learned)
 
 
 def _lacking_snapshots(run: RunConfig, folder: RunFolder) -> list[int]:

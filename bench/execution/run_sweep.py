@@ -32,27 +32,20 @@ from bench.spec.sweep_file import Sweep
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """How many runs were done before, were finished by any process, and failed.
+    """How a sweep ended."""
 
-    `controls` were measured by this process; `failed` are the folders of failed runs and controls,
-    each with the reason in a line.
-    """
-
-    kept: int
-    finished: int
-    controls: int
-    failed: Mapping[Path, str]
+    kept: int  # runs that were done before
+    finished: int  # runs
+    controls: int  # controls that were measured
+    failed: Mapping[Path, str]  # folders of failed runs and controls, with the reason in a line
 
 
 def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -> SweepOutcome:
     """Do what is missing of a sweep; one failed run does not stop the others.
 
     Any number of processes may do this at once: each takes the runs that no other one is at work
-    on, and ends when all are done. The executor is closed at the end.
-
-    Raises:
-        BenchError: If something is missing for it, before anything starts.
-        Interrupted: If someone asked to stop.
+    on, and ends when all are done. A `BenchError` says what is missing, before anything starts.
+    The executor is closed at the end.
     """
     folder = results / sweep.name
     started = _refuse_unwritable(folder)

@@ -26,10 +26,7 @@ def schedule(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None
     """Yield each task when it has ended as `kept`, `finished` or `failed`.
 
     A failure has a reason where none is written in the folder of the task. The executor is closed
-    at the end, whatever that is.
-
-    Raises:
-        Interrupted: If someone asked to stop.
+    at the end, also where someone asked to stop.
     """
     waiting = list(tasks)
     started: dict[Task, float] = {}

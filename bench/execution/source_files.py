@@ -62,11 +62,10 @@ def essence(source: str) -> str:
     formatting, annotations, and the texts of errors and messages. A file that is no Python is
     returned as it is.
 
-    Example:
-        >>> essence('"A module."\nimport torch\nx: int = 1  # one\n') == essence("x: float = (1)")
-        True
-        >>> essence('raise ValueError(f"{x}?")') == essence('raise ValueError("a text")')
-        True
+    >>> essence('"A module."\nimport torch\nx: int = 1  # one\n') == essence("x: float = (1)")
+    True
+    >>> essence('raise ValueError(f"{x}?")') == essence('raise ValueError("a text")')
+    True
     """
     try:
         return _text(ast.parse(source).body)

@@ -1,8 +1,8 @@
 """Where a run came from: code, versions, device, flags, command.
 
-A run is done in one session or in several, each by one code in one place: `provenance.json` holds
-the first, and the others in its list `continued`. Only `collect` imports torch, since reports read
-these records too.
+A run is done in one or several sessions, each by one version of the code in one place:
+`provenance.json` holds the first, and the others in its list `continued`. Only `collect` imports
+torch, since reports read these records too.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ def collect(
     """Describe a session: `fingerprint` is that of the data, `threads` are those that train."""
     import torch
 
-    on_gpu = device.type == "cuda"
+    on_gpu, cudnn = device.type == "cuda", torch.backends.cudnn
     return {
         "bench": bench.__version__,
         **_code_version(),
@@ -74,19 +74,23 @@ def collect(
         "threads": threads,
         "cores": os.cpu_count(),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
-        "flags": _flags(),
+        "flags": {  # of torch and of the processor, that change last digits
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "cudnn_benchmark": cudnn.benchmark,
+            "cudnn_deterministic": cudnn.deterministic,
+            "cudnn_tf32": cudnn.allow_tf32,
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "matmul_precision": torch.get_float32_matmul_precision(),
+        },
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "versions": {package: _version(package) for package in PACKAGES},
         "cuda": torch.version.cuda if on_gpu else None,
-        "cudnn": torch.backends.cudnn.version() if on_gpu else None,  # type: ignore[no-untyped-call]
+        "cudnn": cudnn.version() if on_gpu else None,  # type: ignore[no-untyped-call]
     }
 
 
-def write(folder: Path, origin: Origin, *, anew: bool) -> None:
-    """Write the first session of a run, or add one that is of another place or code.
-
-    `anew` says that nothing of earlier sessions is used.
-    """
+def write_session(folder: Path, origin: Origin, *, anew: bool) -> None:
+    """Add a session to a run if its place or code are new; `anew` forgets the earlier ones."""
     path = folder / NAME
     if anew or not path.exists():
         write_json(path, origin)
@@ -112,10 +116,7 @@ def comparable_sources(session: Mapping[str, Any]) -> Sources:
 
 
 def changed_files(then: Sources, now: Sources) -> dict[str, set[str]]:
-    """Return the files that differ, for each part that both sides have.
-
-    A file that stands elsewhere on the other side, under any name, is the same.
-    """
+    """Return the files of each part that differ; one that was only moved or renamed does not."""
     contents_then, contents_now = (
         {content for files in side.values() for content in files.values()} for side in (then, now)
     )
@@ -169,21 +170,6 @@ def _processor() -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, "") or platform.processor() or platform.machine()
-
-
-def _flags() -> dict[str, Any]:
-    """Return the settings of torch, and of the processor, that change last digits."""
-    import torch
-
-    cudnn = torch.backends.cudnn
-    return {
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cudnn_benchmark": cudnn.benchmark,
-        "cudnn_deterministic": cudnn.deterministic,
-        "cudnn_tf32": cudnn.allow_tf32,
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "matmul_precision": torch.get_float32_matmul_precision(),
-    }
 
 
 @cache
