@@ -25,7 +25,7 @@ name: tuning
 base: {data: blobs, model: {name: cvae, width: 0.25}, iterations: 3, batch_size: 16}
 seeds: [0]
 trials: 3
-objectives: [class_accuracy]
+objectives: [intra_class_diversity_native]
 variants: {cvae: {}}
 """
 LONG = ("base.iterations=150", "seeds=[0]")
@@ -136,7 +136,7 @@ def test_one_ctrl_c_saves_all_and_leaves_nobody_behind(executor, bench_process, 
 
 
 @executors("inline")
-def test_trials_are_done_like_runs(executor, bench, bench_process, quick_classifiers, here):
+def test_trials_are_done_like_runs(executor, bench, bench_process, here):
     (here / "tuning.yaml").write_text(TUNING)
     words = ("tune", "tuning.yaml", "--device", "cpu", "--no-mlflow", *executor)
     if executor[1] == "inline":
