@@ -171,7 +171,7 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".")[: len(package.split(".")) - node.level + 1]
-            base = ".".join([*(parts if node.level else []), *filter(None, [node.module])])
+            relative = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(relative, package)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)

@@ -97,71 +97,59 @@ def test_another_experiment_is_refused_before_anything_starts(
     assert f"changed since: {file}" in plan
 
 
-def test_another_experiment_is_used_where_that_is_allowed_and_tables_say_so(
-    bench, here, already, edit
+@pytest.mark.parametrize(
+    ("file", "options", "note", "copied"),
+    [
+        (MODEL, ["--allow-code-change"], "note: used although the code has changed since:", 1),
+        (HARNESS, [], r"note: 3 runs \(.*\) kept; the harness has changed since: " + HARNESS, 2),
+    ],
+    ids=["model", "harness"],
+)
+def test_results_of_other_code_are_used_with_a_note_and_tables_say_so(
+    bench, already, edit, file, options, note, copied
 ):
     already(*MEASURED)
-    edit(MODEL)
-    status, _, err = bench(*RUN[:-1], "seeds=[0, 1]", DIVERSITY, "--allow-code-change")
+    edit(file)
+    status, _, err = bench(*RUN[:-1], "seeds=[0, 1]", DIVERSITY, *options)
     assert status == 0, err
-    assert "note: used although the code has changed since:" in err
+    [line] = [line for line in err.splitlines() if line.startswith("note:")]
+    assert re.fullmatch(note, line)
     assert "2 finished, 2 kept" in err
     _, out, _ = bench("report", "tiny")
     assert "made by different versions of the code:" in out
-    assert len(set(re.findall(rf"\({MODEL} ([0-9a-f]{{8}})\)", out))) == 2
-    status, _, err = bench(*RUN, "name=anew")
-    assert status == 0, err
-    assert f"changed since: {MODEL}" in err
-    assert err.count("  not copied from results/tiny/") == 1
-    assert err.count("  copied from results/tiny/") == 1, "the other model is as it was"
-
-
-def test_a_changed_harness_is_said_in_a_line_and_tables_say_so(bench, here, already, edit):
-    already(*MEASURED)
-    edit(HARNESS)
-    status, _, err = bench(*RUN[:-1], "seeds=[0, 1]", DIVERSITY)
-    assert status == 0, err
-    [note] = [line for line in err.splitlines() if line.startswith("note:")]
-    assert note.startswith("note: 3 runs (results/tiny/")
-    assert note.endswith(f" kept; the harness has changed since: {HARNESS}")
-    assert "2 finished, 2 kept" in err
-    _, out, _ = bench("report", "tiny")
-    assert "made by different versions of the code:" in out
-    assert f"({HARNESS} " in out
+    assert len(set(re.findall(rf"\({file} ([0-9a-f]{{8}})\)", out))) == 2
     status, _, err = bench(*RUN, "name=other")
-    assert err.count("  copied from results/tiny/") == 2
-    assert err.count(": the same run, by another version of the harness") == 2
+    assert status == 0, err
+    assert err.count("  copied from results/tiny/") == copied
+    assert err.count("  not copied from results/tiny/") == 2 - copied, "that model is another one"
+    assert err.count(f"changed since: {file}") == 2 - copied
+    assert err.count(": the same run, by another version of the harness") == 2 * (file == HARNESS)
+
+
+def moved(origin):
+    """Let all source files of a record have stood elsewhere."""
+    for files in origin["sources"].values():
+        for name in list(files):
+            files[f"elsewhere/{name}"] = files.pop(name)
+    return origin
 
 
 @pytest.mark.parametrize(
-    ("file", "change"),
+    "change",
     [
-        ("bench/execution/run_sweep.py", {}),
-        ("bench/reporting/tables/build.py", {}),
-        ("baselines/csvae.py", {}),
-        (MODEL, {"line": '"""A docstring."""  # and a comment'}),
-        (METRIC, {"line": "import torch"}),
-        (DATA, {"line": "", "replace": ("must be at least 1", "is too small")}),
+        lambda edit, here: edit("bench/execution/run_sweep.py"),
+        lambda edit, here: edit("bench/reporting/tables/build.py"),
+        lambda edit, here: edit("baselines/csvae.py"),
+        lambda edit, here: edit(MODEL, line='"""A docstring."""  # and a comment'),
+        lambda edit, here: edit(METRIC, line="import torch"),
+        lambda edit, here: edit(DATA, line="", replace=("must be at least 1", "is too small")),
+        lambda edit, here: change_origins(here, moved),
     ],
-    ids=["sweep", "table", "other model", "docstring", "import", "message"],
+    ids=["sweep", "table", "other model", "docstring", "import", "message", "moved"],
 )
-def test_what_cannot_change_a_result_is_no_change(bench, already, edit, file, change):
+def test_what_cannot_change_a_result_is_no_change(bench, here, already, edit, change):
     already(*MEASURED)
-    edit(file, **change)
-    _, _, err = bench(*MEASURED)
-    assert "note" not in err
-    assert "nothing to do: all 2 runs are done" in err
-
-
-def test_files_that_have_moved_since_are_no_change(bench, here, already):
-    already(*MEASURED)
-
-    def rename(held):
-        for part, files in held["sources"].items():
-            held["sources"][part] = {f"elsewhere/{name}": files[name] for name in files}
-        return held
-
-    change_origins(here, rename)
+    change(edit, here)
     _, _, err = bench(*MEASURED)
     assert "note" not in err
     assert "nothing to do: all 2 runs are done" in err
