@@ -132,19 +132,19 @@ def make_training_worker(
 
     The user's preferences stand in for options that are not given.
     """
+    from bench.process.worker import RunOptions
     from bench.spec.components import construct
     from bench.spec.preferences import Preferences, load_preferences
 
     given = {key: values[key] for key in Preferences.model_fields}  # type: ignore[literal-required]
     preferences = load_preferences(**given)
-    worker = make_worker(
-        reproducing_command(),
-        values,
+    chosen = RunOptions(
         checkpoint_seconds=values["checkpoint_seconds"],
         allow_code_change=preferences.allow_code_change,
         switches=preferences.switches,
         **further,
     )
+    worker = make_worker(reproducing_command(), values, options=chosen)
     executor = preferences.executor or {}
     return worker, lambda: construct("executor", executor, preferences.jobs, worker)
 

@@ -10,7 +10,7 @@ from bench.commands import options
 from bench.errors import BenchError, describe_system_error
 
 if TYPE_CHECKING:
-    from bench.execution.run_sweep import Tally
+    from bench.execution.run_sweep import SweepOutcome
 
 
 @click.command("run")
@@ -43,36 +43,36 @@ def run_command(
     folder = results / sweep.name
     if values["dry_run"]:
         from bench.execution.code_change import check_code
-        from bench.execution.dry_run import plan_text
+        from bench.execution.dry_run import dry_run_text
 
-        click.echo(plan_text(sweep, results))
-        check_code(tasks_of(sweep, folder), worker)
+        click.echo(dry_run_text(sweep, results))
+        check_code(tasks_of(sweep, folder), worker.options)
         return
     with options.stoppable(worker):
         executor = make_executor()
         say(f"{sweep.name}: {len(sweep.runs)} runs {executor}")
-        tally = run_sweep(sweep, results, worker, executor)
+        outcome = run_sweep(sweep, results, worker, executor)
         with worker.stop.deferred():
             is_mirrored = _write_mirrors(folder, values)
-    say(_summary(tally, len(sweep.runs), folder))
-    if tally.failed:
-        files = [path / "failed" for path in tally.failed if (path / "failed").exists()]
-        why = f"cat {files[0]}" if files else next(iter(tally.failed.values()))
+    say(_summary(outcome, len(sweep.runs), folder))
+    if outcome.failed:
+        files = [path / "failed" for path in outcome.failed if (path / "failed").exists()]
+        why = f"cat {files[0]}" if files else next(iter(outcome.failed.values()))
         retry = ["--retry-failed"] if files and not retry_failed else []
         say(f"why: {why}; again: {options.typed_command(*retry)}")
-    if tally.failed or not is_mirrored:
+    if outcome.failed or not is_mirrored:
         sys.exit(1)
 
 
-def _summary(tally: "Tally", runs: int, folder: Path) -> str:
+def _summary(outcome: "SweepOutcome", runs: int, folder: Path) -> str:
     """Return what was done, in one line; controls are named only where no run was finished."""
-    controls = 0 if tally.finished else tally.controls
-    if tally.kept == runs and not tally.failed and not controls:
+    controls = 0 if outcome.finished else outcome.controls
+    if outcome.kept == runs and not outcome.failed and not controls:
         return f"nothing to do: all {runs} runs are done, in {folder}"
     counts = (
-        (len(tally.failed), "failed"),
-        (tally.finished, "finished"),
-        (tally.kept, "kept"),
+        (len(outcome.failed), "failed"),
+        (outcome.finished, "finished"),
+        (outcome.kept, "kept"),
         (controls, "controls measured"),
     )
     return f"{', '.join(f'{count} {what}' for count, what in counts if count)}; results in {folder}"

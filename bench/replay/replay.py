@@ -97,7 +97,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     worker, changes = _prepared(folder, run, worker)
     change = code_change(task)
     if change is not None and change.version:
-        files = ", ".join(sorted({*change.trained, *change.measured}))
+        files = ", ".join(sorted({*change.learned, *change.measured, *change.harness}))
         raise BenchError(
             f"{task.path} was done by other code ({files} changed since); delete it, or name "
             "another folder with --into"

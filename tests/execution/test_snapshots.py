@@ -12,7 +12,7 @@ from bench.record.jsonl import read_jsonl
 from bench.record.run_folder import RunFolder
 from bench.spec.run_config import complete_settings
 from bench.spec.validation import KeyProblem
-from tests.execution.test_kill import wait_for
+from tests.execution.sweeps import wait_for
 
 SETTINGS = {
     "model": {"name": "cvae", "width": 0.25, "latent": 4},
@@ -39,7 +39,7 @@ BOTH = "base.splits=[test, validation]"
 
 
 @pytest.fixture(autouse=True)
-def one_run(here):
+def one_run(here, quick_classifiers):
     (here / "one.yaml").write_text(ONE)
 
 
@@ -148,6 +148,7 @@ def test_averaged_weights_are_those_of_a_shorter_run(bench, here):
     assert same_weights(run_folder(here) / "snapshots" / "8" / "model.pt", short)
 
 
+@pytest.mark.slow
 def test_killed_between_snapshots_it_ends_as_if_nothing_had_happened(bench_process, here):
     long = (*RUN, ACCURACY, "base.iterations=300", "base.snapshots=5")
     straight = bench_process(*long, "--results", "straight")
@@ -165,6 +166,7 @@ def test_killed_between_snapshots_it_ends_as_if_nothing_had_happened(bench_proce
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_after_a_lost_snapshot_is_not_continued(bench_process, here):
     long = (*RUN, "base.iterations=300")
     killed = bench_process(*long)
