@@ -1,30 +1,23 @@
 """`bench evaluate`: metrics without training, of a finished run or of images from anywhere."""
 
 import json
-import shlex
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from bench.commands.options import (
-    DEVICE,
-    INCEPTION_WEIGHTS,
-    LPIPS_WEIGHTS,
-    RESULTS,
-    THREADS,
-    weight_files,
-)
+from bench.commands import options
 from bench.errors import BenchError
 
 
-@click.command()
+@click.command("evaluate")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--data", help="Data set that the images imitate, in YAML; a run knows its own.")
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
-    help="What to measure, in YAML; may be given several times.  [default: inception_score, "
+    help="What to measure, in YAML; may be repeated.  [default: inception_score, "
     "intra_class_diversity, class_accuracy, fid, precision_recall]",
 )
 @click.option(
@@ -49,14 +42,8 @@ from bench.errors import BenchError
 )
 @click.option("--record", is_flag=True, help="Add the measurements to the run's own record.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@INCEPTION_WEIGHTS
-@LPIPS_WEIGHTS
-@DEVICE
-@THREADS
-@RESULTS
-@click.pass_obj
-def evaluate(
-    words: list[str],
+@options.add(*options.WORKER)
+def evaluate_command(
     target: Path,
     data: str | None,
     metrics: tuple[str, ...],
@@ -66,40 +53,32 @@ def evaluate(
     seed: int | None,
     record: bool,
     as_json: bool,
-    inception_weights: Path | None,
-    lpips_weights: Path | None,
-    device: str,
-    threads: int | None,
-    results: Path,
+    **values: Unpack[options.WorkerOptions],
 ) -> None:
-    """Measure images that are there already, made by any program, or those of a finished run.
+    """Measure images of any program, or those of a finished run.
 
     TARGET is a folder with one sub-folder of images a class; an .npz file with x (uint8, [N, H, W]
     or [N, H, W, C]) and y (integers [N]); or the folder of a run, results/SWEEP/ID. Nothing is
     trained but the classifier that metrics need, and nothing is written unless --name or --record
     says so. The real test images are measured beside them.
+
+    Example: bench evaluate theirs.npz --data digits --name "Their GAN"
     """
     if seed is not None and name is None:
         raise BenchError("--seed says which set of a row this is, and needs --name")
-    from bench.console import command_on, say
+    from bench.console import say, suggest_command
     from bench.evaluation.given_samples import measure_given, open_samples
     from bench.evaluation.request import read_request
     from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
-    from bench.process.worker import Worker
     from bench.reporting.render.measurements import measurements_text
 
     request = read_request(data, metrics, per_class, sample_seed, seed)
-    worker = Worker(
-        device,
-        command=shlex.join(["bench", *words]),
-        weights=weight_files(inception=inception_weights, lpips=lpips_weights),
-        threads=threads,
-    )
+    worker = options.make_worker(options.typed_command(), values)
     given = open_samples(target, request, worker)
     if record:
         given.check_recordable()
     if name is not None:
-        check_row_name(given, name, results)
+        check_row_name(given, name, values["results"])
     for line in given.notices:
         say(line)
     result = measure_given(given, worker)
@@ -108,8 +87,9 @@ def evaluate(
     if record:
         file = add_to_run(result)
         sweep = target.resolve().parent
-        mirror = command_on(sweep.parent, "mirror", sweep.name)
-        say(f"added to {file}; for the CSV files: {mirror}")
+        command = suggest_command(sweep.parent, "mirror", sweep.name)
+        say(f"added to {file}; for the CSV files: {command}")
     if name is not None:
-        say(save_row(result, name, results, worker))
-        say(f"beside a sweep: {command_on(results, 'report', 'SWEEP', 'evaluations')}")
+        say(save_row(result, name, values["results"], worker))
+        command = suggest_command(values["results"], "report", "SWEEP", "evaluations")
+        say(f"beside a sweep: {command}")

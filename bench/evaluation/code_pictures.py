@@ -28,7 +28,7 @@ from bench.record.files import read_json, write_atomically
 from bench.record.pictures import FILE
 from bench.record.run_folder import RunFolder
 from bench.seeding import generator_for
-from bench.spec.run_config import recorded
+from bench.spec.run_config import recorded_training
 from bench.training.interface import Code, Infers
 
 CLASSES = 10  # that are shown, the first ones
@@ -150,7 +150,7 @@ def save_pictures_of(folder: Path, worker: Worker) -> None:
     run = RunFolder(folder)
     if not run.model.exists():
         raise BenchError(f"{folder} holds no weights (model.pt) to make pictures with")
-    training = recorded(read_json(folder / "config.json")["config"])
+    training = recorded_training(read_json(folder / "config.json")["config"])
     context = worker.context_of(training.data)
     refuse_other_data(folder, context.data)
     with worker.computing(context.data.spec):

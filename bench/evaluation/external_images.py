@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from bench.data.arrays import flat_labels, image_shape
+from bench.data.arrays import flatten_labels, image_shape
 from bench.data.base import DataSpec, Split, fingerprint
-from bench.data.folders import class_folders, is_image
-from bench.data.image_files import BAD_IMAGE
+from bench.data.folders import class_folders, is_image_file
+from bench.data.image_files import UNREADABLE
 from bench.data.npz_files import read_arrays
-from bench.errors import BenchError, DataMissing, unknown
+from bench.errors import BenchError, DataMissing, describe_unknown
 from bench.metrics.balanced_set import balanced
 from bench.metrics.base import SampleSet
 
@@ -84,7 +84,7 @@ def _read_folder(root: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor
         for path in sorted((root / name).iterdir())
         if not path.name.startswith(".")
     ]
-    labeled = [(path, label) for path, label in files if is_image(path)]
+    labeled = [(path, label) for path, label in files if is_image_file(path)]
     if not labeled:
         raise DataMissing(f"{root}: its folders hold no images (PNG or JPEG)")
     paths, labels = zip(*labeled, strict=True)
@@ -101,7 +101,7 @@ def _class_labels(root: Path, spec: DataSpec) -> dict[str, int]:
     """Return the label of each class folder, which is named by the class or by its label."""
     names, known = class_folders(root), spec.class_names
     if not names:
-        loose = any(is_image(path) for path in root.iterdir())
+        loose = any(is_image_file(path) for path in root.iterdir())
         raise DataMissing(
             f"{root} holds {'images, but' if loose else ''} no folder of images for each class; "
             f"expected {root}/CLASS/*.png, CLASS being a class of {spec.name}: {_listed(known)}"
@@ -115,8 +115,8 @@ def _class_labels(root: Path, spec: DataSpec) -> dict[str, int]:
         return labels
     wrong = min(set(names) - set(known), key=lambda name: (name.isdecimal(), name))
     raise BenchError(
-        f"{root / wrong}: {unknown('class', wrong, known)}; folders are named by class, or all of "
-        f"them by label, 0 to {spec.classes - 1}"
+        f"{root / wrong}: {describe_unknown('class', wrong, known)}; folders are named by class, "
+        f"or all of them by label, 0 to {spec.classes - 1}"
     )
 
 
@@ -128,7 +128,7 @@ def _decode(path: Path, spec: DataSpec) -> Array:
             if opened.mode not in DEPTHS:
                 raise BenchError(f"{path}: is of mode {opened.mode}, 8-bit gray or RGB is needed")
             image = ImageOps.exif_transpose(opened).convert("RGBA")
-    except BAD_IMAGE as error:
+    except UNREADABLE as error:
         raise BenchError(f"{path}: not a readable image ({error})") from error
     if image.size != (width, height):
         raise BenchError(
@@ -148,7 +148,7 @@ def _decode(path: Path, spec: DataSpec) -> Array:
 
 def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     x, y = read_arrays(path, "x", "y")
-    y = flat_labels(y)
+    y = flatten_labels(y)
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
         raise BenchError(f"{path}: y must be integers [N], got {y.dtype} {list(y.shape)}")
     if len(x) != len(y):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.errors import BenchError, SpecError, unknown
+from bench.errors import BenchError, SpecError, describe_unknown
 from bench.evaluation.controls import Real
 from bench.evaluation.external_images import read_images
 from bench.evaluation.measuring import draw_samples, load_trained, measure, refuse_other_data
@@ -17,7 +17,7 @@ from bench.record.files import read_json
 from bench.record.run_folder import RunFolder
 from bench.spec.components import construct
 from bench.spec.reserved_names import ELSEWHERE, REAL
-from bench.spec.run_config import recorded
+from bench.spec.run_config import recorded_training
 from bench.spec.run_settings import Evaluation, Training
 
 
@@ -110,7 +110,7 @@ def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> Give
     """
     if not path.exists():
         neighbors = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise BenchError(f"{path}: {unknown('file or folder', path.name, neighbors)}")
+        raise BenchError(f"{path}: {describe_unknown('file or folder', path.name, neighbors)}")
     if path.is_file() and path.suffix != ".npz":
         raise BenchError(
             f"{path}: expected a folder of images with one sub-folder a class, an .npz with x and "
@@ -132,7 +132,7 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
     if request.sample_seed is not None:
         raise SpecError("is for runs; these images are there already", where="--sample-seed")
     if request.data is None:
-        known = ", ".join(registry.entries("dataset"))
+        known = ", ".join(registry.registered("dataset"))
         raise BenchError(
             f"{path}: say which data set these images imitate, --data NAME, where NAME is one of "
             f"{known}; or in YAML, as in a sweep: --data '{{name: folder, path: faces}}'"
@@ -160,7 +160,7 @@ def _draw(
     weights = RunFolder(path).model
     if not weights.exists():
         raise BenchError(f"{path} holds no trained model; finish it with: bench run SWEEP")
-    training = recorded(config)
+    training = recorded_training(config)
     context = worker.context_of(training.data)
     refuse_other_data(path, context.data)
     per_class = request.per_class or _drawn_before(path, training)

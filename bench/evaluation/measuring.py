@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec, to_bytes
-from bench.errors import BenchError, NotApplicable, RunFailed, machine_trouble
+from bench.errors import BenchError, NotApplicable, RunFailed, describe_system_error
 from bench.metrics.base import Context, Metric, SampleSet, unmeasured
 from bench.record import provenance
 from bench.record.files import read_json, write_atomically
@@ -47,7 +47,7 @@ def load_trained(
     try:
         model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
     except Exception as error:  # whatever a damaged file makes of itself
-        if machine_trouble(error) or isinstance(error, FileNotFoundError):
+        if describe_system_error(error) or isinstance(error, FileNotFoundError):
             raise
         reason = str(error).strip().split("\n", 1)[0]
         raise BenchError(

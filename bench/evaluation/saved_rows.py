@@ -41,7 +41,7 @@ def add_to_run(result: EvaluationResult) -> Path:
 
 def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
     """Refuse a name that a row cannot have, before anything is measured."""
-    if not name.strip() or name in registry.entries("control"):
+    if not name.strip() or name in registry.registered("control"):
         raise SpecError(f"a row cannot be called {name!r}", where="--name")
     _read_plan(results / EVALUATIONS, name, given.model)
 

@@ -33,8 +33,8 @@ class AttributeAccuracy(Metric):
         spec = samples.spec
         context.require_attributes()
         classifier = domain_classifier(context, self.extractor_seed)
-        seen = spec.attribute_rows(classifier.logits(samples.x).argmax(dim=1))
-        shares = 100 * (seen == spec.attribute_rows(samples.y)).double().mean(dim=0)
+        seen = spec.attributes_of(classifier.logits(samples.x).argmax(dim=1))
+        shares = 100 * (seen == spec.attributes_of(samples.y)).double().mean(dim=0)
         details = f"extractor={classifier.name},n={len(samples.y)}"
         values = {details: shares.mean()}
         for attribute, share in zip(spec.attributes, shares, strict=True):

@@ -60,11 +60,11 @@ class AttributeSwitch(EncodingMetric):
             indices = torch.nonzero(targets >= 0).flatten()
             value, others, reason = None, None, f"no combination differs in {name} alone"
             if len(indices):
-                wanted = spec.attribute_rows(targets[indices])
+                wanted = spec.attributes_of(targets[indices])
                 code = coder.encode(test.x[indices], test.y[indices])
                 code = coder.switch(code, attribute, wanted[:, attribute])
                 seen = classifier.logits(coder.decode(code, targets[indices])).argmax(dim=1)
-                right = 100 * (spec.attribute_rows(seen) == wanted).double().mean(dim=0)
+                right = 100 * (spec.attributes_of(seen) == wanted).double().mean(dim=0)
                 value = right[attribute].item()
                 others = (right.sum().item() - value) / max(1, len(right) - 1)
                 reason = ""

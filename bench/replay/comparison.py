@@ -8,12 +8,16 @@ from typing import Any
 
 import torch
 
-from bench.execution.source_files import changed_files
 from bench.record import provenance
 from bench.record.execution_notes import read_execution
 from bench.record.files import read_json
 from bench.record.jsonl import by_key
-from bench.record.provenance import code_text, stages_of
+from bench.record.provenance import (
+    changed_files,
+    comparable_sources,
+    sessions_of,
+    version_text,
+)
 from bench.reporting.notes.wording import first_few
 
 FLOOR = 0.01
@@ -157,16 +161,16 @@ def changes_since(folder: Path, now: provenance.Origin) -> tuple[str, ...]:
         notes["switches"] = ", ".join(switches)
     changes = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
     present = _environment(now)
-    for stage in stages_of(read_json(path)):
-        for key, value in _environment(stage).items():
+    for session in sessions_of(read_json(path)):
+        for key, value in _environment(session).items():
             if key in present and value != present[key]:
                 changes[f"{key.replace('_', ' ')}: {value} then, {present[key]} now"] = None
-        sources, then = stage.get("sources", {}), code_text(stage)
-        files = {f for part in sources for f in changed_files(sources[part], now["sources"][part])}
+        sources, then = comparable_sources(session), version_text(session)
+        files = set().union(*changed_files(sources, now["sources"]).values())
         if files:
             changes[f"code, {then} then: {', '.join(sorted(files))}"] = None
-        elif not sources and then != code_text(now):
-            changes[f"code: {then} then, {code_text(now)} now"] = None
+        elif not sources and then != version_text(now):
+            changes[f"code: {then} then, {version_text(now)} now"] = None
     return tuple(changes)
 
 

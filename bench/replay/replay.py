@@ -48,8 +48,8 @@ def read_run(folder: Path) -> RunConfig:
         raise BenchError(f"{folder} is not the folder of a run: it has no config.json")
     document = read_json(path)
     try:
-        training = run_config.recorded(document["config"]).model_dump(mode="json")
-        return run_config.complete(training | document.get("evaluation", {}))
+        training = run_config.recorded_training(document["config"]).model_dump(mode="json")
+        return run_config.complete_settings(training | document.get("evaluation", {}))
     except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise BenchError(f"{path} does not describe a run that was trained: {reason}") from error
@@ -97,7 +97,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     worker, changes = _prepared(folder, run, worker)
     change = code_change(task)
     if change is not None and change.version:
-        files = ", ".join(sorted({*change.trained, *change.measured}))
+        files = ", ".join(sorted({*change.learned, *change.measured, *change.harness}))
         raise BenchError(
             f"{task.path} was done by other code ({files} changed since); delete it, or name "
             "another folder with --into"

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench.console import command_on
+from bench.console import suggest_command
 from bench.errors import BenchError
 from bench.record.records import Records, load_records
 from bench.trackers.mlflow_runs import MlflowRun, child_runs, parent_run
@@ -67,7 +67,7 @@ def update_mlflow(folder: Path, uri: str | None = None) -> str:
         raise BenchError(
             f"MLflow at {shown} was not updated: {reason}\n"
             f"nothing is lost, all results are in {folder}; catch up with: "
-            + command_on(results, "mirror", sweep)
+            + suggest_command(results, "mirror", sweep)
         ) from error
     return f"MLflow: {written} runs written, {kept} were up to date, at {shown}"
 

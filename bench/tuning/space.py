@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from bench.spec.located_yaml import Located, nested
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Strict
-from bench.spec.sweep_file import complete
+from bench.spec.sweep_file import complete_variant
 
 Scalar = bool | int | float | str
 Values = Mapping[str, Scalar]
@@ -109,7 +109,7 @@ class TunedVariant:
 
     def run(self, values: Values, seed: int) -> RunConfig:
         """Return one run of a trial; a `SpecError` names the place in the file if it cannot be."""
-        return complete(self._edited(self.settings, values), self.name, seed)
+        return complete_variant(self._edited(self.settings, values), self.name, seed)
 
     def patch_of(self, values: Values) -> dict[str, Any]:
         """Return the patch of the file's base that makes a variant with the values of a trial."""
@@ -118,7 +118,7 @@ class TunedVariant:
 
     def _edited(self, settings: Located, values: Values) -> Located:
         for name, value in values.items():
-            located = Located(value, {(): self.lines.get(name, "")})
+            located = Located.of(value, self.lines.get(name, ""))
             for key in self.keys(name):
                 settings = settings.merged(nested(key.split("."), located))
         return settings

@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from bench.console import say
 from bench.errors import BenchError, Interrupted, UnknownName
 from bench.evaluation.controls import control_id
-from bench.execution.code_change import adopt, check_code
+from bench.execution.code_change import check_code, copy_equal_run
 from bench.execution.executors.base import Executor
-from bench.execution.run_one import Outcome, control_one, run_one
-from bench.execution.scheduler import settle
+from bench.execution.run_one import Outcome, measure_control, run_one
+from bench.execution.scheduler import schedule
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask, Task
 from bench.process.worker import Worker
 from bench.record.jsonl import read_jsonl
-from bench.record.run_folder import RunFolder, remove_partial
+from bench.record.run_folder import RunFolder, State, remove_partial
 from bench.reporting.snapshot_selection import loss
 from bench.spec.reserved_names import REAL, VALIDATION
 from bench.spec.run_config import RunConfig
@@ -36,7 +36,7 @@ Entry = dict[str, Any]
 
 def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) -> None:
     """Do what is missing of the studies of one file; the executor is closed at the end."""
-    check_code([task for study in studies for task in _begun_runs(study)], worker)
+    check_code([task for study in studies for task in _begun_runs(study)], worker.options)
     tasks = []
     for study in studies:
         remove_partial(study.folder)
@@ -47,9 +47,9 @@ def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) ->
         tasks += [TrialTask(study.folder / "trials", label, study) for _ in range(study.left)]
     for task in tasks:
         task.folder.reopen()
-    with closing(settle(tasks, executor)) as ended:
+    with closing(schedule(tasks, executor)) as ended:
         for number, (done, outcome, reason) in enumerate(ended, start=1):
-            if done.settled() == "failed":
+            if done.state() == "failed":
                 raise BenchError((done.path / "failed").read_text().strip())
             if reason:  # what no trial is to blame for: the same command goes on with it
                 raise BenchError(reason)
@@ -78,22 +78,22 @@ class TrialTask(Task):
         """The variant."""
         return self.study.variant.name
 
-    def held(self) -> bool:
+    def is_busy(self) -> bool:
         """Return whether other processes are at all trials that are left."""
         return self.study.is_taken()
 
-    def settled(self) -> Literal["kept", "failed"] | None:
-        """Return how the whole study ended."""
+    def state(self) -> State:
+        """Return the state of the whole study."""
         if (self.path / "failed").exists():
             return "failed"
-        return None if self.study.left else "kept"
+        return "unfinished" if self.study.left else "done"
 
-    def saved(self) -> float:
+    def last_saved(self) -> float:
         """Return when a run of any trial last saved something."""
         runs = [RunFolder(path.parent) for path in self.study.folder.glob("*/config.json")]
         return max((run.saved() for run in runs), default=0.0)
 
-    def do(self, worker: Worker) -> Outcome:
+    def execute(self, worker: Worker) -> Outcome:
         """Bring a trial to its end."""
         with ExitStack() as stack:
             with worker.stop.deferred():
@@ -140,7 +140,7 @@ class _TrialRuns:
         for run in self.runs:
             path = self.folder / run.id
             label = f"{self.label}, seed {run.training.seed}"
-            adopt(self.folder.parent, RunTask(path, label, run), self.worker)
+            copy_equal_run(self.folder.parent, RunTask(path, label, run), self.worker.options)
             try:
                 with self.worker.stop.also(self._cannot_go_on):
                     outcome = _when_free(partial(run_one, run, path, label, self.worker))
@@ -179,7 +179,7 @@ class _TrialRuns:
         run = self.runs[0]
         name = control_id(REAL, run.training.data, run.evaluation.samples_per_class)
         path = self.folder / name
-        if _when_free(partial(control_one, REAL, run, path, self.worker)) == "failed":
+        if _when_free(partial(measure_control, REAL, run, path, self.worker)) == "failed":
             raise BenchError(f"the real images could not be measured; why: cat {path / 'failed'}")
         return read_jsonl(RunFolder(path).evaluation)
 

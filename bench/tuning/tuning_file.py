@@ -7,13 +7,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench.errors import SpecError, unknown
+from bench.errors import SpecError, describe_unknown
 from bench.record.quantities import Direction, Quantities, registered_metrics
 from bench.reporting.tables.table_spec import load_tables
 from bench.spec.located_yaml import Located
 from bench.spec.reserved_names import REAL, VALIDATION
 from bench.spec.run_settings import Evaluation
-from bench.spec.sweep_file import SweepFile, complete, read_spec, variants_of
+from bench.spec.sweep_file import SweepFile, complete_variant, read_spec, variants_of
 from bench.tuning.space import SearchRange, TunedVariant, weights_space
 
 FIXED = (*Evaluation.model_fields, "data", "seed")  # what trials must share to be comparable
@@ -63,7 +63,9 @@ class Tuning:
         names = [models] if models in known else [name.strip() for name in models.split(",")]
         for name in names:
             if name not in known:
-                raise SpecError(unknown("variant", name, known), where=f"--models {models}")
+                raise SpecError(
+                    describe_unknown("variant", name, known), where=f"--models {models}"
+                )
         return names
 
 
@@ -79,13 +81,13 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     objectives = tuple(_objectives(document, head, called))
     on_validation = {"splits": [VALIDATION], "controls": [REAL], "metrics": metrics}
     settings = {
-        name: settings.merged(Located(on_validation, {}))
+        name: settings.merged(Located.of(on_validation))
         for name, settings in variants_of(document, head)
     }
     for name in head.space:
         if name not in settings:
             where = document.where(("space", name))
-            raise SpecError(unknown("variant", name, settings), where=where, key="space")
+            raise SpecError(describe_unknown("variant", name, settings), where=where, key="space")
     variants = tuple(_variant(document, head, *item) for item in settings.items())
     return Tuning(path, head, objectives, variants)
 
@@ -101,7 +103,9 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
         found = quantities[metric]
         where = document.where(("objectives", index))
         if metric.partition("/")[0] not in measured:
-            raise SpecError(unknown("figure", metric, measured), where=where, key="objectives")
+            raise SpecError(
+                describe_unknown("figure", metric, measured), where=where, key="objectives"
+            )
         if found.direction is None:
             raise SpecError(
                 f"no direction is declared for {metric}; declare it in its metric, or under "
@@ -113,8 +117,8 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
 
 
 def _variant(document: Located, head: TuningFile, name: str, settings: Located) -> TunedVariant:
-    patch = document.at(("variants", name)) if name in head.variants else Located({}, {})
-    training = complete(settings, name, head.seeds[0]).training
+    patch = document.at(("variants", name)) if name in head.variants else Located.of({})
+    training = complete_variant(settings, name, head.seeds[0]).training
     space = head.space.get(name) or weights_space(training.objective)
     if not space:
         raise SpecError(

@@ -162,9 +162,9 @@ def test_a_trial_whose_workers_die_is_a_failed_one(write, here):
         pass  # and then this process dies
     task.give_up("each time its worker ended")
     assert held.trials()[0].failure == "each time its worker ended"
-    assert (held.left, task.settled()) == (3, None)
+    assert (held.left, task.state()) == (3, "unfinished")
     task.give_up("each time its worker ended")
-    assert task.settled() == "failed", "workers that die before they begin a trial end it all"
+    assert task.state() == "failed", "workers that die before they begin a trial end it all"
     assert (task.path / "failed").read_text() == "cvae, a trial: each time its worker ended\n"
 
 
@@ -172,14 +172,14 @@ def test_a_task_waits_only_while_others_hold_all_that_is_left(write, here):
     one = study(write, here, ("trials: 4", "trials: 2"))
     task = pickle.loads(pickle.dumps(TrialTask(here / "trials", "cvae, a trial", one)))
     with one.locked_trial() as first:
-        assert not task.held()
+        assert not task.is_busy()
         with one.locked_trial() as second:
-            assert task.held()
+            assert task.is_busy()
             second.complete((1.0, 1.0))
-        assert task.held()
+        assert task.is_busy()
         first.complete((1.0, 1.0))
-    assert not task.held()
-    assert task.settled() == "kept"
+    assert not task.is_busy()
+    assert task.state() == "done"
 
 
 @pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])

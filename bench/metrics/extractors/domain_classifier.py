@@ -19,7 +19,7 @@ from torch import nn
 
 from bench.console import say
 from bench.data.base import DataSpec, Split, fingerprint, to_float
-from bench.errors import naming
+from bench.errors import add_path_to_errors
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import Classifier, FeatureExtractor
 from bench.metrics.extractors.small_classifier import (
@@ -123,7 +123,7 @@ def _write(network: nn.Module, path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"weights": weights, "hash": weights_hash(weights)}, buffer)
     try:
-        with naming(path):
+        with add_path_to_errors(path):
             temporary.write_bytes(buffer.getbuffer())
         try:
             os.link(temporary, path)  # unlike a rename, this fails where there is a file
