@@ -16,7 +16,7 @@ MEASURED = (*RUN, DIVERSITY)
 MODEL, DATA, METRIC, CONTROLS, HARNESS = (
     "baselines/cvae.py",
     "bench/data/blobs.py",
-    "bench/metrics/native_ms_ssim.py",
+    "bench/metrics/ms_ssim_native.py",
     "bench/evaluation/controls.py",
     "bench/training/passes.py",
 )
