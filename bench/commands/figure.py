@@ -1,7 +1,7 @@
 """`bench figure`: figures for a paper, from the record."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,7 @@ from bench.commands.options import DEVICE, RESULTS, THREADS
 from bench.errors import BenchError, NotApplicable
 
 if TYPE_CHECKING:
-    from bench.process.worker import Worker
-    from bench.reporting.figures.catalog import Entry
-    from bench.reporting.figures.view import Choice, View
+    from bench.reporting.figures.selection import FigureData
 
 
 @click.command()
@@ -53,88 +51,68 @@ def figure(
     from bench.reporting.figures.catalog import FIGURES, find_figure
 
     if is_list:
-        for entry in FIGURES.values():
-            click.echo(f"{entry.name:<14}  {entry.summary}")
+        for known in FIGURES.values():
+            click.echo(f"{known.name:<14}  {known.summary}")
         return
     if not words and not is_all:
         raise BenchError(f"name a figure ({', '.join(FIGURES)}), or give --all")
-    chosen = list(FIGURES.values()) if is_all else [find_figure(words[0])]
+    wanted = list(FIGURES.values()) if is_all else [find_figure(words[0])]
     sweeps = words if is_all else words[1:]
-    from bench.reporting.figures.files import publish
-    from bench.reporting.figures.view import Choice
-
-    choice = Choice(variants, seed, metrics)
-    views = list(_views(results, sweeps, choice))
-    folder = (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
-    worker: Worker | None = None
-    drawn = 0
-    for entry in chosen:
-        for view in views:
-            if entry.needs and (missing := list(_unpictured(view, entry))):
-                worker = worker or _workplace(device, threads)
-                _picture(missing, worker)
-            name = entry.name if len(views) == 1 else f"{entry.name}-{view.data}"
-            try:
-                files = publish(entry, view, folder, _command(entry, sweeps, choice), name)
-            except NotApplicable as reason:
-                about = f"{entry.name}, {view.data}" if len(views) > 1 else entry.name
-                click.echo(f"{about}: not made: {reason}", err=True)
-                continue
-            drawn += 1
-            click.echo(files[-1].read_text(), nl=False)
-            click.echo(f"written to {files[0]} and {files[1].name}\n", err=True)
-    if not drawn:
-        raise BenchError("no figure could be made")
-
-
-def _views(results: Path, sweeps: Sequence[str], choice: "Choice") -> "Iterator[View]":
-    """Yield a view of each data set."""
     from bench.record.records import load_records
-    from bench.reporting.figures.view import View
+    from bench.reporting.figures.files import write_figure
+    from bench.reporting.figures.selection import FigureData, FigureOptions
 
     records = load_records(results, sweeps or None)
     if not records.runs:
         raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
-    for data in dict.fromkeys(run.data for run in records.runs):
-        yield View(records, data, choice)
+    options = FigureOptions(variants, seed, metrics)
+    further = [*sweeps, *(word for name in variants for word in ("--variant", name))]
+    further += [] if seed is None else ["--seed", str(seed)]
+    further += [word for name in metrics for word in ("--metric", name)]
+    data_sets = dict.fromkeys(run.data for run in records.runs)
+    several = len(data_sets) > 1
+    folder = (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
+    is_made = False
+    for one in wanted:
+        command = shlex.join(["bench", "figure", one.name, *further])
+        for data in (FigureData(records, name, options) for name in data_sets):
+            _make_pictures(data, one.needs, device, threads)
+            name = f"{one.name}-{data.data}" if several else one.name
+            try:
+                files = write_figure(one, data, folder, command, name)
+            except NotApplicable as reason:
+                about = f"{one.name}, {data.data}" if several else one.name
+                click.echo(f"{about}: not made: {reason}", err=True)
+                continue
+            is_made = True
+            click.echo(files[-1].read_text(), nl=False)
+            click.echo(f"written to {files[0]} and {files[1].name}\n", err=True)
+    if not is_made:
+        raise BenchError("no figure could be made")
 
 
-def _unpictured(view: "View", entry: "Entry") -> Iterator[Path]:
-    """Yield the folders of runs that are to be shown, have weights, and lack the pictures."""
-    for variant in view.everyone and view.variants:
-        run, found = view.run_of(variant), view.pictures(variant)
-        if run is None or not (run.path / "model.pt").exists():
+def _make_pictures(
+    data: "FigureData", needs: Collection[str], device: str, threads: int | None
+) -> None:
+    """Make the pictures that runs to be shown lack, from their weights, where they have any.
+
+    A run whose pictures fail is left out of the figure and costs no other.
+    """
+    from bench.record.pictures import read_pictures
+
+    worker = None
+    for variant in data.all_variants and data.variants if needs else ():
+        if not (run := variant.run) or not (run.path / "model.pt").exists():
             continue
-        if any(name not in found.arrays and name not in found.missing for name in entry.needs):
-            yield run.path
+        arrays, missing = read_pictures(run.path)
+        if not set(needs) - {*arrays, *missing}:
+            continue
+        from bench.evaluation.code_pictures import picture_run
+        from bench.process.worker import Worker
 
-
-def _workplace(device: str, threads: int | None) -> "Worker":
-    from bench.process.worker import Worker
-
-    return Worker(device, threads=threads)
-
-
-def _picture(folders: Sequence[Path], worker: "Worker") -> None:
-    """Make the pictures of runs; one that fails is left out of the figure and costs no other."""
-    from bench.evaluation.code_pictures import picture_run
-
-    for folder in folders:
-        click.echo(f"making pictures of {folder}", err=True)
+        worker = worker or Worker(device, threads=threads)
+        click.echo(f"making pictures of {run.path}", err=True)
         try:
-            picture_run(folder, worker)
+            picture_run(run.path, worker)
         except BenchError as error:
             click.echo(f"warning: {error}", err=True)
-
-
-def _command(entry: "Entry", sweeps: Sequence[str], choice: "Choice") -> str:
-    """Return the command that makes one figure."""
-    parts = ["bench", "figure", entry.name, *sweeps]
-    for option, values in (
-        ("--variant", choice.variants),
-        ("--seed", () if choice.seed is None else (str(choice.seed),)),
-        ("--metric", choice.metrics),
-    ):
-        for value in values:
-            parts += [option, value]
-    return shlex.join(parts)

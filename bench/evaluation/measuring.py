@@ -256,7 +256,7 @@ def _draw(shown: Array, data: DataSet, target: Path) -> None:
     from bench.reporting.figures.points import save_point_cloud
 
     if data.spec.is_image:
-        save_image_grid(shown, data.spec.class_names, target)
+        save_image_grid({"": shown}, data.spec.class_names, target)
     else:
         classes, per_class = shown.shape[:2]
         labels = np.repeat(np.arange(classes), per_class)

@@ -7,7 +7,7 @@ import numpy as np
 from bench.console import say
 from bench.errors import BenchError
 from bench.record.records import Records, load_records
-from bench.reporting.figures.grids import save_comparison_grid
+from bench.reporting.figures.grids import save_image_grid
 from bench.trackers.csv_files import write_csv
 
 
@@ -57,6 +57,5 @@ def _compare_samples(records: Records, folder: Path) -> None:
                     names = tuple(map(str, arrays["names"]))
         if len(panels) > 1:
             first = records.untrained
-            ordered = [(name, panels[name]) for name in first if name in panels]
-            ordered += [panel for panel in panels.items() if panel[0] not in first]
-            save_comparison_grid(ordered, names, folder / f"samples-{data}.png")
+            ordered = {name: panels[name] for name in first if name in panels} | panels
+            save_image_grid(ordered, names, folder / f"samples-{data}.png")
