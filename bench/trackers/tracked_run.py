@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from bench.record.files import flatten
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.statistics import t_interval
@@ -196,19 +197,18 @@ def _entry(
         run=run.id,
         state=run.state,
         tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
-        params=_flatten(records.config(run)),
+        params=_params(records.config(run)),
         metrics=tuple(metrics),
         files=tuple(run.path / name for name in FILES if (run.path / name).is_file()),
         started=started,
     )
 
 
-def _flatten(value: object, prefix: str = "") -> dict[str, str]:
-    """Return nested settings as dotted keys and text."""
-    if isinstance(value, dict) and value:
-        found: dict[str, str] = {}
-        for key, part in value.items():
-            found |= _flatten(part, f"{prefix}.{key}".lstrip("."))
-        return found
-    text = value if isinstance(value, str) else json.dumps(value)
-    return {clean(prefix): text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"}
+def _params(config: Mapping[str, object]) -> dict[str, str]:
+    """Return nested settings as keys that a server accepts and text, long values cut."""
+    params = {}
+    for key, value in flatten(config).items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        is_long = len(text) > LONGEST_VALUE
+        params[clean(key)] = text[: LONGEST_VALUE - 1] + "…" if is_long else text
+    return params

@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.record.records import load_records
 from bench.reporting.page import document
 from bench.reporting.page.curves import POINTS, thin
-from bench.reporting.page.document import describe, render_page
+from bench.reporting.page.document import describe_page, render_page
 from bench.reporting.tables.table_spec import load_tables
 
 TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
@@ -45,7 +45,7 @@ def page_of(results, names=None):
 
 
 def description_of(results):
-    return describe(load_records(results), load_tables(TABLES))
+    return describe_page(load_records(results), load_tables(TABLES))
 
 
 def parse(page):
@@ -143,7 +143,7 @@ def test_every_seed_has_its_dot(tmp_path):
 def test_there_is_no_line_for_real_images_where_sweeps_measured_different_ones(tmp_path):
     recorded.write_sweep(tmp_path, "first")
     recorded.write_sweep(tmp_path, "second", real={"inception_score": (recorded.IS, 5.0)})
-    seeds = describe(load_records(tmp_path), load_tables(TABLES))["seeds"]
+    seeds = describe_page(load_records(tmp_path), load_tables(TABLES))["seeds"]
     assert {chart["metric"]: chart["real"] for chart in seeds} == {
         "inception_score": None,
         "intra_class_diversity": 0.5,
