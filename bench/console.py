@@ -1,4 +1,4 @@
-"""What a person sees while runs are under way; all of it on stderr, since stdout is data."""
+"""Messages for the person who watches; all on stderr, since stdout is for data."""
 
 import logging
 import shlex
@@ -12,20 +12,20 @@ from rich.console import Console
 
 
 class _Console(Console):
-    """A console whose reader may leave."""
+    """A console that survives a closed pipe, where rich would end the process."""
 
     def on_broken_pipe(self) -> None:
-        """Go on without a reader, where rich would end the process."""
+        """Go on without a reader."""
 
 
 @cache
 def _console_on(stream: object) -> Console:
-    """Return the console of one stream: a program that captures stderr puts another in place."""
+    """Return the console of one stream; programs that capture stderr replace the stream."""
     return _Console(file=stream, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
 
 
 def console() -> Console:
-    """Return the console that everything is said on, so that lines and displays do not mix."""
+    """Return the console that all messages and displays share, so that they do not mix."""
     return _console_on(getattr(sys.stderr, "rich_proxied_file", sys.stderr))  # below a display
 
 
@@ -38,40 +38,28 @@ _say: Callable[[str], None] = _print
 
 
 def say(text: str) -> None:
-    """Print one line above whatever display is showing."""
+    """Print a message above whatever display is showing."""
     _say(text)
 
 
-def command_on(results: Path, *words: str) -> str:
-    """Return a command for a user to give, fit for a shell.
-
-    Args:
-        results: The folder of all results that it is to look at.
-        *words: What follows `bench`.
-
-    Returns:
-        One line.
-
-    Example:
-        >>> command_on(Path("there"), "mirror", "digits")
-        'bench mirror digits --results there'
-    """
-    is_default = results.resolve() == Path("results").resolve()
-    where = [] if is_default else ["--results", str(results)]
-    return shlex.join(["bench", *words, *where])
-
-
 def warn(text: str) -> None:
-    """Say something that should not be overlooked, and keep it in the log of the run."""
+    """Print a warning and write it into the run's log."""
     logging.getLogger("bench").warning(text)
     say(f"  WARNING: {text}")
 
 
-def relay(to: Callable[[str], None]) -> None:
-    """Hand on what is said in this process, to one that has the console to itself.
-
-    Args:
-        to: Takes each line.
-    """
+def redirect_messages(to: Callable[[str], None]) -> None:
+    """Send the messages of this process to a function, for example to the process that prints."""
     global _say
     _say = to
+
+
+def suggest_command(results: Path, *words: str) -> str:
+    """Return a command for the user to give, quoted for a shell.
+
+    >>> suggest_command(Path("elsewhere"), "mirror", "digits")
+    'bench mirror digits --results elsewhere'
+    """
+    is_default = results.resolve() == Path("results").resolve()
+    option = [] if is_default else ["--results", str(results)]
+    return shlex.join(["bench", *words, *option])

@@ -28,7 +28,7 @@ _REMEDIES = {
 
 
 class BenchError(Exception):
-    """A problem the user can mend; its text is the whole message."""
+    """A problem that the user can solve; its text is the whole message."""
 
 
 class SpecError(BenchError):
@@ -48,16 +48,16 @@ class SpecError(BenchError):
 
 
 class UnknownName(BenchError):
-    """A name that is in no table, with the nearest names that are."""
+    """A name that is not registered; the message suggests the nearest names that are."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind = kind
         self.name = name
-        super().__init__(unknown(kind, name, known))
+        super().__init__(describe_unknown(kind, name, known))
 
 
 class DataMissing(BenchError):
-    """Files of a data set are not there: what was looked for, where, and how to provide it."""
+    """The files of a data set are absent; the message says where to put them."""
 
 
 class NotApplicable(BenchError):
@@ -75,24 +75,16 @@ class CheckpointError(BenchError):
 class Interrupted(BaseException):
     """The user or the system asked to stop; everything up to the last step is saved.
 
-    It may be raised wherever a signal arrives, so it is no `Exception`: code that answers whatever
-    may go wrong in a model or a file must not take it for an answer.
+    A signal can raise it anywhere. So it is no `Exception`: code that handles any failure of a
+    model or a file must not handle this one.
     """
 
 
-def machine_trouble(error: BaseException) -> str | None:
-    """Return what to say of an error that is the machine's and not the program's or the run's.
+def describe_system_error(error: BaseException) -> str | None:
+    """Describe an error of the machine, such as a full disk, with its remedy; None for others.
 
-    Args:
-        error: What was raised.
-
-    Returns:
-        What happened, where, and what to do; None if it is no full disk, read-only folder or the
-        like.
-
-    Example:
-        >>> machine_trouble(OSError(errno.ENOSPC, "No space left on device", "results/a/done"))
-        'No space left on device: results/a/done; free some space there'
+    >>> describe_system_error(OSError(errno.ENOSPC, "No space left on device", "a/done"))
+    'No space left on device: a/done; free some space there'
     """
     if not isinstance(error, OSError) or error.errno not in _REMEDIES:
         return None
@@ -101,8 +93,8 @@ def machine_trouble(error: BaseException) -> str | None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let errors of the system name a file; those of writing know no name of their own."""
+def add_path_to_errors(path: Path) -> Iterator[None]:
+    """Let system errors name a file; those of a failed write do not name it by themselves."""
     try:
         yield
     except OSError as error:
@@ -110,20 +102,11 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return the sentence for an unknown name, with a suggestion where one is near.
+def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for an unknown name, with the nearest known one.
 
-    Args:
-        kind: What the name names, for example `model`.
-        name: The name that was given.
-        known: The names that exist.
-
-    Returns:
-        One line of text.
-
-    Example:
-        >>> unknown("model", "cvea", ["cvae", "lr_livae"])
-        "unknown model 'cvea' (did you mean 'cvae'?); known: cvae, lr_livae"
+    >>> describe_unknown("model", "cvea", ["cvae", "lr_livae"])
+    "unknown model 'cvea' (did you mean 'cvae'?); known: cvae, lr_livae"
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

@@ -1,9 +1,8 @@
-"""Who is called what: explicit, lazy name tables, and entry points for other packages.
+"""Names of models, data sets, metrics, controls and executors, and the classes behind them.
 
 A table maps a name to an import path and one line of description, so that listing names imports
-nothing. A package of the user's adds to a table with an entry point in its own
-`pyproject.toml`, in the group `bench.models`, `bench.datasets`, `bench.metrics`,
-`bench.controls` or `bench.executors`:
+nothing. Another package adds to a table with an entry point in its own `pyproject.toml`, in the
+group `bench.models`, `bench.datasets`, `bench.metrics`, `bench.controls` or `bench.executors`:
 
     [project.entry-points."bench.models"]
     my_model = "my_package.my_model:MyModel"
@@ -12,191 +11,189 @@ nothing. A package of the user's adds to a table with an entry point in its own
 import functools
 import importlib
 import inspect
-import typing
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, create_model
 
 from bench.errors import BenchError, UnknownName
 
 Kind = Literal["model", "dataset", "metric", "control", "executor"]
 
+RENAMED = {
+    "references": "controls",
+}
+"""Keys of sweeps, and groups of entry points, that have a new name: old name -> new name."""
+
 
 @dataclass(frozen=True)
-class Entry:
-    """One row of a name table.
-
-    Attributes:
-        target: Import path, `module:attribute`.
-        summary: One line for people.
-        can: What a model can do beyond sampling, as its class says in `capabilities`.
-    """
+class Registration:
+    """What a name stands for: an import path, `module:attribute`, and one line for people."""
 
     target: str
     summary: str
-    can: tuple[str, ...] = ()
 
 
-TABLES: Mapping[Kind, Mapping[str, Entry]] = {
+TABLES: Mapping[Kind, Mapping[str, Registration]] = {
     "model": {
-        "lr_livae": Entry(
+        "lr_livae": Registration(
             "models.lr_livae:LRIRVAE",
             "Lr-LiVAE, Zheng & Sun 2019: label-relevant and label-irrelevant codes, VAE-GAN",
-            ("encode", "classify", "semi-supervised"),
         ),
-        "cvae": Entry(
+        "cvae": Registration(
             "baselines.cvae:CVAE",
             "cVAE, Sohn et al. 2015: label given to encoder and decoder",
-            ("encode",),
         ),
-        "cvae_gan": Entry(
+        "cvae_gan": Registration(
             "baselines.cvae_gan:CVAEGAN",
             "cVAE-GAN as Zheng & Sun 2019 compare it: critic, losses and weights of Lr-LiVAE",
-            ("encode",),
         ),
-        "cvae_gan_bao": Entry(
+        "cvae_gan_bao": Registration(
             "baselines.cvae_gan:CVAEGANBao",
             "cVAE-GAN, Bao et al. 2017: feature means and pairs matched, with a classifier",
-            ("encode", "classify"),
         ),
-        "cgan": Entry(
+        "cgan": Registration(
             "baselines.cgan:CGAN",
             "cGAN, Miyato & Koyama 2018: projection critic with spectral norm",
         ),
-        "csvae": Entry(
+        "csvae": Registration(
             "baselines.csvae:CSVAE",
             "CSVAE, Klys et al. 2018: a latent subspace for each label, an adversary on the rest",
-            ("encode", "attributes"),
         ),
-        "ccvae": Entry(
+        "ccvae": Registration(
             "baselines.ccvae:CCVAE",
             "CCVAE, Joy et al. 2021: label-blind encoder, class priors, classifier on the code",
-            ("encode", "classify", "semi-supervised", "attributes"),
         ),
-        "flow_matching": Entry(
+        "flow_matching": Registration(
             "baselines.flow_matching:FlowMatching",
-            "flow matching, Lipman et al. 2023: a learned flow from noise, a modern reference",
+            "flow matching, Lipman et al. 2023: a learned flow from noise, a modern baseline",
         ),
     },
     "dataset": {
-        "digits": Entry("bench.data.digits:Digits", "1 797 real digits, 8x8 gray; no download"),
-        "digit_attributes": Entry(
+        "digits": Registration(
+            "bench.data.digits:Digits", "1 797 real digits, 8x8 gray; no download"
+        ),
+        "digit_attributes": Registration(
             "bench.data.digits:DigitAttributes", "the same digits: odd, five or more, has a loop"
         ),
-        "moons": Entry("bench.data.moons:Moons", "the paper's three arcs in the plane"),
-        "blobs": Entry("bench.data.blobs:Blobs", "tiny synthetic images, for tests"),
-        "mnist": Entry("bench.data.torchvision_sets:MNIST", "70 000 digits, padded to 32x32 gray"),
-        "fashion_mnist": Entry(
+        "moons": Registration("bench.data.moons:Moons", "the paper's three arcs in the plane"),
+        "blobs": Registration("bench.data.blobs:Blobs", "tiny synthetic images, for tests"),
+        "mnist": Registration(
+            "bench.data.torchvision_sets:MNIST", "70 000 digits, padded to 32x32 gray"
+        ),
+        "fashion_mnist": Registration(
             "bench.data.torchvision_sets:FashionMNIST", "70 000 garments, padded to 32x32 gray"
         ),
-        "svhn": Entry("bench.data.torchvision_sets:SVHN", "99 289 house numbers, 32x32 color"),
-        "cifar10": Entry(
+        "svhn": Registration(
+            "bench.data.torchvision_sets:SVHN", "99 289 house numbers, 32x32 color"
+        ),
+        "cifar10": Registration(
             "bench.data.torchvision_sets:CIFAR10", "60 000 photographs, 10 classes, 32x32"
         ),
-        "cifar100": Entry(
+        "cifar100": Registration(
             "bench.data.torchvision_sets:CIFAR100", "60 000 photographs, 100 classes, 32x32"
         ),
-        "celeba": Entry(
+        "celeba": Registration(
             "bench.data.celeba:CelebA", "202 599 faces, combinations of attributes, 64x64 color"
         ),
-        "folder": Entry("bench.data.folders:Folder", "any tree with one folder a class"),
-        "npz": Entry("bench.data.npz:Npz", "any .npz with x_train, y_train, x_test, y_test"),
+        "folder": Registration("bench.data.folders:Folder", "any tree with one folder a class"),
+        "npz": Registration("bench.data.npz:Npz", "any .npz with x_train, y_train, x_test, y_test"),
     },
     "metric": {
-        "inception_score": Entry(
+        "inception_score": Registration(
             "bench.metrics.inception_score:InceptionScore",
             "Inception Score from the domain classifier or the Inception network",
         ),
-        "intra_class_diversity": Entry(
+        "intra_class_diversity": Registration(
             "bench.metrics.ms_ssim:IntraClassDiversity",
             "1 - mean MS-SSIM over all pairs within a class",
         ),
-        "intra_class_diversity_native": Entry(
+        "intra_class_diversity_native": Registration(
             "bench.metrics.native_ms_ssim:NativeIntraClassDiversity",
             "the same at the images' own size, with the shrinking window of 2017",
         ),
-        "within_class_variance": Entry(
+        "within_class_variance": Registration(
             "bench.metrics.within_class_variance:WithinClassVariance",
             "variance of pixels and of the domain classifier's features within a class",
         ),
-        "class_accuracy": Entry(
+        "class_accuracy": Registration(
             "bench.metrics.class_accuracy:ClassAccuracy",
             "share of samples that a classifier of real data gives the label asked for",
         ),
-        "classification_accuracy_score": Entry(
+        "classification_accuracy_score": Registration(
             "bench.metrics.classification_accuracy_score:ClassificationAccuracyScore",
             "accuracy on real images of a classifier trained on samples, Ravuri & Vinyals 2019",
         ),
-        "fid": Entry(
+        "fid": Registration(
             "bench.metrics.fid:FrechetDistance",
             "Fréchet distance of features of samples and real images; also within the classes",
         ),
-        "kid": Entry(
+        "kid": Registration(
             "bench.metrics.kid:KernelDistance",
             "kernel distance of features, unbiased; also within the classes",
         ),
-        "precision_recall": Entry(
+        "precision_recall": Registration(
             "bench.metrics.precision_recall:PrecisionRecall",
             "improved precision and recall, Kynkäänniemi et al. 2019",
         ),
-        "density_coverage": Entry(
+        "density_coverage": Registration(
             "bench.metrics.density_coverage:DensityCoverage",
             "density and coverage, Naeem et al. 2020",
         ),
-        "attribute_accuracy": Entry(
+        "attribute_accuracy": Registration(
             "bench.metrics.attribute_accuracy:AttributeAccuracy",
-            "the same for each attribute, on data with attributes",
+            "share of samples that show the attribute asked for, for each attribute",
         ),
-        "prior_fit": Entry(
+        "prior_fit": Registration(
             "bench.metrics.prior_fit:PriorFit",
             "distance of codes from their prior, where 1 is calibrated; collapsed dimensions",
         ),
-        "leakage": Entry(
+        "leakage": Registration(
             "bench.metrics.leakage:Leakage",
             "accuracy of probes that read the label from the codes of real images",
         ),
-        "swap": Entry(
+        "swap": Registration(
             "bench.metrics.swap:Swap",
             "images made of the codes of two: whose class they show, whose rest they keep",
         ),
-        "attribute_switch": Entry(
+        "attribute_switch": Registration(
             "bench.metrics.attribute_switch:AttributeSwitch",
-            "one attribute of a real image turned: whether it turns, and the others stay",
+            "one attribute of a real image changed: whether it changes, and the others stay",
         ),
-        "reconstruction": Entry(
+        "reconstruction": Registration(
             "bench.metrics.reconstruction:Reconstruction",
             "MSE, PSNR, SSIM and LPIPS of real images, encoded and decoded",
         ),
-        "inpainting": Entry(
+        "inpainting": Registration(
             "bench.metrics.inpainting:Inpainting",
             "MSE and PSNR inside a region that was hidden from the encoder",
         ),
-        "arc_fit": Entry("bench.metrics.arc_fit:ArcFit", "how well the toy arcs are covered"),
+        "arc_fit": Registration(
+            "bench.metrics.arc_fit:ArcFit", "how well the toy arcs are covered"
+        ),
     },
     "control": {
-        "real": Entry("bench.evaluation.controls:Real", "real test images"),
-        "class_means": Entry("bench.evaluation.controls:ClassMeans", "class means"),
-        "shuffled_labels": Entry(
+        "real": Registration("bench.evaluation.controls:Real", "real test images"),
+        "class_means": Registration("bench.evaluation.controls:ClassMeans", "class means"),
+        "shuffled_labels": Registration(
             "bench.evaluation.controls:ShuffledLabels", "real, labels shuffled"
         ),
-        "noise": Entry("bench.evaluation.controls:Noise", "noise"),
+        "noise": Registration("bench.evaluation.controls:Noise", "noise"),
     },
     "executor": {
-        "inline": Entry(
+        "inline": Registration(
             "bench.execution.executors.inline:Inline", "one run after the other, in this process"
         ),
-        "local": Entry(
+        "local": Registration(
             "bench.execution.executors.local:Local",
             "processes on this machine, --jobs of them; several take turns at the GPUs",
         ),
-        "ray": Entry(
+        "ray": Registration(
             "bench.execution.executors.ray:Ray",
             "a Ray cluster by its address, or one of this machine alone; extra 'ray'",
         ),
-        "slurm": Entry(
+        "slurm": Registration(
             "bench.execution.executors.slurm:Slurm", "an array of Slurm jobs; extra 'slurm'"
         ),
     },
@@ -204,93 +201,57 @@ TABLES: Mapping[Kind, Mapping[str, Entry]] = {
 
 
 @functools.cache
-def entries(kind: Kind) -> dict[str, Entry]:
-    """Return the table of one kind, built-in names first, entry points added.
+def registered(kind: Kind) -> dict[str, Registration]:
+    """Return the table of one kind: built-in names first, then those of other packages.
 
-    Args:
-        kind: Which table.
-
-    Returns:
-        Name -> entry, in listing order.
-
-    Raises:
-        BenchError: If a package registers a name that is taken.
+    A package may not register a name that is taken, nor use a group by its old name.
     """
-    table = dict(TABLES[kind])
-    for point in entry_points(group=f"bench.{kind}s"):
-        package = point.dist.name if point.dist else "another package"
+    table, group = dict(TABLES[kind]), f"{kind}s"
+    for old in (old for old, new in RENAMED.items() if new == group):
+        for point in entry_points(group=f"bench.{old}"):
+            raise BenchError(
+                f"{_package(point)} registers {point.name!r} in the entry point group "
+                f"bench.{old}, which is called bench.{group} now"
+            )
+    for point in entry_points(group=f"bench.{group}"):
         if point.name in table:
             raise BenchError(
-                f"{package} registers the {kind} {point.name!r} as {point.value}, "
+                f"{_package(point)} registers the {kind} {point.name!r} as {point.value}, "
                 f"but that name belongs to {table[point.name].target}; rename one of them"
             )
-        table[point.name] = Entry(point.value, f"from {package}")
+        table[point.name] = Registration(point.value, f"from {_package(point)}")
     return table
 
 
 def load(kind: Kind, name: str) -> type[Any]:
-    """Import and return the class behind a name.
-
-    Args:
-        kind: Which table.
-        name: The registered name.
-
-    Returns:
-        The class.
-
-    Raises:
-        UnknownName: If no table has the name.
-        BenchError: If the import path does not lead to a class.
-    """
-    table = entries(kind)
+    """Import and return the class behind a name; an `UnknownName` suggests a near one."""
+    table = registered(kind)
     if name not in table:
         raise UnknownName(kind, name, table)
-    module, _, attribute = table[name].target.partition(":")
+    target = table[name].target
+    module, _, attribute = target.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise BenchError(
-            f"the {kind} {name!r} is registered as {table[name].target}, "
-            f"which cannot be imported: {error}"
+            f"the {kind} {name!r} is registered as {target}, which cannot be imported: {error}"
         ) from error
-    if not inspect.isclass(found):
-        raise BenchError(f"the {kind} {name!r} is registered as {table[name].target}: no class")
-    return found
+    if not inspect.isclass(factory):
+        raise BenchError(f"the {kind} {name!r} is registered as {target}: no class")
+    return factory
 
 
-def options_schema(factory: type[Any], skip: int = 0) -> type[BaseModel]:
-    """Return the schema of the options of a registered class.
+def model_capabilities() -> dict[str, tuple[str, ...]]:
+    """Return what each model can do beyond sampling, as its class declares it.
 
-    The constructor's signature is the schema: names, annotations and defaults. Unknown names
-    are refused.
-
-    Args:
-        factory: A class whose options are annotated parameters of `__init__`.
-        skip: Leading positional parameters that the harness supplies.
-
-    Returns:
-        A pydantic model whose fields are the options.
-
-    Raises:
-        BenchError: If an option is not annotated.
+    This imports all models, and with them torch. Those that cannot be imported are left out.
     """
-    hints = typing.get_type_hints(factory.__init__, include_extras=True)
-    fields: dict[str, Any] = {}
-    for parameter in list(inspect.signature(factory).parameters.values())[skip:]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise BenchError(
-                f"{factory.__module__}.{factory.__qualname__} takes *args or **kwargs; "
-                "options must be named parameters, since the signature is their schema"
-            )
-        if parameter.name not in hints:
-            raise BenchError(
-                f"{factory.__module__}.{factory.__qualname__}: option {parameter.name!r} "
-                "needs a type annotation, since the signature is the schema"
-            )
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
-    return create_model(
-        factory.__qualname__,
-        __config__=ConfigDict(extra="forbid", strict=True, protected_namespaces=()),
-        **fields,
-    )
+    capabilities = {}
+    for name in registered("model"):
+        with suppress(BenchError):
+            capabilities[name] = tuple(load("model", name).capabilities)
+    return capabilities
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "another package"

@@ -13,34 +13,23 @@ if TYPE_CHECKING:
 
 
 def seed_for(run_seed: int, *path: str | int) -> int:
-    """Return the 63-bit seed of one named stream.
+    """Return the seed of one named stream, in `[0, 2**63)`, the same on every machine.
 
-    Args:
-        run_seed: The seed of the run.
-        *path: The purpose and its counters, for example `"order", epoch`.
+    `path` is the purpose and its counters, for example `"order", epoch`.
 
-    Returns:
-        An integer in `[0, 2**63)`, the same on every machine and in every process.
-
-    Example:
-        >>> seed_for(0, "train", 1) == seed_for(0, "train", 1)
-        True
-        >>> seed_for(0, "train", 1) == seed_for(0, "train", "1")
-        False
+    >>> seed_for(0, "train", 1) == seed_for(0, "train", 1)
+    True
+    >>> seed_for(0, "train", 1) == seed_for(0, "train", "1")
+    False
     """
     digest = hashlib.sha256(repr((run_seed, *path)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def generator_for(run_seed: int, *path: str | int) -> "torch.Generator":
-    """Return a fresh CPU generator for one named stream.
+    """Return a new generator for one named stream.
 
-    Args:
-        run_seed: The seed of the run.
-        *path: The purpose and its counters.
-
-    Returns:
-        A generator on the CPU, so that its numbers do not depend on the device in use.
+    It is on the CPU, so that its numbers do not depend on the device in use.
     """
     import torch
 

@@ -57,5 +57,5 @@ def make_batch(spec=GRAY, examples=12, labeled=None):
     labeled = examples if labeled is None else labeled
     y = torch.arange(examples) % spec.classes
     y[labeled:] = -1
-    y = spec.attribute_rows(y) if spec.attributes else y
+    y = spec.attributes_of(y) if spec.attributes else y
     return Batch(torch.rand(examples, *spec.shape) * 2 - 1, y, labeled)

@@ -1,4 +1,4 @@
-"""How a process is asked to stop."""
+"""Signals that ask a process to stop, and messages without a reader."""
 
 import io
 import signal
@@ -11,7 +11,7 @@ from bench.process.stop_signal import STOPPING, StopSignal
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_what_can_be_done_again_is_left_at_once(number):
+def test_a_signal_interrupts_at_once(number):
     with StopSignal().listening() as stop:
         assert not stop()
         with pytest.raises(Interrupted):
@@ -19,7 +19,7 @@ def test_what_can_be_done_again_is_left_at_once(number):
     assert stop()
 
 
-def test_what_is_deferred_comes_to_its_end_unless_asked_twice(capsys):
+def test_deferred_work_is_finished_unless_a_second_signal_comes(capsys):
     with StopSignal().listening() as stop:
         with pytest.raises(Interrupted), stop.deferred():
             assert [signal.raise_signal(signal.SIGINT), stop()] == [None, True]
@@ -28,7 +28,7 @@ def test_what_is_deferred_comes_to_its_end_unless_asked_twice(capsys):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_worker_takes_many_requests_for_one(capsys):
+def test_a_quiet_process_ignores_further_signals(capsys):
     with StopSignal(quiet=True).listening() as stop:
         with pytest.raises(Interrupted):
             signal.raise_signal(signal.SIGTERM)
@@ -37,14 +37,14 @@ def test_a_worker_takes_many_requests_for_one(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_the_handlers_of_before_come_back():
+def test_earlier_handlers_are_restored():
     before = [signal.getsignal(number) for number in STOPPING]
     with StopSignal().listening():
         assert [signal.getsignal(number) for number in STOPPING] != before
     assert [signal.getsignal(number) for number in STOPPING] == before
 
 
-def test_code_that_answers_any_error_does_not_answer_a_request_to_stop():
+def test_code_that_handles_any_exception_does_not_handle_an_interruption():
     def works(call):
         try:
             call()
@@ -57,7 +57,7 @@ def test_code_that_answers_any_error_does_not_answer_a_request_to_stop():
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, OSError(5, "Input/output error"), ValueError])
-def test_a_terminal_that_is_gone_ends_no_work(monkeypatch, error):
+def test_a_closed_terminal_does_not_stop_the_work(monkeypatch, error):
     class Gone(io.StringIO):
         def write(self, text):
             raise error

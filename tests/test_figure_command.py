@@ -28,7 +28,7 @@ def ran(bench, here, results):
     return bench
 
 
-def test_all_that_the_record_allows_is_made_and_the_rest_explained(ran, here):
+def test_all_makes_what_the_record_allows_and_explains_the_rest(ran, here):
     status, out, err = ran("figure", "--all", "tiny")
     assert status == 0, err
     made = {path.stem for path in (here / "results/tiny/figures").glob("*.pdf")}
@@ -44,7 +44,7 @@ def test_all_that_the_record_allows_is_made_and_the_rest_explained(ran, here):
     assert (status, err.splitlines()[-1]) == (2, "error: no figure could be made")
 
 
-def test_pictures_of_an_older_run_are_made_from_its_weights_and_are_the_same(ran, here):
+def test_missing_pictures_are_made_from_the_weights_and_are_the_same(ran, here):
     files = sorted(here.glob("results/tiny/*/pictures.npz"))
     before = [file.read_bytes() for file in files]
     assert len(before) == 2
@@ -58,7 +58,7 @@ def test_pictures_of_an_older_run_are_made_from_its_weights_and_are_the_same(ran
     assert [file.read_bytes() for file in files] == before
 
 
-def test_without_weights_the_sentence_says_so(ran, here):
+def test_a_run_without_weights_is_explained(ran, here):
     for name in ("pictures.npz", "model.pt"):
         for file in here.glob(f"results/tiny/*/{name}"):
             file.unlink()
@@ -67,7 +67,7 @@ def test_without_weights_the_sentence_says_so(ran, here):
     assert "no pictures were made and no weights are there to make them: cVAE, Lr-LiVAE" in err
 
 
-def test_a_run_whose_pictures_fail_is_finished_all_the_same(bench, monkeypatch):
+def test_a_run_whose_pictures_fail_is_finished(bench, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug in encode")
 
@@ -77,7 +77,7 @@ def test_a_run_whose_pictures_fail_is_finished_all_the_same(bench, monkeypatch):
     assert "no pictures of codes: a bug in encode" in err
 
 
-def test_mistakes_are_answered(bench, here):
+def test_mistakes_are_explained(bench, here):
     assert "unknown figure 'swpas' (did you mean 'swaps'?)" in bench("figure", "swpas")[2]
     assert "name a figure (toy, traversals," in bench("figure")[2]
     assert "begin with: bench run quickstart" in bench("figure", "swaps")[2]

@@ -41,9 +41,9 @@ def test_samples_are_classified_as_their_label(bench_process, here):
     _, err = process.communicate()
     assert process.returncode == 0, err
     folder = here / "results" / "digits"
-    found = {}
+    accuracies = {}
     for run in json.loads((folder / "sweep.json").read_text())["runs"]:
-        row = (folder / run["id"] / "evaluation.jsonl").read_text().splitlines()[0]
-        found[run["variant"]] = json.loads(row)["value"]
-    assert found.keys() == FLOORS.keys()
-    assert not {name: value for name, value in found.items() if value < FLOORS[name]}
+        entry = (folder / run["id"] / "evaluation.jsonl").read_text().splitlines()[0]
+        accuracies[run["variant"]] = json.loads(entry)["value"]
+    assert accuracies.keys() == FLOORS.keys()
+    assert not {name: value for name, value in accuracies.items() if value < FLOORS[name]}

@@ -4,21 +4,39 @@ import pytest
 
 from bench import registry
 from bench.errors import BenchError, UnknownName
+from bench.spec.components import SUPPLIED, options_schema
 
 
-@pytest.mark.parametrize("kind", ["model", "dataset", "metric"])
+@pytest.fixture
+def entry_point(monkeypatch):
+    """Register one name in a group of entry points, as another package would."""
+
+    def register(group, name):
+        class Point:
+            value, dist = "other:Thing", None
+
+        Point.name = name
+        groups = {group: [Point()]}
+        monkeypatch.setattr(registry, "entry_points", lambda group: groups.get(group, []))
+        registry.registered.cache_clear()
+
+    yield register
+    monkeypatch.undo()
+    registry.registered.cache_clear()
+
+
+@pytest.mark.parametrize("kind", list(registry.TABLES))
 def test_every_name_leads_to_a_class_with_annotated_options(kind):
     for name in registry.TABLES[kind]:
-        factory = registry.load(kind, name)
-        registry.options_schema(factory, 1 if kind == "model" else 0)
+        options_schema(registry.load(kind, name), SUPPLIED.get(kind, 0))
 
 
 @pytest.mark.parametrize("name", list(registry.TABLES["model"]))
-def test_the_list_says_what_a_model_can_do(name):
-    factory, can = registry.load("model", name), registry.TABLES["model"][name].can
-    assert can == factory.capabilities
-    assert ("encode" in can) == hasattr(factory, "encode") == hasattr(factory, "decode")
-    assert ("classify" in can) == hasattr(factory, "class_logits")
+def test_models_have_the_methods_of_their_capabilities(name):
+    factory, capabilities = registry.load("model", name), registry.model_capabilities()[name]
+    assert capabilities == factory.capabilities
+    assert ("encode" in capabilities) == hasattr(factory, "encode") == hasattr(factory, "decode")
+    assert ("classify" in capabilities) == hasattr(factory, "class_logits")
 
 
 def test_an_unknown_name_suggests_a_near_one():
@@ -26,23 +44,34 @@ def test_an_unknown_name_suggests_a_near_one():
         registry.load("model", "lrlivae")
 
 
-def test_a_broken_entry_says_what_cannot_be_imported(monkeypatch):
-    table = {"gone": registry.Entry("no_such_module:Thing", "")}
-    monkeypatch.setattr(registry, "entries", lambda kind: table)
-    with pytest.raises(BenchError, match="no_such_module"):
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("no_such_module:Thing", "cannot be imported: No module named 'no_such_module'"),
+        ("bench.registry:Thing", "cannot be imported: module 'bench.registry' has no attribute"),
+        ("bench.registry:load", "is registered as bench.registry:load: no class"),
+    ],
+)
+def test_a_broken_registration_is_named_and_costs_no_other_model(monkeypatch, target, message):
+    table = {**registry.TABLES["model"], "gone": registry.Registration(target, "")}
+    monkeypatch.setattr(registry, "registered", lambda kind: table)
+    with pytest.raises(BenchError, match=message):
         registry.load("model", "gone")
+    assert registry.model_capabilities().keys() == registry.TABLES["model"].keys()
 
 
-def test_a_taken_name_is_refused(monkeypatch):
-    class Point:
-        name, value, dist = "cvae", "other:Thing", None
-
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Point()])
-    registry.entries.cache_clear()
+def test_a_taken_name_is_refused(entry_point):
+    entry_point("bench.models", "cvae")
     with pytest.raises(BenchError, match="that name belongs to"):
-        registry.entries("model")
-    monkeypatch.undo()
-    registry.entries.cache_clear()
+        registry.registered("model")
+
+
+def test_a_group_of_entry_points_with_an_old_name_is_refused(entry_point):
+    entry_point("bench.references", "gray")
+    message = "'gray' in the entry point group bench.references, which is called bench.controls now"
+    with pytest.raises(BenchError, match=message):
+        registry.registered("control")
+    assert "cvae" in registry.registered("model")
 
 
 def test_options_without_annotation_are_refused():
@@ -51,4 +80,4 @@ def test_options_without_annotation_are_refused():
             pass
 
     with pytest.raises(BenchError, match="'width' needs a type annotation"):
-        registry.options_schema(Loose, 1)
+        options_schema(Loose, 1)

@@ -18,7 +18,7 @@ def test_streams_do_not_collide():
 
 def test_same_in_another_process_under_another_hash_seed():
     code = "from bench.seeding import seed_for; print(seed_for(3, 'order', 7))"
-    found = {
+    seeds = {
         subprocess.run(
             [sys.executable, "-c", code],
             env={"PYTHONHASHSEED": hash_seed},
@@ -28,7 +28,7 @@ def test_same_in_another_process_under_another_hash_seed():
         ).stdout.strip()
         for hash_seed in ("1", "2")
     }
-    assert found == {str(seed_for(3, "order", 7))}
+    assert seeds == {str(seed_for(3, "order", 7))}
 
 
 def test_generator_repeats_itself():

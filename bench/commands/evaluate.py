@@ -1,30 +1,23 @@
 """`bench evaluate`: metrics without training, of a finished run or of images from anywhere."""
 
 import json
-import shlex
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from bench.commands.options import (
-    DEVICE,
-    INCEPTION_WEIGHTS,
-    LPIPS_WEIGHTS,
-    RESULTS,
-    THREADS,
-    weight_files,
-)
+from bench.commands import options
 from bench.errors import BenchError
 
 
-@click.command()
+@click.command("evaluate")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--data", help="Data set that the images imitate, in YAML; a run knows its own.")
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
-    help="What to measure, in YAML; may be given several times.  [default: inception_score, "
+    help="What to measure, in YAML; may be repeated.  [default: inception_score, "
     "intra_class_diversity, class_accuracy, fid, precision_recall]",
 )
 @click.option(
@@ -40,23 +33,17 @@ from bench.errors import BenchError
     metavar="N",
     help="Seed to draw from a run with; by default its own.",
 )
-@click.option("--name", help="Keep the figures as a row of this name, for `bench report`.")
+@click.option("--name", help="Keep the measurements as a row of this name, for `bench report`.")
 @click.option(
     "--seed",
     type=click.IntRange(0),
     metavar="N",
     help="Seed of the training behind the images: with --name, sets of several seeds make one row.",
 )
-@click.option("--record", is_flag=True, help="Add the figures to the run's own record.")
+@click.option("--record", is_flag=True, help="Add the measurements to the run's own record.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@INCEPTION_WEIGHTS
-@LPIPS_WEIGHTS
-@DEVICE
-@THREADS
-@RESULTS
-@click.pass_obj
-def evaluate(
-    words: list[str],
+@options.add(*options.WORKER)
+def evaluate_command(
     target: Path,
     data: str | None,
     metrics: tuple[str, ...],
@@ -66,50 +53,43 @@ def evaluate(
     seed: int | None,
     record: bool,
     as_json: bool,
-    inception_weights: Path | None,
-    lpips_weights: Path | None,
-    device: str,
-    threads: int | None,
-    results: Path,
+    **values: Unpack[options.WorkerOptions],
 ) -> None:
-    """Measure images that are there already, made by any program, or those of a finished run.
+    """Measure images of any program, or those of a finished run.
 
     TARGET is a folder with one sub-folder of images a class; an .npz file with x (uint8, [N, H, W]
     or [N, H, W, C]) and y (integers [N]); or the folder of a run, results/SWEEP/ID. Nothing is
-    trained but the classifier that judges, and nothing is written unless --name or --record says
-    so. The real test images are measured beside them.
+    trained but the classifier that metrics need, and nothing is written unless --name or --record
+    says so. The real test images are measured beside them.
+
+    Example: bench evaluate theirs.npz --data digits --name "Their GAN"
     """
     if seed is not None and name is None:
         raise BenchError("--seed says which set of a row this is, and needs --name")
-    from bench.console import command_on, say
-    from bench.evaluation.kept_rows import add_to_run, check_name, keep, measure_target
-    from bench.evaluation.request import Wanted
-    from bench.evaluation.targets import open_target
-    from bench.process.worker import Worker
+    from bench.console import say, suggest_command
+    from bench.evaluation.given_samples import measure_given, open_samples
+    from bench.evaluation.request import read_request
+    from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
     from bench.reporting.render.measurements import measurements_text
 
-    wanted = Wanted.of(data, metrics, per_class, sample_seed, seed)
-    worker = Worker(
-        device,
-        command=shlex.join(["bench", *words]),
-        weights=weight_files(inception=inception_weights, lpips=lpips_weights),
-        threads=threads,
-    )
-    opened = open_target(target, wanted, worker)
+    request = read_request(data, metrics, per_class, sample_seed, seed)
+    worker = options.make_worker(options.typed_command(), values)
+    given = open_samples(target, request, worker)
     if record:
-        opened.check_recordable()
+        given.check_recordable()
     if name is not None:
-        check_name(opened, name, results)
-    for line in opened.notices:
+        check_row_name(given, name, values["results"])
+    for line in given.notices:
         say(line)
-    found = measure_target(opened, worker)
-    summary = found.summary
+    result = measure_given(given, worker)
+    summary = result.summary
     click.echo(json.dumps(summary, indent=2) if as_json else measurements_text(summary))
     if record:
-        file = add_to_run(found)
+        file = add_to_run(result)
         sweep = target.resolve().parent
-        mirror = command_on(sweep.parent, "mirror", sweep.name)
-        say(f"added to {file}; for the CSV files: {mirror}")
+        command = suggest_command(sweep.parent, "mirror", sweep.name)
+        say(f"added to {file}; for the CSV files: {command}")
     if name is not None:
-        say(keep(found, name, results, worker))
-        say(f"beside a sweep: {command_on(results, 'report', 'SWEEP', 'evaluations')}")
+        say(save_row(result, name, values["results"], worker))
+        command = suggest_command(values["results"], "report", "SWEEP", "evaluations")
+        say(f"beside a sweep: {command}")

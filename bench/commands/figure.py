@@ -7,31 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands.options import DEVICE, RESULTS, THREADS
+from bench.commands import options
 from bench.errors import BenchError, NotApplicable
 
 if TYPE_CHECKING:
     from bench.reporting.figures.selection import FigureData
 
 
-@click.command()
+@click.command("figure")
 @click.argument("words", nargs=-1, metavar="NAME [SWEEPS]...")
 @click.option("--list", "is_list", is_flag=True, help="List the figures, one line each.")
 @click.option("--all", "is_all", is_flag=True, help="Make every figure that the record allows.")
+@click.option("--variant", "variants", multiple=True, help="A variant to show; may be repeated.")
 @click.option(
-    "--variant", "variants", multiple=True, help="Which variant to show; several times for several."
+    "--seed", type=click.IntRange(0), help="Seed whose pictures are shown.  [default: the first]"
 )
-@click.option("--seed", type=click.IntRange(0), help="Whose pictures to show.  [default: first]")
 @click.option(
-    "--metric",
-    "metrics",
-    multiple=True,
-    help="Which metric or loss to show; several times for several.",
+    "--metric", "metrics", multiple=True, help="A metric or loss to show; may be repeated."
 )
-@DEVICE
-@THREADS
-@RESULTS
-def figure(
+@options.add(options.DEVICE, options.THREADS, options.RESULTS)
+def figure_command(
     words: tuple[str, ...],
     is_list: bool,
     is_all: bool,
@@ -42,11 +37,13 @@ def figure(
     threads: int | None,
     results: Path,
 ) -> None:
-    """Draw a figure as PDF and PNG, with its caption as text.
+    """Draw a figure as PDF and PNG, with its caption.
 
     NAME is the name of a figure, or its number in the paper; SWEEPS are names of folders under the
     results, all of them where none is named. Pictures of codes are made from a run's weights where
     the run has none yet; everything else needs the record alone.
+
+    Example: bench figure swaps digits --variant lr_livae --variant ccvae
     """
     from bench.reporting.figures.catalog import FIGURES, find_figure
 
@@ -58,14 +55,10 @@ def figure(
         raise BenchError(f"name a figure ({', '.join(FIGURES)}), or give --all")
     wanted = list(FIGURES.values()) if is_all else [find_figure(words[0])]
     sweeps = words if is_all else words[1:]
-    from bench.record.records import load_records
     from bench.reporting.figures.files import write_figure
     from bench.reporting.figures.selection import FigureData, FigureOptions
 
-    records = load_records(results, sweeps or None)
-    if not records.runs:
-        raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
-    options = FigureOptions(variants, seed, metrics)
+    records, shown = options.load_results(results, sweeps), FigureOptions(variants, seed, metrics)
     further = [*sweeps, *(word for name in variants for word in ("--variant", name))]
     further += [] if seed is None else ["--seed", str(seed)]
     further += [word for name in metrics for word in ("--metric", name)]
@@ -75,7 +68,7 @@ def figure(
     is_made = False
     for one in wanted:
         command = shlex.join(["bench", "figure", one.name, *further])
-        for data in (FigureData(records, name, options) for name in data_sets):
+        for data in (FigureData(records, name, shown) for name in data_sets):
             _make_pictures(data, one.needs, device, threads)
             name = f"{one.name}-{data.data}" if several else one.name
             try:
@@ -107,12 +100,12 @@ def _make_pictures(
         arrays, missing = read_pictures(run.path)
         if not set(needs) - {*arrays, *missing}:
             continue
-        from bench.evaluation.code_pictures import picture_run
+        from bench.evaluation.code_pictures import save_pictures_of
         from bench.process.worker import Worker
 
         worker = worker or Worker(device, threads=threads)
         click.echo(f"making pictures of {run.path}", err=True)
         try:
-            picture_run(run.path, worker)
+            save_pictures_of(run.path, worker)
         except BenchError as error:
             click.echo(f"warning: {error}", err=True)

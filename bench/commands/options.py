@@ -1,82 +1,189 @@
-"""Options that several commands share. Nothing here imports torch before it is needed."""
+"""Options that several commands share, and what is made of them; imports torch only if needed."""
 
+import functools
 import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 from click.core import ParameterSource
 
 import bench
+from bench.errors import BenchError, Interrupted
+
+if TYPE_CHECKING:
+    from bench.process.worker import Worker
+    from bench.record.records import Records
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 RESULTS = click.option(
     "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
+    type=FOLDER,
+    default="results",
     envvar="BENCH_RESULTS",
     help="Root folder of all results.",
 )
-DEVICE = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."
-)
+DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
 THREADS = click.option(
     "--threads",
     type=click.IntRange(1),
     help="CPU threads of a run; by default one for small images, else its share of the cores.",
 )
-SPEED = click.option(
-    "--speed",
-    help="How trainings are executed: auto, eager, or some of graphs, autotune, channels_last, "
-    "compile with commas in between; cannot change what is learned.  [default: auto]",
-)
-CHECKPOINT_SECONDS = click.option(
-    "--checkpoint-seconds", default=30.0, show_default=True, help="Time between checkpoints."
-)
 MLFLOW_URI = click.option(
     "--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database."
 )
-NO_MLFLOW = click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow.")
-INCEPTION_WEIGHTS = click.option(
-    "--inception-weights",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    envvar="BENCH_INCEPTION_WEIGHTS",
-    help="File of the Inception network, for metrics that ask for it.",
+WORKER = (
+    RESULTS,
+    DEVICE,
+    THREADS,
+    click.option(
+        "--inception-weights",
+        type=EXISTING_FILE,
+        envvar="BENCH_INCEPTION_WEIGHTS",
+        help="File of the Inception network, for metrics that ask for it.",
+    ),
+    click.option(
+        "--lpips-weights",
+        type=EXISTING_FILE,
+        envvar="BENCH_LPIPS_WEIGHTS",
+        help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
+    ),
 )
-LPIPS_WEIGHTS = click.option(
-    "--lpips-weights",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    envvar="BENCH_LPIPS_WEIGHTS",
-    help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
+EXECUTION = (
+    click.option("--dry-run", is_flag=True, help="Show what would be done, then stop."),
+    click.option("--jobs", "-j", type=click.IntRange(1), help="Runs at a time.  [default: 1]"),
+    click.option(
+        "--executor",
+        help="Where runs are done, a name or {name: ..., option: ...}; see `bench list "
+        "executors`.  [default: local if there are several jobs, else inline]",
+    ),
+    *WORKER,
+    click.option(
+        "--speed",
+        help="How trainings are executed: auto, eager, or some of graphs, autotune, "
+        "channels_last, compile with commas in between; cannot change what is learned.  "
+        "[default: auto]",
+    ),
+    click.option(
+        "--allow-code-change/--refuse-code-change",
+        default=None,
+        help="Whether to use results whose code has changed since.  [default: refuse]",
+    ),
+    click.option("--checkpoint-seconds", default=30.0, help="Time between checkpoints."),
+    MLFLOW_URI,
+    click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow."),
 )
 
-ALLOW_CODE_CHANGE = click.option(
-    "--allow-code-change/--refuse-code-change",
-    default=None,
-    help="Whether to use results whose code has changed since.  [default: refuse]",
-)
 
-PASSING = ("dry_run", "retry_failed", "allow_code_change", "no_mlflow", "mlflow_uri")
-"""Options that are for one call, or whose values are nobody's business."""
+class WorkerOptions(TypedDict):
+    """The values of the options `WORKER`."""
+
+    results: Path
+    device: str
+    threads: int | None
+    inception_weights: Path | None
+    lpips_weights: Path | None
 
 
-def invocation(context: click.Context) -> str:
-    """Return the command line that does the same again, fit for a shell.
+class ExecutionOptions(WorkerOptions):
+    """The values of the options `EXECUTION`."""
 
-    What was set by environment variables stands in it too; what is the default does not.
+    dry_run: bool
+    jobs: int | None
+    executor: str | None
+    speed: str | None
+    allow_code_change: bool | None
+    checkpoint_seconds: float
+    mlflow_uri: str | None
+    no_mlflow: bool
 
-    Args:
-        context: The call.
 
-    Returns:
-        One line.
+def add(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command several options, listed in this order by --help."""
+    return lambda command: functools.reduce(lambda c, option: option(c), options[::-1], command)
+
+
+def make_worker(command: str, values: WorkerOptions, **further: Any) -> "Worker":
+    """Return a worker as the command line asks for it; `command` is what the record keeps of it."""
+    from bench.process.worker import Worker
+
+    weights = {"inception": values["inception_weights"], "lpips": values["lpips_weights"]}
+    return Worker(
+        values["device"],
+        command=command,
+        weights={network: path for network, path in weights.items() if path is not None},
+        threads=values["threads"],
+        **further,
+    )
+
+
+def make_training_worker(
+    values: ExecutionOptions, **further: Any
+) -> tuple["Worker", Callable[[], Any]]:
+    """Return a worker that trains, and what makes the executor that starts such workers.
+
+    The user's preferences stand in for options that are not given.
     """
-    words = ["bench", context.info_name or ""]
-    options: list[str] = []
+    from bench.process.worker import RunOptions
+    from bench.spec.components import construct
+    from bench.spec.preferences import Preferences, load_preferences
+
+    given = {key: values[key] for key in Preferences.model_fields}  # type: ignore[literal-required]
+    preferences = load_preferences(**given)
+    chosen = RunOptions(
+        checkpoint_seconds=values["checkpoint_seconds"],
+        allow_code_change=preferences.allow_code_change,
+        switches=preferences.switches,
+        **further,
+    )
+    worker = make_worker(reproducing_command(), values, options=chosen)
+    executor = preferences.executor or {}
+    return worker, lambda: construct("executor", executor, preferences.jobs, worker)
+
+
+@contextmanager
+def stoppable(worker: "Worker") -> Iterator[None]:
+    """Where a signal stops the work, say which command continues it, and exit with status 130."""
+    from bench.console import say
+
+    try:
+        with worker.stop.listening():
+            yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        say(f"{str(error) or 'stopped'}; continue with: {typed_command()}")
+        sys.exit(130)
+
+
+def typed_command(*more: str) -> str:
+    """Return the command line as it was typed, quoted for a shell, with further words."""
+    return shlex.join(["bench", *click.get_current_context().obj, *more])
+
+
+NOT_RECORDED = ("dry_run", "retry_failed", "allow_code_change", "no_mlflow", "mlflow_uri")
+"""Options that are for one call, or whose values concern nobody else."""
+
+
+def reproducing_command() -> str:
+    """Return the command line that does the same again, quoted for a shell.
+
+    It contains what was set by environment variables, and no defaults.
+    """
+    context = click.get_current_context()
+    words, options = ["bench", context.info_name or ""], list[str]()
     for parameter in context.command.params:
-        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        name = str(parameter.name)
+        value, source = context.params.get(name), context.get_parameter_source(name)
         if isinstance(parameter, click.Argument):
             words += map(str, value if isinstance(value, tuple) else [value])
-        elif name not in PASSING and context.get_parameter_source(name) in (
+        elif name not in NOT_RECORDED and source in (
             ParameterSource.COMMANDLINE,
             ParameterSource.ENVIRONMENT,
         ):
@@ -85,23 +192,26 @@ def invocation(context: click.Context) -> str:
     return shlex.join([*words, *options])
 
 
-def weight_files(**files: Path | None) -> dict[str, Path]:
-    """Return the files that were given, by network."""
-    return {network: path for network, path in files.items() if path is not None}
+def load_results(results: Path, sweeps: Sequence[str]) -> "Records":
+    """Return the records of sweeps, or of all where none is named; refuse to show nothing."""
+    from bench.record.records import load_records
+
+    records = load_records(results, sweeps or None)
+    if not records.runs:
+        raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
+    return records
 
 
 def find_spec(spec: Path) -> Path:
     """Return the file that a user means: a path, or the name of a sweep that ships with bench."""
     if spec.exists() or spec.suffix:
         return spec
-    named = sweeps_folder() / f"{spec}.yaml"
-    return named if named.exists() else spec
+    shipped = sweeps_folder() / f"{spec}.yaml"
+    return shipped if shipped.exists() else spec
 
 
 def sweeps_folder() -> Path:
-    """Return `sweeps` here, or the sweeps that ship with bench."""
-    here = Path("sweeps")
-    if here.is_dir():
-        return here
+    """Return the folder `sweeps` of the working directory, or the sweeps that ship with bench."""
     package = Path(bench.__file__).parent
-    return next((p for p in (package / "sweeps", package.parent / "sweeps") if p.is_dir()), here)
+    folders = (Path("sweeps"), package / "sweeps", package.parent / "sweeps")
+    return next((folder for folder in folders if folder.is_dir()), folders[0])

@@ -25,7 +25,7 @@ def perf() -> None:
 
 
 @perf.command("metrics")
-@click.option("--data", default=SYNTHETIC, help="Data set, in YAML.  [default: 32x32 color blobs]")
+@click.option("--data", default=SYNTHETIC, show_default="32x32 blobs", help="Data set, in YAML.")
 @click.option("--model", default="lr_livae", show_default=True, help="In YAML.")
 @click.option(
     "--metric", "metrics", multiple=True, help="What to time, in YAML.  [default: every metric]"
@@ -59,11 +59,11 @@ def metrics_(
     other programs want the cores; wall seconds do.
     """
     from bench import registry
-    from bench.evaluation.request import Wanted
+    from bench.evaluation.request import read_request
     from bench.perf.metric_times import time_metrics
     from bench.process.worker import Worker
 
-    wanted = Wanted.of(None, metrics or tuple(registry.entries("metric")))
+    wanted = read_request(None, metrics or tuple(registry.registered("metric")))
     training = _run(model, "--model", data).training
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
     timings = time_metrics(wanted.metrics, training, per_class, worker)
@@ -106,7 +106,7 @@ def train_(
     from bench.record.files import write_json
     from bench.record.provenance import collect
 
-    names = models or tuple(registry.entries("model"))
+    names = models or tuple(registry.registered("model"))
     runs = [_run(name, "MODELS", data, batch_size=batch_size) for name in names]
     worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
     loaded = worker.context(runs[0]).data
@@ -132,7 +132,7 @@ def _run(model: str, option: str, data: str, **settings: Any) -> "RunConfig":
     """Return the configuration of a model on a data set, both as they stand on the command line."""
     from bench.errors import SpecError
     from bench.spec.located_yaml import parse_value
-    from bench.spec.run_config import complete
+    from bench.spec.run_config import complete_settings
     from bench.spec.validation import KeyProblem
 
     given = {
@@ -140,7 +140,7 @@ def _run(model: str, option: str, data: str, **settings: Any) -> "RunConfig":
         "data": parse_value(data, f"command line, --data {data}"),
     }
     try:
-        return complete({**given, "seed": 0, "iterations": 100_000, **settings})
+        return complete_settings({**given, "seed": 0, "iterations": 100_000, **settings})
     except KeyProblem as problem:
         key = ".".join(map(str, problem.path))
         raise SpecError(problem.message, where="command line", key=key) from problem

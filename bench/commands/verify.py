@@ -1,124 +1,73 @@
-"""`bench verify` and `bench rerun`: a run done again, in part or in full, beside its record."""
+"""`bench verify`: the first iterations of runs done again, and compared with their record."""
 
+import functools
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bench.commands.options import (
-    DEVICE,
-    INCEPTION_WEIGHTS,
-    LPIPS_WEIGHTS,
-    RESULTS,
-    THREADS,
-    invocation,
-    weight_files,
-)
+from bench.commands import options
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.process.worker import Worker
-    from bench.replay.agreement import Verdict
+    from bench.replay.comparison import ReplayReport
 
 TOLERANCE = click.option(
     "--tolerance",
     type=click.FloatRange(0),
     default=1e-3,
-    show_default=True,
     help="Largest relative deviation that agrees; 0 asks for the same bits.",
 )
 
 
-def _judging(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that `_judge` takes."""
-    for option in (RESULTS, THREADS, DEVICE, LPIPS_WEIGHTS, INCEPTION_WEIGHTS, TOLERANCE):
-        command = option(command)
-    return command
-
-
-@click.command()
+@click.command("verify")
 @click.argument("run")
 @click.option(
     "--steps", type=click.IntRange(1), default=1, help="Iterations to do again, at least."
 )
 @click.option("--figures", is_flag=True, help="Measure the kept weights again as well.")
-@_judging
-def verify(run: str, steps: int, figures: bool, **options: Any) -> None:
-    """Do the first iterations of runs again, and compare the losses with those on record.
+@options.add(TOLERANCE, *options.WORKER)
+def verify_command(
+    run: str, steps: int, figures: bool, tolerance: float, **values: Unpack[options.WorkerOptions]
+) -> None:
+    """Do first iterations of runs again, and compare the losses.
 
     RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or the folder of a run. It goes
     on to the first losses on record, and as far as --steps says. The record stays as it is.
+
+    Example: bench verify digits
     """
-    from bench.replay.verify import verify as check
+    from bench.replay import replay
 
-    def one(folder: Path, worker: "Worker") -> "Verdict":
-        return check(folder, worker, steps, figures=figures)
-
-    _judge(run, one, options)
+    repeat = functools.partial(replay.verify_run, steps=steps, figures=figures)
+    compare_runs(run, tolerance, values, repeat)
 
 
-@click.command()
-@click.argument("run")
-@click.option(
-    "--into",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of what comes out.  [default: reruns, below the results]",
-)
-@_judging
-def rerun(run: str, into: Path | None, **options: Any) -> None:
-    """Do runs again from their records alone, without the sweep file, and compare both.
-
-    RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or a folder with the config.json
-    of a run. The same command continues an interrupted one.
-    """
-    from bench.replay.verify import rerun as again
-
-    into = into or options["results"] / "reruns"
-
-    def one(folder: Path, worker: "Worker") -> "Verdict":
-        return again(folder, into, worker)
-
-    _judge(run, one, options)
-
-
-def _judge(
+def compare_runs(
     run: str,
-    one: Callable[[Path, "Worker"], "Verdict"],
-    options: dict[str, Any],
+    tolerance: float,
+    values: options.WorkerOptions,
+    repeat: Callable[..., "ReplayReport"],
 ) -> None:
-    """Print the verdict on each run, and exit with 1 if one of them differs."""
-    from bench.console import say
-    from bench.errors import BenchError, Interrupted
-    from bench.process.worker import Worker
+    """Print the report on each run, and exit with status 1 if one of them differs or fails."""
     from bench.reporting.compare import find_folders
 
-    weights = weight_files(inception=options["inception_weights"], lpips=options["lpips_weights"])
-    worker = Worker(
-        options["device"],
-        command=invocation(click.get_current_context()),
-        weights=weights,
-        threads=options["threads"],
-    )
-    folders, tolerance = find_folders(options["results"], run), options["tolerance"]
-    differing = 0
-    try:
-        with worker.stop.listening():
-            for folder in folders:
-                try:
-                    verdict = one(folder, worker)
-                except BenchError as error:
-                    if len(folders) == 1:
-                        raise
-                    click.echo(f"FAILED   {folder}\n  {error}")
-                    differing += 1
-                    continue
-                click.echo(verdict.text(tolerance))
-                differing += not verdict.agrees(tolerance)
-    except (Interrupted, KeyboardInterrupt):
-        say(f"stopped; the same command again: {worker.command}")
-        sys.exit(130)
+    worker = options.make_worker(options.reproducing_command(), values)
+    folders = find_folders(values["results"], run)
+    agreeing = 0
+    with options.stoppable(worker):
+        for folder in folders:
+            try:
+                report = repeat(folder, worker=worker)
+            except BenchError as error:
+                if len(folders) == 1:
+                    raise
+                click.echo(f"FAILED   {folder}\n  {error}")
+                continue
+            click.echo(report.text(tolerance))
+            agreeing += report.agrees(tolerance)
     if len(folders) > 1:
-        click.echo(f"{len(folders) - differing} of {len(folders)} runs agree")
-    if differing:
+        click.echo(f"{agreeing} of {len(folders)} runs agree")
+    if agreeing < len(folders):
         sys.exit(1)

@@ -56,7 +56,7 @@ class ModelUnderTest:
             **settings,
         }
         try:
-            run = run_config.complete(settings)
+            run = run_config.complete_settings(settings)
         except KeyProblem as problem:
             raise BenchError(str(problem)) from problem
         return cls(run, run.source().load())

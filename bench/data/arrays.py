@@ -1,9 +1,9 @@
-"""The arrays of a decoded image set, and what they must be.
+"""The arrays of a decoded image set, and checks of what they must be.
 
-The layout is the one Keras made customary: `uint8` images `[N, H, W]` or `[N, H, W, C]`, integer
-labels `[N]` from 0. Where images have several binary labels these are `[N, A]`, and an array of
-their names comes with them. The messages name the file and the array, since the file may come
-from anywhere.
+The layout is the one that Keras made customary: `uint8` images `[N, H, W]` or `[N, H, W, C]`,
+integer labels `[N]` from 0. Where images have several binary labels these are `[N, A]`, and an
+array of their names comes with them. Since arrays may come from any file, messages begin with the
+path of the file and name the array.
 """
 
 import math
@@ -38,25 +38,19 @@ class Arrays(NamedTuple):
     attributes: Array | None = None
 
     def combined(self, names: Sequence[str], combinations: Sequence[Sequence[int]]) -> "Arrays":
-        """Make one label of some attributes.
+        """Replace attributes by one label: which combination of those named an image has.
 
-        Args:
-            names: Which attributes; all of them are there.
-            combinations: For each class, the value 0 or 1 of each of these.
-
-        Returns:
-            The same images without attributes: labels `[N]` say which combination an image has,
-            and -1 if it has none of them.
+        A combination is the value 0 or 1 of each; images that have none of them get -1.
         """
         assert self.attributes is not None
         columns = [list(self.attributes).index(name) for name in names]
-        places = 2 ** np.arange(len(columns))
+        powers = 2 ** np.arange(len(columns))
         classes = np.full(2 ** len(columns), -1)
-        classes[np.array(combinations) @ places] = np.arange(len(combinations))
+        classes[np.array(combinations) @ powers] = np.arange(len(combinations))
 
         def labels(y: Array) -> Array:
-            found: Array = classes[y[:, columns].astype(np.int64) @ places]
-            return found
+            codes = y[:, columns].astype(np.int64) @ powers
+            return np.asarray(classes[codes])
 
         y_test = None if self.y_test is None else labels(self.y_test)
         return Arrays(self.x_train, labels(self.y_train), self.x_test, y_test)
@@ -69,17 +63,11 @@ class Arrays(NamedTuple):
         return train, _to_split(self.x_test, self.y_test)
 
 
-def check(path: Path, arrays: Arrays, classes: int | None = None) -> None:
-    """Check types, shapes, counts and labels.
+def check_arrays(path: Path, arrays: Arrays, classes: int | None = None) -> None:
+    """Refuse arrays whose types, shapes, counts or labels are wrong.
 
-    Args:
-        path: Where the arrays come from, for the message.
-        arrays: What to check.
-        classes: Number of classes, `K`; the highest training label plus 1 where None. Of no
-            meaning for attributes.
-
-    Raises:
-        BenchError: At the first array that is odd.
+    Labels must be below `classes`; the highest training label counts where it is None, and neither
+    where there are attributes.
     """
     if (arrays.x_test is None) != (arrays.y_test is None):
         raise BenchError(f"{path}: holds only one of x_test and y_test; both or none are needed")
@@ -111,19 +99,7 @@ def check(path: Path, arrays: Arrays, classes: int | None = None) -> None:
 
 
 def image_shape(path: Path, key: str, x: Array) -> tuple[int, int, int]:
-    """Return the shape of the images of one array.
-
-    Args:
-        path: Where the array comes from, for the message.
-        key: Its name, for the message.
-        x: The images.
-
-    Returns:
-        `(C, H, W)`.
-
-    Raises:
-        BenchError: If the array does not hold images.
-    """
+    """Return the shape `(C, H, W)` of the images of one array; refuse what are no images."""
     if x.dtype != np.uint8:
         raise BenchError(f"{path}: {key} has dtype {x.dtype}, expected uint8 (0 to 255)")
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
@@ -136,7 +112,7 @@ def image_shape(path: Path, key: str, x: Array) -> tuple[int, int, int]:
     return (x.shape[3] if x.ndim == 4 else 1), x.shape[1], x.shape[2]
 
 
-def flat_labels(y: Array) -> Array:
+def flatten_labels(y: Array) -> Array:
     """Return labels as `[N]` where they are a column `[N, 1]`, as Keras stores those of CIFAR."""
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 

@@ -1,8 +1,8 @@
-"""What a data set is: its shape, its three splits, its fingerprint.
+"""The interface of data sets: shape, splits, fingerprint, batches.
 
-Images are `uint8` tensors `[N, C, H, W]` until the moment a batch is made; points of the toy
-set are `float32` `[N, 2]`. A `Source` knows its shape before anything is loaded, so a sweep can
-be checked on a machine that does not hold the data.
+Images are `uint8` tensors `[N, C, H, W]` until a batch is made; points of the toy set are `float32`
+`[N, 2]`. A `Source` knows its shape before anything is loaded, so a sweep can be checked on a
+machine that does not have the data.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The shape of a data set, all that a model needs to build its networks.
+    """The shape of a data set: everything that a model needs to build its networks.
 
     Where images carry several binary labels, a class is a combination of their values: models
     that are made for attributes see the attributes, all others and all metrics the combination.
@@ -42,22 +42,22 @@ class DataSpec:
         """Number of classes, `K`."""
         return len(self.class_names)
 
-    def attribute_rows(self, y: Tensor) -> Tensor:
-        """Return the attributes of classes.
+    def attributes_of(self, y: Tensor) -> Tensor:
+        """Return the attributes of examples.
 
         Args:
             y: Classes `[B]`; -1 where there is no label.
 
         Returns:
-            `int64` `[B, A]`, 0 or 1; -1 in rows without label.
+            `int64` `[B, A]`, 0 or 1; -1 for examples without label.
 
         Example:
             >>> spec = DataSpec("set", (2,), ("neither", "a and b"), ("a", "b"), ((0, 0), (1, 1)))
-            >>> spec.attribute_rows(torch.tensor([1, -1])).tolist()
+            >>> spec.attributes_of(torch.tensor([1, -1])).tolist()
             [[1, 1], [-1, -1]]
         """
-        nothing = (-1,) * len(self.attributes)  # the last row, where -1 points
-        return torch.tensor((*self.combinations, nothing), device=y.device)[y]
+        unknown = (-1,) * len(self.attributes)  # the last entry, which index -1 takes
+        return torch.tensor((*self.combinations, unknown), device=y.device)[y]
 
     @property
     def is_image(self) -> bool:
@@ -66,11 +66,10 @@ class DataSpec:
 
     @property
     def is_small(self) -> bool:
-        """Whether networks for such examples gain nothing from a second CPU thread.
+        """Whether a second CPU thread does not pay: points, and images of up to 16 pixels a side.
 
-        True for points and images of up to 16 pixels a side: their networks are bound by the
-        number of operations. With more threads they gain little, and where another program
-        wants a core the threads wait for each other and lose much.
+        Their networks are bound by the number of operations. More threads gain little, and lose
+        much where another program wants a core and they wait for each other.
         """
         return max(self.shape[-2:]) <= 16
 
@@ -97,10 +96,10 @@ class DataSet:
 
     Attributes:
         spec: The shape.
-        train: What models are trained on; also the domain classifier.
-        validation: What tuning and selection may look at; may be empty.
-        test: What tables are made from; no training or tuning ever sees it.
-        flip: Whether training batches are flipped left to right at random.
+        train: For training, of models and of the domain classifier.
+        validation: For tuning and selection; may be empty.
+        test: For tables; no training or tuning ever sees it.
+        flip: Whether training images are flipped left to right at random.
         fingerprint: SHA-256 over the bytes of all splits, 64 hexadecimal digits.
         unlabeled: Further training examples without label `[N, ...]`, those of another data set.
         unlabeled_fingerprint: The fingerprint of that data set.
@@ -126,9 +125,9 @@ class Batch(NamedTuple):
 
     Attributes:
         x: `float32` `[B, C, H, W]` in `[-1, 1]`, or `[B, 2]` for points.
-        y: `int64` `[B]`; -1 in the rows that carry no label. For a model with the capability
+        y: `int64` `[B]`; -1 for examples without label. For a model with the capability
             `attributes`, on data that has them, `[B, A]` with 0, 1 or -1.
-        labeled: Number of leading rows that carry a label, the same for every batch of a run.
+        labeled: Number of leading examples that carry a label, the same for every batch of a run.
             Less than `B` only for a model with the capability `semi-supervised`.
     """
 
@@ -138,7 +137,7 @@ class Batch(NamedTuple):
 
 
 class Source(ABC):
-    """A data set that can be loaded; subclasses are what the registry holds.
+    """A data set that can be loaded; the registered classes are subclasses.
 
     A subclass takes its options as keyword arguments of `__init__`, all annotated and with
     defaults where they are not essential: the options of a sweep are checked against that

@@ -1,7 +1,7 @@
 """A tiny synthetic image set for tests: made in milliseconds, of any shape.
 
-An image of class `k` is one soft spot whose place on a circle says the class and whose jitter
-and brightness do not, so there is something label-relevant and something label-irrelevant.
+An image is one soft spot. Its place on a circle shows the class; its jitter and brightness do not,
+so there is something label-relevant and something label-irrelevant.
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 import torch
 
 from bench.data.base import DataSet, DataSpec, Source, Split
-from bench.data.splits import Splitting
+from bench.data.splits import SplitOptions
 from bench.errors import SpecError
 from bench.seeding import generator_for
 
@@ -47,7 +47,7 @@ class Blobs(Source):
                 raise SpecError(f"{option} must be at least 1, got {value}")
         self._shape = (channels, image_size, image_size)
         self._classes, self._per_class = classes, per_class
-        self._splitting = Splitting(split_seed, validation_fraction, test_per_class)
+        self._splits = SplitOptions(split_seed, validation_fraction, test_per_class)
 
     @property
     def spec(self) -> DataSpec:
@@ -57,21 +57,21 @@ class Blobs(Source):
     def load(self) -> DataSet:
         """Draw the images and split them."""
         train = self._draw(self._per_class, "train")
-        test = self._draw(self._splitting.test_per_class, "test")
-        return self._splitting.divide(self.spec, train, test, flip=False)
+        test = self._draw(self._splits.test_per_class, "test")
+        return self._splits.divide(self.spec, train, test, flip=False)
 
     def _draw(self, per_class: int, purpose: str) -> Split:
         channels, size, _ = self._shape
         y = torch.arange(self._classes).repeat_interleave(per_class)
-        generator = generator_for(self._splitting.split_seed, "blobs", purpose)
+        generator = generator_for(self._splits.split_seed, "blobs", purpose)
         jitter, gain = torch.rand(2, len(y), 2, generator=generator, dtype=torch.float64)
         angle = y * (2 * math.pi / self._classes)
-        place = torch.stack((angle.cos(), angle.sin()), dim=1) * 0.25 + 0.5
-        place = (place + (jitter - 0.5) * 0.15) * (size - 1)
+        centers = torch.stack((angle.cos(), angle.sin()), dim=1) * 0.25 + 0.5
+        centers = (centers + (jitter - 0.5) * 0.15) * (size - 1)
         grid = torch.arange(size, dtype=torch.float64)
         rows, columns = (
             (-((grid - center[:, None]) ** 2) / (2 * (0.12 * size) ** 2)).exp()
-            for center in place.unbind(1)
+            for center in centers.unbind(1)
         )
         shades = torch.linspace(1, 0.5, channels, dtype=torch.float64)
         light = (0.6 + 0.4 * gain[:, :1]) * shades

@@ -1,11 +1,10 @@
-"""CelebA: 202 599 faces with 40 binary attributes each (Liu et al., ICCV 2015), some made a label.
+"""CelebA: 202 599 faces with 40 binary attributes each (Liu et al., ICCV 2015).
 
 A class is a combination of the chosen attributes. Of the aligned images, 178x218 pixels, the
-centered square of 148 pixels is taken, as in most code for VAEs; hats and beards are partly cut
-off by it. The test split is the official one. The validation split is
-held out of the official training and validation images together, like that of every other set:
-with the default share it is about as large as the official one, but shows people who are also in
-the training split.
+centered square of 148 pixels is taken, as in most code for VAEs; it cuts off parts of hats and
+beards. The test split is the official one. The validation split is held out of the official
+training and validation images together, like that of every other set: with the default share it is
+about as large as the official one, but shows people who are also in the training split.
 
 Squares and all 40 attributes are kept in the data folder, a file for each size. Loading it takes
 twice the memory of the images, which are 2.5 GB at 64x64.
@@ -21,11 +20,11 @@ import numpy as np
 from bench.data import torchvision_files as files
 from bench.data.arrays import Array, Arrays
 from bench.data.base import DataSpec
-from bench.data.class_names import CELEBA_ATTRIBUTES, check_attributes, combination_names
-from bench.data.image_files import decode_all
-from bench.data.torchvision_files import Known
+from bench.data.class_names import CELEBA_ATTRIBUTES, check_attributes, name_combinations
+from bench.data.image_files import decode_images
+from bench.data.torchvision_files import SetInfo
 from bench.data.torchvision_sets import TorchvisionSet
-from bench.errors import BenchError, SpecError, unknown
+from bench.errors import BenchError, SpecError, describe_unknown
 
 SQUARE = ((178 - 148) / 2, (218 - 148) / 2, 148.0, 148.0)  # left, top, width and height
 
@@ -63,11 +62,11 @@ class CelebA(TorchvisionSet):
     ) -> None:
         for name in attributes:
             if name not in CELEBA_ATTRIBUTES:
-                raise SpecError(unknown("attribute", name, CELEBA_ATTRIBUTES))
+                raise SpecError(describe_unknown("attribute", name, CELEBA_ATTRIBUTES))
         check_attributes(attributes)
         if image_size not in (32, 64):
             raise SpecError(f"image_size must be 32 or 64, got {image_size}")
-        self.known = Known(
+        self.info = SetInfo(
             f"celeba-{image_size}",
             "CelebA",
             (3, image_size, image_size),
@@ -85,21 +84,21 @@ class CelebA(TorchvisionSet):
     @property
     def spec(self) -> DataSpec:
         """The shape; no file is touched."""
-        names = combination_names(self._attributes, self._combinations)
-        return DataSpec("celeba", self.known.shape, names, self._attributes, self._combinations)
+        names = name_combinations(self._attributes, self._combinations)
+        return DataSpec("celeba", self.info.shape, names, self._attributes, self._combinations)
 
     def _decode(self) -> Arrays:
-        train, valid, test = files.opened(self.known)
+        train, valid, test = files.open_parts(self.info)
         x_train, x_test = (
-            decode_all(paths, self._size, 3, "boxes", [SQUARE] * len(paths))
+            decode_images(paths, self._size, 3, "boxes", [SQUARE] * len(paths))
             for paths in ([*_paths(train), *_paths(valid)], _paths(test))
         )
         y_train, y_test = np.concatenate((_values(train), _values(valid))), _values(test)
         return Arrays(x_train, y_train, x_test, y_test, np.array(CELEBA_ATTRIBUTES))
 
     def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
-        there = set() if arrays.attributes is None else set(arrays.attributes.tolist())
-        if absent := [name for name in self._attributes if name not in there]:
+        names = [] if arrays.attributes is None else arrays.attributes.tolist()
+        if absent := [name for name in self._attributes if name not in names]:
             raise BenchError(f"{origin}: has no attribute {', '.join(absent)}")
         return arrays.combined(self._attributes, self._combinations)
 

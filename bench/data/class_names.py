@@ -1,4 +1,4 @@
-"""The class names of torchvision's sets, in the order of their labels, and of combinations."""
+"""Names of classes in the order of their labels, of attributes, and of their combinations."""
 
 from collections.abc import Iterable, Sequence
 
@@ -46,14 +46,7 @@ MOST_ATTRIBUTES = 8
 
 
 def check_attributes(names: Sequence[str]) -> None:
-    """Check that attributes can be made a label of.
-
-    Args:
-        names: Their names.
-
-    Raises:
-        SpecError: If there is none, too many, or one twice.
-    """
+    """Refuse attributes whose combinations cannot be classes: none, too many, or one twice."""
     if not names or len(set(names)) < len(names):
         raise SpecError(f"attributes must be different names, at least one, got {list(names)}")
     if len(names) > MOST_ATTRIBUTES:
@@ -64,21 +57,13 @@ def check_attributes(names: Sequence[str]) -> None:
         )
 
 
-def combination_names(
+def name_combinations(
     attributes: Sequence[str], combinations: Iterable[Sequence[int]]
 ) -> tuple[str, ...]:
-    """Name combinations of attributes by those that are present.
+    """Name combinations, the value 0 or 1 of each attribute, by the attributes that are 1.
 
-    Args:
-        attributes: Names of the attributes.
-        combinations: The value 0 or 1 of each attribute, for each combination.
-
-    Returns:
-        One name a combination.
-
-    Example:
-        >>> combination_names(("odd", "loop"), [(0, 0), (1, 0), (1, 1)])
-        ('none', 'odd', 'odd + loop')
+    >>> name_combinations(("odd", "loop"), [(0, 0), (1, 0), (1, 1)])
+    ('none', 'odd', 'odd + loop')
     """
     return tuple(
         " + ".join(name for name, value in zip(attributes, values, strict=True) if value) or "none"

@@ -1,7 +1,7 @@
 """Scikit-learn's handwritten digits: real images that need no download, with one label or three.
 
 1 797 digits at their native 8x8 (UCI's optical recognition of handwritten digits, test part),
-about 180 a class. They are the default of the harness, since they are there on every machine.
+about 180 a class. They are used in examples, since every machine has them.
 """
 
 import numpy as np
@@ -9,8 +9,8 @@ import torch
 
 from bench.data.arrays import Arrays
 from bench.data.base import DataSet, DataSpec, Source, Split
-from bench.data.class_names import combination_names
-from bench.data.splits import Splitting
+from bench.data.class_names import DIGITS, name_combinations
+from bench.data.splits import SplitOptions
 
 
 class Digits(Source):
@@ -32,28 +32,22 @@ class Digits(Source):
         validation_fraction: float = 0.1,
         test_per_class: int = 50,
     ) -> None:
-        self._splitting = Splitting(split_seed, validation_fraction, test_per_class)
+        self._splits = SplitOptions(split_seed, validation_fraction, test_per_class)
 
     @property
     def spec(self) -> DataSpec:
         """The shape: `(1, 8, 8)`, ten classes."""
-        return DataSpec("digits", (1, 8, 8), tuple("0123456789"))
+        return DataSpec("digits", (1, 8, 8), DIGITS)
 
     def load(self) -> DataSet:
         """Read the copy inside scikit-learn and split it."""
-        return self._splitting.divide(self.spec, _read(), None, flip=False)
+        return self._splits.divide(self.spec, _read(), None, flip=False)
 
 
 ATTRIBUTES = ("odd", "five or more", "loop")
 LOOPS = (0, 6, 8, 9)  # a handwritten 4 is mostly open
-
-
-def attributes_of(digit: int) -> tuple[int, ...]:
-    """Return whether a digit is odd, is five or more, and has a loop."""
-    return digit % 2, int(digit >= 5), int(digit in LOOPS)
-
-
-COMBINATIONS = tuple(sorted({attributes_of(digit) for digit in range(10)}))
+VALUES = tuple((digit % 2, int(digit >= 5), int(digit in LOOPS)) for digit in range(10))
+COMBINATIONS = tuple(sorted(set(VALUES)))
 
 
 class DigitAttributes(Digits):
@@ -66,15 +60,15 @@ class DigitAttributes(Digits):
     @property
     def spec(self) -> DataSpec:
         """The shape: `(1, 8, 8)`, six combinations of three attributes."""
-        names = combination_names(ATTRIBUTES, COMBINATIONS)
+        names = name_combinations(ATTRIBUTES, COMBINATIONS)
         return DataSpec("digit_attributes", (1, 8, 8), names, ATTRIBUTES, COMBINATIONS)
 
     def load(self) -> DataSet:
         """Read the copy inside scikit-learn, replace digits by combinations, and split it."""
         digits = _read()
-        classes = torch.tensor([COMBINATIONS.index(attributes_of(digit)) for digit in range(10)])
+        classes = torch.tensor([COMBINATIONS.index(values) for values in VALUES])
         split = Split(digits.x, classes[digits.y])
-        return self._splitting.divide(self.spec, split, None, flip=False)
+        return self._splits.divide(self.spec, split, None, flip=False)
 
 
 def _read() -> Split:

@@ -1,9 +1,8 @@
-"""Any tree of image files with one folder a class, decoded once.
+"""Any tree of image files with one folder a class.
 
 `ROOT/CLASS/*.png` (also jpg, jpeg, webp, bmp), or `ROOT/train/CLASS/*` and `ROOT/test/CLASS/*`
-where a set has an official test split. The squares are kept in the data folder, under a name
-made from the list of files (path, size, time) and the options, so a changed tree is decoded
-again.
+where a set has an official test split. Decoded images are kept in the data folder, under a name
+made from the list of files (path, size, time) and the options, so a changed tree is decoded again.
 
 FaceScrub at 64x64: keep the aligned face crops as `ROOT/PERSON/*.jpg`, one folder for each of
 the 530 people, and use the defaults, `data: {name: folder, path: ROOT}`. From the uncropped
@@ -16,6 +15,7 @@ paper crops to the box and resizes to 64x64, which is read here as stretching th
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,13 +26,13 @@ import numpy as np
 from bench.data import npz_files
 from bench.data.arrays import Array, Arrays
 from bench.data.base import DataSet, DataSpec, Source, data_root
-from bench.data.image_files import Box, Crop, decode_all, read_boxes
-from bench.data.splits import Splitting
+from bench.data.image_files import Box, Crop, decode_images, read_boxes
+from bench.data.splits import SplitOptions
 from bench.errors import BenchError, DataMissing, SpecError
 
-_File = tuple[Path, int]  # an image and its label
-
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+
+_LabeledFile = tuple[Path, int]
 
 
 class Folder(Source):
@@ -82,15 +82,11 @@ class Folder(Source):
         self._root = Path(path).expanduser()
         self._boxes = Path(boxes).expanduser() if boxes is not None else None
         self._size, self._channels, self._crop, self._flip = image_size, channels, crop, flip
-        self._splitting = Splitting(split_seed, validation_fraction, test_per_class)
+        self._splits = SplitOptions(split_seed, validation_fraction, test_per_class)
 
     @property
     def spec(self) -> DataSpec:
-        """The shape; only the names of the folders are read.
-
-        Raises:
-            DataMissing: If there is no such folder, or it does not hold two classes.
-        """
+        """The shape; only the names of the folders are read."""
         parts = self._parts()
         train, names = parts["train"], class_folders(parts["train"])
         if len(names) < 2:
@@ -109,14 +105,7 @@ class Folder(Source):
         return DataSpec(name, shape, tuple(names))
 
     def load(self) -> DataSet:
-        """Decode the images, or read what an earlier call decoded, and split them.
-
-        Returns:
-            The splits, on the CPU.
-
-        Raises:
-            DataMissing: If folder or boxes are not there.
-        """
+        """Decode the images, or read what an earlier call decoded, and split them."""
         spec = self.spec
         parts = {part: _files(root, spec.class_names) for part, root in self._parts().items()}
         boxes = read_boxes(self._boxes) if self._boxes else {}
@@ -127,7 +116,7 @@ class Folder(Source):
             arrays = Arrays(*(a for files in parts.values() for a in self._decode(files, boxes)))
             npz_files.write(npz, arrays)
         train, test = arrays.splits()
-        return self._splitting.divide(spec, train, test, flip=self._flip)
+        return self._splits.divide(spec, train, test, flip=self._flip)
 
     def missing(self) -> str | None:
         """Return which folder or file is not there, or None."""
@@ -148,21 +137,21 @@ class Folder(Source):
         parts = {part: self._root / part for part in ("train", "test")}
         return parts if all(p.is_dir() for p in parts.values()) else {"train": self._root}
 
-    def _key(self, parts: Mapping[str, list[_File]], boxes: Mapping[str, Box]) -> str:
+    def _key(self, parts: Mapping[str, list[_LabeledFile]], boxes: Mapping[str, Box]) -> str:
         files = []
-        for path, label in (file for part in parts.values() for file in part):
+        for path, label in itertools.chain(*parts.values()):
             stat, name = path.stat(), self._below(path)
             files.append((name, label, stat.st_size, stat.st_mtime_ns, boxes.get(name)))
         content = [1, self._size, self._channels, self._crop, files]  # 1: version of the decoding
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
-    def _decode(self, files: list[_File], boxes: Mapping[str, Box]) -> tuple[Array, Array]:
+    def _decode(self, files: list[_LabeledFile], boxes: Mapping[str, Box]) -> tuple[Array, Array]:
         paths = [path for path, _ in files]
-        chosen = [boxes.get(self._below(path)) for path in paths]
-        if self._boxes is not None and None in chosen:
-            path = paths[chosen.index(None)]
+        crops = [boxes.get(self._below(path)) for path in paths]
+        if self._boxes is not None and None in crops:
+            path = paths[crops.index(None)]
             raise BenchError(f"{self._boxes}: has no box for {self._below(path)}")
-        x = decode_all(paths, self._size, self._channels, self._crop, chosen)
+        x = decode_images(paths, self._size, self._channels, self._crop, crops)
         return x, np.array([label for _, label in files], np.int64)
 
     def _below(self, path: Path) -> str:
@@ -170,22 +159,22 @@ class Folder(Source):
 
 
 def class_folders(root: Path) -> list[str]:
-    """Return the names of the folders in a folder, those of tools left out."""
+    """Return the names of the folders in a folder, without those that tools make."""
     hidden = (".", "__")  # .git, .ipynb_checkpoints, __MACOSX
     return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(hidden))
 
 
-def _files(root: Path, class_names: tuple[str, ...]) -> list[_File]:
+def _files(root: Path, class_names: tuple[str, ...]) -> list[_LabeledFile]:
     files = []
     for label, name in enumerate(class_names):
-        paths = sorted(p for p in (root / name).iterdir() if is_image(p))
+        paths = sorted(p for p in (root / name).iterdir() if is_image_file(p))
         if not paths:
             raise DataMissing(f"{root / name} holds no image ({', '.join(sorted(SUFFIXES))})")
         files += [(path, label) for path in paths]
     return files
 
 
-def is_image(path: Path) -> bool:
+def is_image_file(path: Path) -> bool:
     """Return whether a file has the name of an image."""
-    # macOS leaves `._NAME.jpg` beside an image that was copied; it is none.
+    # macOS leaves `._NAME.jpg` beside a copied image; that is no image.
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

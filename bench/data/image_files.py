@@ -21,32 +21,21 @@ Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels of the original image."""
 
 _AT_ONCE = 4096
-BAD_IMAGE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
-def decode(
+def decode_image(
     path: Path, image_size: int, channels: int, crop: Crop, box: Box | None = None
 ) -> np.ndarray[Any, Any]:
-    """Decode one image file.
+    """Return one image file as a square, `uint8` `[H, W, C]`.
 
-    Args:
-        path: The file.
-        image_size: Height and width of the result.
-        channels: 3 for color, 1 for gray.
-        crop: `center` takes the largest centered square; `none` takes the whole image and
-            `boxes` the box, both stretched to a square.
-        box: The box, for `boxes`; the part outside the image is cut off.
-
-    Returns:
-        `uint8` `[H, W, C]`.
-
-    Raises:
-        BenchError: If the file is no readable image, or the box lies outside it.
+    `center` takes the largest centered square; `none` takes the whole image and `boxes` the box,
+    both stretched to a square. The part of a box outside the image is cut off.
     """
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-    except BAD_IMAGE as error:
+    except UNREADABLE as error:
         raise BenchError(f"{path}: not a readable image ({error}); mend or remove it") from error
     width, height = image.size
     region = (0.0, 0.0, float(width), float(height))
@@ -66,32 +55,14 @@ def decode(
     return np.asarray(small).reshape(image_size, image_size, channels)
 
 
-def decode_all(
-    paths: Sequence[Path],
-    image_size: int,
-    channels: int,
-    crop: Crop,
-    boxes: Sequence[Box | None],
+def decode_images(
+    paths: Sequence[Path], image_size: int, channels: int, crop: Crop, boxes: Sequence[Box | None]
 ) -> np.ndarray[Any, Any]:
-    """Decode many files, several at a time.
-
-    Args:
-        paths: The files.
-        image_size: Height and width of the results.
-        channels: 3 for color, 1 for gray.
-        crop: As for `decode`.
-        boxes: One box or None for each file.
-
-    Returns:
-        `uint8` `[N, H, W, C]`, in the order of the files.
-
-    Raises:
-        BenchError: For the first file that cannot be decoded.
-    """
+    """Decode many files, several at a time; return `uint8` `[N, H, W, C]` in their order."""
     images = np.empty((len(paths), image_size, image_size, channels), np.uint8)
 
     def fill(index: int) -> None:
-        images[index] = decode(paths[index], image_size, channels, crop, boxes[index])
+        images[index] = decode_image(paths[index], image_size, channels, crop, boxes[index])
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow works without the GIL
         for start in range(0, len(paths), _AT_ONCE):  # what waits for a thread takes memory, too
@@ -101,19 +72,10 @@ def decode_all(
 
 
 def read_boxes(path: Path) -> dict[str, Box]:
-    """Read the boxes of a folder of images.
+    """Return the box of each image of a folder, by its path below the folder, with `/`.
 
-    Args:
-        path: A CSV file with the columns `path,x,y,w,h` (a first line of these names may be
-            there), or the `bounding_boxes.txt` of CUB-200-2011, which is read together with the
-            `images.txt` beside it.
-
-    Returns:
-        The box of each image, by its path below the folder, with `/`.
-
-    Raises:
-        DataMissing: If a file is not there.
-        BenchError: If a line cannot be read; the text names file and line.
+    The file is a CSV file with the columns `path,x,y,w,h` and perhaps a first line of these names,
+    or the `bounding_boxes.txt` of CUB-200-2011, which needs the `images.txt` beside it.
     """
     is_cub = path.suffix == ".txt"
     names = {}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec, Source, Split
-from bench.data.splits import Splitting
+from bench.data.splits import SplitOptions
 from bench.errors import SpecError
 from bench.seeding import generator_for
 
@@ -24,9 +24,8 @@ CENTERS = ((0.0, -0.5), (2.2, -0.5), (-2.2, -0.5))
 class Moons(Source):
     """Points `[N, 2]` of three classes.
 
-    The test points are further, independent noise around arcs of their own, so a test split can
-    be as large as one likes; the validation points are held out of the training points. Both the
-    noise and the choice depend on `split_seed`, so another seed is another sample of the same
+    Test points are drawn independently, so a test split can be of any size; validation points are
+    held out of the training points. Another `split_seed` is another sample of the same
     distribution.
 
     Args:
@@ -54,7 +53,7 @@ class Moons(Source):
         if noise < 0:
             raise SpecError(f"noise must not be negative, got {noise}")
         self._per_class, self._noise = per_class, noise
-        self._splitting = Splitting(split_seed, validation_fraction, test_per_class)
+        self._splits = SplitOptions(split_seed, validation_fraction, test_per_class)
 
     @property
     def spec(self) -> DataSpec:
@@ -63,25 +62,19 @@ class Moons(Source):
 
     def load(self) -> DataSet:
         """Draw the points and split them."""
-        seed, tests = self._splitting.split_seed, self._splitting.test_per_class
+        seed, tests = self._splits.split_seed, self._splits.test_per_class
         train = _draw(self._per_class, self._noise, seed, "train")
         test = _draw(tests, self._noise, seed, "test")
-        return self._splitting.divide(self.spec, train, test, flip=False)
+        return self._splits.divide(self.spec, train, test, flip=False)
 
 
 def arc(label: int, points: int) -> Tensor:
-    """Return equally spaced points of one arc, without noise.
+    """Return equally spaced points `[points, 2]` of the arc of a class, without noise.
 
-    Args:
-        label: The class.
-        points: How many, the two ends included.
+    They are `float64`, from the right end to the left one, both included.
 
-    Returns:
-        `float64` `[points, 2]`, from the right end to the left one.
-
-    Example:
-        >>> arc(1, 3).mul(10).round().long().tolist()
-        [[32, -5], [22, 5], [12, -5]]
+    >>> arc(1, 3).mul(10).round().long().tolist()
+    [[32, -5], [22, 5], [12, -5]]
     """
     t = torch.linspace(0, math.pi, points, dtype=torch.float64)
     center = torch.tensor(CENTERS[label], dtype=torch.float64)

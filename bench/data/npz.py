@@ -12,8 +12,8 @@ import numpy as np
 from bench.data import npz_files
 from bench.data.arrays import image_shape
 from bench.data.base import DataSet, DataSpec, Source
-from bench.data.class_names import check_attributes, combination_names
-from bench.data.splits import Splitting
+from bench.data.class_names import check_attributes, name_combinations
+from bench.data.splits import SplitOptions
 from bench.errors import BenchError, DataMissing, SpecError
 
 
@@ -46,19 +46,14 @@ class Npz(Source):
     ) -> None:
         self._path = Path(path).expanduser()
         self._flip, self._class_names = flip, class_names
-        self._splitting = Splitting(split_seed, validation_fraction, test_per_class)
+        self._splits = SplitOptions(split_seed, validation_fraction, test_per_class)
 
     @property
     def spec(self) -> DataSpec:
-        """The shape, read from the head of the file and its labels.
-
-        Raises:
-            DataMissing: If there is no such file.
-            SpecError: If `class_names` has the wrong length.
-        """
+        """The shape, read from the head of the file and its labels."""
         if reason := self.missing():
             raise DataMissing(reason)
-        head = npz_files.peek(self._path)
+        head = npz_files.read_head(self._path)
         attributes: tuple[str, ...] = ()
         combinations: tuple[tuple[int, ...], ...] = ()
         if head.attributes is None:
@@ -67,7 +62,7 @@ class Npz(Source):
             attributes = tuple(head.attributes.tolist())
             check_attributes(attributes)
             combinations = tuple(map(tuple, np.unique(head.y_train, axis=0).tolist()))
-            names = combination_names(attributes, combinations)
+            names = name_combinations(attributes, combinations)
         if self._class_names is not None and len(self._class_names) != len(names):
             raise SpecError(
                 f"class_names has {len(self._class_names)} names, but the training labels of "
@@ -78,14 +73,7 @@ class Npz(Source):
         return DataSpec(self._path.stem, shape, names, attributes, combinations)
 
     def load(self) -> DataSet:
-        """Read, check and split the file.
-
-        Returns:
-            The splits, on the CPU.
-
-        Raises:
-            DataMissing: If there is no such file.
-        """
+        """Read, check and split the file."""
         spec = self.spec
         arrays = npz_files.read(self._path, spec.classes)
         if spec.attributes:
@@ -93,7 +81,7 @@ class Npz(Source):
             if arrays.y_test is not None and arrays.y_test.min() < 0:
                 raise BenchError(f"{self._path}: y_test has a combination that y_train lacks")
         train, test = arrays.splits()
-        return self._splitting.divide(spec, train, test, flip=self._flip)
+        return self._splits.divide(spec, train, test, flip=self._flip)
 
     def missing(self) -> str | None:
         """Return which file is not there, or None."""

@@ -1,7 +1,8 @@
 """Reading and writing `.npz` files of image sets.
 
 Files may be compressed or not, written here or put there by hand, so everything is checked on
-the way in. Ours are not compressed, because they are read at every start.
+the way in; messages name the file and the array. Ours are not compressed, because they are read at
+every start.
 """
 
 import contextlib
@@ -9,93 +10,56 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
-from bench.data.arrays import Array, Arrays, check, flat_labels
+from bench.data.arrays import Array, Arrays, check_arrays, flatten_labels
 from bench.errors import BenchError, DataMissing
 
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read(path: Path, classes: int | None = None) -> Arrays:
-    """Read and check a file.
-
-    Args:
-        path: The `.npz`.
-        classes: Number of classes, to check the labels against, or None.
-
-    Returns:
-        The arrays, labels flattened to `[N]`.
-
-    Raises:
-        DataMissing: If there is no such file.
-        BenchError: If it is damaged or holds something else; the text names file and array.
-    """
-    with _opened(path) as npz:
+    """Read and check an image set; labels must be below `classes` where that is given."""
+    with _open(path) as npz:
         keys = [key for key in Arrays._fields if key in npz or key not in Arrays._field_defaults]
-        arrays = _flat(Arrays(**{key: _array(path, npz, key) for key in keys}))
-    check(path, arrays, classes)
-    return arrays
+        arrays = Arrays(**{key: _array(path, npz, key) for key in keys})
+    return _checked(path, arrays, classes)
 
 
-def peek(path: Path) -> Arrays:
+def read_head(path: Path) -> Arrays:
     """Read the training labels and the shape of the images, but no image.
 
-    Args:
-        path: The `.npz`.
-
-    Returns:
-        The training part, whose images have the shape of those in the file, and no memory.
-
-    Raises:
-        DataMissing: If there is no such file.
-        BenchError: If it is damaged or holds something else.
+    The images that are returned have the shape of those in the file, and take no memory.
     """
-    with _opened(path) as npz:
+    with _open(path) as npz:
         y = _array(path, npz, "y_train")
         attributes = _array(path, npz, "attributes") if "attributes" in npz else None
-        shape, dtype = _head(path, npz, "x_train")
+        with (
+            _reading(path, npz, "x_train"),
+            zipfile.ZipFile(path) as archive,
+            archive.open("x_train.npy") as member,
+        ):
+            is_first = npy.read_magic(member) == (1, 0)
+            read_header = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
+            shape, _, dtype = read_header(member)
     # All images stand for one zero, so the checks run without their memory.
     x = np.broadcast_to(np.zeros((), dtype), shape)
-    arrays = _flat(Arrays(x, y, attributes=attributes))
-    check(path, arrays)
-    return arrays
+    return _checked(path, Arrays(x, y, attributes=attributes))
 
 
 def read_arrays(path: Path, *keys: str) -> list[Array]:
-    """Read some arrays of a file, whatever they are.
-
-    Args:
-        path: The `.npz`.
-        *keys: Their names.
-
-    Returns:
-        The arrays, in the order of the names.
-
-    Raises:
-        DataMissing: If there is no such file.
-        BenchError: If it is damaged, or lacks one of them.
-    """
-    with _opened(path, keys) as npz:
+    """Read the arrays of these names, unchecked."""
+    with _open(path, keys) as npz:
         return [_array(path, npz, key) for key in keys]
 
 
 def write(path: Path, arrays: Arrays) -> None:
-    """Write a file so that no reader ever sees a part of it.
-
-    Args:
-        path: Where; its folder is made.
-        arrays: What to write.
-
-    Raises:
-        BenchError: If the folder cannot be written to.
-    """
+    """Write a file, in a folder that is made for it; no reader ever sees a part of it."""
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,15 +75,17 @@ def write(path: Path, arrays: Arrays) -> None:
             part.unlink(missing_ok=True)
 
 
-def _flat(arrays: Arrays) -> Arrays:
-    if arrays.attributes is not None:
-        return arrays
-    labels = {"y_train": arrays.y_train, "y_test": arrays.y_test}
-    return arrays._replace(**{key: flat_labels(y) for key, y in labels.items() if y is not None})
+def _checked(path: Path, arrays: Arrays, classes: int | None = None) -> Arrays:
+    if arrays.attributes is None:
+        labels = {key: getattr(arrays, key) for key in ("y_train", "y_test")}
+        flat = {key: flatten_labels(y) for key, y in labels.items() if y is not None}
+        arrays = arrays._replace(**flat)
+    check_arrays(path, arrays, classes)
+    return arrays
 
 
 @contextlib.contextmanager
-def _opened(path: Path, keys: Sequence[str] = Arrays._fields[:4]) -> Iterator[NpzFile]:
+def _open(path: Path, keys: tuple[str, ...] = Arrays._fields[:4]) -> Iterator[NpzFile]:
     if not path.is_file():
         raise DataMissing(f"there is no file {path}")
     with path.open("rb") as file:  # np.load leaves the file open where it fails
@@ -144,17 +110,4 @@ def _reading(path: Path, npz: NpzFile, key: str) -> Iterator[None]:
 
 def _array(path: Path, npz: NpzFile, key: str) -> Array:
     with _reading(path, npz, key):
-        array: Array = npz[key]
-    return array
-
-
-def _head(path: Path, npz: NpzFile, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with (
-        _reading(path, npz, key),
-        zipfile.ZipFile(path) as archive,
-        archive.open(f"{key}.npy") as member,
-    ):
-        is_first = npy.read_magic(member) == (1, 0)
-        read_header = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
-        shape, _, dtype = read_header(member)
-    return shape, dtype
+        return np.asarray(npz[key])

@@ -1,4 +1,4 @@
-"""How every data set is split: per class, as a function of the split seed, in one place.
+"""How every data set is split: per class, as a function of the split seed.
 
 The test split is the official one where there is one; else the same number of images of every
 class. The validation split is then held out of what is left for training. Every class is in
@@ -17,7 +17,7 @@ from bench.seeding import generator_for
 
 
 @dataclass(frozen=True)
-class Splitting:
+class SplitOptions:
     """The split options of a source, checked when the source is built.
 
     Attributes:
@@ -41,41 +41,32 @@ class Splitting:
             raise SpecError(f"test_per_class must be at least 1, got {self.test_per_class}")
 
     def divide(self, spec: DataSpec, train: Split, test: Split | None, *, flip: bool) -> DataSet:
-        """Make the three splits.
+        """Return a data set of three splits, in which examples keep their order.
 
-        Args:
-            spec: The shape; its class names appear in the messages.
-            train: All examples but those of the official test split.
-            test: The official test split, or None to hold one out of `train`.
-            flip: Whether training batches are flipped.
-
-        Returns:
-            The data set, fingerprinted; within a split the examples keep their order.
-
-        Raises:
-            SpecError: If a class has too few examples to be in every split.
+        `train` is everything but the official test split; where `test` is None, a test split is
+        held out of it.
         """
         if test is None:
-            counts = _counts(train, spec)
-            for name, count in zip(spec.class_names, counts, strict=True):
+            for name, count in zip(spec.class_names, _counts(train, spec), strict=True):
                 if count <= self.test_per_class:
                     raise SpecError(
                         f"{spec.name}: class {name!r} has {count} examples, and test_per_class "
                         f"takes {self.test_per_class} of each class; lower it, or add examples"
                     )
-            held = [self.test_per_class] * spec.classes
-            train, test = _divide(train, held, self.split_seed, "test")
+            held_out = [self.test_per_class] * spec.classes
+            train, test = _divide(train, held_out, self.split_seed, "test")
         elif 0 in (counts := _counts(test, spec)):
             name = spec.class_names[counts.index(0)]
             raise SpecError(f"{spec.name}: class {name!r} has no test examples")
-        held = [self._validation_count(count) for count in _counts(train, spec)]
-        for name, count, out in zip(spec.class_names, _counts(train, spec), held, strict=True):
+        counts = _counts(train, spec)
+        held_out = [self._validation_count(count) for count in counts]
+        for name, count, out in zip(spec.class_names, counts, held_out, strict=True):
             if count <= out:
                 raise SpecError(
                     f"{spec.name}: class {name!r} has {count} training examples, of which "
                     f"validation_fraction {self.validation_fraction} takes {out}; none are left"
                 )
-        train, validation = _divide(train, held, self.split_seed, "validation")
+        train, validation = _divide(train, held_out, self.split_seed, "validation")
         return DataSet(spec, train, validation, test, flip, fingerprint(train, validation, test))
 
     def _validation_count(self, count: int) -> int:
@@ -84,37 +75,28 @@ class Splitting:
         return max(1, int(count * self.validation_fraction + 0.5))
 
 
-def hold_out(y: Tensor, counts: Sequence[int], split_seed: int, purpose: str) -> Tensor:
-    """Choose examples of each class at random.
+def choose_per_class(y: Tensor, counts: Sequence[int], seed: int, purpose: str) -> Tensor:
+    """Choose a number of examples of each class at random; return a mask `[N]`.
 
     A larger count chooses a superset of what a smaller one chooses, and the choice in one class
-    does not depend on the other classes.
+    does not depend on the other classes. `purpose` names the random stream, for example `test`.
 
-    Args:
-        y: Labels `[N]`, in `[0, K)`.
-        counts: How many to choose of each class, `K` numbers.
-        split_seed: Seed of the choice.
-        purpose: Name of the random stream, for example `test`.
-
-    Returns:
-        `bool` `[N]`, True where chosen.
-
-    Example:
-        >>> y = torch.tensor([0, 1, 0, 1, 0])
-        >>> y[hold_out(y, [2, 1], 0, "test")].sort().values.tolist()
-        [0, 0, 1]
+    >>> y = torch.tensor([0, 1, 0, 1, 0])
+    >>> y[choose_per_class(y, [2, 1], 0, "test")].sort().values.tolist()
+    [0, 0, 1]
     """
-    chosen = torch.zeros(len(y), dtype=torch.bool)
+    mask = torch.zeros(len(y), dtype=torch.bool)
     for label, count in enumerate(counts):
-        rows = (y == label).nonzero().flatten()
-        generator = generator_for(split_seed, "split", purpose, label)
-        chosen[rows[torch.randperm(len(rows), generator=generator)[:count]]] = True
-    return chosen
+        indices = (y == label).nonzero().flatten()
+        generator = generator_for(seed, "split", purpose, label)
+        mask[indices[torch.randperm(len(indices), generator=generator)[:count]]] = True
+    return mask
 
 
-def _divide(split: Split, counts: list[int], split_seed: int, purpose: str) -> tuple[Split, Split]:
-    chosen = hold_out(split.y, counts, split_seed, purpose)
-    return Split(split.x[~chosen], split.y[~chosen]), Split(split.x[chosen], split.y[chosen])
+def _divide(split: Split, counts: list[int], seed: int, purpose: str) -> tuple[Split, Split]:
+    """Return the examples that stay, and a number of each class that are held out."""
+    mask = choose_per_class(split.y, counts, seed, purpose)
+    return Split(split.x[~mask], split.y[~mask]), Split(split.x[mask], split.y[mask])
 
 
 def _counts(split: Split, spec: DataSpec) -> list[int]:

@@ -15,27 +15,22 @@ from bench.seeding import generator_for
 class Stream:
     """The training examples as an endless sequence of batches.
 
-    The first `labeled_rows` of a batch carry their label. The rest comes from the examples without
-    one, which are drawn independently: each kind has epochs of its own. Any draw may be asked for
-    in any order; asking in sequence is fast, since permutations are kept.
-
-    Attributes:
-        batch_size: Rows of every batch.
-        labeled_rows: Leading rows that carry a label.
-        draws_per_epoch: Batches that hold as many rows as there are examples.
+    The first `labeled_rows` examples of a batch carry their label. The others come from
+    `unlabeled`, which is drawn independently: each kind has epochs of its own. Draws may be asked
+    for in any order; asking in sequence is fast, since permutations are kept.
 
     Args:
         split: The examples with labels; copied to the device once.
-        batch_size: Rows of a batch.
-        seed: Seed of the run; order and flips have streams of their own.
+        batch_size: Examples of a batch.
+        seed: Seed of the run; order and flips have random streams of their own.
         flip: Whether each image is mirrored left to right with probability one half.
         device: Where the examples are kept and the batches made.
-        unlabeled: Examples without label, as in a split; none where None.
-        labeled_rows: How many rows carry a label; all of them where there are no other examples.
+        unlabeled: Examples without label `[N, ...]`; none where None.
+        labeled_rows: Examples of a batch that carry a label; all where there are no others.
         attributes: The shape of data whose labels are to be given as attributes `[B, A]`.
 
     Raises:
-        ValueError: If points are to be flipped, or the rows do not fit the examples.
+        ValueError: If points are to be flipped, or `labeled_rows` does not fit the examples.
     """
 
     def __init__(
@@ -52,70 +47,62 @@ class Stream:
     ) -> None:
         if flip and split.x.ndim != 4:
             raise ValueError(f"only images can be flipped, got examples {list(split.x.shape[1:])}")
-        labeled_rows = batch_size if labeled_rows is None else labeled_rows
+        labeled = batch_size if labeled_rows is None else labeled_rows
         if unlabeled is None:
-            if labeled_rows != batch_size:
-                raise ValueError(f"{labeled_rows} of {batch_size} rows, but no unlabeled examples")
+            if labeled != batch_size:
+                raise ValueError(f"{labeled} of {batch_size} are labeled, but no others are given")
             if batch_size < 1:
-                raise ValueError(f"a batch has at least one row, got {batch_size}")
-        elif not 1 <= labeled_rows < batch_size:
-            raise ValueError(f"labeled_rows must be in [1, {batch_size}), got {labeled_rows}")
-        self.batch_size, self.labeled_rows = batch_size, labeled_rows
+                raise ValueError(f"a batch has at least one example, got {batch_size}")
+        elif not 1 <= labeled < batch_size:
+            raise ValueError(f"labeled_rows must be in [1, {batch_size}), got {labeled}")
+        self.batch_size, self.labeled_rows = batch_size, labeled
         self._seed, self._flip, self._device = seed, flip, torch.device(device)
         x, y = split.x, split.y
-        self._pools = [_Pool(0, len(x), labeled_rows, seed, "order", self._device)]
+        self._pools = [_Pool(0, len(x), labeled, seed, "order", self._device)]
         if unlabeled is not None:
-            rest = batch_size - labeled_rows
-            where = len(x), len(unlabeled), rest, seed, "unlabeled order", self._device
-            self._pools.append(_Pool(*where))
-            x, y = torch.cat((x, unlabeled)), torch.cat((y, y.new_full((len(unlabeled),), -1)))
+            taken = batch_size - labeled
+            size = len(unlabeled)
+            pool = _Pool(len(x), size, taken, seed, "unlabeled order", self._device)
+            self._pools.append(pool)
+            x, y = torch.cat((x, unlabeled)), torch.cat((y, y.new_full((size,), -1)))
         if attributes is not None:
-            y = attributes.attribute_rows(y)
+            y = attributes.attributes_of(y)
         self.draws_per_epoch = max(1, len(x) // batch_size)
         self._x, self._y = x.to(self._device).contiguous(), y.to(self._device)
 
     def batch(self, draw: int) -> Batch:
-        """Return one batch.
+        """Return one batch, new tensors on the device at every call.
 
         Args:
             draw: Its number, from 0 over the whole run.
 
         Returns:
-            `x` `float32` `[B, C, H, W]` in `[-1, 1]` or `[B, 2]`, `y` `int64` `[B]` or `[B, A]`,
-            on the device; new tensors at every call.
+            `x` `float32` `[B, C, H, W]` in `[-1, 1]` or `[B, 2]`, `y` `int64` `[B]` or `[B, A]`.
 
         Raises:
             ValueError: If the number is negative.
         """
         if draw < 0:
             raise ValueError(f"draws count from 0, got {draw}")
-        parts = [pool.rows(draw) for pool in self._pools]
-        rows = parts[0] if len(parts) == 1 else torch.cat(parts)
-        x, y = self._x.index_select(0, rows), self._y.index_select(0, rows)
+        parts = [pool.indices(draw) for pool in self._pools]
+        indices = parts[0] if len(parts) == 1 else torch.cat(parts)
+        x, y = self._x.index_select(0, indices), self._y.index_select(0, indices)
         if self._flip:
             generator = generator_for(self._seed, "flip", draw)
-            chosen = torch.rand(self.batch_size, 1, 1, 1, generator=generator) < 0.5
-            mask = (chosen.to(torch.uint8) * 255).to(self._device, non_blocking=True)
-            # Chosen rows become x ^ (x ^ flipped) = flipped. On bytes this is five times as fast
+            is_flipped = torch.rand(self.batch_size, 1, 1, 1, generator=generator) < 0.5
+            mask = (is_flipped.to(torch.uint8) * 255).to(self._device, non_blocking=True)
+            # Masked images become x ^ (x ^ flipped) = flipped. On bytes this is five times as fast
             # as torch.where on the CPU, and unlike boolean indexing it never waits for a GPU.
             x ^= (x ^ x.flip(3)) & mask
         return Batch(to_float(x), y, self.labeled_rows)
 
 
 class _Pool:
-    """Which examples of one kind a draw takes.
+    """The examples of one kind, from index `first` on, and which of them each draw takes.
 
     Each epoch is a fresh permutation cut into whole draws, so within an epoch no example comes
     twice, and the few that do not fill a draw sit this epoch out. Where a draw takes more than
     there are, it is an epoch of its own, and every example comes about equally often in it.
-
-    Args:
-        first: Index of the first example.
-        size: Number of examples.
-        taken: How many of them a draw takes.
-        seed: Seed of the run.
-        purpose: Name of the random stream.
-        device: Where the indices are kept.
     """
 
     def __init__(
@@ -125,13 +112,13 @@ class _Pool:
         self._seed, self._purpose, self._device = seed, purpose, device
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
-    def rows(self, draw: int) -> Tensor:
-        """Return the indices that a draw takes."""
-        epoch, place = divmod(draw, max(1, self._size // self._taken))
+    def indices(self, draw: int) -> Tensor:
+        """Return the indices of the examples that a draw takes."""
+        epoch, position = divmod(draw, max(1, self._size // self._taken))
         if epoch != self._epoch:
             generator = generator_for(self._seed, self._purpose, epoch)
             repeats = -(-self._taken // self._size)
             permutations = [torch.randperm(self._size, generator=generator) for _ in range(repeats)]
             self._order = (torch.cat(permutations) + self._first).to(self._device)
             self._epoch = epoch
-        return self._order[place * self._taken :][: self._taken]
+        return self._order[position * self._taken :][: self._taken]

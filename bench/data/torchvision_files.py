@@ -21,8 +21,8 @@ TIMEOUT_S = 10
 """Seconds without an answer after which a download is given up."""
 
 
-class Known(NamedTuple):
-    """What there is to know about one set.
+class SetInfo(NamedTuple):
+    """The facts about one set of torchvision.
 
     Attributes:
         name: Name in the registry and of the `.npz`.
@@ -34,8 +34,8 @@ class Known(NamedTuple):
         flip: Whether training batches are mirrored, which is right only where mirror images
             look like members of the set.
         labels: What the labels in the `.npz` are, for messages.
-        by_hand: How to provide torchvision's files by hand in `{folder}`, where that is likely to
-            be needed.
+        by_hand: How to put torchvision's files into `{folder}` by hand, where that is likely to be
+            needed.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Known(NamedTuple):
 
     @property
     def npz(self) -> Path:
-        """Where the decoded set lies."""
+        """The path of the decoded set."""
         return data_root() / f"{self.name}.npz"
 
     @property
@@ -60,99 +60,74 @@ class Known(NamedTuple):
         return f"{height}, {width}" if channels == 1 else f"{height}, {width}, {channels}"
 
 
-def folder() -> Path:
-    """Return where torchvision keeps its files."""
+def torchvision_folder() -> Path:
+    """Return the folder of torchvision's own files."""
     return data_root() / "torchvision"
 
 
-def has_copy(known: Known) -> bool:
-    """Whether torchvision's files are there, judged by their names alone."""
-    return all((folder() / file).exists() for file in known.files)
+def has_copy(info: SetInfo) -> bool:
+    """Return whether torchvision's files are there, judged by their names alone."""
+    return all((torchvision_folder() / file).exists() for file in info.files)
 
 
 def is_offline() -> bool:
-    """Whether `BENCH_OFFLINE` forbids downloads."""
+    """Return whether `BENCH_OFFLINE` forbids downloads."""
     return os.environ.get("BENCH_OFFLINE", "0") not in ("", "0")
 
 
-def decode(known: Known) -> Arrays:
-    """Decode torchvision's files of a set that it keeps in memory; arguments as for `opened`.
-
-    Args:
-        known: The set, in a training and a test part.
-
-    Returns:
-        The arrays, unchecked.
-    """
-    return Arrays(*(array for part in opened(known) for array in _arrays(part, known)))
+def decode_parts(info: SetInfo) -> Arrays:
+    """Decode a set that torchvision keeps in memory, in a training and a test part; unchecked."""
+    return Arrays(*(array for part in open_parts(info) for array in _arrays(part, info)))
 
 
-def opened(known: Known) -> list[Any]:
-    """Open torchvision's files, after a download where they are not there.
-
-    Args:
-        known: The set.
-
-    Returns:
-        An object of torchvision's class for each part.
-
-    Raises:
-        DataMissing: If the files are not there and cannot or must not be downloaded.
-        BenchError: If the files that are there are damaged.
-    """
+def open_parts(info: SetInfo) -> list[Any]:
+    """Return an object of torchvision's class for each part; download the files if need be."""
     from torchvision import datasets
 
-    download = not has_copy(known)
+    download = not has_copy(info)
     if download and is_offline():
-        raise DataMissing(advice(known, "BENCH_OFFLINE is set, so it was not downloaded"))
-    kind = getattr(datasets, known.torchvision)
+        raise DataMissing(explain_missing(info, "BENCH_OFFLINE is set, so it was not downloaded"))
+    factory, folder = getattr(datasets, info.torchvision), torchvision_folder()
     # What gdown raises, which fetches from Google Drive, has no other base in common.
     failures = Exception if download else (OSError, RuntimeError, ValueError)
     try:
         # torchvision prints, and stdout is for data.
         with _short_timeout(), contextlib.redirect_stdout(sys.stderr):
-            return [kind(folder(), **part, download=download) for part in known.parts]
+            return [factory(folder, **part, download=download) for part in info.parts]
     except failures as error:
         reason = " ".join(str(error).split())  # some of torchvision's go over several lines
         if download:
-            raise DataMissing(advice(known, f"downloading it failed ({reason})")) from error
+            raise DataMissing(explain_missing(info, f"downloading it failed ({reason})")) from error
         raise BenchError(
-            f"{known.name}: torchvision's files in {folder()} are damaged ({reason}); "
+            f"{info.name}: torchvision's files in {folder} are damaged ({reason}); "
             f"delete them to have them downloaded again"
         ) from error
 
 
-def advice(known: Known, why: str) -> str:
-    """Return the message for a set that is not there.
-
-    Args:
-        known: The set.
-        why: Why it was not, or how it would be, downloaded.
-
-    Returns:
-        What was looked for and where, and every way to provide it; several lines.
-    """
-    by_hand = f"  - {known.by_hand.format(folder=folder())}\n" if known.by_hand else ""
+def explain_missing(info: SetInfo, why: str) -> str:
+    """Return what was looked for and where, why it is not there, and every way to provide it."""
+    folder = torchvision_folder()
+    by_hand = f"  - {info.by_hand.format(folder=folder)}\n" if info.by_hand else ""
     return (
-        f"{known.name} is not on this machine: there is neither {known.npz} nor a copy of "
-        f"torchvision's files in {folder()}; {why}. Any of these provides it:\n{by_hand}"
+        f"{info.name} is not on this machine: there is neither {info.npz} nor a copy of "
+        f"torchvision's files in {folder}; {why}. Any of these provides it:\n{by_hand}"
         f"  - put an .npz there with x_train, y_train, x_test, y_test "
-        f"(images uint8 [N, {known.layout}], labels {known.labels})\n"
-        f"  - load it once where there is a network, and copy {known.name}.npz to {data_root()}\n"
-        f"  - set BENCH_DATA to the folder that holds {known.name}.npz"
+        f"(images uint8 [N, {info.layout}], labels {info.labels})\n"
+        f"  - load it once where there is a network, and copy {info.name}.npz to {data_root()}\n"
+        f"  - set BENCH_DATA to the folder that holds {info.name}.npz"
     )
 
 
-def _arrays(part: Any, known: Known) -> tuple[Array, Array]:
+def _arrays(part: Any, info: SetInfo) -> tuple[Array, Array]:
     x = np.asarray(part.data)
-    if x.shape[1:] == known.shape:  # SVHN comes channels first, the others channels last
+    if x.shape[1:] == info.shape:  # SVHN comes channels first, the others channels last
         x = x.transpose(0, 2, 3, 1)
     return x, np.asarray(part.targets if hasattr(part, "targets") else part.labels)
 
 
 @contextlib.contextmanager
 def _short_timeout() -> Iterator[None]:
-    # torchvision passes no timeout of its own, and the default is to wait for ever.
+    """Wait for an answer `TIMEOUT_S` at most; torchvision passes no timeout, so it has none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)
     try:

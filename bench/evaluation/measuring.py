@@ -1,6 +1,8 @@
-"""One finished run, one sample set, every figure.
+"""Draw the sample set of a trained model, and measure it.
 
-The real test images go through the same functions as the samples, as a row of their own.
+Measurements on test images and on validation images are made by two disjoint sets of evaluators
+(see `validation_metric`). The real test images go through the same functions as the samples, as a
+row of their own.
 """
 
 import io
@@ -15,9 +17,10 @@ import torch
 from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec, to_bytes
-from bench.errors import BenchError, NotApplicable, RunFailed, machine_trouble
+from bench.errors import BenchError, NotApplicable, RunFailed, describe_system_error
 from bench.metrics.base import Context, Measurement, Metric, SampleSet
-from bench.record.files import write_atomically
+from bench.record import provenance
+from bench.record.files import read_json, write_atomically
 from bench.seeding import generator_for
 from bench.spec.components import construct
 from bench.spec.run_config import RunConfig
@@ -28,33 +31,23 @@ from bench.training.trainer import build_model
 
 SAMPLING_BATCH = 250  # part of the definition of the sample set: a batch has one random stream
 SHOWN_PER_CLASS = 10
-SELECTION_SEED = 1000  # seeds of judges from here on are those of the validation figures
 
-Array = np.ndarray[Any, np.dtype[Any]]
+VALIDATION_SEED = 1000
+"""Added to the seeds of classifiers that measure on validation images."""
 
 
 def load_trained(
     training: Training, data: DataSet, weights: Path, device: torch.device
 ) -> ConditionalGenerator:
-    """Return a model with the weights that its training ended with.
+    """Return a model in evaluation mode with the weights of the file that its training left.
 
-    Args:
-        training: The complete training configuration.
-        data: What it was trained on.
-        weights: The file `model.pt` of the run.
-        device: Where to put it.
-
-    Returns:
-        The model in evaluation mode.
-
-    Raises:
-        BenchError: If the file is damaged, or of another model.
+    A file that is damaged, or of another model, is refused.
     """
     model = build_model(training, data, device).eval()
     try:
         model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
     except Exception as error:  # whatever a damaged file makes of itself
-        if machine_trouble(error) or isinstance(error, FileNotFoundError):
+        if describe_system_error(error) or isinstance(error, FileNotFoundError):
             raise
         reason = str(error).strip().split("\n", 1)[0]
         raise BenchError(
@@ -71,24 +64,30 @@ def save_weights(weights: Path, state: Mapping[str, Tensor]) -> None:
     write_atomically(weights, buffer.getbuffer())
 
 
+def refuse_other_data(folder: Path, data: DataSet) -> None:
+    """Raise a `BenchError` if the run in `folder` was trained on other data than these.
+
+    Where `data` has no unlabeled examples, those of the run are not compared.
+    """
+    path = folder / provenance.NAME
+    if not path.exists():
+        return
+    before = str(read_json(path)["data_fingerprint"])
+    if not before.startswith(data.fingerprints):
+        raise BenchError(
+            f"the data set {data.spec.name!r} is not the one that {folder} was trained on "
+            f"(fingerprint {data.fingerprints[:12]}, recorded {before[:12]})"
+        )
+
+
 @torch.inference_mode()
 def draw_samples(
     model: ConditionalGenerator, spec: DataSpec, per_class: int, seed: int, device: torch.device
 ) -> SampleSet:
-    """Draw the sample set of a run.
+    """Draw the sample set of a model in evaluation mode, ordered by class.
 
-    Args:
-        model: A trained model in evaluation mode.
-        spec: Its data.
-        per_class: Samples of each class.
-        seed: Seed of the run; batch `b` draws from the stream `("samples", b)`.
-        device: Where the model is.
-
-    Returns:
-        Samples ordered by class.
-
-    Raises:
-        BenchError: If samples are not finite.
+    Batch `b` draws from the stream `("samples", b)` of `seed`, that of the run. Samples that are
+    not finite are refused.
     """
     labels = torch.arange(spec.classes).repeat_interleave(per_class)
     parts = []
@@ -120,56 +119,46 @@ def _telling_memory() -> Iterator[None]:
 def measure(
     metrics: Iterable[Metric], samples: SampleSet, context: Context, *, step: int, split: str
 ) -> list[dict[str, Any]]:
-    """Measure a sample set.
+    """Measure generated or real examples, and return entries for the record.
 
-    Args:
-        metrics: What to measure.
-        samples: Generated or real examples.
-        context: Real data, device, caches.
-        step: Iterations of the model.
-        split: `samples` or `real`, both of them on the test split, or `validation`.
-
-    Returns:
-        Rows for the record.
+    `step` is the iterations of the model; `split` is `samples` or `real`, both of them on the test
+    split, or `validation`.
     """
-    rows = []
+    entries = []
     for metric in metrics:
         try:
             measurements = metric.measure(samples, context)
         except NotApplicable as reason:
             measurements = [Measurement(metric.name, "", None, str(reason))]
-        rows += [{"step": step, "split": split, **found._asdict()} for found in measurements]
-    return rows
+        entries += [{"step": step, "split": split, **found._asdict()} for found in measurements]
+    return entries
 
 
-def selecting(component: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a metric as it measures on the validation split.
+def validation_metric(component: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a metric as it measures on validation images: by another evaluator, if it has one.
 
-    What is chosen by a network does well before that network. So figures for choosing have judges
-    of their own: classifiers of other seeds, also where the test figures ask for Inception or for
-    a network of the user's.
-
-    Args:
-        component: Name and options of a metric, complete.
-
-    Returns:
-        The same with another judge, if it has one.
+    Measurements on validation images choose: a trial of a tuning, or a snapshot of a run. What an
+    evaluator has chosen looks too good to that same evaluator. So those that choose and those that
+    tables show are never the same network: on test images a metric uses the evaluator that the
+    sweep names, on validation images always a classifier trained for it, with a seed of its own.
     """
-    judged = dict(component)
-    if "extractor" in judged:
-        judged["extractor"] = "domain"
-    if "extractor_seed" in judged:
-        judged["extractor_seed"] += SELECTION_SEED
-    return judged
+    changed = dict(component)
+    if "extractor" in changed:
+        changed["extractor"] = "domain"
+    if "extractor_seed" in changed:
+        changed["extractor_seed"] += VALIDATION_SEED
+    return changed
 
 
-def comparisons(run: RunConfig, context: Context) -> Iterator[tuple[str, Context, list[Metric]]]:
+def measured_splits(
+    run: RunConfig, context: Context
+) -> Iterator[tuple[str, Context, list[Metric]]]:
     """Yield each split that a run asks for: its name, its context, and the metrics there."""
     for split in run.evaluation.splits:
         if split == "test":
             yield split, context, run.metrics()
         else:
-            metrics = [construct("metric", selecting(c)) for c in run.evaluation.metrics]
+            metrics = [construct("metric", validation_metric(c)) for c in run.evaluation.metrics]
             yield split, context.on_validation(), metrics
 
 
@@ -177,87 +166,48 @@ def comparisons(run: RunConfig, context: Context) -> Iterator[tuple[str, Context
 def measure_model(
     run: RunConfig, model: ConditionalGenerator, context: Context, step: int
 ) -> tuple[SampleSet, list[dict[str, Any]]]:
-    """Draw the sample set of a run at one time of its training, and measure it.
+    """Draw the sample set of a run after `step` iterations, and measure it.
 
-    Args:
-        run: The run.
-        model: The model of that time in evaluation mode.
-        context: Its data, without a model.
-        step: Iterations of the model.
-
-    Returns:
-        The samples, the same noise at any time; and rows for the record.
+    The noise is the same at any step. Returns the samples, and entries for the record.
     """
     count, seed = run.evaluation.samples_per_class, run.training.seed
     samples = draw_samples(model, context.data.spec, count, seed, context.device)
-    context = replace(context, model=model)
-    rows = []
-    for split, held, metrics in comparisons(run, context):
+    entries = []
+    for split, of_split, metrics in measured_splits(run, replace(context, model=model)):
         name = "samples" if split == "test" else split
-        rows += measure(metrics, samples, held, step=step, split=name)
-    return samples, rows
+        entries += measure(metrics, samples, of_split, step=step, split=name)
+    return samples, entries
 
 
 def inapplicable(
     metrics: Iterable[Metric], reason: NotApplicable, *, split: str
 ) -> list[dict[str, Any]]:
-    """Return rows without value for a control that a data set does not have.
-
-    Args:
-        metrics: What would have been measured.
-        reason: Why there is nothing to measure.
-        split: As for `measure`.
-
-    Returns:
-        Rows for the record.
-    """
+    """Return entries without value for a control that a data set does not have."""
     found = [Measurement(metric.name, "", None, str(reason)) for metric in metrics]
     return [{"step": 0, "split": split, **measurement._asdict()} for measurement in found]
 
 
-def save_shown(samples: SampleSet, data: DataSet, folder: Path) -> None:
-    """Keep a few samples of each class in `samples.npz`, and draw them in `samples.png`.
+def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) -> None:
+    """Keep a few samples of each class in `samples.npz`, for pictures made without the model.
 
-    Args:
-        samples: Ordered by class.
-        data: Real points are drawn behind generated ones.
-        folder: Where to.
+    The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`. With `data`
+    the samples are drawn in `samples.png` too, points in front of the real ones.
     """
-    _draw(keep_shown(samples, folder), data, folder / "samples.png")
-
-
-def keep_shown(samples: SampleSet, folder: Path) -> Array:
-    """Keep a few samples of each class in `samples.npz`.
-
-    The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`, for
-    pictures that are made without the model.
-
-    Args:
-        samples: Ordered by class.
-        folder: Where to.
-
-    Returns:
-        The `x` of the file.
-    """
-    per_class = samples.per_class
-    shown = min(per_class, SHOWN_PER_CLASS if samples.spec.is_image else per_class)
-    x = samples.x.reshape(samples.spec.classes, per_class, *samples.x.shape[1:])[:, :shown]
-    if samples.spec.is_image:
-        x = x.permute(0, 1, 3, 4, 2)
-    kept: Array = x.numpy()
+    spec, per_class = samples.spec, samples.per_class
+    shown = min(per_class, SHOWN_PER_CLASS if spec.is_image else per_class)
+    x = samples.x.reshape(spec.classes, per_class, *samples.x.shape[1:])[:, :shown]
+    kept = (x.permute(0, 1, 3, 4, 2) if spec.is_image else x).numpy()
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=kept, names=np.array(samples.spec.class_names))
+    np.savez_compressed(buffer, x=kept, names=np.array(spec.class_names))
     write_atomically(folder / "samples.npz", buffer.getbuffer())
-    return kept
-
-
-def _draw(shown: Array, data: DataSet, target: Path) -> None:
+    if data is None:
+        return
     from bench.reporting.figures.grids import save_image_grid
     from bench.reporting.figures.points import save_point_cloud
 
-    if data.spec.is_image:
-        save_image_grid({"": shown}, data.spec.class_names, target)
+    picture = folder / "samples.png"
+    if spec.is_image:
+        save_image_grid({"": kept}, spec.class_names, picture)
     else:
-        classes, per_class = shown.shape[:2]
-        labels = np.repeat(np.arange(classes), per_class)
-        save_point_cloud(shown.reshape(-1, 2), labels, data.test.x.numpy(), target)
+        labels = np.repeat(np.arange(spec.classes), shown)
+        save_point_cloud(kept.reshape(-1, 2), labels, data.test.x.numpy(), picture)

@@ -22,16 +22,16 @@ DEFAULT_METRICS = (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EvaluationRequest:
     """What to measure.
 
     Attributes:
-        data: The data set that images imitate, complete; None where a run knows.
-        components: The metrics, complete.
+        data: Name and options of the data set that images imitate; None where a run knows.
+        components: Names and options of the metrics, complete.
         metrics: The same as objects.
         per_class: Samples of each class; None for the default.
-        sample_seed: Seed to draw with from a run; its own where None.
-        seed: Seed of the training behind foreign images, if it is known.
+        sample_seed: Seed to draw from a run with; its own where None.
+        training_seed: Seed of the training behind images from elsewhere, if it is known.
     """
 
     data: dict[str, Any] | None
@@ -39,39 +39,22 @@ class Wanted:
     metrics: tuple[Metric, ...]
     per_class: int | None = None
     sample_seed: int | None = None
-    seed: int | None = None
+    training_seed: int | None = None
 
-    @classmethod
-    def of(
-        cls,
-        data: str | None,
-        metrics: Sequence[str],
-        per_class: int | None = None,
-        sample_seed: int | None = None,
-        seed: int | None = None,
-    ) -> "Wanted":
-        """Read what stands on the command line.
 
-        Args:
-            data: Name of a data set, or name and options in YAML.
-            metrics: The same for each metric; none for the default ones.
-            per_class: Samples of each class.
-            sample_seed: Seed to draw with.
-            seed: Seed of the training behind foreign images.
-
-        Returns:
-            What is wanted, complete.
-
-        Raises:
-            SpecError: If a name or option is wrong; suggests the nearest.
-        """
-        chosen = None if data is None else _component("dataset", "--data", data)
-        texts = metrics or DEFAULT_METRICS
-        components = tuple(_component("metric", "--metric", text) for text in texts)
-        found = tuple(
-            _built(component, text) for component, text in zip(components, texts, strict=True)
-        )
-        return cls(chosen, components, found, per_class, sample_seed, seed)
+def read_request(
+    data: str | None,
+    metrics: Sequence[str],
+    per_class: int | None = None,
+    sample_seed: int | None = None,
+    training_seed: int | None = None,
+) -> EvaluationRequest:
+    """Read the command line: data set and metrics, each as a name or in YAML."""
+    chosen = None if data is None else _component("dataset", "--data", data)
+    texts = metrics or DEFAULT_METRICS
+    components = tuple(_component("metric", "--metric", text) for text in texts)
+    built = tuple(_metric(*pair) for pair in zip(components, texts, strict=True))
+    return EvaluationRequest(chosen, components, built, per_class, sample_seed, training_seed)
 
 
 def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
@@ -91,7 +74,7 @@ def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
         raise SpecError(problem.message + hint, where=where, key=key) from problem
 
 
-def _built(component: dict[str, Any], text: str) -> Metric:
+def _metric(component: dict[str, Any], text: str) -> Metric:
     try:
         metric: Metric = construct("metric", component)
     except ValueError as error:

@@ -10,10 +10,12 @@ import json
 import re
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
 
 from bench.data.base import data_root
 from bench.errors import BenchError, UnknownName
@@ -22,111 +24,104 @@ from bench.record.lock import Busy
 from bench.record.run_folder import RunFolder
 from bench.record.sweep_folder import read_plan, read_sweep_file
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
 WEIGHTS = ("model.pt",)
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.pt.previous")
-PASSING = ("lock", "progress.json")
+TEMPORARY = ("lock", "progress.json")
 LARGEST = 8 * 2**20
-"""Pictures beyond so many bytes stay where they are."""
+"""Pictures beyond so many bytes are not packed."""
 
-JUDGE = re.compile(r"judges/classifier-[0-9a-f]{16}\.pt")
-SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+SAFE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+
+Name = Annotated[str, Field(pattern=SAFE_NAME)]
+
+
+class Manifest(BaseModel):
+    """What an archive says about itself: the sweep, ids of its runs, files of classifiers."""
+
+    format: Literal[1]
+    sweep: Name
+    runs: list[Name]
+    judges: list[Annotated[str, Field(pattern=r"^judges/classifier-[0-9a-f]{16}\.pt$")]]
 
 
 @dataclass(frozen=True)
-class Packed:
-    """What was exported.
+class ExportedArchive:
+    """An archive that was written: how many runs and controls, and classifiers, it holds.
 
-    Attributes:
-        path: The file.
-        runs: How many finished runs it holds, failed ones and controls among them.
-        left: Runs that are not in it, since they have not ended or are held by another process.
-        judges: How many classifiers it holds.
+    Runs that have not ended, or are locked by another process, are left out.
     """
 
     path: Path
     runs: int
-    left: tuple[str, ...]
-    judges: int
+    left_out: tuple[str, ...]
+    classifiers: int
 
 
-def export(folder: Path, target: Path, *, weights: bool, checkpoints: bool) -> Packed:
-    """Pack the records of a sweep into one file; what has not ended is left out.
+def export_sweep(
+    folder: Path, target: Path, *, weights: bool, checkpoints: bool
+) -> ExportedArchive:
+    """Pack the records of the sweep in `folder` into a gzipped tar; `weights` of models if asked.
 
-    Args:
-        folder: `results/<sweep>`.
-        target: The file, a gzipped tar.
-        weights: Whether to pack the weights of models.
-        checkpoints: Whether to pack runs that have not ended, with their checkpoints.
-
-    Returns:
-        What was packed.
-
-    Raises:
-        BenchError: If there is nothing to pack, or it cannot be written.
+    With `checkpoints`, runs that have not ended are packed too.
     """
-    sweep, runs = read_plan(folder)
-    kinds = (WEIGHTS if weights else ()) + (CHECKPOINTS if checkpoints else ())
-    content: dict[str, bytes] = {}
-    left: list[str] = []
-    packed: list[str] = []
-    for run in dict.fromkeys(run.id for run in runs):
-        files = _of_run(folder / run, kinds, unfinished=checkpoints)
-        if files is None:
-            left.append(run)
-            continue
-        packed.append(run)
-        content |= {f"runs/{run}/{name}": held for name, held in files.items()}
-    if not packed:
+    sweep, plan = read_plan(folder)
+    extra = (WEIGHTS if weights else ()) + (CHECKPOINTS if checkpoints else ())
+    ids = list(dict.fromkeys(run.id for run in plan))
+    packed = {run: _files(folder / run, extra, unfinished=checkpoints) for run in ids}
+    runs = [run for run in ids if packed[run]]
+    if not runs:
         raise BenchError(f"{folder} holds no run that has ended; nothing was exported")
-    content["sweep.json"] = (folder / "sweep.json").read_bytes()
-    judges = {f"judges/{path.name}": path.read_bytes() for path in _judges(content)}
-    about = {"format": FORMAT, "sweep": sweep.name, "runs": packed, "judges": sorted(judges)}
-    content |= judges
-    content[MANIFEST] = (json.dumps(about, indent=2, sort_keys=True) + "\n").encode()
+    content = {f"runs/{run}/{n}": data for run in runs for n, data in packed[run].items()}
+    classifiers = {f"judges/{path.name}": path.read_bytes() for path in _classifiers(content)}
+    manifest = Manifest(format=FORMAT, sweep=sweep.name, runs=runs, judges=sorted(classifiers))
+    text = json.dumps(manifest.model_dump(), indent=2, sort_keys=True) + "\n"
+    content |= {"sweep.json": (folder / "sweep.json").read_bytes(), **classifiers}
     try:
-        write_atomically(target, _tar(content))
+        write_atomically(target, _tar(content | {MANIFEST: text.encode()}))
     except OSError as error:
         raise BenchError(f"cannot write {target}: {error.strerror}") from error
-    return Packed(target, len(packed), tuple(left), len(judges))
+    left_out = tuple(run for run in ids if not packed[run])
+    return ExportedArchive(target, len(runs), left_out, len(classifiers))
 
 
-def _of_run(folder: Path, kinds: Sequence[str], *, unfinished: bool) -> dict[str, bytes] | None:
-    """Return the files of a run by name; None if it has not ended, or is held."""
+def _files(folder: Path, extra: Sequence[str], *, unfinished: bool) -> dict[str, bytes]:
+    """Return the files of a run by name; none if it has not ended, or is locked."""
     if not folder.is_dir():
-        return None
+        return {}
     try:
         with RunFolder(folder).locked():
             if not unfinished and not any((folder / n).exists() for n in ("done", "failed")):
-                return None
+                return {}
             return {
                 path.relative_to(folder).as_posix(): path.read_bytes()
                 for path in sorted(folder.rglob("*"))
-                if _is_wanted(path, kinds)
+                if _is_packed(path, extra)
             }
     except Busy:
-        return None
+        return {}
 
 
-def _is_wanted(path: Path, kinds: Sequence[str]) -> bool:
+def _is_packed(path: Path, extra: Sequence[str]) -> bool:
     if not path.is_file() or path.is_symlink():
         return False
-    if path.name in kinds:
+    if path.name in extra:
         return True
-    passing = path.name in PASSING or path.name.startswith(".") or ".partial" in path.name
-    return not (passing or path.name in WEIGHTS + CHECKPOINTS) and path.stat().st_size <= LARGEST
+    is_temporary = path.name in TEMPORARY or path.name[0] == "." or ".partial" in path.name
+    is_left_out = is_temporary or path.name in WEIGHTS + CHECKPOINTS
+    return not is_left_out and path.stat().st_size <= LARGEST
 
 
-def _judges(content: dict[str, bytes]) -> list[Path]:
-    """Return the files of the classifiers that gave the figures, as far as they are here."""
-    rows = [held for name, held in content.items() if name.endswith("evaluation.jsonl")]
-    hashes = {found.decode() for held in rows for found in re.findall(rb"@([0-9a-f]{8})", held)}
+def _classifiers(content: Mapping[str, bytes]) -> list[Path]:
+    """Return the files of the classifiers that measured the runs, as far as they are here."""
+    records = [data for name, data in content.items() if name.endswith("evaluation.jsonl")]
+    hashes = {h.decode() for data in records for h in re.findall(rb"@([0-9a-f]{8})", data)}
     files = sorted((data_root() / "extractors").glob("classifier-*.pt"))
-    return [path for path in files if hashes and (judge_hash(path) or "")[:8] in hashes]
+    return [path for path in files if hashes and (classifier_hash(path) or "")[:8] in hashes]
 
 
-def judge_hash(path: Path) -> str | None:
+def classifier_hash(path: Path) -> str | None:
     """Return the hash of the weights of a classifier, or None if the file is none."""
     import torch
 
@@ -139,7 +134,7 @@ def judge_hash(path: Path) -> str | None:
         return None
 
 
-def _tar(content: dict[str, bytes]) -> bytes:
+def _tar(content: Mapping[str, bytes]) -> bytes:
     """Return a gzipped tar that depends on names and contents alone; the manifest comes first."""
     buffer = io.BytesIO()
     with (
@@ -153,66 +148,48 @@ def _tar(content: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def extract(path: Path, target: Path) -> None:
-    """Unpack a file; anything but plain files at safe places is refused with a `BenchError`."""
+def extract(path: Path, target: Path) -> Manifest:
+    """Unpack an archive, and return its manifest; all that it names is there, by safe names.
+
+    Refuses what is damaged, of another format, or no plain file below its own folder.
+    """
     try:
         with tarfile.open(path, "r:gz") as archive:
             for entry in archive:
-                parts = entry.name.split("/")
-                if not entry.isreg() or not all(map(SAFE.fullmatch, parts)):
+                names = entry.name.split("/")
+                if not entry.isreg() or not all(re.fullmatch(SAFE_NAME, name) for name in names):
                     raise BenchError(
                         f"{path} holds {entry.name!r}, which is no plain file below its own "
                         "folder; bench export writes no such thing, and nothing of it was used"
                     )
                 archive.extract(entry, target, filter="data")
-    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
-        raise BenchError(f"{path} is not a file of bench export, or damaged ({error})") from error
-
-
-def read_manifest(path: Path, there: Path) -> dict[str, Any]:
-    """Return what an unpacked file says of itself: `sweep`, `runs` (ids), `judges` (files).
-
-    Args:
-        path: The file, for messages.
-        there: Where it was unpacked.
-
-    Returns:
-        The manifest; all that it names is there, by names that are safe.
-
-    Raises:
-        BenchError: If it is damaged, or of another format.
-    """
-    try:
-        about: dict[str, Any] = read_json(there / MANIFEST)
-        if about["format"] != FORMAT:
+        content = read_json(target / MANIFEST)
+        if content["format"] != FORMAT:
             raise BenchError(
-                f"{path} has format {about['format']}, this program reads format {FORMAT}"
+                f"{path} has format {content['format']}, this program reads format {FORMAT}"
             )
-        plan = read_sweep_file(there)
+        manifest = Manifest.model_validate(content)
+        plan = read_sweep_file(target)
         expected = [entry["id"] for part in ("runs", "controls") for entry in plan.get(part, [])]
-        named = all(map(SAFE.fullmatch, [about["sweep"], *about["runs"], *expected]))
-        named = named and all(map(JUDGE.fullmatch, about["judges"]))
-        whole = all((there / "runs" / run).is_dir() for run in about["runs"])
-        if not (named and whole and all((there / judge).is_file() for judge in about["judges"])):
+        is_safe = all(re.fullmatch(SAFE_NAME, run) for run in expected)
+        is_whole = all((target / "runs" / run).is_dir() for run in manifest.runs)
+        if not (is_safe and is_whole and all((target / n).is_file() for n in manifest.judges)):
             raise ValueError("something that it names is not in it, or has an unsafe name")
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        raise BenchError(f"{path} is not a file of bench export, or damaged ({error})") from error
-    return about
+    except (
+        OSError,
+        tarfile.TarError,
+        EOFError,
+        zlib.error,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as e:
+        raise BenchError(f"{path} is not a file of bench export, or damaged ({e})") from e
+    return manifest
 
 
-def find_sweep(results: Path, name: str) -> Path:
-    """Return the folder of a sweep.
-
-    Args:
-        results: Root of all results.
-        name: Its name, or its folder.
-
-    Returns:
-        The folder.
-
-    Raises:
-        UnknownName: If there is none; suggests the nearest.
-    """
+def find_sweep_folder(results: Path, name: str) -> Path:
+    """Return the folder of a sweep, given by its name or its folder; suggests the nearest."""
     for folder in (results / name, Path(name)):
         if (folder / "sweep.json").is_file():
             return folder

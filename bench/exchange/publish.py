@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.console import command_on
+from bench.console import suggest_command
 from bench.errors import BenchError, UnknownName
 from bench.record.files import write_atomically
 from bench.record.records import KEY_OF_RUN, PUBLISHED, Records
@@ -48,7 +48,7 @@ def publish_sweep(
         if not picture.exists():
             if name not in FIGURES:
                 raise UnknownName("figure", name, FIGURES)
-            command = command_on(records.results, "figure", name, sweep.name)
+            command = suggest_command(records.results, "figure", name, sweep.name)
             raise BenchError(f"there is no {picture}; draw it: {command}")
         pictures.append(picture)
     origins = json.dumps(_origins(records), indent=1, sort_keys=True) + "\n"

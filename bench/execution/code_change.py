@@ -1,7 +1,7 @@
-"""What was made before is used again only where the code is still the same, or if that is allowed.
+"""Use of results that other code has made.
 
-The code of a run are the files that can change what it learns, and those that can change what is
-measured of it (`bench.execution.source_files`). Weights are bound to the former; a figure to both.
+Another model, data set or metric is another experiment: its results are refused, unless the user
+allows them. Where only the rest of the harness has changed, they are used, and a line says so.
 """
 
 import shutil
@@ -11,128 +11,100 @@ from pathlib import Path
 
 from bench.console import say
 from bench.errors import BenchError
-from bench.execution.source_files import SOURCES_OF, changed_files
+from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
-from bench.process.worker import Worker
+from bench.process.worker import RunOptions
 from bench.record import provenance
 from bench.record.files import read_json
-from bench.record.provenance import code_text, stages_of
+from bench.record.provenance import HARNESS, changed_files, comparable_sources, version_text
 from bench.record.run_folder import RunFolder, arriving
 from bench.reporting.notes.wording import first_few
 
 MOST_FILES = 4
-"""A message names no more files than this."""
+"""Files that a message names."""
+
+MEASURED = {"metrics", "controls"}
+"""Parts of the code that weights do not depend on."""
 
 
 @dataclass(frozen=True)
-class Change:
-    """How the code that made a run differs from the code that is here.
+class CodeChange:
+    """Files that have changed since a run was made, and the version of the code that made it."""
 
-    Attributes:
-        version: What made it, for people; empty if its sources were not recorded.
-        trained: Files that could change what it learned.
-        measured: Files that could change its figures.
-    """
-
-    version: str
-    trained: tuple[str, ...] = ()
-    measured: tuple[str, ...] = ()
+    version: str  # empty where its sources are not known
+    learned: tuple[str, ...] = ()  # of its model and data sets
+    measured: tuple[str, ...] = ()  # of its metrics, or of the control that it is
+    harness: tuple[str, ...] = ()  # all others
 
 
-def code_change(task: RunTask) -> Change | None:
-    """Return how the code of a run has changed since, as far as its results would be used.
+def code_change(task: RunTask) -> CodeChange | None:
+    """Return how the code of a run has changed, as far as what is in its folder would be used.
 
-    Args:
-        task: The run; what it leaves may be there, in part or in full.
-
-    Returns:
-        The change; None where nothing would be used, or where the code is the same.
-
+    Weights depend on every session that trained, measurements on the last one that measured. None
+    where nothing would be used, or where the code is the same.
     """
     folder = task.folder
-    is_done = folder.status(task.config.evaluation_id).state == "done"
+    is_done = task.state() == "done"
+    path = folder.path / provenance.NAME
     if not (is_done or folder.has_learned):
         return None
-    path = folder.path / provenance.NAME
     try:
-        stages = stages_of(read_json(path)) if path.exists() else []
-    except BenchError:  # it fails as soon as it is taken up, and alone
+        sessions = provenance.sessions_of(read_json(path)) if path.exists() else [{}]
+    except BenchError:  # the run fails as soon as it is taken up, and alone
         return None
-    used = ["evaluation"] * is_done + ["controls" if task.control else "training"]
-    changed: dict[str, set[str]] = {"training": set(), "evaluation": set()}
-    by: dict[str, None] = {}
-    for part in used:
-        recorded = [stage for stage in stages if part in stage.get("sources", {})]
-        if not recorded and part == "controls":  # which was not always recorded
-            continue
-        if not recorded:
-            return Change("")
-        now = SOURCES_OF[part](task.config)
-        for stage in recorded if part == "training" else recorded[-1:]:
-            if files := changed_files(stage["sources"][part], now):
-                changed["training" if part == "training" else "evaluation"].update(files)
-                by[code_text(stage)] = None
-    if not by:
-        return None
-    trained, measured = (tuple(sorted(files)) for files in changed.values())
-    return Change(" and ".join(by), trained, measured)
+    now = sources_of(task.config)
+    last = {part: session for session in sessions for part in session.get("sources", {})}
+    changed: dict[str, set[str]] = {part: set() for part in now}
+    versions: dict[str, None] = {}
+    for session in sessions:
+        for part, files in changed_files(comparable_sources(session), now).items():
+            is_used = part not in MEASURED or (is_done and session is last[part])
+            if files and is_used:
+                changed[part] |= files
+                versions[version_text(session)] = None
+    learned, measured = changed["model"] | changed["data"], changed["metrics"] | changed["controls"]
+    rest = changed[HARNESS] - learned - measured
+    if versions:
+        parts = (tuple(sorted(files)) for files in (learned, measured, rest))
+        return CodeChange(" and ".join(versions), *parts)
+    return None if all(map(comparable_sources, sessions)) else CodeChange("")
 
 
-def check_code(tasks: Iterable[RunTask], worker: Worker) -> None:
-    """Refuse to use results of other code than this, before anything starts.
+def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
+    """Refuse to use results of another model, data set or metric, before anything starts.
 
-    Args:
-        tasks: Runs of one sweep. Those that failed are left alone, unless they are tried again.
-        worker: Says whether it is allowed.
-
-    Raises:
-        BenchError: If some were made by other code; says how many, by which, and what to do.
+    Runs that failed are left alone, unless they are tried again.
     """
-    groups: dict[Change, list[RunTask]] = {}
+    changes: dict[RunTask, CodeChange] = {}
+    refused: dict[CodeChange, list[RunTask]] = {}
     for task in tasks:
-        failed = (task.path / "failed").exists() and not worker.retry_failed
-        if not failed and (change := code_change(task)):
-            groups.setdefault(change, []).append(task)
-    for change, held in groups.items():
-        if not change.version:
-            say(
-                f"note: {_counted(held)} kept, whose code was not recorded; whether it was this "
-                "code is not known"
-            )
-    told = {change: held for change, held in groups.items() if change.version}
-    if not told:
-        return
-    lines = [line for change, held in told.items() for line in _lines(change, held)]
-    if worker.allow_code_change:
-        say("\n".join(["note: used although the code has changed since:", *lines]))
-        return
-    folder = next(iter(told.values()))[0].path.parent
-    anew = {
-        "delete the folders of these runs, or say name=ANOTHER to keep both": any(
-            change.trained for change in told
-        ),
-        "delete `done` in their folders to measure them again": any(
-            not change.trained for change in told
-        ),
-    }
-    raise BenchError(
-        f"{folder} holds results of other code than this, which would stand beside new ones as "
-        "if they were alike:\n" + "\n".join(lines) + "\n"
-        "--allow-code-change uses them as they are, and tables say so; to have them anew, "
-        + "; ".join(remedy for remedy, applies in anew.items() if applies)
-    )
+        is_left = (task.path / "failed").exists() and not options.retry_failed
+        if not is_left and (change := code_change(task)):
+            changes[task] = change
+            if change.learned or change.measured:
+                refused.setdefault(change, []).append(task)
+    if unknown := [task for task, change in changes.items() if not change.version]:
+        say(f"note: {_counted(unknown)} kept; it is not known whether the code is the same")
+    lines = "\n".join(_line(change, group) for change, group in refused.items())
+    if refused and not options.allow_code_change:
+        folder = next(iter(refused.values()))[0].path.parent
+        raise BenchError(
+            f"{folder} holds results of another model, data set or metric than those of this code, "
+            f"which would stand beside new ones as if they were alike:\n{lines}\n"
+            "--allow-code-change uses them as they are, and tables say so"
+        )
+    if refused:
+        say(f"note: used although the code has changed since:\n{lines}")
+    if others := [task for task, change in changes.items() if change.harness]:
+        files = sorted({file for change in changes.values() for file in change.harness})
+        say(f"note: {_counted(others)} kept; the harness has changed since: {_named(files)}")
 
 
-def adopt(results: Path, task: RunTask, worker: Worker) -> None:
-    """Copy a run that another sweep has trained already: equal ids are equal runs.
+def copy_equal_run(results: Path, task: RunTask, options: RunOptions) -> None:
+    """Copy a run that is done in another sweep, since equal ids are equal runs.
 
-    Unless that is allowed, what other code has trained is not copied, and what other code has
-    measured is measured again. A run at which another process is at work is left to it.
-
-    Args:
-        results: Root of all results.
-        task: The run; nothing is done where its folder exists.
-        worker: Says whether other code is allowed.
+    Unless that is allowed, a run of another model or data set is not copied, and one that other
+    metrics have measured is measured again. Nothing is done where the run has a folder already.
     """
     if task.path.exists():
         return
@@ -141,35 +113,35 @@ def adopt(results: Path, task: RunTask, worker: Worker) -> None:
             with RunFolder(other).locked():
                 if not (RunFolder(other).model.exists() and (other / "done").exists()):
                     continue
-                change = code_change(RunTask(other, task.label, task.config)) or Change("")
-                if change.trained and not worker.allow_code_change:
-                    say(f"  not copied from {other}: changed since: {_files(change.trained)}")
+                change = code_change(RunTask(other, task.label, task.config)) or CodeChange("")
+                if change.learned and not options.allow_code_change:
+                    say(f"  not copied from {other}: changed since: {_named(change.learned)}")
                     continue
-                again = change.measured and not worker.allow_code_change
+                again = change.measured and not options.allow_code_change
                 left = shutil.ignore_patterns("lock", *(["done"] if again else []))
                 with arriving(task.path) as partial:
                     shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
-        except (OSError, BenchError):  # another process is at it, or was faster; or it is damaged
+        except (OSError, BenchError):  # another process is at work on it or was faster, or damage
             continue
-        say(f"  copied from {other}: the same run")
+        harness = ", by another version of the harness" if change.harness else ""
+        say(f"  copied from {other}: the same run{harness}")
         return
 
 
-def _lines(change: Change, held: Sequence[RunTask]) -> list[str]:
-    """Return what is said of runs whose code has changed in the same way."""
-    lines = [f"  {_counted(held)} by {change.version}"]
-    if change.trained:
-        lines.append(f"    changed since, of what they learned by: {_files(change.trained)}")
-    if change.measured:
-        lines.append(f"    changed since, of what measured them: {_files(change.measured)}")
-    return lines
+def _line(change: CodeChange, group: Sequence[RunTask]) -> str:
+    """Say how the code of some runs has changed, and what to do to have them anew."""
+    remedy = "delete `done` in their folders to measure them again"
+    if change.learned:
+        remedy = "delete their folders to have them anew, or say name=ANOTHER to keep both"
+    files = _named(sorted({*change.learned, *change.measured}))
+    return f"  {_counted(group)} by {change.version}; changed since: {files}; {remedy}"
 
 
-def _counted(held: Sequence[RunTask]) -> str:
+def _counted(group: Sequence[RunTask]) -> str:
     """Return how many runs and controls there are, and the first of them."""
-    first = f"{held[0].path}" + (", ..." if len(held) > 1 else "")
-    return f"{len(held)} run{'' if len(held) == 1 else 's'} ({first})"
+    first = f"{group[0].path}" + (", ..." if len(group) > 1 else "")
+    return f"{len(group)} run{'' if len(group) == 1 else 's'} ({first})"
 
 
-def _files(names: Sequence[str]) -> str:
-    return first_few(names, MOST_FILES)
+def _named(files: Sequence[str]) -> str:
+    return first_few(files, MOST_FILES)

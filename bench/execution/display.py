@@ -1,90 +1,96 @@
-"""What a person sees of a sweep: one calm display on a terminal, plain lines elsewhere.
+"""Progress of a sweep: bars on a terminal, a line now and then elsewhere; all of it on stderr.
 
-It reads the folders of the runs, so it is the same whoever does them: this process, others on this
-machine, or a cluster.
+It is read from the folders of the runs, so it is the same whoever does them: this process, others
+on this machine, or a cluster.
 """
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 
-from rich.console import Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from rich import progress as rich_progress
+from rich.table import Column
 
 from bench.console import console, say
 from bench.execution.task import Task
 from bench.record.progress import Progress, read_progress
 
 LOOK_EVERY_S = 1.0
-SPEAK_EVERY_S = 30.0
-MOST_SHOWN = 16
+SAY_EVERY_S = 30.0
+MOST_BARS = 16
 """Runs under way that are shown one by one; a cluster may have hundreds."""
 
 
-class Watch:
-    """How far the runs of a sweep are, as their folders tell.
+class SweepProgress:
+    """How far a sweep is: a bar for all of its runs, and one for each task under way.
 
-    Args:
-        tasks: The runs, and what they are compared with; that is shown but not counted.
+    Controls have a bar, but are not counted.
     """
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self.total = sum(task.is_run for task in tasks)
-        self.running: dict[Task, Progress] = {}
-        self.done = 0
-        self.failed = 0
+    def __init__(self, title: str, tasks: Sequence[Task]) -> None:
+        self.bars = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}", markup=False),
+            rich_progress.BarColumn(20),
+            rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn(
+                "{task.fields[details]}", markup=False, table_column=Column(ratio=1, no_wrap=True)
+            ),
+            console=console(),
+            expand=True,  # so that details are what a narrow terminal cuts
+            refresh_per_second=4,
+            speed_estimate_period=3600,
+            transient=True,
+        )
+        self.runs = sum(task.is_run for task in tasks)
+        self.counts = {"done": 0, "failed": 0}
+        self._all = self.bars.add_task(title, total=self.runs, details="")
         self._left = list(tasks)
-        self._began = time.monotonic()
+        self._running: dict[Task, rich_progress.TaskID] = {}
         self.look()
-        self._work = float(sum(task.is_run for task in self._left))
 
     def look(self) -> None:
         """Look at the folders again."""
-        self.running = {}
+        running: dict[Task, Progress] = {}
         for task in list(self._left):
-            settled = task.settled()
-            if settled:
+            if (state := task.state()) in self.counts:
                 self._left.remove(task)
-                self.done += task.is_run and settled == "kept"
-                self.failed += task.is_run and settled == "failed"
+                self.counts[state] += task.is_run
             elif (progress := read_progress(task.path)) is not None:
-                self.running[task] = progress
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds until all runs have ended, at the pace since this watch began."""
-        left = sum(task.is_run for task in self._left)
-        work = left - sum(progress.share for progress in self.running.values())
-        pace = (self._work - work) / max(time.monotonic() - self._began, 1e-9)
-        return work / pace if pace > 0 else None
+                running[task] = progress
+        for task in self._running.keys() - running.keys():
+            self.bars.remove_task(self._running.pop(task))
+        for number, (task, progress) in enumerate(running.items()):
+            if task not in self._running:
+                self._running[task] = self.bars.add_task(f"  {task.label}", total=None, details="")
+            self.bars.update(
+                self._running[task],
+                completed=progress.step,
+                total=progress.iterations or None,
+                details=_details(progress),
+                visible=number < MOST_BARS,
+            )
+        ended = sum(self.counts.values()) + sum(progress.share for progress in running.values())
+        self.bars.update(self._all, completed=ended, details=self.summary())
 
     def summary(self) -> str:
-        """Return the counts, and the time left as far as it can be told."""
-        counts = [f"{self.done} of {self.total} done", f"{len(self.running)} running"]
-        counts += [f"{self.failed} failed"] if self.failed else []
-        seconds = self.seconds_left
-        return ", ".join(counts) + (f", about {duration(seconds)} left" if seconds else "")
+        """Return how many runs are done and have failed, and how many tasks are under way."""
+        failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
+        return f"{self.counts['done']} of {self.runs} done, {len(self._running)} running{failed}"
+
+    def line(self) -> str:
+        """Return all of that in a line, with the time left at the pace so far."""
+        bar = self.bars.tasks[0]
+        left = bar.time_remaining
+        about = f", about {timedelta(seconds=left)} left" if left else ""
+        return f"{bar.description}: {self.summary()}{about}"
 
 
 @contextmanager
-def watching(title: str, tasks: Sequence[Task]) -> Iterator[None]:
-    """Show how far a sweep is while its runs are being done.
-
-    Args:
-        title: What is running.
-        tasks: The runs.
-
-    Yields:
-        Nothing.
-    """
-    watch = Watch(tasks)
+def shown(title: str, tasks: Sequence[Task]) -> Iterator[None]:
+    """Show how far a sweep is while its tasks are done."""
     over = threading.Event()
-    show = _show_display if console().is_terminal else _show_lines
-    thread = threading.Thread(target=show, args=(title, watch, over), daemon=True)
+    thread = threading.Thread(target=_show, args=(SweepProgress(title, tasks), over), daemon=True)
     thread.start()
     try:
         yield
@@ -93,60 +99,13 @@ def watching(title: str, tasks: Sequence[Task]) -> Iterator[None]:
         thread.join()
 
 
-def duration(seconds: float) -> str:
-    """Return a time for people.
-
-    Args:
-        seconds: The time.
-
-    Returns:
-        Seconds, minutes, or hours and minutes.
-
-    Example:
-        >>> duration(34.2), duration(250), duration(9000)
-        ('34 s', '4 min', '2 h 30 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _show_lines(title: str, watch: Watch, over: threading.Event) -> None:
-    """Say now and then how far all of them are."""
-    while not over.wait(SPEAK_EVERY_S):
-        watch.look()
-        say(f"{title}: {watch.summary()}")
-
-
-def _show_display(title: str, watch: Watch, over: threading.Event) -> None:
-    """Keep one display up to date below the lines that are printed."""
-    with Live(console=console(), refresh_per_second=4, transient=True) as live:
-        last = False
-        while not last:
-            watch.look()
-            live.update(_picture(title, watch))
-            last = over.wait(LOOK_EVERY_S)
-
-
-def _picture(title: str, watch: Watch) -> Group:
-    """Return the display: the whole sweep in a line, then a line for each run under way."""
-    head = Table.grid(padding=(0, 1))
-    ended = watch.done + watch.failed + sum(p.share for p in watch.running.values())
-    head.add_row(
-        Text(title, style="bold"),
-        ProgressBar(max(watch.total, 1), ended, width=30),
-        watch.summary(),
-    )
-    rows = Table.grid(padding=(0, 1))
-    for task, progress in list(watch.running.items())[:MOST_SHOWN]:
-        rows.add_row(
-            Text("  " + task.label),
-            ProgressBar(1.0, progress.share, width=20),
-            Text(_details(progress), no_wrap=True, overflow="ellipsis"),
-        )
-    more = len(watch.running) - MOST_SHOWN
-    return Group(head, rows, *([Text(f"  and {more} more")] if more > 0 else []))
+def _show(progress: SweepProgress, over: threading.Event) -> None:
+    is_terminal = console().is_terminal
+    with progress.bars if is_terminal else nullcontext():
+        while not over.wait(LOOK_EVERY_S if is_terminal else SAY_EVERY_S):
+            progress.look()
+            if not is_terminal:
+                say(progress.line())
 
 
 def _details(progress: Progress) -> str:

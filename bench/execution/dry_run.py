@@ -1,4 +1,4 @@
-"""What a sweep would do: its matrix, what is there already, and how long the rest may take."""
+"""The plan of a sweep: its runs and their states, and how long the rest may take."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,51 +8,35 @@ from bench.record.run_folder import RunFolder, State
 from bench.reporting.status import states_text
 from bench.spec.run_config import canonical_json
 from bench.spec.run_settings import Training
-from bench.spec.sweep_file import Run, Sweep
+from bench.spec.sweep_file import Sweep
 
 
-def states(sweep: Sweep, results: Path) -> list[tuple[Run, Path, State]]:
-    """Return every run of a sweep with its folder and how far it is."""
-    found = []
+def dry_run_text(sweep: Sweep, results: Path) -> str:
+    """Return a line for each run, the counts, an estimate of the time, and missing data sets."""
+    lines = [f"{sweep.name}: {len(sweep.runs)} runs" + (f" - {sweep.title}" if sweep.title else "")]
+    width = max(len(run.variant) for run in sweep.runs)
+    states: list[State] = []
+    left = []
     for run in sweep.runs:
-        path = results / sweep.name / run.config.id
-        found.append((run, path, RunFolder(path).status(run.config.evaluation_id).state))
-    return found
-
-
-def missing_data(sweep: Sweep) -> list[str]:
-    """Return what the data sets of a sweep are missing for, one text each."""
-    sources = {canonical_json(r.config.training.data): r.config.source() for r in sweep.runs}
-    return [text for source in sources.values() if (text := source.missing()) is not None]
-
-
-def plan_text(sweep: Sweep, results: Path) -> str:
-    """Return the plan of a sweep for people.
-
-    Args:
-        sweep: The checked sweep.
-        results: Root of all results.
-
-    Returns:
-        A line a run, then the counts, an estimate of the time, and notices of missing data.
-    """
-    found = states(sweep, results)
-    lines = [f"{sweep.name}: {len(found)} runs" + (f" - {sweep.title}" if sweep.title else "")]
-    width = max(len(run.variant) for run, _, _ in found)
-    for run, path, state in found:
         training = run.config.training
+        folder = RunFolder(results / sweep.name / run.config.id)
+        state = folder.status(run.config.evaluation_id).state
+        states.append(state)
+        if state not in ("done", "trained"):
+            left.append(training)
         lines.append(
             f"  {run.variant:<{width}}  seed {training.seed}  {training.model['name']} on "
-            f"{training.data['name']}, {training.iterations} iterations  {path.name}  {state}"
+            f"{training.data['name']}, {training.iterations} iterations  {run.config.id}  {state}"
         )
-    lines.append("  " + states_text(state for _, _, state in found))
-    left = [run.config.training for run, _, state in found if state not in ("done", "trained")]
+    lines.append("  " + states_text(states))
     lines.append("  " + _estimate(left, results))
-    return "\n".join(lines + [f"notice: {text}" for text in missing_data(sweep)])
+    sources = {canonical_json(r.config.training.data): r.config.source() for r in sweep.runs}
+    missing = [source.missing() for source in sources.values()]
+    return "\n".join(lines + [f"notice: {text}" for text in missing if text is not None])
 
 
 def _estimate(left: Iterable[Training], results: Path) -> str:
-    """Say how long runs may take, judging by runs that are done."""
+    """Say how long runs may take, judging by the speed of runs that are done."""
     if not left:
         return "nothing left to train"
     known: dict[tuple[str, str], list[float]] = {}

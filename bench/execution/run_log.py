@@ -1,4 +1,4 @@
-"""`log.txt` in the folder of a run: what happened there, for whoever wonders."""
+"""`log.txt` in the folder of a run."""
 
 import logging
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _log = logging.getLogger("bench")
 
 
-class _File(logging.FileHandler):
-    """A log that ends no run if it cannot be written."""
+class _LogFile(logging.FileHandler):
+    """A log that ends no run where it cannot be written."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (name of logging's)
         """Leave the line out."""
@@ -19,15 +19,8 @@ class _File(logging.FileHandler):
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Add what is logged to a file for a while.
-
-    Args:
-        path: The file.
-
-    Yields:
-        Nothing.
-    """
-    handler = _File(path, encoding="utf-8")
+    """Append what is logged to a file."""
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     _log.setLevel(logging.INFO)
     _log.addHandler(handler)

@@ -1,7 +1,7 @@
-"""`run_one`: fill the folder of one run. Every executor calls this and nothing else.
+"""Bring the folder of one run, or of one control, to its end.
 
-It is safe to call again after any interruption: what is finished is kept, and the rest goes on
-from the last checkpoint.
+Both functions may be called again after any interruption: what is there is kept, and the rest goes
+on from the last checkpoint.
 """
 
 import logging
@@ -18,28 +18,30 @@ import torch
 from torch import Tensor
 
 from bench.console import say
-from bench.errors import NotApplicable, machine_trouble
-from bench.evaluation.code_pictures import keep_pictures
+from bench.data.base import DataSet
+from bench.errors import BenchError, NotApplicable, describe_system_error
+from bench.evaluation.code_pictures import save_pictures
 from bench.evaluation.controls import Control, control_config
 from bench.evaluation.measuring import (
-    comparisons,
     inapplicable,
-    keep_shown,
     load_trained,
     measure,
     measure_model,
-    save_shown,
+    measured_splits,
+    save_samples,
     save_weights,
 )
-from bench.execution.origin import lacking_snapshots, record_origin, record_run
 from bench.execution.run_log import logging_to
+from bench.execution.source_files import sources_of
 from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context
 from bench.process.worker import Worker
-from bench.record.files import write_json
+from bench.record import provenance
+from bench.record.files import read_json, write_json
 from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.record.lock import Busy
 from bench.record.progress import ProgressFile
+from bench.record.provenance import HARNESS, changed_files, comparable_sources
 from bench.record.run_folder import RunFolder
 from bench.spec.components import construct
 from bench.spec.reserved_names import REAL
@@ -52,59 +54,42 @@ from bench.training.trainer import Trainer
 
 _log = logging.getLogger("bench")
 
-Row = dict[str, Any]
+Entry = dict[str, Any]
 Outcome = Literal["kept", "finished", "failed", "busy"]
-"""How a task ended."""
+"""How a task ended: there was nothing to do; it was done; it failed, and the traceback is in its
+folder; another process is at work on it."""
 
 
 def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
-    """Bring one run to its end.
+    """Train and measure a run, as far as that is left to do.
 
-    Args:
-        run: What to do.
-        path: Folder of the run.
-        label: What to call it on the console.
-        worker: Device, caches, signals.
-
-    Returns:
-        `kept` if there was nothing to do, `finished`, `failed` (the traceback is in the folder),
-        or `busy` if another process is at it.
-
-    Raises:
-        Interrupted: If someone asked to stop.
-        OSError: If the disk is full, the folder read-only or the like (see `machine_trouble`); the
-            run then stays as it is, and the next command goes on with it.
+    `Interrupted` is raised if someone asked to stop, an `OSError` if the disk is full or the like
+    (see `describe_system_error`); the run then stays as it is, and the next command continues it.
     """
     folder = RunFolder(path)
 
     def fill() -> None:
-        with closing(ProgressFile(folder.path, run.training.iterations)) as progress:
+        with closing(ProgressFile(path, run.training.iterations)) as progress:
             context = worker.context(run)
             with worker.computing(context.data.spec):
-                record_run(run, folder, context.data, worker)
+                _record_start(run, folder, context.data, worker)
                 with worker.stop.deferred():
                     model = _trained(run, folder, label, worker, context, progress)
                 progress.measuring()
-                earlier = [_figures(run, folder, step, context) for step in run.steps[:-1]]
-                samples, rows = measure_model(run, model, context, run.steps[-1])
-                write_jsonl(folder.evaluation, [*chain.from_iterable(earlier), *rows])
-                save_shown(samples, context.data, folder.path)
-                _picture(replace(context, model=model), run.training.seed, folder.path)
+                earlier = (_snapshot_entries(run, folder, step, context) for step in run.steps[:-1])
+                entries = list(chain.from_iterable(earlier))
+                samples, last = measure_model(run, model, context, run.steps[-1])
+                write_jsonl(folder.evaluation, [*entries, *last])
+                save_samples(samples, path, context.data)
+                _save_pictures(replace(context, model=model), run.training.seed, path)
 
-    return _settle(folder, run.evaluation_id, fill)
+    return _fill_locked(folder, run.evaluation_id, fill)
 
 
-def control_one(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcome:
-    """Measure a control, such as the real test images, with the metrics of a run.
+def measure_control(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcome:
+    """Measure a control, such as the real test images, with the data and metrics of a run.
 
-    Args:
-        name: Which control.
-        run: Any run of the sweep on this data set.
-        path: Folder of the control, named by `control_id`.
-        worker: Device and caches.
-
-    Returns:
-        As `run_one`; one that failed is always tried again.
+    One that failed is tried again. The same errors are raised as by `run_one`.
     """
     folder = RunFolder(path)
     count = run.evaluation.samples_per_class
@@ -114,36 +99,33 @@ def control_one(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcom
         context = worker.context(run)
         config = control_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
-        record_origin(run, folder, context.data.fingerprint, worker, "evaluation", "controls")
-        with (
-            closing(ProgressFile(path, 0)) as progress,
-            worker.computing(context.data.spec),
-        ):
+        _record_origin(run, folder, context.data.fingerprint, worker, "data", "metrics", "controls")
+        with closing(ProgressFile(path, 0)) as progress, worker.computing(context.data.spec):
             progress.measuring()
-            rows = []
-            for split, held, metrics in comparisons(run, context):
+            entries = []
+            for split, split_context, metrics in measured_splits(run, context):
                 where = {"test": REAL if name == REAL else "samples"}.get(split, split)
                 try:
-                    samples = control.samples(held.data, count)
+                    samples = control.samples(split_context.data, count)
                 except NotApplicable as reason:
-                    rows += inapplicable(metrics, reason, split=where)
+                    entries += inapplicable(metrics, reason, split=where)
                     continue
-                rows += measure(metrics, samples, held, step=0, split=where)
+                entries += measure(metrics, samples, split_context, step=0, split=where)
                 if split == run.evaluation.splits[0]:
-                    save_shown(samples, held.data, folder.path)
-            write_jsonl(folder.evaluation, rows)
+                    save_samples(samples, path, split_context.data)
+            write_jsonl(folder.evaluation, entries)
 
-    return _settle(folder, run.evaluation_id, fill, retry=True)
+    return _fill_locked(folder, run.evaluation_id, fill, retry=True)
 
 
-def _settle(
+def _fill_locked(
     folder: RunFolder,
     evaluation_id: str,
     fill: Callable[[], None],
     *,
     retry: bool = False,
 ) -> Outcome:
-    """Hold a folder, fill it unless that is done, and mark how it went."""
+    """Lock a folder, fill it unless it is done, and mark it as done or failed."""
     try:
         with folder.locked(), logging_to(folder.path / "log.txt"):
             state = folder.status(evaluation_id).state
@@ -157,7 +139,7 @@ def _settle(
                 fill()
             except Exception as error:
                 _log.exception("run failed")
-                if machine_trouble(error):  # so the run stays as it is, to be gone on with
+                if describe_system_error(error):  # so that the next command continues the run
                     raise
                 folder.fail(traceback.format_exc())
                 return "failed"
@@ -166,6 +148,46 @@ def _settle(
             return "finished"
     except Busy:
         return "busy"
+
+
+def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:
+    """Write what the run is and where it comes from; refuse to continue it with other data."""
+    fingerprint = data.fingerprints
+    if folder.has_learned and (path := folder.path / provenance.NAME).exists():
+        recorded = read_json(path)
+        before = recorded["data_fingerprint"]
+        if before != fingerprint:
+            raise BenchError(
+                f"the data set {data.spec.name!r} is not the one that this run began with "
+                f"(fingerprint {fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} "
+                "to start anew"
+            )
+        *_, last = provenance.sessions_of(recorded)
+        changed = changed_files(comparable_sources(last), sources_of(run))
+        if changed.get("metrics") or changed.get(HARNESS):
+            for step in run.steps[:-1]:  # so that the same code measures all weights of a run
+                folder.snapshot(step).reopen()
+    config = {"id": run.id, "evaluation": run.measured, "config": run.canonical}
+    write_json(folder.path / "config.json", config)
+    trains = not folder.model.exists() or _lacking_snapshots(run, folder)
+    parts = ("model", "data", "metrics") if trains else ("metrics",)
+    _record_origin(run, folder, fingerprint, worker, *parts)
+
+
+def _record_origin(
+    run: RunConfig, folder: RunFolder, fingerprint: str, worker: Worker, *parts: str
+) -> None:
+    """Write where the run is done now, and by which code; `parts` are used beside the harness."""
+    sources = sources_of(run)
+    used = {part: sources[part] for part in (*parts, HARNESS)}
+    threads = torch.get_num_threads()
+    origin = provenance.collect(worker.device, worker.command, fingerprint, threads, used)
+    provenance.write_session(folder.path, origin, anew=not folder.has_learned)
+
+
+def _lacking_snapshots(run: RunConfig, folder: RunFolder) -> list[int]:
+    """Return the iterations of snapshots whose weights are not there."""
+    return [step for step in run.steps[:-1] if not folder.snapshot(step).model.exists()]
 
 
 def _trained(
@@ -178,19 +200,19 @@ def _trained(
 ) -> ConditionalGenerator:
     """Return the trained model: from its file, or trained now and written to it.
 
-    A finished run that lacks the weights of a snapshot is trained again. Its snapshots are measured
-    as soon as they are there, so that whoever waits for them can stop the run.
+    A finished run that lacks the weights of a snapshot is trained again. Snapshots are measured as
+    soon as they are there, so that a trial can be stopped by what is measured.
     """
     data = context.data
     write_cost(run.training, data.spec, folder.path)
-    lacking = lacking_snapshots(run, folder)
+    lacking = _lacking_snapshots(run, folder)
     if folder.model.exists():
         if not lacking:
             return load_trained(run.training, data, folder.model, worker.device)
         say(f"  {label}: trained again, to keep its weights after iterations {lacking}")
     for step in run.steps[:-1]:
         if step not in lacking:
-            _figures(run, folder, step, context)
+            _snapshot_entries(run, folder, step, context)
 
     def start(switches: SwitchSet) -> Trainer:
         return Trainer(run.training, data, folder.path, worker.device, run.id, switches)
@@ -199,23 +221,23 @@ def _trained(
         save_weights(folder.snapshot(step).model, weights)
         if not worker.stop():
             with worker.stop.leaving():  # the training is saved as soon as this is left
-                _figures(run, folder, step, context)
+                _snapshot_entries(run, folder, step, context)
 
     trainer = start(settle_switches(run.training, folder.path, worker, start, label))
     progress.images = run.training.batch_size * trainer.draws
 
     model = trainer.train(
         stop=worker.stop,
-        checkpoint_seconds=worker.checkpoint_seconds,
+        checkpoint_seconds=worker.options.checkpoint_seconds,
         on_iteration=progress.update,
         snapshots=lacking,
         on_snapshot=snapshot,
     )
-    _keep_trained(folder, trainer, progress.images)
+    _write_trained(folder, trainer, progress.images)
     return model
 
 
-def _keep_trained(folder: RunFolder, trainer: Trainer, images: int) -> None:
+def _write_trained(folder: RunFolder, trainer: Trainer, images: int) -> None:
     """Write the weights and how long the training took; remove the checkpoints."""
     seconds, iterations = trainer.seconds, trainer.training.iterations
     timings: dict[str, float] = {
@@ -225,31 +247,31 @@ def _keep_trained(folder: RunFolder, trainer: Trainer, images: int) -> None:
     }
     if trainer.device.type == "cuda":
         timings["peak_memory_bytes"] = torch.cuda.max_memory_allocated(trainer.device)
-    write_jsonl(
-        folder.path / "timings.jsonl",
-        [{"metric": metric, "value": value} for metric, value in timings.items()],
-    )
+    entries = [{"metric": metric, "value": value} for metric, value in timings.items()]
+    write_jsonl(folder.path / "timings.jsonl", entries)
     save_weights(folder.model, trainer.model.state_dict())
     remove_checkpoints(trainer.checkpoint)
 
 
-def _figures(run: RunConfig, folder: RunFolder, step: int, context: Context) -> list[Row]:
-    """Return the figures of a snapshot, measured now unless they are there."""
+def _snapshot_entries(
+    run: RunConfig, folder: RunFolder, step: int, context: Context
+) -> list[Entry]:
+    """Return the measurements of a snapshot, made now unless they are there."""
     snapshot = folder.snapshot(step)
     if snapshot.status(run.evaluation_id).state != "done":
         model = load_trained(run.training, context.data, snapshot.model, context.device)
         snapshot.reopen()
-        samples, rows = measure_model(run, model, context, step)
-        write_jsonl(snapshot.evaluation, rows)
-        keep_shown(samples, snapshot.path)
+        samples, entries = measure_model(run, model, context, step)
+        write_jsonl(snapshot.evaluation, entries)
+        save_samples(samples, snapshot.path)
         snapshot.finish(run.evaluation_id)
     return read_jsonl(snapshot.evaluation)
 
 
-def _picture(context: Context, seed: int, folder: Path) -> None:
+def _save_pictures(context: Context, seed: int, folder: Path) -> None:
     """Keep pictures of the model's codes; a failure there costs no finished run."""
     try:
-        keep_pictures(context, seed, folder)
+        save_pictures(context, seed, folder)
     except Exception as error:
         _log.exception("pictures failed")
         say(f"  warning: no pictures of codes: {error}")

@@ -1,12 +1,11 @@
-"""Run a sweep: check everything, do what is missing, then write the mirrors.
+"""Run a sweep: check all of it, do what is missing, and count how it ended.
 
-The driver holds no state of its own. What is done is what the folders say is done, so the same
-command continues after anything.
+All state is in the folders of the runs, so the same command continues after anything.
 """
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,114 +13,106 @@ from typing import Any
 
 from bench import registry
 from bench.console import say
-from bench.errors import BenchError, DataMissing, SpecError, machine_trouble
+from bench.errors import BenchError, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
-from bench.execution.code_change import adopt, check_code
-from bench.execution.display import watching
-from bench.execution.dry_run import states
+from bench.execution.code_change import check_code, copy_equal_run
+from bench.execution.display import shown
 from bench.execution.executors.base import Executor
-from bench.execution.scheduler import settle
+from bench.execution.scheduler import schedule
 from bench.execution.source_files import sources_of
-from bench.execution.task import RunTask
+from bench.execution.task import ControlTask, RunTask, Task
 from bench.process.worker import Worker
 from bench.record.files import write_json
 from bench.record.lock import Busy
 from bench.record.run_folder import remove_partial
 from bench.spec.reserved_names import REAL
-from bench.spec.run_config import RunConfig, canonical_json
+from bench.spec.run_config import canonical_json
 from bench.spec.sweep_file import Sweep
 
 
 @dataclass(frozen=True)
-class Tally:
-    """How a sweep ended.
+class SweepOutcome:
+    """How a sweep ended."""
 
-    Attributes:
-        kept: Runs that were done before.
-        finished: Runs that were brought to their end, by this process or another.
-        controls: Controls that were measured by this process.
-        failed: Folders of failed runs and controls, each with the reason in a line.
-    """
-
-    kept: int
-    finished: int
-    controls: int
-    failed: Mapping[Path, str]
+    kept: int  # runs that were done before
+    finished: int  # runs
+    controls: int  # controls that were measured
+    failed: Mapping[Path, str]  # folders of failed runs and controls, with the reason in a line
 
 
-def run_sweep(
-    sweep: Sweep,
-    results: Path,
-    worker: Worker,
-    executor: Executor,
-) -> Tally:
-    """Do what is missing of a sweep.
+def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -> SweepOutcome:
+    """Do what is missing of a sweep; one failed run does not stop the others.
 
-    Any number of processes may do this at once: each takes the runs that nobody else holds, and
-    ends when all are done.
-
-    Args:
-        sweep: The checked sweep.
-        results: Root of all results.
-        worker: Loads the data once, to check it before anything starts.
-        executor: Does the runs; it is closed at the end.
-
-    Returns:
-        How it went; one failed run does not stop the others.
-
-    Raises:
-        BenchError: If something is missing for it, before anything starts.
-        Interrupted: If someone asked to stop.
+    Any number of processes may do this at once: each takes the runs that no other one is at work
+    on, and ends when all are done. A `BenchError` says what is missing, before anything starts.
+    The executor is closed at the end.
     """
     folder = results / sweep.name
-    began = _refuse_unwritable(folder)
+    started = _refuse_unwritable(folder)
     remove_partial(folder)
-    before = [state for _, _, state in states(sweep, results)]
     tasks = tasks_of(sweep, folder)
     for task in tasks:
         sources_of(task.config)  # before anyone edits them
-    check_code(tasks, worker)
+    kept = {task for task in tasks if task.state() == "done"}
+    check_code(tasks, worker.options)
     for task in tasks:
-        if not task.control:
-            adopt(results, task, worker)
-    if worker.retry_failed:
-        for task in tasks:
-            _reopen(task, began)
-    todo = [task for task in tasks if task.settled() is None]
+        if task.is_run:
+            copy_equal_run(results, task, worker.options)
+        if worker.options.retry_failed:
+            _reopen_failed(task, started)
+    todo = [task for task in tasks if task.state() not in ("done", "failed")]
     _load_data(todo, worker)
-    write_json(folder / "sweep.json", _description(sweep, worker.command))
-    failed = {t.path: t.failure for t in tasks if t.settled() == "failed"}
-    measured = {task.path for task in todo if task.control}
-    with watching(sweep.name, tasks):
-        for ended, outcome, reason in settle(todo, executor):
+    write_json(folder / "sweep.json", _description(sweep, tasks, worker.command))
+    troubles: dict[Task, str] = {}
+    with shown(sweep.name, tasks):
+        for ended, outcome, reason in schedule(todo, executor):
             say(f"{outcome:<8}  {ended.label}: {ended.path}")
             if outcome == "failed":
-                failed[ended.path] = reason or ended.failure
-                say(f"          {failed[ended.path]}")
-    after = [state for _, _, state in states(sweep, results)]
-    kept = before.count("done")
-    return Tally(kept, after.count("done") - kept, len(measured - failed.keys()), failed)
+                troubles[ended] = reason
+                say(f"          {reason or ended.folder.status().reason}")
+    return _outcome(tasks, kept, troubles)
 
 
 def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
-    """Return the tasks of a sweep: controls first, since they train what judges the runs."""
-    runs = [
-        RunTask(
-            folder / run.config.id,
-            f"[{number}/{len(sweep.runs)}] {run.variant}, seed {run.config.training.seed}",
-            run.config,
-        )
-        for number, run in enumerate(sweep.runs, start=1)
-    ]
-    controls = [
-        RunTask(folder / place, f"{name} {config.training.data['name']}", config, name)
-        for place, (name, config) in _controls(sweep).items()
-    ]
-    return controls + runs
+    """Return the tasks of a sweep: controls first, the real images before others.
+
+    Measuring controls trains the classifiers that runs are measured with.
+    """
+    controls: dict[str, ControlTask] = {}
+    runs = []
+    for number, run in enumerate(sweep.runs, start=1):
+        config, data = run.config, run.config.training.data
+        label = f"[{number}/{len(sweep.runs)}] {run.variant}, seed {config.training.seed}"
+        runs.append(RunTask(folder / config.id, label, config))
+        for name in config.evaluation.controls if config.evaluation.metrics else []:
+            id_ = control_id(name, data, config.evaluation.samples_per_class)
+            control = ControlTask(folder / id_, f"{name} {data['name']}", config, name)
+            controls.setdefault(id_, control)
+    return [*sorted(controls.values(), key=lambda task: task.control != REAL), *runs]
+
+
+def _outcome(
+    tasks: Iterable[RunTask], kept: Collection[RunTask], troubles: Mapping[Task, str]
+) -> SweepOutcome:
+    """Count how a sweep ended, by the states of its folders.
+
+    `kept` are tasks that were done before, `troubles` reasons that could not be written there.
+    """
+    done: set[RunTask] = set()
+    failed = {}
+    for task in tasks:
+        status = task.folder.status(task.config.evaluation_id)
+        if status.state == "done":
+            done.add(task)
+        elif status.state == "failed" or task in troubles:
+            failed[task.path] = status.reason or troubles[task]
+    finished = [task for task in done if task not in kept]
+    runs = sum(task.is_run for task in finished)
+    return SweepOutcome(sum(task.is_run for task in kept), runs, len(finished) - runs, failed)
 
 
 def _refuse_unwritable(folder: Path) -> float:
-    """Return what time it is by the clock of the disk, which other processes go by too."""
+    """Refuse a folder that cannot be written; return the time by the clock of its disk."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -129,30 +120,30 @@ def _refuse_unwritable(folder: Path) -> float:
             probe.flush()
             return os.fstat(probe.fileno()).st_mtime
     except OSError as error:
-        what = machine_trouble(error) or error.strerror
+        what = describe_system_error(error) or error.strerror
         raise BenchError(f"cannot write results to {folder}: {what}") from error
 
 
-def _reopen(task: RunTask, began: float) -> None:
+def _reopen_failed(task: RunTask, started: float) -> None:
     """Take back a failure from before this command.
 
-    Another driver may be at the run, or may have tried it again just now: that failure stands.
+    Another command may be at work on the run, or may have just tried it again: that failure stands.
     """
-    if task.folder.status(task.config.evaluation_id).state != "failed":
+    if task.state() != "failed":
         return
     try:
         with suppress(Busy), task.folder.locked():
             mark = task.path / "failed"
-            if not mark.exists() or mark.stat().st_mtime < began:
+            if not mark.exists() or mark.stat().st_mtime < started:
                 task.folder.reopen()
     except OSError as error:
-        say(f"  {task.label} cannot be tried again: {machine_trouble(error) or error}")
+        say(f"  {task.label} cannot be tried again: {describe_system_error(error) or error}")
 
 
-def _load_data(todo: Iterable[RunTask], worker: Worker) -> None:
+def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
     """Load every data set before the first task starts, and name all that are missing at once."""
     problems = {}
-    for task in todo:
+    for task in tasks:
         training = task.config.training
         key = canonical_json([training.data, training.unlabeled])
         if key in problems:
@@ -172,18 +163,8 @@ def _load_data(todo: Iterable[RunTask], worker: Worker) -> None:
         raise DataMissing("\n".join(dict.fromkeys(problems.values())))
 
 
-def _controls(sweep: Sweep) -> dict[str, tuple[str, RunConfig]]:
-    """Return the controls of a sweep by their folders, the real images first."""
-    chosen: dict[str, tuple[str, RunConfig]] = {}
-    for run in sweep.runs:
-        evaluation, data = run.config.evaluation, run.config.training.data
-        for name in evaluation.controls if evaluation.metrics else []:
-            place = control_id(name, data, evaluation.samples_per_class)
-            chosen.setdefault(place, (name, run.config))
-    return dict(sorted(chosen.items(), key=lambda item: item[1][0] != REAL))
-
-
-def _description(sweep: Sweep, command: str) -> dict[str, Any]:
+def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[str, Any]:
+    """Return the content of `sweep.json`."""
     return {
         "sweep": sweep.name,
         "title": sweep.title,
@@ -203,12 +184,13 @@ def _description(sweep: Sweep, command: str) -> dict[str, Any]:
         ],
         "controls": [
             {
-                "id": place,
-                "control": name,
-                "data": config.training.data["name"],
-                "evaluation": config.evaluation_id,
+                "id": task.path.name,
+                "control": task.control,
+                "data": task.config.training.data["name"],
+                "evaluation": task.config.evaluation_id,
             }
-            for place, (name, config) in _controls(sweep).items()
+            for task in tasks
+            if isinstance(task, ControlTask)
         ],
     }
 

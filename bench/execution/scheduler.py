@@ -1,9 +1,8 @@
-"""The one loop that hands tasks to an executor, whatever it is, and sees to it that they all end.
+"""The loop that hands tasks to an executor, and sees to it that all of them end.
 
-A task that another process holds waits. One whose worker died is started again, and given up only
-if that happens several times without anything new being saved: a cluster may take its machines away
-as often as it likes. Of those that wait, the ones that nobody has timed come first, then the
-longest, so that no slot is left alone with a long run at the end.
+A task that another process is at work on waits. One whose process died is started again: a cluster
+may take its machines away as often as it likes. Of the tasks that wait, those of a kind that was
+not timed yet come first, then the longest, so that no long task is left alone at the end.
 """
 
 import time
@@ -19,53 +18,45 @@ from bench.execution.task import Task
 
 POLL_S = 1.0
 STARTS = 3
-"""How often in a row the worker of a run may die, with nothing saved in between, before that makes
-the run a failed one."""
+"""How often in a row the process of a task may die before the task fails, where nothing is saved in
+between."""
 
 
-def settle(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None, None]:
-    """Bring tasks to their end.
+def schedule(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None, None]:
+    """Yield each task when it has ended as `kept`, `finished` or `failed`.
 
-    Args:
-        tasks: What to do; other processes may be at some of it.
-        executor: Where to do it; closed when this ends, however it ends.
-
-    Yields:
-        Each task when it has ended: `kept`, `finished` or `failed`; for `failed` with a reason
-        where none is in the folder of the task.
-
-    Raises:
-        Interrupted: If someone asked to stop.
+    A failure has a reason where none is written in the folder of the task. The executor is closed
+    at the end, also where someone asked to stop.
     """
     waiting = list(tasks)
-    began: dict[Task, float] = {}
+    started: dict[Task, float] = {}
     saved: dict[Task, float] = {}
     seconds: dict[str, float] = {}
-    losses: Counter[Task] = Counter()
+    deaths: Counter[Task] = Counter()
     with closing(executor):
-        while waiting or began:
+        while waiting or started:
             if executor.slots > 1:
                 waiting.sort(key=lambda task: -seconds.get(task.kind, inf))
-            free = (task for task in waiting if not task.held())
-            chosen = list(islice(free, executor.slots - len(began)))
+            free = (task for task in waiting if not task.is_busy())
+            chosen = list(islice(free, executor.slots - len(started)))
             waiting = [task for task in waiting if task not in chosen]
             for task in chosen:
-                if (meanwhile := task.settled()) is not None:  # by another process
-                    yield Ended(task, meanwhile)
+                if (state := task.state()) in ("done", "failed"):  # by another process
+                    yield Ended(task, "kept" if state == "done" else "failed")
                 else:
-                    began[task], saved[task] = time.monotonic(), task.saved()
-            executor.start([task for task in chosen if task in began])
+                    started[task], saved[task] = time.monotonic(), task.last_saved()
+            executor.start([task for task in chosen if task in started])
             for task, outcome, reason in executor.ended(POLL_S):
-                took = time.monotonic() - began.pop(task)
+                took = time.monotonic() - started.pop(task)
                 if outcome == "lost":
-                    if task.saved() > saved[task]:
-                        losses[task] = 0
+                    if task.last_saved() > saved[task]:
+                        deaths[task] = 0
                     elif reason != STOPPED:
-                        losses[task] += 1
-                    if losses[task] == STARTS:
+                        deaths[task] += 1
+                    if deaths[task] == STARTS:
                         yield Ended(task, "failed", _give_up(task, reason))
                     else:
-                        say(f"  {task.label}: the worker {reason}; another one goes on")
+                        say(f"  {task.label}: its process {reason}; another one continues")
                         waiting.append(task)
                 elif outcome == "busy":
                     waiting.append(task)
@@ -75,8 +66,8 @@ def settle(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None, 
 
 
 def _give_up(task: Task, reason: str) -> str:
-    """Write why a task is given up; return it if it cannot be written."""
-    text = f"{STARTS} times in a row its worker ended and nothing was saved; the last one {reason}"
+    """Write why a task is given up; return that if it cannot be written."""
+    text = f"{STARTS} times in a row its process ended with nothing saved; the last one {reason}"
     try:
         task.give_up(text)
     except OSError:

@@ -1,159 +1,141 @@
-"""Which source files a result follows from, and what stands in them.
+"""Source files that a run follows from, each with a digest of what it computes.
 
-From the classes that a run names, imports are followed from file to file, through this harness and
-through every package that registers a model, a data set or a metric. Comments, docstrings and empty
-lines do not count, nor does git: so editing what only draws, tells or schedules changes nothing
-here, and a package that was installed has the same sources as the tree that it was built from.
+Imports are followed from the classes that a run names, and from the trainer and the measuring; no
+git is needed, and an installed package has the digests of the tree that it was built from. What
+cannot change a result is left out of a digest: see `essence`.
 """
 
 import ast
 import functools
 import hashlib
 import importlib.util
-import io
-import tokenize
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from bench import registry
-from bench.record.provenance import Sources
+from bench.record.provenance import HARNESS, Sources
 from bench.spec.run_config import RunConfig
 
-TRAINING = ("bench.training", "bench.data", "bench.seeding")
-EVALUATION = ("bench.metrics", "bench.evaluation.measuring", "bench.evaluation.controls")
-"""The parts of this harness that can change what is learned, and what is measured of it."""
-
-LOOP = "bench.training.trainer"
-"""Where training begins."""
-
-
-def _of_training(run: RunConfig) -> Sources:
-    """Return the files that can change what a run learns."""
-    data = [run.training.data, *([run.training.unlabeled] if run.training.unlabeled else [])]
-    named = [_module("model", run.training.model), *(_module("dataset", held) for held in data)]
-    return _reached([LOOP, *named], TRAINING)
-
-
-def _of_evaluation(run: RunConfig) -> Sources:
-    """Return the files that can change what is measured of what a run has learned."""
-    named = [_module("metric", metric) for metric in run.evaluation.metrics]
-    return _reached(["bench.evaluation.measuring", *named], EVALUATION)
-
-
-def _of_controls(run: RunConfig) -> Sources:
-    """Return the files that can change what stands beside a run, such as the real images."""
-    named = [_module("control", {"name": name}) for name in run.evaluation.controls]
-    return _reached(named, EVALUATION)
-
-
-SOURCES_OF: Mapping[str, Callable[[RunConfig], Sources]] = {
-    "training": _of_training,
-    "evaluation": _of_evaluation,
-    "controls": _of_controls,
+ROOMS: dict[registry.Kind, set[str]] = {
+    "dataset": {"bench.data"},
+    "metric": {"bench.metrics"},
+    "control": {"bench.evaluation.controls"},
 }
-"""The parts of a run, and what stands beside it -> the files that it follows from."""
+"""Where imports of a registered class are followed, beside its own package."""
+
+HARNESS_ROOTS = ("bench.training.trainer", "bench.evaluation.measuring", "bench.process.worker")
+HARNESS_ROOMS = {
+    "bench.training",
+    "bench.data",
+    "bench.evaluation",
+    "bench.process.worker",
+    "bench.seeding",
+}
+
+MESSAGES = {"say", "warn", "debug", "info", "warning", "error", "exception", "critical"}
+"""Functions of `bench.console` and of logging, whose texts change no result."""
+
+ANNOTATIONS = {"annotation", "returns", "type_comment", "type_params"}
 
 
-def sources_of(run: RunConfig, parts: Iterable[str] = tuple(SOURCES_OF)) -> dict[str, Sources]:
-    """Return the files of parts of a run, imported and read at once.
+def sources_of(run: RunConfig) -> Sources:
+    """Return the files of each part of a run.
 
-    What is edited later is neither executed by this process nor recorded by it.
-
-    Args:
-        run: The run.
-        parts: Which of `SOURCES_OF`.
-
-    Returns:
-        Part -> its files.
+    What a run names is imported here, and files are read once. So what is edited later is neither
+    executed by this process nor recorded by it.
     """
-    registry.load("model", run.training.model["name"])
-    for metric in run.evaluation.metrics:
-        registry.load("metric", metric["name"])
-    return {part: SOURCES_OF[part](run) for part in parts}
-
-
-def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return the files that differ, or that only one side has, by name."""
-    return sorted(file for file in {*before, *now} if before.get(file) != now.get(file))
+    training, evaluation = run.training, run.evaluation
+    data = [training.data, *([training.unlabeled] if training.unlabeled else [])]
+    return {
+        "model": _files_of("model", [training.model["name"]]),
+        "data": _files_of("dataset", [component["name"] for component in data]),
+        "metrics": _files_of("metric", [component["name"] for component in evaluation.metrics]),
+        "controls": _files_of("control", evaluation.controls),
+        HARNESS: _follow(HARNESS_ROOTS, HARNESS_ROOMS),
+    }
 
 
 def essence(source: str) -> str:
-    r"""Return source text without comments, docstrings, and empty lines.
+    r"""Return the syntax tree of a file as text, without what cannot change a result.
 
-    Args:
-        source: The text of a Python file.
+    That is comments, docstrings, imports (files that are imported count by themselves),
+    formatting, annotations, and the texts of errors and messages. A file that is no Python is
+    returned as it is.
 
-    Returns:
-        What is left; all of it where it is no Python.
-
-    Example:
-        >>> essence('"A module."\n\n\nx = 1  # one\n')
-        'x = 1'
+    >>> essence('"A module."\nimport torch\nx: int = 1  # one\n') == essence("x: float = (1)")
+    True
+    >>> essence('raise ValueError(f"{x}?")') == essence('raise ValueError("a text")')
+    True
     """
-    lines = source.split("\n")
     try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    except (tokenize.TokenError, SyntaxError):
+        return _text(ast.parse(source).body)
+    except SyntaxError:
         return source
-    for first, last in reversed(_silent(tokens)):
-        (row, column), (end, rest) = first, last
-        kept = lines[row - 1][:column], lines[end - 1][rest:]
-        lines[row - 1 : end] = [kept[0] + kept[1]]
-    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
-Span = tuple[tuple[int, int], tuple[int, int]]
+def _text(node: object, in_message: bool = False) -> str:
+    """Return what counts of a part of a syntax tree, alike in all versions of Python."""
+    match node:
+        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant(value=str())):
+            return ""
+        case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=[]):
+            return ""
+        case ast.JoinedStr() | ast.Constant(value=str()) if in_message:
+            return "a text"
+        case ast.AST():
+            in_message = in_message or isinstance(node, ast.Raise) or _is_message(node)
+            fields = [
+                f"{name}={_text(value, in_message)}"
+                for name, value in ast.iter_fields(node)
+                if name not in ANNOTATIONS and value is not None and value != []
+            ]
+            return f"{type(node).__name__}({' '.join(fields)})"
+        case list():
+            return "\n".join(filter(None, (_text(item, in_message) for item in node)))
+    return repr(node)
 
 
-def _silent(tokens: Sequence[tokenize.TokenInfo]) -> list[Span]:
-    """Return where comments and statements that are nothing but a text stand, in order."""
-    layout = (tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT)
-    spans = [(token.start, token.end) for token in tokens if token.type == tokenize.COMMENT]
-    code = [token for token in tokens if token.type not in layout]
-    for before, token, after in zip([None, *code], code, code[1:], strict=False):
-        begins = before is None or before.type == tokenize.NEWLINE
-        if token.type == tokenize.STRING and begins and after.type == tokenize.NEWLINE:
-            spans.append((token.start, token.end))
-    return sorted(spans)
+def _is_message(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name in MESSAGES
+    return False
 
 
-def _module(kind: registry.Kind, component: Mapping[str, Any]) -> str:
-    return registry.entries(kind)[component["name"]].target.partition(":")[0]
+def _files_of(kind: registry.Kind, names: Iterable[str]) -> dict[str, str]:
+    """Return the files of registered classes: their modules, and what these import nearby.
+
+    A model of another package may be built from parts of ours, so for models imports are followed
+    through every package that registers one.
+    """
+    for name in names:
+        registry.load(kind, name)
+    modules = {n: entry.target.partition(":")[0] for n, entry in registry.registered(kind).items()}
+    roots = [modules[name] for name in names]
+    near = modules.values() if kind == "model" else roots
+    packages = {module.partition(".")[0] for module in near}
+    return _follow(roots, ROOMS.get(kind, set()) | (packages - {"bench"}))
 
 
-@functools.cache
-def _owners() -> frozenset[str]:
-    """Return the packages whose code counts: those that register something, but for this one."""
-    kinds: tuple[registry.Kind, ...] = ("model", "dataset", "metric")
-    targets = [entry.target for kind in kinds for entry in registry.entries(kind).values()]
-    return frozenset(target.split(":")[0].split(".")[0] for target in targets) - {"bench"}
-
-
-def _reached(roots: Iterable[str], parts: tuple[str, ...]) -> Sources:
-    """Return all files that imports lead to from some modules."""
-    found: Sources = {}
+def _follow(roots: Iterable[str], rooms: Collection[str]) -> dict[str, str]:
+    """Return the files that imports lead to within some packages, by their names there."""
+    files: dict[str, str] = {}
     left, seen = list(roots), set[str]()
     while left:
         module = left.pop()
-        if module in seen or not _counts(module, parts):
+        if module in seen or not any(f"{module}.".startswith(f"{room}.") for room in rooms):
             continue
         seen.add(module)
-        if "." in module:
-            left.append(module.rpartition(".")[0])  # a package is imported before what is in it
+        left.append(module.rpartition(".")[0])  # a package is imported before what is in it
         path = _file(module)
         if path is not None:
             content, imported = _read(path, module)
-            name = module.replace(".", "/")
-            found[f"{name}/__init__.py" if path.name == "__init__.py" else f"{name}.py"] = content
             left += imported
-    return dict(sorted(found.items()))
-
-
-def _counts(module: str, parts: tuple[str, ...]) -> bool:
-    if module.split(".")[0] in _owners():
-        return True
-    return any(module == part or module.startswith(f"{part}.") for part in parts)
+            if content:
+                name = module.replace(".", "/")
+                is_package = path.name == "__init__.py"
+                files[f"{name}/__init__.py" if is_package else f"{name}.py"] = content
+    return dict(sorted(files.items()))
 
 
 @functools.cache
@@ -163,26 +145,24 @@ def _file(module: str) -> Path | None:
     spec = importlib.util.find_spec(top)
     if spec is None:
         return None
-    if spec.submodule_search_locations is None:
-        return Path(spec.origin) if spec.origin and not rest else None
-    for location in spec.submodule_search_locations:
-        inside = Path(location).joinpath(*rest)
-        for candidate in (inside / "__init__.py", inside.with_name(f"{inside.name}.py")):
-            if candidate.is_file() and (rest or candidate.name == "__init__.py"):
-                return candidate
-    return None
+    candidates = [] if rest or spec.origin is None else [Path(spec.origin)]
+    for location in spec.submodule_search_locations or ():
+        inside = Path(location, *rest)
+        candidates += [inside / "__init__.py", inside.with_suffix(".py")]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 @functools.cache
 def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]]:
-    """Return the digits of a file, and the modules that it may import."""
+    """Return the digest of a file, empty where nothing in it counts, and the modules it imports."""
     source = path.read_text(encoding="utf-8", errors="replace")
-    digits = hashlib.sha256(essence(source).encode()).hexdigest()[:12]
+    content = essence(source)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12] if content else ""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     try:
-        return digits, tuple(_imports(ast.parse(source), package))
+        return digest, tuple(_imports(ast.parse(source), package))
     except SyntaxError:
-        return digits, ()
+        return digest, ()
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
@@ -191,9 +171,7 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".")[: len(package.split(".")) - node.level + 1]
-            base = ".".join(
-                [*(parts if node.level else []), *([node.module] if node.module else [])]
-            )
+            relative = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(relative, package)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)

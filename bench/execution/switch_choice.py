@@ -34,7 +34,7 @@ def settle_switches(
     choose differently from run to run, and with it the last digits. `start` makes a trainer of the
     run as it stands before the first iteration; `label` names the run on the console.
     """
-    device, demanded = worker.device, worker.switches
+    device, demanded = worker.device, worker.options.switches
     if training.deterministic:
         decision = SwitchDecision(EAGER, ("deterministic",))
     elif demanded is not None:

@@ -1,43 +1,27 @@
-"""A task: what an executor brings to its end, wherever that happens."""
+"""Tasks: what an executor brings to an end, in this process or in another."""
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from bench.errors import Interrupted, machine_trouble
-from bench.execution.run_one import Outcome, control_one, run_one
+from bench.errors import Interrupted, describe_system_error
+from bench.execution.run_one import Outcome, measure_control, run_one
 from bench.process.worker import Worker
 from bench.record.lock import Busy
-from bench.record.run_folder import RunFolder
+from bench.record.run_folder import RunFolder, State
 from bench.spec.run_config import RunConfig, digest
 
 
 @dataclass(frozen=True, eq=False)
 class Task(ABC):
-    """What is to be done; plain data, so that it can be sent to another process or machine.
-
-    Attributes:
-        path: Folder of what it leaves.
-        label: What to call it on the console.
-    """
+    """Something to do in a folder; plain data, so that it can be sent to another process."""
 
     path: Path
-    label: str
+    label: str  # on the console
 
-    portable = False
-    """Whether it can be done in an empty folder that is copied to `path` afterwards."""
-
-    @property
-    def is_run(self) -> bool:
-        """Whether it is what was asked for, rather than what that is compared with."""
-        return True
-
-    @property
-    def failure(self) -> str:
-        """Why it failed, in a line; empty if it did not, or that could not be written."""
-        return self.folder.status().reason
+    is_run = True  # a control is none
+    is_portable = False  # whether it can be done in another folder, which is then copied to `path`
 
     @property
     def folder(self) -> RunFolder:
@@ -47,99 +31,84 @@ class Task(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """What tasks of about the same length have in common."""
+        """What tasks have in common that take about as long."""
 
     @abstractmethod
-    def held(self) -> bool:
+    def state(self) -> State:
+        """Return how far it is; only `done` and `failed` leave nothing to do."""
+
+    @abstractmethod
+    def execute(self, worker: Worker) -> Outcome:
+        """Do it in this process."""
+
+    def is_busy(self) -> bool:
         """Return whether it has to wait for other processes."""
-
-    @abstractmethod
-    def settled(self) -> Literal["kept", "failed"] | None:
-        """Return how the task ended already, or None if there is something to do."""
-
-    @abstractmethod
-    def saved(self) -> float:
-        """Return when something was last saved that another worker could go on from, or 0."""
-
-    @abstractmethod
-    def do(self, worker: Worker) -> Outcome:
-        """Bring it to its end in this process; see `perform`."""
-
-    @abstractmethod
-    def give_up(self, reason: str) -> None:
-        """Make it a failed one, since whoever does it dies."""
-
-
-@dataclass(frozen=True, eq=False)
-class RunTask(Task):
-    """One run, or one control.
-
-    Attributes:
-        config: The complete configuration.
-        control: Name of the control that is measured instead of a model, if any.
-    """
-
-    config: RunConfig
-    control: str = ""
-
-    portable = True
-
-    @property
-    def is_run(self) -> bool:
-        """Whether it is no control."""
-        return not self.control
-
-    @property
-    def kind(self) -> str:
-        """All but the seed."""
-        if self.control:
-            return self.path.name
-        return digest({**self.config.canonical, "seed": None})
-
-    def held(self) -> bool:
-        """Return whether another process is at it."""
         return self.folder.held()
 
-    def settled(self) -> Literal["kept", "failed"] | None:
-        """Return what the folder says."""
-        state = self.folder.status(self.config.evaluation_id).state
-        if state == "done":
-            return "kept"
-        return "failed" if state == "failed" and not self.control else None
-
-    def saved(self) -> float:
-        """Return the time of the newest checkpoint, weights or snapshot."""
+    def last_saved(self) -> float:
+        """Return when something was last saved that another process can continue from, or 0."""
         return self.folder.saved()
 
-    def do(self, worker: Worker) -> Outcome:
-        """Train and measure, or measure."""
-        if self.control:
-            return control_one(self.control, self.config, self.path, worker)
-        return run_one(self.config, self.path, self.label, worker)
-
     def give_up(self, reason: str) -> None:
-        """Say so in the folder, unless another process has taken it up."""
+        """Mark it as failed, unless another process is at work on it."""
         with suppress(Busy), self.folder.locked():
             self.folder.fail(reason + "\n")
 
 
-def perform(task: Task, worker: Worker) -> tuple[Outcome, str]:
-    """Bring a task to its end. Every executor calls this and nothing else.
+@dataclass(frozen=True, eq=False)
+class RunTask(Task):
+    """A run, with its complete configuration."""
 
-    Args:
-        task: What to do.
-        worker: Device, caches, signals of the process that does it.
+    config: RunConfig
 
-    Returns:
-        As `run_one`. Trouble outside of the run, such as a full disk, makes it `failed` too; then
-        a text says what, since there may be no place to write it.
+    is_portable = True
 
-    Raises:
-        Interrupted: If someone asked to stop.
+    @property
+    def kind(self) -> str:
+        """All of its configuration but the seed."""
+        return digest({**self.config.canonical, "seed": None})
+
+    def state(self) -> State:
+        """Return the state of its folder."""
+        return self.folder.status(self.config.evaluation_id).state
+
+    def execute(self, worker: Worker) -> Outcome:
+        """Train and measure."""
+        return run_one(self.config, self.path, self.label, worker)
+
+
+@dataclass(frozen=True, eq=False)
+class ControlTask(RunTask):
+    """A control, measured as the run of a configuration is; one that failed is tried again."""
+
+    control: str
+
+    is_run = False
+
+    @property
+    def kind(self) -> str:
+        """The control itself."""
+        return self.path.name
+
+    def state(self) -> State:
+        """Return the state of its folder, but for a failure."""
+        state = super().state()
+        return "unfinished" if state == "failed" else state
+
+    def execute(self, worker: Worker) -> Outcome:
+        """Measure it."""
+        return measure_control(self.control, self.config, self.path, worker)
+
+
+def execute_task(task: Task, worker: Worker) -> tuple[Outcome, str]:
+    """Do a task in this process; raise `Interrupted` if someone asked to stop.
+
+    Trouble outside of the task, such as a full disk, makes it `failed` too; then a text says what,
+    since there may be no place to write it.
     """
     if worker.stop():
         raise Interrupted("stopped")
     try:
-        return task.do(worker), ""
+        return task.execute(worker), ""
     except OSError as error:
-        return "failed", machine_trouble(error) or str(error)
+        return "failed", describe_system_error(error) or str(error)

@@ -42,8 +42,8 @@ class AttributeAccuracy(Metric):
         if not spec.attributes:
             raise NotApplicable(f"images of {spec.name} have one label, no attributes")
         judge = domain_classifier(context, self.extractor_seed)
-        found = spec.attribute_rows(judge.logits(samples.x).argmax(dim=1))
-        right = 100 * (found == spec.attribute_rows(samples.y)).double().mean(dim=0)
+        found = spec.attributes_of(judge.logits(samples.x).argmax(dim=1))
+        right = 100 * (found == spec.attributes_of(samples.y)).double().mean(dim=0)
         means = {"": right.mean(), **dict(zip(spec.attributes, right, strict=True))}
         source = f"extractor={judge.name},n={len(samples.y)}"
         return [

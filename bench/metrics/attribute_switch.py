@@ -72,11 +72,11 @@ class AttributeSwitch(Metric):
             how = f"of={of},extractor={judge.name},{coder.label},to=prior mean,n={len(rows)}"
             value, others, reason = None, None, f"no combination differs in {of} alone"
             if len(rows):
-                wanted = spec.attribute_rows(targets[rows])
+                wanted = spec.attributes_of(targets[rows])
                 code = coder.codes(test.x[rows], test.y[rows])
                 code = _switched(model, code, attribute, wanted[:, attribute], context.device)
                 seen = judge.logits(coder.images(code, targets[rows])).argmax(dim=1)
-                right = 100 * (spec.attribute_rows(seen) == wanted).double().mean(dim=0)
+                right = 100 * (spec.attributes_of(seen) == wanted).double().mean(dim=0)
                 value = right[attribute].item()
                 others = (right.sum().item() - value) / max(1, len(right) - 1)
                 reason = ""

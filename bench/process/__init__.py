@@ -1,1 +1,1 @@
-"""What a process brings to its runs: device, loaded data, threads, memory, the request to stop."""
+"""State of a process that all its runs share: device, loaded data, memory, stop signal."""

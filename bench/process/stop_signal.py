@@ -14,11 +14,10 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 class StopSignal:
     """Whether someone asked to stop: Ctrl-C or SIGTERM once finishes cleanly, twice stops now.
 
-    Work that is simply done again may be left at any moment: there a request raises
-    `Interrupted`. Work that has to come to a good end is done `deferred`, and asks.
-
-    Args:
-        quiet: For a worker: say nothing, and take further requests for the same one.
+    A request raises `Interrupted` where work can simply be done again. Work that has to end well
+    runs `deferred`, and calls this to see whether to end. A `quiet` one, for processes that
+    another one started, says nothing and takes further requests for the same one. `asked` is the
+    number of the signal, or 0.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -28,7 +27,7 @@ class StopSignal:
         self._reason: Callable[[], bool] | None = None
 
     def __call__(self) -> bool:
-        """Return whether someone asked; `asked` is the number of the signal."""
+        """Return whether to stop."""
         return self.asked != 0 or (self._reason is not None and self._reason())
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -44,7 +43,7 @@ class StopSignal:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a request wait until this is left; whoever is inside may ask for it."""
+        """Let a request wait until this is left."""
         before, self._deferred = self._deferred, True
         try:
             yield
@@ -55,10 +54,7 @@ class StopSignal:
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
-        """Within `deferred`: let a request end what is inside, which can be done again.
-
-        Whoever is around it goes on, and asks.
-        """
+        """Within `deferred`: let a request end what is inside, but nothing around it."""
         before, self._deferred = self._deferred, False
         try:
             yield
@@ -70,7 +66,7 @@ class StopSignal:
 
     @contextmanager
     def also(self, reason: Callable[[], bool]) -> Iterator[None]:
-        """Tell those who ask to stop for another reason as well, for a while."""
+        """Stop for another reason as well, for a while."""
         self._reason = reason
         try:
             yield
@@ -79,7 +75,7 @@ class StopSignal:
 
     @contextmanager
     def listening(self, numbers: Sequence[int] = STOPPING) -> Iterator["StopSignal"]:
-        """Take over the signals for a while."""
+        """Handle the signals for a while."""
         before = [signal.signal(number, self._handle) for number in numbers]
         try:
             yield self

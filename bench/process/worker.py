@@ -1,4 +1,4 @@
-"""What a process brings to its runs: device, loaded data, networks, signals."""
+"""The worker of a process: device, loaded data, CPU threads and stop signal."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -20,39 +20,35 @@ from bench.spec.run_config import RunConfig, canonical_json
 from bench.spec.switches import SwitchSet
 
 
-@dataclass
-class Worker:
-    """What a process brings to its runs besides their configuration; none of it is in an id.
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user chose for all runs of a command; no id depends on it."""
 
-    It can be sent to another process, on another machine even: there it arrives without what is
-    loaded here, and finds the device anew.
-
-    Attributes:
-        device_name: Where to compute: `auto`, `cpu`, `cuda`, `cuda:1`, ...
-        command: The command line, for provenance.
-        weights: Files of downloaded networks by name.
-        checkpoint_seconds: Time between checkpoints.
-        retry_failed: Whether failed runs are tried again.
-        allow_code_change: Whether runs are used that were made by other code.
-        threads: CPU threads; chosen by the size of the examples where None.
-        switches: How trainings are executed; chosen for the device where None.
-        stop: Whether someone asked to stop.
-    """
-
-    device_name: str = "auto"
-    command: str = ""
-    weights: dict[str, Path] = field(default_factory=dict)
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
-    allow_code_change: bool = False
-    threads: int | None = None
-    switches: SwitchSet | None = None
+    allow_code_change: bool = False  # use results of another model, data set or metric
+    switches: SwitchSet | None = None  # how trainings are executed; None: as the device likes best
+
+
+@dataclass
+class Worker:
+    """The device, loaded data, threads and stop signal that all runs of a process share.
+
+    Sent to another process, it arrives without loaded data, and finds the device there. `weights`
+    are files of downloaded networks, by name; `command` is recorded as provenance.
+    """
+
+    device_name: str = "auto"  # or cpu, cuda, cuda:1, ...
+    command: str = ""
+    weights: dict[str, Path] = field(default_factory=dict)
+    threads: int | None = None  # None: by the size of the examples
+    options: RunOptions = RunOptions()
     stop: StopSignal = field(default_factory=StopSignal)
     _contexts: dict[str, Context] = field(default_factory=dict)
 
     @cached_property
     def device(self) -> torch.device:
-        """The device of that name, ready for use; a `BenchError` says if it is not there."""
+        """The device of that name, ready for use."""
         if self.device_name == "auto":
             device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         else:
@@ -67,12 +63,11 @@ class Worker:
         return device
 
     def __getstate__(self) -> dict[str, Any]:
-        fresh = {"stop": StopSignal(), "_contexts": {}}
-        kept = {name: value for name, value in vars(self).items() if name != "device"}
-        return kept | fresh
+        state = {name: value for name, value in vars(self).items() if name != "device"}
+        return state | {"stop": StopSignal(), "_contexts": {}}
 
     def context(self, run: RunConfig) -> Context:
-        """Return the data of a run with its caches, loaded once in this process."""
+        """Return the data of a run with its caches, without a model."""
         context = self.context_of(run.training.data)
         if run.training.unlabeled is None:
             return context
@@ -83,14 +78,7 @@ class Worker:
         return replace(context, data=data)
 
     def context_of(self, component: Mapping[str, Any]) -> Context:
-        """Return a data set with its caches, loaded once in this process.
-
-        Args:
-            component: Its name and options, complete.
-
-        Returns:
-            The context, without a model.
-        """
+        """Return a data set with its caches, loaded once in this process, without a model."""
         key = canonical_json(component)
         if key not in self._contexts:
             data = construct("dataset", component).load()
@@ -98,16 +86,15 @@ class Worker:
         return self._contexts[key]
 
     def threads_for(self, spec: DataSpec) -> int:
-        """Return how many CPU threads train and judge a model of such data.
+        """Return how many CPU threads train and measure a model of such data.
 
-        The choice does not look at how busy the machine is: other numbers of threads give other
-        last digits.
+        However busy the machine is: other numbers of threads give other last digits.
         """
         return self.threads or (1 if spec.is_small else torch.get_num_threads())
 
     @contextmanager
     def computing(self, spec: DataSpec) -> Iterator[None]:
-        """Compute with that many CPU threads for a while, and keep freed memory from now on."""
+        """Set the CPU threads for such data, and keep freed memory from now on."""
         keep_freed_memory()
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads_for(spec))
@@ -118,10 +105,10 @@ class Worker:
 
 
 def _prepare_cuda(device: torch.device) -> None:
-    """Let this process compute on a device alike in training and in measuring."""
+    """Let training and measuring compute alike on a GPU."""
     if device.index is not None:  # seeds, streams and graphs are those of the current device
         torch.cuda.set_device(device)
-    # What `deterministic: true` needs; cuBLAS reads it once, before its first product.
+    # `deterministic: true` needs it; cuBLAS reads it once, before its first product.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # By itself torch rounds what goes into convolutions, also of the networks that judge.
+    # By default torch rounds what goes into convolutions, also in feature extractors.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, naming
+from bench.errors import BenchError, add_path_to_errors
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
-        with naming(path), os.fdopen(handle, "wb") as file:
+        with add_path_to_errors(path), os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

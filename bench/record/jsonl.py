@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from bench.errors import BenchError, naming
+from bench.errors import BenchError, add_path_to_errors
 from bench.record.files import write_atomically
 
 KEY = ("step", "split", "metric", "protocol")
@@ -39,13 +39,13 @@ class JsonlWriter:
     def write(self, **entry: object) -> None:
         """Append an entry of finite JSON values; it is on the disk after `flush` or `close`."""
         line = _encode(entry, self.path)
-        with naming(self.path):
+        with add_path_to_errors(self.path):
             self._file.write(line)
         self._offset += len(line)
 
     def flush(self) -> None:
         """Return once all entries are on the disk."""
-        with naming(self.path):
+        with add_path_to_errors(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
 

@@ -1,7 +1,7 @@
 """The progress of a run under way, as a small file in its folder that anyone may read.
 
-Whoever trains writes it; the display of a sweep and `bench status` read it. It is no part of the
-record, and is gone when the run is done.
+The process that trains writes it; displays, `bench status` and other commands read it. It is no
+part of the record, and is deleted when the run ends.
 """
 
 import json
@@ -22,12 +22,8 @@ EVERY_S = 1.0
 class Progress:
     """The progress of a run.
 
-    Attributes:
-        phase: `training` or `measuring`.
-        step: Iterations done.
-        iterations: Iterations in all.
-        images_per_second: Images taken from the stream, a second, since training began or resumed.
-        losses: The last means of the training losses, by short names.
+    `images_per_second` are images taken from the stream since training began or was resumed,
+    `losses` the last means of the training losses, by short names.
     """
 
     phase: str
@@ -48,10 +44,9 @@ class Progress:
 
 
 class ProgressFile:
-    """Writes the progress of a run of so many iterations about once a second."""
+    """Writes the progress of a run to its folder, about once a second."""
 
-    images = 0
-    """Images that one iteration takes from the stream."""
+    images = 0  # that one iteration takes from the stream
 
     def __init__(self, folder: Path, iterations: int) -> None:
         self.path = folder / NAME
@@ -62,23 +57,21 @@ class ProgressFile:
         self._wrote = 0.0
 
     def update(self, step: int, losses: Mapping[str, float] | None = None) -> None:
-        """Take notice that `step` iterations of the whole run are done, and of new losses."""
+        """Note that `step` iterations of the run are done, and new means of its losses."""
         now = time.monotonic()
-        if self._began is None:
-            self._began = now, step
+        began, first = self._began = self._began or (now, step)
         if losses:
             self._losses = {name.rsplit("/", 1)[-1]: value for name, value in losses.items()}
         if now - self._wrote >= EVERY_S:
-            began, first = self._began
             rate = (step - first) * self.images / (now - began) if now > began else 0.0
             self._write(Progress(TRAINING, step, self.iterations, rate, self._losses))
 
     def measuring(self) -> None:
-        """Take notice that the training is over."""
+        """Note that training is over."""
         self._write(Progress(MEASURING, self.iterations, self.iterations))
 
     def close(self) -> None:
-        """Remove the file."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
 
     def _write(self, progress: Progress) -> None:
@@ -93,9 +86,9 @@ class ProgressFile:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """Return the progress of a run; None where no process works on it."""
+    """Return how far a run is; None where no process is at work on it."""
     try:
         progress = Progress(**json.loads((folder / NAME).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return progress if held(folder) else None  # without a holder, whoever wrote it has died
+    return progress if held(folder) else None  # or else the process that wrote it has died

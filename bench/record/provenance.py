@@ -1,6 +1,8 @@
 """Where a run came from: code, versions, device, flags, command.
 
-Only `collect` imports torch, so that reports, which read what it wrote, need none.
+A run is done in one or several sessions, each by one version of the code in one place:
+`provenance.json` holds the first, and the others in its list `continued`. Only `collect` imports
+torch, since reports read these records too.
 """
 
 import hashlib
@@ -8,7 +10,8 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -33,15 +36,17 @@ PACKAGES = (
     "scikit-learn",
 )
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG")
-"""What changes last digits from outside."""
+"""Environment variables that change last digits."""
 
-PASSING = ("command", "started", "sources", "continued")
-"""What does not belong to the place where a run is done."""
+NOT_OF_THE_PLACE = ("command", "started", "sources", "continued")
+HARNESS = "harness"
+MOST_FILES = 3
+"""Source files that `code_text` names of one session."""
 
 Origin = dict[str, Any]
 
-Sources = dict[str, str]
-"""File, as it lies in its package -> twelve hexadecimal digits of what stands in it."""
+Sources = dict[str, dict[str, str]]
+"""`model`, `data`, `metrics`, `controls` and `harness` -> file -> digest of what it computes."""
 
 
 def collect(
@@ -49,131 +54,122 @@ def collect(
     command: str,
     fingerprint: str,
     threads: int,
-    sources: Mapping[str, Sources] | None = None,
+    sources: Sources | None = None,
 ) -> Origin:
-    """Return what someone needs to know to run a run again.
-
-    Args:
-        device: Where it runs.
-        command: The command line that started it.
-        fingerprint: Fingerprint of the data.
-        threads: CPU threads that train.
-        sources: `training` and `evaluation` -> the source files that it follows from; only of what
-            is done here.
-
-    Returns:
-        Plain data.
-    """
+    """Describe a session: `fingerprint` is that of the data, `threads` are those that train."""
     import torch
 
-    on_gpu = device.type == "cuda"
+    on_gpu, cudnn = device.type == "cuda", torch.backends.cudnn
     return {
         "bench": bench.__version__,
         **_code_version(),
-        "sources": dict(sources or {}),
+        "sources": sources or {},
         "command": command,
         "data_fingerprint": fingerprint,
         "device": str(device),
-        "device_name": _device_name(device),
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else _processor(),
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "threads": threads,
         "cores": os.cpu_count(),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
-        "flags": _flags(),
+        "flags": {  # of torch and of the processor, that change last digits
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "cudnn_benchmark": cudnn.benchmark,
+            "cudnn_deterministic": cudnn.deterministic,
+            "cudnn_tf32": cudnn.allow_tf32,
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "matmul_precision": torch.get_float32_matmul_precision(),
+        },
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "versions": {package: _version(package) for package in PACKAGES},
         "cuda": torch.version.cuda if on_gpu else None,
-        "cudnn": torch.backends.cudnn.version() if on_gpu else None,  # type: ignore[no-untyped-call]
+        "cudnn": cudnn.version() if on_gpu else None,  # type: ignore[no-untyped-call]
     }
 
 
-def keep(folder: Path, origin: Origin, *, anew: bool) -> None:
-    """Write where a run comes from, or add where it is continued if that is another place.
-
-    What is added stands in the list `continued`, in the order of time.
-
-    Args:
-        folder: Folder of the run.
-        origin: What `collect` returned.
-        anew: Whether nothing of what was done before is used.
-    """
+def write_session(folder: Path, origin: Origin, *, anew: bool) -> None:
+    """Add a session to a run if its place or code are new; `anew` forgets the earlier ones."""
     path = folder / NAME
     if anew or not path.exists():
         write_json(path, origin)
         return
     recorded = read_json(path)
-    if _place(origin, origin["sources"]) != _place(stages_of(recorded)[-1], origin["sources"]):
+    *_, last = sessions_of(recorded)
+    used = {part: last.get("sources", {}).get(part) for part in origin["sources"]}
+    places = [{k: v for k, v in s.items() if k not in NOT_OF_THE_PLACE} for s in (origin, last)]
+    if used != origin["sources"] or places[0] != places[1]:
         recorded.setdefault("continued", []).append(origin)
         write_json(path, recorded)
 
 
-def stages_of(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return where a run was begun, and all places where it was continued, in the order of time.
-
-    Args:
-        origin: What is recorded of where a run was done.
-
-    Returns:
-        The places, each as it was recorded.
-    """
+def sessions_of(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the sessions in which a run was done, in the order of time."""
     return [origin, *origin.get("continued", [])]
 
 
-def code_text(origin: Mapping[str, Any]) -> str:
-    """Return the version of the code for people.
-
-    Args:
-        origin: What is recorded of where a run, or a part of it, was done.
-
-    Returns:
-        A commit, or the version of the package where there is no git.
-    """
-    if not origin.get("commit"):
-        return f"bench {origin['bench']}" if origin.get("bench") else "code that was not recorded"
-    changed = f" with changes {origin.get('diff') or ''}".rstrip() if origin.get("dirty") else ""
-    return f"commit {origin['commit'][:10]}{changed}"
+def comparable_sources(session: Mapping[str, Any]) -> Sources:
+    """Return the sources of a session; none where an earlier version of bench digested them."""
+    sources: Sources = session.get("sources", {})
+    return sources if HARNESS in sources else {}
 
 
-def _place(origin: Mapping[str, Any], parts: Iterable[str]) -> Origin:
-    """Return what matters of a place for some parts of the sources."""
-    held = {key: value for key, value in origin.items() if key not in PASSING}
-    return held | {part: origin.get("sources", {}).get(part) for part in parts}
+def changed_files(then: Sources, now: Sources) -> dict[str, set[str]]:
+    """Return the files of each part that differ; one that was only moved or renamed does not."""
+    contents_then, contents_now = (
+        {content for files in side.values() for content in files.values()} for side in (then, now)
+    )
+    return {
+        part: {file for file, content in then[part].items() if content not in contents_now}
+        | {file for file, content in now[part].items() if content not in contents_then}
+        for part in then.keys() & now.keys()
+    }
 
 
-def _device_name(device: "torch.device") -> str:
-    import torch
+def differing_files(origins: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """Return the source files that are not the same for all runs; None where that is not known."""
+    recorded = [s.get("sources", {}) for origin in origins for s in sessions_of(origin)]
+    if not all(recorded) or len({HARNESS in sources for sources in recorded}) > 1:
+        return None
+    versions = {item for sources in recorded for item in _contents(sources).items()}
+    counts = Counter(file for file, _ in versions)
+    return sorted(file for file, count in counts.items() if count > 1)
 
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return _processor() or platform.processor() or platform.machine()
+
+def code_text(origin: Mapping[str, Any], differing: Sequence[str] = ()) -> str:
+    """Say by which code a run was made; of files that differ between runs, name its versions."""
+    texts = []
+    for session in sessions_of(origin):
+        contents = _contents(session.get("sources", {}))
+        files = [f"{file} {contents[file][:8]}" for file in differing if file in contents]
+        more = f" and {len(files) - MOST_FILES} more files" if len(files) > MOST_FILES else ""
+        named = f" ({', '.join(files[:MOST_FILES])}{more})" if files else ""
+        texts.append(version_text(session) + named)
+    return ", continued by ".join(dict.fromkeys(texts))
+
+
+def version_text(session: Mapping[str, Any]) -> str:
+    """Say by which version of the code a session was done: a commit, or that of the package."""
+    if not session.get("commit"):
+        return f"bench {session['bench']}" if session.get("bench") else "code that was not recorded"
+    changed = f" with changes {session.get('diff') or ''}".rstrip() if session.get("dirty") else ""
+    return f"commit {session['commit'][:10]}{changed}"
+
+
+def _contents(sources: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {file: content for files in sources.values() for file, content in files.items()}
 
 
 @cache
 def _processor() -> str:
-    """Return the name of the processor where Linux tells it, else an empty text."""
+    """Return the name of the processor, as Linux says it where it does."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
-        return ""
+        lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "")
-
-
-def _flags() -> dict[str, Any]:
-    """Return the settings of torch, and of the processor, that change last digits."""
-    import torch
-
-    cudnn = torch.backends.cudnn
-    return {
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cudnn_benchmark": cudnn.benchmark,
-        "cudnn_deterministic": cudnn.deterministic,
-        "cudnn_tf32": cudnn.allow_tf32,
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "matmul_precision": torch.get_float32_matmul_precision(),
-    }
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 @cache

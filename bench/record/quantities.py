@@ -128,7 +128,7 @@ class Quantities:
 def registered_metrics() -> Mapping[str, Any]:
     """Return the classes of all registered metrics by name; this imports them, and torch."""
     found = {}
-    for name in registry.entries("metric"):
+    for name in registry.registered("metric"):
         with suppress(BenchError):  # another package's metric that cannot be imported
             found[name] = registry.load("metric", name)
     return found

@@ -94,7 +94,7 @@ class RecordedRun:
 
 def control_title(name: str) -> str:
     """Return the title of a control."""
-    known = registry.entries("control")
+    known = registry.registered("control")
     return known[name].summary if name in known else name
 
 

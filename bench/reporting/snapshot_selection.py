@@ -8,7 +8,7 @@ themselves: what such a table shows could not have been had, and a note under it
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bench.errors import BenchError, UnknownName, unknown
+from bench.errors import BenchError, UnknownName, describe_unknown
 from bench.record.quantities import Direction
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
@@ -41,7 +41,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     ]
     quantity = replace(records.quantities, overrides=names.quantities)[metric]
     if metric not in (known := {entry.metric for entry in entries}):
-        problem = unknown("metric", metric, known) if known else _remedy(kind)
+        problem = describe_unknown("metric", metric, known) if known else _remedy(kind)
         raise BenchError(f"--select {rule}: {problem}")
     if (direction := quantity.direction) is None:
         raise BenchError(

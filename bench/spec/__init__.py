@@ -1,1 +1,1 @@
-"""What a sweep may say: schema, run configuration, sweep files, components, preferences."""
+"""What a sweep may say: settings, run configurations, sweep files, components, preferences."""

@@ -1,58 +1,70 @@
-"""A component: the name of something registered and its options, completed once, then built."""
+"""Components: a registered name and its options, completed once and built from then on."""
 
+import inspect
 import json
+import typing
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, create_model
 
 from bench import registry
-from bench.errors import UnknownName
-from bench.spec.validation import KeyProblem, Path, check
+from bench.errors import BenchError, UnknownName
+from bench.spec.validation import KeyPath, KeyProblem, validate
+
+SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2}
+"""How many leading arguments of a constructor the harness supplies: the shape of the data; the
+number of jobs and the worker. All others are options."""
 
 
-def construct(kind: registry.Kind, component: Mapping[str, Any], *leading: object) -> Any:
-    """Return the object that a complete component describes.
-
-    Args:
-        kind: Which table it is in.
-        component: Its name and options.
-        *leading: Arguments that the harness supplies.
-
-    Returns:
-        The object.
-    """
+def construct(kind: registry.Kind, component: Mapping[str, Any], *supplied: object) -> Any:
+    """Return the object that a complete component describes."""
     options = {key: value for key, value in component.items() if key != "name"}
     factory = registry.load(kind, component["name"])
-    schema = registry.options_schema(factory, len(leading))
-    checked = schema.model_validate_json(json.dumps(options))
-    return factory(*leading, **{name: getattr(checked, name) for name in schema.model_fields})
+    schema = options_schema(factory, len(supplied))
+    return factory(*supplied, **dict(schema.model_validate_json(json.dumps(options))))
 
 
 def complete_component(
-    kind: registry.Kind, given: Mapping[str, Any], path: Path, skip: int = 0
+    kind: registry.Kind, given: Mapping[str, Any], path: KeyPath
 ) -> dict[str, Any]:
-    """Return a component with all options of its constructor filled in.
+    """Return a component with all options of its constructor, defaults filled in.
 
-    Args:
-        kind: Which table it is in.
-        given: Its name, and some options.
-        path: Where that stands in the settings.
-        skip: Leading arguments that the harness supplies.
-
-    Returns:
-        The complete component.
-
-    Raises:
-        KeyProblem: If there is no such name or option.
+    A `KeyProblem` below `path` says if there is no such name or option.
     """
     if not isinstance(given.get("name"), str):
-        raise KeyProblem(path, f"needs the key 'name', one of: {', '.join(registry.entries(kind))}")
+        known = ", ".join(registry.registered(kind))
+        raise KeyProblem(path, f"needs the key 'name', one of: {known}")
     try:
         factory = registry.load(kind, given["name"])
     except UnknownName as error:
         raise KeyProblem((*path, "name"), str(error)) from error
     options = {key: value for key, value in given.items() if key != "name"}
-    schema = registry.options_schema(factory, skip)
-    checked: BaseModel = check(TypeAdapter(schema), options, path)
+    checked: BaseModel = validate(options_schema(factory, SUPPLIED.get(kind, 0)), options, path)
     return {"name": given["name"], **checked.model_dump(mode="json")}
+
+
+def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:
+    """Return the schema of a class's options, made from the signature of its constructor.
+
+    Names, annotations and defaults are those of the parameters, without the first `supplied`
+    ones. Unknown names are refused.
+    """
+    title = f"{factory.__module__}.{factory.__qualname__}"
+    hints = typing.get_type_hints(factory.__init__, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in list(inspect.signature(factory).parameters.values())[supplied:]:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise BenchError(
+                f"{title} takes *args or **kwargs; options must be named parameters, since the "
+                "signature is their schema"
+            )
+        if parameter.name not in hints:
+            raise BenchError(
+                f"{title}: option {parameter.name!r} needs a type annotation, since the signature "
+                "is the schema"
+            )
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+    return create_model(factory.__qualname__, __config__=config, **fields)

@@ -1,51 +1,70 @@
-"""YAML whose every value remembers the line it came from, and patches of such values.
+"""YAML whose every value remembers where it was written, and patches of such values.
 
-Whatever turns out to be wrong with a value later, the message can point at the file.
+Whatever turns out to be wrong with a value later, the message can name file and line.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bench.errors import SpecError, unknown
-
-Route = tuple[str | int, ...]
+from bench.errors import SpecError, describe_unknown
+from bench.spec.validation import KeyPath, dotted
 
 COMPONENTS = ("model", "data")  # settings with a name and options of their own
 
 
 @dataclass(frozen=True)
 class Located:
-    """Plain data, and where each of its parts was written.
+    """Plain data in which every part knows where it was written.
 
     Attributes:
-        value: Mappings, lists and scalars.
-        marks: Path of a part -> `file:line`, or the text of an override.
+        content: A scalar, or a mapping or list of further parts.
+        mark: `file:line`, or the text of an override; unknown where empty.
     """
 
-    value: Any
-    marks: Mapping[Route, str]
+    content: Any
+    mark: str = ""
 
-    def where(self, route: Route) -> str:
+    @classmethod
+    def of(cls, value: Any, mark: str = "") -> "Located":
+        """Return plain data with one mark for all of it."""
+        if isinstance(value, dict):
+            return cls({key: cls.of(part, mark) for key, part in value.items()}, mark)
+        return cls(
+            [cls.of(part, mark) for part in value] if isinstance(value, list) else value, mark
+        )
+
+    @property
+    def value(self) -> Any:
+        """The plain data."""
+        if isinstance(self.content, dict):
+            return {key: part.value for key, part in self.content.items()}
+        if isinstance(self.content, list):
+            return [part.value for part in self.content]
+        return self.content
+
+    def at(self, path: KeyPath) -> "Located":
+        """Return one part."""
+        part = self
+        for key in path:
+            part = part.content[key]
+        return part
+
+    def where(self, path: KeyPath) -> str:
         """Return where a part, or else the nearest part around it, was written."""
-        for length in range(len(route), -1, -1):
-            if route[:length] in self.marks:
-                return self.marks[route[:length]]
-        return ""
-
-    def at(self, route: Route) -> "Located":
-        """Return one part, with paths relative to it."""
-        value = self.value
-        for key in route:
-            value = value[key]
-        size = len(route)
-        marks = {r[size:]: mark for r, mark in self.marks.items() if r[:size] == route}
-        return Located(value, {(): self.where(route), **marks})
+        part, mark = self, self.mark
+        for key in path:
+            try:
+                part = part.at((key,))
+            except (LookupError, TypeError):
+                break
+            mark = part.mark or mark
+        return mark
 
     def merged(self, patch: "Located", key: str = "") -> "Located":
         """Return this with a patch laid over it: mappings are merged, all else is replaced.
@@ -53,39 +72,32 @@ class Located:
         A model or data set of another name replaces the whole component, since the options of
         one mean nothing to another.
         """
-        if not (isinstance(self.value, dict) and isinstance(patch.value, dict)):
+        if not (isinstance(self.content, dict) and isinstance(patch.content, dict)):
             return patch
-        names = {part.value["name"] for part in (self, patch) if "name" in part.value}
-        if key in COMPONENTS and len(names) > 1:
+        names = [part.content["name"].value for part in (self, patch) if "name" in part.content]
+        if key in COMPONENTS and names[1:] and names[0] != names[1]:
             return patch
-        value = dict(self.value)
-        marks = dict(self.marks)
-        for key in patch.value:
-            below = patch.at((key,))
-            if key in value:
-                below = self.at((key,)).merged(below, key)
-                marks = {r: mark for r, mark in marks.items() if r[:1] != (key,)}
-            value[key] = below.value
-            marks |= {(key, *r): mark for r, mark in below.marks.items()}
-        return Located(value, marks)
+        content = dict(self.content)
+        for key, part in patch.content.items():
+            content[key] = content[key].merged(part, key) if key in content else part
+        return Located(content, self.mark)
 
 
 def expand_shorthand(settings: Located) -> Located:
     """Write `model: cvae` as `model: {name: cvae}`, so that patches can be merged into it."""
+    if not isinstance(settings.content, dict):
+        return settings
+    content = dict(settings.content)
     for key in COMPONENTS:
-        if isinstance(settings.value, dict) and isinstance(settings.value.get(key), str):
-            mark = settings.where((key,))
-            value = {**settings.value, key: {"name": settings.value[key]}}
-            settings = Located(value, {**settings.marks, (key, "name"): mark})
-    return settings
+        if key in content and isinstance(content[key].content, str):
+            content[key] = Located({"name": content[key]}, content[key].mark)
+    return Located(content, settings.mark)
 
 
 def nested(keys: Sequence[str], value: Located) -> Located:
     """Return `{a: {b: value}}` for the keys `a, b`, shorthand expanded."""
     for key in reversed(keys):
-        mark = value.where(())
-        below = {(key, *route): m for route, m in value.marks.items()}
-        value = expand_shorthand(Located({key: value.value}, {(): mark, **below}))
+        value = expand_shorthand(Located({key: value}, value.mark))
     return value
 
 
@@ -109,11 +121,20 @@ for _tag, _pattern, _first in (
 
 
 def parse_value(text: str, where: str) -> Any:
-    """Return the value that a YAML text means; `where` stands in the message if it is none."""
+    """Return the value of a YAML text; the error for a text that is no YAML says `where` it is."""
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         raise SpecError(f"is not YAML: {error}", where=where) from error
+
+
+def parse_component(text: str, where: str) -> dict[str, Any]:
+    """Return the component that a YAML text means: a name, or a mapping of name and options."""
+    value = parse_value(text, where)
+    component = {"name": value} if isinstance(value, str) else value
+    if not isinstance(component, dict):
+        raise SpecError("expected a name, or {name: ..., option: ...}", where=where)
+    return component
 
 
 def parse_option(text: str) -> tuple[str, Any]:
@@ -126,62 +147,47 @@ def parse_option(text: str) -> tuple[str, Any]:
 
 
 def read_yaml(path: Path) -> Located:
-    """Read a YAML file, keeping the line of every value.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content with marks `file:line`.
-
-    Raises:
-        SpecError: If there is no such file, it is no YAML, or a key stands twice.
-    """
+    """Read a file that is one YAML mapping, with marks `file:line`; no key may stand twice."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        beside = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise SpecError(unknown("sweep file", path.name, beside), where=str(path)) from error
+        names = [neighbor.name for neighbor in path.parent.glob("*.yaml")]
+        message = describe_unknown("sweep file", path.name, names)
+        raise SpecError(message, where=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot be read: {error}", where=str(path)) from error
     loader = Loader(text)
     try:
         node = loader.get_single_node()
-        marks: dict[Route, str] = {(): f"{path}:1"}
-        value = _plain(loader, node, (), marks, path) if node else {}
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        told = " ".join(part for part in (error.context, error.problem) if part)
-        raise SpecError(f"is not valid YAML: {told}", where=f"{path}:{line}") from error
+        document = _construct(loader, node, path, ()) if node else Located({})
     except yaml.YAMLError as error:
-        raise SpecError(f"is not valid YAML: {error}", where=str(path)) from error
+        where, problem = str(path), str(error)
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            where += f":{error.problem_mark.line + 1}"
+            problem = " ".join(part for part in (error.context, error.problem) if part)
+        raise SpecError(f"is not valid YAML: {problem}", where=where) from error
     finally:
         loader.dispose()
-    if not isinstance(value, dict):
+    if not isinstance(document.content, dict):
         raise SpecError("expected a mapping (key: value)", where=f"{path}:1")
-    return Located(value, marks)
+    return replace(document, mark=f"{path}:1")
 
 
-def _plain(
-    loader: Loader, node: yaml.Node, route: Route, marks: dict[Route, str], path: Path
-) -> Any:
-    marks.setdefault(route, f"{path}:{node.start_mark.line + 1}")
+def _construct(loader: Loader, node: yaml.Node, file: Path, path: KeyPath) -> Located:
+    """Return a node of a YAML file; the mark of what stands at a key is the line of the key."""
+    content: Any
     if isinstance(node, yaml.MappingNode):
-        mapping: dict[str, Any] = {}
+        content = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node)
-            here = f"{path}:{key_node.start_mark.line + 1}"
+            mark = f"{file}:{key_node.start_mark.line + 1}"
             if not isinstance(key, str):
                 key = json.dumps(key) if isinstance(key, int | float | bool) else str(key)
-            if key in mapping:
-                raise SpecError("stands here twice", where=here, key=_dotted((*route, key)))
-            marks[(*route, key)] = here
-            mapping[key] = _plain(loader, value_node, (*route, key), marks, path)
-        return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(loader, n, (*route, i), marks, path) for i, n in enumerate(node.value)]
-    return loader.construct_object(node)
-
-
-def _dotted(route: Route) -> str:
-    return ".".join(map(str, route))
+            if key in content:
+                raise SpecError("stands here twice", where=mark, key=dotted((*path, key)))
+            content[key] = replace(_construct(loader, value_node, file, (*path, key)), mark=mark)
+    elif isinstance(node, yaml.SequenceNode):
+        content = [_construct(loader, n, file, (*path, i)) for i, n in enumerate(node.value)]
+    else:
+        content = loader.construct_object(node)
+    return Located(content, f"{file}:{node.start_mark.line + 1}")

@@ -1,16 +1,16 @@
 """Names with a meaning of their own, which no sweep, variant or split of a user may take."""
 
 REAL = "real"
-"""Variant and model of the real test images that go through the same metrics.
+"""Variant and model of the control of real test images.
 
-Further controls are called by their own names; what they have in common is that variant and
-model are the same, and that they have no seed."""
+Other controls are called by their own names; for each of them variant and model are the same, and
+there is no seed."""
 
 VALIDATION = "validation"
-"""Split of figures that are for choosing, by judges of their own; no table shows them."""
+"""Split for choosing, with evaluators of its own; no table shows it."""
 
 EVALUATIONS = "evaluations"
-"""Folder of the rows that `bench evaluate` keeps; no sweep can be called so."""
+"""Folder of what `bench evaluate` keeps; no sweep can be called so."""
 
 ELSEWHERE = "elsewhere"
 """Model of images that another program made."""

@@ -1,25 +1,23 @@
 """The configuration of one run: its complete canonical form, and the id that is its hash.
 
 What a user writes is short; what is recorded is complete: every option of the model and the data
-set, the whole objective table and every player's optimizer, with all defaults filled in. The id
-is the hash of that *training* part. What is measured afterwards is not part of the id, so a
+set, every weight of the objective and every player's optimizer, with all defaults filled in. The
+id is the hash of that *training* part. What is measured afterwards is not part of the id, so a
 metric can be added later without training again.
 """
 
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
 from bench import registry
-from bench.errors import BenchError, SpecError, unknown
+from bench.errors import BenchError, SpecError, describe_unknown
 from bench.spec.components import complete_component, construct
 from bench.spec.run_settings import Evaluation, Optimizer, RunSettings, Training
-from bench.spec.validation import KeyProblem, Path, check
+from bench.spec.validation import KeyPath, KeyProblem, validate
 
 if TYPE_CHECKING:
     from bench.data.base import DataSpec, Source
@@ -34,12 +32,7 @@ ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run, complete.
-
-    Attributes:
-        training: The complete training configuration.
-        evaluation: What to measure.
-    """
+    """One run, complete: what is trained, and what is measured."""
 
     training: Training
     evaluation: Evaluation
@@ -62,14 +55,19 @@ class RunConfig:
     @cached_property
     def evaluation_id(self) -> str:
         """Twelve hexadecimal digits, the hash of `measured`."""
-        asked = self.measured
         plain = ONCE_ON_TEST.items()
-        return digest({key: value for key, value in asked.items() if (key, value) not in plain})
+        return digest(
+            {key: value for key, value in self.measured.items() if (key, value) not in plain}
+        )
 
     @property
     def steps(self) -> list[int]:
-        """The numbers of iterations after which the run is measured, the last one last."""
+        """The numbers of iterations after which the run is measured, in order."""
         return self.evaluation.steps(self.training.iterations)
+
+    def with_seed(self, seed: int) -> "RunConfig":
+        """Return the same run with another seed."""
+        return replace(self, training=self.training.model_copy(update={"seed": seed}))
 
     def source(self) -> "Source":
         """Return the data set, not loaded."""
@@ -83,11 +81,11 @@ class RunConfig:
 
     def metrics(self) -> "list[Metric]":
         """Return the metrics to measure, in the order of the sweep."""
-        return [construct("metric", chosen) for chosen in self.evaluation.metrics]
+        return [construct("metric", component) for component in self.evaluation.metrics]
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one way of writing a value: sorted keys, no spaces, no NaN."""
+    """Return the JSON text that hashes are taken of: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -96,61 +94,57 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:12]
 
 
-def complete(raw: Mapping[str, Any]) -> RunConfig:
-    """Check one run's settings and fill in every default.
+def recorded_training(canonical: Mapping[str, Any]) -> Training:
+    """Return the training configuration that a `config.json` of this schema holds."""
+    fields = dict(canonical)
+    if (version := fields.pop("schema", None)) != SCHEMA_VERSION:
+        raise BenchError(f"written with schema {version}, this is schema {SCHEMA_VERSION}")
+    return Training.model_validate_json(json.dumps(fields))
 
-    Args:
-        raw: What a sweep says about one run, as plain data.
 
-    Returns:
-        The complete configuration.
-
-    Raises:
-        KeyProblem: With the path of the offending key and a sentence for people.
-    """
-    settings: RunSettings = check(TypeAdapter(RunSettings), raw, ())
+def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
+    """Check the settings of one run and fill in every default; a `KeyProblem` names a wrong key."""
+    settings: RunSettings = validate(RunSettings, raw, ())
     data = complete_component("dataset", settings.data, ("data",))
-    model = complete_component("model", settings.model, ("model",), skip=1)
+    model = complete_component("model", settings.model, ("model",))
     metrics = [
         complete_component("metric", metric, ("metrics", index))
         for index, metric in enumerate(settings.metrics)
     ]
-    controls = _controls(settings.controls)
-    splits = _splits(settings, data)
+    evaluation: dict[str, Any] = {
+        "metrics": metrics,
+        "samples_per_class": settings.samples_per_class,
+        "controls": _controls(settings.controls),
+        "snapshots": settings.snapshots,
+        "splits": _splits(settings, data),
+    }
     spec = _spec(data, ("data",))
-    tables = _read_tables(model, spec)
-    objective = _edit_objective(tables, settings.objective)
-    optimizers = _edit_optimizers(tables, settings.optimizers)
+    declared = _declared_by(model, spec)
+    training: dict[str, Any] = {name: getattr(settings, name) for name in Training.model_fields} | {
+        "model": model,
+        "data": data,
+        "objective": _edit_objective(declared, settings.objective),
+        "optimizers": _edit_optimizers(declared, settings.optimizers),
+        **_supervision(settings, spec, model["name"], declared.capabilities),
+    }
     for index, player in enumerate(settings.average.players if settings.average else []):
-        if player not in tables.players():
-            path = ("average", "players", index)
-            raise KeyProblem(path, unknown("player", player, tables.players()))
-    fields = {name: getattr(settings, name) for name in Training.model_fields}
-    fields |= {"model": model, "data": data, "objective": objective, "optimizers": optimizers}
-    fields |= _supervision(settings, spec, model["name"], tables.capabilities)
-    return RunConfig(
-        Training.model_construct(**fields),
-        Evaluation.model_construct(
-            metrics=metrics,
-            samples_per_class=settings.samples_per_class,
-            controls=controls,
-            snapshots=settings.snapshots,
-            splits=splits,
-        ),
-    )
+        if player not in declared.players():
+            message = describe_unknown("player", player, declared.players())
+            raise KeyProblem(("average", "players", index), message)
+    return RunConfig(Training.model_construct(**training), Evaluation.model_construct(**evaluation))
 
 
 def _controls(names: Sequence[str]) -> list[str]:
     """Return the controls without repetition."""
-    known = registry.entries("control")
+    known = registry.registered("control")
     for index, name in enumerate(names):
         if name not in known:
-            raise KeyProblem(("controls", index), unknown("control", name, known))
+            raise KeyProblem(("controls", index), describe_unknown("control", name, known))
     return list(dict.fromkeys(names))
 
 
 def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:
-    """Return the splits in their order, checked with the snapshots against what there is."""
+    """Return the splits in their order; check them and the snapshots."""
     if settings.snapshots > settings.iterations:
         raise KeyProblem(
             ("snapshots",),
@@ -164,25 +158,7 @@ def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:
     return [split for split in ("test", "validation") if split in settings.splits]
 
 
-def recorded(canonical: Mapping[str, Any]) -> Training:
-    """Return the training configuration that a `config.json` holds.
-
-    Args:
-        canonical: The recorded form, complete by construction.
-
-    Returns:
-        The same configuration as an object.
-
-    Raises:
-        BenchError: If another version of the schema wrote it.
-    """
-    fields = dict(canonical)
-    if (version := fields.pop("schema", None)) != SCHEMA_VERSION:
-        raise BenchError(f"written with schema {version}, this is schema {SCHEMA_VERSION}")
-    return Training.model_validate_json(json.dumps(fields))
-
-
-def _spec(data: dict[str, Any], path: Path) -> "DataSpec":
+def _spec(data: dict[str, Any], path: KeyPath) -> "DataSpec":
     """Return the shape of a data set, without loading it."""
     try:
         spec: DataSpec = construct("dataset", data).spec
@@ -194,27 +170,28 @@ def _spec(data: dict[str, Any], path: Path) -> "DataSpec":
 def _supervision(
     settings: RunSettings, spec: "DataSpec", model: str, capabilities: Collection[str]
 ) -> dict[str, Any]:
-    """Return which rows carry labels, checked against what the model and the data allow."""
-    extra, rows, size = settings.unlabeled, settings.labeled_rows, settings.batch_size
-    if rows > size:
-        raise KeyProblem(("labeled_rows",), f"must be at most batch_size, {size}; got {rows}")
+    """Return which examples carry labels, checked against what the model and the data allow."""
+    extra, labeled, size = settings.unlabeled, settings.labeled_rows, settings.batch_size
+    if labeled > size:
+        raise KeyProblem(("labeled_rows",), f"must be at most batch_size, {size}; got {labeled}")
     if extra is None and settings.labeled_fraction == 1:
-        if rows not in (0, size):
+        if labeled not in (0, size):
             raise KeyProblem(
                 ("labeled_rows",),
-                f"is {rows} of {size} rows, but all examples carry labels; "
+                f"is {labeled} of {size} in a batch, but all examples carry labels; "
                 "set labeled_fraction below 1, or name an unlabeled data set",
             )
         return {"labeled_rows": size}
-    if rows == size:
+    if labeled == size:
         if extra is not None:
             raise KeyProblem(
                 ("labeled_rows",),
-                f"is all {size} rows, which leaves none for the examples of {extra['name']}",
+                f"is the whole batch, {size}, which leaves none for the examples of "
+                f"{extra['name']}",
             )
         return {}
     if "semi-supervised" not in capabilities:
-        able = [name for name, e in registry.entries("model").items() if "semi-supervised" in e.can]
+        able = [n for n, can in registry.model_capabilities().items() if "semi-supervised" in can]
         raise KeyProblem(
             ("labeled_fraction" if extra is None else "unlabeled",),
             f"{model} needs a label for every example; models that do not: {', '.join(able)}; "
@@ -227,11 +204,11 @@ def _supervision(
                 ("unlabeled",),
                 f"{extra['name']} has examples of shape {shape}, {spec.name} of {spec.shape}",
             )
-    return {"unlabeled": extra, "labeled_rows": rows or max(1, size // 2)}
+    return {"unlabeled": extra, "labeled_rows": labeled or max(1, size // 2)}
 
 
-def _read_tables(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerator":
-    """Build the model without memory, to read its players, stages and tables."""
+def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerator":
+    """Return a model without memory, to read what it declares: players, objective, optimizers."""
     import torch
 
     try:
@@ -245,21 +222,22 @@ def _read_tables(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerat
 def _edit_objective(
     model: "ConditionalGenerator", edits: Mapping[str, Mapping[str, float]]
 ) -> dict[str, dict[str, float]]:
-    table = {
-        player: {term: float(weight) for term, weight in row.items()}
-        for player, row in model.objective.items()
+    objective = {
+        player: {term: float(weight) for term, weight in weights.items()}
+        for player, weights in model.objective.items()
     }
-    terms = {term for row in table.values() for term in row}
-    for player, row in edits.items():
-        if player not in table:
-            raise KeyProblem(("objective", player), unknown("player", player, table))
-        for term, weight in row.items():
+    terms = {term for weights in objective.values() for term in weights}
+    for player, weights in edits.items():
+        if player not in objective:
+            raise KeyProblem(("objective", player), describe_unknown("player", player, objective))
+        for term, weight in weights.items():
             if term not in terms:
-                raise KeyProblem(("objective", player, term), unknown("term", term, terms))
-            table[player][term] = weight
-    if not any(weight for row in table.values() for weight in row.values()):
+                path = ("objective", player, term)
+                raise KeyProblem(path, describe_unknown("term", term, terms))
+            objective[player][term] = weight
+    if not any(weight for weights in objective.values() for weight in weights.values()):
         raise KeyProblem(("objective",), "every weight is 0: nobody would learn anything")
-    return table
+    return objective
 
 
 def _edit_optimizers(
@@ -269,21 +247,20 @@ def _edit_optimizers(
     for player in edits:
         if player != "default" and player not in players:
             known = ("default", *players)
-            raise KeyProblem(("optimizers", player), unknown("player", player, known))
-    table = {}
+            raise KeyProblem(("optimizers", player), describe_unknown("player", player, known))
+    optimizers = {}
     for player in players:
-        row: dict[str, Any] = {"name": "adam"}
-        for source in (model.optimizers, edits):
-            row = _override(row, source.get("default", {}))
-        for source in (model.optimizers, edits):
-            row = _override(row, source.get(player, {}))
+        settings: dict[str, Any] = {"name": "adam"}
+        for name in ("default", player):
+            for source in (model.optimizers, edits):
+                settings = _override(settings, source.get(name, {}))
         path = ("optimizers", player if player in edits else "default")
-        table[player] = check(TypeAdapter(Optimizer), row, path).model_dump(mode="json")
-    return table
+        optimizers[player] = validate(Optimizer, settings, path).model_dump(mode="json")
+    return optimizers
 
 
-def _override(row: Mapping[str, Any], edit: Mapping[str, Any]) -> dict[str, Any]:
+def _override(settings: Mapping[str, Any], edit: Mapping[str, Any]) -> dict[str, Any]:
     """Edit optimizer settings; another optimizer keeps only the rate and its schedule."""
-    if edit.get("name", row["name"]) != row["name"]:
-        row = {key: row[key] for key in ("rate", "schedule") if key in row}
-    return {**row, **edit}
+    if edit.get("name", settings["name"]) != settings["name"]:
+        settings = {key: settings[key] for key in ("rate", "schedule") if key in settings}
+    return {**settings, **edit}

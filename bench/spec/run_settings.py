@@ -1,7 +1,7 @@
-"""What a sweep may say about one run: the schema, as pydantic models.
+"""The schema of one run's settings, as pydantic models.
 
-Unknown keys are refused, and a text is never taken for a number. Nothing here looks at a
-registry: `bench.spec.run_config` checks names and options, and fills in what belongs to them.
+Names and options of registered classes are checked by `bench.spec.run_config`, which also fills
+in their defaults.
 """
 
 import json
@@ -17,25 +17,25 @@ def _named(value: Any) -> Any:
 
 
 Component = Annotated[dict[str, Any], BeforeValidator(_named)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Unit = Literal["iterations", "epochs"]
 
 
 class Strict(BaseModel):
-    """Unknown keys are refused, and a string is never taken for a number."""
+    """A schema that refuses unknown keys and never takes a text for a number."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Constant(Strict):
-    """The rate stays as it is."""
+    """A rate that stays as it is."""
 
     name: Literal["constant"] = "constant"
 
 
 class Drop(Strict):
-    """The rate is multiplied by `factor` once, `at` that time."""
+    """A rate that is multiplied by `factor` once, `at` that time."""
 
     name: Literal["drop"]
     at: Positive
@@ -44,7 +44,7 @@ class Drop(Strict):
 
 
 class Staircase(Strict):
-    """The rate is multiplied by `factor` again and again, each time `every` has passed."""
+    """A rate that is multiplied by `factor` each time `every` has passed."""
 
     name: Literal["staircase"]
     every: Positive
@@ -53,11 +53,11 @@ class Staircase(Strict):
 
 
 class Linear(Strict):
-    """The rate falls in a straight line from `start` on, to `final` of itself at the last step."""
+    """A rate that falls in a straight line from `start` on, to `final` of itself at the end."""
 
     name: Literal["linear"]
-    start: Weight = 0.0
-    final: Weight = 0.0
+    start: NonNegative = 0.0
+    final: NonNegative = 0.0
     unit: Unit = "iterations"
 
 
@@ -78,7 +78,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay."""
 
     name: Literal["adamw"]  # type: ignore[assignment]
-    weight_decay: Weight = 0.01
+    weight_decay: NonNegative = 0.01
 
 
 class SGD(Strict):
@@ -86,8 +86,8 @@ class SGD(Strict):
 
     name: Literal["sgd"]
     rate: Positive = 5e-4
-    momentum: Weight = 0.0
-    weight_decay: Weight = 0.0
+    momentum: NonNegative = 0.0
+    weight_decay: NonNegative = 0.0
     schedule: Schedule = Constant()
 
 
@@ -102,24 +102,22 @@ class Average(Strict):
 
 
 class Training(Strict):
-    """All that can change what is learned; the id of a run is the hash of its complete form.
+    """Everything that can change what is learned; a run's id is the hash of its complete form.
+
+    `model`, `data` and `unlabeled` are names and options of registered classes. `objective`
+    (player -> term -> weight) and `optimizers` (player, or `default`, -> optimizer) edit what the
+    model declares.
 
     Attributes:
-        model: Name and options of a registered model.
-        data: Name and options of a registered data set.
         seed: Seed of initialization, data order and noise.
-        iterations: Trips through the stages.
-        batch_size: Rows of a draw.
         labeled_fraction: Share of the training examples of each class that keep their label.
-        unlabeled: Name and options of a further data set, used without its labels.
-        labeled_rows: Rows of a draw that carry a label, the first ones. 0 stands for half of them
-            where there are examples without label, and for all of them otherwise. As many as
+        unlabeled: A further data set, used without its labels.
+        labeled_rows: Examples of a batch that carry a label, the first ones. 0 stands for half of
+            them where there are examples without label, and for all of them otherwise. As many as
             `batch_size` leave the examples without label unused.
-        objective: Player -> term -> weight; what is written edits the model's own table.
-        optimizers: Player (or `default`) -> optimizer; edits the model's own table.
         average: Weights averaged for sampling; off where None.
-        precision: `bfloat16` runs the networks under autocast; `tf32` lets a GPU round what goes
-            into matrix products and convolutions to 10 bits, and is `float32` elsewhere.
+        precision: `bfloat16` runs the networks under autocast; `tf32` lets a GPU round the factors
+            of matrix products and convolutions to 10 bits, and is `float32` elsewhere.
         clip_norm: Largest norm of each player's gradient; unbounded where None.
         deterministic: Demand deterministic kernels from torch.
     """
@@ -132,7 +130,7 @@ class Training(Strict):
     labeled_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     unlabeled: Component | None = None
     labeled_rows: Annotated[int, Field(ge=0)] = 0
-    objective: dict[str, dict[str, Weight]] = {}
+    objective: dict[str, dict[str, NonNegative]] = {}
     optimizers: dict[str, dict[str, Any]] = {}
     average: Average | None = None
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
@@ -145,12 +143,12 @@ class Evaluation(Strict):
 
     Attributes:
         metrics: Names and options of registered metrics.
-        samples_per_class: Samples drawn for each class, and real test images beside them.
-        controls: Names of registered controls, a row each; measured in the same number.
+        samples_per_class: Samples drawn of each class; of controls and real images as many.
+        controls: Names of registered controls, a row of the tables each.
         snapshots: How often a run is measured, in equal parts of its training; the last time is
             the last iteration. The weights of each time are kept.
-        splits: What samples are compared with. Figures on `validation` are for choosing, by
-            judges of their own; tables are made from `test`.
+        splits: The real images that samples are compared with. Tables show `test`; what is
+            measured on `validation` is for choosing, with other evaluators.
     """
 
     metrics: list[Component] = []
@@ -160,15 +158,15 @@ class Evaluation(Strict):
     splits: Annotated[list[Literal["test", "validation"]], Field(min_length=1)] = ["test"]
 
     def steps(self, iterations: int) -> list[int]:
-        """Return the numbers of iterations after which a run is measured, the last one last."""
+        """Return the numbers of iterations after which a run is measured, in order."""
         return [iterations * part // self.snapshots for part in range(1, self.snapshots + 1)]
 
 
 class RunSettings(Training, Evaluation):
-    """What one point of a sweep says, before defaults are filled in."""
+    """The settings of one run as a sweep file gives them, before defaults are filled in."""
 
 
-def optimizer_settings(table: Mapping[str, Any]) -> Adam | AdamW | SGD:
-    """Return the optimizer that one complete row of the `optimizers` table describes."""
-    found: Adam | AdamW | SGD = TypeAdapter(Optimizer).validate_json(json.dumps(table))
-    return found
+def optimizer_settings(recorded: Mapping[str, Any]) -> Adam | AdamW | SGD:
+    """Return the optimizer of a player from its complete settings as plain data."""
+    settings: Adam | AdamW | SGD = TypeAdapter(Optimizer).validate_json(json.dumps(recorded))
+    return settings

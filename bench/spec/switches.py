@@ -7,7 +7,7 @@ preferences and the command line read the names.
 
 from dataclasses import dataclass, fields
 
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, describe_unknown
 
 CUDA_ONLY = ("graphs", "autotune")
 
@@ -63,5 +63,5 @@ def parse_speed(text: str) -> SwitchSet | None:
     known = [field.name for field in fields(SwitchSet)]
     for name in names:
         if name not in known and names != ["eager"]:
-            raise BenchError(unknown("switch", name, ["auto", "eager", *known]))
+            raise BenchError(describe_unknown("switch", name, ["auto", "eager", *known]))
     return EAGER if names == ["eager"] else SwitchSet.of(names)

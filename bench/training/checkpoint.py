@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bench.console import warn
-from bench.errors import CheckpointError, naming
+from bench.errors import CheckpointError, add_path_to_errors
 
 VERSION = 1
 _MAGIC = b"bench checkpoint\n"
@@ -26,7 +26,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     payload = buffer.getbuffer()
     temporary = _temporary(path)
     try:
-        with naming(path), temporary.open("wb") as file:
+        with add_path_to_errors(path), temporary.open("wb") as file:
             file.write(_MAGIC + hashlib.sha256(payload).digest())
             file.write(payload)
             file.flush()

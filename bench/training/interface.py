@@ -197,5 +197,5 @@ def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:
         Attributes `[B, A]` for a model with that capability, on data that has them; else `y`.
     """
     if spec.attributes and "attributes" in model.capabilities:
-        return spec.attribute_rows(y)
+        return spec.attributes_of(y)
     return y

@@ -4,76 +4,50 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.tuning.study import Trial
+from bench.tuning.study import Study, TuningTrial
 from bench.tuning.tuning_file import Objective
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH = 3.5  # inches: a column of a paper
-BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#999999"  # told apart without color vision too
+BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#999999"  # distinct without color vision too
 AXES = {"higher": "{} (higher is better)", "lower": "{} (lower is better)"}
+AXES |= {"real": "{}, distance from real", "one": "{}, distance from 1"}
 
 
-def save_importances(
-    variant: str, titles: Sequence[str], shares: Sequence[Mapping[str, float]], path: Path
-) -> None:
+def save_importances(study: Study, shares: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw the share of the variance of each objective that each range explains.
 
-    Args:
-        variant: What was tuned.
-        titles: The objectives.
-        shares: For each objective: name of a range -> share.
-        path: Where to, without suffix.
+    `shares` has one mapping, name of a range -> share, for each objective; `path` has no suffix.
     """
-    from matplotlib.figure import Figure
-
+    titles = [objective.title for objective in study.tuning.objectives]
     names = list(next(share for share in shares if share))[::-1]
-    height = 0.9 + 0.2 * len(names) * len(titles)
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(0.9 + 0.2 * len(names) * len(titles), study.variant.name)
     bar = 0.8 / len(titles)
-    for index, (title, share, color) in enumerate(
-        zip(titles, shares, (BLUE, ORANGE, GRAY) * len(titles), strict=False)
-    ):
+    for index, (title, share) in enumerate(zip(titles, shares, strict=True)):
         places = [place - index * bar for place in range(len(names))]
-        axes.barh(places, [share.get(name, 0.0) for name in names], bar, color=color, label=title)
+        lengths = [share.get(name, 0.0) for name in names]
+        axes.barh(places, lengths, bar, color=(BLUE, ORANGE, GRAY)[index % 3], label=title)
     middle = (len(titles) - 1) * bar / 2
     axes.set_yticks([place - middle for place in range(len(names))], names, fontsize=7)
-    axes.set_xlabel("share of the variance of the figures (fANOVA)", fontsize=7)
-    axes.tick_params(axis="x", labelsize=7)
-    axes.set_title(variant, fontsize=8)
-    if len(titles) > 1:
-        axes.legend(fontsize=6, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    axes.set_xlabel("share of the variance of the objective (fANOVA)", fontsize=7)
+    _save(figure, axes, path, legend=len(titles) > 1)
 
 
-def save_pareto(
-    variant: str,
-    objectives: Sequence[Objective],
-    trials: Sequence[Trial],
-    best: Sequence[Trial],
-    path: Path,
-) -> None:
-    """Draw the first two objectives of every finished trial, and those that no other one beats.
+def save_pareto(study: Study, path: Path) -> None:
+    """Draw the first two objectives of every complete trial, and those that no other one beats.
 
-    Args:
-        variant: What was tuned.
-        objectives: What trials are judged by; at least two.
-        trials: All trials.
-        best: Those that no other one beats, the chosen one first.
-        path: Where to, without suffix.
+    Those are marked that the study began with, and that it goes on with. `path` has no suffix.
     """
-    from matplotlib.figure import Figure
+    first, second = study.tuning.objectives[:2]
+    trials, best = study.trials(), study.best()
+    figure, axes = _figure(2.8, f"{study.variant.name}, on validation images")
 
-    first, second = objectives[:2]
-    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
-    axes = figure.subplots()
-
-    def points(held: Sequence[Trial]) -> tuple[list[float], list[float]]:
-        pairs = [(_shown(t, 0, first), _shown(t, 1, second)) for t in held if t.losses]
-        return [x for x, _ in pairs], [y for _, y in pairs]
+    def points(some: Sequence[TuningTrial]) -> tuple[list[float], list[float]]:
+        complete = [trial for trial in some if trial.losses]
+        return [_value(t, 0, first) for t in complete], [_value(t, 1, second) for t in complete]
 
     axes.scatter(*points(trials), s=10, color=GRAY, label="trials")
     front = sorted(best, key=lambda trial: trial.losses)
@@ -83,25 +57,29 @@ def save_pareto(
         *points(begun), s=30, marker="s", facecolors="none", edgecolors="black", label="first trial"
     )
     axes.scatter(*points(best[:1]), s=60, marker="*", color=ORANGE, zorder=3, label="chosen")
-    axes.set_xlabel(_axis(first), fontsize=7)
-    axes.set_ylabel(_axis(second), fontsize=7)
-    axes.tick_params(labelsize=7)
-    axes.set_title(f"{variant}, on validation images", fontsize=8)
-    axes.legend(fontsize=6, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    axes.set_xlabel(AXES[first.direction].format(first.title), fontsize=7)
+    axes.set_ylabel(AXES[second.direction].format(second.title), fontsize=7)
+    _save(figure, axes, path, legend=True)
 
 
-def _shown(trial: Trial, index: int, objective: Objective) -> float:
-    """Return a loss in the unit of its figure; distances stay distances."""
+def _value(trial: TuningTrial, index: int, objective: Objective) -> float:
+    """Return a loss in the unit of its objective; distances stay distances."""
     return -trial.losses[index] if objective.direction == "higher" else trial.losses[index]
 
 
-def _axis(objective: Objective) -> str:
-    target = "real" if objective.direction == "real" else "1"
-    return AXES.get(objective.direction, f"{{}}, distance from {target}").format(objective.title)
+def _figure(height: float, title: str) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def _save(figure: "Figure", axes: "Axes", path: Path, *, legend: bool) -> None:
+    if legend:
+        axes.legend(fontsize=6, frameon=False)
     for suffix, about in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
         figure.savefig(path.with_name(path.name + suffix), dpi=200, metadata=about)

@@ -14,16 +14,17 @@ from pydantic import Field, model_validator
 from bench.spec.located_yaml import Located, nested
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Strict
-from bench.spec.sweep_file import complete
+from bench.spec.sweep_file import complete_variant
 
 Scalar = bool | int | float | str
 Values = Mapping[str, Scalar]
+"""Name of a range -> value."""
 
 FACTOR = 10.0  # how far a loss weight may move from its value, up and down, if nobody says
 DIGITS = 4  # of numbers that are tried: what a patch shows is what was run
 
 
-class Range(Strict):
+class SearchRange(Strict):
     """What one number or word may be.
 
     Attributes:
@@ -58,13 +59,12 @@ class Range(Strict):
             raise ValueError(f"low must be above 0, got {self.low}; or set log: false")
         return self
 
-    def holds(self, value: object) -> bool:
+    def contains(self, value: object) -> bool:
         """Return whether a value lies in the range."""
         if self.choices:
             return value in self.choices
-        if not isinstance(value, int | float) or self.low is None or self.high is None:
-            return False
-        return self.low <= value <= self.high
+        low, high = self.bounds
+        return isinstance(value, int | float) and low <= value <= high
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -74,8 +74,8 @@ class Range(Strict):
         return self.low, self.high
 
     @property
-    def ends(self) -> list[Scalar]:
-        """Values to check a space with: the choices, or both ends."""
+    def extremes(self) -> list[Scalar]:
+        """Values to check a space with: the choices, or both bounds."""
         return self.choices or [self.rounded(value) for value in self.bounds]
 
     def rounded(self, value: Scalar) -> Scalar:
@@ -86,96 +86,81 @@ class Range(Strict):
 
 
 @dataclass(frozen=True)
-class Subject:
+class TunedVariant:
     """One variant that is tuned; a study of its own.
 
     Attributes:
-        variant: Its name.
+        name: Its name.
         settings: Its settings, all but the seed, measured on validation images.
         patch: What it changes in the base of the file.
-        space: What may vary.
-        places: Name of a range -> where it was written.
+        space: Name of a range -> what may vary.
+        lines: Name of a range -> where it was written.
     """
 
-    variant: str
+    name: str
     settings: Located
     patch: Located
-    space: Mapping[str, Range]
-    places: Mapping[str, str]
+    space: Mapping[str, SearchRange]
+    lines: Mapping[str, str]
 
     def keys(self, name: str) -> list[str]:
         """Return the settings that a range is about."""
         return self.space[name].keys or [name]
 
     def run(self, values: Values, seed: int) -> RunConfig:
-        """Return one run of a trial, complete.
-
-        Args:
-            values: Name of a range -> value.
-            seed: The seed.
-
-        Returns:
-            The configuration.
-
-        Raises:
-            SpecError: If such a run cannot be, with the place in the file.
-        """
-        return complete(self._with(self.settings, values), self.variant, seed)
+        """Return one run of a trial; a `SpecError` names the place in the file if it cannot be."""
+        return complete_variant(self._edited(self.settings, values), self.name, seed)
 
     def patch_of(self, values: Values) -> dict[str, Any]:
         """Return the patch of the file's base that makes a variant with the values of a trial."""
-        patch: dict[str, Any] = self._with(self.patch, values).value
+        patch: dict[str, Any] = self._edited(self.patch, values).value
         return patch
 
-    def _with(self, settings: Located, values: Values) -> Located:
+    def _edited(self, settings: Located, values: Values) -> Located:
         for name, value in values.items():
+            located = Located.of(value, self.lines.get(name, ""))
             for key in self.keys(name):
-                place = Located(value, {(): self.places.get(name, "")})
-                settings = settings.merged(nested(key.split("."), place))
+                settings = settings.merged(nested(key.split("."), located))
         return settings
 
-    def settled(self, name: str, proposed: Scalar) -> Scalar:
-        """Return a proposed value as it is tried: few digits, but for the one to begin with."""
-        value = self.space[name].rounded(proposed)
-        begun = (self.default or {}).get(name)
-        return value if begun is None or self.space[name].rounded(begun) != value else begun
+    def tried(self, proposed: Values) -> dict[str, Scalar]:
+        """Return proposed values as they are tried: few digits, but for those to begin with."""
+        rounded = {name: self.space[name].rounded(value) for name, value in proposed.items()}
+        default = self.default or {}
+        for name in rounded.keys() & default.keys():
+            if rounded[name] == self.space[name].rounded(default[name]):
+                rounded[name] = default[name]
+        return rounded
 
     @cached_property
     def default(self) -> Values | None:
         """The values that the variant has without a patch; None unless all lie in their ranges."""
         training = self.run({}, 0).training.model_dump(mode="json")
-        found = {}
+        default = {}
         for name, allowed in self.space.items():
-            values = [_current(training, key.split(".")) for key in self.keys(name)]
-            if not allowed.holds(values[0]) or any(value != values[0] for value in values):
+            values = [_setting(training, key.split(".")) for key in self.keys(name)]
+            if not allowed.contains(values[0]) or any(value != values[0] for value in values):
                 return None
-            found[name] = values[0]
-        return found
+            default[name] = values[0]
+        return default
 
 
-def weights_space(objective: Mapping[str, Mapping[str, float]]) -> dict[str, Range]:
-    """Return the loss weights of a model as a space.
+def weights_space(objective: Mapping[str, Mapping[str, float]]) -> dict[str, SearchRange]:
+    """Return the loss weights of an objective as a space.
 
     Equal weights of one term are one number, as in the paper's tables. A term that is all that its
     players descend is left out: under Adam its weight changes nothing.
 
-    Args:
-        objective: Player -> term -> weight, complete.
-
-    Returns:
-        Name -> range, from a tenth of the weight to ten times as much.
-
-    Example:
-        >>> both = {"reconstruct": 10.0, "kl": 1.0}
-        >>> space = weights_space({"encoder": both, "decoder": {"reconstruct": 10.0}})
-        >>> [(name, range.bounds, len(range.keys)) for name, range in space.items()]
-        [('reconstruct', (1.0, 100.0), 2), ('kl', (0.1, 10.0), 1)]
-        >>> weights_space({"critic": {"discriminate": 1.0}})
-        {}
+    >>> both = {"reconstruct": 10.0, "kl": 1.0}
+    >>> space = weights_space({"encoder": both, "decoder": {"reconstruct": 10.0}})
+    >>> [(name, range.bounds, len(range.keys)) for name, range in space.items()]
+    [('reconstruct', (1.0, 100.0), 2), ('kl', (0.1, 10.0), 1)]
+    >>> weights_space({"critic": {"discriminate": 1.0}})
+    {}
     """
     groups: dict[tuple[str, float], list[str]] = {}
-    for player, row in objective.items():
-        for term, weight in row.items():
+    for player, weights in objective.items():
+        for term, weight in weights.items():
             if weight:
                 groups.setdefault((term, weight), []).append(player)
     terms = [term for term, _ in groups]
@@ -185,19 +170,16 @@ def weights_space(objective: Mapping[str, Mapping[str, float]]) -> dict[str, Ran
             continue
         name = term if terms.count(term) == 1 else f"{term} of {', '.join(players)}"
         keys = [f"objective.{player}.{term}" for player in players]
-        space[name] = Range(keys=keys, low=weight / FACTOR, high=weight * FACTOR)
+        space[name] = SearchRange(keys=keys, low=weight / FACTOR, high=weight * FACTOR)
     return space
 
 
-def _current(training: Mapping[str, Any], keys: Sequence[str]) -> Any:
+def _setting(training: Mapping[str, Any], keys: Sequence[str]) -> Any:
     """Return a setting of a complete configuration; None where there is no such single value."""
     if keys[:2] == ["optimizers", "default"]:
-        found = [_below(row, keys[2:]) for row in training["optimizers"].values()]
-        return found[0] if all(value == found[0] for value in found) else None
-    return _below(training, keys)
-
-
-def _below(table: Any, keys: Sequence[str]) -> Any:
+        values = [_setting(table, keys[2:]) for table in training["optimizers"].values()]
+        return values[0] if all(value == values[0] for value in values) else None
+    table: Any = training
     for key in keys:
         table = table.get(key) if isinstance(table, Mapping) else None
     return table

@@ -7,14 +7,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench.errors import SpecError, unknown
+from bench.errors import SpecError, describe_unknown
 from bench.record.quantities import Direction, Quantities, registered_metrics
 from bench.reporting.tables.table_spec import load_tables
 from bench.spec.located_yaml import Located
 from bench.spec.reserved_names import REAL, VALIDATION
 from bench.spec.run_settings import Evaluation
-from bench.spec.sweep_file import SweepFile, complete, read_spec, variants_of
-from bench.tuning.space import Range, Subject, weights_space
+from bench.spec.sweep_file import SweepFile, complete_variant, read_spec, variants_of
+from bench.tuning.space import SearchRange, TunedVariant, weights_space
 
 FIXED = (*Evaluation.model_fields, "data", "seed")  # what trials must share to be comparable
 
@@ -24,7 +24,7 @@ class TuningFile(SweepFile):
 
     Attributes:
         trials: How many settings are tried of each variant, in all.
-        objectives: Figures by which they are judged, on validation images.
+        objectives: Measurements on validation images that choose.
         space: Variant -> name -> what may vary, and between which values.
         sampler_seed: Seed of what is proposed.
         storage: Address of an Optuna database; a journal beside the results where empty.
@@ -32,20 +32,14 @@ class TuningFile(SweepFile):
 
     trials: Annotated[int, Field(gt=0)]
     objectives: Annotated[list[str], Field(min_length=1)]
-    space: dict[str, dict[str, Range]] = {}
+    space: dict[str, dict[str, SearchRange]] = {}
     sampler_seed: Annotated[int, Field(ge=0)] = 0
     storage: str = ""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One figure that trials are judged by.
-
-    Attributes:
-        metric: The name of the figure.
-        title: Its name for people.
-        direction: Which values are better.
-    """
+    """One measurement that trials are compared by."""
 
     metric: str
     title: str
@@ -54,72 +48,48 @@ class Objective:
 
 @dataclass(frozen=True)
 class Tuning:
-    """A checked tuning file.
-
-    Attributes:
-        path: Where it stands.
-        head: Its top level.
-        document: All of it.
-        objectives: The figures to improve, in order.
-        subjects: The variants in the order of the file.
-    """
+    """A checked tuning file: its top level, and the variants in its order."""
 
     path: Path
     head: TuningFile
-    document: Located = field(repr=False)
     objectives: tuple[Objective, ...]
-    subjects: tuple[Subject, ...] = field(repr=False)
+    variants: tuple[TunedVariant, ...] = field(repr=False)
 
-    def wanted(self, models: str) -> list[str]:
-        """Return the variants that `--models` names.
-
-        Args:
-            models: Names with commas between them, or `all`.
-
-        Returns:
-            Names of variants.
-
-        Raises:
-            SpecError: If there is no such variant; suggests the nearest.
-        """
-        known = [subject.variant for subject in self.subjects]
+    def select(self, models: str) -> list[str]:
+        """Return the variants that `--models` names, with commas between them, or `all`."""
+        known = [variant.name for variant in self.variants]
         if models == "all":
             return known
         names = [models] if models in known else [name.strip() for name in models.split(",")]
         for name in names:
             if name not in known:
-                raise SpecError(unknown("variant", name, known), where=f"--models {models}")
+                raise SpecError(
+                    describe_unknown("variant", name, known), where=f"--models {models}"
+                )
         return names
 
 
 def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     """Read and check a tuning file: every end of every range of every variant.
 
-    Args:
-        path: The YAML file.
-        overrides: `dotted.path=value` from the command line, values in YAML.
-
-    Returns:
-        The tuning.
-
-    Raises:
-        SpecError: With file, line, key, and what would be right.
+    `overrides` are `dotted.path=value` from the command line, with values in YAML. A `SpecError`
+    names file, line and key, and what would be right.
     """
     document, head = read_spec(path, overrides, TuningFile)
     metrics = head.base.get("metrics") or [name.partition("/")[0] for name in head.objectives]
     called = [metric["name"] if isinstance(metric, dict) else metric for metric in metrics]
     objectives = tuple(_objectives(document, head, called))
     on_validation = {"splits": [VALIDATION], "controls": [REAL], "metrics": metrics}
-    cells = {
-        variant: settings.merged(Located(on_validation, {}))
-        for variant, settings in variants_of(document, head)
+    settings = {
+        name: settings.merged(Located.of(on_validation))
+        for name, settings in variants_of(document, head)
     }
     for name in head.space:
-        if name not in cells:
+        if name not in settings:
             where = document.where(("space", name))
-            raise SpecError(unknown("variant", name, cells), where=where, key="space")
-    subjects = [_subject(document, head, variant, settings) for variant, settings in cells.items()]
-    return Tuning(path, head, document, objectives, tuple(subjects))
+            raise SpecError(describe_unknown("variant", name, settings), where=where, key="space")
+    variants = tuple(_variant(document, head, *item) for item in settings.items())
+    return Tuning(path, head, objectives, variants)
 
 
 def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> Iterator[Objective]:
@@ -133,7 +103,9 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
         found = quantities[metric]
         where = document.where(("objectives", index))
         if metric.partition("/")[0] not in measured:
-            raise SpecError(unknown("figure", metric, measured), where=where, key="objectives")
+            raise SpecError(
+                describe_unknown("figure", metric, measured), where=where, key="objectives"
+            )
         if found.direction is None:
             raise SpecError(
                 f"no direction is declared for {metric}; declare it in its metric, or under "
@@ -144,49 +116,49 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
         yield Objective(metric, found.title, found.direction)
 
 
-def _subject(document: Located, head: TuningFile, variant: str, settings: Located) -> Subject:
-    patch = document.at(("variants", variant)) if variant in head.variants else Located({}, {})
-    training = complete(settings, variant, head.seeds[0]).training
-    space = head.space.get(variant) or weights_space(training.objective)
+def _variant(document: Located, head: TuningFile, name: str, settings: Located) -> TunedVariant:
+    patch = document.at(("variants", name)) if name in head.variants else Located.of({})
+    training = complete_variant(settings, name, head.seeds[0]).training
+    space = head.space.get(name) or weights_space(training.objective)
     if not space:
         raise SpecError(
-            f"{variant!r} has no loss weight to tune, since each of its players descends one term "
-            f"alone; say what may vary, for example space: {{{variant}: {{optimizers.default.rate: "
+            f"{name!r} has no loss weight to tune, since each of its players descends one term "
+            f"alone; say what may vary, for example space: {{{name}: {{optimizers.default.rate: "
             "{low: 1e-4, high: 1e-3}}}",
-            where=document.where(("variants", variant)),
-            key=f"space.{variant}",
+            where=document.where(("variants", name)),
+            key=f"space.{name}",
         )
-    places = {name: document.where(("space", variant, name)) for name in space}
-    subject = Subject(variant, settings, patch, space, places)
-    for name, allowed in space.items():
-        for key in subject.keys(name):
+    lines = {of: document.where(("space", name, of)) for of in space}
+    variant = TunedVariant(name, settings, patch, space, lines)
+    for of, allowed in space.items():
+        for key in variant.keys(of):
             if key.split(".")[0] in FIXED:
                 raise SpecError(
                     f"{key} must be the same in all trials, which could not be compared otherwise",
-                    where=document.where(("space", variant, name)),
-                    key=f"space.{variant}.{name}",
+                    where=lines[of],
+                    key=f"space.{name}.{of}",
                 )
-        for end in allowed.ends:
-            subject.run({name: end}, head.seeds[0])
-    return subject
+        for value in allowed.extremes:
+            variant.run({of: value}, head.seeds[0])
+    return variant
 
 
-def plan_text(tuning: Tuning) -> str:
+def tuning_plan_text(tuning: Tuning) -> str:
     """Return what would be tried, for people."""
     head = tuning.head
     goals = ", ".join(f"{goal.title} ({goal.direction})" for goal in tuning.objectives)
     each = f"{head.trials} trials of {len(head.seeds)} seeds each, by {goals} on validation images"
-    lines = [f"{head.name}: {len(tuning.subjects)} studies; {each}"]
-    for subject in tuning.subjects:
-        lines.append(f"  {subject.variant}")
-        now = subject.default or {}
-        for name, allowed in subject.space.items():
+    lines = [f"{head.name}: {len(tuning.variants)} studies; {each}"]
+    for variant in tuning.variants:
+        lines.append(f"  {variant.name}")
+        default = variant.default or {}
+        for name, allowed in variant.space.items():
             shown = f"one of {allowed.choices}"
             if not allowed.choices:
                 low, high = (f"{bound:g}" for bound in allowed.bounds)
                 shown = f"{low} to {high}" + (", log-uniform" if allowed.log else "")
-            begins = f", begins with {now[name]}" if name in now else ""
+            begins = f", begins with {default[name]}" if name in default else ""
             lines.append(f"    {name}: {shown}{begins}")
-            if subject.keys(name) != [name]:
-                lines.append(f"      {', '.join(subject.keys(name))}")
+            if variant.keys(name) != [name]:
+                lines.append(f"      {', '.join(variant.keys(name))}")
     return "\n".join(lines)

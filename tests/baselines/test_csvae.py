@@ -233,7 +233,7 @@ def test_class_prior_is_what_samples_of_a_class_come_from(spec):
     means, variances = model.class_prior()
     for label in range(spec.classes):
         y = torch.full((4000,), label)
-        w, _ = codes_of(model, spec.attribute_rows(y) if spec.attributes else y)
+        w, _ = codes_of(model, spec.attributes_of(y) if spec.attributes else y)
         torch.testing.assert_close(w.mean(dim=0), means[label], atol=0.15, rtol=0)
         torch.testing.assert_close(w.var(dim=0), variances[label], atol=0, rtol=0.15)
 

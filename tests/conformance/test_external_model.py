@@ -53,9 +53,9 @@ def installed(here, monkeypatch):
     (info / "entry_points.txt").write_text("[bench.models]\nclass_mean = mine:ClassMean\n")
     (here / "mine.yaml").write_text(SPEC)
     monkeypatch.syspath_prepend(site)
-    registry.entries.cache_clear()
+    registry.registered.cache_clear()
     yield
-    registry.entries.cache_clear()
+    registry.registered.cache_clear()
 
 
 @pytest.mark.usefixtures("installed")

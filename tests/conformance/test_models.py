@@ -12,7 +12,7 @@ from bench.conformance import suite
 from bench.training.interface import Classifies, Encodes
 from tests.small import half_labeled, on_attributes, on_points, small
 
-MODELS = list(registry.entries("model"))
+MODELS = list(registry.registered("model"))
 FORMS = {
     "softmax": ("lr_livae", {"label_loss": "softmax"}),
     "moments": ("lr_livae", {"sample_from": "moments"}),

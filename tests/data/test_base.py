@@ -1,6 +1,17 @@
+"""What every source keeps to, and the two forms of an image."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
 import torch
 
-from bench.data.base import to_bytes, to_float
+from bench import registry
+from bench.data.base import fingerprint, to_bytes, to_float
+from bench.data.blobs import Blobs
+from bench.data.digits import DigitAttributes, Digits
+from bench.data.moons import Moons
 
 LEVELS = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
 
@@ -21,3 +32,46 @@ def test_values_outside_are_clamped():
 def test_points_pass_unchanged():
     points = torch.tensor([[0.3, -7.0]])
     assert to_bytes(to_float(points)).equal(points)
+
+
+@pytest.mark.parametrize(
+    ("source", "shape", "classes"),
+    [
+        (Blobs, (1, 8, 8), 3),
+        (Digits, (1, 8, 8), 10),
+        (DigitAttributes, (1, 8, 8), 6),
+        (Moons, (2,), 3),
+    ],
+)
+def test_loaded_data_have_the_shape_that_was_promised_and_follow_from_the_seed(
+    source, shape, classes
+):
+    data = source().load()
+    assert data.spec == source().spec
+    assert (data.spec.shape, data.spec.classes) == (shape, classes)
+    assert data.spec.is_image == (len(shape) == 3)
+    assert not data.flip
+    for split in (data.train, data.validation, data.test):
+        assert split.x.shape[1:] == shape
+        assert split.x.dtype == (torch.uint8 if data.spec.is_image else torch.float32)
+    assert data.fingerprint == fingerprint(data.train, data.validation, data.test)
+    assert data.fingerprint == source().load().fingerprint
+    other = source(split_seed=1).load()
+    assert other.fingerprint != data.fingerprint
+    assert not other.test.x.equal(data.test.x)
+
+
+def test_the_fingerprint_is_equal_in_another_process():
+    code = "from bench.data.digits import Digits; print(Digits().load().fingerprint)"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == Digits().load().fingerprint
+
+
+def test_every_source_takes_annotated_keywords_only():
+    for name in registry.TABLES["dataset"]:
+        parameters = list(inspect.signature(registry.load("dataset", name)).parameters.values())
+        assert {"split_seed", "validation_fraction"} <= {p.name for p in parameters}
+        for parameter in parameters:
+            assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            assert parameter.annotation is not inspect.Parameter.empty
+            assert parameter.default is not inspect.Parameter.empty or parameter.name == "path"

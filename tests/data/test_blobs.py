@@ -28,11 +28,6 @@ def test_images_of_a_class_differ():
     assert len(x.unique(dim=0)) == len(x)
 
 
-def test_seed_decides_the_images():
-    assert Blobs().load().fingerprint == Blobs().load().fingerprint
-    assert Blobs().load().fingerprint != Blobs(split_seed=1).load().fingerprint
-
-
 def test_options_are_checked():
     with pytest.raises(SpecError, match="channels must be at least 1, got 0"):
         Blobs(channels=0)

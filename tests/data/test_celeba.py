@@ -89,9 +89,9 @@ def test_it_is_decoded_once_for_all_attributes(folder, data_folder):
     assert (data_folder / "celeba-64.npz").is_file()
     assert CelebA().load().fingerprint == first.fingerprint
     swapped = CelebA(attributes=["Smiling", "Male"], validation_fraction=0).load()
-    male, smiling = swapped.spec.attribute_rows(swapped.test.y)[:, [1, 0]].T
+    male, smiling = swapped.spec.attributes_of(swapped.test.y)[:, [1, 0]].T
     y = (swapped.test.x[:, 0, 9, 9].long() - place(0)) // (place(1) - place(0))
-    assert torch.equal(torch.stack((male, smiling), 1), first.spec.attribute_rows(y)[:, :2])
+    assert torch.equal(torch.stack((male, smiling), 1), first.spec.attributes_of(y)[:, :2])
     with pytest.raises(BenchError, match="not a readable image"):
         CelebA(image_size=32).load()
 

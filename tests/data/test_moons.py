@@ -10,14 +10,6 @@ def data():
     return Moons(per_class=4000).load()
 
 
-def test_spec_matches_the_points(data):
-    assert data.spec.shape == (2,)
-    assert data.spec.classes == 3
-    assert not data.spec.is_image
-    assert data.train.x.dtype == torch.float32
-    assert not data.flip
-
-
 def test_split_sizes(data):
     assert data.train.y.bincount().tolist() == [3600] * 3
     assert data.validation.y.bincount().tolist() == [400] * 3
@@ -45,11 +37,6 @@ def test_without_noise_points_are_on_the_upper_half_circles():
 def test_test_points_are_new_noise(data):
     same_size = Moons(per_class=1000, validation_fraction=0, test_per_class=1000).load()
     assert not same_size.train.x.equal(same_size.test.x)
-
-
-def test_seed_decides_the_points(data):
-    assert Moons(per_class=4000).load().fingerprint == data.fingerprint
-    assert Moons(per_class=4000, split_seed=1).load().fingerprint != data.fingerprint
 
 
 @pytest.mark.parametrize(

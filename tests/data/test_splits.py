@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bench.data.base import DataSpec, Split
-from bench.data.splits import Splitting, hold_out
+from bench.data.splits import SplitOptions, choose_per_class
 from bench.errors import SpecError
 
 SPEC = DataSpec("letters", (1, 1, 1), ("a", "b"))
@@ -18,7 +18,7 @@ def numbers(split):
 
 
 def divide(train, test=None, **options):
-    return Splitting(**options).divide(SPEC, train, test, flip=False)
+    return SplitOptions(**options).divide(SPEC, train, test, flip=False)
 
 
 def test_splits_are_disjoint_and_complete():
@@ -70,13 +70,13 @@ def test_small_fraction_still_takes_one_of_each_class():
 
 def test_larger_holdout_contains_the_smaller():
     y = numbered(30, 20).y
-    few, many = hold_out(y, [3, 3], 7, "test"), hold_out(y, [9, 9], 7, "test")
+    few, many = choose_per_class(y, [3, 3], 7, "test"), choose_per_class(y, [9, 9], 7, "test")
     assert (few <= many).all()
 
 
 def test_choice_in_a_class_ignores_the_other_classes():
-    alone = hold_out(numbered(30).y, [5], 0, "test")
-    together = hold_out(numbered(30, 20).y, [5, 5], 0, "test")
+    alone = choose_per_class(numbered(30).y, [5], 0, "test")
+    together = choose_per_class(numbered(30, 20).y, [5, 5], 0, "test")
     assert alone.equal(together[:30])
 
 
@@ -116,4 +116,4 @@ def test_too_few_examples_are_reported(train, test, options, message):
 )
 def test_options_are_checked_before_any_data(options, message):
     with pytest.raises(SpecError, match=message):
-        Splitting(**options)
+        SplitOptions(**options)

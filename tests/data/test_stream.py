@@ -4,17 +4,17 @@ import torch
 from bench.data.base import DataSpec, Split, to_float
 from bench.data.moons import Moons
 from bench.data.stream import Stream
-from bench.data.supervision import without_labels
+from bench.data.supervision import hide_labels
 
-ROWS, SIZE = 23, 5
+EXAMPLES, SIZE = 23, 5
 
 
-def numbered(rows=ROWS):
+def numbered(count=EXAMPLES):
     """Images whose pixel (0, 0) is their number, and (0, 1) its complement."""
-    x = torch.zeros(rows, 1, 2, 2, dtype=torch.uint8)
-    x[:, 0, 0, 0] = torch.arange(rows)
-    x[:, 0, 0, 1] = 255 - torch.arange(rows)
-    return Split(x, torch.arange(rows) % 3)
+    x = torch.zeros(count, 1, 2, 2, dtype=torch.uint8)
+    x[:, 0, 0, 0] = torch.arange(count)
+    x[:, 0, 0, 1] = 255 - torch.arange(count)
+    return Split(x, torch.arange(count) % 3)
 
 
 def stream(**options):
@@ -42,9 +42,9 @@ def test_batch_has_the_promised_types():
 def test_batch_holds_examples_with_their_labels():
     split = numbered()
     batch = stream().batch(3)
-    rows = numbers(batch)
-    assert batch.x.equal(to_float(split.x[rows]))
-    assert batch.y.equal(split.y[rows])
+    indices = numbers(batch)
+    assert batch.x.equal(to_float(split.x[indices]))
+    assert batch.y.equal(split.y[indices])
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -75,14 +75,13 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 
 
 def test_flips_are_deterministic_and_leave_the_order_alone():
-    split, rows, mirrored = numbered(), [], []
+    split, mirrored = numbered(), []
     plain, flipped = stream(), stream(flip=True)
     for draw in range(20):
         a, b = plain.batch(draw), flipped.batch(draw)
         assert a.y.equal(b.y)
         turned = (a.x != b.x).flatten(1).any(1)
         assert b.x[turned].equal(a.x[turned].flip(3))
-        rows += numbers(a)
         mirrored += turned.tolist()
     assert 0.3 < sum(mirrored) / len(mirrored) < 0.7
     assert split.x.equal(numbered().x)
@@ -106,25 +105,25 @@ def test_writing_into_a_batch_does_not_change_the_next():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"batch_size": 0}, "at least one row, got 0"),
-        ({"labeled_rows": 3}, "3 of 5 rows, but no unlabeled examples"),
+        ({"batch_size": 0}, "at least one example, got 0"),
+        ({"labeled_rows": 3}, "3 of 5 are labeled, but no others are given"),
         ({"labeled_rows": 5, "unlabeled": numbered().x}, r"in \[1, 5\), got 5"),
         ({"labeled_rows": 0, "unlabeled": numbered().x}, r"in \[1, 5\), got 0"),
     ],
 )
-def test_impossible_rows_are_reported(options, text):
+def test_impossible_sizes_are_reported(options, text):
     with pytest.raises(ValueError, match=text):
         stream(**options)
 
 
 def half_labeled(**options):
     split = numbered(9)
-    others = numbered(ROWS).x[9:]
+    others = numbered(EXAMPLES).x[9:]
     return Stream(split, batch_size=SIZE, seed=0, unlabeled=others, labeled_rows=2, **options)
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_first_rows_carry_labels_and_the_others_none(flip):
+def test_the_first_examples_carry_labels_and_the_others_none(flip):
     s, batches = half_labeled(flip=flip), []
     for draw in (7, *range(12)):
         batch = s.batch(draw)
@@ -132,21 +131,21 @@ def test_first_rows_carry_labels_and_the_others_none(flip):
         assert batch.y[2:].tolist() == [-1, -1, -1]
         batches.append(batch)
         if not flip:
-            rows = numbers(batch)
-            assert batch.y[:2].tolist() == [row % 3 for row in rows[:2]]
-            assert max(rows[:2]) < 9 <= min(rows[2:])
+            seen = numbers(batch)
+            assert batch.y[:2].tolist() == [number % 3 for number in seen[:2]]
+            assert max(seen[:2]) < 9 <= min(seen[2:])
     assert same(batches[0], batches[8])
 
 
 def test_each_kind_of_example_has_epochs_of_its_own():
     s = half_labeled()
     batches = [numbers(s.batch(draw)) for draw in range(4)]
-    assert len({row for rows in batches for row in rows[:2]}) == 8
-    assert len({row for rows in batches for row in rows[2:]}) == 12
-    assert s.draws_per_epoch == ROWS // SIZE
+    assert len({number for batch in batches for number in batch[:2]}) == 8
+    assert len({number for batch in batches for number in batch[2:]}) == 12
+    assert s.draws_per_epoch == EXAMPLES // SIZE
 
 
-def test_labeled_rows_do_not_depend_on_what_has_no_label():
+def test_labeled_examples_do_not_depend_on_those_without_label():
     alone = Stream(numbered(9), batch_size=2, seed=0)
     for draw in range(9):
         assert numbers(half_labeled().batch(draw))[:2] == numbers(alone.batch(draw))
@@ -155,7 +154,7 @@ def test_labeled_rows_do_not_depend_on_what_has_no_label():
 def test_few_examples_come_equally_often_in_a_large_batch():
     s = Stream(numbered(4), batch_size=10, seed=0)
     for draw in range(3):
-        counts = [numbers(s.batch(draw)).count(row) for row in range(4)]
+        counts = [numbers(s.batch(draw)).count(number) for number in range(4)]
         assert sorted(counts) == [2, 2, 3, 3]
     assert numbers(s.batch(0)) != numbers(s.batch(1))
 
@@ -165,21 +164,20 @@ def test_attributes_stand_in_place_of_classes():
     spec = DataSpec("set", (1, 2, 2), ("0", "1", "2"), names, bits)
     batch = half_labeled(attributes=spec).batch(0)
     assert batch.y.shape == (SIZE, 2)
-    assert batch.y[:2].tolist() == [list(bits[row % 3]) for row in numbers(batch)[:2]]
+    assert batch.y[:2].tolist() == [list(bits[number % 3]) for number in numbers(batch)[:2]]
     assert batch.y[2:].eq(-1).all()
 
 
 def test_labels_are_taken_from_the_same_share_of_each_class():
     split = numbered(60)
-    kept, others = without_labels(split, 0.1, seed=3, classes=3)
+    kept, others = hide_labels(split, 0.1, seed=3, classes=3)
     assert torch.bincount(kept.y).tolist() == [2, 2, 2]
-    rows = [*kept.x[:, 0, 0, 0].tolist(), *others[:, 0, 0, 0].tolist()]
-    assert sorted(rows) == list(range(60))
-    more, _ = without_labels(split, 0.5, seed=3, classes=3)
+    assert sorted([*kept.x[:, 0, 0, 0].tolist(), *others[:, 0, 0, 0].tolist()]) == list(range(60))
+    more, _ = hide_labels(split, 0.5, seed=3, classes=3)
     assert set(kept.x[:, 0, 0, 0].tolist()) < set(more.x[:, 0, 0, 0].tolist())
-    other_seed, _ = without_labels(split, 0.1, seed=4, classes=3)
+    other_seed, _ = hide_labels(split, 0.1, seed=4, classes=3)
     assert kept.x[:, 0, 0, 0].tolist() != other_seed.x[:, 0, 0, 0].tolist()
-    assert len(without_labels(split, 0.001, seed=0, classes=3)[0]) == 3
+    assert len(hide_labels(split, 0.001, seed=0, classes=3)[0]) == 3
 
 
 def test_points_cannot_be_flipped():
@@ -194,8 +192,8 @@ def test_negative_draw_is_refused():
 
 @pytest.mark.gpu
 def test_device_does_not_change_the_batches():
-    here, there = stream(flip=True), stream(flip=True, device="cuda")
+    on_cpu, on_gpu = stream(flip=True), stream(flip=True, device="cuda")
     for draw in range(9):
-        batch = there.batch(draw)
+        batch = on_gpu.batch(draw)
         assert batch.x.is_cuda
-        assert batch.x.cpu().equal(here.batch(draw).x)
+        assert batch.x.cpu().equal(on_cpu.batch(draw).x)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bench.data.base import DataSpec, Split, to_bytes, to_float
-from bench.evaluation.code_pictures import STEPS, keep_pictures, make_pictures
+from bench.evaluation.code_pictures import STEPS, make_pictures, save_pictures
 from bench.record.pictures import FILE, read_pictures
 from bench.seeding import generator_for
 from bench.training.interface import Posterior
@@ -144,7 +144,7 @@ def test_points_have_no_pictures():
 def test_the_file_has_the_same_bytes_every_time_and_others_for_another_seed(data, tmp_path):
     context = Context(data, CPU, cache=None, model=Inferring())
     for place, seed in (("a", 0), ("b", 0), ("c", 1)):
-        keep_pictures(context, seed, tmp_path / place)
+        save_pictures(context, seed, tmp_path / place)
     first, second, third = ((tmp_path / place / FILE).read_bytes() for place in "abc")
     assert first == second != third
     found = read_pictures(tmp_path / "a")

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "seeds=[0]")
+from tests.made_once import METRICS, RUN, copy_tiny_sweep
+
 ALL = "base.controls=[noise, real, class_means, shuffled_labels]"
-METRICS = "base.metrics=[class_accuracy, inception_score]"
 
 
 def evaluations(here):
@@ -15,7 +15,7 @@ def evaluations(here):
 
 
 def test_controls_are_rows_below_the_real_images(bench, here):
-    bench(*RUN, METRICS)
+    copy_tiny_sweep(here)
     before = evaluations(here)
     status, _, err = bench(*RUN, METRICS, ALL)
     assert status == 0, err
@@ -41,8 +41,7 @@ def test_controls_are_rows_below_the_real_images(bench, here):
 
 
 def test_a_record_without_the_names_of_its_controls_is_read(bench, here):
-    bench(*RUN, METRICS)
-    path = here / "results/tiny/sweep.json"
+    path = copy_tiny_sweep(here) / "sweep.json"
     plan = json.loads(path.read_text())
     for entry in plan["controls"]:
         assert entry.pop("control") == "real"
@@ -52,6 +51,7 @@ def test_a_record_without_the_names_of_its_controls_is_read(bench, here):
 
 
 def test_the_same_controls_for_all_variants_are_measured_once(bench, here):
+    copy_tiny_sweep(here)
     bench(*RUN, METRICS, ALL, "variants.cvae.controls=[noise, noise]")
     assert len(list(here.glob("results/tiny/noise-*"))) == 1
 
@@ -63,6 +63,7 @@ def test_a_control_that_does_not_apply_says_why(bench, here, monkeypatch):
     def none(*arguments):
         raise NotApplicable("there is no noise here")
 
+    copy_tiny_sweep(here)
     monkeypatch.setattr(Noise, "samples", none)
     status, _, err = bench(*RUN, METRICS, ALL)
     assert status == 0, err

@@ -10,7 +10,8 @@ from PIL import Image
 
 from bench.data.blobs import Blobs
 from bench.errors import BenchError
-from bench.evaluation.foreign_images import read_foreign
+from bench.evaluation.external_images import read_images
+from tests.made_once import METRICS, RUN, copy_tiny_sweep
 
 CLASSES = 3
 SPEC = Blobs().spec
@@ -42,18 +43,15 @@ def theirs(here):
 
 
 @pytest.fixture
-def run(bench, here):
-    status, _, err = bench(
-        *("run", "tiny.yaml", "seeds=[0]", "base.metrics=[class_accuracy, inception_score]"),
-        *("--no-mlflow", "--device", "cpu"),
-    )
-    assert status == 0, err
-    plan = json.loads((here / "results/tiny/sweep.json").read_text())
-    return here / "results/tiny" / plan["runs"][0]["id"]
+def run(here):
+    """The folder of a run of cVAE."""
+    sweep = copy_tiny_sweep(here)
+    return sweep / json.loads((sweep / "sweep.json").read_text())["runs"][0]["id"]
 
 
-def figures(text):
-    return {(row["metric"], row["protocol"]): row["value"] for row in json.loads(text)["figures"]}
+def values(text):
+    entries = json.loads(text)["figures"]
+    return {(entry["metric"], entry["protocol"]): entry["value"] for entry in entries}
 
 
 def test_a_folder_is_measured_and_nothing_is_written(bench, theirs, here):
@@ -84,7 +82,7 @@ def test_folder_and_npz_in_any_order_give_the_same_figures(bench, theirs, here):
 
 def test_unequal_classes_give_as_many_as_the_smallest_has(theirs):
     (theirs / "1" / "4.png").unlink()
-    found = read_foreign(theirs, SPEC)
+    found = read_images(theirs, SPEC)
     assert found.counts == (4, 3, 4)
     assert found.samples.y.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     [notice] = found.notices
@@ -93,31 +91,31 @@ def test_unequal_classes_give_as_many_as_the_smallest_has(theirs):
 
 def test_which_images_are_used_does_not_depend_on_their_names(theirs):
     (theirs / "1" / "4.png").unlink()
-    before = read_foreign(theirs, SPEC)
+    before = read_images(theirs, SPEC)
     for number, path in enumerate(sorted(theirs.glob("*/*.png"), reverse=True)):
         path.rename(path.with_name(f"renamed-{number}.png"))
-    assert read_foreign(theirs, SPEC).sha256 == before.sha256
+    assert read_images(theirs, SPEC).sha256 == before.sha256
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_gray_images_may_be_saved_in_color(theirs, mode):
-    plain = read_foreign(theirs, SPEC)
+    plain = read_images(theirs, SPEC)
     for path in theirs.glob("*/*.png"):
         with Image.open(path) as picture:
             changed = picture.convert(mode)
         changed.save(path)
-    assert read_foreign(theirs, SPEC).sha256 == plain.sha256
+    assert read_images(theirs, SPEC).sha256 == plain.sha256
 
 
 def test_color_images_keep_their_colors(tmp_path):
     x, y = images(channels=3)
     for number, (image, label) in enumerate(zip(x, y, strict=True)):
         save(image, tmp_path / str(label) / f"{number}.png")
-    found = read_foreign(tmp_path, COLOR)
+    found = read_images(tmp_path, COLOR)
     expected = torch.from_numpy(x).permute(0, 3, 1, 2)
     assert sorted(map(bytes, found.samples.x.numpy())) == sorted(map(bytes, expected.numpy()))
     np.savez(tmp_path / "x.npz", x=x, y=y)
-    assert read_foreign(tmp_path / "x.npz", COLOR).sha256 == found.sha256
+    assert read_images(tmp_path / "x.npz", COLOR).sha256 == found.sha256
 
 
 def test_classes_are_folders_of_names_or_labels(tmp_path):
@@ -126,10 +124,10 @@ def test_classes_are_folders_of_names_or_labels(tmp_path):
     x, y = images(1)
     for label in range(CLASSES):
         save(x[label], tmp_path / f"{y[label]:03d}" / "a.png")
-    assert read_foreign(tmp_path, named).counts == (1, 1, 1)
+    assert read_images(tmp_path, named).counts == (1, 1, 1)
     (tmp_path / "000").rename(tmp_path / "cta")
     with pytest.raises(BenchError, match=r"unknown class 'cta' \(did you mean 'cat'\?\)"):
-        read_foreign(tmp_path, named)
+        read_images(tmp_path, named)
 
 
 def test_errors_over_images_are_shown(bench, theirs):
@@ -151,39 +149,15 @@ def test_points_come_in_an_npz(bench, here):
     data = "{name: moons, per_class: 50, test_per_class: 20}"
     status, out, err = bench("evaluate", "p.npz", "--data", data, "--metric", "arc_fit", "--json")
     assert status == 0, err
-    assert {metric for metric, _ in figures(out)} == {"arc_spread", "arc_coverage", "arc_distance"}
+    assert {metric for metric, _ in values(out)} == {"arc_spread", "arc_coverage", "arc_distance"}
 
 
-def break_image(root):
-    (root / "1" / "0.png").write_bytes(b"no image")
+def one(mode, *size_and_color):
+    """Return what puts an image of another kind among theirs."""
+    return lambda root: Image.new(mode, *size_and_color).save(root / "1" / "0.png")
 
 
-def other_size(root):
-    Image.new("L", (9, 8)).save(root / "1" / "0.png")
-
-
-def colored(root):
-    Image.new("RGB", (8, 8), (1, 2, 3)).save(root / "1" / "0.png")
-
-
-def transparent(root):
-    Image.new("RGBA", (8, 8), (1, 1, 1, 9)).save(root / "1" / "0.png")
-
-
-def deep(root):
-    Image.new("I;16", (8, 8)).save(root / "1" / "0.png")
-
-
-def misnamed(root):
-    (root / "1").rename(root / "train")
-
-
-def lacking(root):
-    for path in (root / "1").iterdir():
-        path.unlink()
-
-
-def loose(root):
+def make_loose(root):
     for number, path in enumerate(sorted(root.glob("*/*.png"))):
         path.rename(root / f"{number}.png")
     for path in root.glob("[0-2]"):
@@ -193,16 +167,25 @@ def loose(root):
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (break_image, "theirs/1/0.png: not a readable image"),
-        (other_size, "is 9x8 pixels, images of blobs are 8x8; nothing is resized"),
-        (colored, "has colors, images of blobs are gray"),
-        (transparent, "is transparent in places"),
-        (deep, "is of mode I;16, 8-bit gray or RGB is needed"),
-        (misnamed, "unknown class 'train'; known: 0, 1, 2; folders are named by class, or all"),
-        (lacking, "no images of '1'; every one of the 3 classes of blobs is needed"),
-        (loose, "theirs holds images, but no folder of images for each class; expected"),
+        (
+            lambda root: (root / "1" / "0.png").write_bytes(b"no image"),
+            "theirs/1/0.png: not a readable image",
+        ),
+        (one("L", (9, 8)), "is 9x8 pixels, images of blobs are 8x8; nothing is resized"),
+        (one("RGB", (8, 8), (1, 2, 3)), "has colors, images of blobs are gray"),
+        (one("RGBA", (8, 8), (1, 1, 1, 9)), "is transparent in places"),
+        (one("I;16", (8, 8)), "is of mode I;16, 8-bit gray or RGB is needed"),
+        (
+            lambda root: (root / "1").rename(root / "train"),
+            "unknown class 'train'; known: 0, 1, 2; folders are named by class, or all",
+        ),
+        (
+            lambda root: [path.unlink() for path in (root / "1").iterdir()],
+            "no images of '1'; every one of the 3 classes of blobs is needed",
+        ),
+        (make_loose, "theirs holds images, but no folder of images for each class; expected"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
+    ids=["broken", "size", "colored", "transparent", "deep", "misnamed", "lacking", "loose"],
 )
 def test_images_that_do_not_fit_are_refused(bench, theirs, spoil, text):
     spoil(theirs)
@@ -334,7 +317,7 @@ def test_a_run_is_measured_as_its_sweep_measured_it(bench, run, here):
     status, out, err = bench("evaluate", str(run), *QUICK, "--metric", "inception_score", "--json")
     assert status == 0, err
     recorded = [json.loads(line) for line in before.splitlines()]
-    assert figures(out) == {(row["metric"], row["protocol"]): row["value"] for row in recorded}
+    assert values(out) == {(row["metric"], row["protocol"]): row["value"] for row in recorded}
     assert (run / "evaluation.jsonl").read_bytes() == before
     assert json.loads(out)["per_class"] == 3
 
@@ -342,7 +325,7 @@ def test_a_run_is_measured_as_its_sweep_measured_it(bench, run, here):
 def test_a_run_is_measured_with_other_samples(bench, run):
     wanted = ("evaluate", str(run), "--metric", "{name: intra_class_diversity, per_class: 4}")
     wanted = (*wanted, "--samples-per-class", "4", "--json")
-    found = [figures(bench(*wanted, "--sample-seed", seed)[1]) for seed in ("0", "7", "7")]
+    found = [values(bench(*wanted, "--sample-seed", seed)[1]) for seed in ("0", "7", "7")]
     assert found[0] != found[1] == found[2]
 
 
@@ -355,10 +338,7 @@ def test_other_metrics_go_into_the_record_where_asked(bench, run, here):
     after = (run / "evaluation.jsonl").read_text()
     assert after.startswith(before)
     assert after.count("\n") == before.count("\n") + 1
-    _, _, err = bench(
-        "run", "tiny.yaml", "seeds=[0]", "base.metrics=[class_accuracy, inception_score]"
-    )
-    assert "nothing to do" in err
+    assert "nothing to do" in bench(*RUN, METRICS)[2]
     status, _, err = bench("evaluate", str(run), *QUICK, "--record", "--sample-seed", "5")
     assert status == 2
     assert "use --name to keep them as a row" in err
@@ -378,7 +358,7 @@ def test_samples_of_runs_may_be_kept_as_a_row(bench, run, here):
 def test_folders_that_are_no_runs_say_so(bench, run, here):
     sweep, real = here / "results/tiny", next(here.glob("results/tiny/real-*"))
     assert "name one of its runs, for example" in bench("evaluate", str(sweep), *QUICK)[2]
-    assert "holds figures, but no model" in bench("evaluate", str(real), *QUICK)[2]
+    assert "holds measurements, but no model" in bench("evaluate", str(real), *QUICK)[2]
     assert "a run knows its own" in bench("evaluate", str(run), *ONE)[2]
     (run / "model.pt").unlink()
     assert "holds no trained model" in bench("evaluate", str(run), *QUICK)[2]

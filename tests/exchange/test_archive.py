@@ -5,36 +5,17 @@ import json
 import os
 import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 
-from bench.cli import main
 from bench.record.run_folder import RunFolder
-from tests.conftest import TINY
-
-RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
-ACCURACY = "base.metrics=[class_accuracy]"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Make a sweep of two runs, judged by a classifier, once."""
-    place = tmp_path_factory.mktemp("made")
-    (place / "tiny.yaml").write_text(TINY)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("BENCH_DATA", str(place / "data"))
-        with pytest.raises(SystemExit, match=r"^0$"):
-            main([*RUN, "seeds=[0]", ACCURACY])
-    return place
+from tests.made_once import METRICS, RUN, copy_mlflow_database, copy_tiny_sweep
 
 
 @pytest.fixture
-def done(made, here, monkeypatch):
-    """A copy of that sweep in the working directory."""
-    shutil.copytree(made, here, dirs_exist_ok=True)
-    monkeypatch.setenv("BENCH_DATA", str(here / "data"))
-    return here / "results" / "tiny"
+def tiny(here):
+    return copy_tiny_sweep(here)
 
 
 def names(file):
@@ -42,16 +23,16 @@ def names(file):
         return archive.getnames()
 
 
-def figures(folder):
+def measured(folder):
     return sorted(path.read_bytes() for path in folder.glob("*/evaluation.jsonl"))
 
 
-def test_results_of_another_machine_join_the_table(bench, here, done, monkeypatch):
+def test_results_of_another_machine_join_the_table(bench, here, tiny, monkeypatch):
     status, out, _ = bench("export", "tiny")
     assert status == 0
-    assert "3 runs and controls, 1 judges, " in out
+    assert "3 runs and controls, 1 classifiers, " in out
     first = (here / "tiny.tar.gz").read_bytes()
-    os.utime(done / "sweep.json", (0, 0))
+    os.utime(tiny / "sweep.json", (0, 0))
     bench("export", "tiny", "--to", "again.tar.gz")
     assert (here / "again.tar.gz").read_bytes() == first, "the same records, the same bytes"
     held = names("tiny.tar.gz")
@@ -61,46 +42,54 @@ def test_results_of_another_machine_join_the_table(bench, here, done, monkeypatc
         *("config.json", "provenance.json", "rows.jsonl", "evaluation.jsonl", "timings.jsonl"),
         *("done", "samples.png", "samples.npz"),
     }
+    data = Path(os.environ["BENCH_DATA"])
     monkeypatch.setenv("BENCH_DATA", str(here / "elsewhere"))
     status, out, err = bench("import", "tiny.tar.gz", "--results", "there")
     assert status == 0, err
     assert "3 added, 0 kept, in there/tiny" in out
-    assert figures(here / "there" / "tiny") == figures(done)
-    (judge,) = (here / "data" / "extractors").iterdir()
-    assert (here / "elsewhere" / "extractors" / judge.name).read_bytes() == judge.read_bytes()
-    there = (*RUN, ACCURACY, "--results", "there")
-    status, _, err = bench(*there, "seeds=[0, 1]")
+    assert measured(here / "there" / "tiny") == measured(tiny)
+    (classifier,) = (here / "elsewhere" / "extractors").iterdir()
+    original = data / "extractors" / classifier.name
+    assert classifier.read_bytes() == original.read_bytes()
+    status, _, err = bench(*RUN, METRICS, "--results", "there", "seeds=[0, 1]")
     assert status == 0, err
     assert "2 finished, 2 kept" in err
     assert "training the classifier" not in err
     _, out, _ = bench("report", "tiny", "--results", "there")
     assert "Runs: 4 of 4 done, seeds 0, 1." in out
+    plan = json.loads((here / "there" / "tiny" / "sweep.json").read_text())
+    (here / "there" / "tiny" / "sweep.json").write_text(
+        json.dumps(plan | {"quantities": {"x": {"title": "X"}}})
+    )
     _, out, err = bench("import", "tiny.tar.gz", "--results", "there")
     assert "0 added, 3 kept" in out
+    merged = json.loads((here / "there" / "tiny" / "sweep.json").read_text())
+    assert merged == plan | {"quantities": plan["quantities"] | {"x": {"title": "X"}}}
     _, out, _ = bench("import", "tiny.tar.gz", "--results", "there", "--into", "theirs")
     assert "3 added, 0 kept, in there/theirs" in out
+    copy_mlflow_database(here / "there")
     status, _, err = bench("mirror", "theirs", "--results", "there")
     assert "3 runs written" in err
 
 
-def test_other_figures_of_the_same_run_are_refused(bench, here, done):
+def test_other_measurements_of_the_same_run_are_refused(bench, here, tiny):
     bench("export", "tiny")
-    shutil.copytree(done, here / "there" / "tiny")
+    shutil.copytree(tiny, here / "there" / "tiny")
     shutil.rmtree(next((here / "there").glob("tiny/real-*")))
     path = next(p.parent for p in here.glob("there/tiny/*/model.pt")) / "evaluation.jsonl"
     row = json.loads(path.read_text().splitlines()[0])
     path.write_text(json.dumps(row | {"value": 0.5}) + "\n")
     status, _, err = bench("import", "tiny.tar.gz", "--results", "there")
     assert status == 2
-    assert "has other figures of runs that are here; nothing was imported" in err
+    assert "has other measurements of runs that are here; nothing was imported" in err
     assert f"class_accuracy is 0.5 here, {row['value']} there" in err
     assert "--into ANOTHER_NAME" in err
     assert not list(here.glob("there/tiny/real-*")), "not even what is in no conflict"
 
 
-def test_a_row_of_two_configurations_is_refused(bench, here, done):
+def test_a_row_of_two_configurations_is_refused(bench, here, tiny):
     bench("export", "tiny")
-    bench(*RUN, "seeds=[1]", ACCURACY, "base.iterations=2", "--results", "there")
+    bench(*RUN, METRICS, "seeds=[1]", "base.iterations=2", "--results", "there")
     status, _, err = bench("import", "tiny.tar.gz", "--results", "there")
     assert status == 2
     assert "has other configurations of rows that are in there/tiny" in err
@@ -110,10 +99,14 @@ def test_a_row_of_two_configurations_is_refused(bench, here, done):
     assert "bench report other --results there; for MLflow: bench mirror other --results" in err
 
 
-def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, done):
+def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, tiny):
+    one, other = sorted(path.parent for path in tiny.glob("*/model.pt"))
+    snapshot = one / "snapshots" / "6"
+    snapshot.mkdir(parents=True)
+    (snapshot / "done").write_text("{}")
     bench("export", "tiny", "--to", "whole.tar.gz")
-    one, other = sorted(path.parent for path in done.glob("*/model.pt"))
     (one / "done").unlink()
+    (snapshot / "done").unlink()
     with RunFolder(other).locked():
         _, out, err = bench("export", "tiny")
     assert "1 runs and controls" in out
@@ -125,6 +118,7 @@ def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, d
         _, out, err = bench("import", "whole.tar.gz")
     assert "1 added, 2 kept" in out
     assert (one / "done").exists()
+    assert (snapshot / "done").exists()
     assert not (one / "checkpoint.pt").exists()
     (other / "done").unlink()
     with RunFolder(other).locked():
@@ -132,8 +126,8 @@ def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, d
     assert f"{other.relative_to(here)} has not ended here, and was left as it is" in err
 
 
-def test_weights_come_if_asked(bench, here, done):
-    bench("export", str(done), "--weights", "--checkpoints")
+def test_weights_come_if_asked(bench, here, tiny):
+    bench("export", str(tiny), "--weights", "--checkpoints")
     assert sum(name.endswith("model.pt") for name in names("tiny.tar.gz")) == 2
     bench("import", "tiny.tar.gz", "--results", "there")
     _, out, err = bench("verify", "tiny", "--results", "there", "--figures", "--device", "cpu")
@@ -163,20 +157,30 @@ def test_files_that_would_leave_their_folder_are_refused(bench, here, name, kind
     assert not (here / "results").exists()
 
 
-@pytest.mark.parametrize("runs", [["../../evil"], ["absent"], "text", [3]])
-def test_a_manifest_that_names_what_is_not_there_is_refused(bench, here, runs):
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        *(({"runs": runs}, "or damaged") for runs in (["../../evil"], ["absent"], "text", [3])),
+        ({"judges": ["judges/../evil.pt"]}, "or damaged"),
+        ({"judges": ["judges/classifier-0123456789abcdef.pt"]}, "or damaged"),
+        ({"sweep": "../evil"}, "or damaged"),
+        ({"format": 2}, "odd.tar.gz has format 2, this program reads format 1"),
+    ],
+)
+def test_a_manifest_of_something_else_is_refused(bench, here, change, text):
     content = {
-        "manifest.json": {"format": 1, "sweep": "s", "runs": runs, "judges": []},
+        "manifest.json": {"format": 1, "sweep": "s", "runs": [], "judges": []} | change,
         "sweep.json": {"runs": [], "controls": []},
     }
     with tarfile.open(here / "odd.tar.gz", "w:gz") as archive:
         for name, held in content.items():
             entry = tarfile.TarInfo(name)
-            entry.size = len(text := json.dumps(held).encode())
-            archive.addfile(entry, io.BytesIO(text))
+            entry.size = len(data := json.dumps(held).encode())
+            archive.addfile(entry, io.BytesIO(data))
     status, _, err = bench("import", "odd.tar.gz")
     assert status == 2
-    assert "is not a file of bench export, or damaged" in err
+    assert text in err
+    assert not (here / "results").exists()
 
 
 def test_what_is_no_export_is_named(bench, here):

@@ -18,7 +18,7 @@ def wait_for(condition, seconds=300.0):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "gave up waiting"
-        time.sleep(0.005)
+        time.sleep(0.02)
     return found
 
 

@@ -1,32 +1,53 @@
-"""Results of other code are used only where that is allowed."""
+"""Results of another model, data set or metric are used only where that is allowed."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from bench.execution import source_files
-from bench.record.run_folder import arriving, remove_partial
+from bench.record.run_folder import RunFolder, arriving, remove_partial
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "seeds=[0]")
-TRAINER, METRIC = "bench/training/passes.py", "bench/metrics/class_accuracy.py"
-ACCURACY = "base.metrics=[class_accuracy]"
+DIVERSITY = "base.metrics=[intra_class_diversity_native]"
+MEASURED = (*RUN, DIVERSITY)
+MODEL, DATA, METRIC, CONTROLS, HARNESS = (
+    "baselines/cvae.py",
+    "bench/data/blobs.py",
+    "bench/metrics/native_ms_ssim.py",
+    "bench/evaluation/controls.py",
+    "bench/training/passes.py",
+)
+
+
+@pytest.fixture(autouse=True)
+def two_models(here):
+    models = (here / "tiny.yaml").read_text().split("  lr_livae:")[0]
+    (here / "tiny.yaml").write_text(models + "  cgan: {model: {name: cgan, width: 0.25}}\n")
 
 
 @pytest.fixture
 def edit(monkeypatch):
-    """Make it look as if a source file had been edited since."""
-    read = source_files._read
+    """Make it look as if a line had been added to source files, and a text replaced in them."""
+    source_files._file.cache_clear()
+    source_files._read.cache_clear()
+    read_text = Path.read_text
 
-    def edit(*files):
-        def changed(path, module):
-            digits, imported = read(path, module)
-            is_edited = any(str(path).endswith(file) for file in files)
-            return ("0123456789ab" if is_edited else digits), imported
+    def edit(*files, line="edited = True", replace=("", "")):
+        def edited(path, **how):
+            text = read_text(path, **how)
+            if any(str(path).endswith(file) for file in files):
+                assert replace[0] in text
+                text = text.replace(*replace) + f"\n{line}\n"
+            return text
 
-        monkeypatch.setattr(source_files, "_read", changed)
+        monkeypatch.setattr(Path, "read_text", edited)
+        source_files._read.cache_clear()
 
-    return edit
+    yield edit
+    source_files._read.cache_clear()
 
 
 def runs(here, sweep="tiny"):
@@ -37,156 +58,203 @@ def origin(folder):
     return json.loads((folder / "provenance.json").read_text())
 
 
+def change_origins(here, change):
+    for folder in here.glob("results/tiny/*/provenance.json"):
+        folder.write_text(json.dumps(change(json.loads(folder.read_text()))))
+
+
 def times(here):
     return [path.stat().st_mtime_ns for path in sorted(here.glob("results/tiny/*/model.pt"))]
 
 
-def test_results_of_other_code_are_refused_before_anything_starts(bench, here, edit):
-    bench(*RUN, ACCURACY)
-    edit(TRAINER)
+@pytest.mark.parametrize(
+    ("file", "kept", "remedy"),
+    [
+        (MODEL, "1 run (results/tiny/", "delete their folders to have them anew, or say name=A"),
+        (DATA, "3 runs (results/tiny/", "delete their folders to have them anew, or say name=A"),
+        (METRIC, "3 runs (results/tiny/", "delete `done` in their folders to measure them again"),
+        (CONTROLS, "1 run (results/tiny/real-", "delete `done` in their folders to measure them"),
+    ],
+    ids=["model", "data", "metric", "control"],
+)
+def test_another_experiment_is_refused_before_anything_starts(
+    bench, here, already, edit, file, kept, remedy
+):
+    already(*MEASURED)
+    edit(file)
     before = times(here)
-    status, _, err = bench(*RUN[:-1], "seeds=[0, 1]", ACCURACY)
+    status, _, err = bench(*RUN[:-1], "seeds=[0, 1]", DIVERSITY)
     assert status == 2
-    assert "results/tiny holds results of other code than this" in err
-    assert "2 runs (results/tiny/" in err
-    assert f"changed since, of what they learned by: {TRAINER}" in err
+    assert "results/tiny holds results of another model, data set or metric than those of" in err
+    assert f"  {kept}" in err
+    assert f"changed since: {file}; {remedy}" in err
     assert "--allow-code-change uses them as they are" in err
-    assert "name=ANOTHER" in err
+    assert ("name=ANOTHER" in err) == (file in (MODEL, DATA))
     assert times(here) == before, "nothing was started"
-    status, out, plan = bench(*RUN, ACCURACY, "--dry-run")
+    status, out, plan = bench(*MEASURED, "--dry-run")
     assert status == 2
     assert "2 done" in out
-    assert "changed since, of what they learned by" in plan
-    status, _, err = bench(*RUN[:-1], "seeds=[0, 1]", ACCURACY, "--allow-code-change")
+    assert f"changed since: {file}" in plan
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "note", "copied"),
+    [
+        (MODEL, ["--allow-code-change"], "note: used although the code has changed since:", 1),
+        (HARNESS, [], r"note: 3 runs \(.*\) kept; the harness has changed since: " + HARNESS, 2),
+    ],
+    ids=["model", "harness"],
+)
+def test_results_of_other_code_are_used_with_a_note_and_tables_say_so(
+    bench, already, edit, file, options, note, copied
+):
+    already(*MEASURED)
+    edit(file)
+    status, _, err = bench(*RUN[:-1], "seeds=[0, 1]", DIVERSITY, *options)
     assert status == 0, err
-    assert "note: used although the code has changed since:" in err
+    [line] = [line for line in err.splitlines() if line.startswith("note:")]
+    assert re.fullmatch(note, line)
     assert "2 finished, 2 kept" in err
     _, out, _ = bench("report", "tiny")
     assert "made by different versions of the code:" in out
-    assert f"{TRAINER} 01234567" in out
-    status, _, err = bench(*RUN, "name=anew")
+    assert len(set(re.findall(rf"\({file} ([0-9a-f]{{8}})\)", out))) == 2
+    status, _, err = bench(*RUN, "name=other")
     assert status == 0, err
-    assert f"not copied from {runs(here)[0].relative_to(here)}: changed since: {TRAINER}" in err
+    assert err.count("  copied from results/tiny/") == copied
+    assert err.count("  not copied from results/tiny/") == 2 - copied, "that model is another one"
+    assert err.count(f"changed since: {file}") == 2 - copied
+    assert err.count(": the same run, by another version of the harness") == 2 * (file == HARNESS)
 
 
-def test_editing_what_cannot_change_a_figure_changes_nothing(bench, here, edit):
-    bench(*RUN)
-    edit("bench/reporting/tables/build.py", "bench/execution/run_sweep.py", "baselines/cgan.py")
-    _, _, err = bench(*RUN)
+def moved(origin):
+    """Let all source files of a record have stood elsewhere."""
+    for files in origin["sources"].values():
+        for name in list(files):
+            files[f"elsewhere/{name}"] = files.pop(name)
+    return origin
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda edit, here: edit("bench/execution/run_sweep.py"),
+        lambda edit, here: edit("bench/reporting/tables/build.py"),
+        lambda edit, here: edit("baselines/csvae.py"),
+        lambda edit, here: edit(MODEL, line='"""A docstring."""  # and a comment'),
+        lambda edit, here: edit(METRIC, line="import torch"),
+        lambda edit, here: edit(DATA, line="", replace=("must be at least 1", "is too small")),
+        lambda edit, here: change_origins(here, moved),
+    ],
+    ids=["sweep", "table", "other model", "docstring", "import", "message", "moved"],
+)
+def test_what_cannot_change_a_result_is_no_change(bench, here, already, edit, change):
+    already(*MEASURED)
+    change(edit, here)
+    _, _, err = bench(*MEASURED)
+    assert "note" not in err
     assert "nothing to do: all 2 runs are done" in err
 
 
-def test_a_changed_metric_is_told_apart_and_measures_again_where_done_is_deleted(bench, here, edit):
-    bench(*RUN, ACCURACY)
+def test_deleting_done_measures_again_without_training(bench, here, already, edit):
+    already(*MEASURED)
     edit(METRIC)
-    status, _, err = bench(*RUN, ACCURACY)
-    assert status == 2
-    assert f"changed since, of what measured them: {METRIC}" in err
-    assert "delete `done` in their folders to measure them again" in err
-    assert "name=ANOTHER" not in err
     before = times(here)
     for done in here.glob("results/tiny/*/done"):
         done.unlink()
-    status, _, err = bench(*RUN, ACCURACY)
+    status, _, err = bench(*MEASURED)
     assert status == 0, err
     assert times(here) == before, "nothing was trained again"
-    (continued,) = origin(runs(here)[0])["continued"]
-    assert continued["sources"]["evaluation"][METRIC] == "0123456789ab"
-    assert "training" not in continued["sources"]
-    assert "nothing to do" in bench(*RUN, ACCURACY)[2]
+    held = origin(runs(here)[0])
+    (continued,) = held["continued"]
+    assert continued["sources"].keys() == {"metrics", "harness"}
+    assert continued["sources"]["metrics"][METRIC] != held["sources"]["metrics"][METRIC]
+    assert "nothing to do" in bench(*MEASURED)[2]
 
 
-def test_another_choice_of_metrics_needs_no_permission(bench, here, edit):
-    bench(*RUN)
+def test_another_choice_of_metrics_needs_no_permission(bench, already, edit):
+    already(*RUN)
     edit(METRIC)
-    status, _, err = bench(*RUN, ACCURACY)
+    status, _, err = bench(*MEASURED)
     assert status == 0, err
 
 
-def test_a_failed_run_that_is_tried_again_says_what_made_it(bench, here, edit):
-    bench(*RUN)
+def test_a_failed_run_that_is_tried_again_says_what_made_it(bench, here, already, edit):
+    already(*RUN)
+    before = origin(runs(here)[0])["sources"]
     for folder in runs(here):
         (folder / "failed").write_text("a defect\n")
         (folder / "model.pt").unlink()
-    edit(TRAINER)
+    edit(MODEL, "models/blocks.py")
     status, _, err = bench(*RUN)
     assert status == 1, "it is left alone, so nothing is refused"
     status, _, err = bench(*RUN, "--retry-failed")
     assert status == 0, err
     held = origin(runs(here)[0])
-    assert held["sources"]["training"][TRAINER] == "0123456789ab"
+    assert held["sources"]["model"] != before["model"]
     assert "continued" not in held
 
 
-def test_records_without_sources_are_used_with_a_note(bench, here, edit):
-    bench(*RUN)
-    for folder in runs(here):
-        held = origin(folder)
-        del held["sources"]
-        (folder / "provenance.json").write_text(json.dumps(held))
-    edit(TRAINER)
-    status, _, err = bench(*RUN)
+@pytest.mark.parametrize("sources", [None, {"training": {MODEL: "0a"}, "evaluation": {}}])
+def test_records_that_cannot_be_compared_are_used_with_a_note(bench, here, already, edit, sources):
+    already(*MEASURED)
+    change_origins(here, lambda held: held | {"sources": sources} if sources else {})
+    edit(MODEL)
+    status, _, err = bench(*MEASURED)
     assert status == 0
-    assert "whose code was not recorded; whether it was this code is not known" in err
+    [note] = [line for line in err.splitlines() if line.startswith("note:")]
+    assert note.startswith("note: 3 runs (results/tiny/")
+    assert note.endswith("kept; it is not known whether the code is the same")
     assert "nothing to do" in err
 
 
-def test_a_run_at_which_another_process_is_at_work_is_not_copied(bench, here):
-    from bench.record.run_folder import RunFolder
-
-    bench(*RUN)
+def test_a_run_at_which_another_process_is_at_work_is_not_copied(bench, here, already):
+    already(*RUN)
     with RunFolder(runs(here)[0]).locked():
         _, _, err = bench(*RUN, "name=other")
     assert err.count("copied from results/tiny/") == 1
     assert len(runs(here, "other")) == 2
 
 
-def test_a_copy_is_there_whole_or_not_at_all(tmp_path):
-    with pytest.raises(FileNotFoundError), arriving(tmp_path / "run") as partial:
-        shutil.copy(tmp_path / "nowhere", partial)
-    assert not list(tmp_path.iterdir())
-    with arriving(tmp_path / "run") as partial:
-        shutil.copytree(partial, tmp_path / f"{partial.name.removesuffix('.partial')}-dead.partial")
-        remove_partial(tmp_path)  # another driver starts
-        assert [path.name for path in tmp_path.iterdir()] == [partial.name], "one is left behind"
+def test_a_copy_is_there_whole_or_not_at_all(here):
+    sweep = here / "sweep"
+    with pytest.raises(FileNotFoundError), arriving(sweep / "run") as partial:
+        shutil.copy(here / "nowhere", partial)
+    assert not list(sweep.iterdir())
+    with arriving(sweep / "run") as partial:
+        shutil.copytree(partial, sweep / f"{partial.name.removesuffix('.partial')}-dead.partial")
+        remove_partial(sweep)  # another command starts
+        assert [path.name for path in sweep.iterdir()] == [partial.name], "one is left behind"
         (partial / "model.pt").touch()
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert [path.name for path in sweep.iterdir()] == ["run"]
 
 
 def test_provenance_says_all_that_changes_last_digits(bench, here, monkeypatch):
     monkeypatch.setattr("bench.record.provenance.VARIABLES", ("CUBLAS_WORKSPACE_CONFIG",))
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    bench(*RUN, ACCURACY, "--threads", "1", "--results", "two words")
+    bench(*MEASURED, "--threads", "1", "--results", "two words")
     held = origin(next((here / "two words").glob("tiny/*/model.pt")).parent)
     assert held["command"] == (
-        "bench run tiny.yaml 'seeds=[0]' 'base.metrics=[class_accuracy]' --results 'two words' "
-        "--device cpu --threads 1"
+        "bench run tiny.yaml 'seeds=[0]' 'base.metrics=[intra_class_diversity_native]' "
+        "--results 'two words' --device cpu --threads 1"
     )
     assert {"torch", "numpy", "scipy", "torch-fidelity"} <= set(held["versions"])
     assert {"deterministic", "matmul_precision", "cpu_capability"} <= set(held["flags"])
     assert held["variables"] == {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     assert held["threads"] == 1
-    assert set(held["sources"]) == {"training", "evaluation"}
-    real = next((here / "two words").glob("tiny/real-*/provenance.json"))
-    assert set(json.loads(real.read_text())["sources"]) == {"evaluation", "controls"}
+    assert held["sources"].keys() == {"model", "data", "metrics", "harness"}
+    real = origin(next((here / "two words").glob("tiny/real-*")))
+    assert real["sources"].keys() == {"data", "metrics", "controls", "harness"}
 
 
-def test_snapshots_are_measured_again_where_the_end_is(bench, here, edit):
-    bench(*RUN, ACCURACY, "base.snapshots=2")
+@pytest.mark.parametrize("file", [METRIC, "bench/evaluation/measuring.py"])
+def test_snapshots_are_measured_again_where_the_end_is(bench, here, already, edit, file):
+    snapshots = (*MEASURED, "base.snapshots=2")
+    already(*snapshots)
     measured = sorted(here.glob("results/tiny/*/snapshots/*/evaluation.jsonl"))
     before = [path.stat().st_mtime_ns for path in measured]
-    edit(METRIC)
+    edit(file)
     for done in here.glob("results/tiny/*/done"):
         done.unlink()
-    bench(*RUN, ACCURACY, "base.snapshots=2")
+    bench(*snapshots)
     assert len(before) == 2
     assert all(path.stat().st_mtime_ns > then for path, then in zip(measured, before, strict=True))
-
-
-def test_controls_of_other_code_are_refused_too(bench, here, edit):
-    bench(*RUN, ACCURACY)
-    edit("bench/evaluation/controls.py")
-    status, _, err = bench(*RUN, ACCURACY)
-    assert status == 2
-    assert "1 run (results/tiny/real-" in err
-    assert "changed since, of what measured them: bench/evaluation/controls.py" in err

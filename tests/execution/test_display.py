@@ -4,28 +4,24 @@ import io
 import queue
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from bench.execution import display
-from bench.execution.display import Watch, watching
-from bench.execution.task import RunTask
+from bench.execution.display import SweepProgress, shown
+from bench.execution.task import ControlTask, RunTask
 from bench.record import progress
 from bench.record.progress import ProgressFile
 
 EVALUATION = "0123"
-
-
-@dataclass(frozen=True)
-class Config:
-    evaluation_id: str = EVALUATION
+CONFIG = SimpleNamespace(evaluation_id=EVALUATION)
 
 
 def task_at(path):
     path.mkdir()
-    return RunTask(path, f"variant {path.name}", Config())
+    return RunTask(path, f"variant {path.name}", CONFIG)
 
 
 @pytest.fixture
@@ -40,85 +36,99 @@ def tasks(tmp_path, monkeypatch):
         yield found
 
 
+@pytest.fixture
+def terminal(monkeypatch):
+    """Let all be shown on a terminal of 100 columns; return what is written there."""
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=100, height=40, highlight=False)
+    monkeypatch.setattr(display, "console", lambda: console)
+    monkeypatch.setattr(display, "LOOK_EVERY_S", 0.01)
+    return written
+
+
 def test_counts_follow_the_folders(tasks):
     _, b, c, d = tasks
-    watch = Watch(tasks)
-    assert watch.summary() == "1 of 4 done, 0 running"
+    sweep = SweepProgress("mine", tasks)
+    assert sweep.summary() == "1 of 4 done, 0 running"
     ProgressFile(b.path, iterations=4).update(2)
     c.folder.fail("a traceback")
-    watch.look()
-    assert watch.summary().startswith("1 of 4 done, 1 running, 1 failed, about ")
+    sweep.look()
+    assert sweep.summary() == "1 of 4 done, 1 running, 1 failed"
     b.folder.finish(EVALUATION)
     d.folder.finish("measured otherwise")
-    watch.look()
-    assert (watch.done, watch.failed, watch.running) == (2, 1, {})
+    sweep.look()
+    assert sweep.summary() == "2 of 4 done, 0 running, 1 failed"
 
 
 def test_the_time_left_is_the_work_left_at_the_pace_so_far(tasks, monkeypatch):
     _, b, c, _ = tasks
     clock = [100.0]
-    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
-    watch = Watch(tasks)  # three are left
-    assert watch.seconds_left is None
+    console = Console(file=io.StringIO(), get_time=lambda: clock[0])
+    monkeypatch.setattr(display, "console", lambda: console)
+    sweep = SweepProgress("mine", tasks)  # three are left
+    assert sweep.line() == "mine: 1 of 4 done, 0 running"
     clock[0] += 60
     b.folder.finish(EVALUATION)
-    file = ProgressFile(c.path, iterations=4)
-    file.update(2)
-    watch.look()
-    assert watch.seconds_left == pytest.approx(60)  # one and a half took 60 s, as many are left
+    ProgressFile(c.path, iterations=4).update(2)
+    sweep.look()  # one and a half took 60 s, as many are left
+    assert sweep.line() == "mine: 2 of 4 done, 1 running, about 0:01:00 left"
 
 
 def test_lines_where_there_is_no_terminal(tasks, monkeypatch):
-    monkeypatch.setattr(display, "SPEAK_EVERY_S", 0.01)
+    monkeypatch.setattr(display, "SAY_EVERY_S", 0.01)
     said = queue.Queue()
     monkeypatch.setattr(display, "say", said.put)
-    with watching("mine", tasks):
+    with shown("mine", tasks):
         assert said.get(timeout=10).startswith("mine: 1 of 4 done, 0 running")
 
 
-def test_one_display_on_a_terminal(tasks, monkeypatch):
-    written = io.StringIO()
-    terminal = Console(file=written, force_terminal=True, width=100, highlight=False)
-    monkeypatch.setattr(display, "console", lambda: terminal)
-    monkeypatch.setattr(display, "LOOK_EVERY_S", 0.01)
+def test_bars_on_a_terminal(tasks, monkeypatch, terminal):
     _, b, c, _ = tasks
     ProgressFile(b.path, iterations=4).update(2, {"main/kl": 0.25})
     ProgressFile(c.path, iterations=4).measuring()
-    drawn = threading.Event()
-    picture = display._picture
-    monkeypatch.setattr(display, "_picture", lambda *given: (drawn.set(), picture(*given))[1])
-    with watching("mine", tasks):
-        assert drawn.wait(10)
-    shown = written.getvalue()
+    looked = threading.Event()
+    look = SweepProgress.look
+    monkeypatch.setattr(SweepProgress, "look", lambda sweep: (look(sweep), looked.set()))
+    with shown("mine", tasks):
+        assert looked.wait(10)
     for text in ("mine", "1 of 4 done, 2 running", "variant b", "2/4", "kl 0.25", "measuring"):
-        assert text in shown
+        assert text in terminal.getvalue()
 
 
-def test_what_runs_are_compared_with_is_shown_and_not_counted(tasks, tmp_path):
+def test_controls_are_shown_and_not_counted(tasks, tmp_path):
     (tmp_path / "real").mkdir()
-    control = RunTask(tmp_path / "real", "real blobs", Config(), "real")
-    watch = Watch([control, *tasks])
-    assert watch.summary() == "1 of 4 done, 0 running"
+    control = ControlTask(tmp_path / "real", "real blobs", CONFIG, "real")
+    sweep = SweepProgress("mine", [control, *tasks])
+    assert sweep.summary() == "1 of 4 done, 0 running"
     with control.folder.locked():
         ProgressFile(control.path, iterations=0).measuring()
-        watch.look()
-        assert watch.summary() == "1 of 4 done, 1 running"
+        sweep.look()
+        assert sweep.summary() == "1 of 4 done, 1 running"
         ProgressFile(tasks[1].path, iterations=4)
-        watch.look()
-    assert watch.summary() == "1 of 4 done, 2 running", "also before its first iteration"
+        sweep.look()
+    assert sweep.summary() == "1 of 4 done, 2 running", "also before its first iteration"
     control.folder.finish(EVALUATION)
-    watch.look()
-    assert watch.summary() == "1 of 4 done, 1 running"
+    sweep.look()
+    assert sweep.summary() == "1 of 4 done, 1 running"
 
 
-def test_a_cluster_is_not_listed_run_by_run(tmp_path, monkeypatch):
+def test_a_cluster_is_not_listed_run_by_run(tmp_path, monkeypatch, terminal):
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
-    found = [task_at(tmp_path / str(number)) for number in range(display.MOST_SHOWN + 3)]
-    written = io.StringIO()
+    found = [task_at(tmp_path / str(number)) for number in range(display.MOST_BARS + 3)]
     with ExitStack() as stack:
         for task in found:
             stack.enter_context(task.folder.locked())
             ProgressFile(task.path, iterations=2).update(1)
-        Console(file=written, width=100).print(display._picture("mine", Watch(found)))
-    assert "and 3 more" in written.getvalue()
-    assert len(written.getvalue().splitlines()) == 1 + display.MOST_SHOWN + 1
+        display.console().print(SweepProgress("mine", found).bars)
+    assert f"0 of {len(found)} done, {len(found)} running" in terminal.getvalue()
+    assert len(terminal.getvalue().splitlines()) == 1 + display.MOST_BARS
+
+
+def test_a_narrow_terminal_has_a_line_for_each_run(tasks, monkeypatch):
+    console = Console(file=io.StringIO(), width=60)
+    monkeypatch.setattr(display, "console", lambda: console)
+    ProgressFile(tasks[1].path, iterations=4).update(2, {f"main/term_{n}": n for n in range(9)})
+    console.print(SweepProgress("mine", tasks).bars)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 2, lines
+    assert "variant b" in lines[1]

@@ -5,11 +5,13 @@ import re
 import signal
 import threading
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bench.errors import Interrupted
-from bench.execution.executors.local import Local
+from bench.execution.executors.local import Local, _environment
 from bench.process.worker import Worker
 from tests.execution.sweeps import RUN as SWEEP
 from tests.execution.sweeps import alive, csv, logs, process_of, wait_for
@@ -17,80 +19,107 @@ from tests.execution.sweeps import alive, csv, logs, process_of, wait_for
 RUN = (*SWEEP, "--no-mlflow")
 
 WILD = "variants.wild={model: {name: cvae, width: 0.25}, optimizers: {default: {rate: 1e+30}}}"
+CONTROL = ("base.metrics=[intra_class_diversity_native]", "base.controls=[noise]")
 TUNING = """\
 name: tuning
 base: {data: blobs, model: {name: cvae, width: 0.25}, iterations: 3, batch_size: 16}
 seeds: [0]
 trials: 3
-objectives: [class_accuracy]
+objectives: [intra_class_diversity_native]
 variants: {cvae: {}}
 """
-LONG = ("base.iterations=300", "seeds=[0]")
+LONG = ("base.iterations=150", "seeds=[0]")
 
 
 class Deaf:
     """A task during which someone asks to stop, and which ends all the same."""
 
-    def do(self, worker):
+    def execute(self, worker):
         with suppress(Interrupted):
             signal.raise_signal(signal.SIGTERM)
         return "finished"
 
 
-@pytest.fixture(
-    params=[
-        "inline",
-        "local",
-        pytest.param("slurm", marks=pytest.mark.slow),
-        pytest.param("ray", marks=pytest.mark.slow),
-    ]
-)
-def executor(request):
-    """Return the words that choose an executor."""
+def executors(*fast):
+    """Run a test with every executor, those that are not fast by `make test-slow`."""
+    return pytest.mark.parametrize(
+        "executor",
+        [
+            pytest.param(name, marks=() if name in fast else pytest.mark.slow)
+            for name in ("inline", "local", "slurm", "ray")
+        ],
+        indirect=True,
+    )
+
+
+@pytest.fixture
+def executor(request, here):
+    """Return the words that choose an executor; leave one model in the sweep."""
     if request.param == "slurm":
         request.getfixturevalue("fake_slurm")
     if request.param == "ray":
         pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    (here / "tiny.yaml").write_text((here / "tiny.yaml").read_text().split("  lr_livae:")[0])
     return ("--executor", request.param, "--jobs", "2")
 
 
 @pytest.fixture
-def expected(undisturbed, bench, here):
-    """Return the figures of the long sweep, done in one go."""
-    if not undisturbed:
-        assert bench(*RUN, *LONG, "--results", "undisturbed")[0] == 0
-        undisturbed["figures"] = csv(here / "undisturbed" / "tiny")
-    return undisturbed["figures"]
+def run(executor, bench, bench_process):
+    """Run a command here; with Ray in a process of its own, since it leaves a lot behind."""
+
+    def run(*words):
+        if executor[1] != "ray":
+            status, _, err = bench(*words[:2], *executor, *words[2:])
+            return status, err
+        process = bench_process(*words[:2], *executor, *words[2:])
+        _, err = process.communicate(timeout=900)
+        return process.returncode, err
+
+    return run
 
 
-def test_all_is_done_but_what_fails_and_the_last_line_says_so(executor, bench_process, here):
-    process = bench_process(*RUN, *executor, WILD, "seeds=[0]", "base.controls=[noise]")
-    _, err = process.communicate(timeout=900)
-    assert process.returncode == 1, err
-    assert "1 failed, 2 finished; results in results/tiny" in err
+@executors("inline", "local", "slurm", "ray")
+def test_all_is_done_but_what_fails_and_the_last_line_says_so(run, here):
+    words = (*RUN, WILD, "seeds=[0]", *CONTROL, "--jobs", "1")
+    status, err = run(*words)
+    assert status == 1, err
+    assert "finished  noise blobs: results/tiny/noise-" in err
+    assert "1 failed, 1 finished; results in results/tiny" in err
     last = err.splitlines()[-1]
     why = re.fullmatch(r"why: cat (\S+); again: bench run tiny.yaml .* --retry-failed", last)
     assert "was not finite at iteration" in (here / why[1]).read_text()
-    again = bench_process(*RUN, *executor, WILD, "seeds=[0]", "base.controls=[noise]")
-    _, err = again.communicate(timeout=900)
-    assert again.returncode == 1
-    assert "1 failed, 2 kept" in err
+    status, err = run(*words)
+    assert status == 1
+    assert "1 failed, 1 kept" in err
 
 
-def test_a_killed_run_goes_on_where_it_was(executor, bench_process, here, expected):
-    process = bench_process(*RUN, *executor, *LONG)
-    run = wait_for(lambda: list(here.glob("results/tiny/*/checkpoint.pt")))[0].parent
-    os.kill(process_of((run / "log.txt").read_text()), signal.SIGKILL)
-    _, err = process.communicate(timeout=900)
+def kill_a_run(here):
+    """Kill the process of the run as soon as there is a checkpoint."""
+    checkpoint = wait_for(lambda: list(here.glob("results/tiny/*/checkpoint.pt")))[0]
+    os.kill(process_of(checkpoint.with_name("log.txt").read_text()), signal.SIGKILL)
+
+
+@executors("local")
+def test_a_killed_run_goes_on_where_it_was(executor, run, bench, bench_process, here):
+    undisturbed = ("--checkpoint-seconds", "1000", "--results", "undisturbed")
+    assert bench(*RUN, *LONG, *undisturbed)[0] == 0
+    killer = threading.Thread(target=kill_a_run, args=(here,))
+    killer.start()
     if executor[1] == "inline":
-        process = bench_process(*RUN, *executor, *LONG)
-        _, err = process.communicate(timeout=900)
-    assert process.returncode == 0, err
-    assert "resumed at iteration" in (run / "log.txt").read_text()
+        bench_process(*RUN, *executor, *LONG).wait()
+    status, err = run(*RUN, *LONG)
+    killer.join()
+    if executor[1] == "local":
+        assert "its process was killed (as the system does when memory runs out" in err
+        assert "another one continues" in err
+    assert status == 0, err
+    log = next(here.glob("results/tiny/*/log.txt")).read_text()
+    assert "resumed at iteration" in log
     assert all(log.count(" finished\n") == 1 for log in logs(here / "results" / "tiny").values())
-    assert csv(here / "results" / "tiny") == expected
+    assert csv(here / "results" / "tiny") == csv(here / "undisturbed" / "tiny")
 
 
+@executors()
 def test_one_ctrl_c_saves_all_and_leaves_nobody_behind(executor, bench_process, here):
     process = bench_process(*RUN, *executor, "base.iterations=100000", "seeds=[0]")
     wait_for(lambda: list(here.glob("results/tiny/*/checkpoint.pt")))
@@ -98,6 +127,7 @@ def test_one_ctrl_c_saves_all_and_leaves_nobody_behind(executor, bench_process, 
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "continue with: bench run tiny.yaml" in err
+    assert executor[1] == "inline" or "stopped; continue with" in err
     assert "Traceback" not in err
     for log in logs(here / "results" / "tiny").values():
         assert "run failed" not in log
@@ -105,20 +135,59 @@ def test_one_ctrl_c_saves_all_and_leaves_nobody_behind(executor, bench_process, 
             wait_for(lambda log=log: not alive(process_of(log)), 10)
 
 
-def test_trials_are_done_like_runs(executor, bench_process, here):
+@executors("inline")
+def test_trials_are_done_like_runs(executor, bench, bench_process, here):
     (here / "tuning.yaml").write_text(TUNING)
-    process = bench_process("tune", "tuning.yaml", "--device", "cpu", "--no-mlflow", *executor)
-    out, err = process.communicate(timeout=900)
-    assert process.returncode == 0, err
+    words = ("tune", "tuning.yaml", "--device", "cpu", "--no-mlflow", *executor)
+    if executor[1] == "inline":
+        status, out, err = bench(*words)
+    else:
+        process = bench_process(*words)
+        out, err = process.communicate(timeout=900)
+        status = process.returncode
+    assert status == 0, err
     assert "cvae: 3 trials (3 complete)" in out
     assert "finished  cvae, a trial, 3 of 3" in err
 
 
-def test_a_worker_leaves_that_was_asked_to_stop_as_its_task_came_to_an_end():
+@pytest.mark.slow
+def test_a_process_leaves_that_was_asked_to_stop_as_its_task_came_to_an_end():
     executor = Local(1, Worker("cpu"))
     executor.start([Deaf()])
     assert [ended.outcome for ended in executor.ended(60)] == ["finished"]
     leaver = threading.Thread(target=executor.close, daemon=True)
     leaver.start()
     leaver.join(60)
-    assert not leaver.is_alive(), "the worker waits for another task"
+    assert not leaver.is_alive(), "the process waits for another task"
+
+
+def test_what_inline_does_not_take_is_said(bench, already):
+    already(*RUN, "seeds=[0]")
+    _, _, err = bench(*RUN, "seeds=[0]", "--executor", "inline", "--jobs", "4")
+    assert "one at a time; the executor inline takes no --jobs, local does" in err
+
+
+@pytest.mark.parametrize(
+    ("jobs", "options", "slots"),
+    [(None, {}, 2), (3, {}, 3), (None, {"per_gpu": 3}, 6), (5, {"per_gpu": 2}, 4)],
+)
+def test_no_gpu_is_given_more_runs_than_asked(monkeypatch, jobs, options, slots):
+    monkeypatch.setattr("bench.execution.executors.local._gpus", lambda: ["0", "1"])
+    gpu = SimpleNamespace(total_memory=8 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
+    executor = Local(jobs, Worker("auto"), **options)
+    assert executor.slots == slots
+    shared = [executor._variables(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(slots)]
+    most = max(shared.count("0"), shared.count("1"))
+    assert f"at most {most} on a GPU: {8 / most:.1f} GB for each" in str(executor)
+    assert ("5 were asked for" in str(executor)) == (slots == 4)
+
+
+def test_variables_of_a_process_come_and_go_and_no_other_is_touched(monkeypatch):
+    monkeypatch.setenv("KEPT", "before")
+    monkeypatch.delenv("NEW", raising=False)
+    with _environment({"KEPT": "now", "NEW": "1"}):
+        assert (os.environ["KEPT"], os.environ["NEW"]) == ("now", "1")
+        os.environ["MEANWHILE"] = "1"
+    assert (os.environ["KEPT"], os.environ.get("NEW")) == ("before", None)
+    assert os.environ.pop("MEANWHILE") == "1"

@@ -3,12 +3,10 @@
 import errno
 from types import SimpleNamespace
 
-import pytest
-
-from bench.execution.executors.ray import Ray, _perform_on_node, _unpack
+from bench.execution.executors.ray import Ray, _execute_on_node, _unpack
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
-from bench.spec.run_config import complete
+from bench.spec.run_config import complete_settings
 
 SETTINGS = {
     "model": {"name": "cvae", "width": 0.25, "latent": 4},
@@ -22,35 +20,36 @@ SETTINGS = {
 
 
 def test_a_run_comes_back_whole_from_a_node_that_does_not_see_the_results(here):
-    config = complete(SETTINGS)
+    config = complete_settings(SETTINGS)
     task = RunTask(here / "far" / config.id, "far", config)
-    outcome, _, packed = _perform_on_node(task, Worker("cpu"), here / "mark", here)
+    outcome, _, packed = _execute_on_node(task, Worker("cpu"), here / "mark", here)
     assert outcome == "finished"
     assert not task.path.exists()
     with task.folder.locked():  # where a driver sees it, something may lie already
         (task.path / "snapshots" / "1").mkdir(parents=True)
         _unpack(packed, task.path)
-    assert task.settled() == "kept"
+    assert task.state() == "done"
     assert {"model.pt", "rows.jsonl", "evaluation.jsonl"} <= {p.name for p in task.path.iterdir()}
 
     seen = here / "mark"
     seen.touch()
     near = RunTask(here / "near" / config.id, "near", config)
-    assert _perform_on_node(near, Worker("cpu"), seen, here) == ("finished", "", None)
+    assert _execute_on_node(near, Worker("cpu"), seen, here) == ("finished", "", None)
     snapshot = "snapshots/2/evaluation.jsonl"
     for name in ("rows.jsonl", "evaluation.jsonl", "config.json", "done", snapshot):
         assert (near.path / name).read_bytes() == (task.path / name).read_bytes()
 
 
 def test_a_full_disk_where_a_run_comes_back_to_fails_that_run_alone(here, monkeypatch):
-    ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-
     def unpack(packed, folder):
         raise OSError(errno.ENOSPC, "No space left on device", str(folder))
 
     monkeypatch.setattr("bench.execution.executors.ray._unpack", unpack)
-    monkeypatch.setattr(ray, "get", lambda reference: ("finished", "", b"a run"))
     executor = object.__new__(Ray)
+    executor._ray = SimpleNamespace(
+        get=lambda reference: ("finished", "", b"a run"),
+        exceptions=SimpleNamespace(RayError=RuntimeError),
+    )
     task = SimpleNamespace(path=here / "far")
     executor._tasks = {"reference": task}
     ended = executor._outcome("reference")

@@ -61,22 +61,22 @@ def outcomes(found):
 
 def test_every_task_ends_once(tasks):
     executor = Scripted(2, {"b": ["failed"]})
-    found = outcomes(scheduler.settle(tasks("a", "b", "c"), executor))
+    found = outcomes(scheduler.schedule(tasks("a", "b", "c"), executor))
     assert found == [("a", "finished"), ("b", "failed"), ("c", "finished")]
     assert executor.closed
 
 
-def test_a_task_whose_worker_died_goes_on_in_another_a_few_times(tasks, capsys):
+def test_a_task_whose_process_died_continues_in_another_a_few_times(tasks, capsys):
     executor = Scripted(1, {"a": ["lost", "lost"], "b": ["lost"] * 9})
     a, b = tasks("a", "b")
-    found = outcomes(scheduler.settle([a, b], executor))
+    found = outcomes(scheduler.schedule([a, b], executor))
     assert found == [("a", "finished"), ("b", "failed")]
     assert executor.order.count("a") == executor.order.count("b") == scheduler.STARTS
     assert (b.path / "failed").read_text() == (
-        "3 times in a row its worker ended and nothing was saved; the last one was killed\n"
+        "3 times in a row its process ended with nothing saved; the last one was killed\n"
     )
     err = capsys.readouterr().err
-    assert "  a: the worker was killed; another one goes on" in err
+    assert "  a: its process was killed; another one continues" in err
     assert "in a row" not in err, "whoever asked says it"
 
 
@@ -84,8 +84,8 @@ def test_deaths_count_only_where_nothing_was_saved_in_between(tasks, monkeypatch
     executor = Scripted(1, {"a": ["lost"] * 9})
     [a] = tasks("a")
     times = iter([0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 4])
-    monkeypatch.setattr(RunTask, "saved", lambda task: next(times))
-    assert outcomes(scheduler.settle([a], executor)) == [("a", "failed")]
+    monkeypatch.setattr(RunTask, "last_saved", lambda task: next(times))
+    assert outcomes(scheduler.schedule([a], executor)) == [("a", "failed")]
     assert executor.order.count("a") == 4 + scheduler.STARTS
 
 
@@ -95,7 +95,7 @@ def test_whoever_was_asked_to_leave_did_not_die(tasks, monkeypatch):
     monkeypatch.setattr(
         executor, "ended", lambda seconds: [e._replace(reason=STOPPED) for e in ended(seconds)]
     )
-    found = list(scheduler.settle(tasks("a"), executor))
+    found = list(scheduler.schedule(tasks("a"), executor))
     assert [e.outcome for e in found] == ["finished"]
     assert executor.order.count("a") == 10
 
@@ -104,7 +104,7 @@ def test_what_nobody_has_timed_comes_first_then_the_longest(tasks, monkeypatch):
     clock = iter([0, 0, 1, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5])  # a1 takes 1, b1 takes 5
     monkeypatch.setattr(scheduler.time, "monotonic", lambda: next(clock))
     executor = Scripted(2, {})
-    list(scheduler.settle(tasks("a1", "b1", "a2", "c1", "a3", "b2"), executor))
+    list(scheduler.schedule(tasks("a1", "b1", "a2", "c1", "a3", "b2"), executor))
     assert executor.order[:2] == ["a1", "b1"]
     assert executor.order[2:4] == ["c1", "b2"]
 
@@ -114,7 +114,7 @@ def test_a_task_that_another_process_holds_is_waited_for(tasks, monkeypatch):
     a, b = tasks("a", "b")
     executor = Scripted(1, {})
     with a.folder.locked():
-        found = scheduler.settle([a, b], executor)
+        found = scheduler.schedule([a, b], executor)
         assert outcomes([next(found)]) == [("b", "finished")]
         threading.Timer(0.1, a.folder.finish, ["e"]).start()
         while not (a.path / "done").exists():
@@ -126,5 +126,5 @@ def test_a_task_that_another_process_holds_is_waited_for(tasks, monkeypatch):
 def test_whoever_stops_leaves_the_executor_closed(tasks):
     executor = Scripted(2, {"a": ["interrupted"]})
     with pytest.raises(Interrupted):
-        list(scheduler.settle(tasks("a", "b"), executor))
+        list(scheduler.schedule(tasks("a", "b"), executor))
     assert executor.closed

@@ -12,6 +12,7 @@ from bench.process.worker import Worker
 from tests.execution.sweeps import RUN, logs, wait_for
 
 
+@pytest.mark.slow
 def test_a_preempted_job_saves_is_queued_again_and_goes_on(bench_process, here, fake_slurm):
     options = "{name: slurm, minutes: 5, partition: short, more: {constraint: fast}}"
     words = (*RUN[:-1], "1000", "--no-mlflow", "--executor", options, "seeds=[0]")

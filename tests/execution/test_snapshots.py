@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench.evaluation.measuring import SELECTION_SEED, selecting
+from bench.evaluation.measuring import VALIDATION_SEED, validation_metric
 from bench.record.jsonl import read_jsonl
 from bench.record.run_folder import RunFolder
-from bench.spec.run_config import complete
+from bench.spec.run_config import complete_settings
 from bench.spec.validation import KeyProblem
-from tests.execution.test_kill import wait_for
+from tests.execution.sweeps import wait_for
 
 SETTINGS = {
     "model": {"name": "cvae", "width": 0.25, "latent": 4},
@@ -39,7 +39,7 @@ BOTH = "base.splits=[test, validation]"
 
 
 @pytest.fixture(autouse=True)
-def one_run(here):
+def one_run(here, quick_classifiers):
     (here / "one.yaml").write_text(ONE)
 
 
@@ -63,16 +63,17 @@ def same_weights(first, second):
 )
 def test_times_are_equal_parts_and_the_last_is_the_end(iterations, snapshots, steps):
     settings = SETTINGS | {"iterations": iterations, "snapshots": snapshots}
-    assert complete(settings).steps == steps
+    assert complete_settings(settings).steps == steps
 
 
 def test_asking_for_snapshots_changes_what_is_measured_and_not_what_is_trained():
-    plain, more = complete(SETTINGS), complete(SETTINGS | {"snapshots": 3})
-    both = complete(SETTINGS | {"splits": ["validation", "test"]})
+    plain, more = complete_settings(SETTINGS), complete_settings(SETTINGS | {"snapshots": 3})
+    both = complete_settings(SETTINGS | {"splits": ["validation", "test"]})
     assert plain.id == more.id == both.id
     assert len({plain.evaluation_id, more.evaluation_id, both.evaluation_id}) == 3
     assert (
-        both.evaluation_id == complete(SETTINGS | {"splits": ["test", "validation"]}).evaluation_id
+        both.evaluation_id
+        == complete_settings(SETTINGS | {"splits": ["test", "validation"]}).evaluation_id
     )
 
 
@@ -90,14 +91,14 @@ def test_asking_for_snapshots_changes_what_is_measured_and_not_what_is_trained()
 )
 def test_what_cannot_be_measured_is_refused_at_once(change, message):
     with pytest.raises(KeyProblem, match=message):
-        complete(SETTINGS | change)
+        complete_settings(SETTINGS | change)
 
 
 def test_the_judge_of_selection_is_never_that_of_the_table():
     metric = {"name": "fid", "extractor": "inception", "extractor_seed": 2, "against": "test"}
-    chosen = selecting(metric)
-    assert chosen == metric | {"extractor": "domain", "extractor_seed": 2 + SELECTION_SEED}
-    assert selecting({"name": "intra_class_diversity"}) == {"name": "intra_class_diversity"}
+    chosen = validation_metric(metric)
+    assert chosen == metric | {"extractor": "domain", "extractor_seed": 2 + VALIDATION_SEED}
+    assert validation_metric({"name": "intra_class_diversity"}) == {"name": "intra_class_diversity"}
 
 
 def test_snapshots_change_neither_the_training_nor_the_last_figures(bench, here):
@@ -147,6 +148,7 @@ def test_averaged_weights_are_those_of_a_shorter_run(bench, here):
     assert same_weights(run_folder(here) / "snapshots" / "8" / "model.pt", short)
 
 
+@pytest.mark.slow
 def test_killed_between_snapshots_it_ends_as_if_nothing_had_happened(bench_process, here):
     long = (*RUN, ACCURACY, "base.iterations=300", "base.snapshots=5")
     straight = bench_process(*long, "--results", "straight")
@@ -164,6 +166,7 @@ def test_killed_between_snapshots_it_ends_as_if_nothing_had_happened(bench_proce
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_after_a_lost_snapshot_is_not_continued(bench_process, here):
     long = (*RUN, "base.iterations=300")
     killed = bench_process(*long)

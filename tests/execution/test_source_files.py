@@ -1,4 +1,4 @@
-"""Which files a result follows from."""
+"""Source files that a run follows from, and what counts in them."""
 
 import json
 import sys
@@ -7,110 +7,178 @@ import pytest
 
 from bench import registry
 from bench.execution import run_sweep, source_files
-from bench.execution.source_files import SOURCES_OF, changed_files, essence
-from bench.spec.run_config import complete
+from bench.execution.source_files import essence, sources_of
+from bench.record.provenance import changed_files, differing_files
+from bench.spec.run_config import complete_settings
+
+CODE = """\
+import torch
+def f(x):
+    say(f"step {x}")
+    if x < 0:
+        raise ValueError(f"x is {x}")
+    return [x, "a"]
+"""
 
 
-def run(**settings):
-    return complete({"model": "cvae", "data": "blobs", "seed": 0, "iterations": 1, **settings})
+def sources(**settings):
+    defaults = {"model": "cvae", "data": "blobs", "seed": 0, "iterations": 1}
+    return sources_of(complete_settings(defaults | settings))
+
+
+def edited(*changes):
+    code = CODE
+    for old, new in changes:
+        assert old in code
+        code = code.replace(old, new)
+    return code
 
 
 @pytest.mark.parametrize(
     "same",
     [
-        '"""Another docstring."""\nx = 1\n\ndef f():\n    return x\n',
-        'x = 1  # one\n\n\ndef f():\n    """Say x."""\n    # now\n    return x\n',
-        "x = 1\ndef f():\n    '''Two\n    lines.'''\n    return x",
+        '"""A docstring."""\n\n' + CODE,
+        edited(("return", '"""Another\n    one."""\n    # why\n\n    return')),
+        edited(
+            ("import torch", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import io")
+        ),
+        edited(('return [x, "a"]', "return [\n        x,\n        'a',\n    ]")),
+        edited(("(x):", "(x: int) -> list[object]:")),
+        edited(('f"x is {x}"', '"another text"')),
+        edited(('f"step {x}"', '"a text"')),
     ],
-    ids=["module", "comments", "several lines"],
+    ids=["docstring", "comments", "imports", "formatting", "annotations", "error", "message"],
 )
-def test_what_only_people_read_does_not_count(same):
-    assert essence(same) == "x = 1\ndef f():\n    return x"
+def test_what_cannot_change_a_result_does_not_count(same):
+    assert essence(same) == essence(CODE)
 
 
 @pytest.mark.parametrize(
-    "other",
+    "change",
     [
-        "x = 2\ndef f():\n    return x",
-        "x = '# 1'\ndef f():\n    return x",
-        "x = 1\ndef f(): 'Doc.'; return -x",
-        "x = (\n 'a'\n)\ndef f():\n    return x",
+        ('"a"', '"b"'),
+        ("< 0", "< 1"),
+        ("ValueError", "TypeError"),
+        ("say", "send"),
+        ("if x", "if -x"),
     ],
 )
-def test_all_else_counts(other):
-    assert essence(other) != "x = 1\ndef f():\n    return x"
-    assert essence("x = '''\n  a # b\n\n'''") != essence("x = '''\n  a\n\n'''")
+def test_all_else_counts(change):
+    assert essence(edited(change)) != essence(CODE)
 
 
-def test_a_run_follows_from_its_own_model_and_data_and_from_no_picture():
-    files = set(SOURCES_OF["training"](run()))
-    assert {"baselines/cvae.py", "models/blocks.py", "bench/data/blobs.py"} <= files
+def test_a_file_that_is_no_python_counts_as_it_is():
+    assert essence("x = (") == "x = ("
+
+
+def test_each_part_has_the_files_that_it_is_made_of():
+    found = sources(metrics=["intra_class_diversity"], controls=["real"])
+    assert {"baselines/cvae.py", "models/blocks.py"} <= found["model"].keys()
+    assert {"bench/data/blobs.py", "bench/data/base.py"} <= found["data"].keys()
+    assert {"bench/metrics/ms_ssim.py", "bench/metrics/base.py"} <= found["metrics"].keys()
+    assert found["controls"].keys() == {"bench/evaluation/controls.py"}
     assert {
         "bench/training/passes.py",
+        "bench/data/stream.py",
+        "bench/evaluation/measuring.py",
+        "bench/process/worker.py",
         "bench/seeding.py",
-    } <= files
-    assert not {file for file in files if "reporting" in file or "metrics" in file}
-    assert "baselines/cgan.py" not in files
-    assert "bench/data/celeba.py" not in files
-    other = set(SOURCES_OF["training"](run(model="cgan", data="digits")))
-    assert {"baselines/cgan.py", "bench/data/digits.py"} <= other
+    } <= found["harness"].keys()
+    for part, folder in {
+        "model": "bench",
+        "data": "bench/training",
+        "metrics": "bench/data",
+    }.items():
+        assert not [file for file in found[part] if file.startswith(folder)]
+    other = sources(model="cgan", data="digits", metrics=["class_accuracy"])
+    for part, file in {
+        "model": "baselines/cgan.py",
+        "data": "bench/data/digits.py",
+        "metrics": "bench/metrics/class_accuracy.py",
+    }.items():
+        assert (file in found[part], file in other[part]) == (False, True)
+    assert found["harness"] == other["harness"], "which is the same for all runs"
 
 
-def test_figures_follow_from_their_metrics():
-    few = set(SOURCES_OF["evaluation"](run()))
-    assert few == {"bench/evaluation/measuring.py"} | {f for f in few if "metrics/" in f}
-    assert "bench/metrics/ms_ssim.py" not in few
-    more = SOURCES_OF["evaluation"](run(metrics=["intra_class_diversity"]))
-    assert "bench/metrics/ms_ssim.py" in more
+def test_an_unlabeled_data_set_counts_as_data():
+    found = sources(model="ccvae", data="digits", unlabeled={"name": "blobs"})
+    assert {"bench/data/blobs.py", "bench/data/digits.py"} <= found["data"].keys()
 
 
 def test_a_model_of_the_users_is_followed_through_its_package(tmp_path, monkeypatch):
     package = tmp_path / "theirs"
     (package / "parts").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "parts" / "__init__.py").write_text("from .layers import WIDTH\n")
+    (package / "__init__.py").write_text("WIDTH = 3\n")
+    (package / "parts" / "__init__.py").write_text("from .layers import WIDTH\nDEPTH = 2\n")
     (package / "parts" / "layers.py").write_text("WIDTH = 3\n")
-    (package / "unused.py").write_text("")
-    (package / "model.py").write_text("import torch\nfrom theirs import parts\n")
+    (package / "unused.py").write_text("x = 1")
+    (package / "empty.py").write_text('"""Nothing."""')
+    (package / "model.py").write_text(
+        "import torch\nfrom theirs import empty, parts\nfrom models import blocks\nX = 1\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
-    entry = registry.Entry("theirs.model:Model", "theirs")
-    monkeypatch.setattr(registry, "entries", lambda kind: {"theirs": entry})
-    monkeypatch.setattr(source_files, "_owners", lambda: frozenset({"theirs"}))
-    found = source_files._reached([source_files._module("model", {"name": "theirs"})], ())
-    assert list(found) == [
+    source_files._file.cache_clear()
+    entries = {
+        **registry.registered("model"),
+        "theirs": registry.Registration("theirs.model:Model", ""),
+    }
+    monkeypatch.setattr(registry, "registered", lambda kind: entries)
+    monkeypatch.setattr(registry, "load", lambda kind, name: None)
+    assert list(source_files._files_of("model", ["theirs"])) == [
+        "models/blocks.py",
         "theirs/__init__.py",
         "theirs/model.py",
         "theirs/parts/__init__.py",
         "theirs/parts/layers.py",
     ]
-    assert "theirs" not in sys.modules, "nothing is imported"
+    assert "theirs" not in sys.modules, "nothing is imported to see that"
 
 
-def test_changed_files_are_named():
-    assert changed_files({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}) == ["b", "c"]
+def test_a_file_that_was_only_moved_has_not_changed():
+    then = {"model": {"a.py": "1", "b.py": "2"}, "harness": {"c.py": "3", "d.py": "4"}}
+    moved = {"model": {"a.py": "1", "new.py": "2"}, "harness": {"d.py": "4", "e.py": "3"}}
+    assert changed_files(then, moved) == {"model": set(), "harness": set()}
+    across = {"model": {"a.py": "1"}, "harness": {"b.py": "2", "c.py": "3", "d.py": "4"}}
+    assert changed_files(then, across) == {"model": set(), "harness": set()}
+    edited = {
+        "model": {"a.py": "5", "b.py": "2", "f.py": "6"},
+        "harness": {"c.py": "3"},
+        "data": {},
+    }
+    assert changed_files(then, edited) == {"model": {"a.py", "f.py"}, "harness": {"d.py"}}
+
+
+def test_files_that_differ_between_runs_are_known_only_where_all_were_digested_alike():
+    one = {"sources": {"model": {"a.py": "1"}, "harness": {"b.py": "2"}}}
+    other = {"sources": {"model": {"x.py": "1"}, "harness": {"b.py": "3"}}}
+    assert differing_files([one, other]) == ["b.py"]
+    assert differing_files([one, one | {"continued": [other]}]) == ["b.py"]
+    earlier = {"sources": {"training": {"a.py": "7"}}}
+    assert differing_files([earlier, earlier]) == []
+    assert differing_files([one, earlier]) is None
+    assert differing_files([one, {}]) is None
 
 
 def test_what_is_edited_while_a_sweep_is_at_work_is_recorded_as_it_is_executed(
     bench, here, monkeypatch
 ):
     model = here / "edited_meanwhile.py"
-    model.write_text("from baselines.cvae import CVAE as Theirs\n")
+    model.write_text("from baselines.cvae import CVAE\n\n\nclass Theirs(CVAE):\n    pass\n")
     monkeypatch.syspath_prepend(here)
-    entry = registry.Entry("edited_meanwhile:Theirs", "theirs")
+    entry = registry.Registration("edited_meanwhile:Theirs", "theirs")
     monkeypatch.setitem(registry.TABLES["model"], "theirs", entry)
-    monkeypatch.setattr(registry, "entries", lambda kind: registry.TABLES[kind])
-    monkeypatch.setattr(
-        source_files, "_owners", lambda: frozenset({"edited_meanwhile", "baselines"})
-    )
-    begin = run_sweep.settle
+    monkeypatch.setattr(registry, "registered", lambda kind: registry.TABLES[kind])
+    begin = run_sweep.schedule
 
     def edit_and_begin(*arguments):
         model.write_text("from baselines.cgan import CGAN as Theirs\n")
         return begin(*arguments)
 
-    monkeypatch.setattr(run_sweep, "settle", edit_and_begin)
+    monkeypatch.setattr(run_sweep, "schedule", edit_and_begin)
     base = "{model: theirs, data: blobs, iterations: 2, batch_size: 8, metrics: []}"
     (here / "one.yaml").write_text(f"name: one\nbase: {base}\nseeds: [0]\n")
     bench("run", "one.yaml", "--no-mlflow")
     [origin] = here.glob("results/one/*/provenance.json")
-    assert "baselines/cgan.py" not in json.loads(origin.read_text())["sources"]["training"]
+    recorded = json.loads(origin.read_text())["sources"]["model"]
+    assert {"edited_meanwhile.py", "baselines/cvae.py"} <= recorded.keys()
+    assert "baselines/cgan.py" not in recorded

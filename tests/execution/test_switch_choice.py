@@ -9,6 +9,7 @@ import torch
 from bench.conformance.model_under_test import ModelUnderTest
 from bench.errors import BenchError
 from bench.execution import switch_choice
+from bench.process.worker import RunOptions
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.switch_trials import SwitchDecision
 
@@ -33,7 +34,8 @@ def settle(under_test, tmp_path, monkeypatch):
 
     def settle(device=CPU, demanded=None, **changes):
         training = under_test.training.model_copy(update=changes)
-        worker = SimpleNamespace(device=device, switches=demanded)
+        options = RunOptions(switches=demanded)
+        worker = SimpleNamespace(device=device, options=options)
         return switch_choice.settle_switches(training, tmp_path, worker, lambda s: None, "run")
 
     settle.measured, settle.file = measured, tmp_path / "execution.json"

@@ -8,26 +8,25 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from bench.execution import run_sweep
-from bench.execution.executors.local import Local, _environment
-from bench.process.worker import Worker
 from bench.record.run_folder import RunFolder
 from bench.training.trainer import Trainer
 from tests.execution.sweeps import csv
+
+pytestmark = pytest.mark.usefixtures("small_models")
 
 ONE = "seeds=[0]"
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "--checkpoint-seconds", "0", ONE)
 
 
 @pytest.fixture
-def finished(bench, here):
+def finished(already, here):
     """Return the folders of a sweep of two finished runs, cvae first, and its figures."""
-    assert bench(*RUN)[0] == 0
+    already(*RUN)
     plan = json.loads((here / "results" / "tiny" / "sweep.json").read_text())
     runs = [Path("results/tiny") / run["id"] for run in plan["runs"]]
     return runs, csv(here / "results" / "tiny")
@@ -75,6 +74,13 @@ def test_a_full_disk_is_said_once_and_the_same_command_goes_on(bench, small_disk
     status, _, err = bench(*RUN)
     assert status == 0, err
     assert "2 finished" in err
+
+
+def test_the_probe_tells_the_time_and_leaves_nothing(here):
+    started = run_sweep._refuse_unwritable(here / "results")
+    (here / "later").touch()
+    assert started <= os.stat(here / "later").st_mtime
+    assert list((here / "results").iterdir()) == []
 
 
 def fill_up(folder):
@@ -127,6 +133,7 @@ def test_figures_are_kept_where_the_csv_files_do_not_fit(bench, here, monkeypatc
     assert "CSV files in results/tiny are not up to date: No space left on device" in err
     assert "then: bench mirror tiny" in err
     assert "2 finished" in err
+    monkeypatch.setattr("bench.trackers.mlflow.mirror", lambda folder, uri: "mirrored")
     assert bench("mirror", "tiny")[0] == 0
     assert (here / "results" / "tiny" / "figures.csv").exists()
 
@@ -175,14 +182,14 @@ def test_data_that_vanished_after_the_check_fails_what_needs_it(bench, here, mon
     x, y = np.zeros((80, 8, 8), np.uint8), np.arange(80) % 4
     x += (60 * y[:, None, None]).astype(np.uint8)
     np.savez(data, x_train=x, y_train=y, x_test=x, y_test=y)
-    settle = run_sweep.settle
+    schedule = run_sweep.schedule
 
     def vanish(tasks, executor):
         data.unlink()
         executor.worker._contexts.clear()
-        return settle(tasks, executor)
+        return schedule(tasks, executor)
 
-    monkeypatch.setattr(run_sweep, "settle", vanish)
+    monkeypatch.setattr(run_sweep, "schedule", vanish)
     own = "variants.cvae.data={name: npz, path: mine.npz}"
     status, _, err = bench(*RUN, own)
     assert status == 1
@@ -235,7 +242,8 @@ def test_a_damaged_file_of_a_finished_run_fails_that_run_alone(bench, finished, 
     status, _, err = bench(*RUN)
     assert status == 1
     assert "1 failed, 1 kept; results in results/tiny" in err
-    assert str(run / name) in err
+    assert f"{run / name}" in err
+    assert "damaged" in err
     assert "--retry-failed measures again" in err
     assert (run.parent / "figures.csv").exists()
     status, _, err = bench(*RUN, "--retry-failed")
@@ -307,6 +315,7 @@ def test_memory_that_runs_out_in_an_evaluation_is_told(bench, here, monkeypatch)
     assert bench(*RUN, "--retry-failed")[0] == 0
 
 
+@pytest.mark.slow
 def test_what_is_said_goes_nowhere_where_stderr_is_closed(here):
     command = f"{sys.executable} -m bench {' '.join(map(shlex.quote, RUN))} --jobs 2 2>&-"
     ended = subprocess.run(command, shell=True, cwd=here, capture_output=True, text=True)
@@ -315,48 +324,17 @@ def test_what_is_said_goes_nowhere_where_stderr_is_closed(here):
         assert log.read_text() == "", "what was said went into the file that was opened next"
 
 
-def test_what_inline_does_not_take_is_said(bench):
-    _, _, err = bench(*RUN, "--executor", "inline", "--jobs", "4")
-    assert "one at a time; the executor inline takes no --jobs, local does" in err
-
-
-def test_a_control_that_fails_is_something_to_do(bench, here, monkeypatch):
-    accuracy = "base.metrics=[class_accuracy]"
-    assert bench(*RUN, accuracy)[0] == 0
+def test_a_control_that_fails_is_something_to_do(bench, here, already, monkeypatch):
+    metrics = "base.metrics=[intra_class_diversity_native]"
+    already(*RUN, metrics)
     shutil.rmtree(next(here.glob("results/tiny/real-*")))
     with monkeypatch.context() as patch:
-        patch.setattr("bench.execution.run_one.comparisons", lambda *given: 1 / 0)
-        status, _, err = bench(*RUN, accuracy)
+        patch.setattr("bench.execution.run_one.measured_splits", lambda *given: 1 / 0)
+        status, _, err = bench(*RUN, metrics)
     assert status == 1
     assert "nothing to do" not in err
     assert "1 failed, 2 kept; results in" in err
     assert err.splitlines()[-1].startswith("why: cat results/tiny/real-")
-    _, _, err = bench(*RUN, accuracy)
+    _, _, err = bench(*RUN, metrics)
     assert "2 kept, 1 controls measured; results in" in err
-    assert "nothing to do: all 2 runs are done" in bench(*RUN, accuracy)[2]
-
-
-@pytest.mark.parametrize(
-    ("jobs", "options", "slots"),
-    [(None, {}, 2), (3, {}, 3), (None, {"per_gpu": 3}, 6), (5, {"per_gpu": 2}, 4)],
-)
-def test_no_gpu_is_given_more_runs_than_asked(monkeypatch, jobs, options, slots):
-    monkeypatch.setattr("bench.execution.executors.local._gpus", lambda: ["0", "1"])
-    gpu = SimpleNamespace(total_memory=8 * 2**30)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
-    executor = Local(jobs, Worker("auto"), **options)
-    assert executor.slots == slots
-    shared = [executor._variables(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(slots)]
-    most = max(shared.count("0"), shared.count("1"))
-    assert f"at most {most} on a GPU: {8 / most:.1f} GB for each" in str(executor)
-    assert ("5 were asked for" in str(executor)) == (slots == 4)
-
-
-def test_variables_of_a_slot_come_and_go_and_no_other_is_touched(monkeypatch):
-    monkeypatch.setenv("KEPT", "before")
-    monkeypatch.delenv("NEW", raising=False)
-    with _environment({"KEPT": "now", "NEW": "1"}):
-        assert (os.environ["KEPT"], os.environ["NEW"]) == ("now", "1")
-        os.environ["MEANWHILE"] = "1"
-    assert (os.environ["KEPT"], os.environ.get("NEW")) == ("before", None)
-    assert os.environ.pop("MEANWHILE") == "1"
+    assert "nothing to do: all 2 runs are done" in bench(*RUN, metrics)[2]

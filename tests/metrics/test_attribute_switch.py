@@ -50,7 +50,7 @@ class Blocks(Halves):
 @pytest.fixture(scope="module")
 def data():
     made = marked(per_class=10, spec=SPEC)
-    rows = SPEC.attribute_rows(made.test.y)
+    rows = SPEC.attributes_of(made.test.y)
     made.test.x[:, 0, 0, :3] = (255 * rows).to(torch.uint8)
     return made
 
@@ -125,7 +125,7 @@ def test_models_put_one_part_at_the_prior_mean_and_leave_the_rest(model, data):
     assert isinstance(model, Switches)
     x, y = torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 5])
     with torch.inference_mode():
-        code = model.encode(x, SPEC.attribute_rows(y))
+        code = model.encode(x, SPEC.attributes_of(y))
         before = code.relevant.clone()
         found = model.switch(code, 1, torch.tensor([1, 1, 0, 0]))
     assert torch.equal(code.relevant, before)

@@ -102,7 +102,7 @@ def bare_lr_livae(m):
 def test_training_reaches_95_percent_of_a_bare_loop(name, tmp_path):
     torch.set_num_threads(1)
     settings = {"model": {"name": name, **OPTIONS[name]}, "data": {"name": "digits"}}
-    run = run_config.complete({**settings, "seed": 0, "iterations": 10_000})
+    run = run_config.complete_settings({**settings, "seed": 0, "iterations": 10_000})
     data = run.source().load()
     trainer = Trainer(run.training, data, tmp_path, CPU)
     bare = {"cvae": bare_cvae, "lr_livae": bare_lr_livae}[name](

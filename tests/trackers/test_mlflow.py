@@ -11,24 +11,19 @@ import pytest
 import recorded
 
 from bench.errors import BenchError
-from bench.trackers.mlflow import MirrorError, default_uri, mirror
-
-
-@pytest.fixture(scope="module")
-def empty_results(tmp_path_factory):
-    """A folder whose database exists and holds nothing but another sweep."""
-    results = tmp_path_factory.mktemp("mlflow") / "results"
-    one = {"cvae": {0: {"inception_score": (recorded.IS, 7.0)}}}
-    recorded.write_sweep(results, "other", one)
-    mirror(results / "other")
-    return results
+from bench.trackers.mlflow import default_uri, update_mlflow
+from tests.made_once import copy_mirrored_sweep, copy_mlflow_database
 
 
 @pytest.fixture
-def results(empty_results, tmp_path):
-    copy = tmp_path / "results"
-    shutil.copytree(empty_results, copy)
-    return copy
+def results(tmp_path):
+    copy_mlflow_database(tmp_path / "results")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def mirrored(tmp_path):
+    return copy_mirrored_sweep(tmp_path / "results")
 
 
 def runs_of(results, sweep="quickstart"):
@@ -48,7 +43,10 @@ def runs_of(results, sweep="quickstart"):
 
 def test_a_sweep_is_a_parent_with_a_child_for_each_run(results):
     folder = recorded.write_sweep(results, states={("cvae", 1): "failed"})
-    text = mirror(folder)
+    trained = next(path for path in sorted(folder.glob("02*")))  # but not measured yet
+    (trained / "done").unlink()
+    (trained / "model.pt").write_bytes(b"")
+    text = update_mlflow(folder)
     assert text.startswith("MLflow: 7 runs written, 0 were up to date, at sqlite:///")
     client, parent, children = runs_of(results)
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {
@@ -60,6 +58,8 @@ def test_a_sweep_is_a_parent_with_a_child_for_each_run(results):
     assert child.data.tags["bench.variant"] == "cvae"
     assert child.info.status == "FINISHED"
     assert children["cvae, seed 1"].info.status == "FAILED"
+    assert children["cvae, seed 2"].info.status == "KILLED"
+    assert children["cvae, seed 2"].data.tags["bench.state"] == "trained"
     history = client.get_metric_history(child.info.run_id, "train/main/reconstruct")
     assert [(point.step, point.value) for point in history] == [
         (step, 1 / (step + 1)) for step in (0, 100, 200)
@@ -70,11 +70,12 @@ def test_a_sweep_is_a_parent_with_a_child_for_each_run(results):
     ]
 
 
-def test_the_parent_carries_means_files_tables_figures_and_the_page(results):
+def test_the_parent_carries_means_and_the_files_that_are_there(results, bench):
     folder = recorded.write_sweep(results)
     (folder / "figures").mkdir()
     (folder / "figures" / "seeds.pdf").write_bytes(b"%PDF")
-    mirror(folder)
+    bench("report", "quickstart", "--page", "--table", "summary", "--results", str(results))
+    bench("mirror", "quickstart", "--results", str(results))
     _, parent, _ = runs_of(results)
     assert parent.data.metrics["lr_livae/inception_score/mean"] == 8.75
     assert parent.data.metrics["lr_livae/inception_score/n"] == 3
@@ -86,14 +87,18 @@ def test_the_parent_carries_means_files_tables_figures_and_the_page(results):
     assert (artifacts / "tables" / "table-summary.txt").read_text().startswith("All metrics")
     assert "Lr-LiVAE" in (artifacts / "report.html").read_text()
     assert (artifacts / "figures" / "seeds.pdf").read_bytes() == b"%PDF"
+    before = parent.info.run_id
+    bench("report", "quickstart", "--table", "1", "--results", str(results))
+    bench("mirror", "quickstart", "--results", str(results))
+    _, parent, _ = runs_of(results)
+    assert parent.info.run_id == before
+    assert (artifacts / "tables" / "table-1.txt").exists(), "a new file is added"
 
 
-def test_a_second_call_writes_nothing(results):
-    folder = recorded.write_sweep(results)
-    mirror(folder)
-    _, parent, children = runs_of(results)
-    assert mirror(folder).startswith("MLflow: 0 runs written, 7 were up to date")
-    _, parent_again, children_again = runs_of(results)
+def test_a_second_call_writes_nothing(mirrored):
+    _, parent, children = runs_of(mirrored.parent)
+    assert update_mlflow(mirrored).startswith("MLflow: 0 runs written, 7 were up to date")
+    _, parent_again, children_again = runs_of(mirrored.parent)
     assert parent_again.info.run_id == parent.info.run_id
     assert {run.info.run_id for run in children_again.values()} == {
         run.info.run_id for run in children.values()
@@ -102,11 +107,11 @@ def test_a_second_call_writes_nothing(results):
 
 def test_only_what_changed_is_written_again(results):
     folder = recorded.write_sweep(results, states={("cvae", 2): "unfinished"})
-    mirror(folder)
+    update_mlflow(folder)
     _, parent, before = runs_of(results)
     shutil.rmtree(folder)
     recorded.write_sweep(results)
-    assert mirror(folder).startswith("MLflow: 1 runs written, 6 were up to date")
+    assert update_mlflow(folder).startswith("MLflow: 1 runs written, 6 were up to date")
     _, parent_after, after = runs_of(results)
     assert parent_after.info.run_id == parent.info.run_id
     assert parent_after.data.metrics["cvae/inception_score/n"] == 3
@@ -115,29 +120,25 @@ def test_only_what_changed_is_written_again(results):
     assert after["cvae, seed 2"].info.status == "FINISHED"
 
 
-def test_an_interrupted_mirror_is_completed(results):
-    folder = recorded.write_sweep(results)
-    mirror(folder)
-    client, parent, children = runs_of(results)
+def test_an_interrupted_mirror_is_completed(mirrored):
+    client, parent, children = runs_of(mirrored.parent)
     client.delete_tag(children["cvae, seed 0"].info.run_id, "bench.digest")
     client.delete_run(children["cvae, seed 1"].info.run_id)
     client.create_run(
         parent.info.experiment_id,
         tags={"bench.sweep": "quickstart", "bench.run": "gone", "bench.variant": "cvae"},
     )
-    assert mirror(folder).startswith("MLflow: 2 runs written, 5 were up to date")
-    _, _, after = runs_of(results)
+    assert update_mlflow(mirrored).startswith("MLflow: 2 runs written, 5 were up to date")
+    _, _, after = runs_of(mirrored.parent)
     assert sorted(after) == sorted(children)
 
 
-def test_a_variant_that_is_gone_leaves_no_means_behind(results):
-    folder = recorded.write_sweep(results)
-    mirror(folder)
-    shutil.rmtree(folder)
+def test_a_variant_that_is_gone_leaves_no_means_behind(mirrored):
+    shutil.rmtree(mirrored)
     only = {"lr_livae": recorded.QUICKSTART["lr_livae"]}
-    recorded.write_sweep(results, variants=only)
-    mirror(folder)
-    _, parent, children = runs_of(results)
+    recorded.write_sweep(mirrored.parent, variants=only)
+    update_mlflow(mirrored)
+    _, parent, children = runs_of(mirrored.parent)
     assert not any(key.startswith("cvae") for key in parent.data.metrics)
     assert len(children) == 4
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {
@@ -145,19 +146,17 @@ def test_a_variant_that_is_gone_leaves_no_means_behind(results):
     }
 
 
-def test_other_sweeps_and_other_peoples_runs_are_left_alone(results):
-    folder = recorded.write_sweep(results)
-    mirror(folder)
-    client, parent, _ = runs_of(results)
+def test_other_sweeps_and_other_peoples_runs_are_left_alone(mirrored):
+    client, parent, _ = runs_of(mirrored.parent)
     mine = client.create_run(parent.info.experiment_id, tags={"note": "mine"})
-    mirror(folder)
+    update_mlflow(mirrored)
     assert client.get_run(mine.info.run_id).info.lifecycle_stage == "active"
-    _, _, others = runs_of(results, "other")
+    _, _, others = runs_of(mirrored.parent, "other")
     assert sorted(others) == ["cvae, seed 0", "real test images"]
 
 
 def test_nothing_is_printed_and_nothing_is_left_open(results, capfd):
-    mirror(recorded.write_sweep(results))
+    update_mlflow(recorded.write_sweep(results))
     gc.collect()
     assert capfd.readouterr() == ("", "")
 
@@ -165,53 +164,39 @@ def test_nothing_is_printed_and_nothing_is_left_open(results, capfd):
 def test_a_server_that_does_not_answer_fails_fast_with_the_command_that_catches_up(tmp_path):
     folder = recorded.write_sweep(tmp_path / "results")
     began = time.monotonic()
-    with pytest.raises(MirrorError) as caught:
-        mirror(folder, "http://me:secret@127.0.0.1:9")
+    with pytest.raises(BenchError) as caught:
+        update_mlflow(folder, "http://me:secret@127.0.0.1:9")
     assert time.monotonic() - began < 15
     text = str(caught.value)
     assert text.startswith("MLflow at http://***@127.0.0.1:9 was not updated: ")
     assert "nothing is lost" in text
     assert f"bench mirror quickstart --results {tmp_path / 'results'}" in text
-    assert isinstance(caught.value, BenchError)
 
 
 def test_the_retired_file_store_is_refused(tmp_path):
     folder = recorded.write_sweep(tmp_path / "results")
-    with pytest.raises(MirrorError, match="file store is retired"):
-        mirror(folder, str(tmp_path / "mlruns"))
+    with pytest.raises(BenchError, match="file store is retired"):
+        update_mlflow(folder, str(tmp_path / "mlruns"))
     assert not (tmp_path / "mlruns").exists()
 
 
 @pytest.mark.slow
-def test_two_processes_at_a_fresh_database_make_no_duplicates(tmp_path):
-    folder = recorded.write_sweep(tmp_path / "results")
-    code = (
-        "import sys, pathlib; from bench.trackers.mlflow import mirror; "
-        "print(mirror(pathlib.Path(sys.argv[1])))"
-    )
-    both = [
-        subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    texts = sorted(process.communicate()[0].decode()[:16] for process in both)
-    assert texts == ["MLflow: 0 runs w", "MLflow: 7 runs w"]
-    _, _, children = runs_of(tmp_path / "results")
-    assert len(children) == 7
-
-
-@pytest.mark.slow
-def test_sixteen_processes_at_a_fresh_database_lose_no_metric(tmp_path):
+def test_sixteen_processes_at_a_fresh_database_lose_no_metric_and_make_no_duplicates(tmp_path):
     results = tmp_path / "results"
-    names = [f"sweep{number}" for number in range(16)]
+    names = [f"sweep{number}" for number in range(15)]
     for number, name in enumerate(names):
         one = {"cvae": {seed: {"inception_score": (recorded.IS, number + seed)} for seed in (0, 1)}}
         recorded.write_sweep(results, name, one)
     code = (
-        "import sys, pathlib; from bench.trackers.mlflow import mirror; "
-        "mirror(pathlib.Path(sys.argv[1]))"
+        "import sys, pathlib; from bench.trackers.mlflow import update_mlflow; "
+        "print(update_mlflow(pathlib.Path(sys.argv[1])))"
     )
-    writers = [subprocess.Popen([sys.executable, "-c", code, results / name]) for name in names]
-    assert [writer.wait() for writer in writers] == [0] * 16
+    twice = [*names, names[0]]
+    commands = [[sys.executable, "-c", code, results / name] for name in twice]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    texts = [writer.communicate()[0][:16] for writer in writers]
+    assert sorted([texts[0], texts[-1]]) == ["MLflow: 0 runs w", "MLflow: 3 runs w"]
+    assert set(texts[1:-1]) == {"MLflow: 3 runs w"}
     for number, name in enumerate(names):
         client, _, children = runs_of(results, name)
         assert sorted(children) == ["cvae, seed 0", "cvae, seed 1", "real test images"]

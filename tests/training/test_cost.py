@@ -86,7 +86,7 @@ def cost(monkeypatch):
         monkeypatch.setattr(
             registry, "load", lambda kind, name: model if name == "own" else load(kind, name)
         )
-        run = run_config.complete({"model": "own", "data": data, **SHORT, **settings})
+        run = run_config.complete_settings({"model": "own", "data": data, **SHORT, **settings})
         entries = count_cost(run.training, run.source().spec)
         return {entry.metric: entry.reason or entry.value for entry in entries}
 
@@ -155,10 +155,10 @@ def test_a_real_iteration_does_what_was_counted():
 
 
 @pytest.mark.parametrize("data", ["blobs", "moons"])
-@pytest.mark.parametrize("name", registry.entries("model"))
+@pytest.mark.parametrize("name", registry.registered("model"))
 def test_every_model_is_counted_without_a_trace(name, data):
     state = torch.get_rng_state()
-    run = run_config.complete({"model": name, "data": data, **SHORT})
+    run = run_config.complete_settings({"model": name, "data": data, **SHORT})
     entries = count_cost(run.training, run.source().spec)
     assert torch.equal(state, torch.get_rng_state())
     codes = ("relevant_code", "irrelevant_code")
@@ -178,12 +178,12 @@ def test_every_model_is_counted_without_a_trace(name, data):
     ids=lambda settings: next(iter(settings)),
 )
 def test_examples_without_label_and_attributes_are_counted(settings):
-    run = run_config.complete({"model": "lr_livae", "data": "blobs", **SHORT, **settings})
+    run = run_config.complete_settings({"model": "lr_livae", "data": "blobs", **SHORT, **settings})
     assert not any(entry.reason for entry in count_cost(run.training, run.source().spec))
 
 
 def test_equal_runs_write_equal_bytes_once(tmp_path):
-    run = run_config.complete({"model": "cvae", "data": "blobs", **SHORT})
+    run = run_config.complete_settings({"model": "cvae", "data": "blobs", **SHORT})
     for name in ("a", "b"):
         write_cost(run.training, run.source().spec, tmp_path / name)
     path = tmp_path / "a" / "cost.jsonl"

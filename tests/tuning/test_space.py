@@ -3,16 +3,16 @@
 import pytest
 
 from bench.errors import SpecError
-from bench.tuning.space import Range, weights_space
-from bench.tuning.tuning_file import load_tuning, plan_text
+from bench.tuning.space import SearchRange, weights_space
+from bench.tuning.tuning_file import load_tuning, tuning_plan_text
 
 
-def subject(tuning, variant="cvae"):
-    return next(subject for subject in tuning.subjects if subject.variant == variant)
+def variant_of(tuning, name="cvae"):
+    return next(variant for variant in tuning.variants if variant.name == name)
 
 
 def test_loss_weights_vary_where_nobody_says_what(write):
-    found = subject(load_tuning(write()))
+    found = variant_of(load_tuning(write()))
     assert {name: allowed.bounds for name, allowed in found.space.items()} == {
         "reconstruct": (1.0, 100.0),
         "kl": (0.1, 10.0),
@@ -40,30 +40,32 @@ def test_weights_of_0_and_of_lonely_terms_do_not_vary():
 
 
 def test_trials_are_measured_on_validation_images_alone(write):
-    evaluation = subject(load_tuning(write())).run({}, 0).evaluation
+    evaluation = variant_of(load_tuning(write())).run({}, 0).evaluation
     assert evaluation.splits == ["validation"]
     assert evaluation.controls == ["real"]
 
 
 def test_a_study_begins_with_what_the_variant_has(write):
     tuning = load_tuning(write())
-    cvae, cgan = subject(tuning), subject(tuning, "cgan")
+    cvae, cgan = variant_of(tuning), variant_of(tuning, "cgan")
     assert cvae.default == {"reconstruct": 10.0, "kl": 1.0}
     assert cgan.default == {"optimizers.default.rate": 5e-4}
     assert cvae.run(cvae.default, 3).id == cvae.run({}, 3).id
-    assert subject(load_tuning(write(("1e-4", "1e-3"))), "cgan").default is None
+    assert variant_of(load_tuning(write(("1e-4", "1e-3"))), "cgan").default is None
 
 
 def test_numbers_are_tried_with_few_digits_but_for_the_first(write):
     odd = ("cvae: {}", "cvae: {objective: {encoder: {kl: 0.123456}}}")
-    found = subject(load_tuning(write(odd)))
-    assert found.settled("reconstruct", 12.345678) == 12.35
-    assert found.settled("kl", 0.123456) == 0.123456
-    assert found.settled("kl", 0.223456) == 0.2235
+    variant = variant_of(load_tuning(write(odd)))
+    assert variant.tried({"reconstruct": 12.345678, "kl": 0.123456}) == {
+        "reconstruct": 12.35,
+        "kl": 0.123456,
+    }
+    assert variant.tried({"kl": 0.223456}) == {"kl": 0.2235}
 
 
 def test_the_patch_keeps_what_the_variant_changed(write):
-    found = subject(load_tuning(write()), "cgan")
+    found = variant_of(load_tuning(write()), "cgan")
     assert found.patch_of({"optimizers.default.rate": 2e-3}) == {
         "model": {"name": "cgan", "width": 0.25, "latent": 4},
         "optimizers": {"default": {"rate": 2e-3}},
@@ -73,13 +75,13 @@ def test_the_patch_keeps_what_the_variant_changed(write):
 @pytest.mark.parametrize(
     ("allowed", "values", "inside"),
     [
-        (Range(low=1, high=10), (1, 10, 3.5), (0.5, 11, "3", None)),
-        (Range(choices=["a", "b"]), ("a", "b"), ("c", 1)),
+        (SearchRange(low=1, high=10), (1, 10, 3.5), (0.5, 11, "3", None)),
+        (SearchRange(choices=["a", "b"]), ("a", "b"), ("c", 1)),
     ],
 )
 def test_a_range_holds_what_lies_in_it(allowed, values, inside):
-    assert all(allowed.holds(value) for value in values)
-    assert not any(allowed.holds(value) for value in inside)
+    assert all(allowed.contains(value) for value in values)
+    assert not any(allowed.contains(value) for value in inside)
 
 
 RATE = "optimizers.default.rate: {low: 1e-4, high: 1e-2}"
@@ -88,33 +90,13 @@ RATE = "optimizers.default.rate: {low: 1e-4, high: 1e-2}"
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (
-            "trials: 4",
-            "trails: 4",
-            r":10: trails: unknown key 'trails' \(did you mean 'tri",
-        ),
-        (
-            "  cgan:\n    opt",
-            "  cgam:\n    opt",
-            r":16: space: unknown variant 'cgam' \(did",
-        ),
-        (
-            "high: 1e-2",
-            "hihg: 1e-2",
-            r":17: space.cgan.*hihg: unknown key 'hihg' \(did you",
-        ),
-        (
-            "high: 1e-2",
-            "high: 1e-5",
-            r":17: .*low must be below high, got 0.0001 and 1e-05",
-        ),
+        ("trials: 4", "trails: 4", r":10: trails: unknown key 'trails' \(did you mean 'tri"),
+        ("  cgan:\n    opt", "  cgam:\n    opt", r":16: space: unknown variant 'cgam' \(did"),
+        ("high: 1e-2", "hihg: 1e-2", r":17: space.cgan.*hihg: unknown key 'hihg' \(did you"),
+        ("high: 1e-2", "high: 1e-5", r":17: .*low must be below high, got 0.0001 and 1e-05"),
         ("low: 1e-4", "low: 0", r":17: .*low must be above 0, got 0.0; or set log: false"),
         ("low: 1e-4, high: 1e-2", "choices: [1]", r":17: .*choices must be at least two"),
-        (
-            "default.rate",
-            "default.rata",
-            r":17: .*unknown key 'rata' \(did you mean 'rate'",
-        ),
+        ("default.rate", "default.rata", r":17: .*unknown key 'rata' \(did you mean 'rate'"),
         (
             RATE,
             "objective.critik.discriminate: {low: 1, high: 2}",
@@ -143,12 +125,12 @@ def test_mistakes_are_answered_with_file_line_key_and_remedy(write, old, new, me
 
 def test_models_are_chosen_by_name(write):
     tuning = load_tuning(write())
-    assert tuning.wanted("all") == ["cvae", "cgan"]
-    assert tuning.wanted("cgan, cvae") == ["cgan", "cvae"]
+    assert tuning.select("all") == ["cvae", "cgan"]
+    assert tuning.select("cgan, cvae") == ["cgan", "cvae"]
     with pytest.raises(
         SpecError, match=r"--models cgam: unknown variant 'cgam' \(did you mean 'cg"
     ):
-        tuning.wanted("cgam")
+        tuning.select("cgam")
 
 
 def test_a_dry_run_prints_the_space(bench, write):
@@ -164,5 +146,7 @@ def test_the_file_that_ships_is_sound():
     from pathlib import Path
 
     tuning = load_tuning(Path("sweeps/tune.yaml"))
-    assert "all" not in tuning.wanted("all")
-    assert plan_text(tuning).count("begins with") == sum(len(s.space) for s in tuning.subjects)
+    assert "all" not in tuning.select("all")
+    assert tuning_plan_text(tuning).count("begins with") == sum(
+        len(v.space) for v in tuning.variants
+    )

@@ -1,1 +1,1 @@
-"""Where runs are done: one executor a file, all with the same three methods."""
+"""Executors: where tasks are done. One file each, all with the methods of `base.Executor`."""

@@ -1,24 +1,26 @@
-"""What an executor is: it starts tasks somewhere and tells which have ended, nothing else."""
+"""What an executor is, and how a process that it starts does a task."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 from typing import Literal, NamedTuple
 
+from bench.errors import BenchError, Interrupted
 from bench.execution.run_one import Outcome
-from bench.execution.task import Task
+from bench.execution.task import Task, execute_task
+from bench.process.stop_signal import STOPPING, StopSignal
+from bench.process.worker import Worker
 
 STOPPED = "was asked to stop"
-"""Why a task is `lost` whose worker saved it and left."""
+"""Reason of a `lost` task whose process saved it and left."""
 
 
 class Ended(NamedTuple):
-    """A task that has ended.
+    """A task that has ended; it is `lost` if the process that did it is gone.
 
-    Attributes:
-        task: Which.
-        outcome: As `perform` returns it, or `lost` if whoever did it is gone.
-        reason: For `lost`: what happened, to follow the words "the worker". For `failed`: why, if
-            that is not written in the folder of the task.
+    The reason of `lost` says what happened, to follow the words "its process"; that of `failed` is
+    given where it could not be written in the folder of the task.
     """
 
     task: Task
@@ -29,10 +31,10 @@ class Ended(NamedTuple):
 class Executor(ABC):
     """Does tasks somewhere.
 
-    A subclass is constructed with `jobs` (tasks at a time that the user asks for, or None) and a
-    `Worker` (what to send along), and with annotated options of its own, which are the
-    schema of `--executor '{name: ..., OPTION: ...}'`. Results are in the folders of the runs; what
-    an executor brings back is only how they ended.
+    A subclass is constructed with `jobs` (tasks at a time that the user asks for, or None), a
+    `Worker` (what to send along), and annotated options of its own, which are the schema of
+    `--executor '{name: ..., OPTION: ...}'`. Results are in the folders of the tasks; an executor
+    only returns how they ended.
 
     Attributes:
         slots: How many tasks it takes at a time.
@@ -54,4 +56,26 @@ class Executor(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what is held; what is still under way is asked to save, and waited for."""
+        """Ask what is under way to save, wait for it, and release all resources."""
+
+
+def execute_remotely(
+    task: Task, worker: Worker, signals: Sequence[int] = STOPPING
+) -> tuple[Outcome | Literal["lost"], str]:
+    """Do a task in a process that another one started; `signals` ask it to save and leave."""
+    worker.stop = StopSignal(quiet=True)
+    try:
+        with worker.stop.listening(signals):
+            return execute_task(task, worker)
+    except Interrupted:
+        return "lost", STOPPED
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Import a library that only one executor needs; a `BenchError` says how to install it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise BenchError(
+            f"the executor {extra!r} needs {module}: pip install 'bench-generators[{extra}]'"
+        ) from error

@@ -1,8 +1,8 @@
-"""A pool of processes on this machine, a slot for each.
+"""A pool of processes on this machine, one for each slot.
 
-A worker imports torch once and does one task after the other. It has a session of its own, so that
-Ctrl-C reaches it once, through its parent; and it watches its parent, without which it saves and
-ends. Processes are spawned, not forked, since a fork of a process that uses CUDA is broken.
+A process imports torch once and does one task after the other. It has a session of its own, so
+that Ctrl-C reaches it once, by way of its parent; it saves and ends when its parent is gone.
+Processes are spawned, not forked, since a fork of a process that uses CUDA is broken.
 """
 
 import multiprocessing
@@ -12,33 +12,25 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 import torch
 
-from bench.console import relay, say
+from bench.console import redirect_messages, say
 from bench.errors import BenchError, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor
-from bench.execution.task import Task, perform
+from bench.execution.task import Task, execute_task
 from bench.process.stop_signal import STOPPING, StopSignal
 from bench.process.worker import Worker
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-@dataclass(frozen=True)
-class _Line:
-    """Something that a worker says; its parent has the console to itself."""
-
-    text: str
-
-
 @dataclass
-class _Worker:
-    """A process, and what it is at."""
+class _Slot:
+    """A process of the pool, the pipe to it, and what it does."""
 
     process: SpawnProcess
     pipe: Connection
@@ -49,29 +41,29 @@ class Local(Executor):
     """Does tasks in processes on this machine.
 
     Cores are divided among the slots. Where there are several GPUs, the slots take turns at
-    them, and a worker sees its own alone.
+    them, and a process sees only its own.
 
     Args:
         jobs: Number of slots; as many as the GPUs take, else one for each core, where None.
-        workplace: What every worker gets, but for what it has loaded.
-        per_gpu: Runs that share a GPU; more slots than these are not opened. Without it nothing
-            bounds `jobs`, and each GPU takes one where `jobs` is not given.
+        worker: What every process gets, but for loaded data.
+        per_gpu: Runs that share a GPU, which bounds the number of slots. Without it `jobs` has no
+            bound, and each GPU takes one where `jobs` is not given.
     """
 
-    def __init__(self, jobs: int | None, workplace: Worker, *, per_gpu: int | None = None) -> None:
+    def __init__(self, jobs: int | None, worker: Worker, *, per_gpu: int | None = None) -> None:
         if per_gpu is not None and per_gpu < 1:
             raise BenchError(f"executor local: per_gpu must be at least 1, got {per_gpu}")
-        self.workplace = workplace
-        self._gpus = _gpus() if workplace.device_name in ("auto", "cuda") else []
+        self.worker = worker
+        self._gpus = _gpus() if worker.device_name in ("auto", "cuda") else []
         room = len(self._gpus) * (per_gpu or 1)
         self.slots = jobs or room or torch.get_num_threads()
         if per_gpu is not None and room:
             self.slots = min(self.slots, room)
         self.asked = jobs or self.slots
-        self._workers: dict[int, _Worker] = {}
+        self._pool: dict[int, _Slot] = {}
 
     def __str__(self) -> str:
-        text = f"on {self.workplace.device}, {self.slots} at a time"
+        text = f"on {self.worker.device}, {self.slots} at a time"
         if self.slots < self.asked:
             text += f" ({self.asked} were asked for, per_gpu takes no more)"
         if self._gpus:
@@ -81,83 +73,83 @@ class Local(Executor):
         return text
 
     def start(self, tasks: Sequence[Task]) -> None:
-        """Give each task to an idle worker, or to a new one."""
-        idle = [worker for worker in self._workers.values() if worker.task is None]
+        """Give each task to an idle process, or to a new one."""
+        idle = [slot for slot in self._pool.values() if slot.task is None]
         for task in tasks:
-            worker = idle.pop() if idle else self._hire()
-            worker.task = task
+            slot = idle.pop() if idle else self._open_slot()
+            slot.task = task
             with suppress(BrokenPipeError):  # it died just now: `ended` finds out
-                worker.pipe.send(task)
+                slot.pipe.send(task)
 
     def ended(self, seconds: float) -> list[Ended]:
-        """Return what has ended; the end of a worker is noticed at once."""
-        found = []
-        ready = connection.wait([worker.pipe for worker in self._workers.values()], seconds)
-        for slot, worker in list(self._workers.items()):
-            if worker.pipe not in ready:
+        """Return what has ended; the end of a process is noticed at once."""
+        ended = []
+        ready = connection.wait([slot.pipe for slot in self._pool.values()], seconds)
+        for number, slot in list(self._pool.items()):
+            if slot.pipe not in ready:
                 continue
             try:
-                told = worker.pipe.recv()
+                message = slot.pipe.recv()
             except (EOFError, OSError):
-                told = "lost", self._bury(slot)
-            if isinstance(told, _Line):
-                say(told.text)
+                message = "lost", self._close_slot(number)
+            if isinstance(message, str):  # a line for the console, which this process alone uses
+                say(message)
                 continue
-            task, worker.task = worker.task, None
+            task, slot.task = slot.task, None
             if task is not None:
-                found.append(Ended(task, *told))
-        return found
+                ended.append(Ended(task, *message))
+        return ended
 
     def close(self) -> None:
-        """Ask all workers to save and end; a second Ctrl-C kills them."""
-        workers = list(self._workers.values())
+        """Ask all processes to save and end; a second Ctrl-C kills them."""
+        slots = list(self._pool.values())
         try:
-            for worker in workers:
-                worker.process.terminate()
-            for worker in workers:
-                worker.process.join()
+            for slot in slots:
+                slot.process.terminate()
+            for slot in slots:
+                slot.process.join()
         finally:
-            for worker in workers:
-                worker.process.kill()
-                worker.pipe.close()
-            self._workers.clear()
+            for slot in slots:
+                slot.process.kill()
+                slot.pipe.close()
+            self._pool.clear()
 
-    def _hire(self) -> _Worker:
-        slot = next(slot for slot in range(self.slots) if slot not in self._workers)
+    def _open_slot(self) -> _Slot:
+        number = next(number for number in range(self.slots) if number not in self._pool)
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
-            target=_work, args=(theirs, self.workplace), name=f"bench slot {slot}", daemon=True
+            target=_serve, args=(theirs, self.worker), name=f"bench slot {number}", daemon=True
         )
-        resource_tracker.ensure_running()  # which would open the gate that is shut here
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until a worker can handle it
+        resource_tracker.ensure_running()  # otherwise it would unblock the signals blocked here
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until it can handle them
         try:
-            with _environment(self._variables(slot)):
+            with _environment(self._variables(number)):
                 process.start()
-            theirs.close()  # now the pipe ends when the worker does
-            self._workers[slot] = _Worker(process, ours)
+            theirs.close()  # now the pipe ends when the process does
+            self._pool[number] = _Slot(process, ours)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return self._workers[slot]
+        return self._pool[number]
 
-    def _bury(self, slot: int) -> str:
-        """Remove a dead worker, and return what it died of."""
-        worker = self._workers.pop(slot)
-        worker.process.join()
-        worker.pipe.close()
-        code = worker.process.exitcode or 0
+    def _close_slot(self, number: int) -> str:
+        """Remove a process that has ended, and return why it did."""
+        slot = self._pool.pop(number)
+        slot.process.join()
+        slot.pipe.close()
+        code = slot.process.exitcode or 0
         if code == -signal.SIGKILL:
             return "was killed (as the system does when memory runs out; fewer --jobs may help)"
         if code < 0:
             return f"was ended by {signal.Signals(-code).name}"
         return f"ended with status {code}" if code else STOPPED
 
-    def _variables(self, slot: int) -> dict[str, str]:
-        """Return the environment of a slot, which torch reads when it is imported."""
+    def _variables(self, number: int) -> dict[str, str]:
+        """Return the environment of a process, which torch reads when it is imported."""
         share = max(1, torch.get_num_threads() // self.slots)
-        found = dict.fromkeys(THREADS, str(self.workplace.threads or share))
+        variables = dict.fromkeys(THREADS, str(self.worker.threads or share))
         if len(self._gpus) > 1:
-            found["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
-        return found
+            variables["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]
+        return variables
 
 
 def _gpus() -> list[str]:
@@ -169,37 +161,36 @@ def _gpus() -> list[str]:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for a while, and touch no other: some other thread may be reading them."""
-    before = {name: os.environ.get(name) for name in variables}
+    """Set variables for a while, and touch no other: another thread may be reading them."""
+    before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in variables.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
-def _work(pipe: Connection, workplace: Worker) -> None:
-    """Do what comes through the pipe, until it ends or someone asks to stop."""
+def _serve(pipe: Connection, worker: Worker) -> None:
+    """Do the tasks that come through the pipe, until it ends or a signal asks to stop."""
     os.setsid()
     threading.Thread(target=_follow_parent, daemon=True).start()
-    workplace.stop = StopSignal(quiet=True)
-    relay(partial(_say_through, pipe))
-    with suppress(EOFError, BrokenPipeError, Interrupted), workplace.stop.listening():
+    worker.stop = StopSignal(quiet=True)
+    redirect_messages(lambda text: _send(pipe, text))
+    with suppress(EOFError, BrokenPipeError, Interrupted), worker.stop.listening():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-        while not workplace.stop():  # asked while a task came to its end, it is not asked again
-            pipe.send(perform(pipe.recv(), workplace))
+        while not worker.stop():  # a request that came while a task ended is not repeated
+            pipe.send(execute_task(pipe.recv(), worker))
 
 
-def _say_through(pipe: Connection, text: str) -> None:
-    with suppress(OSError):  # nobody listens any more
-        pipe.send(_Line(text))
+def _send(pipe: Connection, text: str) -> None:
+    with suppress(OSError):  # the parent is gone
+        pipe.send(text)
 
 
 def _follow_parent() -> None:
+    """Ask this process to stop when its parent is gone."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

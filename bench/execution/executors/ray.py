@@ -1,8 +1,8 @@
 """Tasks of a Ray cluster, or of a Ray that is started on this machine.
 
 A node that sees the results folder works in it. One that does not works in a folder of its own, and
-sends that back through Ray's object store when the run has ended; so there a run that is
-interrupted begins anew, and two drivers would not see each other's work.
+sends that through Ray's object store when the run has ended; so there a run that is interrupted
+begins anew, and two commands do not see each other's work.
 """
 
 import io
@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from bench.errors import BenchError, Interrupted, machine_trouble
-from bench.execution.executors.base import STOPPED, Ended, Executor
-from bench.execution.task import Task, perform
-from bench.process.stop_signal import StopSignal
+from bench.errors import BenchError, describe_system_error
+from bench.execution.executors.base import Ended, Executor, execute_remotely, import_extra
+from bench.execution.task import Task
 from bench.process.worker import Worker
 
 GRACE_S = 60.0
@@ -33,7 +32,7 @@ class Ray(Executor):
 
     Args:
         jobs: Tasks given to Ray at a time, 1000 where None; those without room wait there.
-        worker: What every task gets, but for what it has loaded.
+        worker: What every task gets, but for loaded data.
         address: Of the cluster, as `ray.init` takes it; `$RAY_ADDRESS`, or else a Ray of this
             machine alone, where None.
         cpus: Cores of a task.
@@ -52,26 +51,21 @@ class Ray(Executor):
         cpus: float = 1,
         gpus: float | None = None,
     ) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise BenchError(
-                "the executor 'ray' needs Ray: pip install 'bench-generators[ray]'"
-            ) from error
+        self._ray = ray = import_extra("ray", "ray")
         self.worker = worker
         self.slots = jobs or 1000
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
         ours = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
-        here = {"include_dashboard": False} if self.address == "local" else {}
+        local = {"include_dashboard": False} if self.address == "local" else {}
         try:
-            ray.init(self.address, runtime_env={"env_vars": ours}, configure_logging=False, **here)
+            ray.init(self.address, runtime_env={"env_vars": ours}, configure_logging=False, **local)
         except (ConnectionError, ValueError) as error:
             raise BenchError(f"no Ray cluster answers at {self.address}: {error}") from error
         if gpus is None:
             gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        # A lost task is started again by whoever asked for it, as with every other executor.
+        # A lost task is started again by the scheduler, as with every other executor.
         options = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=0)
-        self._perform = options(_perform_on_node)
+        self._execute = options(_execute_on_node)
         self._tasks: dict[Any, Task] = {}
         self._name = f".ray-{uuid4().hex}"
         self._marks: set[Path] = set()
@@ -86,25 +80,23 @@ class Ray(Executor):
             mark = absolute.path.with_name(self._name)
             mark.touch()
             self._marks.add(mark)
-            self._tasks[self._perform.remote(absolute, self.worker, mark, Path.cwd())] = task
+            self._tasks[self._execute.remote(absolute, self.worker, mark, Path.cwd())] = task
 
     def ended(self, seconds: float) -> list[Ended]:
         """Return what has ended; the end of a node is noticed when Ray notices it."""
         end = time.monotonic() + seconds
         while True:
             with self.worker.stop.deferred():  # Ray's own code must not be left in the middle
-                found = [self._outcome(reference) for reference in self._ready()]
-            if found or time.monotonic() >= end:
-                return found
+                ended = [self._outcome(reference) for reference in self._ready()]
+            if ended or time.monotonic() >= end:
+                return ended
             time.sleep(POLL_S)  # which a request to stop interrupts
 
     def close(self) -> None:
         """Ask all tasks to save and end, wait for them, and leave the cluster."""
-        import ray
-
         try:
             for reference in self._tasks:
-                ray.cancel(reference, force=False)
+                self._ray.cancel(reference, force=False)
             end = time.monotonic() + GRACE_S
             while len(self._ready()) < len(self._tasks) and time.monotonic() < end:
                 time.sleep(POLL_S)
@@ -112,21 +104,20 @@ class Ray(Executor):
             self._tasks.clear()
             for mark in self._marks:
                 mark.unlink(missing_ok=True)
-            ray.shutdown()
+            self._ray.shutdown()
 
     def _ready(self) -> list[Any]:
-        import ray
-
         waiting = list(self._tasks)
-        return ray.wait(waiting, num_returns=len(waiting), timeout=0)[0] if waiting else []
+        if not waiting:
+            return []
+        ready: list[Any] = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)[0]
+        return ready
 
     def _outcome(self, reference: Any) -> Ended:
-        import ray
-
         task = self._tasks.pop(reference)
         try:
-            outcome, reason, packed = ray.get(reference)
-        except ray.exceptions.RayError as error:
+            outcome, reason, packed = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
             if isinstance(cause := getattr(error, "cause", None), BenchError):
                 raise cause from None
             return Ended(task, "lost", f"ended: {str(error).strip().splitlines()[0]}")
@@ -134,33 +125,24 @@ class Ray(Executor):
             if packed is not None:
                 _unpack(packed, task.path)
         except OSError as error:
-            return Ended(task, "failed", machine_trouble(error) or str(error))
+            return Ended(task, "failed", describe_system_error(error) or str(error))
         return Ended(task, outcome, reason)
 
 
-def _perform_on_node(
+def _execute_on_node(
     task: Task, worker: Worker, mark: Path, cwd: Path
 ) -> tuple[str, str, bytes | None]:
-    """Do a task on a node; `mark` is a file that tells whether the node sees the results."""
+    """Do a task on a node; return its folder too where the node does not see `mark`."""
     if cwd.is_dir():
         os.chdir(cwd)  # paths in the configuration may be relative
-    worker.stop = StopSignal(quiet=True)
-    try:
-        with worker.stop.listening():
-            return _perform_where_seen(task, worker, mark)
-    except Interrupted:
-        return "lost", STOPPED, None
-
-
-def _perform_where_seen(task: Task, worker: Worker, mark: Path) -> tuple[str, str, bytes | None]:
     if mark.exists():
-        return *perform(task, worker), None
-    if not task.portable:
+        return *execute_remotely(task, worker), None
+    if not task.is_portable:
         raise BenchError(f"{task.label}: a node does not see {mark.parent}, where others work")
     with tempfile.TemporaryDirectory() as scratch:
-        there = Path(scratch) / task.path.name
-        outcome, reason = perform(replace(task, path=there), worker)
-        return outcome, reason, _pack(there)
+        folder = Path(scratch) / task.path.name
+        outcome, reason = execute_remotely(replace(task, path=folder), worker)
+        return outcome, reason, None if outcome == "lost" else _pack(folder)
 
 
 def _pack(folder: Path) -> bytes:
@@ -173,7 +155,7 @@ def _pack(folder: Path) -> bytes:
 
 
 def _unpack(packed: bytes, folder: Path) -> None:
-    """Put the files and folders of a run into its folder, the one that says how it ended last."""
+    """Put files and folders of a run into its folder, `done` or `failed` last."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(scratch, filter="data")

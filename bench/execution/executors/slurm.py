@@ -2,7 +2,7 @@
 
 The results folder has to be on a disk that the nodes share. A job that is preempted, or whose time
 is up, saves its run after the iteration and queues again; so `minutes` may be much less than a run
-takes. Jobs of a driver that was killed go on; the next driver waits for what they hold.
+takes. Jobs of a command that was killed go on; the next command waits for their runs.
 """
 
 import signal
@@ -11,11 +11,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from bench.errors import BenchError, Interrupted
-from bench.execution.executors.base import STOPPED, Ended, Executor
-from bench.execution.run_one import Outcome
-from bench.execution.task import Task, perform
-from bench.process.stop_signal import StopSignal
+from bench.errors import BenchError
+from bench.execution.executors.base import Ended, Executor, execute_remotely, import_extra
+from bench.execution.task import Task
 from bench.process.worker import Worker
 
 ARRAY = 1000  # tasks of one array; Slurm takes 1001 where nobody has changed that
@@ -29,7 +27,7 @@ class Slurm(Executor):
 
     Args:
         jobs: Jobs of the array that may run at a time; all where None.
-        worker: What every job gets, but for what it has loaded.
+        worker: What every job gets, but for loaded data.
         partition: Where to queue; the cluster's default where None.
         account: Whom to charge.
         minutes: Time limit of a job; a run that needs more is continued in the next.
@@ -57,16 +55,11 @@ class Slurm(Executor):
         memory_gb: float | None = None,
         more: dict[str, Any] | None = None,
     ) -> None:
-        try:
-            import submitit
-        except ImportError as error:
-            raise BenchError(
-                "the executor 'slurm' needs submitit: pip install 'bench-generators[slurm]'"
-            ) from error
-        if submitit.SlurmExecutor.affinity() < 0:
+        self._submitit = import_extra("submitit", "slurm")
+        if self._submitit.SlurmExecutor.affinity() < 0:
             raise BenchError("the executor 'slurm' finds no srun here; is this a Slurm cluster?")
         self.worker = worker
-        wanted = {
+        parameters = {
             "job_name": "bench",
             "partition": partition,
             "account": account,
@@ -77,64 +70,61 @@ class Slurm(Executor):
             "array_parallelism": jobs or ARRAY,
             "additional_parameters": more,
         }
-        self.parameters = {key: value for key, value in wanted.items() if value is not None}
-        self._jobs: list[tuple[Task, submitit.Job[tuple[Outcome, str]]]] = []
+        self.parameters = {key: value for key, value in parameters.items() if value is not None}
+        self._jobs: list[tuple[Task, Any]] = []
 
     def __str__(self) -> str:
         return f"as Slurm jobs, partition {self.parameters.get('partition', 'by default')}"
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Queue tasks as one array."""
-        import submitit
-
         if not tasks:
             return
         folder = tasks[0].path.parent / "slurm"
-        queue = submitit.SlurmExecutor(folder, max_num_timeout=REQUEUES)
+        queue = self._submitit.SlurmExecutor(folder, max_num_timeout=REQUEUES)
         queue.update_parameters(**self.parameters)
+        refused = (self._submitit.core.utils.FailedJobError, subprocess.CalledProcessError)
         try:
             with queue.batch():
                 jobs = [queue.submit(_Job(task, self.worker)) for task in tasks]
-        except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+        except refused as error:
             raise BenchError(f"Slurm refused the jobs: {error}") from error
         self._jobs += zip(tasks, jobs, strict=True)
 
     def ended(self, seconds: float) -> list[Ended]:
         """Return what has ended, judging by the files that jobs leave, and by sacct."""
-        found = [(task, job) for task, job in self._jobs if job.done()]
-        if not found:
+        ended = [(task, job) for task, job in self._jobs if job.done()]
+        if not ended:
             time.sleep(seconds)
-        self._jobs = [pair for pair in self._jobs if pair not in found]
-        return [self._outcome(task, job) for task, job in found]
+        self._jobs = [pair for pair in self._jobs if pair not in ended]
+        return [self._outcome(task, job) for task, job in ended]
 
     def close(self) -> None:
         """Cancel what waits, ask what runs to save, and cancel it if it does not end."""
-        names = [job.job_id for _, job in self._jobs]
-        if not names:
+        ids = [job.job_id for _, job in self._jobs]
+        if not ids:
             return
         begun = [job for _, job in self._jobs if job.paths.stdout.exists()]
         try:
-            subprocess.call(["scancel", "--state=PENDING", *names])
-            subprocess.call(["scancel", "--signal=INT", *names])
+            subprocess.call(["scancel", "--state=PENDING", *ids])
+            subprocess.call(["scancel", "--signal=INT", *ids])
             end = time.monotonic() + GRACE_S
             while time.monotonic() < end and not all(job.done() for job in begun):
                 time.sleep(0.2)
         finally:
-            subprocess.call(["scancel", *names])
+            subprocess.call(["scancel", *ids])
             self._jobs.clear()
 
     def _outcome(self, task: Task, job: Any) -> Ended:
-        import submitit
-
+        errors = self._submitit.core.utils
         try:
-            outcome, reason = job.result()
-        except (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError):
+            return Ended(task, *job.result())
+        except (errors.FailedJobError, errors.UncompletedJobError):
             return Ended(task, "lost", f"ended without a word (see {job.paths.stderr})")
-        return Ended(task, outcome, reason)
 
 
 class _Job:
-    """What runs on a node: a task that knows how to leave."""
+    """What runs on a node: a task that is queued again when Slurm interrupts it."""
 
     def __init__(self, task: Task, worker: Worker) -> None:
         self.task = task
@@ -142,14 +132,10 @@ class _Job:
 
     def __call__(self) -> tuple[str, str]:
         requeue = signal.getsignal(signal.SIGUSR2)  # submitit's, which pickles this and queues it
-        stop = self.worker.stop = StopSignal(quiet=True)
-        try:
-            with stop.listening(LEAVE):
-                return perform(self.task, self.worker)
-        except Interrupted:
-            if stop.asked == signal.SIGUSR2 and callable(requeue):
-                requeue(signal.SIGUSR2, None)
-            return "lost", STOPPED
+        outcome, reason = execute_remotely(self.task, self.worker, LEAVE)
+        if outcome == "lost" and self.worker.stop.asked == signal.SIGUSR2 and callable(requeue):
+            requeue(signal.SIGUSR2, None)
+        return outcome, reason
 
     def checkpoint(self) -> Any:
         """Return what is to be done when the job starts again: the same, from the checkpoint."""

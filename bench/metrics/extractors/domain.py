@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bench.console import say
 from bench.data.base import DataSpec, Split, fingerprint, to_float
-from bench.errors import BenchError, NotApplicable, naming
+from bench.errors import BenchError, NotApplicable, add_path_to_errors
 from bench.metrics.base import Context
 from bench.metrics.extractors.classifier import (
     RECIPE,
@@ -234,7 +234,7 @@ def _keep(network: nn.Module, path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"weights": weights, "hash": weights_hash(weights)}, buffer)
     try:
-        with naming(path):
+        with add_path_to_errors(path):
             temporary.write_bytes(buffer.getbuffer())
         try:
             os.link(temporary, path)  # unlike a rename, this fails where there is a file

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.record.execution_notes import read_execution
-from bench.record.provenance import Origin, code_text, stages_of
+from bench.record.provenance import Origin, code_text, differing_files, sessions_of
 from bench.record.records import Records
-from bench.reporting.notes.wording import first_few, listed, rows_listed, seeds_text
+from bench.reporting.notes.wording import listed, rows_listed, seeds_text
 from bench.reporting.tables.table import Column, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
-
-MOST_FILES = 3
-"""A note names no more source files of a version than this."""
 
 CAUTION = "Times are wall-clock times and vary; other programs may have used the same machine."
 
@@ -138,38 +135,11 @@ def _libraries(origin: Origin) -> str:
 
 def _code_notes(made: Sequence[Made], title: str) -> list[Note]:
     """Warn where versions of the code are mixed that differ in what could change a number."""
-    stages = [stage for _, _, origin in made for stage in stages_of(origin)]
-    digests: dict[str, set[str]] = {}
-    for stage in stages:
-        for file, digest in _sources(stage).items():
-            digests.setdefault(file, set()).add(digest)
-    changed = sorted(file for file, different in digests.items() if len(different) > 1)
-
-    def code(origin: Origin) -> str:
-        """Return the versions that made a run, with the files that differ between runs."""
-        versions: dict[str, None] = {}
-        for stage in stages_of(origin):
-            sources = _sources(stage)
-            files = [f"{file} {sources[file][:8]}" for file in changed if file in sources]
-            named = f" ({first_few(files, MOST_FILES)})" if files else ""
-            versions[code_text(stage) + named] = None
-        return ", continued by ".join(versions)
-
-    codes = _grouped(made, code)
-    is_known = all(_sources(stage) for stage in stages)
-    if len(codes) > 1 and (changed or not is_known):
+    origins = [origin for _, _, origin in made]
+    differing = differing_files(origins)
+    codes = _grouped(made, lambda origin: code_text(origin, differing or ()))
+    if len(codes) > 1 and differing != []:
         return [_mixture(f"Runs on {title} were made by different versions of the code:", codes)]
-    if not any(stage.get("dirty") for stage in stages):
+    if not any(session.get("dirty") for origin in origins for session in sessions_of(origin)):
         return []
     return [Note(f"Runs on {title} were made by code that no commit holds: {listed(codes)}.")]
-
-
-def _sources(stage: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of all code that a stage of a run names, however they are grouped."""
-    return _digests("", stage.get("sources") or {})
-
-
-def _digests(name: str, found: Any) -> dict[str, str]:
-    if not isinstance(found, Mapping):
-        return {name: str(found)}
-    return {file: text for key, part in found.items() for file, text in _digests(key, part).items()}

@@ -92,7 +92,7 @@ RUN = {"model": {"name": "cvae"}, "data": {"name": "blobs"}, "seed": 0, "iterati
 
 def test_a_sweep_names_the_file_and_its_options():
     option = {"path": "net.pt2", "size": 160, "range": [0, 1]}
-    run = run_config.complete({**RUN, "metrics": [{"name": "fid", "extractor": option}]})
+    run = run_config.complete_settings({**RUN, "metrics": [{"name": "fid", "extractor": option}]})
     (metric,) = run.metrics()
     assert metric.extractor == Network(path="net.pt2", size=160, range=(0.0, 1.0))
 
@@ -108,4 +108,4 @@ def test_a_sweep_names_the_file_and_its_options():
 )
 def test_a_wrong_option_is_named(option, message):
     with pytest.raises(KeyProblem, match=message):
-        run_config.complete({**RUN, "metrics": [{"name": "fid", "extractor": option}]})
+        run_config.complete_settings({**RUN, "metrics": [{"name": "fid", "extractor": option}]})

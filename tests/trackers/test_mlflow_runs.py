@@ -4,13 +4,13 @@ import pytest
 import recorded
 
 from bench.record.records import load_records
-from bench.trackers.tracked_run import aggregates, clean, entries
+from bench.trackers.mlflow_runs import child_runs, means_over_seeds, safe_key
 
 
 def test_runs_that_have_begun_are_mirrored_with_every_axis(tmp_path):
     recorded.write_sweep(tmp_path, states={("cvae", 1): "failed", ("cvae", 2): "missing"})
-    found = entries(load_records(tmp_path))
-    assert [entry.name for entry in found] == [
+    found = child_runs(load_records(tmp_path))
+    assert [run.name for run in found] == [
         *("cvae, seed 0", "cvae, seed 1"),
         *("lr_livae, seed 0", "lr_livae, seed 1", "lr_livae, seed 2", "real test images"),
     ]
@@ -25,7 +25,7 @@ def test_runs_that_have_begun_are_mirrored_with_every_axis(tmp_path):
 
 def test_metrics_are_curves_figures_costs_and_timings(tmp_path):
     recorded.write_sweep(tmp_path)
-    metrics = entries(load_records(tmp_path))[0].metrics
+    metrics = child_runs(load_records(tmp_path))[0].metrics
     assert ("train/main/reconstruct", 1.0, 0) in metrics
     assert ("inception_score", 7.25, 800) in metrics
     assert ("timing/train_seconds", 12.5, 0) in metrics
@@ -35,7 +35,7 @@ def test_metrics_are_curves_figures_costs_and_timings(tmp_path):
 def test_a_second_protocol_gets_a_key_of_its_own(tmp_path):
     real = {"inception_score": ("is[n=100]", 9.5)}
     recorded.write_sweep(tmp_path, real=real)
-    found = entries(load_records(tmp_path))
+    found = child_runs(load_records(tmp_path))
     assert ("inception_score.protocol2", 9.5, 0) in found[-1].metrics
     assert found[-1].tags["protocol.inception_score.protocol2"] == "is[n=100]"
     assert found[0].tags["protocol.inception_score"] == recorded.IS
@@ -43,17 +43,17 @@ def test_a_second_protocol_gets_a_key_of_its_own(tmp_path):
 
 def test_digests_change_with_any_content_and_only_then(tmp_path):
     folder = recorded.write_sweep(tmp_path)
-    before = [entry.digest for entry in entries(load_records(tmp_path))]
-    assert before == [entry.digest for entry in entries(load_records(tmp_path))]
+    before = [run.digest for run in child_runs(load_records(tmp_path))]
+    assert before == [run.digest for run in child_runs(load_records(tmp_path))]
     path = next(iter(sorted(folder.glob("00*/samples.png"))))
     path.write_bytes(b"another picture")
-    after = [entry.digest for entry in entries(load_records(tmp_path))]
+    after = [run.digest for run in child_runs(load_records(tmp_path))]
     assert [a != b for a, b in zip(before, after, strict=True)] == [True] + 6 * [False]
 
 
-def test_aggregates_are_means_over_seeds(tmp_path):
+def test_means_over_seeds(tmp_path):
     recorded.write_sweep(tmp_path)
-    found = aggregates(load_records(tmp_path))
+    found = means_over_seeds(load_records(tmp_path))
     assert found["cvae/inception_score/mean"] == 7.5
     assert found["cvae/inception_score/n"] == 3
     quantile = 4.302652729749462  # of Student's t with 2 degrees of freedom, at 97.5 %
@@ -66,13 +66,13 @@ def test_long_settings_are_cut(tmp_path):
     folder = recorded.write_sweep(tmp_path, real=None)
     path = next(iter(sorted(folder.glob("00*/config.json"))))
     path.write_text(json.dumps({"id": "x", "config": {"a": {"b": "x" * 9999}, "c": []}}))
-    params = entries(load_records(tmp_path))[0].params
+    params = child_runs(load_records(tmp_path))[0].params
     assert len(params["a.b"]) == 500
     assert params["c"] == "[]"
 
 
 def test_keys_are_safe_and_stay_different():
     keys = ["a/b", "a//b", "a=b", "a+b", "../x", "", "x" * 400, "x" * 401, "no latent adversary"]
-    assert len({clean(key) for key in keys}) == len(keys)
-    assert all(len(clean(key)) <= 250 for key in keys)
-    assert clean("no latent adversary") == "no latent adversary"
+    assert len({safe_key(key) for key in keys}) == len(keys)
+    assert all(len(safe_key(key)) <= 250 for key in keys)
+    assert safe_key("no latent adversary") == "no latent adversary"

@@ -1,8 +1,8 @@
-"""Images that any program made, read as a sample set: nothing is resized, cropped or guessed.
+"""Images that another program made, read as a sample set: nothing is resized, cropped or guessed.
 
 How many of each class are used is the count of the smallest class. Which ones follows from their
 content alone, so neither names, nor order, nor whether they lie in a folder or an `.npz` can
-change a figure.
+change a measurement.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from bench.data.arrays import flat_labels, image_shape
+from bench.data.arrays import flatten_labels, image_shape
 from bench.data.base import DataSpec, Split, fingerprint
-from bench.data.folders import class_folders, is_image
-from bench.data.image_files import BAD_IMAGE
+from bench.data.folders import class_folders, is_image_file
+from bench.data.image_files import UNREADABLE
 from bench.data.npz_files import read_arrays
-from bench.errors import BenchError, DataMissing, unknown
+from bench.errors import BenchError, DataMissing, describe_unknown
 from bench.metrics.base import SampleSet
 from bench.metrics.comparison import balanced
 
@@ -30,14 +30,10 @@ LOSSY = (".jpg", ".jpeg")
 DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or less, no CMYK
 
 
-class Foreign(NamedTuple):
-    """What was found, and the part of it that is measured.
+class ExternalImages(NamedTuple):
+    """Images that are measured, equally many of each class, with a hash of them and their labels.
 
-    Attributes:
-        samples: Equally many images of each class, ordered by class.
-        counts: How many there were of each class.
-        sha256: Hash of the images that are measured and their labels.
-        notices: What a user should know.
+    `counts` says how many there were of each class, `notices` what a user should know.
     """
 
     samples: SampleSet
@@ -46,63 +42,53 @@ class Foreign(NamedTuple):
     notices: tuple[str, ...]
 
 
-def read_foreign(path: Path, spec: DataSpec, per_class: int | None = None) -> Foreign:
-    """Read the images of a folder or an `.npz` file.
+def read_images(path: Path, spec: DataSpec, per_class: int | None = None) -> ExternalImages:
+    """Read images that imitate a data set, `per_class` of each class or as many as there are.
 
-    Args:
-        path: A folder with one folder of images a class, named by the class or its label; or an
-            `.npz` with `x` and `y`.
-        spec: The data set that they imitate.
-        per_class: How many of each class to use; as many as the smallest has where None.
-
-    Returns:
-        The sample set, and what was found.
-
-    Raises:
-        BenchError: If images are of another shape, a class is missing or unknown, or there are
-            fewer than asked for.
+    `path` is a folder with a folder of images for each class, named by the class or its label, or
+    an `.npz` with `x` and `y`. Refuses images of another shape, missing and unknown classes, and
+    fewer images than asked for.
     """
-    read = _read_folder if path.is_dir() else _read_npz
-    x, y, notices = read(path, spec)
+    x, y, notices = (_read_folder if path.is_dir() else _read_npz)(path, spec)
     counts = tuple(torch.bincount(y, minlength=spec.classes).tolist())
     if lacking := [name for name, n in zip(spec.class_names, counts, strict=True) if not n]:
         raise BenchError(
             f"{path}: no images of {_listed(lacking)}; every one of the {spec.classes} classes of "
             f"{spec.name} is needed"
         )
-    size = min(counts)
-    smallest = spec.class_names[counts.index(size)]
-    if per_class is not None and per_class > size:
+    smallest = spec.class_names[counts.index(min(counts))]
+    size = per_class or min(counts)
+    if size > min(counts):
         raise BenchError(
-            f"{path}: class {smallest!r} has {size} images, --samples-per-class asks for "
+            f"{path}: class {smallest!r} has {min(counts)} images, --samples-per-class asks for "
             f"{per_class}"
         )
-    size = per_class or size
     if size < max(counts):
         why = "as asked" if per_class else f"class {smallest!r} has no more"
         notices.append(
             f"{path}: {size * spec.classes} of {sum(counts)} images are used, {size} of each of "
             f"{spec.classes} classes ({why}); which ones follows from their content"
         )
-    side = balanced(x, y, spec.classes).first(size)
-    rows = side.rows.view(size, spec.classes).T.flatten()  # one of each class in turn -> by class
-    chosen = Split(x[rows], y[rows])
-    samples = SampleSet(chosen.x, chosen.y, spec)
-    return Foreign(samples, counts, fingerprint(chosen), tuple(notices))
+    turns = balanced(x, y, spec.classes).first(size).rows.view(size, spec.classes)
+    used = turns.T.flatten()  # one of each class in turn -> by class
+    samples = SampleSet(x[used], y[used], spec)
+    return ExternalImages(samples, counts, fingerprint(Split(samples.x, samples.y)), tuple(notices))
 
 
 def _read_folder(root: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     if not spec.is_image:
         raise BenchError(f"{root}: {spec.name} are no images; points come in an .npz with x and y")
-    paths, labels, others = [], [], 0
-    for name, label in _class_labels(root, spec).items():
-        seen = [path for path in sorted((root / name).iterdir()) if not path.name.startswith(".")]
-        found = [path for path in seen if is_image(path)]
-        others += len(seen) - len(found)
-        paths += found
-        labels += [label] * len(found)
-    if not paths:
+    files = [
+        (path, label)
+        for name, label in _class_labels(root, spec).items()
+        for path in sorted((root / name).iterdir())
+        if not path.name.startswith(".")
+    ]
+    labeled = [(path, label) for path, label in files if is_image_file(path)]
+    if not labeled:
         raise DataMissing(f"{root}: its folders hold no images (PNG or JPEG)")
+    paths, labels = zip(*labeled, strict=True)
+    others = len(files) - len(labeled)
     notices = [f"{root}: left out {others} files that are no images"] if others else []
     if any(path.suffix.lower() in LOSSY for path in paths):
         notices.append(f"{root}: JPEG files differ from what the generator made; prefer PNG")
@@ -115,7 +101,7 @@ def _class_labels(root: Path, spec: DataSpec) -> dict[str, int]:
     """Return the label of each class folder, which is named by the class or by its label."""
     names, known = class_folders(root), spec.class_names
     if not names:
-        loose = any(is_image(path) for path in root.iterdir())
+        loose = any(is_image_file(path) for path in root.iterdir())
         raise DataMissing(
             f"{root} holds {'images, but' if loose else ''} no folder of images for each class; "
             f"expected {root}/CLASS/*.png, CLASS being a class of {spec.name}: {_listed(known)}"
@@ -127,11 +113,10 @@ def _class_labels(root: Path, spec: DataSpec) -> dict[str, int]:
         if len(set(labels.values())) < len(names):
             raise BenchError(f"{root}: two folders have the same label: {_listed(names)}")
         return labels
-    strangers = [name for name in names if name not in known]
-    stranger = min(strangers, key=lambda name: (name.isdecimal(), name))
+    wrong = min(set(names) - set(known), key=lambda name: (name.isdecimal(), name))
     raise BenchError(
-        f"{root / stranger}: {unknown('class', stranger, known)}; folders are named by class, or "
-        f"all of them by label, 0 to {spec.classes - 1}"
+        f"{root / wrong}: {describe_unknown('class', wrong, known)}; folders are named by class, "
+        f"or all of them by label, 0 to {spec.classes - 1}"
     )
 
 
@@ -143,12 +128,12 @@ def _decode(path: Path, spec: DataSpec) -> Array:
             if opened.mode not in DEPTHS:
                 raise BenchError(f"{path}: is of mode {opened.mode}, 8-bit gray or RGB is needed")
             image = ImageOps.exif_transpose(opened).convert("RGBA")
-    except BAD_IMAGE as error:
+    except UNREADABLE as error:
         raise BenchError(f"{path}: not a readable image ({error})") from error
     if image.size != (width, height):
         raise BenchError(
             f"{path}: is {image.size[0]}x{image.size[1]} pixels, images of {spec.name} are "
-            f"{width}x{height}; nothing is resized here, since that would change the figures"
+            f"{width}x{height}; nothing is resized here, since that would change the measurements"
         )
     pixels = np.asarray(image)
     colors, alpha = pixels[..., :3], pixels[..., 3]
@@ -163,7 +148,7 @@ def _decode(path: Path, spec: DataSpec) -> Array:
 
 def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     x, y = read_arrays(path, "x", "y")
-    y = flat_labels(y)
+    y = flatten_labels(y)
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
         raise BenchError(f"{path}: y must be integers [N], got {y.dtype} {list(y.shape)}")
     if len(x) != len(y):
@@ -189,7 +174,7 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, l
     if shape != spec.shape:
         raise BenchError(
             f"{path}: x holds {_size(shape)}, those of {spec.name} are {_size(spec.shape)}; "
-            "nothing is resized here, since that would change the figures"
+            "nothing is resized here, since that would change the measurements"
         )
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(x)), labels, []

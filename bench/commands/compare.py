@@ -1,0 +1,31 @@
+"""`bench compare`: how two runs or two variants differ."""
+
+from pathlib import Path
+
+import click
+
+from bench.commands.options import RESULTS
+from bench.errors import BenchError
+
+
+@click.command("compare")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@RESULTS
+def compare_command(first: str, second: str, results: Path) -> None:
+    """Show how two runs or variants differ.
+
+    Compared are configurations and measurements. A and B are variants, SWEEP/VARIANT, whose seeds
+    are compared in pairs; or runs: SWEEP/ID, the folder of a run, or an id or its beginning.
+
+    Example: bench compare digits/lr_livae digits/softmax
+    """
+    from bench.record.records import load_records
+    from bench.reporting.compare import compare_text, find_runs
+
+    records = load_records(results)
+    sides = [find_runs(records, name) for name in (first, second)]
+    if shared := set(sides[0].runs) & set(sides[1].runs):
+        what = "are the same" if sides[0].runs == sides[1].runs else "overlap"
+        raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")
+    click.echo(compare_text(records, *sides))

@@ -1,0 +1,36 @@
+"""`bench export`: the records of a sweep as one file."""
+
+from pathlib import Path
+
+import click
+
+from bench.commands import options
+
+
+@click.command("export")
+@click.argument("sweep")
+@click.option("--to", "target", type=options.FILE, help="The file.  [default: SWEEP.tar.gz]")
+@click.option("--weights", is_flag=True, help="Pack the weights of models too.")
+@click.option("--checkpoints", is_flag=True, help="Pack unfinished runs too, with checkpoints.")
+@options.RESULTS
+def export_command(
+    sweep: str, target: Path | None, weights: bool, checkpoints: bool, results: Path
+) -> None:
+    """Pack the records of a sweep into one file.
+
+    `bench import` reads it on another machine. Only runs that have ended are packed. The
+    classifiers that measured them come along, so that what is measured there can stand in the same
+    columns.
+    """
+    from bench.exchange import archive
+
+    folder = archive.find_sweep_folder(results, sweep)
+    name = target or Path(f"{folder.resolve().name}.tar.gz")
+    packed = archive.export_sweep(folder, name, weights=weights, checkpoints=checkpoints)
+    size = packed.path.stat().st_size / 2**20
+    click.echo(
+        f"{packed.runs} runs and controls, {packed.classifiers} classifiers, {size:.1f} MiB: "
+        f"{packed.path}"
+    )
+    if packed.left_out:
+        click.echo(f"left out, since they have not ended: {', '.join(packed.left_out)}", err=True)

@@ -1,0 +1,45 @@
+"""`bench list`: the names that sweeps and other commands can use."""
+
+from collections.abc import Iterable
+from typing import get_args
+
+import click
+
+from bench import registry
+from bench.commands.options import sweeps_folder
+
+KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
+LISTED = (*KINDS, "sweeps", "tables", "figures")
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(LISTED))
+def list_command(what: str) -> None:
+    """List what there is, one line each.
+
+    Models are listed with what they can do beyond sampling.
+    """
+    lines = list(_lines(what))
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, line in lines:
+        click.echo(f"{name:<{width}}  {line}".rstrip())
+
+
+def _lines(what: str) -> Iterable[tuple[str, str]]:
+    if what == "sweeps":
+        from bench.spec.sweep_file import find_sweeps, sweep_title
+
+        return [(str(path), sweep_title(path)) for path in find_sweeps(sweeps_folder())]
+    if what == "tables":
+        from bench.reporting.tables.table_spec import load_tables
+
+        return [(name, spec.title) for name, spec in load_tables().items()]
+    if what == "figures":
+        from bench.reporting.figures.catalog import FIGURES
+
+        return [(name, entry.summary) for name, entry in FIGURES.items()]
+    can = registry.model_capabilities() if what == "models" else {}
+    return [
+        (name, registration.summary + (f" [{', '.join(can[name])}]" if can.get(name) else ""))
+        for name, registration in registry.registered(KINDS[what]).items()
+    ]

@@ -1,0 +1,28 @@
+"""`bench mirror`: the CSV files and MLflow runs of a sweep, written again from its record."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from bench.commands.options import MLFLOW_URI, RESULTS
+from bench.errors import BenchError
+
+
+@click.command("mirror")
+@click.argument("sweep")
+@MLFLOW_URI
+@RESULTS
+def mirror_command(sweep: str, mlflow_uri: str | None, results: Path) -> None:
+    """Write the CSV files and MLflow runs of a sweep again.
+
+    MLflow gets only what it lacks, so this also catches up after a tracking server failed.
+    """
+    from bench.record.records import load_records
+    from bench.trackers.mirrors import write_mirrors
+
+    records = load_records(results, [sweep])  # an unknown name gets its message here
+    if records.origins:
+        raise BenchError(f"{results / sweep} is a publication, made from CSV files: nothing to do")
+    if not write_mirrors(results / sweep, uri=mlflow_uri):
+        sys.exit(1)

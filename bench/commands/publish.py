@@ -1,0 +1,33 @@
+"""`bench publish`: the numbers of a sweep and where they came from, as files for a repository."""
+
+from pathlib import Path
+
+import click
+
+from bench.commands import options
+
+
+@click.command("publish")
+@click.argument("sweep")
+@click.option(
+    "--to",
+    "folder",
+    type=options.FOLDER,
+    default="results/published",
+    help="Where; the sweep gets a folder of its own there.",
+)
+@click.option("--figure", "figures", multiple=True, help="A figure to add; may be repeated.")
+@options.RESULTS
+def publish_command(sweep: str, folder: Path, figures: tuple[str, ...], results: Path) -> None:
+    """Write the numbers of a sweep as files for a repository.
+
+    Where they came from is written too; weights and samples stay out. Tables can be made again from
+    these files: give their folder to bench report as --results.
+    """
+    from bench.exchange.publish import publish_sweep
+    from bench.record.records import load_records
+    from bench.reporting.tables.table_spec import load_tables
+
+    records = load_records(results, [sweep])
+    files = publish_sweep(records, load_tables(), folder / sweep, figures)
+    click.echo(f"{len(files)} files written to {folder / sweep}", err=True)

@@ -1,0 +1,18 @@
+"""`bench status`: how far sweeps are."""
+
+from pathlib import Path
+
+import click
+
+from bench.commands.options import RESULTS
+
+
+@click.command("status")
+@click.argument("sweeps", nargs=-1)
+@RESULTS
+def status_command(sweeps: tuple[str, ...], results: Path) -> None:
+    """Show which runs are done, failed, or still missing."""
+    from bench.record.records import load_records
+    from bench.reporting.status import status_text
+
+    click.echo(status_text(load_records(results, sweeps or None)))

@@ -1,0 +1,180 @@
+"""What `bench evaluate` measures: images from anywhere, or samples drawn from a finished run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.errors import BenchError, SpecError, describe_unknown
+from bench.evaluation.controls import Real
+from bench.evaluation.external_images import read_images
+from bench.evaluation.measuring import draw_samples, load_trained, measure, refuse_other_data
+from bench.evaluation.request import EvaluationRequest
+from bench.metrics.base import Context, SampleSet
+from bench.process.worker import Worker
+from bench.record.files import read_json
+from bench.record.run_folder import RunFolder
+from bench.spec.components import construct
+from bench.spec.reserved_names import ELSEWHERE, REAL
+from bench.spec.run_config import recorded_training
+from bench.spec.run_settings import Evaluation, Training
+
+
+@dataclass(frozen=True)
+class GivenSamples:
+    """Samples that a user wants to have measured, and where they are from.
+
+    Attributes:
+        path: What the user named.
+        request: What to measure.
+        data: Name and options of the data set, complete.
+        context: Its data, and the model of a run.
+        samples: The sample set.
+        origin: For the record: path, hash, counts; or run and sample seed.
+        training: The configuration of a run; None for images from elsewhere.
+        notices: What the user should know.
+    """
+
+    path: Path
+    request: EvaluationRequest
+    data: dict[str, Any]
+    context: Context
+    samples: SampleSet
+    origin: dict[str, Any]
+    training: Training | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """Name of the model; `elsewhere` for images of another program."""
+        return ELSEWHERE if self.training is None else str(self.training.model["name"])
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of the training, if it is known."""
+        return self.request.training_seed if self.training is None else self.training.seed
+
+    def check_recordable(self) -> None:
+        """Refuse to add measurements to the record of a run that a reader would take wrongly."""
+        if self.training is None:
+            raise SpecError("is for runs; use --name to keep a row of images", where="--record")
+        if self.origin["sample_seed"] != self.training.seed:
+            raise SpecError(
+                "measurements of other samples than the run's own do not belong in its record; use "
+                "--name to keep them as a row",
+                where="--record and --sample-seed",
+            )
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Measurements of given samples, and of the real test images in the same number beside them."""
+
+    given: GivenSamples
+    entries: list[dict[str, Any]]
+    real: SampleSet
+    real_entries: list[dict[str, Any]]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """All that is printed, as plain data."""
+        samples = self.given.samples
+        return {
+            "target": str(self.given.path),
+            "data": samples.spec.name,
+            "classes": samples.spec.classes,
+            "per_class": samples.per_class,
+            "origin": self.given.origin,
+            "figures": self.entries,
+            "real": self.real_entries,
+        }
+
+
+def measure_given(given: GivenSamples, worker: Worker) -> EvaluationResult:
+    """Measure samples, and the real test images beside them."""
+    data, metrics = given.context.data, given.request.metrics
+    step = given.training.iterations if given.training else 0
+    real = Real().samples(data, given.samples.per_class)
+    with worker.computing(data.spec):
+        entries = measure(metrics, given.samples, given.context, step=step, split="samples")
+        context = replace(given.context, model=None)
+        real_entries = measure(metrics, real, context, step=0, split=REAL)
+    return EvaluationResult(given, entries, real, real_entries)
+
+
+def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
+    """Find out what a path is, and read images from it, or draw samples from the run that it is.
+
+    A path that is neither, or cannot be measured, is refused with what would be right.
+    """
+    if not path.exists():
+        neighbors = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise BenchError(f"{path}: {describe_unknown('file or folder', path.name, neighbors)}")
+    if path.is_file() and path.suffix != ".npz":
+        raise BenchError(
+            f"{path}: expected a folder of images with one sub-folder a class, an .npz with x and "
+            "y, or the folder of a run"
+        )
+    if (path / "sweep.json").exists():
+        runs = sorted(p.parent.name for p in path.glob("*/model.pt"))
+        named = f", for example {path / runs[0]}" if runs else ""
+        raise BenchError(f"{path} is the folder of a whole sweep; name one of its runs{named}")
+    if not (path / "config.json").exists():
+        return _read(path, request, worker)
+    config = read_json(path / "config.json").get("config")
+    if not isinstance(config, dict) or "model" not in config or "evaluated" in config:
+        raise BenchError(f"{path} holds measurements, but no model; name the folder of a run")
+    return _draw(path, config, request, worker)
+
+
+def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
+    if request.sample_seed is not None:
+        raise SpecError("is for runs; these images are there already", where="--sample-seed")
+    if request.data is None:
+        known = ", ".join(registry.registered("dataset"))
+        raise BenchError(
+            f"{path}: say which data set these images imitate, --data NAME, where NAME is one of "
+            f"{known}; or in YAML, as in a sweep: --data '{{name: folder, path: faces}}'"
+        )
+    spec = construct("dataset", request.data).spec
+    images = read_images(path, spec, request.per_class)
+    origin = {
+        "path": str(path.resolve()),
+        "sha256": images.sha256,
+        "found": list(images.counts),
+        "per_class": images.samples.per_class,
+    }
+    context = worker.context_of(request.data)
+    return GivenSamples(
+        path, request, request.data, context, images.samples, origin, notices=images.notices
+    )
+
+
+def _draw(
+    path: Path, config: Mapping[str, Any], request: EvaluationRequest, worker: Worker
+) -> GivenSamples:
+    for value, option in ((request.data, "--data"), (request.training_seed, "--seed")):
+        if value is not None:
+            raise SpecError("is for images; a run knows its own", where=option)
+    weights = RunFolder(path).model
+    if not weights.exists():
+        raise BenchError(f"{path} holds no trained model; finish it with: bench run SWEEP")
+    training = recorded_training(config)
+    context = worker.context_of(training.data)
+    refuse_other_data(path, context.data)
+    per_class = request.per_class or _drawn_before(path, training)
+    seed = training.seed if request.sample_seed is None else request.sample_seed
+    with worker.computing(context.data.spec):
+        model = load_trained(training, context.data, weights, worker.device)
+        samples = draw_samples(model, context.data.spec, per_class, seed, worker.device)
+    origin = {"run": str(path.resolve()), "sample_seed": seed, "per_class": per_class}
+    context = replace(context, model=model)
+    return GivenSamples(path, request, training.data, context, samples, origin, training)
+
+
+def _drawn_before(path: Path, training: Training) -> int:
+    """Return how many samples of each class the sweep of a run drew, as far as that is known."""
+    configs = [read_json(p)["config"] for p in path.parent.glob(f"{REAL}-*/config.json")]
+    counts = {int(c["samples_per_class"]) for c in configs if c["data"] == training.data}
+    return counts.pop() if len(counts) == 1 else int(Evaluation().samples_per_class)

@@ -1,0 +1,125 @@
+"""Rows for reports from what `bench evaluate` measured.
+
+They form a sweep of their own, `results/evaluations`, which reports read like any other. Its runs
+were not trained here, or not for it, so they are named by what they are.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.errors import BenchError, SpecError
+from bench.evaluation.controls import control_config, control_id
+from bench.evaluation.given_samples import EvaluationResult, GivenSamples
+from bench.evaluation.measuring import save_samples
+from bench.metrics.base import SampleSet
+from bench.process.worker import Worker
+from bench.record import provenance
+from bench.record.files import write_json
+from bench.record.jsonl import by_key, read_jsonl, write_jsonl
+from bench.record.run_folder import RunFolder
+from bench.record.sweep_folder import read_sweep_file
+from bench.spec.reserved_names import EVALUATIONS, REAL
+from bench.spec.run_config import digest
+from bench.trackers.mirrors import write_mirrors
+
+Entry = Mapping[str, Any]
+
+
+def add_to_run(result: EvaluationResult) -> Path:
+    """Add measurements to the record of a run, in place of those of the same protocol.
+
+    Returns the file.
+    """
+    result.given.check_recordable()
+    folder = RunFolder(result.given.path)
+    with folder.locked():
+        write_jsonl(folder.evaluation, _merged(folder.evaluation, result.entries))
+    return folder.evaluation
+
+
+def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
+    """Refuse a name that a row cannot have, before anything is measured."""
+    if not name.strip() or name in registry.registered("control"):
+        raise SpecError(f"a row cannot be called {name!r}", where="--name")
+    _read_plan(results / EVALUATIONS, name, given.model)
+
+
+def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker) -> str:
+    """Keep measurements as a row for reports, with a row of the real images.
+
+    A row of the same name, data set and seed is replaced; a name that belongs to something else is
+    refused. Returns what was done, for people.
+    """
+    given, root = result.given, results / EVALUATIONS
+    count = result.given.samples.per_class
+    row = {
+        "id": f"set-{digest({'name': name, 'data': given.data, 'seed': given.seed})}",
+        "variant": name,
+        "model": given.model,
+        "data": given.data["name"],
+        "seed": given.seed,
+    }
+    real = {"id": control_id(REAL, given.data, count), "control": REAL, "data": row["data"]}
+    config = {
+        **({} if given.training is None else given.training.model_dump(mode="json")),
+        "data": given.data,
+        "evaluated": given.origin,
+        "metrics": list(given.request.components),
+        "samples_per_class": count,
+    }
+    with RunFolder(root).locked():
+        plan = _read_plan(root, name, given.model)
+        is_new = row["id"] not in [run["id"] for run in plan["runs"]]
+        _write_run(root / str(row["id"]), config, result.entries, given.samples, given, worker)
+        path, config = root / str(real["id"]), control_config(REAL, given.data, count)
+        entries = _merged(path / "evaluation.jsonl", result.real_entries)
+        _write_run(path, config, entries, result.real, given, worker)
+        for part, entry in (("runs", row), ("controls", real)):
+            known = {other["id"]: other for other in plan[part]}
+            plan[part] = list((known | {entry["id"]: entry}).values())
+        write_json(root / "sweep.json", plan | {"command": worker.command})
+        write_mirrors(root, to_mlflow=False)
+    seed = "" if given.seed is None else f", seed {given.seed}"
+    return f"{'kept' if is_new else 'replaced'} the row {name!r}{seed} in {root}"
+
+
+def _read_plan(root: Path, name: str, model: str) -> dict[str, Any]:
+    """Return the plan of the rows that are kept; refuse to mix models in the row of a name."""
+    if not (root / "sweep.json").exists():
+        title = "What bench evaluate measured"
+        return {"sweep": EVALUATIONS, "title": title, "spec": "", "runs": [], "controls": []}
+    plan = read_sweep_file(root)
+    for run in plan["runs"]:
+        if run["variant"] == name and run["model"] != model:
+            raise BenchError(
+                f"the row {name!r} in {root} holds samples of {run['model']}, these are of "
+                f"{model}; choose another --name"
+            )
+    return plan
+
+
+def _write_run(
+    path: Path,
+    config: Mapping[str, Any],
+    entries: Sequence[Entry],
+    samples: SampleSet,
+    given: GivenSamples,
+    worker: Worker,
+) -> None:
+    """Write a row as the folder of a run; it counts once `done` is there."""
+    folder, data = RunFolder(path), given.context.data
+    folder.reopen()
+    write_json(path / "config.json", {"id": path.name, "config": config})
+    threads = worker.threads_for(data.spec)
+    origin = provenance.collect(worker.device, worker.command, data.fingerprint, threads)
+    write_json(path / provenance.NAME, origin)
+    write_jsonl(folder.evaluation, entries)
+    save_samples(samples, path, data)
+    folder.finish(digest({"metrics": config.get("metrics", [])}))
+
+
+def _merged(path: Path, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries of a file, with new ones in the place of those of the same protocol."""
+    return list((by_key(read_jsonl(path)) | by_key(entries)).values())

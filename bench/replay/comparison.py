@@ -1,0 +1,181 @@
+"""A run on record beside the same run done again: how far apart, and what may be the cause."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.record import provenance
+from bench.record.execution_notes import read_execution
+from bench.record.files import read_json
+from bench.record.jsonl import by_key
+from bench.record.provenance import (
+    changed_files,
+    comparable_sources,
+    sessions_of,
+    version_text,
+)
+from bench.reporting.notes.wording import first_few
+
+FLOOR = 0.01
+"""A deviation is relative to the value on record, but to no less than this."""
+
+MOST_NAMED = 6
+ENVIRONMENT = ("device", "device_name", "platform", "python", "threads", "tf32", "cuda", "cudnn")
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far values computed again are from those on record.
+
+    Attributes:
+        what: What was compared.
+        compared: How many values.
+        largest: Largest relative deviation; 0 only where all are equal to the last bit.
+        where: Where that was, with both values.
+        unmatched: Values that only one side has.
+    """
+
+    what: str
+    compared: int
+    largest: float
+    where: str = ""
+    unmatched: tuple[str, ...] = ()
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether every value is the same to the last bit."""
+        return self.largest == 0 and not self.unmatched
+
+    def is_within(self, tolerance: float) -> bool:
+        """Return whether both sides have the same values, and none deviates by more than that."""
+        return self.largest <= tolerance and not self.unmatched
+
+    def text(self, tolerance: float) -> str:
+        """Return one line for people."""
+        if self.unmatched:
+            names = first_few(self.unmatched, MOST_NAMED, "; ")
+            return f"{self.what}: not the same values: {names}"
+        if self.is_identical:
+            return f"{self.what}: all {self.compared} bit-identical"
+        return (
+            f"{self.what}: {self.compared} compared, largest deviation {self.largest:.1e} "
+            f"({self.where}), {'within' if self.is_within(tolerance) else 'beyond'} the tolerance "
+            f"of {tolerance:g}"
+        )
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """What came out when the run in `folder` was done again.
+
+    `changes` says what is not as it was then: code, versions, device, threads.
+    """
+
+    folder: Path
+    deviations: tuple[Deviation, ...]
+    changes: tuple[str, ...]
+
+    def agrees(self, tolerance: float) -> bool:
+        """Return whether all deviations are within the tolerance."""
+        return all(deviation.is_within(tolerance) for deviation in self.deviations)
+
+    def text(self, tolerance: float) -> str:
+        """Return some lines for people."""
+        lines = [f"{'agrees ' if self.agrees(tolerance) else 'DIFFERS'}  {self.folder}"]
+        lines += [f"  {deviation.text(tolerance)}" for deviation in self.deviations]
+        if all(deviation.is_identical for deviation in self.deviations):
+            return "\n".join(lines)
+        if self.changes:
+            lines.append("  what is not as it was then, and may be the cause:")
+            lines += [f"    {change}" for change in self.changes]
+        else:
+            lines.append(
+                "  code, versions, device and threads are the same as then; so something here is "
+                "not reproducible (on a GPU, `deterministic: true` in the sweep may help)"
+            )
+        return "\n".join(lines)
+
+
+def compare_entries(what: str, then: Iterable[Entry], now: Iterable[Entry]) -> Deviation:
+    """Compare the values of entries on record with those of now.
+
+    >>> entry = {"step": 1, "split": "train", "metric": "kl", "protocol": "", "value": 2.0}
+    >>> compare_entries("losses", [entry], [entry | {"value": 2.002}]).where
+    'kl at 1: 2.0 then, 2.002 now'
+    """
+
+    def deviation(old: float | None, new: float | None) -> float:
+        if old == new:
+            return 0.0
+        return inf if old is None or new is None else abs(new - old) / max(abs(old), FLOOR)
+
+    before, after = (
+        {key: entry.get("value") for key, entry in by_key(entries).items()}
+        for entries in (then, now)
+    )
+    shared = [key for key in before if key in after]
+    worst = max(shared, key=lambda key: deviation(before[key], after[key]), default=None)
+    largest, where = 0.0, ""
+    if worst is not None:
+        largest = deviation(before[worst], after[worst])
+        where = f"{worst[2]} at {worst[0]}: {before[worst]} then, {after[worst]} now"
+    unmatched = [
+        f"{key[2]} {key[3]}".strip() + f" only {'then' if key in before else 'now'}"
+        for key in [*before, *after]
+        if not (key in before and key in after)
+    ]
+    return Deviation(what, len(shared), largest, where, tuple(dict.fromkeys(unmatched)))
+
+
+def compare_weights(then: Path, now: Path) -> Deviation:
+    """Compare two files of weights; deviations are relative to the largest weight of a tensor."""
+    before, after = (
+        torch.load(path, map_location="cpu", weights_only=True) for path in (then, now)
+    )
+
+    def deviation(name: str) -> float:
+        old, new = before[name].double(), after[name].double()
+        if torch.equal(old, new):
+            return 0.0
+        return float((old - new).abs().max() / old.abs().max().clamp(min=FLOOR))
+
+    shared = sorted(before.keys() & after.keys())
+    worst = max(shared, key=deviation)
+    unmatched = tuple(sorted(before.keys() ^ after.keys()))
+    return Deviation("weights", len(shared), deviation(worst), worst, unmatched)
+
+
+def changes_since(folder: Path, now: provenance.Origin) -> tuple[str, ...]:
+    """Return in words what `now` has that a run did not have when it was done."""
+    path = folder / provenance.NAME
+    if not path.exists():
+        return ("where it was done is not on record",)
+    notes = read_execution(folder)
+    if switches := notes.pop("switches", {}).get("on"):  # else it was eager, as here
+        notes["switches"] = ", ".join(switches)
+    changes = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
+    present = _environment(now)
+    for session in sessions_of(read_json(path)):
+        for key, value in _environment(session).items():
+            if key in present and value != present[key]:
+                changes[f"{key.replace('_', ' ')}: {value} then, {present[key]} now"] = None
+        sources, then = comparable_sources(session), version_text(session)
+        files = set().union(*changed_files(sources, now["sources"]).values())
+        if files:
+            changes[f"code, {then} then: {', '.join(sorted(files))}"] = None
+        elif not sources and then != version_text(now):
+            changes[f"code: {then} then, {version_text(now)} now"] = None
+    return tuple(changes)
+
+
+def _environment(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can change last digits, a value each."""
+    nested = [origin.get(key, {}) for key in ("versions", "flags", "variables")]
+    plain = {key: origin[key] for key in ENVIRONMENT if key in origin}
+    return plain | {key: value for part in nested for key, value in part.items()}

@@ -1,0 +1,172 @@
+"""Doing a run again from its record, in part or in full, and comparing both.
+
+The same code on the same machine gives the same bits. Another processor, another number of
+threads or another version of torch adds in another order, which changes last digits; training
+amplifies them, so early losses tell most.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from bench.console import say
+from bench.errors import BenchError, Interrupted
+from bench.evaluation.measuring import load_trained, measure_model, refuse_other_data
+from bench.execution.code_change import code_change
+from bench.execution.run_one import run_one
+from bench.execution.source_files import sources_of
+from bench.execution.task import RunTask
+from bench.process.worker import Worker
+from bench.record import provenance
+from bench.record.files import read_json
+from bench.record.jsonl import read_jsonl
+from bench.record.lock import Busy
+from bench.record.run_folder import RunFolder
+from bench.replay.comparison import (
+    Entry,
+    ReplayReport,
+    changes_since,
+    compare_entries,
+    compare_weights,
+)
+from bench.spec import run_config
+from bench.spec.run_config import RunConfig
+from bench.training.trainer import Trainer
+
+
+def read_run(folder: Path) -> RunConfig:
+    """Return the configuration of a run from its record; old ones name no metrics.
+
+    It is completed like that of a sweep, so the losses are added in the order of the model's table:
+    the record is sorted by name, and sums of floats depend on the order.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise BenchError(f"{folder} is not the folder of a run: it has no config.json")
+    document = read_json(path)
+    try:
+        training = run_config.recorded_training(document["config"]).model_dump(mode="json")
+        return run_config.complete_settings(training | document.get("evaluation", {}))
+    except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BenchError(f"{path} does not describe a run that was trained: {reason}") from error
+
+
+def verify_run(folder: Path, *, worker: Worker, steps: int, figures: bool) -> ReplayReport:
+    """Do the first iterations of a run again, and compare the losses with those on record.
+
+    Goes on to the next iterations after which losses were recorded. With `figures`, the weights
+    that were kept are measured again as well.
+    """
+    run = read_run(folder)
+    losses = read_jsonl(folder / "rows.jsonl")
+    if not losses:
+        raise BenchError(f"{folder} has no losses on record to compare with")
+    if figures and not run.evaluation.metrics:
+        raise BenchError(f"{folder / 'config.json'} names no metrics; leave out --figures")
+    kept = _kept_weights(run, RunFolder(folder))
+    if figures and not kept:
+        raise BenchError(f"{folder} has no weights to measure; leave out --figures")
+    worker, changes = _prepared(folder, run, worker)
+    recorded = sorted({entry["step"] for entry in losses})
+    end = next((step for step in recorded if step >= steps), recorded[-1])
+    with worker.computing(worker.context(run).data.spec):
+        what = f"losses of the first {end} of {run.training.iterations} iterations"
+        then = [entry for entry in losses if entry["step"] <= end]
+        deviations = [compare_entries(what, then, _first_losses(run, worker, end))]
+        if figures:
+            measured = read_jsonl(RunFolder(folder).evaluation)
+            then = [entry for entry in measured if entry["step"] in kept]
+            deviations.append(compare_entries("figures", then, _measured(run, kept, worker)))
+    return ReplayReport(folder, tuple(deviations), changes)
+
+
+def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
+    """Do a run again from its `config.json` alone, in a folder below `into`, and compare both.
+
+    A rerun that is there is continued, or tried again if it failed.
+    """
+    run = read_run(folder)
+    label = f"rerun of {folder.name}"
+    task = RunTask(into / run.id, label, run)
+    if task.path.resolve() == folder.resolve():
+        raise BenchError(f"{task.path} is the run itself; name another folder with --into")
+    worker, changes = _prepared(folder, run, worker)
+    change = code_change(task)
+    if change is not None and change.version:
+        files = ", ".join(sorted({*change.learned, *change.measured, *change.harness}))
+        raise BenchError(
+            f"{task.path} was done by other code ({files} changed since); delete it, or name "
+            "another folder with --into"
+        )
+    if (task.path / "failed").exists():
+        with suppress(Busy), task.folder.locked():
+            task.folder.reopen()
+    outcome = run_one(run, task.path, label, worker)
+    if outcome == "busy":
+        raise BenchError(f"another process is at work on {task.path}")
+    if outcome == "failed":
+        raise BenchError(f"it failed; why: cat {task.path / 'failed'}")
+    say(f"{'was done again before' if outcome == 'kept' else 'done again'}, in {task.path}")
+    names = {"losses": "rows.jsonl", "figures": "evaluation.jsonl"}
+    deviations = [
+        compare_entries(what, read_jsonl(folder / name), read_jsonl(task.path / name))
+        for what, name in names.items()
+        if (folder / name).exists() and (what == "losses" or run.evaluation.metrics)
+    ]
+    if (weights := RunFolder(folder).model).exists():
+        deviations.append(compare_weights(weights, task.folder.model))
+    return ReplayReport(folder, tuple(deviations), changes)
+
+
+def _prepared(folder: Path, run: RunConfig, worker: Worker) -> tuple[Worker, tuple[str, ...]]:
+    """Return a worker with as many threads as the run had, and what else has changed since."""
+    data = worker.context(run).data
+    refuse_other_data(folder, data)
+    origin = folder / provenance.NAME
+    threads = read_json(origin).get("threads") if origin.exists() else None
+    worker = replace(worker, threads=worker.threads or threads)
+    threads = worker.threads_for(data.spec)
+    now = provenance.collect(
+        worker.device, worker.command, data.fingerprints, threads, sources_of(run)
+    )
+    return worker, changes_since(folder, now)
+
+
+def _first_losses(run: RunConfig, worker: Worker, end: int) -> list[Entry]:
+    """Return the losses of the first iterations, trained now in a temporary folder."""
+    reached = 0
+
+    def count(done: int, losses: Mapping[str, float] | None) -> None:
+        nonlocal reached
+        reached = done
+
+    with tempfile.TemporaryDirectory() as scratch:
+        with worker.stop.deferred(), suppress(Interrupted):  # raised again if someone asked
+            Trainer(run.training, worker.context(run).data, Path(scratch), worker.device).train(
+                on_iteration=count,
+                stop=lambda: reached >= end or worker.stop(),
+                checkpoint_seconds=float("inf"),
+            )
+        return read_jsonl(Path(scratch) / "rows.jsonl")
+
+
+def _kept_weights(run: RunConfig, folder: RunFolder) -> dict[int, Path]:
+    """Return the files of all weights that a run has kept, by iterations."""
+    files = {step: folder.snapshot(step).model for step in run.steps} | {
+        run.steps[-1]: folder.model
+    }
+    return {step: file for step, file in files.items() if file.exists()}
+
+
+def _measured(run: RunConfig, weights: Mapping[int, Path], worker: Worker) -> list[Entry]:
+    """Return the measurements of weights, as a file would hold them."""
+    context = worker.context(run)
+    entries: list[Entry] = []
+    for step, path in weights.items():
+        model = load_trained(run.training, context.data, path, worker.device)
+        entries += measure_model(run, model, context, step)[1]
+    return json.loads(json.dumps(entries))  # type: ignore[no-any-return]

@@ -1,0 +1,54 @@
+"""The mirrors of a sweep's record: CSV files, pictures and MLflow. None of them is the truth."""
+
+from pathlib import Path
+
+from bench.console import say
+from bench.errors import BenchError
+from bench.record.pictures import RecordedSamples, read_samples
+from bench.record.records import Records, load_records
+from bench.reporting.figures.grids import save_image_grid
+from bench.trackers.csv_files import write_csv
+
+
+def write_mirrors(
+    folder: Path, *, to_mlflow: bool = True, uri: str | None = None, pictures: bool = True
+) -> bool:
+    """Write all mirrors of the sweep in `folder` again; return whether all went well.
+
+    A tracking server (`uri`; a SQLite file beside the results where None) that fails is a warning,
+    since nothing is lost. `pictures` show samples of all variants side by side.
+    """
+    records = load_records(folder.parent, [folder.name])
+    write_csv(records, folder)
+    if pictures:
+        _draw_samples(records, folder)
+    if not to_mlflow:
+        return True
+    from bench.trackers.mlflow import update_mlflow
+
+    try:
+        say(update_mlflow(folder, uri))
+    except BenchError as error:
+        say(f"warning: {error}")
+        return False
+    return True
+
+
+def _draw_samples(records: Records, folder: Path) -> None:
+    """Draw images of all variants side by side for each data set, the controls first.
+
+    The first seed of each variant that is done is shown.
+    """
+    done = [run for run in records.runs if run.state == "done"]
+    for data in dict.fromkeys(run.data for run in done):
+        shown: dict[str, RecordedSamples] = {}
+        for run in done:
+            if run.data == data and run.variant not in shown:
+                samples = read_samples(run.path)
+                shown |= {run.variant: samples} if samples and samples.are_images else {}
+        if len(shown) > 1:
+            first = [variant for variant in records.untrained if variant in shown]
+            order = dict.fromkeys([*first, *shown])
+            panels = {variant: shown[variant].x for variant in order}
+            names = next(iter(shown.values())).names
+            save_image_grid(panels, names, folder / f"samples-{data}.png")

@@ -1,0 +1,213 @@
+"""What MLflow shows of a sweep, worked out from the record without MLflow."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bench.record.files import flatten
+from bench.record.records import RecordEntry, Records
+from bench.record.sweep_folder import RecordedRun
+from bench.reporting.statistics import t_interval
+from bench.spec.reserved_names import REAL
+
+LONGEST_VALUE = 500
+LONGEST_KEY = 240
+
+FILES = ("config.json", "provenance.json", "samples.png")
+SWEEP_FILES = ("*.json", "*.csv", "*.png", "report.html", "tables/*", "figures/*")
+"""Artifacts of a run, and of a sweep: what `bench report` and `bench figure` wrote is among them.
+"""
+
+MetricKeys = Mapping[tuple[str, str, str], str]
+"""Metric, protocol and split of a measurement -> its key in MLflow."""
+
+
+@dataclass(frozen=True)
+class MlflowRun:
+    """What MLflow shows as one run.
+
+    Attributes:
+        name: What people see.
+        state: How far it is.
+        tags: Text by key, without the prefix `bench.`.
+        params: The flattened configuration; long values are cut.
+        metrics: Key, value, step of curves, measurements, cost and timings.
+        files: Artifacts, below `folder`.
+        started: Milliseconds since 1970; 0 where it was not recorded.
+        note: A description for people.
+    """
+
+    name: str
+    state: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Sequence[tuple[str, float, int]]
+    folder: Path
+    files: Sequence[Path]
+    started: int = 0
+    note: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits of a hash over all of it, with the bytes of the files."""
+        content = [self.name, self.state, self.tags, self.params, self.metrics, self.started]
+        content += [self.note] if self.note else []
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=dict).encode())
+        for path in self.files:
+            digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()[:12]
+
+
+def parent_run(records: Records) -> MlflowRun:
+    """Return the run that stands for a sweep: means over seeds, and the files of the sweep."""
+    [sweep] = records.sweeps
+    states = [run.state for run in records.runs]
+    is_done = set(states) == {"done"}
+    folder = records.results / sweep.name
+    return MlflowRun(
+        name=f"{sweep.name}: means over seeds",
+        state="failed" if "failed" in states else "done" if is_done else "running",
+        tags={
+            "sweep": sweep.name,
+            "run": "sweep",
+            "spec": sweep.spec,
+            "finished": f"{states.count('done')} of {len(states)}",
+        },
+        params={},
+        metrics=[(key, value, 0) for key, value in means_over_seeds(records).items()],
+        folder=folder,
+        files=[path for pattern in SWEEP_FILES for path in sorted(folder.glob(pattern))],
+        note=f"{sweep.title}\n\n    {sweep.command}",
+    )
+
+
+def child_runs(records: Records) -> list[MlflowRun]:
+    """Return all runs of a sweep that have begun, in its order."""
+    keys = _metric_keys(records)
+    metrics: dict[RecordedRun, list[tuple[str, float, int]]] = {}
+    protocols: dict[RecordedRun, dict[str, str]] = {}
+    for key, entry in _entries(records, keys):
+        if entry.value is not None:
+            metrics.setdefault(entry.run, []).append((key, entry.value, entry.step))
+    for entry in records.measurements:
+        protocols.setdefault(entry.run, {})[f"protocol.{keys[_identity(entry)]}"] = entry.protocol
+    return [
+        _child(records, run, metrics.get(run, []), protocols.get(run, {}))
+        for run in records.runs
+        if run.state != "missing"
+    ]
+
+
+def _child(
+    records: Records,
+    run: RecordedRun,
+    metrics: Sequence[tuple[str, float, int]],
+    protocols: Mapping[str, str],
+) -> MlflowRun:
+    origin = records.provenance(run)
+    seed = "" if run.seed is None else str(run.seed)
+    tags = {"sweep": run.sweep, "run": run.id, "variant": run.variant, "model": run.model}
+    tags |= {"data": run.data, "state": run.state, "seed": seed}
+    tags |= {"commit": str(origin.get("commit", ""))}
+    tags |= {"failure": run.reason} if run.reason else {}
+    tags |= protocols
+    return MlflowRun(
+        name=f"{run.variant}, seed {seed}" if seed else run.title,
+        state=run.state,
+        tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
+        params=_params(records.config(run)),
+        metrics=metrics,
+        folder=run.path,
+        files=[run.path / name for name in FILES if (run.path / name).is_file()],
+        started=_milliseconds(origin.get("started")),
+    )
+
+
+def means_over_seeds(records: Records) -> dict[str, float]:
+    """Return mean, half width of the 95 % interval and number of seeds, by variant and metric.
+
+    Keys are, for example, `cvae/inception_score/mean`. There is no half width of a single seed.
+    """
+    keys = _metric_keys(records)
+    several = len({entry.run.data for entry in records.final}) > 1
+    values: dict[str, list[float]] = {}
+    for entry in records.final:
+        if entry.value is not None:
+            data = [entry.run.data] if several else []
+            parts = (entry.run.variant, *data, keys[_identity(entry)])
+            values.setdefault("/".join(map(safe_key, parts)), []).append(entry.value)
+    means: dict[str, float] = {}
+    for key, of_seeds in values.items():
+        interval = t_interval(of_seeds)
+        means |= {f"{key}/mean": interval.mean, f"{key}/n": float(interval.n)}
+        if interval.half_width is not None:
+            means[f"{key}/half_width"] = interval.half_width
+    return means
+
+
+def safe_key(key: str) -> str:
+    """Return a key that MLflow accepts; keys that differ stay different.
+
+    What has characters other than letters, digits and ` _-./`, or is too long, ends with a hash.
+
+    >>> safe_key("main/reconstruct")
+    'main/reconstruct'
+    >>> safe_key("kl=0, gan=0") == safe_key("kl=0; gan=0")
+    False
+    """
+    safe = re.sub(r"[^\w.\- /]|//+|^[/.]+|[/.]+$|\.\.+", "_", key)[:LONGEST_KEY] or "_"
+    return safe if safe == key else f"{safe}-{hashlib.sha256(key.encode()).hexdigest()[:6]}"
+
+
+def _metric_keys(records: Records) -> MetricKeys:
+    """Return the keys of all measurements; protocols of a metric after the first are numbered.
+
+    The controls come last, so that the protocol of the runs is the first.
+    """
+    keys: dict[tuple[str, str, str], str] = {}
+    protocols: dict[str, list[str]] = {}
+    for entry in sorted(records.measurements, key=lambda entry: entry.run.is_control):
+        known = protocols.setdefault(entry.metric, [])
+        if entry.protocol not in known:
+            known.append(entry.protocol)
+        number = known.index(entry.protocol) + 1
+        prefix = "" if entry.split in ("", "samples", REAL) else f"{entry.split}/"
+        suffix = f".protocol{number}" if number > 1 else ""
+        keys[_identity(entry)] = safe_key(f"{prefix}{entry.metric}{suffix}")
+    return keys
+
+
+def _identity(entry: RecordEntry) -> tuple[str, str, str]:
+    return entry.metric, entry.protocol, entry.split
+
+
+def _entries(records: Records, keys: MetricKeys) -> Iterator[tuple[str, RecordEntry]]:
+    """Yield the key and the entry of every number of the record."""
+    for entry in records.curves:
+        yield safe_key(f"{entry.split}/{entry.metric}".strip("/")), entry
+    for entry in records.measurements:
+        yield keys[_identity(entry)], entry
+    for kind, entries in (("cost", records.cost), ("timing", records.timings)):
+        for entry in entries:
+            yield safe_key(f"{kind}/{entry.metric}"), entry
+
+
+def _milliseconds(started: object) -> int:
+    try:
+        return int(datetime.fromisoformat(str(started)).timestamp() * 1000)
+    except ValueError:
+        return 0
+
+
+def _params(config: Mapping[str, object]) -> dict[str, str]:
+    """Return nested settings as keys that a server accepts and text, long values cut."""
+    params = {}
+    for key, value in flatten(config).items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        is_long = len(text) > LONGEST_VALUE
+        params[safe_key(key)] = text[: LONGEST_VALUE - 1] + "…" if is_long else text
+    return params

@@ -1,0 +1,246 @@
+"""Doing trials: each is a few ordinary runs, one a seed, measured on validation images.
+
+Whatever is killed goes on: trials are locked by their workers, runs have checkpoints, and equal
+runs are done once. Several processes work at the same studies.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bench.console import say
+from bench.errors import BenchError, Interrupted, UnknownName
+from bench.evaluation.controls import control_id
+from bench.execution.code_change import check_code, copy_equal_run
+from bench.execution.executors.base import Executor
+from bench.execution.run_one import Outcome, measure_control, run_one
+from bench.execution.scheduler import schedule
+from bench.execution.source_files import sources_of
+from bench.execution.task import RunTask, Task
+from bench.process.worker import Worker
+from bench.record.jsonl import read_jsonl
+from bench.record.run_folder import RunFolder, State, remove_partial
+from bench.reporting.snapshot_selection import loss
+from bench.spec.reserved_names import REAL, VALIDATION
+from bench.spec.run_config import RunConfig
+from bench.tuning.study import LockedTrial, Study
+from bench.tuning.tuning_file import Objective
+
+POLL_S = 1.0
+
+Entry = dict[str, Any]
+
+
+def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) -> None:
+    """Do what is missing of the studies of one file; the executor is closed at the end."""
+    check_code([task for study in studies for task in _begun_runs(study)], worker.options)
+    tasks = []
+    for study in studies:
+        remove_partial(study.folder)
+        first = study.variant.run({}, study.tuning.head.seeds[0])
+        sources_of(first)  # before anyone edits them
+        worker.context(first)  # whose data are checked before anything starts
+        label = f"{study.variant.name}, a trial"
+        tasks += [TrialTask(study.folder / "trials", label, study) for _ in range(study.left)]
+    for task in tasks:
+        task.folder.reopen()
+    with closing(schedule(tasks, executor)) as ended:
+        for number, (done, outcome, reason) in enumerate(ended, start=1):
+            if done.state() == "failed":
+                raise BenchError((done.path / "failed").read_text().strip())
+            if reason:  # what no trial is to blame for: the same command goes on with it
+                raise BenchError(reason)
+            say(f"{outcome:<8}  {done.label}, {number} of {len(tasks)}")
+
+
+def _begun_runs(study: Study) -> Iterator[RunTask]:
+    """Yield the runs of all trials that have begun, those that the study has ended with too."""
+    for trial in study.trials():
+        for seed in trial.runs:
+            run = study.variant.run(trial.values, int(seed))
+            yield RunTask(study.folder / run.id, f"trial {trial.number}, seed {seed}", run)
+
+
+@dataclass(frozen=True, eq=False)
+class TrialTask(Task):
+    """The next trial of a study; which one that is turns out when it begins.
+
+    `failed` in its folder says why no trial of any study can be measured.
+    """
+
+    study: Study
+
+    @property
+    def kind(self) -> str:
+        """The variant."""
+        return self.study.variant.name
+
+    def is_busy(self) -> bool:
+        """Return whether other processes are at all trials that are left."""
+        return self.study.is_taken()
+
+    def state(self) -> State:
+        """Return the state of the whole study."""
+        if (self.path / "failed").exists():
+            return "failed"
+        return "unfinished" if self.study.left else "done"
+
+    def last_saved(self) -> float:
+        """Return when a run of any trial last saved something."""
+        runs = [RunFolder(path.parent) for path in self.study.folder.glob("*/config.json")]
+        return max((run.saved() for run in runs), default=0.0)
+
+    def execute(self, worker: Worker) -> Outcome:
+        """Bring a trial to its end."""
+        with ExitStack() as stack:
+            with worker.stop.deferred():
+                trial = stack.enter_context(self.study.locked_trial())
+            if trial is None:
+                return "busy"
+            try:
+                return _TrialRuns(self.study, trial, worker).do()
+            except BenchError as error:
+                self.folder.fail(f"{error}\n")
+                return "failed"
+
+    def give_up(self, reason: str) -> None:
+        """Let the trial whose worker died be a failed one, or tell why none can be begun."""
+        with self.study.locked_trial(new=False) as trial:
+            if trial is None:
+                self.folder.fail(f"{self.label}: {reason}\n")
+            else:
+                trial.fail(reason)
+
+
+class _TrialRuns:
+    """The runs of one trial, one a seed, and what is measured of them."""
+
+    def __init__(self, study: Study, trial: LockedTrial, worker: Worker) -> None:
+        head = study.tuning.head
+        self.objectives = study.tuning.objectives
+        self.trial = trial
+        self.folder = study.folder
+        self.worker = worker
+        self.label = f"{study.variant.name}, trial {trial.number + 1} of {head.trials}"
+        self.runs = [study.variant.run(trial.values, seed) for seed in head.seeds]
+        self.real: list[Entry] = []
+        self.reported = 0  # intermediate losses
+        self.is_hopeless = False
+        self.problem: BenchError | None = None  # of an objective, not of the run
+
+    def do(self) -> Outcome:
+        """Bring the trial to its end."""
+        shown = ", ".join(f"{name} {value}" for name, value in self.trial.values.items())
+        say(f"{self.label}: {shown}")
+        self.trial.note("runs", {str(run.training.seed): run.id for run in self.runs})
+        self.real = self._measure_real()
+        for run in self.runs:
+            path = self.folder / run.id
+            label = f"{self.label}, seed {run.training.seed}"
+            copy_equal_run(self.folder.parent, RunTask(path, label, run), self.worker.options)
+            try:
+                with self.worker.stop.also(self._cannot_go_on):
+                    outcome = _when_free(partial(run_one, run, path, label, self.worker))
+            except Interrupted:
+                if self.problem:
+                    raise self.problem from None
+                if not self.is_hopeless:
+                    raise
+            else:
+                if outcome == "failed":
+                    self.trial.fail(RunFolder(path).status().reason)
+                    return "failed"
+                self._report()
+            if self.is_hopeless:
+                say(f"  {self.label}: given up, worse than the median of the others")
+                self.trial.prune()
+                return "finished"
+        with self.worker.stop.deferred():
+            self._complete()
+        return "finished"
+
+    def _complete(self) -> None:
+        last = self.runs[0].steps[-1]
+        losses = [self._loss(objective, self.runs, last) for objective in self.objectives]
+        means = {
+            objective.metric: _mean([self._value(objective, run, last)[0] for run in self.runs])
+            for objective in self.objectives
+        }
+        self.trial.note("figures", means)
+        self.trial.complete(losses)
+        shown = ", ".join(f"{metric} {value:.4g}" for metric, value in means.items())
+        say(f"  {self.label}: {shown} on validation images")
+
+    def _measure_real(self) -> list[Entry]:
+        """Return the entries of the real validation images, measured unless they are there."""
+        run = self.runs[0]
+        name = control_id(REAL, run.training.data, run.evaluation.samples_per_class)
+        path = self.folder / name
+        if _when_free(partial(measure_control, REAL, run, path, self.worker)) == "failed":
+            raise BenchError(f"the real images could not be measured; why: cat {path / 'failed'}")
+        return read_jsonl(RunFolder(path).evaluation)
+
+    def _cannot_go_on(self) -> bool:
+        """Return whether a new snapshot shows that there is no hope, or has no objective."""
+        try:
+            self._report()
+        except BenchError as problem:
+            self.problem = problem
+        return self.is_hopeless or self.problem is not None
+
+    def _report(self) -> None:
+        """Report the losses at snapshots that have been measured since the last call."""
+        if len(self.objectives) > 1 or len(self.runs[0].steps) < 2:
+            return
+        points = [(run, step) for run in self.runs for step in run.steps][:-1]
+        for index, (run, step) in list(enumerate(points))[self.reported :]:
+            if self.is_hopeless or not (self._snapshot(run, step).path / "done").exists():
+                return
+            so_far = self.runs[: self.runs.index(run) + 1]
+            value = self._loss(self.objectives[0], so_far, step)
+            self.is_hopeless = self.trial.is_hopeless(index, value)
+            self.reported += 1
+
+    def _loss(self, objective: Objective, runs: Sequence[RunConfig], step: int) -> float:
+        """Return the mean loss of some runs after so many iterations."""
+        losses = []
+        for run in runs:
+            value, protocol = self._value(objective, run, step)
+            real = objective.direction == "real"
+            target = _find(self.real, objective.metric, protocol)[0] if real else 1.0
+            losses.append(loss(value, objective.direction, target))
+        return _mean(losses)
+
+    def _value(self, objective: Objective, run: RunConfig, step: int) -> tuple[float, str]:
+        entries = read_jsonl(self._snapshot(run, step).evaluation)
+        return _find([e for e in entries if e["step"] == step], objective.metric)
+
+    def _snapshot(self, run: RunConfig, step: int) -> RunFolder:
+        folder = RunFolder(self.folder / run.id)
+        return folder if step == run.steps[-1] else folder.snapshot(step)
+
+
+def _find(entries: Sequence[Entry], metric: str, protocol: str = "") -> tuple[float, str]:
+    """Return value and protocol of a metric on validation images; that protocol goes first."""
+    entries = [entry for entry in entries if entry["split"] == VALIDATION]
+    found = [entry for entry in entries if entry["metric"] == metric]
+    if not found:
+        raise UnknownName("measurement as objective", metric, [e["metric"] for e in entries])
+    entry = next((e for e in found if e["protocol"] == protocol), found[0])
+    if entry["value"] is None:
+        raise BenchError(f"the objective {metric} has no value: {entry['reason']}")
+    return float(entry["value"]), str(entry["protocol"])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _when_free(do: Callable[[], str]) -> str:
+    """Do something again and again until no other process is at it."""
+    while (outcome := do()) == "busy":
+        time.sleep(POLL_S)
+    return outcome

@@ -1,0 +1,71 @@
+"""What several tests start from, made once in a session and copied: making it is slow."""
+
+import contextlib
+import functools
+import io
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import recorded
+
+from bench.cli import main
+from bench.trackers.mlflow import update_mlflow
+from tests.conftest import TINY
+
+RUN = ("run", "tiny.yaml", "seeds=[0]", "--no-mlflow", "--device", "cpu")
+METRICS = "base.metrics=[class_accuracy, inception_score]"
+
+
+def _folder():
+    """Make a folder below that of this session, where the data sets are too."""
+    return Path(tempfile.mkdtemp(dir=Path(os.environ["BENCH_DATA"]).parent))
+
+
+@functools.cache
+def _tiny_sweep():
+    place = _folder()
+    (place / "tiny.yaml").write_text(TINY)
+    with (
+        contextlib.chdir(place),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        pytest.raises(SystemExit, match=r"^0$"),
+    ):
+        main([*RUN, METRICS])
+    return place / "results"
+
+
+def copy_tiny_sweep(to):
+    """Copy the results of the tiny sweep with its first seed and two metrics; return its folder."""
+    shutil.copytree(_tiny_sweep(), to / "results", dirs_exist_ok=True)
+    return to / "results" / "tiny"
+
+
+@functools.cache
+def _mlflow_results():
+    results = _folder() / "results"
+    one = {"cvae": {0: {"inception_score": (recorded.IS, 7.0)}}}
+    update_mlflow(recorded.write_sweep(results, "other", one))
+    return results
+
+
+def copy_mlflow_database(results):
+    """Copy a database of MLflow that holds nothing but the sweep `other`, with that sweep."""
+    shutil.copytree(_mlflow_results(), results, dirs_exist_ok=True)
+
+
+@functools.cache
+def _mirrored_results():
+    results = _folder() / "results"
+    copy_mlflow_database(results)
+    update_mlflow(recorded.write_sweep(results))
+    return results
+
+
+def copy_mirrored_sweep(results):
+    """Copy a recorded sweep that MLflow is up to date with; artifacts stay where they were."""
+    shutil.copytree(_mirrored_results(), results, dirs_exist_ok=True)
+    return results / "quickstart"
