@@ -1,6 +1,5 @@
 """Training curves: a panel a loss, a line a run, a bold one for the mean over seeds."""
 
-import math
 from statistics import fmean
 from typing import Any
 
@@ -8,8 +7,8 @@ from matplotlib.axes import Axes
 
 from bench.errors import NotApplicable, UnknownName
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.figures import style
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
-from bench.reporting.figures.style import color, dashes, label_plainly, panel_grid
 
 MOST = 8
 
@@ -36,10 +35,10 @@ def draw(data: FigureData) -> CaptionedFigure:
         if name not in curves:
             raise UnknownName("curve", name, curves)
     names = data.options.metrics or sorted(curves, key=lambda metric: -len(curves[metric]))
-    panels, left_out = data.limit_panels([(name, curves[name]) for name in names])
-    figure, cells = panel_grid(len(panels), 1.55, extra=0.16 * -(-len(shown) // 4) + 0.1)
-    for (name, by_variant), axes in zip(panels, cells.flat, strict=False):
-        _draw_panel(axes, {v: by_variant[v] for v in shown if v in by_variant})
+    names, left_out = data.limit_panels([(name, name) for name in names])
+    figure, cells = style.panel_grid(len(names), 1.55, extra=0.16 * -(-len(shown) // 4) + 0.1)
+    for name, axes in zip(names, cells.flat, strict=False):
+        _draw_panel(axes, {v: curves[name][v] for v in shown if v in curves[name]})
         axes.set_title(name)
     for axes in cells[-1]:
         axes.set_xlabel("iteration")
@@ -58,11 +57,8 @@ def _draw_panel(axes: Axes, curves: Curves) -> None:
         means = [fmean(run[step] for run in runs.values() if step in run) for step in steps]
         axes.plot(steps, means, **_look(variant))
     values = [v for runs in curves.values() for run in runs.values() for v in run.values()]
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    if low > 0 and math.isfinite(high) and high / low > WIDE_RANGE:
-        axes.set_yscale("log")
-        label_plainly(axes.yaxis)
+    style.scale_axis(axes, "y", values, WIDE_RANGE)
 
 
 def _look(variant: FigureVariant) -> dict[str, Any]:
-    return {"color": color(variant.index), "ls": dashes(variant.index)}
+    return {"color": style.color(variant.index), "ls": style.dashes(variant.index)}

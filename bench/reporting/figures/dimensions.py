@@ -2,7 +2,6 @@
 
 from bench.reporting.figures.panels import Panel, lay_out, wrap
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, find_pictures
-from bench.reporting.figures.style import DOUBLE
 
 MOST, ACROSS = 9, 3
 
@@ -24,4 +23,4 @@ def draw(data: FigureData) -> CaptionedFigure:
         "dimensions are those that vary most over test images; their number stands before the "
         "row, the standard deviation of their posterior means in brackets."
     )
-    return CaptionedFigure(lay_out(wrap(panels, ACROSS), DOUBLE), [note, *shown.notes])
+    return CaptionedFigure(lay_out(wrap(panels, ACROSS)), [note, *shown.notes])

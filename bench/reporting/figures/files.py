@@ -4,9 +4,9 @@ import textwrap
 from pathlib import Path
 
 from bench.record.files import write_atomically
+from bench.reporting.figures import style
 from bench.reporting.figures.catalog import PaperFigure
 from bench.reporting.figures.selection import FigureData
-from bench.reporting.figures.style import render_figure, styled
 
 
 def write_figure(
@@ -17,12 +17,14 @@ def write_figure(
     The command that makes it stands in all three files; `name` is theirs, without the ending.
     Nothing is written where the record does not allow the figure (`NotApplicable`).
     """
-    with styled():
+    with style.styled():
         drawn = figure.draw(data)
     title = f"{data.names.data.get(data.data, data.data)}: {figure.title}."
     repeats = f"Repeats the form of the paper's Figure {figure.number}." if figure.number else ""
     notes = [title, repeats, *drawn.notes, f"Made by: {command}"]
-    contents = {end: render_figure(drawn.figure, end, title, command) for end in ("pdf", "png")}
+    contents = {
+        end: style.render_figure(drawn.figure, end, title, command) for end in ("pdf", "png")
+    }
     contents["txt"] = "".join(f"{_fill(note)}\n" for note in notes if note).encode()
     for end, content in contents.items():
         write_atomically(folder / f"{name}.{end}", content)

@@ -4,7 +4,6 @@ import numpy as np
 
 from bench.reporting.figures.panels import Panel, lay_out
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, find_pictures
-from bench.reporting.figures.style import DOUBLE
 
 MOST, SHOWN = 20, 8
 
@@ -25,4 +24,4 @@ def draw(data: FigureData) -> CaptionedFigure:
         "Real test images, a region of which is hidden by mid-grey; inside of the region stands "
         "what the decoder makes of the codes of what is left."
     )
-    return CaptionedFigure(lay_out([line], DOUBLE), [note, *shown.notes])
+    return CaptionedFigure(lay_out([line]), [note, *shown.notes])

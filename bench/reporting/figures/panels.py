@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.record.pictures import Array
 from bench.reporting.figures.images import enlarge, starts, tile
-from bench.reporting.figures.style import LARGE, NORMAL, SMALL, text_inches
+from bench.reporting.figures.style import DOUBLE, LARGE, NORMAL, SMALL, text_inches
 
 SHARP = 96
 """An image is enlarged to at least this side in pixels, so that no program smooths it."""
@@ -68,7 +68,7 @@ class Panel:
         return LINE * (bool(self.title) + bool(self.columns)) + 0.02
 
 
-def lay_out(lines: Sequence[Sequence[Panel]], width: float) -> Figure:
+def lay_out(lines: Sequence[Sequence[Panel]], width: float = DOUBLE) -> Figure:
     """Return a figure of panels, line by line, so that the widest line fits `width` inches.
 
     Layouts of matplotlib fit axes into a figure; here the size of the images decides its height.

@@ -8,33 +8,29 @@ from matplotlib.figure import Figure
 
 from bench.record.files import write_atomically
 from bench.record.pictures import Array
-from bench.reporting.figures.style import (
-    DOUBLE,
-    PALE,
-    TALLEST,
-    color,
-    marker,
-    render_figure,
-    styled,
-)
+from bench.reporting.figures import style
 
 
 def save_point_cloud(generated: Array, labels: Array, real: Array, path: Path) -> None:
     """Save generated points `[N, 2]` and their labels as PNG, drawn over real ones `[M, 2]`."""
-    with styled():
+    with style.styled():
         corners = window(real if len(real) else generated)
         wide, tall = corners[1] - corners[0]
-        height = min(TALLEST, max(2.0, DOUBLE * tall / wide)) + 0.5
-        figure = Figure(figsize=(DOUBLE, height), layout="constrained")
+        height = min(style.TALLEST, max(2.0, style.DOUBLE * tall / wide)) + 0.5
+        figure = Figure(figsize=(style.DOUBLE, height), layout="constrained")
         axes = figure.add_subplot()
         if outside := draw_points(axes, generated, labels, real, corners):
             axes.set_title(f"{outside} of {len(generated)} generated points lie outside")
         for label in np.unique(labels).astype(int):
             name = f"class {label}, generated"
-            axes.plot([], [], marker(label), color=color(label), ms=4, mew=0, label=name)
-        axes.plot([], [], "o", color=PALE, ms=4, mew=0, label="real")
+            axes.plot(
+                [], [], style.marker(label), color=style.color(label), ms=4, mew=0, label=name
+            )
+        axes.plot([], [], "o", color=style.PALE, ms=4, mew=0, label="real")
         figure.legend(loc="outside lower center", ncols=4)
-        write_atomically(path, render_figure(figure, "png", "Generated points over real ones", ""))
+        write_atomically(
+            path, style.render_figure(figure, "png", "Generated points over real ones", "")
+        )
 
 
 def window(points: Array) -> tuple[Array, Array]:
@@ -57,9 +53,9 @@ def draw_points(
     `corners` are those of `window`; `size` is that of a generated point, in points.
     """
     low, high = corners
-    axes.plot(real[:, 0], real[:, 1], "o", color=PALE, ms=1.5 * size, mew=0)
+    axes.plot(real[:, 0], real[:, 1], "o", color=style.PALE, ms=1.5 * size, mew=0)
     for label in np.unique(labels).astype(int):
         of_class = generated[labels == label]
-        axes.plot(*of_class.T, marker(label), color=color(label), ms=size, mew=0)
+        axes.plot(*of_class.T, style.marker(label), color=style.color(label), ms=size, mew=0)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     return int(((generated < low) | (generated > high)).any(axis=1).sum())

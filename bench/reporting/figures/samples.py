@@ -30,4 +30,4 @@ def draw(data: FigureData) -> CaptionedFigure:
     if len(names) > CLASSES:
         notes.append(f"The first {CLASSES} of {len(names)} classes.")
     notes.append(f"The first {each} samples of each class. {data.whose(shown)}")
-    return CaptionedFigure(lay_out(wrap(panels, across), DOUBLE), notes)
+    return CaptionedFigure(lay_out(wrap(panels, across)), notes)

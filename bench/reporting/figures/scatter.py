@@ -8,16 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from bench.errors import NotApplicable
+from bench.reporting.figures import style
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
-from bench.reporting.figures.style import (
-    REAL_COLOR,
-    SINGLE,
-    SMALL,
-    color,
-    label_plainly,
-    marker,
-    text_inches,
-)
 from bench.reporting.statistics import Interval
 
 MOST = 24
@@ -59,7 +51,7 @@ def scatter(
         if mean_x is None or mean_y is None:
             lacking.append(variant.label)
             continue
-        look = marker(variant.index), color(variant.index)
+        look = style.marker(variant.index), style.color(variant.index)
         points.append(_Point(variant.label, mean_x, mean_y, *look))
     if lacking:
         notes.append(f"Without one of the two measurements: {', '.join(lacking)}.")
@@ -67,8 +59,8 @@ def scatter(
         raise NotApplicable("no variant has both measurements")
     if real[0] is not None and real[1] is not None:
         ends = Interval(real[0], None, 1), Interval(real[1], None, 1)
-        points.append(_Point("real images", *ends, "*", REAL_COLOR, 8))
-    figure = Figure(figsize=(SINGLE, 2.6 if len(points) <= 10 else 3.6), layout="constrained")
+        points.append(_Point("real images", *ends, "*", style.REAL_COLOR, 8))
+    figure = Figure(figsize=(style.SINGLE, 2.6 if len(points) <= 10 else 3.6), layout="constrained")
     axes = figure.add_subplot()
     for point in points:
         axes.errorbar(
@@ -76,10 +68,7 @@ def scatter(
             fmt=point.marker, color=point.color, ms=point.size, elinewidth=0.7, capsize=0, zorder=3,
         )  # fmt: skip
     axes.set(xlabel=titles[0], ylabel=titles[1])
-    values = [point.x.mean for point in points]
-    if min(values) > 0 and max(values) / min(values) > WIDE_RANGE:
-        axes.set_xscale("log")
-        label_plainly(axes.xaxis)
+    style.scale_axis(axes, "x", [point.x.mean for point in points], WIDE_RANGE)
     axes.margins(0.12)
     _label(figure, axes, points)
     return CaptionedFigure(figure, notes)
@@ -95,7 +84,10 @@ def _label(figure: Figure, axes: Axes, points: Sequence[_Point]) -> None:
     taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in centers]
     bars = [bar for point in points for bar in _bars(axes, point)]
     for point, (x, y) in zip(points, centers, strict=True):
-        wide, high = text_inches(point.label, SMALL) * figure.dpi, 1.15 * SMALL * scale
+        wide, high = (
+            style.text_inches(point.label, style.SMALL) * figure.dpi,
+            1.15 * style.SMALL * scale,
+        )
         boxes = []
         for rank, (right, up) in enumerate(PLACES):
             left = x - wide / 2 + right * (6 * scale + wide / 2)
@@ -107,7 +99,7 @@ def _label(figure: Figure, axes: Axes, points: Sequence[_Point]) -> None:
         _, box = min(boxes, key=lambda priced: priced[0])
         taken.append(box)
         x, y = axes.transData.inverted().transform((box.x0, (box.y0 + box.y1) / 2))
-        axes.annotate(point.label, (x, y), fontsize=SMALL, va="center", ha="left", zorder=4)
+        axes.annotate(point.label, (x, y), fontsize=style.SMALL, va="center", ha="left", zorder=4)
 
 
 def _bars(axes: Axes, point: _Point) -> list[Bbox]:

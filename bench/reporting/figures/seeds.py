@@ -5,17 +5,9 @@ import textwrap
 from matplotlib.axes import Axes
 
 from bench.errors import NotApplicable
+from bench.reporting.figures import style
 from bench.reporting.figures.measurements import PlottedMeasurements, axis_title
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
-from bench.reporting.figures.style import (
-    NORMAL,
-    REAL_COLOR,
-    SMALL,
-    color,
-    marker,
-    packed,
-    panel_grid,
-)
 from bench.reporting.tables.table import Column
 
 MOST = 30
@@ -32,16 +24,18 @@ def draw(data: FigureData) -> CaptionedFigure:
         raise NotApplicable("nothing was measured")
     shown, notes = data.limit_variants(data.variants, MOST)
     panels, left_out = data.limit_panels([(column.metric, column) for column in columns])
-    figure, cells = panel_grid(len(panels), 0.155 * len(shown) + 0.55, layout=packed(), sharey=True)
-    for (_, column), axes in zip(panels, cells.flat, strict=False):
+    figure, cells = style.panel_grid(
+        len(panels), 0.155 * len(shown) + 0.55, layout=style.packed(), sharey=True
+    )
+    for column, axes in zip(panels, cells.flat, strict=False):
         _draw_panel(axes, measurements, column, shown)
     first = cells[0][0]
     first.set_yticks(range(len(shown)), [variant.label for variant in shown])
     first.set_ylim(len(shown) - 0.5, -0.5)
     notes += [*left_out, "Small: single runs; large: their mean with its 95 % t interval."]
-    if any(measurements.real_value(column) is not None for _, column in panels):
+    if any(measurements.real_value(column) is not None for column in panels):
         notes.append("Dashed: the real test images.")
-    notes += [f"Protocol: {c.quantity.title} by {c.protocol}." for _, c in panels]
+    notes += [f"Protocol: {c.quantity.title} by {c.protocol}." for c in panels]
     return CaptionedFigure(figure, notes)
 
 
@@ -54,18 +48,18 @@ def _draw_panel(
         if interval is None:
             axes.annotate(
                 "n/a", (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center",
-                fontsize=SMALL, color=REAL_COLOR,
+                fontsize=style.SMALL, color=style.REAL_COLOR,
             )  # fmt: skip
             continue
-        ink = color(variant.index)
+        ink = style.color(variant.index)
         axes.plot(values, [row + 0.18] * len(values), "o", color=ink, ms=2.2, mew=0, alpha=0.7)
         axes.errorbar(
-            interval.mean, row - 0.12, xerr=interval.half_width, fmt=marker(variant.index),
+            interval.mean, row - 0.12, xerr=interval.half_width, fmt=style.marker(variant.index),
             color=ink, ms=4, elinewidth=1, capsize=0,
         )  # fmt: skip
     real = measurements.real_value(column)
     if real is not None:
-        axes.axvline(real, color=REAL_COLOR, lw=0.8, ls=(0, (4, 2)), zorder=0)
-    axes.set_title(textwrap.fill(axis_title(column), LETTERS), fontsize=NORMAL)
+        axes.axvline(real, color=style.REAL_COLOR, lw=0.8, ls=(0, (4, 2)), zorder=0)
+    axes.set_title(textwrap.fill(axis_title(column), LETTERS), fontsize=style.NORMAL)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", color="#EEEEEE", lw=0.5, zorder=-1)

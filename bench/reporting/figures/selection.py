@@ -143,30 +143,21 @@ class FigureData:
     def limit_variants(
         self, variants: Sequence[FigureVariant], most: int
     ) -> tuple[list[FigureVariant], list[str]]:
-        """Return as many variants as a figure can show, and a sentence about the others.
+        """Return the variants that fit, or all that the user named, and a note on the others."""
+        most = len(variants) if self.options.variants else most
+        rest = [variant.label for variant in variants[most:]]
+        return list(variants[:most]), _left_out("variant", rest)
 
-        A user who names variants is shown all of them.
-        """
-        if self.options.variants or len(variants) <= most:
-            return list(variants), []
-        rest = ", ".join(variant.label for variant in variants[most:])
-        note = (
-            f"Left out for want of room: {rest}; --variant NAME, given once for each, chooses "
-            "what is shown."
-        )
-        return list(variants[:most]), [note]
+    def limit_panels(self, panels: Sequence[tuple[str, T]]) -> tuple[list[T], list[str]]:
+        """Return the panels that fit, given with their metrics, as `limit_variants` does."""
+        most = len(panels) if self.options.metrics else PANELS
+        rest = [metric for metric, _ in panels[most:]]
+        return [panel for _, panel in panels[:most]], _left_out("metric", rest)
 
-    def limit_panels(
-        self, panels: Sequence[tuple[str, T]]
-    ) -> tuple[Sequence[tuple[str, T]], list[str]]:
-        """Return as many panels, each with its metric, as fit a page, and a sentence on the others.
 
-        A user who names metrics is shown all of them.
-        """
-        if self.options.metrics or len(panels) <= PANELS:
-            return panels, []
-        rest = ", ".join(dict.fromkeys(metric for metric, _ in panels[PANELS:]))
-        return panels[:PANELS], [f"Left out: {rest}; --metric NAME chooses."]
+def _left_out(option: str, names: Sequence[str]) -> list[str]:
+    rest = ", ".join(dict.fromkeys(names))
+    return [f"Left out for lack of space: {rest}; --{option} NAME chooses."] if rest else []
 
 
 class ShownPictures(NamedTuple):

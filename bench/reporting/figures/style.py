@@ -5,11 +5,14 @@ meaning hangs on color alone: lines differ in dashes too, points in shape.
 """
 
 import io
+import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import matplotlib.style
 import numpy as np
-from matplotlib.axis import Axis
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import TextPath
@@ -83,10 +86,14 @@ def panel_grid(
     return figure, cells
 
 
-def label_plainly(axis: Axis) -> None:
-    """Label a logarithmic axis with plain numbers, since powers of ten are mathematical text."""
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
+def scale_axis(axes: Axes, name: Literal["x", "y"], values: Sequence[float], ratio: float) -> None:
+    """Make an axis logarithmic where the largest value is more than `ratio` times the smallest."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if low > 0 and math.isfinite(high) and high / low > ratio:
+        axes.set(**{f"{name}scale": "log"})
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        axis.set_major_formatter("{x:g}")  # powers of ten would be mathematical text
+        axis.set_minor_formatter(NullFormatter())
 
 
 def render_figure(figure: Figure, form: str, title: str, command: str) -> bytes:

@@ -4,7 +4,6 @@ import numpy as np
 
 from bench.reporting.figures.panels import Panel, lay_out, wrap
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, find_pictures
-from bench.reporting.figures.style import DOUBLE
 
 MOST, ACROSS = 9, 3
 
@@ -26,4 +25,4 @@ def draw(data: FigureData) -> CaptionedFigure:
         "the diagonal is the reconstruction. Where the label is the relevant code, it is that of "
         "the row."
     )
-    return CaptionedFigure(lay_out(wrap(panels, ACROSS), DOUBLE), [note, *shown.notes])
+    return CaptionedFigure(lay_out(wrap(panels, ACROSS)), [note, *shown.notes])

@@ -9,20 +9,10 @@ from matplotlib.figure import Figure
 from bench.errors import NotApplicable
 from bench.record.pictures import Array, RecordedSamples, read_snapshots
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.figures import style
 from bench.reporting.figures.measurements import PlottedMeasurements
 from bench.reporting.figures.points import draw_points, window
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
-from bench.reporting.figures.style import (
-    DOUBLE,
-    NORMAL,
-    PALE,
-    REAL_COLOR,
-    SMALL,
-    color,
-    marker,
-    packed,
-    panel_grid,
-)
 from bench.spec.reserved_names import VALIDATION
 
 COVERAGE = "arc_coverage"
@@ -52,7 +42,7 @@ def draw(data: FigureData) -> CaptionedFigure:
     first = next(iter(samples.values()))
     real = data.real.x.reshape(-1, 2) if data.real else np.empty((0, 2), dtype=np.float32)
     if over_time:
-        across = max(len(moments[variant]) for variant in shown)
+        labels, across = [variant.label for variant in shown], max(len(moments[v]) for v in shown)
         lines = [
             [
                 _Cell(
@@ -62,12 +52,11 @@ def draw(data: FigureData) -> CaptionedFigure:
             ]
             for variant in shown
         ]
-        labels = [variant.label for variant in shown]
     else:
-        across, labels = ACROSS, []
-        panels = [_Cell(v.label, samples[v].x, _coverage(data, v.run)) for v in shown]
-        panels = [_Cell("real test points"), *panels] if len(real) else panels
-        lines = [panels[start : start + across] for start in range(0, len(panels), across)]
+        labels, across = [], ACROSS
+        cells = [_Cell("real test points")] if len(real) else []
+        cells += [_Cell(v.label, samples[v].x, _coverage(data, v.run)) for v in shown]
+        lines = [cells[start : start + ACROSS] for start in range(0, len(cells), ACROSS)]
         notes.append(
             "Samples at the end of the training; with `snapshots: 5` in the base of the sweep the "
             "figure shows them on the way, too."
@@ -102,8 +91,10 @@ def _draw_lines(
 ) -> Figure:
     """Return the figure of panels in lines, with a legend of the classes."""
     wide, tall = corners[1] - corners[0]
-    height = DOUBLE / across * tall / wide + 0.24
-    figure, cells = panel_grid(len(lines) * across, height, 0.22, across, layout=packed())
+    height = style.DOUBLE / across * tall / wide + 0.24
+    figure, cells = style.panel_grid(
+        len(lines) * across, height, 0.22, across, layout=style.packed()
+    )
     for axes in cells.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
@@ -113,17 +104,19 @@ def _draw_lines(
         for axes in row[len(line) :]:
             axes.set_axis_off()
     for label, row in zip(labels, cells, strict=False):
-        row[0].set_ylabel(label, fontsize=NORMAL)
+        row[0].set_ylabel(label, fontsize=style.NORMAL)
     if len(real):
-        cells[0][0].plot([], [], "o", color=PALE, ms=4, mew=0, label="real")
+        cells[0][0].plot([], [], "o", color=style.PALE, ms=4, mew=0, label="real")
     for index, name in enumerate(names):
-        cells[0][0].plot([], [], marker(index), color=color(index), ms=3.5, mew=0, label=name)
+        cells[0][0].plot(
+            [], [], style.marker(index), color=style.color(index), ms=3.5, mew=0, label=name
+        )
     figure.legend(loc="outside lower center", ncols=len(names) + 1, handletextpad=0.2)
     return figure
 
 
 def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Array]) -> None:
-    axes.set_title(panel.title, fontsize=NORMAL)
+    axes.set_title(panel.title, fontsize=style.NORMAL)
     if panel.points is None:
         draw_points(axes, np.empty((0, 2)), np.empty(0), real, corners)
         return
@@ -134,12 +127,12 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
     if outside := draw_points(axes, points, labels, real, corners, size=1.3):
         axes.annotate(
             f"{outside} outside", (1, 0), xycoords="axes fraction", ha="right", va="bottom",
-            fontsize=SMALL, color=REAL_COLOR,
+            fontsize=style.SMALL, color=style.REAL_COLOR,
         )  # fmt: skip
     if panel.coverage is not None:
         axes.annotate(
             f"{panel.coverage:.0f} %", (0.5, 0.02), xycoords="axes fraction", ha="center",
-            va="bottom", fontsize=NORMAL, fontweight="bold",
+            va="bottom", fontsize=style.NORMAL, fontweight="bold",
         )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ import numpy as np
 
 from bench.reporting.figures.panels import Panel, lay_out
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, find_pictures
-from bench.reporting.figures.style import DOUBLE
 
 MOST, CLASSES = 4, 5
 PANELS = {
@@ -36,4 +35,4 @@ def draw(data: FigureData) -> CaptionedFigure:
     ]
     if len(names) > CLASSES:
         notes.append(f"The first {CLASSES} of {len(names)} classes.")
-    return CaptionedFigure(lay_out(lines, DOUBLE), [*notes, *shown.notes])
+    return CaptionedFigure(lay_out(lines), [*notes, *shown.notes])
