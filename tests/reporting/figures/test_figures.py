@@ -102,10 +102,7 @@ def test_samples_begin_with_the_real_images_and_show_models_that_cannot_encode(r
 
 def test_a_model_that_cannot_is_left_out_with_the_reason(results):
     for name in ("traversals", "dimensions", "swaps", "inpainting", "reconstruction"):
-        notes = drawn(results, name).notes
-        assert "Not shown, since the model has no encoder: cGAN." in notes
-    with pytest.raises(NotApplicable, match="the model has no encoder: cGAN"):
-        drawn(results, "swaps", "cgan")
+        assert "Not shown, since the model has no encoder: cGAN." in drawn(results, name).notes
 
 
 def test_a_model_that_can_do_a_part_is_shown_where_asked_for(changed):
@@ -150,21 +147,27 @@ def test_many_variants_are_limited_and_the_others_named(tmp_path):
     assert len(panels(drawn(tmp_path, "swaps", *names[5:17]))) == 12
 
 
-def test_a_seed_that_no_run_has_is_said(results):
-    with pytest.raises(NotApplicable, match="no run of seed 7 is finished: CSVAE"):
-        drawn(results, "swaps", seed=7)
+@pytest.mark.parametrize(
+    ("name", "variants", "options", "message"),
+    [
+        ("toy", [], {}, "samples of digits are images"),
+        ("swaps", ["cgan"], {}, "the model has no encoder: cGAN"),
+        ("swaps", [], {"seed": 7}, "no run of seed 7 is finished: CSVAE"),
+        ("swaps", ["lr_livea"], {}, "unknown variant 'lr_livea' .did you mean 'lr_livae'"),
+        ("seeds", [], {"metrics": ["inception"]}, "unknown metric 'inception' .did you mean 'ince"),
+        ("curves", [], {"metrics": ["main/re"]}, "unknown curve 'main/re' .did you mean 'main/re"),
+        ("tradeoff", [], {"metrics": ["fid"]}, "two metrics are needed, .* got fid"),
+    ],
+)
+def test_a_figure_that_cannot_be_drawn_is_explained(results, name, variants, options, message):
+    with pytest.raises((NotApplicable, UnknownName), match=message):
+        drawn(results, name, *variants, **options)
 
 
-def test_wrong_names_get_the_near_ones(results):
+def test_a_figure_has_a_name_or_a_number():
+    assert find_figure("6").name == "swaps"
     with pytest.raises(UnknownName, match=r"unknown figure 'swap' .did you mean 'swaps'"):
         find_figure("swap")
-    with pytest.raises(UnknownName, match=r"unknown variant 'lr_livea' .did you mean 'lr_livae'"):
-        drawn(results, "swaps", "lr_livea")
-    with pytest.raises(
-        UnknownName, match=r"unknown metric 'inception' .did you mean 'inception_sc"
-    ):
-        drawn(results, "seeds", metrics=["inception"])
-    assert find_figure("6").name == "swaps"
 
 
 def test_every_seed_is_a_dot_and_protocols_have_panels_of_their_own(changed):
@@ -200,9 +203,8 @@ def test_quality_against_diversity_has_the_real_point_and_every_name(results):
 
 
 def test_the_real_images_alone_are_no_plot(tmp_path):
-    both = [name for name in recorded.QUICKSTART["cvae"][0]]
-    one_each = {name: {0: {name: recorded.QUICKSTART["cvae"][0][name]}} for name in both}
-    recorded.write_sweep(tmp_path, variants=one_each)
+    both = recorded.QUICKSTART["cvae"][0].items()
+    recorded.write_sweep(tmp_path, variants={name: {0: {name: value}} for name, value in both})
     with pytest.raises(NotApplicable, match="no variant has both measurements"):
         drawn(tmp_path, "tradeoff")
 
@@ -238,9 +240,7 @@ def test_measurements_on_validation_images_are_in_no_figure(tmp_path):
     assert drawn(tmp_path, "seeds").figure.axes[0].get_title() == "Arc coverage (%) (≈ real)"
 
 
-def test_points_are_no_images_and_images_no_points(results, tmp_path):
-    with pytest.raises(NotApplicable, match="samples of digits are images"):
-        drawn(results, "toy")
+def test_points_are_no_images(tmp_path):
     drawable.write(tmp_path, points=True)
     with pytest.raises(NotApplicable, match="see the figure toy for points"):
         drawn(tmp_path, "samples")
