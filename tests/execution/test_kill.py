@@ -17,14 +17,14 @@ RUN = ("run", "tiny.yaml", "--no-mlflow", *SWEEP[2:])
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(bench, here, monkeypatch, number):
-    iterate = Trainer._iterate
+    iterate = Trainer.iterate
 
     def ask_at_eight(self, step):
         if step == 8:
             signal.raise_signal(number)
         iterate(self, step)
 
-    monkeypatch.setattr(Trainer, "_iterate", ask_at_eight)
+    monkeypatch.setattr(Trainer, "iterate", ask_at_eight)
     status, _, err = bench(*RUN[:-1], "1000", "seeds=[0]")
     assert status == 130
     assert "checkpoint saved; continue with: bench run tiny.yaml --no-mlflow" in err

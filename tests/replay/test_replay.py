@@ -79,7 +79,7 @@ def test_other_losses_are_reported_with_what_may_be_the_cause(bench, tiny):
         folder / "provenance.json",
         threads=3,
         versions=origin["versions"] | {"torch": "1.0"},
-        sources={"training": {}},
+        sources={"model": {}, "harness": {}},
     )
     (folder / "execution.json").write_text('{"micro_batch": 4}')
     status, out, _ = bench("verify", folder.name[:6], "--steps", "12", "--threads", "1", *CPU)
@@ -170,7 +170,7 @@ def test_a_rerun_by_other_code_is_refused_and_a_failed_one_tried_again(bench, he
     assert status == 0, out
     assert not (target / "failed").exists()
     origin = json.loads((target / "provenance.json").read_text())
-    origin["sources"]["training"]["baselines/cvae.py"] = "other"
+    origin["sources"]["model"]["baselines/cvae.py"] = "other"
     (target / "provenance.json").write_text(json.dumps(origin))
     status, _, err = bench("rerun", "tiny/cvae", *CPU)
     assert status == 2
