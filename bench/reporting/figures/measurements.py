@@ -32,7 +32,7 @@ class PlottedMeasurements:
         return [entry for entry in entries if entry.run in runs and entry.value is not None]
 
     def columns(self, names: Sequence[str] = ()) -> list[Column]:
-        """Return what may share an axis: each metric by each of its protocols.
+        """Return a column for each metric by each of its protocols: what may share an axis.
 
         They are in the order of `names`, or all of them in that of the record. A metric with
         several protocols has a letter for each.

@@ -111,8 +111,8 @@ def _draw_panel(
     if panel.reason:
         letters = int(len(panel.reason) * wide / text_inches(panel.reason, SMALL))
         reason = textwrap.fill(panel.reason, max(8, letters))
-        place: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
-        axes.text(0.5, 0.5, reason, color="#595959", fontsize=SMALL, **place)
+        centered: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+        axes.text(0.5, 0.5, reason, color="#595959", fontsize=SMALL, **centered)
     else:
         big = enlarge(panel.images, SHARP)
         page = tile(big, round(GAP * max(big.shape[2:4])), head=panel.head)

@@ -1,4 +1,4 @@
-"""Configuration and provenance of every run: what all share, told once, and what differs."""
+"""Configuration and provenance of every run: what all share, shown once, and what differs."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
