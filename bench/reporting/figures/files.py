@@ -22,15 +22,13 @@ def write_figure(
     title = f"{data.names.data.get(data.data, data.data)}: {figure.title}."
     repeats = f"Repeats the form of the paper's Figure {figure.number}." if figure.number else ""
     notes = [title, repeats, *drawn.notes, f"Made by: {command}"]
-    contents = {
-        end: style.render_figure(drawn.figure, end, title, command) for end in ("pdf", "png")
+    wrapper = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False)
+    caption = "".join(f"{wrapper.fill(note)}\n" for note in notes if note)
+    files = {
+        folder / f"{name}.pdf": style.render_figure(drawn.figure, "pdf", title, command),
+        folder / f"{name}.png": style.render_figure(drawn.figure, "png", title, command),
+        folder / f"{name}.txt": caption.encode(),
     }
-    contents["txt"] = "".join(f"{_fill(note)}\n" for note in notes if note).encode()
-    for end, content in contents.items():
-        write_atomically(folder / f"{name}.{end}", content)
-    return [folder / f"{name}.{end}" for end in contents]
-
-
-def _fill(note: str) -> str:
-    """Return a sentence in lines; protocols stay whole, to be searched for."""
-    return textwrap.fill(note, 100, break_long_words=False, break_on_hyphens=False)
+    for path, content in files.items():
+        write_atomically(path, content)
+    return list(files)

@@ -22,11 +22,8 @@ def save_point_cloud(generated: Array, labels: Array, real: Array, path: Path) -
         if outside := draw_points(axes, generated, labels, real, corners):
             axes.set_title(f"{outside} of {len(generated)} generated points lie outside")
         for label in np.unique(labels).astype(int):
-            name = f"class {label}, generated"
-            axes.plot(
-                [], [], style.marker(label), color=style.color(label), ms=4, mew=0, label=name
-            )
-        axes.plot([], [], "o", color=style.PALE, ms=4, mew=0, label="real")
+            axes.plot([], [], label=f"class {label}, generated", **style.dots(label, 4))
+        axes.plot([], [], label="real", **style.dots(None, 4))
         figure.legend(loc="outside lower center", ncols=4)
         write_atomically(
             path, style.render_figure(figure, "png", "Generated points over real ones", "")
@@ -53,9 +50,8 @@ def draw_points(
     `corners` are those of `window`; `size` is that of a generated point, in points.
     """
     low, high = corners
-    axes.plot(real[:, 0], real[:, 1], "o", color=style.PALE, ms=1.5 * size, mew=0)
+    axes.plot(*real.T, **style.dots(None, 1.5 * size))
     for label in np.unique(labels).astype(int):
-        of_class = generated[labels == label]
-        axes.plot(*of_class.T, style.marker(label), color=style.color(label), ms=size, mew=0)
+        axes.plot(*generated[labels == label].T, **style.dots(label, size))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     return int(((generated < low) | (generated > high)).any(axis=1).sum())

@@ -8,7 +8,7 @@ import io
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib.style
 import numpy as np
@@ -52,6 +52,12 @@ def marker(index: int) -> str:
 def dashes(index: int) -> str | tuple[int, tuple[float, ...]]:
     """Return the dashes of its lines."""
     return DASHES[index % len(DASHES)]
+
+
+def dots(index: int | None, size: float) -> dict[str, Any]:
+    """Return how the points of a class look, or real points where the index is None."""
+    look = ("o", PALE) if index is None else (marker(index), color(index))
+    return {"ls": "", "marker": look[0], "color": look[1], "ms": size, "mew": 0}
 
 
 def text_inches(text: str, size: float) -> float:

@@ -45,12 +45,10 @@ def draw(data: FigureData) -> CaptionedFigure:
         labels, across = [variant.label for variant in shown], max(len(moments[v]) for v in shown)
         lines = [
             [
-                _Cell(
-                    f"iteration {step:,}".replace(",", " "), x, _coverage(data, variant.run, step)
-                )
-                for step, x in moments[variant].items()
+                _Cell(f"iteration {step:,}".replace(",", " "), x, _coverage(data, v.run, step))
+                for step, x in moments[v].items()
             ]
-            for variant in shown
+            for v in shown
         ]
     else:
         labels, across = [], ACROSS
@@ -106,11 +104,9 @@ def _draw_lines(
     for label, row in zip(labels, cells, strict=False):
         row[0].set_ylabel(label, fontsize=style.NORMAL)
     if len(real):
-        cells[0][0].plot([], [], "o", color=style.PALE, ms=4, mew=0, label="real")
+        cells[0][0].plot([], [], label="real", **style.dots(None, 4))
     for index, name in enumerate(names):
-        cells[0][0].plot(
-            [], [], style.marker(index), color=style.color(index), ms=3.5, mew=0, label=name
-        )
+        cells[0][0].plot([], [], label=name, **style.dots(index, 3.5))
     figure.legend(loc="outside lower center", ncols=len(names) + 1, handletextpad=0.2)
     return figure
 
