@@ -1,12 +1,30 @@
+import shutil
+
 import pytest
 
+from bench.cli import main
 from bench.evaluation import code_pictures
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The results of a sweep that has run once for all tests."""
+    folder = tmp_path_factory.mktemp("ran")
+    (folder / "tiny.yaml").write_text(TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_OFFLINE", "1")
+        patch.chdir(folder)
+        with pytest.raises(SystemExit) as end:
+            main(["run", "tiny.yaml", "seeds=[0]", "--no-mlflow"])
+    assert not end.value.code
+    return folder / "results"
 
 
 @pytest.fixture
-def ran(bench):
-    status, _, _ = bench("run", "tiny.yaml", "seeds=[0]", "--no-mlflow")
-    assert status == 0
+def ran(bench, here, results):
+    """The command line, beside a copy of those results."""
+    shutil.copytree(results, here / "results")
     return bench
 
 

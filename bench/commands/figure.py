@@ -1,8 +1,7 @@
 """`bench figure`: figures for a paper, from the record."""
 
-import functools
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,7 @@ from bench.commands import options
 from bench.errors import BenchError, NotApplicable
 
 if TYPE_CHECKING:
-    from bench.process.worker import Worker
-    from bench.reporting.figures.catalog import Entry
-    from bench.reporting.figures.view import Choice, View
+    from bench.reporting.figures.selection import FigureData
 
 
 @click.command("figure")
@@ -51,74 +48,64 @@ def figure_command(
     from bench.reporting.figures.catalog import FIGURES, find_figure
 
     if is_list:
-        for entry in FIGURES.values():
-            click.echo(f"{entry.name:<14}  {entry.summary}")
+        for known in FIGURES.values():
+            click.echo(f"{known.name:<14}  {known.summary}")
         return
     if not words and not is_all:
         raise BenchError(f"name a figure ({', '.join(FIGURES)}), or give --all")
-    entries = list(FIGURES.values()) if is_all else [find_figure(words[0])]
+    wanted = list(FIGURES.values()) if is_all else [find_figure(words[0])]
     sweeps = words if is_all else words[1:]
-    from bench.reporting.figures.files import publish
-    from bench.reporting.figures.view import Choice, View
+    from bench.reporting.figures.files import write_figure
+    from bench.reporting.figures.selection import FigureData, FigureOptions
 
-    @functools.cache
-    def worker() -> "Worker":
-        from bench.process.worker import Worker  # takes torch, which few figures need
-
-        return Worker(device, threads=threads)
-
-    choice = Choice(variants, seed, metrics)
-    records = options.load_results(results, sweeps)
-    views = [
-        View(records, data, choice) for data in dict.fromkeys(run.data for run in records.runs)
-    ]
+    records, shown = options.load_results(results, sweeps), FigureOptions(variants, seed, metrics)
+    further = [*sweeps, *(word for name in variants for word in ("--variant", name))]
+    further += [] if seed is None else ["--seed", str(seed)]
+    further += [word for name in metrics for word in ("--metric", name)]
+    data_sets = dict.fromkeys(run.data for run in records.runs)
+    several = len(data_sets) > 1
     folder = (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
-    made = 0
-    for entry in entries:
-        for view in views:
-            if entry.needs:
-                _make_pictures(_runs_without_pictures(view, entry), worker)
-            is_one = len(views) == 1
-            name = entry.name if is_one else f"{entry.name}-{view.data}"
+    is_made = False
+    for one in wanted:
+        command = shlex.join(["bench", "figure", one.name, *further])
+        for data in (FigureData(records, name, shown) for name in data_sets):
+            _make_pictures(data, one.needs, device, threads)
+            name = f"{one.name}-{data.data}" if several else one.name
             try:
-                files = publish(entry, view, folder, _command(entry, sweeps, choice), name)
+                files = write_figure(one, data, folder, command, name)
             except NotApplicable as reason:
-                title = entry.name if is_one else f"{entry.name}, {view.data}"
-                click.echo(f"{title}: not made: {reason}", err=True)
+                about = f"{one.name}, {data.data}" if several else one.name
+                click.echo(f"{about}: not made: {reason}", err=True)
                 continue
-            made += 1
+            is_made = True
             click.echo(files[-1].read_text(), nl=False)
             click.echo(f"written to {files[0]} and {files[1].name}\n", err=True)
-    if not made:
+    if not is_made:
         raise BenchError("no figure could be made")
 
 
-def _runs_without_pictures(view: "View", entry: "Entry") -> Iterator[Path]:
-    """Yield the folders of runs that are to be shown, have weights, and lack the pictures."""
-    for variant in view.everyone and view.variants:
-        run, pictures = view.run_of(variant), view.pictures(variant)
-        if run is None or not (run.path / "model.pt").exists():
+def _make_pictures(
+    data: "FigureData", needs: Collection[str], device: str, threads: int | None
+) -> None:
+    """Make the pictures that runs to be shown lack, from their weights, where they have any.
+
+    A run whose pictures fail is left out of the figure and costs no other.
+    """
+    from bench.record.pictures import read_pictures
+
+    worker = None
+    for variant in data.all_variants and data.variants if needs else ():
+        if not (run := variant.run) or not (run.path / "model.pt").exists():
             continue
-        if any(n not in pictures.arrays and n not in pictures.missing for n in entry.needs):
-            yield run.path
-
-
-def _make_pictures(folders: Iterable[Path], worker: Callable[[], "Worker"]) -> None:
-    """Make the pictures of runs; one that fails is left out of the figure and costs no other."""
-    for folder in folders:
+        arrays, missing = read_pictures(run.path)
+        if not set(needs) - {*arrays, *missing}:
+            continue
         from bench.evaluation.code_pictures import save_pictures_of
+        from bench.process.worker import Worker
 
-        click.echo(f"making pictures of {folder}", err=True)
+        worker = worker or Worker(device, threads=threads)
+        click.echo(f"making pictures of {run.path}", err=True)
         try:
-            save_pictures_of(folder, worker())
+            save_pictures_of(run.path, worker)
         except BenchError as error:
             click.echo(f"warning: {error}", err=True)
-
-
-def _command(entry: "Entry", sweeps: Sequence[str], choice: "Choice") -> str:
-    """Return the command that makes one figure."""
-    options = [("--variant", variant) for variant in choice.variants]
-    options += [("--seed", str(choice.seed))] if choice.seed is not None else []
-    options += [("--metric", metric) for metric in choice.metrics]
-    words = [word for option in options for word in option]
-    return shlex.join(["bench", "figure", entry.name, *sweeps, *words])

@@ -208,7 +208,7 @@ def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) 
 
     picture = folder / "samples.png"
     if spec.is_image:
-        save_image_grid(kept, spec.class_names, picture)
+        save_image_grid({"": kept}, spec.class_names, picture)
     else:
         labels = np.repeat(np.arange(spec.classes), shown)
         save_point_cloud(kept.reshape(-1, 2), labels, data.test.x.numpy(), picture)

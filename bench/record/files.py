@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all, and the one reader of JSON."""
+"""Files that are written whole or not at all, the one reader of JSON, and nested settings."""
 
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BenchError(f"cannot read {path}: it is damaged (a JSON object is expected)")
     return content
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as dotted keys and their values.
+
+    >>> flatten({"model": {"name": "cvae", "width": 0.5}, "betas": [0, 0.9], "data": {}})
+    {'model.name': 'cvae', 'model.width': 0.5, 'betas': [0, 0.9], 'data': {}}
+    """
+    leaves: dict[str, Any] = {}
+    for key, value in content.items():
+        is_nested = isinstance(value, Mapping) and value
+        leaves |= flatten(value, f"{prefix}{key}.") if is_nested else {f"{prefix}{key}": value}
+    return leaves

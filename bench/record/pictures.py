@@ -27,9 +27,8 @@ Where the label is the relevant code, a row is made with the label of its class.
 """
 
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,17 +39,15 @@ FILE = "pictures.npz"
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """The pictures of one run: arrays as in the table above, and why others are missing."""
+class RecordedPictures(NamedTuple):
+    """The pictures of a run: arrays as in the table above, and why others are missing."""
 
     arrays: dict[str, Array]
     missing: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Samples of one run, equally many of each class.
+class RecordedSamples(NamedTuple):
+    """Samples of a run, equally many of each class.
 
     Attributes:
         x: `uint8` `[K, n, H, W, C]`, or points `float32` `[K, n, 2]`.
@@ -66,34 +63,28 @@ class Samples:
         return self.x.ndim == 5
 
 
-def read_pictures(folder: Path) -> Pictures:
+def read_pictures(folder: Path) -> RecordedPictures:
     """Read the pictures of a run; `bench figure` makes those that an older run lacks."""
     arrays = _read(folder / FILE)
     missing = arrays.pop("missing", np.empty((0, 2), dtype=str))
-    return Pictures(arrays, {str(name): str(reason) for name, reason in missing})
+    return RecordedPictures(arrays, {str(name): str(reason) for name, reason in missing})
 
 
-def read_samples(folder: Path) -> Samples | None:
+def read_samples(folder: Path) -> RecordedSamples | None:
     """Read the samples of a run, a control or a snapshot; None where none were kept."""
     arrays = _read(folder / "samples.npz")
-    if not arrays:
-        return None
-    return Samples(arrays["x"], tuple(str(name) for name in arrays["names"]))
+    return RecordedSamples(arrays["x"], tuple(map(str, arrays["names"]))) if arrays else None
 
 
-def read_snapshots(folder: Path) -> dict[int, Samples]:
+def read_snapshots(folder: Path) -> dict[int, RecordedSamples]:
     """Read the samples drawn while a run was trained, by iterations, the earliest first."""
-    steps = sorted(
-        int(path.parent.name)
-        for path in (folder / "snapshots").glob("*/samples.npz")
-        if path.parent.name.isdecimal()
-    )
-    found = {step: read_samples(folder / "snapshots" / str(step)) for step in steps}
-    return {step: samples for step, samples in found.items() if samples is not None}
+    steps = [p.name for p in (folder / "snapshots").glob("*") if p.name.isdecimal()]
+    samples = {int(step): read_samples(folder / "snapshots" / step) for step in steps}
+    return {step: kept for step, kept in sorted(samples.items()) if kept is not None}
 
 
 def _read(path: Path) -> dict[str, Array]:
-    """Return all arrays of a file, none where there is no file; name a damaged one."""
+    """Return the arrays of a file, none where there is no file; name a damaged one."""
     if not path.exists():
         return {}
     try:

@@ -1,12 +1,12 @@
 """Two variants or runs side by side: where their configurations and their measurements differ."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from bench.errors import BenchError, UnknownName
+from bench.record.files import flatten
 from bench.record.records import RecordEntry, Records, load_records
 from bench.record.sweep_folder import RunKey
 from bench.reporting.notes.table_notes import view_notes
@@ -145,17 +145,6 @@ def _settings(records: Records, side: ComparedRuns) -> dict[str, str]:
     values: dict[str, dict[str, None]] = {}
     for run in records.runs:
         if run.key in side.runs:
-            for key, value in _flattened(records.config(run)).items():
-                values.setdefault(key, {})[value] = None
+            for key, value in flatten(records.config(run)).items():
+                values.setdefault(key, {})[str(value)] = None
     return {key: ", ".join(different) for key, different in values.items()}
-
-
-def _flattened(value: Any, key: str = "") -> dict[str, str]:
-    """Return nested settings as dotted key -> text."""
-    if not isinstance(value, Mapping) or not value:
-        return {key: str(value)}
-    return {
-        name: text
-        for part, inner in value.items()
-        for name, text in _flattened(inner, f"{key}.{part}".lstrip(".")).items()
-    }

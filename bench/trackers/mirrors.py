@@ -4,9 +4,9 @@ from pathlib import Path
 
 from bench.console import say
 from bench.errors import BenchError
-from bench.record.pictures import Samples, read_samples
+from bench.record.pictures import RecordedSamples, read_samples
 from bench.record.records import Records, load_records
-from bench.reporting.figures.grids import save_comparison_grid
+from bench.reporting.figures.grids import save_image_grid
 from bench.trackers.csv_files import write_csv
 
 
@@ -41,7 +41,7 @@ def _draw_samples(records: Records, folder: Path) -> None:
     """
     done = [run for run in records.runs if run.state == "done"]
     for data in dict.fromkeys(run.data for run in done):
-        shown: dict[str, Samples] = {}
+        shown: dict[str, RecordedSamples] = {}
         for run in done:
             if run.data == data and run.variant not in shown:
                 samples = read_samples(run.path)
@@ -49,6 +49,6 @@ def _draw_samples(records: Records, folder: Path) -> None:
         if len(shown) > 1:
             first = [variant for variant in records.untrained if variant in shown]
             order = dict.fromkeys([*first, *shown])
-            panels = [(variant, shown[variant].x) for variant in order]
+            panels = {variant: shown[variant].x for variant in order}
             names = next(iter(shown.values())).names
-            save_comparison_grid(panels, names, folder / f"samples-{data}.png")
+            save_image_grid(panels, names, folder / f"samples-{data}.png")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from bench.record.files import flatten
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.statistics import t_interval
@@ -118,7 +119,7 @@ def _child(
         name=f"{run.variant}, seed {seed}" if seed else run.title,
         state=run.state,
         tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
-        params=_flattened(records.config(run)),
+        params=_params(records.config(run)),
         metrics=metrics,
         folder=run.path,
         files=[run.path / name for name in FILES if (run.path / name).is_file()],
@@ -202,11 +203,11 @@ def _milliseconds(started: object) -> int:
         return 0
 
 
-def _flattened(value: object, prefix: str = "") -> dict[str, str]:
-    """Return nested settings as dotted keys and text."""
-    if isinstance(value, dict) and value:
-        parts = [_flattened(part, f"{prefix}.{key}".lstrip(".")) for key, part in value.items()]
-        return {key: text for part in parts for key, text in part.items()}
-    text = value if isinstance(value, str) else json.dumps(value)
-    cut = text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
-    return {safe_key(prefix): cut}
+def _params(config: Mapping[str, object]) -> dict[str, str]:
+    """Return nested settings as keys that a server accepts and text, long values cut."""
+    params = {}
+    for key, value in flatten(config).items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        is_long = len(text) > LONGEST_VALUE
+        params[safe_key(key)] = text[: LONGEST_VALUE - 1] + "…" if is_long else text
+    return params

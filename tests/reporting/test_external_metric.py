@@ -11,7 +11,7 @@ import pytest
 
 from bench.record.records import load_records
 from bench.reporting.compare import compare_text, find_runs
-from bench.reporting.page.document import describe
+from bench.reporting.page.document import describe_page
 from bench.reporting.render import RENDERERS
 from bench.reporting.tables.build import build_table, filled_tables
 
@@ -96,7 +96,7 @@ def test_its_comparisons_are_in_the_csv_file(rendered):
 def test_it_fills_tables_and_the_page(records):
     specs = cases.SPECS
     assert [table.name for table in filled_tables(specs, records)] == ["summary", "footing"]
-    page = describe(records, specs, reference="cvae")
+    page = describe_page(records, specs, reference="cvae")
     column = page["tables"][0]["columns"][0]
     assert (column["title"], column["arrow"], column["decimals"]) == ("Darkness (%)", "↓", 1)
     assert [row["cells"][0]["bold"] for row in page["tables"][0]["rows"]] == [False, False, True]

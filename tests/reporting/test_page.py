@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.record.records import load_records
 from bench.reporting.page import document
 from bench.reporting.page.curves import POINTS, thin
-from bench.reporting.page.document import describe, render_page
+from bench.reporting.page.document import describe_page, render_page
 from bench.reporting.tables.table_spec import load_tables
 
 TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
@@ -45,7 +45,14 @@ def page_of(results, names=None):
 
 
 def description_of(results):
-    return describe(load_records(results), load_tables(TABLES))
+    return describe_page(load_records(results), load_tables(TABLES))
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The description of the small record."""
+    write_small(tmp_path)
+    return description_of(tmp_path)
 
 
 def parse(page):
@@ -64,9 +71,9 @@ def test_the_same_record_gives_the_same_bytes(tmp_path):
 def test_the_description_in_the_file_is_the_description(tmp_path):
     write_hostile(tmp_path)
     elements = parse(page_of(tmp_path))
-    held = json.loads(elements.scripts[0])
-    assert held == json.loads(json.dumps(description_of(tmp_path)))
-    assert HOSTILE in [variant["label"] for variant in held["variants"]]
+    description = json.loads(elements.scripts[0])
+    assert description == json.loads(json.dumps(description_of(tmp_path)))
+    assert HOSTILE in [variant["label"] for variant in description["variants"]]
 
 
 def test_names_cannot_become_markup(tmp_path):
@@ -89,12 +96,10 @@ def test_a_title_is_escaped(tmp_path):
 
 
 def test_text_of_the_record_is_no_placeholder(tmp_path):
-    held = recorded.QUICKSTART["cvae"]
-    recorded.write_sweep(tmp_path, variants={"{{ script }}": held, r"\1": held})
-    labels = [
-        variant["label"] for variant in json.loads(parse(page_of(tmp_path)).scripts[0])["variants"]
-    ]
-    assert labels[1:] == ["{{ script }}", r"\1"]
+    names = ["{{ script }}", r"\1"]
+    recorded.write_sweep(tmp_path, variants=dict.fromkeys(names, recorded.QUICKSTART["cvae"]))
+    description = json.loads(parse(page_of(tmp_path)).scripts[0])
+    assert [variant["label"] for variant in description["variants"]][1:] == names
 
 
 def test_nothing_is_asked_of_a_network(tmp_path):
@@ -108,30 +113,24 @@ def test_nothing_is_asked_of_a_network(tmp_path):
     assert not [a for _, a in elements.tags if not a.get("href", "#").startswith("#")]
 
 
-def test_tables_are_those_that_the_record_fills(tmp_path):
-    write_small(tmp_path)
-    held = description_of(tmp_path)
-    assert [table["name"] for table in held["tables"]] == ["1", "2", "summary", "footing"]
-    row = held["tables"][0]["rows"][1]
+def test_tables_are_those_that_the_record_fills(small):
+    assert [table["name"] for table in small["tables"]] == ["1", "2", "summary", "footing"]
+    row = small["tables"][0]["rows"][1]
     assert row["label"] == "cVAE"
-    assert row["cells"][0] == {
-        **{"number": "7.50", "rest": " ± 0.62 (3)", "bold": False, "sort": 7.5, "kind": "mean"},
-    }
-    assert held["tables"][0]["copies"]["latex"].startswith(r"\begin{table}")
+    cell = {"number": "7.50", "rest": " ± 0.62 (3)", "bold": False, "sort": 7.5, "kind": "mean"}
+    assert row["cells"][0] == cell
+    assert small["tables"][0]["copies"]["latex"].startswith(r"\begin{table}")
 
 
-def test_notes_of_all_tables_are_told_once(tmp_path):
-    write_small(tmp_path)
-    held = description_of(tmp_path)
-    shared = [note["text"] for note in held["notes"]]
+def test_notes_of_all_tables_are_shown_once(small):
+    shared = {note["text"] for note in small["notes"]}
     assert "Runs: 6 of 6 done, seeds 0-2." in shared
-    for table in held["tables"]:
-        assert not set(shared) & {note["text"] for note in table["notes"]}
+    for table in small["tables"]:
+        assert not shared & {note["text"] for note in table["notes"]}
 
 
-def test_every_seed_has_its_dot(tmp_path):
-    write_small(tmp_path)
-    column = description_of(tmp_path)["seeds"][0]
+def test_every_seed_has_its_dot(small):
+    column = small["seeds"][0]
     assert column["title"] == "Inception Score"
     assert column["real"] == 9.625
     assert [row["values"] for row in column["rows"]] == [
@@ -143,59 +142,50 @@ def test_every_seed_has_its_dot(tmp_path):
 def test_there_is_no_line_for_real_images_where_sweeps_measured_different_ones(tmp_path):
     recorded.write_sweep(tmp_path, "first")
     recorded.write_sweep(tmp_path, "second", real={"inception_score": (recorded.IS, 5.0)})
-    seeds = describe(load_records(tmp_path), load_tables(TABLES))["seeds"]
-    assert {chart["metric"]: chart["real"] for chart in seeds} == {
+    seeds = description_of(tmp_path)["seeds"]
+    assert {column["metric"]: column["real"] for column in seeds} == {
         "inception_score": None,
         "intra_class_diversity": 0.5,
     }
 
 
-def test_values_are_in_the_unit_that_is_printed(tmp_path):
-    write_small(tmp_path)
-    cost = description_of(tmp_path)["tables"][-1]
-    cell = cost["rows"][0]["cells"][0]
+def test_values_are_in_the_unit_that_is_printed(small):
+    cell = small["tables"][-1]["rows"][0]["cells"][0]
     assert (cell["number"], cell["sort"]) == ("0.368", pytest.approx(0.367552))
 
 
-def test_controls_come_first(tmp_path):
-    write_small(tmp_path)
-    held = description_of(tmp_path)
-    assert [variant["label"] for variant in held["variants"]] == [
-        *("real test images", "cVAE", "Lr-LiVAE"),
-    ]
-    samples = held["pictures"][0]
-    assert [panel["variant"] for panel in samples["panels"]] == [0, 1, 1, 1, 2, 2, 2]
+def test_controls_come_first(small):
+    labels = [variant["label"] for variant in small["variants"]]
+    assert labels == ["real test images", "cVAE", "Lr-LiVAE"]
+    panels = small["pictures"][0]["panels"]
+    assert [panel["variant"] for panel in panels] == [0, 1, 1, 1, 2, 2, 2]
 
 
-def test_runs_tell_what_differs_and_why_they_failed(tmp_path):
+def test_runs_have_what_differs_and_why_they_failed(tmp_path):
     write_hostile(tmp_path)
-    held = description_of(tmp_path)["runs"][0]
-    assert ["iterations", "800"] in [list(pair) for pair in held["shared"]]
-    assert held["differing"]["rows"] == [
-        {"key": "model.name", "values": ['"cvae"', '"plain"']},
-    ]
-    failed = [run for run in held["runs"] if run["state"] == "failed"]
-    assert [run["failure"] for run in failed] == [recorded.TRACEBACK.strip()]
-    assert failed[0]["command"].endswith("--retry-failed")
-    assert failed[0]["folder"].startswith("quickstart/")
+    sweep = description_of(tmp_path)["runs"][0]
+    assert ("iterations", "800") in sweep["shared"]
+    assert sweep["differing"]["rows"] == [{"key": "model.name", "values": ['"cvae"', '"plain"']}]
+    [failed] = [run for run in sweep["runs"] if run["state"] == "failed"]
+    assert failed["failure"] == recorded.TRACEBACK.strip()
+    assert failed["command"].endswith("--retry-failed")
+    assert failed["folder"].startswith("quickstart/")
     assert str(tmp_path) not in page_of(tmp_path)
 
 
 def test_long_curves_are_thinned_the_same_way_every_time():
-    places = thin(10_001)
-    assert len(places) == POINTS
-    assert places == sorted(set(places))
-    assert (places[0], places[-1]) == (0, 10_000)
+    kept = thin(10_001)
+    assert len(kept) == POINTS
+    assert kept == sorted(set(kept))
+    assert (kept[0], kept[-1]) == (0, 10_000)
 
 
 def test_runs_without_anything_make_a_page(tmp_path):
     states = {(variant, seed): "missing" for variant in recorded.QUICKSTART for seed in range(3)}
     recorded.write_sweep(tmp_path, states=states | {"real": "missing"})
-    held = description_of(tmp_path)
-    assert held["sweeps"][0]["states"]["missing"] == 7
-    assert (held["tables"], held["seeds"], held["pictures"], held["curves"]["charts"]) == (
-        *([], [], [], []),
-    )
+    page = description_of(tmp_path)
+    assert page["sweeps"][0]["states"]["missing"] == 7
+    assert page["tables"] == page["seeds"] == page["pictures"] == page["curves"]["charts"] == []
     assert "<!doctype html>" in page_of(tmp_path)
 
 
@@ -205,34 +195,34 @@ def test_points_are_shown_as_their_drawing(tmp_path):
         points = np.zeros((3, 5, 2), dtype=np.float32)
         np.savez_compressed(run / "samples.npz", x=points, names=np.array(["a", "b", "c"]))
         Image.new("RGB", (960, 400), "white").save(run / "samples.png")
-    samples = description_of(tmp_path)["pictures"][0]
-    assert samples["panels"][0]["size"] == [480, 200]
-    assert not samples["panels"][0]["pixels"]
+    panel = description_of(tmp_path)["pictures"][0]["panels"][0]
+    assert panel["size"] == [480, 200]
+    assert not panel["pixels"]
+    (run / "samples.png").write_bytes(b"\x89PNG nothing")
+    with pytest.raises(BenchError, match=r"samples\.png is damaged .*; delete it"):
+        description_of(tmp_path)
 
 
 def test_further_pictures_are_shown_by_name(tmp_path):
     folder = write_small(tmp_path)
-    run = sorted(folder.glob("0*"))[0]
     images = np.zeros((2, 5, 4, 4, 3), dtype=np.uint8)
-    np.savez_compressed(run / "pictures.npz", some_new_view=images, numbers=np.arange(3))
-    held = {group["name"]: group for group in description_of(tmp_path)["pictures"]}
-    assert list(held) == ["samples", "reconstruction", "swaps", "some_new_view"]
-    assert held["some_new_view"]["title"] == "Some new view"
-    panel = held["some_new_view"]["panels"][0]
+    np.savez(min(folder.glob("0*")) / "pictures.npz", some_new_view=images, numbers=np.arange(3))
+    groups = {group["name"]: group for group in description_of(tmp_path)["pictures"]}
+    assert list(groups) == ["samples", "reconstruction", "swaps", "some_new_view"]
+    assert groups["some_new_view"]["title"] == "Some new view"
+    panel = groups["some_new_view"]["panels"][0]
     assert (panel["rows"], panel["columns"], panel["size"]) == (2, 5, [20, 8])
 
 
-def test_a_reconstruction_stands_below_its_original(tmp_path):
-    write_small(tmp_path)
-    held = {group["name"]: group for group in description_of(tmp_path)["pictures"]}
-    assert "originals" not in held
-    assert held["reconstruction"]["panels"][0]["rows"] == 2
+def test_a_reconstruction_stands_below_its_original(small):
+    groups = {group["name"]: group for group in small["pictures"]}
+    assert "originals" not in groups
+    assert groups["reconstruction"]["panels"][0]["rows"] == 2
 
 
 def test_a_damaged_picture_file_is_named(tmp_path):
     folder = write_small(tmp_path)
-    run = sorted(folder.glob("0*"))[0]
-    (run / "pictures.npz").write_bytes(b"PK nothing")
+    (min(folder.glob("0*")) / "pictures.npz").write_bytes(b"PK nothing")
     with pytest.raises(BenchError, match=r"pictures\.npz is damaged .*; delete it"):
         page_of(tmp_path)
 
@@ -256,8 +246,8 @@ def test_the_command_writes_the_page_beside_the_results(bench, here):
 
 def test_what_is_significant_is_bold_and_differences_stand_beside_the_seeds(tmp_path):
     cases.eight_seeds(tmp_path)
-    held = description_of(tmp_path)
-    cells = [cell for table in held["tables"] for row in table["rows"] for cell in row["cells"]]
+    page = description_of(tmp_path)
+    cells = [cell for table in page["tables"] for row in table["rows"] for cell in row["cells"]]
     assert {cell["bold"] for cell in cells} == {True, False}
-    rows = [row for column in held["seeds"] for row in column["rows"] if row["difference"]]
+    rows = [row for column in page["seeds"] for row in column["rows"] if row["difference"]]
     assert any(", p " in row["difference"] and row["to"] for row in rows)

@@ -4,42 +4,31 @@ import textwrap
 from pathlib import Path
 
 from bench.record.files import write_atomically
-from bench.reporting.figures.catalog import Entry
-from bench.reporting.figures.style import rendered, styled
-from bench.reporting.figures.view import View
+from bench.reporting.figures import style
+from bench.reporting.figures.catalog import PaperFigure
+from bench.reporting.figures.selection import FigureData
 
 
-def publish(entry: Entry, view: View, folder: Path, command: str, name: str) -> list[Path]:
+def write_figure(
+    figure: PaperFigure, data: FigureData, folder: Path, command: str, name: str
+) -> list[Path]:
     """Draw a figure, and write it as PDF and PNG with its caption as text.
 
-    Args:
-        entry: Which figure.
-        view: What it is drawn from.
-        folder: Where to; files there are replaced, each at once.
-        command: The command that makes it; it stands in all three files.
-        name: Of the files, without ending.
-
-    Returns:
-        The files.
-
-    Raises:
-        NotApplicable: If the record does not allow it; nothing is written then.
+    The command that makes it stands in all three files; `name` is theirs, without the ending.
+    Nothing is written where the record does not allow the figure (`NotApplicable`).
     """
-    with styled():
-        drawn = entry.draw(view)
-    data = view.names.data.get(view.data, view.data)
-    title = f"{data}: {entry.title}."
-    about = {"title": title, "command": command}
-    repeats = f"Repeats the form of the paper's Figure {entry.number}." if entry.number else ""
+    with style.styled():
+        drawn = figure.draw(data)
+    title = f"{data.names.data.get(data.data, data.data)}: {figure.title}."
+    repeats = f"Repeats the form of the paper's Figure {figure.number}." if figure.number else ""
     notes = [title, repeats, *drawn.notes, f"Made by: {command}"]
-    caption = "\n".join(_filled(note) for note in notes if note) + "\n"
-    contents = {form: rendered(drawn.figure, form, about) for form in ("pdf", "png")}
-    contents["txt"] = caption.encode()
-    for form, content in contents.items():
-        write_atomically(folder / f"{name}.{form}", content)
-    return [folder / f"{name}.{form}" for form in contents]
-
-
-def _filled(note: str) -> str:
-    """Return a sentence in lines; protocols stay whole, to be searched for."""
-    return textwrap.fill(note, 100, break_long_words=False, break_on_hyphens=False)
+    wrapper = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False)
+    caption = "".join(f"{wrapper.fill(note)}\n" for note in notes if note)
+    files = {
+        folder / f"{name}.pdf": style.render_figure(drawn.figure, "pdf", title, command),
+        folder / f"{name}.png": style.render_figure(drawn.figure, "png", title, command),
+        folder / f"{name}.txt": caption.encode(),
+    }
+    for path, content in files.items():
+        write_atomically(path, content)
+    return list(files)

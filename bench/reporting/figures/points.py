@@ -1,47 +1,36 @@
 """Points of the plane, generated over real ones."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.record.files import write_atomically
-from bench.reporting.figures.style import DOUBLE, PALE, color, marker, rendered, styled
+from bench.record.pictures import Array
+from bench.reporting.figures import style
 
-Points = npt.NDArray[Any]
 
-
-def save_point_cloud(generated: Points, labels: Points, real: Points, path: Path) -> None:
-    """Save generated points of the plane, drawn over the real ones.
-
-    Args:
-        generated: `[N, 2]`.
-        labels: `[N]`, the labels they were asked for.
-        real: `[M, 2]`, drawn pale and below.
-        path: A PNG file.
-    """
-    with styled():
-        low, high = window(real if len(real) else generated)
-        wide, tall = high - low
-        size = (DOUBLE, min(9.0, max(2.0, DOUBLE * tall / wide)) + 0.5)
-        figure = Figure(figsize=size, layout="constrained")
+def save_point_cloud(generated: Array, labels: Array, real: Array, path: Path) -> None:
+    """Save generated points `[N, 2]` and their labels as PNG, drawn over real ones `[M, 2]`."""
+    with style.styled():
+        corners = window(real if len(real) else generated)
+        wide, tall = corners[1] - corners[0]
+        height = min(style.TALLEST, max(2.0, style.DOUBLE * tall / wide)) + 0.5
+        figure = Figure(figsize=(style.DOUBLE, height), layout="constrained")
         axes = figure.add_subplot()
-        outside = draw_points(axes, generated, labels, real, (low, high))
-        if outside:
+        if outside := draw_points(axes, generated, labels, real, corners):
             axes.set_title(f"{outside} of {len(generated)} generated points lie outside")
-        for label in np.unique(labels):
-            name, place = f"class {int(label)}, generated", int(label)
-            axes.plot([], [], marker(place), color=color(place), ms=4, mew=0, label=name)
-        axes.plot([], [], "o", color=PALE, ms=4, mew=0, label="real")
+        for label in np.unique(labels).astype(int):
+            axes.plot([], [], label=f"class {label}, generated", **style.dots(label, 4))
+        axes.plot([], [], label="real", **style.dots(None, 4))
         figure.legend(loc="outside lower center", ncols=4)
-        about = {"title": "Generated points over real ones", "command": ""}
-        write_atomically(path, rendered(figure, "png", about))
+        write_atomically(
+            path, style.render_figure(figure, "png", "Generated points over real ones", "")
+        )
 
 
-def window(points: Points) -> tuple[Points, Points]:
+def window(points: Array) -> tuple[Array, Array]:
     """Return the corners of a picture of these points, but for the wildest half percent."""
     low, high = np.quantile(points, [0.0025, 0.9975], axis=0)
     edge = 0.12 * (high - low).max() + 1e-9
@@ -50,30 +39,19 @@ def window(points: Points) -> tuple[Points, Points]:
 
 def draw_points(
     axes: Axes,
-    generated: Points,
-    labels: Points,
-    real: Points,
-    corners: tuple[Points, Points],
+    generated: Array,
+    labels: Array,
+    real: Array,
+    corners: tuple[Array, Array],
     size: float = 1.6,
 ) -> int:
-    """Draw generated points over real ones.
+    """Draw generated points over real ones, and return how many generated ones lie outside.
 
-    Args:
-        axes: Where to.
-        generated: `[N, 2]`; none where there is nothing to draw over the real ones.
-        labels: `[N]`.
-        real: `[M, 2]`.
-        corners: What is shown, as `window` returns it.
-        size: Of a generated point, in points.
-
-    Returns:
-        How many generated points lie outside.
+    `corners` are those of `window`; `size` is that of a generated point, in points.
     """
     low, high = corners
-    axes.plot(real[:, 0], real[:, 1], "o", color=PALE, ms=1.5 * size, mew=0)
-    for label in np.unique(labels):
-        mine = generated[labels == label]
-        place = int(label)
-        axes.plot(mine[:, 0], mine[:, 1], marker(place), color=color(place), ms=size, mew=0)
+    axes.plot(*real.T, **style.dots(None, 1.5 * size))
+    for label in np.unique(labels).astype(int):
+        axes.plot(*generated[labels == label].T, **style.dots(label, size))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     return int(((generated < low) | (generated > high)).any(axis=1).sum())

@@ -2,20 +2,19 @@
 
 import numpy as np
 
-from bench.reporting.figures.available import pictured
-from bench.reporting.figures.inpainting import same_originals
+from bench.reporting.figures.panels import Panel, lay_out
+from bench.reporting.figures.selection import CaptionedFigure, FigureData, find_pictures
 from bench.reporting.figures.style import SINGLE
-from bench.reporting.figures.tiles import Panel, lay_out
-from bench.reporting.figures.view import Drawn, View
 
 MOST = 20
 
 
-def draw(view: View) -> Drawn:
+def draw(data: FigureData) -> CaptionedFigure:
     """Return one panel: the images first, then a row a variant."""
-    found = pictured(view, ("reconstruction",), MOST, encoded=True)
-    rows = {"image": same_originals(found)["originals"]}
-    rows |= {v.label: pictures.arrays["reconstruction"] for v, pictures in found.pictures.items()}
-    panel = Panel(np.stack(list(rows.values())), rows=tuple(rows))
-    notes = ("Real test images, encoded and decoded; codes are posterior means.", *found.notes)
-    return Drawn(lay_out([[panel]], SINGLE), notes)
+    shown = find_pictures(data, ("reconstruction",), MOST, encoded=True)
+    rows = [("image", shown.originals())]
+    rows += [(v.label, p.arrays["reconstruction"]) for v, p in shown.pictures.items()]
+    labels, images = zip(*rows, strict=True)
+    note = "Real test images, encoded and decoded; codes are posterior means."
+    panel = Panel(np.stack(images), rows=labels)
+    return CaptionedFigure(lay_out([[panel]], SINGLE), [note, *shown.notes])

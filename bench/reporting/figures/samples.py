@@ -1,9 +1,9 @@
 """Figure 8: samples of each class, a panel a variant, the real images first."""
 
 from bench.errors import NotApplicable
+from bench.reporting.figures.panels import Panel, lay_out, wrap
+from bench.reporting.figures.selection import CaptionedFigure, FigureData
 from bench.reporting.figures.style import DOUBLE
-from bench.reporting.figures.tiles import Panel, lay_out, wrapped
-from bench.reporting.figures.view import Drawn, View
 
 MOST, CLASSES, ACROSS = 14, 10, 5
 
@@ -11,24 +11,23 @@ SIDE = 0.26
 """Inches that an image takes; there are as many of each class as fill the page."""
 
 
-def draw(view: View) -> Drawn:
+def draw(data: FigureData) -> CaptionedFigure:
     """Return the samples side by side, a row for each class."""
-    held = [(v, samples) for v in view.variants if (samples := view.samples(v))]
-    held = [(v, samples) for v, samples in held if samples.are_images]
-    if not held:
-        raise NotApplicable(f"no images of {view.data} were kept; see the figure toy for points")
-    shown, notes = view.fitting([variant for variant, _ in held], MOST)
-    found = {variant.label: samples for variant, samples in held if variant in shown}
-    if view.real and view.real.are_images:
-        found = {"Real test images": view.real} | found
-    names = next(iter(found.values())).names
-    across = -(-len(found) // -(-len(found) // ACROSS))
-    each = min(max(3, round(DOUBLE / across / SIDE)), *(s.x.shape[1] for s in found.values()))
+    samples = data.samples(images=True)
+    if not samples:
+        raise NotApplicable(f"no images of {data.data} were kept; see the figure toy for points")
+    shown, notes = data.limit_variants(list(samples), MOST)
+    titled = {variant.label: samples[variant] for variant in shown}
+    if data.real and data.real.are_images:
+        titled = {"Real test images": data.real} | titled
+    names = next(iter(titled.values())).names
+    across = -(-len(titled) // -(-len(titled) // ACROSS))
+    each = min(max(3, round(DOUBLE / across / SIDE)), *(s.x.shape[1] for s in titled.values()))
     panels = [
-        Panel(samples.x[:CLASSES, :each], title, names[:CLASSES])
-        for title, samples in found.items()
+        Panel(of_variant.x[:CLASSES, :each], title, names[:CLASSES])
+        for title, of_variant in titled.items()
     ]
     if len(names) > CLASSES:
         notes.append(f"The first {CLASSES} of {len(names)} classes.")
-    notes.append(f"The first {each} samples of each class. {view.whose(shown)}")
-    return Drawn(lay_out(wrapped(panels, across), DOUBLE), tuple(notes))
+    notes.append(f"The first {each} samples of each class. {data.whose(shown)}")
+    return CaptionedFigure(lay_out(wrap(panels, across)), notes)

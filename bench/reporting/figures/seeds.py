@@ -3,68 +3,63 @@
 import textwrap
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable
-from bench.reporting.figures.scatter import titled
-from bench.reporting.figures.style import DOUBLE, NORMAL, REAL_COLOR, SMALL, color, marker, packed
-from bench.reporting.figures.view import Drawn, Measure, Variant, View
+from bench.reporting.figures import style
+from bench.reporting.figures.measurements import PlottedMeasurements, axis_title
+from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
+from bench.reporting.tables.table import Column
 
-MOST, PANELS, ACROSS = 30, 6, 3
+MOST = 30
 
 LETTERS = 32
 """Of a title in one line."""
 
 
-def draw(view: View) -> Drawn:
+def draw(data: FigureData) -> CaptionedFigure:
     """Return a panel a metric, a row a variant."""
-    measures = view.measures(view.choice.metrics)
-    if not view.choice.metrics:
-        measures = [m for m in measures if m.kind == "measured"]
-    if not measures:
+    measurements, names = PlottedMeasurements(data), data.options.metrics
+    columns = [c for c in measurements.columns(names) if names or c.kind == "measured"]
+    if not columns:
         raise NotApplicable("nothing was measured")
-    shown, notes = view.fitting(view.variants, MOST)
-    if not view.choice.metrics and len(measures) > PANELS:
-        left = dict.fromkeys(measure.metric for measure in measures[PANELS:])
-        notes.append(f"Left out: {', '.join(left)}; --metric NAME chooses.")
-        measures = measures[:PANELS]
-    across = min(ACROSS, len(measures))
-    rows = -(-len(measures) // across)
-    figure = Figure(figsize=(DOUBLE, rows * (0.155 * len(shown) + 0.55)), layout=packed())
-    cells = figure.subplots(rows, across, squeeze=False, sharey=True)
-    for measure, axes in zip(measures, cells.flat, strict=False):
-        _panel(axes, view, measure, shown)
-    for axes in cells.flat[len(measures) :]:
-        axes.set_axis_off()
+    shown, notes = data.limit_variants(data.variants, MOST)
+    panels, left_out = data.limit_panels([(column.metric, column) for column in columns])
+    figure, cells = style.panel_grid(
+        len(panels), 0.155 * len(shown) + 0.55, layout=style.packed(), sharey=True
+    )
+    for column, axes in zip(panels, cells.flat, strict=False):
+        _draw_panel(axes, measurements, column, shown)
     first = cells[0][0]
     first.set_yticks(range(len(shown)), [variant.label for variant in shown])
     first.set_ylim(len(shown) - 0.5, -0.5)
-    notes.append("Small: single runs; large: their mean with its 95 % t interval.")
-    if any(view.real_value(measure) is not None for measure in measures):
+    notes += [*left_out, "Small: single runs; large: their mean with its 95 % t interval."]
+    if any(measurements.real_value(column) is not None for column in panels):
         notes.append("Dashed: the real test images.")
-    notes += [f"Protocol: {measure.title} by {measure.protocol}." for measure in measures]
-    return Drawn(figure, tuple(notes))
+    notes += [f"Protocol: {c.quantity.title} by {c.protocol}." for c in panels]
+    return CaptionedFigure(figure, notes)
 
 
-def _panel(axes: Axes, view: View, measure: Measure, shown: list[Variant]) -> None:
+def _draw_panel(
+    axes: Axes, measurements: PlottedMeasurements, column: Column, shown: list[FigureVariant]
+) -> None:
     for row, variant in enumerate(shown):
-        values = view.values(measure, variant)
-        found = view.interval(measure, variant)
-        if found is None:
+        values = measurements.values(column, variant.runs)
+        interval = measurements.interval(column, variant)
+        if interval is None:
             axes.annotate(
                 "n/a", (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center",
-                fontsize=SMALL, color=REAL_COLOR,
+                fontsize=style.SMALL, color=style.REAL_COLOR,
             )  # fmt: skip
             continue
-        ink = color(variant.place)
+        ink = style.color(variant.index)
         axes.plot(values, [row + 0.18] * len(values), "o", color=ink, ms=2.2, mew=0, alpha=0.7)
         axes.errorbar(
-            found.mean, row - 0.12, xerr=found.half_width, fmt=marker(variant.place), color=ink,
-            ms=4, elinewidth=1, capsize=0,
+            interval.mean, row - 0.12, xerr=interval.half_width, fmt=style.marker(variant.index),
+            color=ink, ms=4, elinewidth=1, capsize=0,
         )  # fmt: skip
-    real = view.real_value(measure)
+    real = measurements.real_value(column)
     if real is not None:
-        axes.axvline(real, color=REAL_COLOR, lw=0.8, ls=(0, (4, 2)), zorder=0)
-    axes.set_title(textwrap.fill(titled(measure), LETTERS), fontsize=NORMAL)
+        axes.axvline(real, color=style.REAL_COLOR, lw=0.8, ls=(0, (4, 2)), zorder=0)
+    axes.set_title(textwrap.fill(axis_title(column), LETTERS), fontsize=style.NORMAL)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", color="#EEEEEE", lw=0.5, zorder=-1)

@@ -5,13 +5,18 @@ meaning hangs on color alone: lines differ in dashes too, points in shape.
 """
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
 
-import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import NullFormatter
 
 SINGLE, DOUBLE = 3.3, 6.9
 """Width of one column and of a page, in inches."""
@@ -26,56 +31,33 @@ REAL_COLOR = "#767676"
 PALE = "#C8C8C8"
 
 SMALL, NORMAL, LARGE = 6.5, 7.0, 8.0
-"""Sizes of text, in points."""
-
-_SETTINGS = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": NORMAL,
-    "text.parse_math": False,  # names of variants are the user's, with dollar signs or without
-    "axes.titlesize": LARGE,
-    "axes.labelsize": NORMAL,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
-    "legend.fontsize": NORMAL,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "lines.linewidth": 1.2,
-    "legend.frameon": False,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "pdf.fonttype": 42,  # text stays text, which journals ask for
-    "savefig.dpi": 300,
-}
+"""Sizes of text, in points; `paper.mplstyle` has them too."""
 
 
-@contextmanager
-def styled() -> Iterator[None]:
+def styled() -> AbstractContextManager[None]:
     """Draw in this style for a while, whatever the user's own settings are."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
-        yield
+    return matplotlib.style.context(f"{__package__}.paper", after_reset=True)
 
 
-def color(place: int) -> str:
-    """Return the color of the variant or class of that place."""
-    return COLORS[place % len(COLORS)]
+def color(index: int) -> str:
+    """Return the color of the variant or class of that index."""
+    return COLORS[index % len(COLORS)]
 
 
-def marker(place: int) -> str:
+def marker(index: int) -> str:
     """Return the shape of its points; no two of 56 have color and shape in common."""
-    return MARKERS[(place + place // len(COLORS) // len(MARKERS)) % len(MARKERS)]
+    return MARKERS[(index + index // len(COLORS) // len(MARKERS)) % len(MARKERS)]
 
 
-def dashes(place: int) -> str | tuple[int, tuple[float, ...]]:
+def dashes(index: int) -> str | tuple[int, tuple[float, ...]]:
     """Return the dashes of its lines."""
-    return DASHES[place % len(DASHES)]
+    return DASHES[index % len(DASHES)]
+
+
+def dots(index: int | None, size: float) -> dict[str, Any]:
+    """Return how the points of a class look, or real points where the index is None."""
+    look = ("o", PALE) if index is None else (marker(index), color(index))
+    return {"ls": "", "marker": look[0], "color": look[1], "ms": size, "mew": 0}
 
 
 def text_inches(text: str, size: float) -> float:
@@ -88,21 +70,47 @@ def packed() -> ConstrainedLayoutEngine:
     return ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
 
 
-def rendered(figure: Figure, form: str, about: Mapping[str, str]) -> bytes:
-    """Return a figure as a file: the same figure, the same bytes.
+def panel_grid(
+    count: int,
+    height: float,
+    extra: float = 0.0,
+    across: int = 3,
+    *,
+    layout: ConstrainedLayoutEngine | None = None,
+    sharey: bool = False,
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure of a page's width with the axes of `count` panels, some across a line.
 
-    Args:
-        figure: Drawn in this style.
-        form: `pdf` or `png`.
-        about: `title`, and the `command` that makes the figure; both go into the file.
+    A panel is `height` inches high, and `extra` inches are left for a legend.
+    """
+    across = min(across, count)
+    rows = -(-count // across)
+    figure = Figure(figsize=(DOUBLE, rows * height + extra), layout=layout or "constrained")
+    cells: np.ndarray = figure.subplots(rows, across, squeeze=False, sharey=sharey)
+    for axes in cells.flat[count:]:
+        axes.set_axis_off()
+    return figure, cells
 
-    Returns:
-        The content.
+
+def scale_axis(axes: Axes, name: Literal["x", "y"], values: Sequence[float], ratio: float) -> None:
+    """Make an axis logarithmic where the largest value is more than `ratio` times the smallest."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if low > 0 and math.isfinite(high) and high / low > ratio:
+        axes.set(**{f"{name}scale": "log"})
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        axis.set_major_formatter("{x:g}")  # powers of ten would be mathematical text
+        axis.set_minor_formatter(NullFormatter())
+
+
+def render_figure(figure: Figure, form: str, title: str, command: str) -> bytes:
+    """Return a figure as a `pdf` or `png` file that names the command that made it.
+
+    The same figure gives the same bytes.
     """
     if form == "pdf":
-        metadata = {"Title": about["title"], "Subject": about["command"], "CreationDate": None}
+        metadata = {"Title": title, "Subject": command, "CreationDate": None}
     else:
-        metadata = {"Title": about["title"], "Description": about["command"], "Software": None}
+        metadata = {"Title": title, "Description": command, "Software": None}
     buffer = io.BytesIO()
     with styled():
         figure.savefig(buffer, format=form, metadata=metadata)

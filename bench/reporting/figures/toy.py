@@ -1,25 +1,18 @@
 """Figure 2: points of each variant over the real ones, over the training where that was kept."""
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable
-from bench.record.pictures import Samples, read_snapshots
+from bench.record.pictures import Array, RecordedSamples, read_snapshots
+from bench.record.sweep_folder import RecordedRun
+from bench.reporting.figures import style
+from bench.reporting.figures.measurements import PlottedMeasurements
 from bench.reporting.figures.points import draw_points, window
-from bench.reporting.figures.style import (
-    DOUBLE,
-    NORMAL,
-    PALE,
-    REAL_COLOR,
-    SMALL,
-    color,
-    marker,
-    packed,
-)  # fmt: skip
-from bench.reporting.figures.view import Drawn, Variant, View
+from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
 from bench.spec.reserved_names import VALIDATION
 
 COVERAGE = "arc_coverage"
@@ -29,166 +22,134 @@ MOST, ACROSS, MOMENTS = 6, 3, 5
 SHOWN = 300
 """Points of each class in a panel."""
 
-Array = np.ndarray[Any, np.dtype[Any]]
+
+class _Cell(NamedTuple):
+    """A panel: its title, the points `[K, n, 2]` where there are any, and their coverage."""
+
+    title: str
+    points: Array | None = None
+    coverage: float | None = None
 
 
-def draw(view: View) -> Drawn:
+def draw(data: FigureData) -> CaptionedFigure:
     """Return the comparison; a row a variant over the training, else a panel a variant."""
-    held = [(v, samples) for v in view.variants if (samples := view.samples(v))]
-    held = [(v, samples) for v, samples in held if not samples.are_images]
-    if not held:
-        raise NotApplicable(f"samples of {view.data} are images, not points of the plane")
-    moments = {variant: _moments(view, variant, final) for variant, final in held}
-    over_time = any(len(found) > 1 for found in moments.values())
-    shown, notes = view.fitting([v for v, _ in held], MOST if over_time else 4 * ACROSS - 1)
-    real = view.real.x.reshape(-1, 2) if view.real else np.empty((0, 2), dtype=np.float32)
-    seen = real if len(real) else np.concatenate([s.x.reshape(-1, 2) for _, s in held])
-    corners = window(seen)
+    samples = data.samples(images=False)
+    if not samples:
+        raise NotApplicable(f"samples of {data.data} are images, not points of the plane")
+    moments = {v: _moments(v.run, final) for v, final in samples.items() if v.run}
+    over_time = any(len(of_variant) > 1 for of_variant in moments.values())
+    shown, notes = data.limit_variants(list(samples), MOST if over_time else 4 * ACROSS - 1)
+    first = next(iter(samples.values()))
+    real = data.real.x.reshape(-1, 2) if data.real else np.empty((0, 2), dtype=np.float32)
     if over_time:
-        figure = _over_time(view, shown, moments, real, corners)
+        labels, across = [variant.label for variant in shown], max(len(moments[v]) for v in shown)
+        lines = [
+            [
+                _Cell(f"iteration {step:,}".replace(",", " "), x, _coverage(data, v.run, step))
+                for step, x in moments[v].items()
+            ]
+            for v in shown
+        ]
     else:
-        figure = _at_the_end(view, shown, dict(held), real, corners)
+        labels, across = [], ACROSS
+        cells = [_Cell("real test points")] if len(real) else []
+        cells += [_Cell(v.label, samples[v].x, _coverage(data, v.run)) for v in shown]
+        lines = [cells[start : start + ACROSS] for start in range(0, len(cells), ACROSS)]
         notes.append(
             "Samples at the end of the training; with `snapshots: 5` in the base of the sweep the "
             "figure shows them on the way, too."
         )
-    per_class = min(SHOWN, held[0][1].x.shape[1])
+    seen = real if len(real) else np.concatenate([s.x.reshape(-1, 2) for s in samples.values()])
+    figure = _draw_lines(lines, across, labels, first.names, real, window(seen))
     gray = "Gray: real test points. " if len(real) else ""
     notes += [
-        f"{gray}Each panel shows {per_class} generated points of each class.",
+        f"{gray}Each panel shows {min(SHOWN, first.x.shape[1])} generated points of each class.",
         "The percentage is arc coverage: real test points with a sample of their class within "
-        "0.1, of all samples of this run." + _over_seeds(view, shown),
-        view.whose(shown),
+        "0.1, of all samples of this run." + _over_seeds(data, shown),
+        data.whose(shown),
     ]
-    return Drawn(figure, tuple(notes))
+    return CaptionedFigure(figure, notes)
 
 
-def _moments(view: View, variant: Variant, final: Samples) -> dict[int, Samples]:
-    """Return the samples of a variant over its training, at most so many, the last ones last."""
-    run = view.run_of(variant)
-    assert run is not None
-    found = read_snapshots(run.path) | {run.iterations or 0: final}
-    steps = sorted(found)
-    places = np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int)
-    return {steps[place]: found[steps[place]] for place in places}
+def _moments(run: RecordedRun, final: RecordedSamples) -> dict[int, Array]:
+    """Return the points of a run over its training, at most so many, the last ones last."""
+    samples = read_snapshots(run.path) | {run.iterations or 0: final}
+    steps = sorted(samples)
+    indices = np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int)
+    return {steps[index]: samples[steps[index]].x for index in indices}
 
 
-def _over_time(
-    view: View,
-    shown: list[Variant],
-    moments: dict[Variant, dict[int, Samples]],
+def _draw_lines(
+    lines: list[list[_Cell]],
+    across: int,
+    labels: list[str],
+    names: tuple[str, ...],
     real: Array,
     corners: tuple[Array, Array],
 ) -> Figure:
-    """Return a row for each variant and a column for each moment."""
-    across = max(len(moments[variant]) for variant in shown)
-    figure, cells = _grid(len(shown), across, corners)
-    for row, variant in enumerate(shown):
-        for place in range(across):
-            axes = cells[row][place]
-            found = list(moments[variant].items())
-            if place >= len(found):
-                axes.set_axis_off()
-                continue
-            step, samples = found[place]
-            _panel(axes, samples, real, corners)
-            axes.set_title(f"iteration {step:,}".replace(",", " "), fontsize=NORMAL)
-            _say_coverage(axes, _coverage(view, variant, step))
-        cells[row][0].set_ylabel(variant.label, fontsize=NORMAL)
-    names = next(iter(moments[shown[0]].values())).names
-    _legend(figure, cells[0][0], names, real)
-    return figure
-
-
-def _at_the_end(
-    view: View,
-    shown: list[Variant],
-    held: dict[Variant, Samples],
-    real: Array,
-    corners: tuple[Array, Array],
-) -> Figure:
-    """Return a panel for each variant, the real points first."""
-    rows = -(-(len(shown) + bool(len(real))) // ACROSS)
-    figure, cells = _grid(rows, ACROSS, corners)
-    flat = [axes for line in cells for axes in line]
-    first, names = flat[0], next(iter(held.values())).names
-    if len(real):
-        draw_points(first, np.empty((0, 2)), np.empty(0), real, corners)
-        first.set_title("real test points", fontsize=NORMAL)
-        flat = flat[1:]
-    for variant, axes in zip(shown, flat, strict=False):
-        _panel(axes, held[variant], real, corners)
-        axes.set_title(variant.label, fontsize=NORMAL)
-        _say_coverage(axes, _coverage(view, variant, None))
-    for axes in flat[len(shown) :]:
-        axes.set_axis_off()
-    _legend(figure, first, names, real)
-    return figure
-
-
-def _grid(rows: int, across: int, corners: tuple[Array, Array]) -> tuple[Figure, Any]:
-    low, high = corners
-    wide, tall = high - low
-    panel = DOUBLE / across
-    figure = Figure(figsize=(DOUBLE, rows * (panel * tall / wide + 0.24) + 0.22), layout=packed())
-    cells = figure.subplots(rows, across, squeeze=False)
+    """Return the figure of panels in lines, with a legend of the classes."""
+    wide, tall = corners[1] - corners[0]
+    height = style.DOUBLE / across * tall / wide + 0.24
+    figure, cells = style.panel_grid(
+        len(lines) * across, height, 0.22, across, layout=style.packed()
+    )
     for axes in cells.flat:
         axes.set(xticks=[], yticks=[])
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-    return figure, cells
-
-
-def _legend(figure: Figure, axes: Axes, names: tuple[str, ...], real: Array) -> None:
-    """Say below which class has which color and shape."""
+        axes.spines[:].set_visible(False)
+    for line, row in zip(lines, cells, strict=True):
+        for panel, axes in zip(line, row, strict=False):
+            _draw_panel(axes, panel, real, corners)
+        for axes in row[len(line) :]:
+            axes.set_axis_off()
+    for label, row in zip(labels, cells, strict=False):
+        row[0].set_ylabel(label, fontsize=style.NORMAL)
     if len(real):
-        axes.plot([], [], "o", color=PALE, ms=4, mew=0, label="real")
-    for place, name in enumerate(names):
-        axes.plot([], [], marker(place), color=color(place), ms=3.5, mew=0, label=name)
+        cells[0][0].plot([], [], label="real", **style.dots(None, 4))
+    for index, name in enumerate(names):
+        cells[0][0].plot([], [], label=name, **style.dots(index, 3.5))
     figure.legend(loc="outside lower center", ncols=len(names) + 1, handletextpad=0.2)
+    return figure
 
 
-def _panel(axes: Axes, samples: Samples, real: Array, corners: tuple[Array, Array]) -> None:
-    x = samples.x
-    rows = np.linspace(0, x.shape[1] - 1, min(SHOWN, x.shape[1])).round().astype(int)
-    points = x[:, rows]
-    labels = np.arange(len(x)).repeat(len(rows))
-    outside = draw_points(axes, points.reshape(-1, 2), labels, real, corners, size=1.3)
-    if outside:
+def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Array]) -> None:
+    axes.set_title(panel.title, fontsize=style.NORMAL)
+    if panel.points is None:
+        draw_points(axes, np.empty((0, 2)), np.empty(0), real, corners)
+        return
+    classes, each = panel.points.shape[:2]
+    kept = np.linspace(0, each - 1, min(SHOWN, each)).round().astype(int)
+    points = panel.points[:, kept].reshape(-1, 2)
+    labels = np.arange(classes).repeat(len(kept))
+    if outside := draw_points(axes, points, labels, real, corners, size=1.3):
         axes.annotate(
             f"{outside} outside", (1, 0), xycoords="axes fraction", ha="right", va="bottom",
-            fontsize=SMALL, color=REAL_COLOR,
+            fontsize=style.SMALL, color=style.REAL_COLOR,
         )  # fmt: skip
-
-
-def _say_coverage(axes: Axes, value: float | None) -> None:
-    if value is not None:
+    if panel.coverage is not None:
         axes.annotate(
-            f"{value:.0f} %", (0.5, 0.02), xycoords="axes fraction", ha="center", va="bottom",
-            fontsize=NORMAL, fontweight="bold",
+            f"{panel.coverage:.0f} %", (0.5, 0.02), xycoords="axes fraction", ha="center",
+            va="bottom", fontsize=style.NORMAL, fontweight="bold",
         )  # fmt: skip
 
 
-def _coverage(view: View, variant: Variant, step: int | None) -> float | None:
-    """Return the coverage of the run that is shown, at a moment, or at the end."""
-    run = view.run_of(variant)
-    at = [
-        entry
-        for entry in view.records.measurements
+def _coverage(data: FigureData, run: RecordedRun | None, step: int | None = None) -> float | None:
+    """Return the coverage of a run at a moment, or at the end."""
+    values = {
+        entry.step: entry.value
+        for entry in data.records.measurements
         if entry.run == run and entry.metric == COVERAGE and entry.split != VALIDATION
         if entry.value is not None and step in (None, entry.step)
-    ]
-    return max(at, key=lambda entry: entry.step).value if at else None
+    }
+    return values[max(values)] if values else None
 
 
-def _over_seeds(view: View, shown: list[Variant]) -> str:
+def _over_seeds(data: FigureData, shown: list[FigureVariant]) -> str:
     """Return the coverage over all seeds, for the caption."""
+    measurements = PlottedMeasurements(data)
     parts = []
-    for measure in view.measures():
-        if measure.metric != COVERAGE:
-            continue
-        for variant in shown:
-            found = view.interval(measure, variant)
-            if found and found.half_width is not None:
-                parts.append(f"{variant.label} {found.mean:.1f} ± {found.half_width:.1f}")
+    for column in measurements.columns():
+        for variant in shown if column.metric == COVERAGE else []:
+            interval = measurements.interval(column, variant)
+            if interval and interval.half_width is not None:
+                parts.append(f"{variant.label} {interval.mean:.1f} ± {interval.half_width:.1f}")
     return f" Over seeds, with 95 % t intervals: {', '.join(parts)}." if parts else ""

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from bench.reporting.figures.available import pictured
-from bench.reporting.figures.style import DOUBLE
-from bench.reporting.figures.tiles import Panel, lay_out
-from bench.reporting.figures.view import Drawn, View
+from bench.reporting.figures.panels import Panel, lay_out
+from bench.reporting.figures.selection import CaptionedFigure, FigureData, find_pictures
 
 MOST, CLASSES = 4, 5
 PANELS = {
@@ -15,26 +13,26 @@ PANELS = {
 }
 
 
-def draw(view: View) -> Drawn:
+def draw(data: FigureData) -> CaptionedFigure:
     """Return a line of three panels for each variant."""
-    found = pictured(view, tuple(PANELS), MOST)
-    sizes = [
-        array.shape for p in found.pictures.values() for k, array in p.arrays.items() if k in PANELS
-    ]
+    shown = find_pictures(data, tuple(PANELS), MOST)
+    every = [pictures.arrays for pictures in shown.pictures.values()]
+    blank = np.zeros_like(next(of[key] for of in every for key in of if key in PANELS))
     lines = []
-    for variant, pictures in found.pictures.items():
-        names = tuple(map(str, pictures.arrays["names"]))[:CLASSES]
+    for variant, (arrays, missing) in shown.pictures.items():
         line: list[Panel] = []
+        names = tuple(map(str, arrays["names"]))
         for key, title in PANELS.items():
-            images = pictures.arrays.get(key, np.zeros(sizes[0], dtype=np.uint8))[:CLASSES]
             head = f"{variant.label}: {title}" if not line else title
-            reason = "" if key in pictures.arrays else pictures.missing.get(key, "not made")
-            line.append(Panel(images, head, () if line else names, reason=reason))
+            reason = "" if key in arrays else missing.get(key, "not made")
+            images = arrays.get(key, blank)[:CLASSES]
+            line.append(Panel(images, head, () if line else names[:CLASSES], reason=reason))
         lines.append(line)
-    notes = (
+    notes = [
         "Left: one path through the standard normal, mapped to each class by its mean and "
         "deviation; middle: from the mean of a class to that of the next; both with one fixed z_u. "
-        "Right: one path of z_u, the same for the mean of every class. A row is a class.",
-        *found.notes,
-    )
-    return Drawn(lay_out(lines, DOUBLE), notes)
+        "Right: one path of z_u, the same for the mean of every class. A row is a class."
+    ]
+    if len(names) > CLASSES:
+        notes.append(f"The first {CLASSES} of {len(names)} classes.")
+    return CaptionedFigure(lay_out(lines), [*notes, *shown.notes])

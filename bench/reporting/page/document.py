@@ -12,14 +12,10 @@ from typing import Any
 import bench
 from bench.record.records import Records
 from bench.reporting.page.curves import describe_curves
-from bench.reporting.page.images import describe_pictures
+from bench.reporting.page.pictures import describe_pictures
 from bench.reporting.page.runs import describe_runs
-from bench.reporting.page.tables import (
-    describe_notes,
-    describe_seeds,
-    describe_tables,
-)
-from bench.reporting.page.variants import Variants
+from bench.reporting.page.tables import describe_notes, describe_seeds, describe_tables
+from bench.reporting.page.variants import PageVariants
 from bench.reporting.status import STATES
 from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table import ColumnView
@@ -50,49 +46,27 @@ def render_page(
 ) -> str:
     """Return the report of some sweeps as one HTML file.
 
-    Args:
-        records: The sweeps to show.
-        specs: The tables, of which those are shown that the record fills.
-        reference: What rows are compared with, as for `build_table`.
-        show: Views beside the values, as for `build_table`.
-
-    Returns:
-        The file: without a clock, so that the same record gives the same text.
-
-    Raises:
-        BenchError: If a file of the record is damaged; names it.
+    It has no clock, so that the same record gives the same text. Of the tables those are shown that
+    the record fills; `reference` and `show` are as for `build_table`.
     """
-    return fill_template(describe(records, specs, reference=reference, show=show))
+    return _fill_template(describe_page(records, specs, reference=reference, show=show))
 
 
-def describe(
+def describe_page(
     records: Records,
     specs: Mapping[str, TableSpec],
     *,
     reference: str | None = None,
     show: Collection[ColumnView] = (),
 ) -> dict[str, Any]:
-    """Return everything that the page shows, as what JSON can hold.
-
-    Args:
-        records: The sweeps to show.
-        specs: The tables.
-        reference: As for `render_page`.
-        show: As for `render_page`.
-
-    Returns:
-        The parts of the page by name.
-
-    Raises:
-        BenchError: If a file of the record is damaged; names it.
-    """
+    """Return everything that the page shows, as what JSON can hold."""
     tables = filled_tables(specs, records, reference=reference, show=show)
-    variants = Variants(records, [row for table in tables for row in table.rows])
+    variants = PageVariants(records, [row for table in tables for row in table.rows])
     names = next(iter(specs.values())).names.data if specs else {}
-    runs = records.runs
+    runs, sweeps = records.runs, records.sweeps
+    title = " · ".join(sweep.title or sweep.name for sweep in sweeps[:3])
     return {
-        "title": " · ".join(sweep.title or sweep.name for sweep in records.sweeps[:3])
-        + (f" and {len(records.sweeps) - 3} more" if len(records.sweeps) > 3 else ""),
+        "title": title + (f" and {len(sweeps) - 3} more" if len(sweeps) > 3 else ""),
         "made": f"bench {bench.__version__}",
         "sweeps": [
             {
@@ -105,10 +79,10 @@ def describe(
                     for state in STATES
                 },
             }
-            for sweep in records.sweeps
+            for sweep in sweeps
         ],
         "data": {name: names.get(name, name) for name in dict.fromkeys(run.data for run in runs)},
-        "variants": variants.describe(),
+        "variants": variants.described,
         "notes": describe_notes(tables),
         "tables": describe_tables(tables, variants),
         "seeds": describe_seeds(tables, variants),
@@ -118,19 +92,13 @@ def describe(
     }
 
 
-def fill_template(description: Mapping[str, Any]) -> str:
+def _fill_template(description: Mapping[str, Any]) -> str:
     """Return a description as one HTML file.
 
     A content security policy admits these very styles and scripts, images inside the file, and
     nothing else: the page can ask no server for anything, whatever the names in it hold.
-
-    Args:
-        description: What `describe` returned.
-
-    Returns:
-        The file.
     """
-    style, script = (_joined(names) for names in (STYLES, SCRIPTS))
+    style, script = ("\n" + "\n".join(map(_template, names)) for names in (STYLES, SCRIPTS))
     policy = (
         f"default-src 'none'; img-src data:; style-src {_digest(style)}; "
         f"script-src {_digest(script)}; base-uri 'none'; form-action 'none'"
@@ -142,7 +110,7 @@ def fill_template(description: Mapping[str, Any]) -> str:
         "script": script,
         "description": _json(description),
     }
-    return re.sub(r"\{\{ (\w+) \}\}", lambda place: parts[place[1]], _template("page.html"))
+    return re.sub(r"\{\{ (\w+) \}\}", lambda match: parts[match[1]], _template("page.html"))
 
 
 def _json(value: object) -> str:
@@ -158,11 +126,5 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _joined(names: tuple[str, ...]) -> str:
-    """Return files of the template, one below the other."""
-    return "\n" + "\n".join(_template(name) for name in names)
-
-
 def _template(name: str) -> str:
-    """Return a file of the template."""
     return (files(__package__) / "template" / name).read_text(encoding="utf-8")

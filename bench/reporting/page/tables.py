@@ -4,24 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.reporting.page.variants import Variants
+from bench.reporting.page.variants import PageVariants
 from bench.reporting.render import RENDERERS
 from bench.reporting.render.headings import VIEW_TITLES, cell_text, title_text
-from bench.reporting.tables.table import ARROWS, Cell, Column, Note, Table
+from bench.reporting.tables.table import ARROWS, Cell, Column, Note, Row, Table
 
 COPIES = ("csv", "markdown", "latex")
 
 
-def describe_tables(tables: Sequence[Table], variants: Variants) -> list[dict[str, Any]]:
-    """Return tables as plain data, with what `bench report` writes of them.
+def describe_tables(tables: Sequence[Table], variants: PageVariants) -> list[dict[str, Any]]:
+    """Return tables as plain data, with what `bench report` writes of them as `copies`.
 
-    Args:
-        tables: The tables.
-        variants: What rows are rows of.
-
-    Returns:
-        For each `name`, `title`, `columns`, `rows`, `copies`, and those of its `notes` that
-        `describe_notes` does not tell.
+    Their notes are those that `describe_notes` does not have.
     """
     shared = _shared(tables)
     return [
@@ -30,14 +24,8 @@ def describe_tables(tables: Sequence[Table], variants: Variants) -> list[dict[st
             "title": title_text(table),
             "columns": [_column(column) for column in table.columns],
             "rows": [
-                {
-                    "label": row.label,
-                    "variant": variants.place(row.sweep, row.variant),
-                    "cells": [
-                        _cell(cell, column)
-                        for cell, column in zip(row.cells, table.columns, strict=True)
-                    ],
-                }
+                _row(row, variants)
+                | {"cells": [_cell(*pair) for pair in zip(row.cells, table.columns, strict=True)]}
                 for row in table.rows
             ],
             "notes": _notes(note for note in table.notes if note not in shared),
@@ -48,40 +36,27 @@ def describe_tables(tables: Sequence[Table], variants: Variants) -> list[dict[st
 
 
 def describe_notes(tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """Return the notes that stand under every one of several tables, to be told once.
-
-    Args:
-        tables: The tables.
-
-    Returns:
-        For each `text`, `items` and `command`.
-    """
+    """Return the notes that stand under every one of several tables, to be shown once."""
     return _notes(_shared(tables))
 
 
-def describe_seeds(tables: Iterable[Table], variants: Variants) -> list[dict[str, Any]]:
+def describe_seeds(tables: Iterable[Table], variants: PageVariants) -> list[dict[str, Any]]:
     """Return what dot plots need: for each measured column, every value that goes into its cells.
 
-    Args:
-        tables: The tables; a column that stands in several of them is described once.
-        variants: What rows are rows of.
-
-    Returns:
-        For each column its heading, `real` (None where there is not one value) and `rows`, in
-        printed units.
+    A column that stands in several tables is described once. `real` is None where the real images
+    have not one value.
     """
     columns: dict[tuple[str, ...], dict[str, Any]] = {}
     for table in tables:
-        for place, column in enumerate(table.columns):
-            cells = [(row, row.cells[place]) for row in table.rows]
+        for index, column in enumerate(table.columns):
+            cells = [(row, row.cells[index]) for row in table.rows]
             is_measured = column.kind == "measured" and column.view == "value"
-            change = replace(column, view="difference")
             if not is_measured or not any(cell.kind == "mean" for _, cell in cells):
                 continue
+            change = replace(column, view="difference")
             rows = [
-                {
-                    "label": row.label,
-                    "variant": variants.place(row.sweep, row.variant),
+                _row(row, variants)
+                | {
                     "text": "".join(cell_text(cell, column)[:2]),
                     "mean": _scaled(cell.mean, column),
                     "half": _scaled(cell.half_width, column),
@@ -109,20 +84,23 @@ def _shared(tables: Sequence[Table]) -> list[Note]:
 
 
 def _notes(notes: Iterable[Note]) -> list[dict[str, Any]]:
-    """Return notes as plain data."""
     return [
         {"text": note.text, "items": list(note.items), "command": note.command} for note in notes
     ]
 
 
+def _row(row: Row, variants: PageVariants) -> dict[str, Any]:
+    return {"label": row.label, "variant": variants.index(row.sweep, row.variant)}
+
+
 def _column(column: Column) -> dict[str, Any]:
-    """Return the heading of a column."""
+    is_value = column.view == "value"
     return {
         "data": column.data,
         "dataTitle": column.data_title,
         "metric": column.metric,
-        "title": column.quantity.title if column.view == "value" else VIEW_TITLES[column.view],
-        "arrow": ARROWS[column.quantity.direction] if column.view == "value" else "",
+        "title": column.quantity.title if is_value else VIEW_TITLES[column.view],
+        "arrow": ARROWS[column.quantity.direction] if is_value else "",
         "direction": column.quantity.direction,
         "protocol": column.protocol,
         "decimals": column.quantity.decimals,
@@ -131,15 +109,10 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _cell(cell: Cell, column: Column) -> dict[str, Any]:
-    """Return a cell: the printed number, what follows it, and the number to sort by."""
+    """Return the printed number, what follows it, and the number to sort by."""
     number, rest, is_bold = cell_text(cell, column)
-    return {
-        "number": number,
-        "rest": rest,
-        "bold": is_bold,
-        "sort": _scaled(cell.number(column.view), column),
-        "kind": cell.kind,
-    }
+    sort = _scaled(cell.number(column.view), column)
+    return {"number": number, "rest": rest, "bold": is_bold, "sort": sort, "kind": cell.kind}
 
 
 def _scaled(value: float | None, column: Column) -> float | None:

@@ -4,7 +4,7 @@ import numpy as np
 import recorded
 
 from bench.record.records import load_records
-from bench.reporting.figures.view import Choice, View
+from bench.reporting.figures.selection import FigureData, FigureOptions
 
 SIDE, CLASSES, STEPS = 8, 3, 7
 NAMES = np.array(["zero", "one", "two"])
@@ -18,59 +18,57 @@ def marked(*shape, first=0):
     return np.broadcast_to(values.reshape(*shape, 1, 1, 1), (*shape, SIDE, SIDE, 1)).copy()
 
 
-def arrays():
-    return {
-        "originals": marked(CLASSES),
-        "names": NAMES,
-        "label_given": np.array(False),
-        "reconstruction": marked(CLASSES, first=3),
-        "swaps": marked(CLASSES, CLASSES, first=1),
-        "regions": np.array(["right_half", "bottom_half", "center"]),
-        "corrupted": marked(3, CLASSES, first=2),
-        "inpainting": marked(3, CLASSES, first=4),
-        "traverse_relevant": marked(CLASSES, STEPS),
-        "traverse_classes": marked(CLASSES, STEPS, first=1),
-        "traverse_irrelevant": marked(CLASSES, STEPS, first=2),
-        "dimensions": marked(4, STEPS),
-        "dimensions_index": np.array([5, 2, 0, 1]),
-        "dimensions_spread": np.array([0.9, 0.5, 0.1, 0.0]),
-        "dimensions_values": np.linspace(-3, 3, STEPS),
-    }
+ARRAYS = {
+    "originals": marked(CLASSES),
+    "names": NAMES,
+    "label_given": np.array(False),
+    "reconstruction": marked(CLASSES, first=3),
+    "swaps": marked(CLASSES, CLASSES, first=1),
+    "regions": np.array(["right_half", "bottom_half", "center"]),
+    "corrupted": marked(3, CLASSES, first=2),
+    "inpainting": marked(3, CLASSES, first=4),
+    "traverse_relevant": marked(CLASSES, STEPS),
+    "traverse_classes": marked(CLASSES, STEPS, first=1),
+    "traverse_irrelevant": marked(CLASSES, STEPS, first=2),
+    "dimensions": marked(4, STEPS),
+    "dimensions_index": np.array([5, 2, 0, 1]),
+    "dimensions_spread": np.array([0.9, 0.5, 0.1, 0.0]),
+    "dimensions_values": np.linspace(-3, 3, STEPS),
+}
 
 
-def write(results, variants=(*ABLE, "cgan"), *, points=False):
-    """Write a finished sweep of these variants, three seeds each; cGAN cannot encode."""
-    held = {name: dict(recorded.QUICKSTART["cvae"]) for name in variants}
+def write(results, variants=(*ABLE, "cgan"), *, points=False, seeds=3):
+    """Write a finished sweep of these variants, some seeds each; cGAN cannot encode."""
+    measured = dict(list(recorded.QUICKSTART["cvae"].items())[:seeds])
     models = {name: name if name in (*ABLE, "cgan") else "lr_livae" for name in variants}
     data = "moons" if points else "digits"
-    folder = recorded.write_sweep(results, "fig", held, models=models, data=data)
-    for place in sorted(folder.iterdir()):
-        if not place.is_dir():
-            continue
-        if points:
-            draw = np.random.default_rng(0)
-            x = draw.normal(size=(CLASSES, 40, 2)).astype(np.float32)
-        else:
-            x = marked(CLASSES, 10)
-        np.savez_compressed(place / "samples.npz", x=x, names=NAMES)
-        if not place.name.startswith("real") and not points:
-            save_pictures(place, arrays())
+    folder = recorded.write_sweep(
+        results, "fig", dict.fromkeys(variants, measured), models=models, data=data
+    )
+    cloud = np.random.default_rng(0).normal(size=(CLASSES, 40, 2)).astype(np.float32)
+    for run in load_records(results).runs:
+        np.savez(run.path / "samples.npz", x=cloud if points else marked(CLASSES, 10), names=NAMES)
+        if not run.is_control and not points:
+            save_pictures(run.path, ARRAYS)
+    if not points:
+        cannot(results, "cgan", list(ARRAYS), "the model has no encoder")
     return folder
 
 
-def save_pictures(place, held, missing=()):
+def save_pictures(folder, arrays, missing=()):
     table = np.array(list(missing), dtype=str).reshape(-1, 2)
-    np.savez_compressed(place / "pictures.npz", missing=table, **held)
+    np.savez(folder / "pictures.npz", missing=table, **arrays)
 
 
 def cannot(results, variant, names, reason):
     """Take arrays away from all runs of a variant."""
     for run in load_records(results).runs:
         if run.variant == variant:
-            held = {name: array for name, array in arrays().items() if name not in names}
-            save_pictures(run.path, held, [(name, reason) for name in names])
+            arrays = {name: array for name, array in ARRAYS.items() if name not in names}
+            save_pictures(run.path, arrays, [(name, reason) for name in names])
 
 
-def view(results, *variants, seed=None, metrics=()):
+def data_of(results, *variants, seed=None, metrics=()):
     records = load_records(results)
-    return View(records, records.runs[0].data, Choice(variants, seed, tuple(metrics)))
+    options = FigureOptions(variants, seed, tuple(metrics))
+    return FigureData(records, records.runs[0].data, options)

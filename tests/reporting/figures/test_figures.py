@@ -1,34 +1,44 @@
+import json
+import shutil
 import subprocess
 import sys
 
 import drawable
 import numpy as np
 import pytest
+import recorded
 from PIL import Image
 
 from bench.errors import NotApplicable, UnknownName
 from bench.record.jsonl import write_jsonl
 from bench.reporting.figures.catalog import FIGURES, find_figure
-from bench.reporting.figures.files import publish
-from bench.reporting.figures.tiles import GAP, tile
+from bench.reporting.figures.files import write_figure
+from bench.reporting.figures.panels import GAP
 
-IMAGES = [name for name in FIGURES if name not in ("toy",)]
+OF_IMAGES = [name for name in FIGURES if name != "toy"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A record that tests read, and copy before they change it."""
+    folder = tmp_path_factory.mktemp("results")
+    drawable.write(folder)
+    return folder
 
 
 @pytest.fixture
-def results(tmp_path):
-    drawable.write(tmp_path)
-    drawable.cannot(tmp_path, "cgan", list(drawable.arrays()), "the model has no encoder")
-    return tmp_path
+def changed(results, tmp_path):
+    """A copy to be changed."""
+    return shutil.copytree(results, tmp_path / "changed")
 
 
-def drawn(results, name, *variants, **choice):
-    return FIGURES[name].draw(drawable.view(results, *variants, **choice))
+def drawn(results, name, *variants, **options):
+    return FIGURES[name].draw(drawable.data_of(results, *variants, **options))
 
 
-def panels(found):
+def panels(drawn):
     """The pictures of the panels, in the order in which they were drawn."""
-    return [axes.images[0].get_array() for axes in found.figure.axes if axes.images]
+    return [axes.images[0].get_array() for axes in drawn.figure.axes if axes.images]
 
 
 def value_at(page, rows, columns, row, column, head=False):
@@ -41,195 +51,199 @@ def value_at(page, rows, columns, row, column, head=False):
     return int(page[int(y), int(x), 0])
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_files_have_the_same_bytes_and_say_what_made_them(results, tmp_path, name):
-    for place in "ab":
-        view = drawable.view(results)
-        publish(FIGURES[name], view, tmp_path / place, f"bench figure {name} fig", name)
-    for form in ("pdf", "png", "txt"):
-        first, second = ((tmp_path / place / f"{name}.{form}").read_bytes() for place in "ab")
-        assert first == second
-    assert (
-        f"/Subject (bench figure {name} fig)".encode() in (tmp_path / f"a/{name}.pdf").read_bytes()
+    command = f"bench figure {name} fig"
+    first, second = (
+        {path.suffix: path.read_bytes() for path in paths}
+        for paths in (
+            write_figure(FIGURES[name], drawable.data_of(results), tmp_path / folder, command, name)
+            for folder in "ab"
+        )
     )
-    assert b"CreationDate" not in (tmp_path / f"a/{name}.pdf").read_bytes()
+    assert first == second
+    assert f"/Subject ({command})".encode() in first[".pdf"]
+    assert b"CreationDate" not in first[".pdf"]
     with Image.open(tmp_path / f"a/{name}.png") as page:
-        assert page.info["Description"] == f"bench figure {name} fig"
+        assert page.info["Description"] == command
         assert page.size[0] in (3.3 * 300, 6.9 * 300)
         assert page.size[1] <= 9 * 300
-    assert f"Made by: bench figure {name} fig" in (tmp_path / f"a/{name}.txt").read_text()
+    assert f"Made by: {command}" in first[".txt"].decode()
 
 
 def test_a_swap_stands_right_of_its_z_s_and_below_its_z_u(results):
-    found = drawn(results, "swaps")
-    pages, held = panels(found), drawable.arrays()
+    pages = panels(drawn(results, "swaps"))
+    originals, swaps = (drawable.ARRAYS[name] for name in ("originals", "swaps"))
     assert len(pages) == 2
     for row in range(3):
         at = (pages[0], 4, 4)
-        assert value_at(*at, row + 1, 0, head=True) == held["originals"][row].max()
-        assert value_at(*at, 0, row + 1, head=True) == held["originals"][row].max()
+        assert value_at(*at, row + 1, 0, head=True) == originals[row].max()
+        assert value_at(*at, 0, row + 1, head=True) == originals[row].max()
         for column in range(3):
-            expected = held["swaps"][row, column].max()
-            assert value_at(*at, row + 1, column + 1, head=True) == expected
+            assert value_at(*at, row + 1, column + 1, head=True) == swaps[row, column].max()
     assert value_at(pages[0], 4, 4, 0, 0, head=True) == 255
 
 
 def test_inpainting_has_a_panel_a_region_and_a_row_a_variant(results):
-    found = drawn(results, "inpainting")
-    pages, held = panels(found), drawable.arrays()
+    pages, arrays = panels(drawn(results, "inpainting")), drawable.ARRAYS
     assert len(pages) == 3
-    for place, page in enumerate(pages):
-        assert value_at(page, 4, 3, 0, 2) == held["originals"][2].max()
-        assert value_at(page, 4, 3, 1, 2) == held["corrupted"][place, 2].max()
-        assert value_at(page, 4, 3, 3, 2) == held["inpainting"][place, 2].max()
+    for region, page in enumerate(pages):
+        assert value_at(page, 4, 3, 0, 2) == arrays["originals"][2].max()
+        assert value_at(page, 4, 3, 1, 2) == arrays["corrupted"][region, 2].max()
+        assert value_at(page, 4, 3, 3, 2) == arrays["inpainting"][region, 2].max()
 
 
-def test_samples_begin_with_the_real_images_and_show_who_cannot_encode(results):
-    found = drawn(results, "samples")
-    titles = [axes.texts[0].get_text() for axes in found.figure.axes]
+def test_samples_begin_with_the_real_images_and_show_models_that_cannot_encode(results):
+    figure = drawn(results, "samples")
+    titles = [axes.get_title(loc="left") for axes in figure.figure.axes]
     assert titles == ["Real test images", "CSVAE", "Lr-LiVAE", "cGAN"]
-    assert value_at(panels(found)[1], 3, 7, 2, 1) == drawable.marked(3, 10)[2, 1].max()
+    assert value_at(panels(figure)[1], 3, 7, 2, 1) == drawable.marked(3, 10)[2, 1].max()
 
 
-def test_who_cannot_is_left_out_with_the_reason(results):
+def test_a_model_that_cannot_is_left_out_with_the_reason(results):
     for name in ("traversals", "dimensions", "swaps", "inpainting", "reconstruction"):
-        notes = drawn(results, name).notes
-        assert "Not shown, since the model has no encoder: cGAN." in notes
-    with pytest.raises(NotApplicable, match="the model has no encoder: cGAN"):
-        drawn(results, "swaps", "cgan")
+        assert "Not shown, since the model has no encoder: cGAN." in drawn(results, name).notes
 
 
-def test_who_can_do_a_part_is_shown_where_asked_for(results):
+def test_a_model_that_can_do_a_part_is_shown_where_asked_for(changed):
     keys = ("traverse_relevant", "traverse_classes")
-    drawable.cannot(results, "csvae", keys, "the label itself is the relevant code")
-    assert len(panels(drawn(results, "traversals"))) == 3
-    found = drawn(results, "traversals", "csvae", "lr_livae")
-    assert len(panels(found)) == 4
-    texts = [text.get_text() for axes in found.figure.axes for text in axes.texts]
+    drawable.cannot(changed, "csvae", keys, "the label itself is the relevant code")
+    assert len(panels(drawn(changed, "traversals"))) == 3
+    figure = drawn(changed, "traversals", "csvae", "lr_livae")
+    assert len(panels(figure)) == 4
+    texts = [text.get_text() for axes in figure.figure.axes for text in axes.texts]
     assert sum("the label itself" in text.replace("\n", " ") for text in texts) == 2
 
 
-def test_models_that_are_told_the_label_are_named(results):
-    held = drawable.arrays() | {"label_given": np.array(True)}
-    for variant_run in sorted(results.glob("fig/0*"))[:1]:
-        drawable.save_pictures(variant_run, held)
-    notes = " ".join(drawn(results, "reconstruction").notes)
+def test_the_classes_that_a_traversal_leaves_out_are_counted(changed):
+    arrays = {
+        name: drawable.marked(7, 7) for name in drawable.ARRAYS if name.startswith("traverse")
+    }
+    for run in changed.glob("fig/0*"):
+        drawable.save_pictures(run, arrays | {"names": np.array(list("abcdefg"))})
+    assert "The first 5 of 7 classes." in drawn(changed, "traversals").notes
+
+
+def test_models_that_need_the_label_to_encode_are_named(changed):
+    first = min(changed.glob("fig/0*"))
+    drawable.save_pictures(first, drawable.ARRAYS | {"label_given": np.array(True)})
+    notes = " ".join(drawn(changed, "reconstruction").notes)
     assert "without which they cannot encode: CSVAE." in notes
 
 
 def test_many_variants_are_limited_and_the_others_named(tmp_path):
     names = [f"variant {number:02d}" for number in range(20)]
-    drawable.write(tmp_path, names)
-    found = drawn(tmp_path, "swaps")
-    assert len(panels(found)) == 9
-    note = next(note for note in found.notes if note.startswith("Left out"))
+    drawable.write(tmp_path, names, seeds=1)
+    for name in OF_IMAGES:
+        wide, high = drawn(tmp_path, name).figure.get_size_inches()
+        assert wide in (3.3, 6.9)
+        assert high <= 9
+    figure = drawn(tmp_path, "swaps")
+    assert len(panels(figure)) == 9
+    note = next(note for note in figure.notes if note.startswith("Left out"))
     assert "variant 09" in note
     assert "variant 08" not in note
     assert "--variant NAME" in note
     assert len(panels(drawn(tmp_path, "swaps", *names[5:17]))) == 12
-    for name in IMAGES:
-        wide, high = drawn(tmp_path, name).figure.get_size_inches()
-        assert wide in (3.3, 6.9)
-        assert high <= 9
 
 
-def test_a_seed_that_nobody_has_is_said(results):
-    with pytest.raises(NotApplicable, match="no run of seed 7 is finished: CSVAE"):
-        drawn(results, "swaps", seed=7)
+@pytest.mark.parametrize(
+    ("name", "variants", "options", "message"),
+    [
+        ("toy", [], {}, "samples of digits are images"),
+        ("swaps", ["cgan"], {}, "the model has no encoder: cGAN"),
+        ("swaps", [], {"seed": 7}, "no run of seed 7 is finished: CSVAE"),
+        ("swaps", ["lr_livea"], {}, "unknown variant 'lr_livea' .did you mean 'lr_livae'"),
+        ("seeds", [], {"metrics": ["inception"]}, "unknown metric 'inception' .did you mean 'ince"),
+        ("curves", [], {"metrics": ["main/re"]}, "unknown curve 'main/re' .did you mean 'main/re"),
+        ("tradeoff", [], {"metrics": ["fid"]}, "two metrics are needed, .* got fid"),
+    ],
+)
+def test_a_figure_that_cannot_be_drawn_is_explained(results, name, variants, options, message):
+    with pytest.raises((NotApplicable, UnknownName), match=message):
+        drawn(results, name, *variants, **options)
 
 
-def test_wrong_names_get_the_near_ones(results):
+def test_a_figure_has_a_name_or_a_number():
+    assert find_figure("6").name == "swaps"
     with pytest.raises(UnknownName, match=r"unknown figure 'swap' .did you mean 'swaps'"):
         find_figure("swap")
-    with pytest.raises(UnknownName, match=r"unknown variant 'lr_livea' .did you mean 'lr_livae'"):
-        drawn(results, "swaps", "lr_livea")
-    with pytest.raises(
-        UnknownName, match=r"unknown metric 'inception' .did you mean 'inception_sc"
-    ):
-        drawn(results, "seeds", metrics=["inception"])
-    assert find_figure("6").name == "swaps"
 
 
-def test_every_seed_is_a_dot_and_protocols_have_panels_of_their_own(results):
-    run = next(iter(sorted(results.glob("fig/0*"))))
+def test_every_seed_is_a_dot_and_protocols_have_panels_of_their_own(changed):
     other = {"step": 800, "split": "samples", "metric": "inception_score", "value": 1.0}
-    row = {"protocol": "another", "reason": ""}
-    write_jsonl(run / "evaluation.jsonl", [other | row])
-    found = drawn(results, "seeds", metrics=["inception_score"])
-    titles = [axes.get_title() for axes in found.figure.axes]
+    other |= {"protocol": "another", "reason": ""}
+    write_jsonl(min(changed.glob("fig/0*")) / "evaluation.jsonl", [other])
+    figure = drawn(changed, "seeds", metrics=["inception_score"]).figure
+    titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["Inception Score [a] ↑", "Inception Score [b] ↑"]
-    second = found.figure.axes[1]
-    dots = [line for line in second.lines if line.get_markersize() < 3]
+    dots = [line for line in figure.axes[1].lines if line.get_markersize() < 3]
     assert [list(line.get_xdata()) for line in dots[-1:]] == [[7.25, 7.5, 7.75]]
 
 
+def test_a_logarithmic_axis_has_plain_numbers(results):
+    axes = drawn(results, "curves").figure.axes[0]  # 1 to 1 / 201
+    assert axes.get_yscale() == "log"
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert {"1", "0.1", "0.01"} <= set(labels)
+
+
 def test_cost_is_all_arithmetic_of_the_training_or_what_was_named(results):
-    found = drawn(results, "cost", "csvae")
-    bars = found.figure.axes[0].containers[0]
+    bars = drawn(results, "cost", "csvae").figure.axes[0].containers[0]
     assert bars[0].get_xdata()[0] == pytest.approx(628294176 * 800e-12)
     assert bars[0].get_ydata()[0] == pytest.approx(7.5)
-    found = drawn(results, "cost", metrics=["intra_class_diversity", "train_seconds"])
-    assert found.figure.axes[0].get_xlabel() == "Training (s)"
-    assert any("compare within one only" in note for note in found.notes)
+    named = drawn(results, "cost", metrics=["intra_class_diversity", "train_seconds"])
+    assert named.figure.axes[0].get_xlabel() == "Training (s)"
+    assert any("compare within one only" in note for note in named.notes)
 
 
 def test_quality_against_diversity_has_the_real_point_and_every_name(results):
-    found = drawn(results, "tradeoff")
-    names = [text.get_text() for text in found.figure.axes[0].texts]
-    assert names == ["CSVAE", "Lr-LiVAE", "cGAN", "real images"]
+    texts = drawn(results, "tradeoff").figure.axes[0].texts
+    assert [text.get_text() for text in texts] == ["CSVAE", "Lr-LiVAE", "cGAN", "real images"]
+
+
+def test_the_real_images_alone_are_no_plot(tmp_path):
+    both = recorded.QUICKSTART["cvae"][0].items()
+    recorded.write_sweep(tmp_path, variants={name: {0: {name: value}} for name, value in both})
+    with pytest.raises(NotApplicable, match="no variant has both measurements"):
+        drawn(tmp_path, "tradeoff")
 
 
 def test_the_toy_shows_moments_of_the_training_where_they_were_kept(tmp_path):
     folder = drawable.write(tmp_path, points=True)
-    found = drawn(tmp_path, "toy")
-    assert any("snapshots" in note for note in found.notes)
-    titles = [axes.get_title() for axes in found.figure.axes]
+    at_the_end = drawn(tmp_path, "toy")
+    assert any("snapshots" in note for note in at_the_end.notes)
+    titles = [axes.get_title() for axes in at_the_end.figure.axes]
     assert titles[:4] == ["real test points", "CSVAE", "Lr-LiVAE", "cGAN"]
-    first = sorted(folder.glob("0*"))[0]
+    first = min(folder.glob("0*"))
     for step in (100, 400):
         (first / f"snapshots/{step}").mkdir(parents=True)
-        (first / f"snapshots/{step}/samples.npz").write_bytes((first / "samples.npz").read_bytes())
+        shutil.copy(first / "samples.npz", first / f"snapshots/{step}/samples.npz")
     coverage = {"split": "samples", "metric": "arc_coverage", "protocol": "arcs", "reason": ""}
-    rows = [coverage | {"step": step, "value": step / 10} for step in (100, 400, 800)]
-    write_jsonl(first / "evaluation.jsonl", rows)
-    found = drawn(tmp_path, "toy", "csvae")
-    assert [axes.get_title() for axes in found.figure.axes] == [
-        "iteration 100",
-        "iteration 400",
-        "iteration 800",
-    ]
-    assert [axes.texts[-1].get_text() for axes in found.figure.axes] == ["10 %", "40 %", "80 %"]
+    entries = [coverage | {"step": step, "value": step / 10} for step in (100, 400, 800)]
+    write_jsonl(first / "evaluation.jsonl", entries)
+    axes = drawn(tmp_path, "toy", "csvae").figure.axes
+    assert [a.get_title() for a in axes] == ["iteration 100", "iteration 400", "iteration 800"]
+    assert [a.texts[-1].get_text() for a in axes] == ["10 %", "40 %", "80 %"]
 
 
-def test_figures_on_validation_images_are_in_no_figure(tmp_path):
+def test_measurements_on_validation_images_are_in_no_figure(tmp_path):
     folder = drawable.write(tmp_path, ("csvae",), points=True)
+    entry = {"step": 800, "metric": "arc_coverage", "protocol": "arc[r=0.1]", "reason": ""}
+    values = {"validation": 11.0, "samples": 77.0}
     for path in folder.glob("*/evaluation.jsonl"):
-        row = {"step": 800, "metric": "arc_coverage", "protocol": "arc[r=0.1]", "reason": ""}
-        held = {"validation": 11.0, "samples": 77.0}
-        rows = [row | {"split": split, "value": value} for split, value in held.items()]
-        write_jsonl(path, rows)
-    found = drawn(tmp_path, "toy")
-    texts = [text.get_text() for axes in found.figure.axes for text in axes.texts]
+        write_jsonl(path, [entry | {"split": s, "value": value} for s, value in values.items()])
+    figure = drawn(tmp_path, "toy")
+    texts = [text.get_text() for axes in figure.figure.axes for text in axes.texts]
     assert texts == ["77 %"]
-    assert "CSVAE 77.0 ± 0.0." in " ".join(found.notes)
-    assert drawable.view(tmp_path).measures()[0].title == "Arc coverage (%)"
+    assert "CSVAE 77.0 ± 0.0." in " ".join(figure.notes)
+    assert drawn(tmp_path, "seeds").figure.axes[0].get_title() == "Arc coverage (%) (≈ real)"
 
 
-def test_points_are_no_images_and_images_no_points(results, tmp_path):
-    with pytest.raises(NotApplicable, match="samples of digits are images"):
-        drawn(results, "toy")
-    drawable.write(tmp_path / "points", points=True)
+def test_points_are_no_images(tmp_path):
+    drawable.write(tmp_path, points=True)
     with pytest.raises(NotApplicable, match="see the figure toy for points"):
-        drawn(tmp_path / "points", "samples")
-
-
-def test_pixels_are_enlarged_by_a_whole_number():
-    images = np.random.default_rng(0).integers(0, 256, (1, 2, 8, 8, 3), dtype=np.uint8)
-    page = tile(images)
-    assert (page[:96, :96] == images[0, 0].repeat(12, axis=0).repeat(12, axis=1)).all()
-    assert (page[:, 96:104] == 255).all()
-    with pytest.raises(ValueError, match=r"must be uint8 \[R, S, H, W, C\]"):
-        tile(images.astype(np.float32))
+        drawn(tmp_path, "samples")
 
 
 def test_no_figure_needs_pyplot_or_a_display():
@@ -239,9 +253,10 @@ def test_no_figure_needs_pyplot_or_a_display():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_dollar_signs_in_names_are_no_mathematics(results, tmp_path):
-    plan = next(results.glob("*/sweep.json"))
-    plan.write_text(plan.read_text().replace('"cgan"', '"cost $_^$"'))
-    view = drawable.view(results)
-    publish(FIGURES["tradeoff"], view, tmp_path / "out", "bench figure", "tradeoff")
+def test_dollar_signs_in_names_are_no_mathematics(changed, tmp_path):
+    plan = changed / "fig" / "sweep.json"
+    content = json.loads(plan.read_text().replace('"cgan"', '"cost $_^$"'))
+    plan.write_text(json.dumps(content))
+    data = drawable.data_of(changed)
+    write_figure(FIGURES["tradeoff"], data, tmp_path / "out", "bench figure", "tradeoff")
     assert (tmp_path / "out" / "tradeoff.png").stat().st_size > 1000

@@ -1,7 +1,8 @@
 /* Scales and axes of the charts: plain SVG in a fixed coordinate system that grows with its box. */
 
 Page.chart = (() => {
-  const { svg } = Page;
+  const { el, svg } = Page;
+  const WIDTH = 380;
 
   /* Round numbers between two limits: 1, 2 or 5 times a power of ten apart. */
   const ticks = (low, high, count) => {
@@ -59,5 +60,36 @@ Page.chart = (() => {
     svg("title", { id: ids[0] }, title), svg("desc", { id: ids[1] }, description));
   };
 
-  return { scale, number, label, frame, round };
+  /* A card with a chart that follows the filter. `choose` returns what is shown; of that, `draw` makes
+     the picture, `numbers` the rows of its table, and `height` says how high the picture is. */
+  const card = ({ id, title, on, folded, choose, draw, numbers, height, below }) => {
+    const full = Page.titleOn(title, on), slug = Page.slug(`${id} ${on}`);
+    const box = el("div");
+    const node = el("article", { class: "card", "aria-labelledby": slug }, Page.heading(3, slug, full), box,
+      below ? el("p", { class: "protocol" }, below) : null);
+    const update = () => {
+      const shown = choose();
+      node.hidden = !Page.filter.acceptsData(on) || shown.length === 0;
+      if (!node.hidden)
+        Page.later.ask(box, WIDTH, height(shown), () => box.replaceChildren(draw(shown, full),
+          Page.fold(folded, Page.scroller(`${folded}: ${full}`, table(...numbers(shown))))));
+    };
+    update();
+    Page.filter.onChange(update);
+    return { node, update };
+  };
+
+  const table = (heads, rows) => el("table", { class: "numbers" },
+    el("thead", null, el("tr", null, heads.map((head) => el("th", { scope: "col" }, head)))),
+    el("tbody", null, rows.map(([head, ...cells]) => el("tr", null, el("th", { scope: "row" }, head),
+      cells.map((cell) => el("td", null, cell))))));
+
+  /* Text on an axis. */
+  const tick = (x, y, text, anchor = "middle") =>
+    svg("text", { class: "tick", x: round(x), y: round(y), "text-anchor": anchor }, text);
+
+  const line = (name, x1, x2, y1, y2, ...children) =>
+    svg("line", { class: name, x1, x2, y1, y2 }, ...children);
+
+  return { WIDTH, scale, number, label, frame, round, card, tick, line };
 })();

@@ -2,31 +2,31 @@
 
 Page.filter = (() => {
   const { el, data } = Page;
-  const chosen = { sweep: new Set(), data: new Set(), variant: new Set() };
+  const wanted = { sweep: new Set(), data: new Set(), variant: new Set() };
   const listeners = [];
   const chips = [];
   let words = [];
 
   const holds = (text) => words.every((word) => text.toLowerCase().includes(word));
-  const passes = (kind, value) => chosen[kind].size === 0 || chosen[kind].has(value);
+  const passes = (kind, value) => wanted[kind].size === 0 || wanted[kind].has(value);
 
   /* Whether a row is shown; one that belongs to no single sweep has only its label. */
-  const accepts = (place, label) => {
-    const variant = Page.variant(place);
+  const accepts = (index, label) => {
+    const variant = Page.variant(index);
     if (variant === null) return holds(label || "");
     if (!holds(`${variant.label} ${variant.sweep} ${variant.model}`)) return false;
-    return passes("sweep", variant.sweep) && (variant.control || passes("variant", place));
+    return passes("sweep", variant.sweep) && (variant.control || passes("variant", index));
   };
 
   const acceptsData = (name) => passes("data", name);
 
   const changed = () => {
     for (const { kind, value, button } of chips)
-      button.setAttribute("aria-pressed", String(chosen[kind].has(value)));
+      button.setAttribute("aria-pressed", String(wanted[kind].has(value)));
     for (const listener of listeners) listener();
-    const shown = data.variants.filter((_, place) => accepts(place)).length;
+    const shown = data.variants.filter((_, index) => accepts(index)).length;
     counter.textContent = `${shown} of ${data.variants.length} rows`;
-    const number = Object.values(chosen).reduce((sum, held) => sum + held.size, 0);
+    const number = Object.values(wanted).reduce((sum, values) => sum + values.size, 0);
     title.textContent = number ? `Filter (${number})` : "Filter";
     clear.hidden = number === 0 && words.length === 0;
   };
@@ -34,10 +34,10 @@ Page.filter = (() => {
   /* A button that takes part in the filter; the same value may have several. */
   const chip = (kind, value, label, swatch) => {
     const toggle = () => {
-      if (!chosen[kind].delete(value)) chosen[kind].add(value);
+      if (!wanted[kind].delete(value)) wanted[kind].add(value);
       changed();
     };
-    const pressed = String(chosen[kind].has(value));
+    const pressed = String(wanted[kind].has(value));
     const attributes = { type: "button", class: "chip", "aria-pressed": pressed, onclick: toggle };
     const button = el("button", attributes, swatch || null, label);
     chips.push({ kind, value, button });
@@ -45,9 +45,9 @@ Page.filter = (() => {
   };
 
   const variantChips = () => data.variants
-    .map((variant, place) => ({ variant, place }))
-    .filter(({ variant }) => !variant.control)
-    .map(({ variant, place }) => chip("variant", place, variant.label, Page.swatch(place)));
+    .map((variant, index) => (variant.control ? null
+      : chip("variant", index, variant.label, Page.swatch(index))))
+    .filter(Boolean);
 
   const group = (legend, buttons) =>
     buttons.length > 1
@@ -63,7 +63,7 @@ Page.filter = (() => {
   const title = el("span", null, "Filter");
   const counter = el("output", { for: "words" });
   const clear = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => {
-    for (const held of Object.values(chosen)) held.clear();
+    for (const values of Object.values(wanted)) values.clear();
     search.value = "";
     words = [];
     changed();

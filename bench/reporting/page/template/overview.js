@@ -24,10 +24,10 @@ Page.overview = (() => {
 
   /* Runs that are not done, each with a link to what is known of it. */
   const unfinished = () => {
-    const left = data.runs.flatMap((held) => held.runs
+    const left = data.runs.flatMap(({ sweep: name, runs }) => runs
       .filter((run) => run.state !== "done" && run.state !== "missing")
       .map((run) => el("li", null,
-        el("a", { href: `#${Page.runs.id(held.sweep, run.run)}` },
+        el("a", { href: `#${Page.runs.id(name, run.run)}` },
           `${Page.variant(run.variant).label} ${Page.seedText(run.seed)}`.trim()),
         ` ${run.state}`,
         run.failure ? `: ${run.failure.split("\n").pop()}` : "")));

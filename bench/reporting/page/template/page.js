@@ -84,21 +84,32 @@ Page.fold = (summary, ...children) =>
 Page.scroller = (label, content) =>
   Page.el("div", { class: "scroller", role: "region", "aria-label": label, tabindex: "0" }, content);
 
-Page.variant = (place) => (place === null ? null : Page.data.variants[place]);
+/* A choice with its label: the select and both together; `options` are values with their texts. */
+Page.select = (label, options, onchange) => {
+  const id = Page.slug(label);
+  const node = Page.el("select", { id, onchange },
+    options.map(([value, text]) => Page.el("option", { value }, text)));
+  return { node, field: Page.el("span", { class: "field" }, Page.el("label", { for: id }, label), node) };
+};
+
+Page.variant = (index) => (index === null ? null : Page.data.variants[index]);
 Page.dataTitle = (name) => Page.data.data[name] || name;
+
+/* A title with the data set, where the page shows several. */
+Page.titleOn = (title, name) =>
+  (Object.keys(Page.data.data).length > 1 ? `${title}, ${Page.dataTitle(name)}` : title);
 
 /* Classes for the color and the dashes of a variant; the same everywhere on the page. */
 Page.ink = (() => {
-  const models = Page.data.variants.map((variant, place) => place)
-    .filter((place) => !Page.data.variants[place].control);
-  return (place) => {
-    const number = models.indexOf(place);
+  const models = [...Page.data.variants.keys()].filter((index) => !Page.data.variants[index].control);
+  return (index) => {
+    const number = models.indexOf(index);
     return number < 0 ? "control" : `ink${number % 8} dash${Math.floor(number / 8) % 4}`;
   };
 })();
 
-Page.swatch = (place) =>
-  Page.svg("svg", { class: `swatch ${Page.ink(place)}`, viewBox: "0 0 24 8", "aria-hidden": "true" },
+Page.swatch = (index) =>
+  Page.svg("svg", { class: `swatch ${Page.ink(index)}`, viewBox: "0 0 24 8", "aria-hidden": "true" },
     Page.svg("line", { x1: 1, x2: 23, y1: 4, y2: 4 }));
 
 /* Draw a box when it comes near the screen: hundreds of curves need not be drawn to read a table. */

@@ -12,13 +12,13 @@ Page.runs = (() => {
 
   /* Settings that differ, a column for each variant; those that differ from one chosen are marked. */
   const differing = ({ variants, rows }, name) => {
-    const choice = el("select", { id: Page.slug(`compare ${name}`), onchange: () => update() },
-      variants.map((place, number) => el("option", { value: number }, Page.variant(place).label)));
+    const labels = variants.map((index) => Page.variant(index).label);
+    const choice = Page.select("Marked where other than in", [...labels.entries()], () => update());
     const body = el("tbody");
-    const heads = variants.map((place) => el("th", { scope: "col" }, Page.variant(place).label));
+    const heads = labels.map((label) => el("th", { scope: "col" }, label));
     const update = () => {
-      const base = Number(choice.value);
-      const hidden = variants.map((place, number) => number !== base && !Page.filter.accepts(place));
+      const base = Number(choice.node.value);
+      const hidden = variants.map((index, number) => number !== base && !Page.filter.accepts(index));
       heads.forEach((head, number) => { head.hidden = hidden[number]; });
       body.replaceChildren(...rows.map(({ key, values }) => el("tr", null,
         el("th", { scope: "row" }, key),
@@ -33,18 +33,20 @@ Page.runs = (() => {
     update();
     Page.filter.onChange(update);
     return [
-      el("div", { class: "tools" }, el("span", { class: "field" },
-        el("label", { for: choice.id }, "Marked where other than in"), choice)),
+      el("div", { class: "tools" }, choice.field),
       Page.scroller(`Settings that differ, ${name}`, el("table", { class: "diff" },
         el("thead", null, el("tr", null, el("th", { scope: "col" }, "Setting"), heads)), body)),
     ];
   };
 
-  const differences = ({ differing: held, sweep }) => {
-    const fold = Page.fold(`Settings that differ (${held.rows.length})`, differing(held, sweep));
-    fold.open = held.rows.length <= FEW;
+  const differences = ({ differing: { variants, rows }, sweep }) => {
+    const fold = Page.fold(`Settings that differ (${rows.length})`, differing({ variants, rows }, sweep));
+    fold.open = rows.length <= FEW;
     return fold;
   };
+
+  const shared = (rows, what, sweep) => rows.length ? Page.fold(`${what} that all share (${rows.length})`,
+    pairs(rows, `${what} that all runs of ${sweep} share`)) : null;
 
   const one = (sweep, run) => {
     const label = Page.variant(run.variant).label;
@@ -72,30 +74,26 @@ Page.runs = (() => {
       el("span", { class: "muted" }, ` ${text}`)], runs.map(({ node }) => node));
   };
 
-  const render = (held) => {
-    const sweep = data.sweeps.find((other) => other.name === held.sweep);
-    const key = Page.slug(`runs ${held.sweep}`);
+  const render = (described) => {
+    const sweep = data.sweeps.find((other) => other.name === described.sweep);
+    const key = Page.slug(`runs ${described.sweep}`);
     const groups = new Map();
-    for (const run of held.runs) {
-      const made = one(held.sweep, run);
-      groups.set(run.variant, [...(groups.get(run.variant) || []), made]);
-    }
-    const folds = [...groups].map(([place, runs]) => ({ place, runs, node: group(runs) }));
+    for (const run of described.runs)
+      groups.set(run.variant, [...(groups.get(run.variant) || []), one(described.sweep, run)]);
+    const folds = [...groups].map(([variant, runs]) => ({ variant, runs, node: group(runs) }));
     const article = el("article", { "aria-labelledby": key },
       Page.heading(3, key, sweep.title || sweep.name),
-      held.differing.rows.length
-        ? el("div", { class: "folds" }, differences(held)) : null,
+      described.differing.rows.length
+        ? el("div", { class: "folds" }, differences(described)) : null,
       el("div", { class: "folds" },
-        held.shared.length ? Page.fold(`Settings that all share (${held.shared.length})`,
-          pairs(held.shared, `Settings that all runs of ${held.sweep} share`)) : null,
-        held.provenance.length ? Page.fold(`Provenance that all share (${held.provenance.length})`,
-          pairs(held.provenance, `Provenance that all runs of ${held.sweep} share`)) : null),
-      el("h4", null, `Runs (${held.runs.length})`),
+        shared(described.shared, "Settings", described.sweep),
+        shared(described.provenance, "Provenance", described.sweep)),
+      el("h4", null, `Runs (${described.runs.length})`),
       el("div", { class: "folds" }, folds.map(({ node }) => node)));
     const update = () => {
-      for (const { place, runs, node } of folds) {
-        for (const { run, node: own } of runs) own.hidden = !Page.filter.acceptsData(run.data);
-        node.hidden = !Page.filter.accepts(place) || runs.every(({ node: own }) => own.hidden);
+      for (const { variant, runs, node } of folds) {
+        for (const { run, node: fold } of runs) fold.hidden = !Page.filter.acceptsData(run.data);
+        node.hidden = !Page.filter.accepts(variant) || runs.every(({ node: fold }) => fold.hidden);
       }
       article.hidden = folds.every(({ node }) => node.hidden);
     };

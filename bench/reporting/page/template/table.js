@@ -13,7 +13,7 @@ Page.tables = (() => {
     return sign * (a - b);
   };
 
-  const notes = (held) => held.length === 0 ? null : el("ul", { class: "notes" }, held.map((note) => {
+  const notes = (listed) => listed.length === 0 ? null : el("ul", { class: "notes" }, listed.map((note) => {
     const items = note.items.length
       ? el("ul", null, note.items.map((item) => el("li", null, item))) : null;
     return el("li", null,
@@ -39,14 +39,11 @@ Page.tables = (() => {
         ? rows : [...rows].sort(comparison(order.column, order.sign));
       body.replaceChildren(...sorted.map((row) => row.node));
       for (const row of rows) row.node.hidden = !Page.filter.accepts(row.variant, row.label);
-      heads.forEach((head, place) => {
-        const sort = place - 1 === order.column ? (order.sign > 0 ? "ascending" : "descending") : "none";
+      heads.forEach((head, cell) => {
+        const sort = cell - 1 === order.column ? (order.sign > 0 ? "ascending" : "descending") : "none";
         head.setAttribute("aria-sort", sort);
-        if (place > 0) {
-          const hidden = !Page.filter.acceptsData(table.columns[place - 1].data);
-          head.hidden = hidden;
-          for (const row of rows) row.node.cells[place].hidden = hidden;
-        }
+        head.hidden = cell > 0 && !Page.filter.acceptsData(table.columns[cell - 1].data);
+        for (const row of rows) row.node.cells[cell].hidden = head.hidden;
       });
     };
 
@@ -69,7 +66,7 @@ Page.tables = (() => {
       return node;
     };
     const arrows = () => el("span", { class: "sort", "aria-hidden": "true" });
-    const top = el("tr", null, head(-1, "Row\u00a0", arrows()), table.columns.map((column, place) => head(place,
+    const top = el("tr", null, head(-1, "Row\u00a0", arrows()), table.columns.map((column, index) => head(index,
       sets.size > 1 ? el("span", { class: "over" }, column.dataTitle) : null,
       [column.title, column.arrow].filter(Boolean).join(" ").replace(/ (\S+)$/, "\u00a0$1"),
       "\u00a0", arrows(),
@@ -81,7 +78,7 @@ Page.tables = (() => {
     Page.filter.onChange(update);
     return el("article", { "aria-labelledby": id },
       Page.heading(3, id, table.title),
-      Page.scroller(table.title, el("table", { class: "figures" },
+      Page.scroller(table.title, el("table", { class: "measurements" },
         el("caption", { class: "unseen" }, `${caption}. Headings sort.`),
         el("thead", null, top), body)),
       el("p", { class: "tools" }, "Copy the whole table as ", Object.keys(FORMS).map((form) =>

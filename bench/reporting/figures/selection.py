@@ -1,0 +1,218 @@
+"""The runs that a figure is drawn from: those on one data set, and what the user chose of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bench.errors import NotApplicable, UnknownName
+from bench.record.pictures import (
+    Array,
+    RecordedPictures,
+    RecordedSamples,
+    read_pictures,
+    read_samples,
+)
+from bench.record.records import Records
+from bench.record.sweep_folder import RecordedRun
+from bench.reporting.tables.table_spec import Names, load_tables
+from bench.spec.reserved_names import REAL
+
+PANELS = 6
+"""Metrics on a page."""
+
+NO_PICTURES = RecordedPictures({}, {})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FigureVariant:
+    """A variant of a sweep with its measured runs.
+
+    Attributes:
+        index: What decides its color and shape.
+        run: The run whose pictures are shown; None where none has the seed asked for.
+    """
+
+    name: str
+    label: str
+    index: int
+    runs: tuple[RecordedRun, ...]
+    run: RecordedRun | None
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """What the user asked for.
+
+    Attributes:
+        variants: Names of variants; all of them, as far as they fit, where empty.
+        seed: Whose pictures are shown; the first finished one of each variant where None.
+        metrics: Names of metrics, or of losses; the figure's own choice where empty.
+    """
+
+    variants: tuple[str, ...] = ()
+    seed: int | None = None
+    metrics: tuple[str, ...] = ()
+
+
+class CaptionedFigure(NamedTuple):
+    """A figure, and the sentences of its caption: what is shown, what was left out, and why."""
+
+    figure: Figure
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class FigureData:
+    """The measured runs on one data set, and what the user chose of them."""
+
+    records: Records
+    data: str
+    options: FigureOptions = field(default_factory=FigureOptions)
+
+    @cached_property
+    def names(self) -> Names:
+        """Names for people."""
+        return next(iter(load_tables().values())).names
+
+    @cached_property
+    def runs(self) -> list[RecordedRun]:
+        """The measured runs, controls among them."""
+        return [run for run in self.records.measured_runs if run.data == self.data]
+
+    @property
+    def real_runs(self) -> list[RecordedRun]:
+        """The real test images, once for each sweep that measured them."""
+        return [run for run in self.runs if run.is_control and run.variant == REAL]
+
+    @cached_property
+    def all_variants(self) -> tuple[FigureVariant, ...]:
+        """All variants with a measured run, in the order of the record."""
+        runs: dict[tuple[str, str], list[RecordedRun]] = {}
+        for run in self.runs:
+            if not run.is_control:
+                runs.setdefault((run.sweep, run.variant), []).append(run)
+        several = len({sweep for sweep, _ in runs}) > 1
+        names = {name for _, name in runs}
+        variants = []
+        for index, ((sweep, name), of_variant) in enumerate(runs.items()):
+            label = self.names.variant(name, of_variant[0].model, names)
+            label += f" ({sweep})" if several else ""
+            shown = (run for run in of_variant if self.options.seed in (None, run.seed))
+            variant = FigureVariant(name, label, index, tuple(of_variant), next(shown, None))
+            variants.append(variant)
+        return tuple(variants)
+
+    @cached_property
+    def variants(self) -> tuple[FigureVariant, ...]:
+        """The variants that the user named, in that order; all of them where none were named."""
+        if not self.all_variants:
+            raise NotApplicable(f"no run on {self.data} is finished yet")
+        wanted, known = self.options.variants, [variant.name for variant in self.all_variants]
+        if unknown := [name for name in wanted if name not in known]:
+            raise UnknownName("variant", unknown[0], known)
+        named = (v for name in wanted for v in self.all_variants if v.name == name)
+        return tuple(named) or self.all_variants
+
+    def samples(self, *, images: bool) -> dict[FigureVariant, RecordedSamples]:
+        """Return the samples of the chosen variants that are images, or that are points."""
+        samples = {v: read_samples(v.run.path) for v in self.variants if v.run}
+        return {v: kept for v, kept in samples.items() if kept and kept.are_images == images}
+
+    @cached_property
+    def real(self) -> RecordedSamples | None:
+        """The real test examples that were measured; None where none were kept."""
+        samples = (read_samples(run.path) for run in self.real_runs)
+        return next(filter(None, samples), None)
+
+    def whose(self, variants: Sequence[FigureVariant]) -> str:
+        """Return the sentence that says of which runs the pictures are."""
+        runs = [variant.run for variant in variants if variant.run]
+        seeds = sorted({run.seed for run in runs if run.seed is not None})
+        if not seeds:
+            return ""
+        which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        first = "" if self.options.seed is not None else ", the first finished one of each variant"
+        return f"Pictures are of one run each, {which}{first}; they were not selected."
+
+    def limit_variants(
+        self, variants: Sequence[FigureVariant], most: int
+    ) -> tuple[list[FigureVariant], list[str]]:
+        """Return the variants that fit, or all that the user named, and a note on the others."""
+        most = len(variants) if self.options.variants else most
+        rest = [variant.label for variant in variants[most:]]
+        return list(variants[:most]), _left_out("variant", rest)
+
+    def limit_panels(self, panels: Sequence[tuple[str, T]]) -> tuple[list[T], list[str]]:
+        """Return the panels that fit, given with their metrics, as `limit_variants` does."""
+        most = len(panels) if self.options.metrics else PANELS
+        rest = [metric for metric, _ in panels[most:]]
+        return [panel for _, panel in panels[:most]], _left_out("metric", rest)
+
+
+def _left_out(option: str, names: Sequence[str]) -> list[str]:
+    rest = ", ".join(dict.fromkeys(names))
+    return [f"Left out for lack of space: {rest}; --{option} NAME chooses."] if rest else []
+
+
+class ShownPictures(NamedTuple):
+    """The pictures of the variants shown, and notes: who was left out and why, whose they are."""
+
+    pictures: dict[FigureVariant, RecordedPictures]
+    notes: list[str]
+
+    def originals(self) -> Array:
+        """Return the real images that all pictures were made of."""
+        originals = {v.label: p.arrays["originals"] for v, p in self.pictures.items()}
+        first, images = next(iter(originals.items()))
+        for label, other in originals.items():
+            if not np.array_equal(other, images):
+                raise NotApplicable(
+                    f"{label} has other test images than {first}; choose variants of one data set "
+                    "by --variant"
+                )
+        return images
+
+
+def find_pictures(
+    data: FigureData, names: tuple[str, ...], most: int, *, encoded: bool = False
+) -> ShownPictures:
+    """Return the pictures of the variants that have all arrays of these names.
+
+    Where no variant has all, or the user named variants, some of the arrays suffice. `encoded` says
+    that the pictures are made of codes of real images.
+    """
+    able: dict[FigureVariant, RecordedPictures] = {}
+    unable: dict[str, list[str]] = {}
+    for variant in data.variants:
+        pictures = read_pictures(variant.run.path) if variant.run else NO_PICTURES
+        if any(name in pictures.arrays for name in names):
+            able[variant] = pictures
+            continue
+        reason = next((pictures.missing[name] for name in names if name in pictures.missing), "")
+        if not reason and variant.run is None:
+            reason = f"no run of seed {data.options.seed} is finished"
+        reason = reason or "no pictures were made and no weights are there to make them"
+        unable.setdefault(reason, []).append(variant.label)
+    why = [f"{reason}: {', '.join(labels)}" for reason, labels in unable.items()]
+    if not able:
+        raise NotApplicable("; ".join(why))
+    whole = [v for v, pictures in able.items() if all(name in pictures.arrays for name in names)]
+    if whole and len(whole) < len(able) and not data.options.variants:
+        partly = ", ".join(variant.label for variant in able if variant not in whole)
+        why.append(f"they can make a part of it only (--variant NAME shows that part): {partly}")
+        able = {variant: able[variant] for variant in whole}
+    shown, notes = data.limit_variants(list(able), most)
+    notes += [f"Not shown, since {line}." for line in why]
+    given = [v.label for v in shown if able[v].arrays.get("label_given", False)]
+    if given and encoded:
+        notes.append(
+            "Given the true label of real images, without which they cannot encode: "
+            f"{', '.join(given)}."
+        )
+    return ShownPictures({v: able[v] for v in shown}, [*notes, data.whose(shown)])

@@ -1,0 +1,44 @@
+"""Images keep their pixels, and titles their panels."""
+
+import numpy as np
+import pytest
+
+from bench.reporting.figures.images import enlarge, tile
+from bench.reporting.figures.panels import fit
+from bench.reporting.figures.style import LARGE, SMALL, text_inches
+
+LONG = "lr_livae, variances at 1e-2, likelihood 0.02"
+
+
+def test_pixels_are_enlarged_by_a_whole_number():
+    images = np.random.default_rng(0).integers(0, 256, (1, 2, 8, 8, 3), dtype=np.uint8)
+    page = tile(enlarge(images, 96), 8)
+    assert (page[:96, :96] == images[0, 0].repeat(12, axis=0).repeat(12, axis=1)).all()
+    assert (page[:, 96:104] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "got"),
+    [
+        (np.zeros((2, 3, 8, 8, 1), dtype=np.float32), "float32"),
+        (np.zeros((2, 3, 1, 8, 8), dtype=np.uint8), r"uint8 \[2, 3, 1, 8, 8"),
+        (np.zeros((2, 8, 8, 1), dtype=np.uint8), r"uint8 \[2, 8, 8, 1"),
+    ],
+)
+def test_an_array_that_is_no_table_of_images_is_refused(images, got):
+    with pytest.raises(ValueError, match=rf"must be uint8 \[rows, columns, H, W, C\] .*{got}"):
+        tile(images)
+
+
+def test_a_title_that_fits_stays_as_it_is():
+    assert fit("cVAE", 1.2) == ("cVAE", LARGE)
+
+
+@pytest.mark.parametrize("wide", [0.8, 1.2, 2.0, 4.0])
+def test_a_title_never_reaches_into_the_next_panel(wide):
+    title, size = fit(LONG, wide)
+    assert text_inches(title, size) <= wide
+    assert size in (LARGE, SMALL)
+    head, cut, tail = title.partition("…")
+    assert LONG.startswith(head)
+    assert not cut or (LONG.endswith(tail) and tail)
