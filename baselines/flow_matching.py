@@ -51,7 +51,7 @@ def flow_match(velocity: Tensor, noise: Tensor, x: Tensor) -> Tensor:
     Returns:
         Mean squared error, 0-d.
 
-    Example:
+    Examples:
         >>> flow_match(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 3), 3.0)).item()
         4.0
     """

@@ -68,7 +68,7 @@ def family(spec: DataSpec, backbone: Backbone) -> Family:
     Raises:
         ValueError: If no family, or not this one, fits the shape.
 
-    Example:
+    Examples:
         >>> family(DataSpec("digits", (1, 8, 8), ("0", "1")), "auto")
         'conv32'
     """

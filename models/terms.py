@@ -32,7 +32,7 @@ def reconstruct(x: Tensor, reconstruction: Tensor) -> Tensor:
     Returns:
         Mean squared error, 0-d.
 
-    Example:
+    Examples:
         >>> reconstruct(torch.zeros(2, 3), torch.full((2, 3), 0.5)).item()
         0.25
     """
@@ -53,7 +53,7 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     Returns:
         Nats per example and dimension, 0-d.
 
-    Example:
+    Examples:
         >>> zeros = torch.zeros(4, 8)  # means of 0 and of 1, at unit variance
         >>> [kl_to_standard_normal(zeros + mean, zeros).item() for mean in (0, 1)]
         [0.0, 0.5]
@@ -77,7 +77,7 @@ def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_logvar: 
     Returns:
         Nats `[B, D]`; their mean is a term.
 
-    Example:
+    Examples:
         >>> zero, one = torch.zeros(1, 1), torch.ones(1, 1)
         >>> gaussian_kl(one, zero, -one, zero).item()
         2.0
@@ -107,7 +107,7 @@ def gaussian_kl_to_each(mean: Tensor, logvar: Tensor, means: Tensor, logvars: Te
     Returns:
         Nats `[..., B, K]`.
 
-    Example:
+    Examples:
         >>> means = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
         >>> gaussian_kl_to_each(torch.zeros(1, 2), torch.zeros(1, 2), means, 0 * means).tolist()
         [[0.0, 2.0]]
@@ -144,7 +144,7 @@ def confuse(logits: Tensor) -> Tensor:
     Returns:
         Nats per example, 0-d.
 
-    Example:
+    Examples:
         >>> confuse(torch.zeros(3, 4)).exp().item()
         4.0
     """
@@ -165,7 +165,7 @@ def negative_entropy(logits: Tensor) -> Tensor:
     Returns:
         Nats per example, 0-d.
 
-    Example:
+    Examples:
         >>> (-negative_entropy(torch.zeros(3, 4))).exp().item()
         4.0
     """
@@ -190,7 +190,7 @@ def gm_logits(z_s: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
     Returns:
         Logits `[B, K]`.
 
-    Example:
+    Examples:
         >>> means = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
         >>> gm_logits(torch.tensor([[2.0, 1.0]]), means, torch.zeros(2, 2)).tolist()
         [[-2.5, -0.5]]
@@ -303,7 +303,7 @@ def discriminate(real: Tensor, *fakes: Tensor, balanced: bool = False) -> Tensor
     Returns:
         0-d; the number of kinds plus one where the critic says 0.
 
-    Example:
+    Examples:
         >>> discriminate(torch.zeros(2), torch.zeros(2), torch.zeros(2)).item()
         3.0
     """

@@ -51,7 +51,7 @@ class DataSpec:
         Returns:
             `int64` `[B, A]`, 0 or 1; -1 for examples without label.
 
-        Example:
+        Examples:
             >>> spec = DataSpec("set", (2,), ("neither", "a and b"), ("a", "b"), ((0, 0), (1, 1)))
             >>> spec.attributes_of(torch.tensor([1, -1])).tolist()
             [[1, 1], [-1, -1]]

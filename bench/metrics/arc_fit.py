@@ -75,7 +75,7 @@ def energy_distance(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         The distance, 0-d.
 
-    Example:
+    Examples:
         >>> energy_distance(torch.zeros(3, 1), torch.full((2, 1), 2.0)).item()
         2.0
     """

@@ -59,7 +59,7 @@ def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, 
     Raises:
         BenchError: If features are not finite, or the real images have no `k`-th neighbor.
 
-    Example:
+    Examples:
         >>> line = torch.arange(8.0)[:, None]
         >>> density_coverage(line[:4], line, k=1)  # balls of 0 to 4 hold 2, 3, 3, 2 and 1 of them
         (2.75, 0.625)

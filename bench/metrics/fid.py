@@ -95,7 +95,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     Returns:
         The (squared) distance, at least 0; a `BenchError` if it is not finite.
 
-    Example:
+    Examples:
         >>> unit = Moments(np.zeros(3), np.eye(3))
         >>> frechet_distance(unit, Moments(np.full(3, 2.0), 9 * np.eye(3)))  # 3 * (2² + (3 - 1)²)
         24.0

@@ -69,7 +69,7 @@ def inception_score(logits: Tensor, splits: int = 1) -> float:
     Returns:
         The score, in `[1, K]`.
 
-    Example:
+    Examples:
         >>> round(inception_score(1e6 * torch.eye(4).repeat(5, 1)), 6)
         4.0
         >>> inception_score(torch.zeros(8, 3))

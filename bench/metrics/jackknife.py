@@ -27,7 +27,7 @@ def pair_variance(pairs: Tensor, n: int) -> float:
     Returns:
         The variance of the mean.
 
-    Example:
+    Examples:
         >>> pair_variance(torch.tensor([0.0, 0.0, 3.0]), 3)  # without one image: 3, 0 or 0
         4.0
     """
@@ -53,7 +53,7 @@ def mean_variance(values: Tensor) -> float:
     Returns:
         The variance of the mean.
 
-    Example:
+    Examples:
         >>> mean_variance(torch.tensor([1.0, 0.0, 1.0, 0.0]))  # 0.25 / 3
         0.08333333333333333
     """
@@ -72,7 +72,7 @@ def combined_error(variances: Sequence[float], weights: Sequence[float] | None =
     Returns:
         The standard error.
 
-    Example:
+    Examples:
         >>> combined_error([4.0, 4.0, 4.0, 4.0])
         1.0
     """

@@ -35,7 +35,7 @@ def all_pairs_native_ms_ssim(images: Tensor) -> Tensor:
     Returns:
         One value a pair, in `[0, 1]`, in the order of `torch.triu_indices(N, N, 1)`.
 
-    Example:
+    Examples:
         >>> image = torch.linspace(0, 1, 64, dtype=torch.float64).reshape(1, 1, 8, 8)
         >>> round(all_pairs_native_ms_ssim(torch.cat((image, image))).item(), 12)
         1.0

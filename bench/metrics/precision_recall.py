@@ -96,7 +96,7 @@ def precision_recall(samples: Tensor, real: Tensor, k: int = 3) -> tuple[float, 
     Raises:
         BenchError: If features are not finite, which would be counted as outside of every ball.
 
-    Example:
+    Examples:
         >>> line = torch.arange(8.0)[:, None]
         >>> precision_recall(line[:4], line, k=1)  # balls of radius 1: 0 to 4 are reached
         (1.0, 0.625)

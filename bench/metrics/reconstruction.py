@@ -91,7 +91,7 @@ def psnr(errors: Tensor) -> float:
     Returns:
         Decibels.
 
-    Example:
+    Examples:
         >>> round(psnr(torch.tensor([0.01, 0.0001])), 4)
         30.0
     """

@@ -132,7 +132,7 @@ def correlation(u: Tensor, v: Tensor | None) -> float | None:
     Returns:
         A number in `[-1, 1]`; 0 where only `u` varies, and None where `u` does not.
 
-    Example:
+    Examples:
         >>> u = torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]])
         >>> round(correlation(u, 3 - 2 * u), 6)
         -1.0

@@ -122,7 +122,7 @@ def loss(value: float, direction: Direction, target: float) -> float:
     Returns:
         The value with the sign of a loss, or its distance from the target.
 
-    Example:
+    Examples:
         >>> loss(0.4, "real", 0.5) < loss(0.7, "real", 0.5)
         True
         >>> loss(9.0, "higher", 0.0) < loss(8.0, "higher", 0.0)

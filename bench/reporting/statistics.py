@@ -71,7 +71,7 @@ def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     Raises:
         ValueError: If there are no values, or one is not finite.
 
-    Example:
+    Examples:
         >>> three = t_interval([1.0, 2.0, 3.0])
         >>> three.mean, round(three.half_width, 6)  # 4.302653 * 1 / sqrt(3)
         (2.0, 2.484138)
@@ -96,7 +96,7 @@ def standard_deviation(values: Iterable[float]) -> float | None:
     Returns:
         The root of the sum of squares over `n - 1`; None for a single value.
 
-    Example:
+    Examples:
         >>> standard_deviation([1.0, 2.0, 3.0])
         1.0
     """
@@ -121,7 +121,7 @@ def paired_difference(
     Returns:
         `ours` minus `theirs`; None without a common seed.
 
-    Example:
+    Examples:
         >>> found = paired_difference({0: 3.0, 1: 5.0, 2: 4.0}, {0: 2.0, 1: 3.0, 2: 1.0, 9: 0.0})
         >>> found.interval.mean, found.interval.n, round(found.p, 4)  # t = 2 sqrt(3)
         (2.0, 3, 0.0742)
@@ -155,7 +155,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Returns:
         The corrected ones, in the same order.
 
-    Example:
+    Examples:
         >>> holm([0.01, 0.04, 0.03])
         [0.03, 0.06, 0.06]
     """
@@ -182,7 +182,7 @@ def detectable_effect(n: int, level: float = LEVEL, power: float = POWER) -> flo
     Returns:
         The effect, None for fewer than two seeds.
 
-    Example:
+    Examples:
         >>> [round(detectable_effect(n), 2) for n in (3, 5, 10)]
         [3.26, 1.68, 1.0]
     """
@@ -205,7 +205,7 @@ def interquartile_mean(values: Sequence[float]) -> float:
     Returns:
         The mean of the rest.
 
-    Example:
+    Examples:
         >>> interquartile_mean([1.0, 2.0, 3.0, 100.0])
         2.5
     """
@@ -259,7 +259,7 @@ def probability_of_improvement(ours: Sequence[float], theirs: Sequence[float]) -
     Returns:
         Between 0 and 1; ties count half.
 
-    Example:
+    Examples:
         >>> probability_of_improvement([2.0, 3.0], [1.0, 2.0])  # three of four pairs, and a tie
         0.875
     """
