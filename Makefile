@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := bench models baselines
 
-.PHONY: quickstart test test-slow check format golden readme clean
+.PHONY: quickstart test test-slow check docs format golden readme clean
 
 quickstart: $(VENV)/.bench  ## Train six models on real digits and print both tables.
 	$(BIN)/bench run quickstart --jobs 2
@@ -22,6 +22,9 @@ check: $(VENV)/.lint  ## Lint, types and docstrings.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pydoclint --quiet $(CODE)
+
+docs: $(VENV)/.docs  ## Build the documentation into build/docs; broken links and references fail.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 format: $(VENV)/.lint  ## Rewrite the code in the house format.
 	$(BIN)/ruff check --fix .
@@ -47,6 +50,10 @@ $(VENV)/.bench: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@ $(VENV)/.bench
+
+$(VENV)/.docs: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@ $(VENV)/.bench
 
 $(VENV)/.lint: $(VENV)/bin/python pyproject.toml constraints.txt

@@ -1,0 +1,184 @@
+"""README and docs: what they show is used as written."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from bench.cli import cli, main
+from bench.data.digits import Digits
+from bench.metrics.base import Context, SampleSet
+from bench.spec.sweep_file import load_sweep
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+}
+README = DOCUMENTS["README.md"]
+
+
+def blocks(text, language=""):
+    """Return the fenced blocks of a language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [block for of, block in fenced if of == language]
+
+
+def block(text, language, containing):
+    return next(block for block in blocks(text, language) if containing in block)
+
+
+def commands(text):
+    """Return the words of each `bench` command of a block, comments left out."""
+    lines = (shlex.split(line, comments=True) for line in text.splitlines())
+    return [words[1:] for words in lines if words[:1] == ["bench"]]
+
+
+@pytest.fixture
+def run_here(tmp_path, monkeypatch, capsys):
+    """Run commands in this process, which has torch, and return what they print."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(words):
+        with pytest.raises(SystemExit) as end:
+            main(list(words))
+        captured = capsys.readouterr()
+        assert not end.value.code, captured.err
+        return captured.out
+
+    return run
+
+
+def test_a_newcomers_model_gets_into_the_table(tmp_path):
+    points = tomllib.loads(block(README, "toml", "bench.models"))["project"]["entry-points"]
+    site, info = tmp_path / "site", tmp_path / "site" / "my_package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "my_package").mkdir()
+    (site / "my_package" / "tiny_cvae.py").write_text(block(README, "python", "class TinyCVAE"))
+    lines = [f"{name} = {value}" for name, value in points["bench.models"].items()]
+    (info / "entry_points.txt").write_text("\n".join(["[bench.models]", *lines, ""]))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    (tmp_path / "mine.yaml").write_text(block(README, "yaml", "name: mine"))
+
+    def bench(*words):
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", *words],
+            env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    bench("check", "tiny_cvae")
+    short = ("seeds=[0]", "base.iterations=5", "base.metrics=[intra_class_diversity]")
+    bench("run", "mine.yaml", *short, "--no-mlflow")
+    table = bench("report", "mine", "--table", "2")
+    assert re.search(r"^mine +0\.\d+", table, re.MULTILINE), table
+    assert re.search(r"^real test images +0\.\d+", table, re.MULTILINE)
+
+
+def test_images_from_anywhere_get_into_the_table(tmp_path, run_here):
+    sweep = yaml.safe_load(block(README, "yaml", "name: mine"))
+    del sweep["variants"]["mine"]  # it is installed in processes of their own alone
+    Path("mine.yaml").write_text(yaml.safe_dump(sweep))
+    data = Digits().load()
+    rows = [row for label in range(10) for row in (data.validation.y == label).nonzero()[:7, 0]]
+    x, y = data.validation.x[rows, 0].numpy(), data.validation.y[rows].numpy()
+    np.savez("theirs.npz", x=x, y=y)
+    for number, (image, label) in enumerate(zip(x, y, strict=True)):
+        folder = Path("theirs", str(label))
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    short = ("seeds=[0]", "base.iterations=5", "base.samples_per_class=7")
+    run_here(["run", "mine.yaml", *short, "--no-mlflow"])
+    run = next(tmp_path.glob("results/mine/*/model.pt")).parent.name
+    shown = commands(blocks(DOCUMENTS["docs/guide/evaluate.md"])[0])
+    assert len(shown) == 5
+    printed = [run_here([w.replace("3f9c01ab77de", run) for w in words]) for words in shown]
+    assert re.search(r"^Their GAN +\d\.\d\d$", printed[3], re.MULTILINE), printed[3]
+    assert re.search(r"^cVAE +\d\.\d\d \(1\)$", printed[3], re.MULTILINE)
+    assert "more than one protocol" not in printed[3]
+
+
+def test_first_steps_can_be_taken(run_here):
+    shown = re.search(r"<!-- run -->\n```\n(.*?)```", DOCUMENTS["docs/guide/first-steps.md"], re.S)
+    printed = [run_here(words) for words in commands(shown[1])]
+    assert len(printed) == 5
+    assert "Lr-LiVAE" in printed[3]
+    assert printed[4] == "short: 7 done\n"
+
+
+def test_a_metric_of_ones_own_measures(digits):
+    namespace = {"__name__": "my_package.brightness"}
+    exec(block(DOCUMENTS["docs/guide/metrics.md"], "python", "class Brightness"), namespace)
+    x = torch.full((10, 1, 8, 8), 51, dtype=torch.uint8)
+    context = Context(digits, torch.device("cpu"), Path("cache"))
+    samples = SampleSet(x, torch.arange(10), digits.spec)
+    (measured,) = namespace["Brightness"]().measure(samples, context)
+    assert (measured.metric, measured.value) == ("brightness", pytest.approx(0.2))
+
+
+def test_records_can_be_read_in_a_notebook(monkeypatch):
+    shown = block(DOCUMENTS["docs/guide/reports.md"], "python", "load_records")
+    namespace = {}
+    exec(shown.replace('"results"', f'"{ROOT}/results/published"'), namespace)
+    assert {"metric", "value", "protocol"} <= set(namespace["frame"].columns)
+
+
+def test_numbers_of_the_readme_are_the_published_ones():
+    words = [sys.executable, "-m", "cogapp", "--check", "README.md"]
+    checked = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, f"{checked.stdout}{checked.stderr}: make readme"
+
+
+def test_the_ablation_that_is_shown_is_the_one_that_is_shipped():
+    shown = yaml.safe_load(block(README, "yaml", "name: ablation"))
+    shipped = yaml.safe_load((ROOT / "sweeps/ablation.yaml").read_text())
+    for name, patch in shown["variants"].items():
+        assert shipped["variants"][name] == patch
+
+
+def test_sweeps_that_are_shown_are_valid(tmp_path):
+    shown = [b for t in DOCUMENTS.values() for b in blocks(t, "yaml") if b.startswith("name:")]
+    assert len(shown) >= 3
+    for number, text in enumerate(shown):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(text.replace("name: tiny_cvae, latent", "name: cvae, latent"))
+        assert load_sweep(path).runs
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_that_are_shown_exist(document, tmp_path, monkeypatch):
+    """Each command's words are read by the command line; nothing is done."""
+    monkeypatch.chdir(tmp_path)
+    Path("digits.tar.gz").touch()
+    makefile = (ROOT / "Makefile").read_text()
+    for text in blocks(DOCUMENTS[document]):
+        for target in re.findall(r"^make ([\w-]+)", text, re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+        for words in commands(text):
+            parent, command, rest = click.Context(cli), cli, words
+            while isinstance(command, click.Group):
+                name, command, rest = command.resolve_command(parent, rest)
+                assert command, words
+            command.make_context(name, list(rest), parent=parent)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_that_documents_name_exist(document):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", DOCUMENTS[document]):
+        assert (ROOT / document).parent.joinpath(target).exists(), target
+    for path in re.findall(r"`((?:bench|models|baselines|sweeps|tests|docs)/[\w/.-]+)`", README):
+        assert (ROOT / path).exists(), path
