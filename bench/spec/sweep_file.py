@@ -1,8 +1,4 @@
-"""From a sweep file to runs: a variant is a named patch of the base; a grid is a product.
-
-Every variant is checked before anything is started. What is wrong is a `SpecError` with file, line,
-key, and what would be right.
-"""
+"""From a sweep file to checked runs; a `SpecError` names the file, the line and the key."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -13,34 +9,25 @@ from typing import Any, TypeVar
 from pydantic import Field, field_validator
 
 from bench import registry
-from bench.errors import BenchError, SpecError, UnknownName
-from bench.spec.located_yaml import Located, expand_shorthand, nested, parse_option, read_yaml
+from bench.errors import BenchError, SpecError
+from bench.spec.located_yaml import Located, nested, parse_option, read_yaml
 from bench.spec.reserved_names import EVALUATIONS
 from bench.spec.run_config import RunConfig, complete_settings
 from bench.spec.run_settings import RunSettings, Strict
-from bench.spec.validation import KeyProblem, describe_unknown_key, dotted, validate
+from bench.spec.validation import describe_unknown_key, validate
 
 NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sweeps
 
 
 class SweepFile(Strict):
-    """The top level of a sweep file.
+    """The top level of a sweep file; each variant is run for each grid point and seed."""
 
-    Attributes:
-        name: Name of the folder under the results; several sweeps may share one.
-        title: One line for tables and pages.
-        base: Settings that all runs share.
-        seeds: Each variant is run once for each.
-        variants: Name -> patch of the base; one variant without a patch where empty.
-        grid: Dotted path -> values; every variant is run for the product.
-    """
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")  # folder; sweeps may share one
     title: str = ""
     base: dict[str, Any]
     seeds: list[int] = Field(min_length=1)
-    variants: dict[str, dict[str, Any]] = {}
-    grid: dict[str, list[Any]] = {}
+    variants: dict[str, dict[str, Any]] = {}  # patches of the base; one without patch where empty
+    grid: dict[str, list[Any]] = {}  # by dotted path
 
     @field_validator("name")
     @classmethod
@@ -72,14 +59,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked sweep.
-
-    Attributes:
-        name: Folder under the results.
-        title: One line for people.
-        path: The file it came from.
-        runs: All runs, variants in the file's order, seeds innermost.
-    """
+    """A checked sweep; variants are in the file's order, seeds innermost."""
 
     name: str
     title: str
@@ -88,10 +68,7 @@ class Sweep:
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read, expand and check a sweep file.
-
-    Overrides are `dotted.path=value` from the command line, values in YAML.
-    """
+    """Read and check a sweep file; overrides are `dotted.path=value`, with values in YAML."""
     document, head = read_spec(path, overrides, SweepFile)
     runs: dict[str, PlannedRun] = {}
     for variant, settings in variants_of(document, head):
@@ -110,14 +87,12 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
 
 
 def read_spec(path: Path, overrides: Sequence[str], schema: type[Spec]) -> tuple[Located, Spec]:
-    """Return a sweep file with its shorthand expanded, and its top level as an object."""
-    document = _expand(read_yaml(path))
+    """Return a sweep file, and its top level as an object."""
+    document = read_yaml(path)
     for override in overrides:
         document = _override(document, override, schema)
-    try:
+    with document.locating_errors():
         head: Spec = validate(schema, document.value, ())
-    except KeyProblem as problem:
-        raise _spec_error(document, problem) from problem
     return document, head
 
 
@@ -139,9 +114,9 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
 def _grid_points(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
     base = document.at(("base",))
     patched = [(v, base.merged(document.at(("variants", v)))) for v in head.variants]
-    model = base.value.get("model")
-    model_name = str(model.get("name", "base")) if isinstance(model, dict) else "base"
-    for variant, patched_base in patched or [(model_name, base)]:
+    model = base.value.get("model", "base")
+    name = model.get("name", "base") if isinstance(model, dict) else model
+    for variant, patched_base in patched or [(str(name), base)]:
         choices = [[(key, i) for i in range(len(values))] for key, values in head.grid.items()]
         for point in itertools.product(*choices):
             settings, names = patched_base, [variant]
@@ -155,27 +130,8 @@ def _grid_points(document: Located, head: SweepFile) -> Iterable[tuple[str, Loca
 def complete_variant(settings: Located, variant: str, seed: int) -> RunConfig:
     """Complete the settings of a variant, whose name is for messages."""
     settings = settings.merged(Located.of({"seed": seed}))
-    try:
+    with settings.locating_errors(f" (variant {variant!r})"):
         return complete_settings(settings.value)
-    except KeyProblem as problem:
-        raise _spec_error(settings, problem, f" (variant {variant!r})") from problem
-    except UnknownName as error:
-        raise SpecError(str(error), where=settings.where(())) from error
-
-
-def _spec_error(located: Located, problem: KeyProblem, addition: str = "") -> SpecError:
-    where, key = located.where(problem.path), dotted(problem.path)
-    return SpecError(problem.message + addition, where=where, key=key)
-
-
-def _expand(document: Located) -> Located:
-    """Expand the shorthand in the base and in every variant."""
-    variants = document.content.get("variants", Located({})).content
-    names = variants if isinstance(variants, dict) else ()
-    for path in [("base",), *(("variants", name) for name in names)]:
-        if path[0] in document.content:
-            document = document.merged(nested(path, expand_shorthand(document.at(path))))
-    return document
 
 
 def _override(document: Located, override: str, schema: type[SweepFile]) -> Located:
