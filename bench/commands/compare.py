@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from bench.commands import cli
 from bench.commands.options import RESULTS
 from bench.errors import BenchError
 
 
-@click.command("compare")
+@cli.command("compare")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @RESULTS

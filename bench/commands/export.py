@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 
 
-@click.command("export")
+@cli.command("export")
 @click.argument("sweep")
 @click.option("--to", "target", type=options.FILE, help="The file.  [default: SWEEP.tar.gz]")
 @click.option("--weights", is_flag=True, help="Pack the weights of models too.")

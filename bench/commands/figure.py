@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 from bench.errors import BenchError, NotApplicable
 
 if TYPE_CHECKING:
     from bench.reporting.figures.selection import FigureData
 
 
-@click.command("figure")
+@cli.command("figure")
 @click.argument("words", nargs=-1, metavar="NAME [SWEEPS]...")
 @click.option("--list", "is_list", is_flag=True, help="List the figures, one line each.")
 @click.option("--all", "is_all", is_flag=True, help="Make every figure that the record allows.")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 
 
-@click.command("import")
+@cli.command("import")
 @click.argument("file", type=options.EXISTING_FILE)
 @click.option("--into", metavar="NAME", help="Sweep to merge into.  [default: that of the file]")
 @options.RESULTS

@@ -6,13 +6,14 @@ from typing import get_args
 import click
 
 from bench import registry
+from bench.commands import cli
 from bench.commands.options import sweeps_folder
 
 KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
 LISTED = (*KINDS, "sweeps", "tables", "figures")
 
 
-@click.command("list")
+@cli.command("list")
 @click.argument("what", type=click.Choice(LISTED))
 def list_command(what: str) -> None:
     """List what there is, one line each.

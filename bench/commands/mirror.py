@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
+from bench.commands import cli
 from bench.commands.options import MLFLOW_URI, RESULTS
 from bench.errors import BenchError
 
 
-@click.command("mirror")
+@cli.command("mirror")
 @click.argument("sweep")
 @MLFLOW_URI
 @RESULTS

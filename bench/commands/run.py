@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 from bench.errors import BenchError, describe_system_error
 
 if TYPE_CHECKING:
     from bench.execution.run_sweep import SweepOutcome
 
 
-@click.command("run")
+@cli.command("run")
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--retry-failed", is_flag=True, help="Try failed runs again.")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from bench.commands import cli
 from bench.commands.options import RESULTS
 
 
-@click.command("status")
+@cli.command("status")
 @click.argument("sweeps", nargs=-1)
 @RESULTS
 def status_command(sweeps: tuple[str, ...], results: Path) -> None:

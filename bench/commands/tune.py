@@ -5,10 +5,10 @@ from typing import Unpack
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 
 
-@click.command("tune")
+@cli.command("tune")
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--models", default="all", help="Which variants, with commas between them.")
