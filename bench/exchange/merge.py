@@ -1,9 +1,9 @@
-"""Merging what `bench export` has packed: all of it, or nothing if anything is in conflict."""
+"""Merge an archive of `bench export`: all of it, or nothing if anything is in conflict."""
 
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,16 @@ from bench.record.sweep_folder import read_sweep_file
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What was imported: runs that were not there, runs that were, and notices for the user."""
+    """What was imported: runs that are new, runs that stayed, and notices for the user."""
 
     folder: Path
-    added: tuple[str, ...]
-    kept: tuple[str, ...]
-    notices: tuple[str, ...]
+    added: Sequence[str]
+    kept: Sequence[str]
+    notices: Sequence[str]
 
 
 def merge_archive(path: Path, results: Path, into: str | None = None) -> ImportResult:
-    """Merge an archive into the sweep `into` (that of the archive where None).
-
-    Nothing is written if the archive is damaged or unsafe, or holds other measurements of a run
-    that is here, or another configuration of one of its variants.
-    """
+    """Merge an archive into the sweep `into`, by default the one that it was exported from."""
     with tempfile.TemporaryDirectory() as scratch:
         unpacked = Path(scratch)
         manifest = extract(path, unpacked)
@@ -52,7 +48,7 @@ def merge_archive(path: Path, results: Path, into: str | None = None) -> ImportR
         for run in kept
         if not (folder / run / "done").exists()
     ]
-    return ImportResult(folder, tuple(added), tuple(kept), tuple(notices))
+    return ImportResult(folder, added, kept, notices)
 
 
 def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str]) -> None:
@@ -82,7 +78,7 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
 
 
 def _conflict(ours: Path, theirs: Path) -> str:
-    """Return the first value that was measured in the same way, and came out otherwise."""
+    """Return the first measurement of one protocol with two values; empty if there is none."""
     here, there = (by_key(read_jsonl(RunFolder(run).evaluation)) for run in (ours, theirs))
     for key, entry in here.items():
         ours_is, theirs_is = entry.get("value"), there.get(key, entry).get("value")
@@ -104,10 +100,7 @@ def _configurations(plan: Path, runs: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def _add(arrived: Path, target: Path) -> bool:
-    """Put a run where it belongs, unless it has ended or is under way there.
-
-    What was begun there gives way to what has ended elsewhere.
-    """
+    """Copy a run, unless it has ended or is under way here; return whether it was copied."""
     if not target.exists():
         with arriving(target) as partial:
             shutil.copytree(arrived, partial, dirs_exist_ok=True)
@@ -133,7 +126,7 @@ def _add(arrived: Path, target: Path) -> bool:
 
 
 def _merge_plans(unpacked: Path, folder: Path) -> None:
-    """Add what a sweep expects to what is expected here already."""
+    """Add the runs and controls of the archive's `sweep.json` to the sweep here."""
     theirs = read_sweep_file(unpacked)
     ours = read_sweep_file(folder) if (folder / "sweep.json").exists() else theirs
     for part, axes in (("runs", ("id", "variant")), ("controls", ("id",))):
@@ -147,7 +140,7 @@ def _merge_plans(unpacked: Path, folder: Path) -> None:
 
 
 def _add_classifier(arrived: Path) -> str:
-    """Keep a classifier, so that what is measured here is measured by it; else say why not."""
+    """Keep a classifier, so that new runs are measured by it; return why not, or nothing."""
     target = data_root() / "extractors" / arrived.name
     digits = classifier_hash(arrived)
     if digits is None:

@@ -1,7 +1,4 @@
-"""Run a sweep: check all of it, do what is missing, and count how it ended.
-
-All state is in the folders of the runs, so the same command continues after anything.
-"""
+"""Run a sweep: check it, do what is missing, count how it ended. All state is in run folders."""
 
 import os
 import tempfile
@@ -41,11 +38,10 @@ class SweepOutcome:
 
 
 def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -> SweepOutcome:
-    """Do what is missing of a sweep; one failed run does not stop the others.
+    """Do what is missing of a sweep, and close the executor; a failed run does not stop others.
 
-    Any number of processes may do this at once: each takes the runs that no other one is at work
-    on, and ends when all are done. A `BenchError` says what is missing, before anything starts.
-    The executor is closed at the end.
+    Any number of processes may do this at once: each takes runs that no other one works on, and
+    ends when all are done. A `BenchError` says what is wrong before anything starts.
     """
     folder = results / sweep.name
     started = _refuse_unwritable(folder)
@@ -74,10 +70,7 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
 
 
 def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
-    """Return the tasks of a sweep: controls first, the real images before others.
-
-    Measuring controls trains the classifiers that runs are measured with.
-    """
+    """Return the tasks of a sweep: the controls first, since they train the classifiers."""
     controls: dict[str, ControlTask] = {}
     runs = []
     for number, run in enumerate(sweep.runs, start=1):
@@ -94,10 +87,7 @@ def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
 def _outcome(
     tasks: Iterable[RunTask], kept: Collection[RunTask], troubles: Mapping[Task, str]
 ) -> SweepOutcome:
-    """Count how a sweep ended, by the states of its folders.
-
-    `kept` are tasks that were done before, `troubles` reasons that could not be written there.
-    """
+    """Count how a sweep ended; `troubles` are reasons that could not be written in folders."""
     done: set[RunTask] = set()
     failed = {}
     for task in tasks:
@@ -125,10 +115,7 @@ def _refuse_unwritable(folder: Path) -> float:
 
 
 def _reopen_failed(task: RunTask, started: float) -> None:
-    """Take back a failure from before this command.
-
-    Another command may be at work on the run, or may have just tried it again: that failure stands.
-    """
+    """Take back a failure from before this command; one of another command under way stands."""
     if task.state() != "failed":
         return
     try:

@@ -40,8 +40,7 @@ class _Slot:
 class Local(Executor):
     """Does tasks in processes on this machine.
 
-    Cores are divided among the slots. Where there are several GPUs, the slots take turns at
-    them, and a process sees only its own.
+    Cores are divided among the slots. Of several GPUs, a process sees only its own.
 
     Args:
         jobs: Number of slots; as many as the GPUs take, else one for each core, where None.
@@ -177,16 +176,16 @@ def _serve(pipe: Connection, worker: Worker) -> None:
     os.setsid()
     threading.Thread(target=_follow_parent, daemon=True).start()
     worker.stop = StopSignal(quiet=True)
-    redirect_messages(lambda text: _send(pipe, text))
+
+    def send(text: str) -> None:
+        with suppress(OSError):  # the parent is gone
+            pipe.send(text)
+
+    redirect_messages(send)
     with suppress(EOFError, BrokenPipeError, Interrupted), worker.stop.listening():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         while not worker.stop():  # a request that came while a task ended is not repeated
             pipe.send(execute_task(pipe.recv(), worker))
-
-
-def _send(pipe: Connection, text: str) -> None:
-    with suppress(OSError):  # the parent is gone
-        pipe.send(text)
 
 
 def _follow_parent() -> None:
