@@ -202,10 +202,7 @@ TABLES: Mapping[Kind, Mapping[str, Registration]] = {
 
 @functools.cache
 def registered(kind: Kind) -> dict[str, Registration]:
-    """Return the table of one kind: built-in names first, then those of other packages.
-
-    A package may not register a name that is taken, nor use a group by its old name.
-    """
+    """Return the names of one kind: built-in ones first, then those of other packages."""
     table, group = dict(TABLES[kind]), f"{kind}s"
     for old in (old for old, new in RENAMED.items() if new == group):
         for point in entry_points(group=f"bench.{old}"):
@@ -242,10 +239,7 @@ def load(kind: Kind, name: str) -> type[Any]:
 
 
 def model_capabilities() -> dict[str, tuple[str, ...]]:
-    """Return what each model can do beyond sampling, as its class declares it.
-
-    This imports all models, and with them torch. Those that cannot be imported are left out.
-    """
+    """Return what each model that can be imported declares to do beyond sampling."""
     capabilities = {}
     for name in registered("model"):
         with suppress(BenchError):

@@ -151,13 +151,19 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
 
 
 def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[str, Any]:
-    """Return the content of `sweep.json`."""
+    """Return the content of `sweep.json`, with quantities for reports, which import no metric."""
+    names = {m["name"]: None for run in sweep.runs for m in run.config.evaluation.metrics}
+    quantities = {
+        name: quantity.describe()
+        for metric in names
+        for name, quantity in registry.load("metric", metric).quantities().items()
+    }
     return {
         "sweep": sweep.name,
         "title": sweep.title,
         "spec": str(sweep.path),
         "command": command,
-        "quantities": _quantities(sweep),
+        "quantities": quantities,
         "runs": [
             {
                 "id": run.config.id,
@@ -179,14 +185,4 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
             for task in tasks
             if isinstance(task, ControlTask)
         ],
-    }
-
-
-def _quantities(sweep: Sweep) -> dict[str, Any]:
-    """Return what is measured, for reports, which import no metric."""
-    names = {m["name"]: None for run in sweep.runs for m in run.config.evaluation.metrics}
-    return {
-        name: quantity.describe()
-        for metric in names
-        for name, quantity in registry.load("metric", metric).quantities().items()
     }

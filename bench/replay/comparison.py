@@ -104,16 +104,15 @@ def compare_entries(what: str, then: Iterable[Entry], now: Iterable[Entry]) -> D
         {key: entry.get("value") for key, entry in by_key(entries).items()}
         for entries in (then, now)
     )
-    shared = [key for key in before if key in after]
-    worst = max(shared, key=lambda key: deviation(before[key], after[key]), default=None)
+    shared = {key: deviation(before[key], after[key]) for key in before if key in after}
     largest, where = 0.0, ""
-    if worst is not None:
-        largest = deviation(before[worst], after[worst])
+    if shared:
+        worst, largest = max(shared.items(), key=lambda item: item[1])
         where = f"{worst[2]} at {worst[0]}: {before[worst]} then, {after[worst]} now"
     unmatched = [
         f"{key[2]} {key[3]}".strip() + f" only {'then' if key in before else 'now'}"
         for key in [*before, *after]
-        if not (key in before and key in after)
+        if key not in shared
     ]
     return Deviation(what, len(shared), largest, where, tuple(dict.fromkeys(unmatched)))
 

@@ -79,14 +79,17 @@ class Located:
             content[name] = content[name].merged(part, name) if name in content else part
         return Located(content, self.mark)
 
+    def error(self, path: KeyPath, message: str) -> SpecError:
+        """Return the error for a wrong part, with the place where it was written."""
+        return SpecError(message, where=self.where(path), key=dotted(path))
+
     @contextmanager
     def locating_errors(self, addition: str = "") -> Iterator[None]:
         """Turn a `KeyProblem` with this data into a `SpecError` that says where the key stands."""
         try:
             yield
         except KeyProblem as problem:
-            where, key = self.where(problem.path), dotted(problem.path)
-            raise SpecError(problem.message + addition, where=where, key=key) from problem
+            raise self.error(problem.path, problem.message + addition) from problem
 
 
 def nested(keys: Sequence[str], value: Located) -> Located:

@@ -76,11 +76,10 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         for seed in head.seeds:
             run = PlannedRun(variant, config.with_seed(seed))
             if run.config.id in runs:
-                raise SpecError(
+                raise document.error(
+                    ("variants", variant),
                     f"describes the same run as {runs[run.config.id].variant!r} (seed {seed}); "
                     "two variants must differ in something that is trained",
-                    where=document.where(("variants", variant)),
-                    key=f"variants.{variant}",
                 )
             runs[run.config.id] = run
     return Sweep(head.name, head.title, path, tuple(runs.values()))
@@ -100,14 +99,10 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
     """Yield each variant of a sweep file, grid points included, with its settings."""
     for variant, settings in _grid_points(document, head):
         if variant in registry.registered("control"):
-            raise SpecError(
-                f"{variant!r} is the name of a control row; give the variant another name",
-                where=document.where(("variants", variant)),
-                key=f"variants.{variant}",
-            )
+            message = f"{variant!r} is the name of a control row; give the variant another name"
+            raise document.error(("variants", variant), message)
         if "seed" in settings.value:
-            where = settings.where(("seed",))
-            raise SpecError("belongs into the list 'seeds' of the sweep", where=where, key="seed")
+            raise settings.error(("seed",), "belongs into the list 'seeds' of the sweep")
         yield variant, settings
 
 

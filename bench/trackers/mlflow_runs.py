@@ -83,36 +83,29 @@ def child_runs(records: Records) -> list[MlflowRun]:
             metrics.setdefault(entry.run, []).append((key, entry.value, entry.step))
     for entry in records.measurements:
         protocols.setdefault(entry.run, {})[f"protocol.{keys[_identity(entry)]}"] = entry.protocol
-    return [
-        _child(records, run, metrics.get(run, []), protocols.get(run, {}))
-        for run in records.runs
-        if run.state != "missing"
-    ]
-
-
-def _child(
-    records: Records,
-    run: RecordedRun,
-    metrics: Sequence[tuple[str, float, int]],
-    protocols: Mapping[str, str],
-) -> MlflowRun:
-    origin = records.provenance(run)
-    seed = "" if run.seed is None else str(run.seed)
-    tags = {"sweep": run.sweep, "run": run.id, "variant": run.variant, "model": run.model}
-    tags |= {"data": run.data, "state": run.state, "seed": seed}
-    tags |= {"commit": str(origin.get("commit", ""))}
-    tags |= {"failure": run.reason} if run.reason else {}
-    tags |= protocols
-    return MlflowRun(
-        name=f"{run.variant}, seed {seed}" if seed else run.title,
-        state=run.state,
-        tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
-        params=_params(records.config(run)),
-        metrics=metrics,
-        folder=run.path,
-        files=[run.path / name for name in FILES if (run.path / name).is_file()],
-        started=_milliseconds(origin.get("started")),
-    )
+    children = []
+    for run in records.runs:
+        if run.state == "missing":
+            continue
+        origin = records.provenance(run)
+        seed = "" if run.seed is None else str(run.seed)
+        tags = {"sweep": run.sweep, "run": run.id, "variant": run.variant, "model": run.model}
+        tags |= {"data": run.data, "state": run.state, "seed": seed}
+        tags |= {"commit": str(origin.get("commit", ""))}
+        tags |= {"failure": run.reason} if run.reason else {}
+        tags |= protocols.get(run, {})
+        child = MlflowRun(
+            name=f"{run.variant}, seed {seed}" if seed else run.title,
+            state=run.state,
+            tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
+            params=_params(records.config(run)),
+            metrics=metrics.get(run, []),
+            folder=run.path,
+            files=[run.path / name for name in FILES if (run.path / name).is_file()],
+            started=_milliseconds(origin.get("started")),
+        )
+        children.append(child)
+    return children
 
 
 def means_over_seeds(records: Records) -> dict[str, float]:
@@ -183,6 +176,7 @@ def _entries(records: Records, keys: MetricKeys) -> Iterator[tuple[str, RecordEn
 
 
 def _milliseconds(started: object) -> int:
+    """Return milliseconds since 1970; 0 for what is no time."""
     try:
         return int(datetime.fromisoformat(str(started)).timestamp() * 1000)
     except ValueError:
