@@ -7,6 +7,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -45,7 +46,6 @@ class Manifest(BaseModel):
 class ExportedArchive:
     """An archive that was written."""
 
-    path: Path
     runs: int  # with controls
     left_out: tuple[str, ...]  # runs that have not ended, or are locked by another process
     classifiers: int
@@ -72,24 +72,21 @@ def export_sweep(
     except OSError as error:
         raise BenchError(f"cannot write {target}: {error.strerror}") from error
     left_out = tuple(run for run in ids if not packed[run])
-    return ExportedArchive(target, len(runs), left_out, len(classifiers))
+    return ExportedArchive(len(runs), left_out, len(classifiers))
 
 
 def _files(folder: Path, extra: Sequence[str], *, unfinished: bool) -> dict[str, bytes]:
     """Return the files of a run by name; none if it has not ended, or is locked."""
     if not folder.is_dir():
         return {}
-    try:
-        with RunFolder(folder).locked():
-            if not unfinished and not any((folder / n).exists() for n in ("done", "failed")):
-                return {}
+    with suppress(Busy), RunFolder(folder).locked():
+        if unfinished or any((folder / name).exists() for name in ("done", "failed")):
             return {
                 path.relative_to(folder).as_posix(): path.read_bytes()
                 for path in sorted(folder.rglob("*"))
                 if _is_packed(path, extra)
             }
-    except Busy:
-        return {}
+    return {}
 
 
 def _is_packed(path: Path, extra: Sequence[str]) -> bool:

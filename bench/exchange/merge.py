@@ -4,6 +4,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,23 +107,21 @@ def _add(arrived: Path, target: Path) -> bool:
             shutil.copytree(arrived, partial, dirs_exist_ok=True)
         return True
     ends = [name for name in ("done", "failed") if (arrived / name).exists()]
-    try:
-        with RunFolder(target).locked():
-            if (target / "done").exists() or ends != ["done"]:
-                return False
-            RunFolder(target).reopen()
-            for name in CHECKPOINTS + WEIGHTS:
-                (target / name).unlink(missing_ok=True)  # killed here, it begins anew
-            shutil.rmtree(target / "snapshots", ignore_errors=True)
+    with suppress(Busy), RunFolder(target).locked():
+        if (target / "done").exists() or ends != ["done"]:
+            return False
+        RunFolder(target).reopen()
+        for name in CHECKPOINTS + WEIGHTS:
+            (target / name).unlink(missing_ok=True)  # killed here, it begins anew
+        shutil.rmtree(target / "snapshots", ignore_errors=True)
 
-            def mark(folder: str, names: list[str]) -> list[str]:
-                return ["done"] if Path(folder) == arrived else []
+        def mark(folder: str, names: list[str]) -> list[str]:
+            return ["done"] if Path(folder) == arrived else []
 
-            shutil.copytree(arrived, target, ignore=mark, dirs_exist_ok=True)
-            shutil.copy(arrived / "done", target / "done")
-            return True
-    except Busy:
-        return False
+        shutil.copytree(arrived, target, ignore=mark, dirs_exist_ok=True)
+        shutil.copy(arrived / "done", target / "done")
+        return True
+    return False
 
 
 def _merge_plans(unpacked: Path, folder: Path) -> None:

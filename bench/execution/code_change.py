@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,24 +100,22 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions) -> None:
     if task.path.exists():
         return
     for other in sorted(results.glob(f"*/{task.path.name}")):
-        try:
-            with RunFolder(other).locked():
-                if not (RunFolder(other).model.exists() and (other / "done").exists()):
-                    continue
-                change = code_change(RunTask(other, task.label, task.config)) or CodeChange("")
-                if change.learned and not options.allow_code_change:
-                    files = first_few(change.learned, MOST_FILES)
-                    say(f"  not copied from {other}: changed since: {files}")
-                    continue
-                again = change.measured and not options.allow_code_change
-                left = shutil.ignore_patterns("lock", *(["done"] if again else []))
-                with arriving(task.path) as partial:
-                    shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
-        except (OSError, BenchError):  # another process is at work on it or was faster, or damage
-            continue
-        harness = ", by another version of the harness" if change.harness else ""
-        say(f"  copied from {other}: the same run{harness}")
-        return
+        # Errors: another process is at work on it or was faster, or files are damaged.
+        with suppress(OSError, BenchError), RunFolder(other).locked():
+            if not (RunFolder(other).model.exists() and (other / "done").exists()):
+                continue
+            change = code_change(RunTask(other, task.label, task.config)) or CodeChange("")
+            if change.learned and not options.allow_code_change:
+                files = first_few(change.learned, MOST_FILES)
+                say(f"  not copied from {other}: changed since: {files}")
+                continue
+            again = change.measured and not options.allow_code_change
+            left = shutil.ignore_patterns("lock", *(["done"] if again else []))
+            with arriving(task.path) as partial:
+                shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
+            harness = ", by another version of the harness" if change.harness else ""
+            say(f"  copied from {other}: the same run{harness}")
+            return
 
 
 def _line(change: CodeChange, group: Sequence[RunTask]) -> str:

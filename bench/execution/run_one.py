@@ -137,28 +137,26 @@ def _fill_locked(
     folder: RunFolder, evaluation_id: str, fill: Callable[[], None], *, retry: bool = False
 ) -> Outcome:
     """Lock a folder, fill it unless it is done, and mark it as done or failed."""
-    try:
-        with folder.locked(), _logging_to(folder.path / "log.txt"):
-            state = folder.status(evaluation_id).state
-            if state == "done":
-                return "kept"
-            if state == "failed" and not retry:
-                return "failed"
-            try:
-                folder.reopen()
-                _log.info("begun or continued by process %d", os.getpid())
-                fill()
-            except Exception as error:
-                _log.exception("run failed")
-                if describe_system_error(error):  # so that the next command continues the run
-                    raise
-                folder.fail(traceback.format_exc())
-                return "failed"
-            folder.finish(evaluation_id)
-            _log.info("finished")
-            return "finished"
-    except Busy:
-        return "busy"
+    with suppress(Busy), folder.locked(), _logging_to(folder.path / "log.txt"):
+        state = folder.status(evaluation_id).state
+        if state == "done":
+            return "kept"
+        if state == "failed" and not retry:
+            return "failed"
+        try:
+            folder.reopen()
+            _log.info("begun or continued by process %d", os.getpid())
+            fill()
+        except Exception as error:
+            _log.exception("run failed")
+            if describe_system_error(error):  # so that the next command continues the run
+                raise
+            folder.fail(traceback.format_exc())
+            return "failed"
+        folder.finish(evaluation_id)
+        _log.info("finished")
+        return "finished"
+    return "busy"
 
 
 def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:

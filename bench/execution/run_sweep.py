@@ -23,7 +23,6 @@ from bench.record.files import write_json
 from bench.record.lock import Busy
 from bench.record.run_folder import remove_partial
 from bench.spec.reserved_names import REAL
-from bench.spec.run_config import canonical_json
 from bench.spec.sweep_file import Sweep
 
 
@@ -129,16 +128,13 @@ def _reopen_failed(task: RunTask, started: float) -> None:
 
 def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
     """Load every data set before the first task starts, and name all that are missing at once."""
-    problems = {}
+    problems: dict[str, None] = {}
     for task in tasks:
         training = task.config.training
-        key = canonical_json([training.data, training.unlabeled])
-        if key in problems:
-            continue
         try:
             size = len(worker.context(task.config).data.train)
         except DataMissing as error:
-            problems[key] = str(error)
+            problems[str(error)] = None
             continue
         if training.labeled_fraction == 1 and training.labeled_rows > size:
             raise SpecError(
@@ -147,7 +143,7 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
                 key="batch_size",
             )
     if problems:
-        raise DataMissing("\n".join(dict.fromkeys(problems.values())))
+        raise DataMissing("\n".join(problems))
 
 
 def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[str, Any]:
