@@ -139,13 +139,13 @@ def make_training_worker(
 
     given = {key: values[key] for key in Preferences.model_fields}  # type: ignore[literal-required]
     preferences = load_preferences(**given)
-    chosen = RunOptions(
+    run_options = RunOptions(
         checkpoint_seconds=values["checkpoint_seconds"],
         allow_code_change=preferences.allow_code_change,
         switches=preferences.switches,
         **further,
     )
-    worker = make_worker(reproducing_command(), values, options=chosen)
+    worker = make_worker(reproducing_command(), values, options=run_options)
     executor = preferences.executor or {}
     return worker, lambda: construct("executor", executor, preferences.jobs, worker)
 

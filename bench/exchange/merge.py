@@ -68,9 +68,9 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
         )
     if not (folder / "sweep.json").exists():
         return
-    ours = _configurations(folder, folder)
-    theirs = _configurations(unpacked, unpacked / "runs")
-    if mixed := [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]:
+    present = _configurations(folder, folder)
+    packed = _configurations(unpacked, unpacked / "runs")
+    if mixed := [n for n in present.keys() & packed.keys() if present[n] != packed[n]]:
         raise BenchError(
             f"{path} has other configurations of rows that are in {folder}, whose means would be "
             f"over both: {', '.join(sorted(mixed))}; nothing was imported; to have both: --into "
@@ -78,13 +78,14 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
         )
 
 
-def _conflict(ours: Path, theirs: Path) -> str:
+def _conflict(present: Path, packed: Path) -> str:
     """Return the first measurement of one protocol with two values; empty if there is none."""
-    here, there = (by_key(read_jsonl(RunFolder(run).evaluation)) for run in (ours, theirs))
-    for key, entry in here.items():
-        ours_is, theirs_is = entry.get("value"), there.get(key, entry).get("value")
-        if ours_is != theirs_is:
-            return f"{entry['metric']} is {ours_is} here, {theirs_is} there"
+    paths = (present, packed)
+    entries, others = (by_key(read_jsonl(RunFolder(path).evaluation)) for path in paths)
+    for key, entry in entries.items():
+        value, other = entry.get("value"), others.get(key, entry).get("value")
+        if value != other:
+            return f"{entry['metric']} is {value} here, {other} there"
     return ""
 
 
@@ -126,16 +127,16 @@ def _add(arrived: Path, target: Path) -> bool:
 
 def _merge_plans(unpacked: Path, folder: Path) -> None:
     """Add the runs and controls of the archive's `sweep.json` to the sweep here."""
-    theirs = read_sweep_file(unpacked)
-    ours = read_sweep_file(folder) if (folder / "sweep.json").exists() else theirs
+    packed = read_sweep_file(unpacked)
+    merged = read_sweep_file(folder) if (folder / "sweep.json").exists() else packed
     for part, axes in (("runs", ("id", "variant")), ("controls", ("id",))):
         entries: dict[tuple[str, ...], Any] = {}
-        for entry in [*ours.get(part, []), *theirs.get(part, [])]:
+        for entry in [*merged.get(part, []), *packed.get(part, [])]:
             entries.setdefault(tuple(entry[axis] for axis in axes), entry)
-        ours[part] = list(entries.values())
-    quantities = theirs.get("quantities", {}) | ours.get("quantities", {})
-    more = {"quantities": quantities} if quantities else {}
-    write_json(folder / "sweep.json", ours | more | {"sweep": folder.name})
+        merged[part] = list(entries.values())
+    if quantities := packed.get("quantities", {}) | merged.get("quantities", {}):
+        merged["quantities"] = quantities
+    write_json(folder / "sweep.json", merged | {"sweep": folder.name})
 
 
 def _add_classifier(arrived: Path) -> str:

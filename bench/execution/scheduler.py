@@ -35,14 +35,14 @@ def schedule(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None
             if executor.slots > 1:
                 waiting.sort(key=lambda task: -seconds.get(task.kind, inf))
             free = (task for task in waiting if not task.is_busy())
-            chosen = list(islice(free, executor.slots - len(started)))
-            waiting = [task for task in waiting if task not in chosen]
-            for task in chosen:
+            starting = list(islice(free, executor.slots - len(started)))
+            waiting = [task for task in waiting if task not in starting]
+            for task in starting:
                 if (state := task.state()) in ("done", "failed"):  # by another process
                     yield Ended(task, "kept" if state == "done" else "failed")
                 else:
                     started[task], saved[task] = time.monotonic(), task.last_saved()
-            executor.start([task for task in chosen if task in started])
+            executor.start([task for task in starting if task in started])
             for task, outcome, reason in executor.ended(POLL_S):
                 took = time.monotonic() - started.pop(task)
                 if outcome == "lost":

@@ -65,17 +65,17 @@ class Located:
         A model or data set may be a name alone. One of another name replaces the whole component,
         since the options of one mean nothing to another.
         """
-        ours, theirs = self.content, patch.content
+        before, changes = self.content, patch.content
         if key in COMPONENTS:
-            ours = {"name": self} if isinstance(ours, str) else ours
-            theirs = {"name": patch} if isinstance(theirs, str) else theirs
-        if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+            before = {"name": self} if isinstance(before, str) else before
+            changes = {"name": patch} if isinstance(changes, str) else changes
+        if not (isinstance(before, dict) and isinstance(changes, dict)):
             return patch
-        names = [part["name"].value for part in (ours, theirs) if "name" in part]
+        names = [part["name"].value for part in (before, changes) if "name" in part]
         if key in COMPONENTS and names[1:] and names[0] != names[1]:
             return patch
-        content = dict(ours)
-        for name, part in theirs.items():
+        content = dict(before)
+        for name, part in changes.items():
             content[name] = content[name].merged(part, name) if name in content else part
         return Located(content, self.mark)
 

@@ -15,12 +15,19 @@ from bench.spec.validation import KeyProblem, validate
 
 
 class Preferences(Strict):
-    """The keys of `~/.config/bench/config.yaml`, which are also options of the command line."""
+    """The keys of `~/.config/bench/config.yaml`, which are also options of the command line.
+
+    Attributes:
+        executor: Where runs are done: a name, or name and options.
+        jobs: Runs at a time.
+        allow_code_change: Whether results are used whose code has changed since.
+        speed: How trainings are executed: `auto`, `eager`, or names of switches with commas.
+    """
 
     executor: Component | None = None
     jobs: Annotated[int, Field(ge=1)] | None = None
     allow_code_change: bool = False
-    speed: str = "auto"  # or `eager`, or names of switches with commas
+    speed: str = "auto"
 
     @property
     def switches(self) -> SwitchSet | None:

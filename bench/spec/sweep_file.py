@@ -20,14 +20,23 @@ NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sw
 
 
 class SweepFile(Strict):
-    """The top level of a sweep file; each variant is run for each grid point and seed."""
+    """The top level of a sweep file.
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")  # folder; sweeps may share one
+    Attributes:
+        name: Name of the folder under the results; several sweeps may share one.
+        title: One line for tables and pages.
+        base: Settings that all runs share.
+        seeds: Each variant is run once for each.
+        variants: Name -> patch of the base; one variant without a patch where empty.
+        grid: Dotted path -> values; every variant is run for the product.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
     base: dict[str, Any]
     seeds: list[int] = Field(min_length=1)
-    variants: dict[str, dict[str, Any]] = {}  # patches of the base; one without patch where empty
-    grid: dict[str, list[Any]] = {}  # by dotted path
+    variants: dict[str, dict[str, Any]] = {}
+    grid: dict[str, list[Any]] = {}
 
     @field_validator("name")
     @classmethod
@@ -97,29 +106,23 @@ def read_spec(path: Path, overrides: Sequence[str], schema: type[Spec]) -> tuple
 
 def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
     """Yield each variant of a sweep file, grid points included, with its settings."""
-    for variant, settings in _grid_points(document, head):
-        if variant in registry.registered("control"):
-            message = f"{variant!r} is the name of a control row; give the variant another name"
-            raise document.error(("variants", variant), message)
-        if "seed" in settings.value:
-            raise settings.error(("seed",), "belongs into the list 'seeds' of the sweep")
-        yield variant, settings
-
-
-def _grid_points(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
     base = document.at(("base",))
-    patched = [(v, base.merged(document.at(("variants", v)))) for v in head.variants]
     model = base.value.get("model", "base")
-    name = model.get("name", "base") if isinstance(model, dict) else model
-    for variant, patched_base in patched or [(str(name), base)]:
-        choices = [[(key, i) for i in range(len(values))] for key, values in head.grid.items()]
-        for point in itertools.product(*choices):
-            settings, names = patched_base, [variant]
-            for key, index in point:
-                value = document.at(("grid", key, index))
+    model_name = model.get("name", "base") if isinstance(model, dict) else model
+    patched = [(v, base.merged(document.at(("variants", v)))) for v in head.variants]
+    grid = [[(key, value) for value in document.at(("grid", key)).content] for key in head.grid]
+    for variant, patched_base in patched or [(str(model_name), base)]:
+        for point in itertools.product(*grid):
+            settings, name = patched_base, variant
+            for key, value in point:
                 settings = settings.merged(nested(key.split("."), value))
-                names.append(f"{key.rsplit('.', 1)[-1]}={value.value}")
-            yield ", ".join(names), settings
+                name += f", {key.rsplit('.', 1)[-1]}={value.value}"
+            if name in registry.registered("control"):
+                message = f"{name!r} is the name of a control row; give the variant another name"
+                raise document.error(("variants", name), message)
+            if "seed" in settings.value:
+                raise settings.error(("seed",), "belongs into the list 'seeds' of the sweep")
+            yield name, settings
 
 
 def complete_variant(settings: Located, variant: str, seed: int) -> RunConfig:

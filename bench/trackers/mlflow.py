@@ -82,8 +82,8 @@ class _Experiment:
         known = self.client.get_experiment_by_name(f"bench/{self.sweep}")
         if known is None:
             local = (records.results / "mlartifacts").resolve().as_uri()
-            place = None if uri.startswith("http") else local
-            self.id = self.client.create_experiment(f"bench/{self.sweep}", place)
+            location = None if uri.startswith("http") else local
+            self.id = self.client.create_experiment(f"bench/{self.sweep}", location)
             return
         self.id = known.experiment_id
         if known.lifecycle_stage != "active":
@@ -93,8 +93,8 @@ class _Experiment:
         """Write what is missing or changed; return how many children were written and kept."""
         existing: dict[tuple[str, ...], Any] = {}
         outdated = []
-        ours = f"tags.`bench.sweep` = '{self.sweep}'"  # what else is there is somebody's own
-        for run in self.client.search_runs([self.id], ours, max_results=MOST_RUNS):
+        query = f"tags.`bench.sweep` = '{self.sweep}'"  # other runs may be the user's
+        for run in self.client.search_runs([self.id], query, max_results=MOST_RUNS):
             key = [run.data.tags.get(f"bench.{name}", "") for name in ("run", "variant", "digest")]
             if existing.setdefault(tuple(key), run) is not run:
                 outdated.append(run)
@@ -144,8 +144,8 @@ class _Experiment:
         while part := list(islice(params, MOST_PARAMS)):
             self.client.log_batch(into, params=part)
         for path in run.files:
-            place = str(path.parent.relative_to(run.folder))
-            self.client.log_artifact(into, str(path), None if place == "." else place)
+            subfolder = str(path.parent.relative_to(run.folder))
+            self.client.log_artifact(into, str(path), None if subfolder == "." else subfolder)
         self.client.set_terminated(into, STATUS.get(run.state, "KILLED"))
         self.client.set_tag(into, "bench.digest", run.digest)
         return into

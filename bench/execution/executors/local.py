@@ -115,17 +115,17 @@ class Local(Executor):
 
     def _open_slot(self) -> _Slot:
         number = next(number for number in range(self.slots) if number not in self._pool)
-        ours, theirs = multiprocessing.Pipe()
+        pipe, far_end = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(theirs, self.worker), name=f"bench slot {number}", daemon=True
+            target=_serve, args=(far_end, self.worker), name=f"bench slot {number}", daemon=True
         )
         resource_tracker.ensure_running()  # otherwise it would unblock the signals blocked here
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until it can handle them
         try:
             with _environment(self._variables(number)):
                 process.start()
-            theirs.close()  # now the pipe ends when the process does
-            self._pool[number] = _Slot(process, ours)
+            far_end.close()  # now the pipe ends when the process does
+            self._pool[number] = _Slot(process, pipe)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return self._pool[number]

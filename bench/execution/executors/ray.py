@@ -55,10 +55,12 @@ class Ray(Executor):
         self.worker = worker
         self.slots = jobs or 1000
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
-        ours = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
+        variables = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
         local = {"include_dashboard": False} if self.address == "local" else {}
         try:
-            ray.init(self.address, runtime_env={"env_vars": ours}, configure_logging=False, **local)
+            ray.init(
+                self.address, runtime_env={"env_vars": variables}, configure_logging=False, **local
+            )
         except (ConnectionError, ValueError) as error:
             raise BenchError(f"no Ray cluster answers at {self.address}: {error}") from error
         if gpus is None:
