@@ -43,6 +43,9 @@ class UnknownName(BenchError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         super().__init__(describe_unknown(kind, name, known))
 
+    def __reduce__(self) -> tuple[type[BenchError], tuple[object, ...]]:
+        return BenchError, self.args  # to another process
+
 
 class DataMissing(BenchError):
     """The files of a data set are absent; the message says where to put them."""
