@@ -1,9 +1,8 @@
-"""`bench verify` and `bench rerun`: runs done again, in part or in full, and compared."""
+"""`bench verify`: the first iterations of runs done again, and compared."""
 
 import functools
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import click
@@ -42,33 +41,10 @@ def verify_command(
     from bench.replay import replay
 
     repeat = functools.partial(replay.verify_run, steps=steps, figures=figures)
-    _compare_runs(run, tolerance, values, repeat)
+    compare_runs(run, tolerance, values, repeat)
 
 
-@cli.command("rerun")
-@click.argument("run")
-@click.option(
-    "--into",
-    type=options.FOLDER,
-    help="Folder of what comes out.  [default: reruns, below the results]",
-)
-@options.add(TOLERANCE, *options.WORKER)
-def rerun_command(
-    run: str, into: Path | None, tolerance: float, **values: Unpack[options.WorkerOptions]
-) -> None:
-    """Do whole runs again, and compare both.
-
-    Only the records are read, not the sweep file. RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the
-    beginning of an id, or a folder with the config.json of a run. The same command continues an
-    interrupted one.
-    """
-    from bench.replay import replay
-
-    into = into or values["results"] / "reruns"
-    _compare_runs(run, tolerance, values, functools.partial(replay.repeat_run, into=into))
-
-
-def _compare_runs(
+def compare_runs(
     run: str,
     tolerance: float,
     values: options.WorkerOptions,

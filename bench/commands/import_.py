@@ -1,0 +1,32 @@
+"""`bench import`: a file of `bench export`, merged into the results."""
+
+from pathlib import Path
+
+import click
+
+from bench.commands import cli, options
+
+
+@cli.command("import")
+@click.argument("file", type=options.EXISTING_FILE)
+@click.option("--into", metavar="NAME", help="Sweep to merge into.  [default: that of the file]")
+@options.RESULTS
+def import_command(file: Path, into: str | None, results: Path) -> None:
+    """Merge a file of `bench export` into the results.
+
+    Runs that are here stay as they are. If one of them has other measurements in the file, nothing
+    is imported.
+    """
+    from bench.console import suggest_command
+    from bench.exchange.merge import merge_archive
+    from bench.trackers.mirrors import write_mirrors
+
+    imported = merge_archive(file, results, into)
+    for notice in imported.notices:
+        click.echo(f"note: {notice}", err=True)
+    write_mirrors(imported.folder, to_mlflow=False)
+    click.echo(f"{len(imported.added)} added, {len(imported.kept)} kept, in {imported.folder}")
+    commands = [
+        suggest_command(results, word, imported.folder.name) for word in ("report", "mirror")
+    ]
+    click.echo("{}; for MLflow: {}".format(*commands), err=True)
