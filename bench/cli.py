@@ -1,44 +1,18 @@
-"""The command line. Every command imports what it needs when it runs, so `--help` is instant."""
+"""The command line: all commands, and what becomes of errors that are for people."""
 
 import os
+import pkgutil
 import sys
+from importlib import import_module
 
 import click
 
-import bench
-from bench.commands.check import check_command
-from bench.commands.compare import compare_command
-from bench.commands.evaluate import evaluate_command
-from bench.commands.export import export_command
-from bench.commands.figure import figure_command
-from bench.commands.import_ import import_command
-from bench.commands.list_ import list_command
-from bench.commands.mirror import mirror_command
-from bench.commands.perf import perf
-from bench.commands.publish import publish_command
-from bench.commands.report import report_command
-from bench.commands.rerun import rerun_command
-from bench.commands.run import run_command
-from bench.commands.status import status_command
-from bench.commands.tune import tune_command
-from bench.commands.verify import verify_command
+from bench import commands
+from bench.commands import cli
 from bench.errors import BenchError, describe_system_error
 
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
-
-
-@click.group(context_settings=SETTINGS)
-@click.version_option(bench.__version__, prog_name="bench")
-def cli() -> None:
-    """Benchmark and ablate conditional image generators."""
-
-
-for command in (
-    *(check_command, compare_command, evaluate_command, export_command, figure_command),
-    *(import_command, list_command, mirror_command, perf, publish_command, report_command),
-    *(rerun_command, run_command, status_command, tune_command, verify_command),
-):
-    cli.add_command(command)
+for module in pkgutil.iter_modules(commands.__path__):  # which add themselves to `cli`
+    import_module(f"{commands.__name__}.{module.name}")
 
 
 def main(arguments: list[str] | None = None) -> None:

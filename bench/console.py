@@ -1,4 +1,4 @@
-"""Messages for the person who watches; all on stderr, since stdout is for data."""
+"""Messages for people; all on stderr, since stdout is for data."""
 
 import logging
 import shlex
@@ -38,7 +38,7 @@ _say: Callable[[str], None] = _print
 
 
 def say(text: str) -> None:
-    """Print a message above whatever display is showing."""
+    """Print a message, above the display if there is one."""
     _say(text)
 
 

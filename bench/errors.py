@@ -1,8 +1,4 @@
-"""Errors for people: each says what was wrong, where, and what would be right.
-
-The command line prints a `BenchError` as text and exits with status 2. Anything else that
-escapes is a bug and shows its traceback.
-"""
+"""Errors for people: each says what was wrong, where, and what would be right."""
 
 import difflib
 import errno
@@ -10,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MOST_NAMES = 40
-"""A message lists no more names than this."""
+MOST_NAMES = 40  # in a message
 
 _REMEDIES = {
     errno.ENOSPC: "free some space there",
@@ -28,21 +23,16 @@ _REMEDIES = {
 
 
 class BenchError(Exception):
-    """A problem that the user can solve; its text is the whole message."""
+    """A problem that the user can solve; the command line prints it and exits with status 2."""
 
 
 class SpecError(BenchError):
     """A sweep file or an override says something that cannot be run.
 
-    Args:
-        message: What is wrong, and what would be right.
-        where: File and line, or the override, for example `sweeps/a.yaml:7`.
-        key: Dotted path of the offending key, for example `base.model`.
+    `where` is like `sweeps/a.yaml:7`, `key` like `base.model`.
     """
 
     def __init__(self, message: str, *, where: str = "", key: str = "") -> None:
-        self.where = where
-        self.key = key
         prefix = ": ".join(part for part in (where, key) if part)
         super().__init__(f"{prefix}: {message}" if prefix else message)
 
@@ -51,9 +41,10 @@ class UnknownName(BenchError):
     """A name that is not registered; the message suggests the nearest names that are."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        self.kind = kind
-        self.name = name
         super().__init__(describe_unknown(kind, name, known))
+
+    def __reduce__(self) -> tuple[type[BenchError], tuple[object, ...]]:
+        return BenchError, self.args  # to another process
 
 
 class DataMissing(BenchError):
@@ -65,7 +56,7 @@ class NotApplicable(BenchError):
 
 
 class RunFailed(BenchError):
-    """A run stopped for a reason of its own, such as a loss that is not finite."""
+    """A run stopped because of what it computed, such as a loss that is not finite."""
 
 
 class CheckpointError(BenchError):
@@ -73,10 +64,9 @@ class CheckpointError(BenchError):
 
 
 class Interrupted(BaseException):
-    """The user or the system asked to stop; everything up to the last step is saved.
+    """The user or the system asked to stop; all iterations so far are saved.
 
-    A signal can raise it anywhere. So it is no `Exception`: code that handles any failure of a
-    model or a file must not handle this one.
+    A signal can raise it anywhere, so it is no `Exception`, which much code handles.
     """
 
 
@@ -94,7 +84,7 @@ def describe_system_error(error: BaseException) -> str | None:
 
 @contextmanager
 def add_path_to_errors(path: Path) -> Iterator[None]:
-    """Let system errors name a file; those of a failed write do not name it by themselves."""
+    """Add a path to system errors that have none, such as those of a failed write."""
     try:
         yield
     except OSError as error:

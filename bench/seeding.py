@@ -1,7 +1,6 @@
-"""Randomness as a function of (run seed, purpose, counter).
+"""Randomness as a function of (run seed, purpose, counter), so no random state is ever saved.
 
-No random state is ever saved. A stream is named by its purpose, so asking for one more number
-in one place cannot shift the numbers of another, and a resumed run draws what the
+One more number drawn in one place shifts no numbers of another, and a resumed run draws what the
 uninterrupted one would have drawn.
 """
 
@@ -27,10 +26,7 @@ def seed_for(run_seed: int, *path: str | int) -> int:
 
 
 def generator_for(run_seed: int, *path: str | int) -> "torch.Generator":
-    """Return a new generator for one named stream.
-
-    It is on the CPU, so that its numbers do not depend on the device in use.
-    """
+    """Return a new generator for one named stream, on the CPU: the same numbers on any device."""
     import torch
 
     return torch.Generator().manual_seed(seed_for(run_seed, *path))

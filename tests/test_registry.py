@@ -1,5 +1,7 @@
 """Name tables, and what happens when they are wrong."""
 
+import pickle
+
 import pytest
 
 from bench import registry
@@ -42,6 +44,11 @@ def test_models_have_the_methods_of_their_capabilities(name):
 def test_an_unknown_name_suggests_a_near_one():
     with pytest.raises(UnknownName, match=r"unknown model 'lrlivae' \(did you mean 'lr_livae'"):
         registry.load("model", "lrlivae")
+
+
+def test_an_unknown_name_keeps_its_message_between_processes():
+    error = UnknownName("model", "cvea", ["cvae"])
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ import sys
 
 import click
 
+from bench.commands import cli
 
-@click.command("check")
+
+@cli.command("check")
 @click.argument("name")
 @click.argument("options", nargs=-1, metavar="[OPTION=VALUE]...")
 @click.option("--data", default="blobs", help="Data set, in YAML.")

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from bench.commands.options import RESULTS
+from bench.commands import cli, options
 from bench.errors import BenchError
 
 
-@click.command("compare")
+@cli.command("compare")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@RESULTS
+@options.RESULTS
 def compare_command(first: str, second: str, results: Path) -> None:
     """Show how two runs or variants differ.
 

@@ -6,11 +6,11 @@ from typing import Unpack
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 from bench.errors import BenchError
 
 
-@click.command("evaluate")
+@cli.command("evaluate")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--data", help="Data set that the images imitate, in YAML; a run knows its own.")
 @click.option(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 
 
-@click.command("export")
+@cli.command("export")
 @click.argument("sweep")
 @click.option("--to", "target", type=options.FILE, help="The file.  [default: SWEEP.tar.gz]")
 @click.option("--weights", is_flag=True, help="Pack the weights of models too.")
@@ -27,10 +27,9 @@ def export_command(
     folder = archive.find_sweep_folder(results, sweep)
     name = target or Path(f"{folder.resolve().name}.tar.gz")
     packed = archive.export_sweep(folder, name, weights=weights, checkpoints=checkpoints)
-    size = packed.path.stat().st_size / 2**20
+    size = name.stat().st_size / 2**20
     click.echo(
-        f"{packed.runs} runs and controls, {packed.classifiers} classifiers, {size:.1f} MiB: "
-        f"{packed.path}"
+        f"{packed.runs} runs and controls, {packed.classifiers} classifiers, {size:.1f} MiB: {name}"
     )
     if packed.left_out:
         click.echo(f"left out, since they have not ended: {', '.join(packed.left_out)}", err=True)

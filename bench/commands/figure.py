@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 from bench.errors import BenchError, NotApplicable
 
 if TYPE_CHECKING:
     from bench.reporting.figures.selection import FigureData
 
 
-@click.command("figure")
+@cli.command("figure")
 @click.argument("words", nargs=-1, metavar="NAME [SWEEPS]...")
 @click.option("--list", "is_list", is_flag=True, help="List the figures, one line each.")
 @click.option("--all", "is_all", is_flag=True, help="Make every figure that the record allows.")
@@ -66,15 +66,15 @@ def figure_command(
     several = len(data_sets) > 1
     folder = (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
     is_made = False
-    for one in wanted:
-        command = shlex.join(["bench", "figure", one.name, *further])
+    for figure in wanted:
+        command = shlex.join(["bench", "figure", figure.name, *further])
         for data in (FigureData(records, name, shown) for name in data_sets):
-            _make_pictures(data, one.needs, device, threads)
-            name = f"{one.name}-{data.data}" if several else one.name
+            _make_pictures(data, figure.needs, device, threads)
+            name = f"{figure.name}-{data.data}" if several else figure.name
             try:
-                files = write_figure(one, data, folder, command, name)
+                files = write_figure(figure, data, folder, command, name)
             except NotApplicable as reason:
-                about = f"{one.name}, {data.data}" if several else one.name
+                about = f"{figure.name}, {data.data}" if several else figure.name
                 click.echo(f"{about}: not made: {reason}", err=True)
                 continue
             is_made = True

@@ -1,13 +1,13 @@
-"""`bench import`: the file of a `bench export` merged into the results."""
+"""`bench import`: a file of `bench export`, merged into the results."""
 
 from pathlib import Path
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 
 
-@click.command("import")
+@cli.command("import")
 @click.argument("file", type=options.EXISTING_FILE)
 @click.option("--into", metavar="NAME", help="Sweep to merge into.  [default: that of the file]")
 @options.RESULTS

@@ -6,13 +6,13 @@ from typing import get_args
 import click
 
 from bench import registry
-from bench.commands.options import sweeps_folder
+from bench.commands import cli, options
 
 KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
 LISTED = (*KINDS, "sweeps", "tables", "figures")
 
 
-@click.command("list")
+@cli.command("list")
 @click.argument("what", type=click.Choice(LISTED))
 def list_command(what: str) -> None:
     """List what there is, one line each.
@@ -29,7 +29,7 @@ def _lines(what: str) -> Iterable[tuple[str, str]]:
     if what == "sweeps":
         from bench.spec.sweep_file import find_sweeps, sweep_title
 
-        return [(str(path), sweep_title(path)) for path in find_sweeps(sweeps_folder())]
+        return [(str(path), sweep_title(path)) for path in find_sweeps(options.sweeps_folder())]
     if what == "tables":
         from bench.reporting.tables.table_spec import load_tables
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from bench.commands.options import MLFLOW_URI, RESULTS
+from bench.commands import cli, options
 from bench.errors import BenchError
 
 
-@click.command("mirror")
+@cli.command("mirror")
 @click.argument("sweep")
-@MLFLOW_URI
-@RESULTS
+@options.MLFLOW_URI
+@options.RESULTS
 def mirror_command(sweep: str, mlflow_uri: str | None, results: Path) -> None:
     """Write the CSV files and MLflow runs of a sweep again.
 

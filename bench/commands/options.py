@@ -1,4 +1,4 @@
-"""Options that several commands share, and what is made of them; imports torch only if needed."""
+"""Options that several commands share, and what is made of them."""
 
 import functools
 import shlex
@@ -58,6 +58,8 @@ WORKER = (
     ),
 )
 EXECUTION = (
+    click.argument("spec", type=click.Path(path_type=Path)),
+    click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
     click.option("--dry-run", is_flag=True, help="Show what would be done, then stop."),
     click.option("--jobs", "-j", type=click.IntRange(1), help="Runs at a time.  [default: 1]"),
     click.option(
@@ -94,8 +96,10 @@ class WorkerOptions(TypedDict):
 
 
 class ExecutionOptions(WorkerOptions):
-    """The values of the options `EXECUTION`."""
+    """The values of the arguments and options `EXECUTION`."""
 
+    spec: Path
+    overrides: tuple[str, ...]
     dry_run: bool
     jobs: int | None
     executor: str | None
@@ -128,23 +132,20 @@ def make_worker(command: str, values: WorkerOptions, **further: Any) -> "Worker"
 def make_training_worker(
     values: ExecutionOptions, **further: Any
 ) -> tuple["Worker", Callable[[], Any]]:
-    """Return a worker that trains, and what makes the executor that starts such workers.
-
-    The user's preferences stand in for options that are not given.
-    """
+    """Return a worker that trains, and a function that makes the executor for such workers."""
     from bench.process.worker import RunOptions
     from bench.spec.components import construct
     from bench.spec.preferences import Preferences, load_preferences
 
     given = {key: values[key] for key in Preferences.model_fields}  # type: ignore[literal-required]
     preferences = load_preferences(**given)
-    chosen = RunOptions(
+    run_options = RunOptions(
         checkpoint_seconds=values["checkpoint_seconds"],
         allow_code_change=preferences.allow_code_change,
         switches=preferences.switches,
         **further,
     )
-    worker = make_worker(reproducing_command(), values, options=chosen)
+    worker = make_worker(reproducing_command(), values, options=run_options)
     executor = preferences.executor or {}
     return worker, lambda: construct("executor", executor, preferences.jobs, worker)
 
@@ -168,14 +169,10 @@ def typed_command(*more: str) -> str:
 
 
 NOT_RECORDED = ("dry_run", "retry_failed", "allow_code_change", "no_mlflow", "mlflow_uri")
-"""Options that are for one call, or whose values concern nobody else."""
 
 
 def reproducing_command() -> str:
-    """Return the command line that does the same again, quoted for a shell.
-
-    It contains what was set by environment variables, and no defaults.
-    """
+    """Return the command line that does the same again, with values of environment variables."""
     context = click.get_current_context()
     words, options = ["bench", context.info_name or ""], list[str]()
     for parameter in context.command.params:

@@ -1,16 +1,16 @@
 """`bench perf`: how long things take on this machine."""
 
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands.options import DEVICE, THREADS
+from bench.commands import cli, options
 
 if TYPE_CHECKING:
+    from bench.process.worker import Worker
     from bench.spec.run_config import RunConfig
 
 SYNTHETIC = (
@@ -19,14 +19,14 @@ SYNTHETIC = (
 )
 
 
-@click.group()
+@cli.group()
 def perf() -> None:
     """Say how long things take on this machine."""
 
 
 @perf.command("metrics")
 @click.option("--data", default=SYNTHETIC, show_default="32x32 blobs", help="Data set, in YAML.")
-@click.option("--model", default="lr_livae", show_default=True, help="In YAML.")
+@click.option("--model", default="lr_livae", help="In YAML.")
 @click.option(
     "--metric", "metrics", multiple=True, help="What to time, in YAML.  [default: every metric]"
 )
@@ -34,17 +34,13 @@ def perf() -> None:
     "--samples-per-class",
     "per_class",
     default=500,
-    show_default=True,
     type=click.IntRange(2),
     metavar="N",
     help="Samples of each class.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@DEVICE
-@THREADS
-@click.pass_obj
+@options.add(options.DEVICE, options.THREADS)
 def metrics_(
-    words: list[str],
     data: str,
     model: str,
     metrics: tuple[str, ...],
@@ -61,30 +57,23 @@ def metrics_(
     from bench import registry
     from bench.evaluation.request import read_request
     from bench.perf.metric_times import time_metrics
-    from bench.process.worker import Worker
 
     wanted = read_request(None, metrics or tuple(registry.registered("metric")))
     training = _run(model, "--model", data).training
-    worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
-    timings = time_metrics(wanted.metrics, training, per_class, worker)
+    timings = time_metrics(wanted.metrics, training, per_class, _worker(device, threads))
     click.echo(json.dumps(timings, indent=2) if as_json else _metrics_text(timings))
 
 
 @perf.command("train")
 @click.argument("models", nargs=-1)
-@click.option("--data", default="digits", show_default=True, help="Data set, in YAML.")
-@click.option("--batch-size", default=96, show_default=True, type=click.IntRange(1))
+@click.option("--data", default="digits", help="Data set, in YAML.")
+@click.option("--batch-size", default=96, type=click.IntRange(1))
 @click.option(
     "--no-compile", is_flag=True, help="Leave out what takes a minute a model to compile."
 )
-@click.option(
-    "--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Also write this file."
-)
-@DEVICE
-@THREADS
-@click.pass_obj
+@click.option("--json", "path", type=options.FILE, help="Also write this file.")
+@options.add(options.DEVICE, options.THREADS)
 def train_(
-    words: list[str],
     models: tuple[str, ...],
     data: str,
     batch_size: int,
@@ -102,13 +91,12 @@ def train_(
 
     from bench import registry
     from bench.perf.training_times import time_training
-    from bench.process.worker import Worker
     from bench.record.files import write_json
     from bench.record.provenance import collect
 
     names = models or tuple(registry.registered("model"))
     runs = [_run(name, "MODELS", data, batch_size=batch_size) for name in names]
-    worker = Worker(device, command=shlex.join(["bench", *words]), threads=threads)
+    worker = _worker(device, threads)
     loaded = worker.context(runs[0]).data
     timed = []
     for run in runs:
@@ -128,22 +116,24 @@ def train_(
         write_json(path, report)
 
 
+def _worker(device: str, threads: int | None) -> "Worker":
+    from bench.process.worker import Worker
+
+    return Worker(device, command=options.typed_command(), threads=threads)
+
+
 def _run(model: str, option: str, data: str, **settings: Any) -> "RunConfig":
     """Return the configuration of a model on a data set, both as they stand on the command line."""
-    from bench.errors import SpecError
-    from bench.spec.located_yaml import parse_value
+    from bench.spec.located_yaml import Located, parse_value
     from bench.spec.run_config import complete_settings
-    from bench.spec.validation import KeyProblem
 
-    given = {
+    settings |= {
         "model": parse_value(model, f"command line, {option} {model}"),
         "data": parse_value(data, f"command line, --data {data}"),
     }
-    try:
-        return complete_settings({**given, "seed": 0, "iterations": 100_000, **settings})
-    except KeyProblem as problem:
-        key = ".".join(map(str, problem.path))
-        raise SpecError(problem.message, where="command line", key=key) from problem
+    located = Located.of({"seed": 0, "iterations": 100_000, **settings}, "command line")
+    with located.locating_errors():
+        return complete_settings(located.value)
 
 
 def _training_text(timed: Mapping[str, Any]) -> str:
@@ -164,9 +154,8 @@ def _training_text(timed: Mapping[str, Any]) -> str:
         for title, (key, scale, form) in columns.items():
             text = format(scale * row[key], form) if key in row else ""
             line += f"  {text:>{max(len(title), 9)}}"
-        lines.append(
-            f"  {row['mode']:40}  n/a: {row['reason']}" if row["reason"] else line.rstrip()
-        )
+        note = f"  {row['mode']:40}  n/a: {row['reason']}"
+        lines.append(note if row["reason"] else line.rstrip())
     return "\n".join([*lines, ""])
 
 
@@ -178,10 +167,10 @@ def _metrics_text(timed: Mapping[str, Any]) -> str:
         "",
         f"{'':32}  {'wall s':>8}  {'CPU s':>8}",
     ]
-    for row in (*timed["setup"], None, *timed["metrics"], None, timed["total"]):
-        if row is None:
-            lines.append("")
-            continue
-        note = f"  n/a: {row['reason']}" if row["reason"] else ""
-        lines.append(f"{row['what']:32}  {row['seconds']:8.1f}  {row['cpu_seconds']:8.1f}{note}")
-    return "\n".join(lines)
+    for rows in (timed["setup"], timed["metrics"], [timed["total"]]):
+        for row in rows:
+            note = f"  n/a: {row['reason']}" if row["reason"] else ""
+            times = f"{row['seconds']:8.1f}  {row['cpu_seconds']:8.1f}"
+            lines.append(f"{row['what']:32}  {times}{note}")
+        lines.append("")
+    return "\n".join(lines[:-1])

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 
 
-@click.command("publish")
+@cli.command("publish")
 @click.argument("sweep")
 @click.option(
     "--to",

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 
 if TYPE_CHECKING:
     from bench.reporting.tables.table import ColumnView
 
 
-@click.command("report")
+@cli.command("report")
 @click.argument("sweeps", nargs=-1)
 @click.option("--table", "tables", multiple=True, help="A table of `bench list tables`.")
 @click.option("--all", "is_all", is_flag=True, help="Every table that these sweeps fill.")

@@ -1,4 +1,4 @@
-"""`bench rerun`: whole runs done again from their records alone, and compared with them."""
+"""`bench rerun`: whole runs done again from their records, and compared."""
 
 import functools
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Unpack
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 from bench.commands.verify import TOLERANCE, compare_runs
 
 
-@click.command("rerun")
+@cli.command("rerun")
 @click.argument("run")
 @click.option(
     "--into",

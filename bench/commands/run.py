@@ -6,24 +6,17 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 from bench.errors import BenchError, describe_system_error
 
 if TYPE_CHECKING:
     from bench.execution.run_sweep import SweepOutcome
 
 
-@click.command("run")
-@click.argument("spec", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@cli.command("run")
 @click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
 @options.add(*options.EXECUTION)
-def run_command(
-    spec: Path,
-    overrides: tuple[str, ...],
-    retry_failed: bool,
-    **values: Unpack[options.ExecutionOptions],
-) -> None:
+def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) -> None:
     """Run a sweep, or what is missing of it.
 
     SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key of
@@ -37,7 +30,7 @@ def run_command(
     from bench.execution.run_sweep import run_sweep, tasks_of
     from bench.spec.sweep_file import load_sweep
 
-    sweep = load_sweep(options.find_spec(spec), overrides)
+    sweep = load_sweep(options.find_spec(values["spec"]), values["overrides"])
     worker, make_executor = options.make_training_worker(values, retry_failed=retry_failed)
     results = values["results"]
     folder = results / sweep.name

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from bench.commands.options import RESULTS
+from bench.commands import cli, options
 
 
-@click.command("status")
+@cli.command("status")
 @click.argument("sweeps", nargs=-1)
-@RESULTS
+@options.RESULTS
 def status_command(sweeps: tuple[str, ...], results: Path) -> None:
     """Show which runs are done, failed, or still missing."""
     from bench.record.records import load_records

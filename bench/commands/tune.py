@@ -1,24 +1,16 @@
 """`bench tune`: find settings on validation images, with the same number of trials for each."""
 
-from pathlib import Path
 from typing import Unpack
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 
 
-@click.command("tune")
-@click.argument("spec", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@cli.command("tune")
 @click.option("--models", default="all", help="Which variants, with commas between them.")
 @options.add(*options.EXECUTION)
-def tune_command(
-    spec: Path,
-    overrides: tuple[str, ...],
-    models: str,
-    **values: Unpack[options.ExecutionOptions],
-) -> None:
+def tune_command(models: str, **values: Unpack[options.ExecutionOptions]) -> None:
     """Tune variants of a sweep, each with the same number of trials.
 
     SPEC is a YAML file like sweeps/tune.yaml. KEY=VALUE changes one key of it, for example
@@ -34,7 +26,7 @@ def tune_command(
     from bench.tuning.trial_task import run_studies
     from bench.tuning.tuning_file import load_tuning, tuning_plan_text
 
-    tuning = load_tuning(options.find_spec(spec), overrides)
+    tuning = load_tuning(options.find_spec(values["spec"]), values["overrides"])
     names = tuning.select(models)
     worker, make_executor = options.make_training_worker(values)
     if values["dry_run"]:

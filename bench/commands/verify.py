@@ -1,4 +1,4 @@
-"""`bench verify`: the first iterations of runs done again, and compared with their record."""
+"""`bench verify`: the first iterations of runs done again, and compared."""
 
 import functools
 import sys
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bench.commands import options
+from bench.commands import cli, options
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ TOLERANCE = click.option(
 )
 
 
-@click.command("verify")
+@cli.command("verify")
 @click.argument("run")
 @click.option(
     "--steps", type=click.IntRange(1), default=1, help="Iterations to do again, at least."

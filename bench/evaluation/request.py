@@ -9,7 +9,7 @@ from bench.errors import SpecError
 from bench.metrics.base import Metric
 from bench.registry import Kind
 from bench.spec.components import complete_component, construct
-from bench.spec.located_yaml import parse_value
+from bench.spec.located_yaml import parse_component
 from bench.spec.validation import KeyProblem
 
 DEFAULT_METRICS = (
@@ -59,10 +59,7 @@ def read_request(
 
 def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
     where = f"command line, {option} {text}"
-    value = parse_value(text, where)
-    given = {"name": value} if isinstance(value, str) else value
-    if not isinstance(given, dict):
-        raise SpecError("expected a name, or {name: ..., option: ...}", where=where)
+    given = parse_component(text, where)
     try:
         return complete_component(kind, given, ())
     except KeyProblem as problem:

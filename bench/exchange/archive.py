@@ -1,8 +1,4 @@
-"""The records of a sweep as one file, to be merged elsewhere.
-
-The same records give the same bytes. A file is read with suspicion: nothing in it is taken for a
-program, and nothing is written outside of the folder that is named.
-"""
+"""The records of a sweep as one file, to be merged elsewhere; the same records, the same bytes."""
 
 import gzip
 import io
@@ -11,6 +7,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,16 +26,15 @@ MANIFEST = "manifest.json"
 WEIGHTS = ("model.pt",)
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.pt.previous")
 TEMPORARY = ("lock", "progress.json")
-LARGEST = 8 * 2**20
-"""Pictures beyond so many bytes are not packed."""
-
+LARGEST = 8 * 2**20  # bytes of a file that is packed
 SAFE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+DAMAGE = (OSError, tarfile.TarError, EOFError, zlib.error, LookupError, TypeError, ValueError)
 
 Name = Annotated[str, Field(pattern=SAFE_NAME)]
 
 
 class Manifest(BaseModel):
-    """What an archive says about itself: the sweep, ids of its runs, files of classifiers."""
+    """What `manifest.json` of an archive says; `judges` are files of classifiers."""
 
     format: Literal[1]
     sweep: Name
@@ -48,24 +44,17 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class ExportedArchive:
-    """An archive that was written: how many runs and controls, and classifiers, it holds.
+    """An archive that was written."""
 
-    Runs that have not ended, or are locked by another process, are left out.
-    """
-
-    path: Path
-    runs: int
-    left_out: tuple[str, ...]
+    runs: int  # with controls
+    left_out: tuple[str, ...]  # runs that have not ended, or are locked by another process
     classifiers: int
 
 
 def export_sweep(
     folder: Path, target: Path, *, weights: bool, checkpoints: bool
 ) -> ExportedArchive:
-    """Pack the records of the sweep in `folder` into a gzipped tar; `weights` of models if asked.
-
-    With `checkpoints`, runs that have not ended are packed too.
-    """
+    """Pack the records of the sweep in `folder`, with `checkpoints` also of unfinished runs."""
     sweep, plan = read_plan(folder)
     extra = (WEIGHTS if weights else ()) + (CHECKPOINTS if checkpoints else ())
     ids = list(dict.fromkeys(run.id for run in plan))
@@ -83,24 +72,21 @@ def export_sweep(
     except OSError as error:
         raise BenchError(f"cannot write {target}: {error.strerror}") from error
     left_out = tuple(run for run in ids if not packed[run])
-    return ExportedArchive(target, len(runs), left_out, len(classifiers))
+    return ExportedArchive(len(runs), left_out, len(classifiers))
 
 
 def _files(folder: Path, extra: Sequence[str], *, unfinished: bool) -> dict[str, bytes]:
     """Return the files of a run by name; none if it has not ended, or is locked."""
     if not folder.is_dir():
         return {}
-    try:
-        with RunFolder(folder).locked():
-            if not unfinished and not any((folder / n).exists() for n in ("done", "failed")):
-                return {}
+    with suppress(Busy), RunFolder(folder).locked():
+        if unfinished or any((folder / name).exists() for name in ("done", "failed")):
             return {
                 path.relative_to(folder).as_posix(): path.read_bytes()
                 for path in sorted(folder.rglob("*"))
                 if _is_packed(path, extra)
             }
-    except Busy:
-        return {}
+    return {}
 
 
 def _is_packed(path: Path, extra: Sequence[str]) -> bool:
@@ -114,7 +100,7 @@ def _is_packed(path: Path, extra: Sequence[str]) -> bool:
 
 
 def _classifiers(content: Mapping[str, bytes]) -> list[Path]:
-    """Return the files of the classifiers that measured the runs, as far as they are here."""
+    """Return the local files of classifiers whose hashes stand in the protocols of the runs."""
     records = [data for name, data in content.items() if name.endswith("evaluation.jsonl")]
     hashes = {h.decode() for data in records for h in re.findall(rb"@([0-9a-f]{8})", data)}
     files = sorted((data_root() / "extractors").glob("classifier-*.pt"))
@@ -149,10 +135,7 @@ def _tar(content: Mapping[str, bytes]) -> bytes:
 
 
 def extract(path: Path, target: Path) -> Manifest:
-    """Unpack an archive, and return its manifest; all that it names is there, by safe names.
-
-    Refuses what is damaged, of another format, or no plain file below its own folder.
-    """
+    """Unpack an archive and return its manifest; refuse damaged, incomplete and unsafe ones."""
     try:
         with tarfile.open(path, "r:gz") as archive:
             for entry in archive:
@@ -175,16 +158,8 @@ def extract(path: Path, target: Path) -> Manifest:
         is_whole = all((target / "runs" / run).is_dir() for run in manifest.runs)
         if not (is_safe and is_whole and all((target / n).is_file() for n in manifest.judges)):
             raise ValueError("something that it names is not in it, or has an unsafe name")
-    except (
-        OSError,
-        tarfile.TarError,
-        EOFError,
-        zlib.error,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as e:
-        raise BenchError(f"{path} is not a file of bench export, or damaged ({e})") from e
+    except DAMAGE as error:
+        raise BenchError(f"{path} is not a file of bench export, or damaged ({error})") from error
     return manifest
 
 

@@ -1,9 +1,10 @@
-"""Merging what `bench export` has packed: all of it, or nothing if anything is in conflict."""
+"""Merge an archive of `bench export`: all of it, or nothing if anything is in conflict."""
 
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,16 @@ from bench.record.sweep_folder import read_sweep_file
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What was imported: runs that were not there, runs that were, and notices for the user."""
+    """What was imported: runs that are new, runs that stayed, and notices for the user."""
 
     folder: Path
-    added: tuple[str, ...]
-    kept: tuple[str, ...]
-    notices: tuple[str, ...]
+    added: Sequence[str]
+    kept: Sequence[str]
+    notices: Sequence[str]
 
 
 def merge_archive(path: Path, results: Path, into: str | None = None) -> ImportResult:
-    """Merge an archive into the sweep `into` (that of the archive where None).
-
-    Nothing is written if the archive is damaged or unsafe, or holds other measurements of a run
-    that is here, or another configuration of one of its variants.
-    """
+    """Merge an archive into the sweep `into`, by default the one that it was exported from."""
     with tempfile.TemporaryDirectory() as scratch:
         unpacked = Path(scratch)
         manifest = extract(path, unpacked)
@@ -52,7 +49,7 @@ def merge_archive(path: Path, results: Path, into: str | None = None) -> ImportR
         for run in kept
         if not (folder / run / "done").exists()
     ]
-    return ImportResult(folder, tuple(added), tuple(kept), tuple(notices))
+    return ImportResult(folder, added, kept, notices)
 
 
 def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str]) -> None:
@@ -71,9 +68,9 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
         )
     if not (folder / "sweep.json").exists():
         return
-    ours = _configurations(folder, folder)
-    theirs = _configurations(unpacked, unpacked / "runs")
-    if mixed := [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]:
+    present = _configurations(folder, folder)
+    packed = _configurations(unpacked, unpacked / "runs")
+    if mixed := [n for n in present.keys() & packed.keys() if present[n] != packed[n]]:
         raise BenchError(
             f"{path} has other configurations of rows that are in {folder}, whose means would be "
             f"over both: {', '.join(sorted(mixed))}; nothing was imported; to have both: --into "
@@ -81,13 +78,14 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
         )
 
 
-def _conflict(ours: Path, theirs: Path) -> str:
-    """Return the first value that was measured in the same way, and came out otherwise."""
-    here, there = (by_key(read_jsonl(RunFolder(run).evaluation)) for run in (ours, theirs))
-    for key, entry in here.items():
-        ours_is, theirs_is = entry.get("value"), there.get(key, entry).get("value")
-        if ours_is != theirs_is:
-            return f"{entry['metric']} is {ours_is} here, {theirs_is} there"
+def _conflict(present: Path, packed: Path) -> str:
+    """Return the first measurement of one protocol with two values; empty if there is none."""
+    paths = (present, packed)
+    entries, others = (by_key(read_jsonl(RunFolder(path).evaluation)) for path in paths)
+    for key, entry in entries.items():
+        value, other = entry.get("value"), others.get(key, entry).get("value")
+        if value != other:
+            return f"{entry['metric']} is {value} here, {other} there"
     return ""
 
 
@@ -104,50 +102,45 @@ def _configurations(plan: Path, runs: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def _add(arrived: Path, target: Path) -> bool:
-    """Put a run where it belongs, unless it has ended or is under way there.
-
-    What was begun there gives way to what has ended elsewhere.
-    """
+    """Copy a run, unless it has ended or is under way here; return whether it was copied."""
     if not target.exists():
         with arriving(target) as partial:
             shutil.copytree(arrived, partial, dirs_exist_ok=True)
         return True
     ends = [name for name in ("done", "failed") if (arrived / name).exists()]
-    try:
-        with RunFolder(target).locked():
-            if (target / "done").exists() or ends != ["done"]:
-                return False
-            RunFolder(target).reopen()
-            for name in CHECKPOINTS + WEIGHTS:
-                (target / name).unlink(missing_ok=True)  # killed here, it begins anew
-            shutil.rmtree(target / "snapshots", ignore_errors=True)
+    with suppress(Busy), RunFolder(target).locked():
+        if (target / "done").exists() or ends != ["done"]:
+            return False
+        RunFolder(target).reopen()
+        for name in CHECKPOINTS + WEIGHTS:
+            (target / name).unlink(missing_ok=True)  # killed here, it begins anew
+        shutil.rmtree(target / "snapshots", ignore_errors=True)
 
-            def mark(folder: str, names: list[str]) -> list[str]:
-                return ["done"] if Path(folder) == arrived else []
+        def mark(folder: str, names: list[str]) -> list[str]:
+            return ["done"] if Path(folder) == arrived else []
 
-            shutil.copytree(arrived, target, ignore=mark, dirs_exist_ok=True)
-            shutil.copy(arrived / "done", target / "done")
-            return True
-    except Busy:
-        return False
+        shutil.copytree(arrived, target, ignore=mark, dirs_exist_ok=True)
+        shutil.copy(arrived / "done", target / "done")
+        return True
+    return False
 
 
 def _merge_plans(unpacked: Path, folder: Path) -> None:
-    """Add what a sweep expects to what is expected here already."""
-    theirs = read_sweep_file(unpacked)
-    ours = read_sweep_file(folder) if (folder / "sweep.json").exists() else theirs
+    """Add the runs and controls of the archive's `sweep.json` to the sweep here."""
+    packed = read_sweep_file(unpacked)
+    merged = read_sweep_file(folder) if (folder / "sweep.json").exists() else packed
     for part, axes in (("runs", ("id", "variant")), ("controls", ("id",))):
         entries: dict[tuple[str, ...], Any] = {}
-        for entry in [*ours.get(part, []), *theirs.get(part, [])]:
+        for entry in [*merged.get(part, []), *packed.get(part, [])]:
             entries.setdefault(tuple(entry[axis] for axis in axes), entry)
-        ours[part] = list(entries.values())
-    quantities = theirs.get("quantities", {}) | ours.get("quantities", {})
-    more = {"quantities": quantities} if quantities else {}
-    write_json(folder / "sweep.json", ours | more | {"sweep": folder.name})
+        merged[part] = list(entries.values())
+    if quantities := packed.get("quantities", {}) | merged.get("quantities", {}):
+        merged["quantities"] = quantities
+    write_json(folder / "sweep.json", merged | {"sweep": folder.name})
 
 
 def _add_classifier(arrived: Path) -> str:
-    """Keep a classifier, so that what is measured here is measured by it; else say why not."""
+    """Keep a classifier, so that new runs are measured by it; return why not, or nothing."""
     target = data_root() / "extractors" / arrived.name
     digits = classifier_hash(arrived)
     if digits is None:

@@ -1,8 +1,4 @@
-"""A sweep as files for a repository: numbers and origins in place of the folders of its runs.
-
-Reports read such a folder as they read the sweep itself, so that whoever reads a published table
-can make it again, compare with other rows, or put rows beside it.
-"""
+"""A sweep as files for a repository, which reports read as they read the sweep itself."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -19,19 +15,16 @@ from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import TableSpec
 from bench.trackers.csv_files import write_csv
 
-OF_THE_MOMENT = ("argv", "started")
-"""Parts of a provenance that differ between runs of the same origin."""
+OF_THE_MOMENT = ("argv", "started")  # what differs between runs of the same origin
 
 
 def publish_sweep(
     records: Records, specs: Mapping[str, TableSpec], folder: Path, figures: Collection[str] = ()
 ) -> list[Path]:
-    """Publish the record of one sweep to a folder, where earlier files of it are replaced.
+    """Write `sweep.json`, `origins.json`, CSV files, tables as Markdown and pictures to a folder.
 
-    The files are `sweep.json`, the CSV files but for the training curves, `origins.json`, each
-    table that the sweep fills as Markdown, and as PNG the sheets of samples and those `figures`
-    that `bench figure` has drawn. Refused are sweeps with runs that are not done, figures that were
-    not drawn, and the folder of the sweep itself.
+    Refused are sweeps with runs that are not done, figures that were not drawn, and the folder of
+    the sweep itself.
     """
     [sweep] = records.sweeps
     source = records.results / sweep.name
@@ -68,14 +61,14 @@ def publish_sweep(
 
 
 def _portable(text: str, results: Path) -> bytes:
-    """Return text in which the folder of all results is called `results`, wherever it was."""
+    """Return the text with the path of all results shortened to `results`."""
     for folder in (results.resolve(), results.absolute()):
         text = text.replace(str(folder), "results")
     return text.encode()
 
 
 def _origins(records: Records) -> dict[str, list[dict[str, Any]]]:
-    """Return configurations and provenances, those that several runs share once."""
+    """Return configurations and provenances, each once with all runs that share it."""
     read = {"config": records.config, "provenance": records.provenance}
     origins: dict[str, list[dict[str, Any]]] = {}
     for kind, own in KEY_OF_RUN.items():

@@ -1,1 +1,1 @@
-"""Run directories, their states, and the one function that fills them."""
+"""Sweeps done: tasks, executors, and what fills the folder of a run."""

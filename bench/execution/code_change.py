@@ -1,11 +1,8 @@
-"""Use of results that other code has made.
-
-Another model, data set or metric is another experiment: its results are refused, unless the user
-allows them. Where only the rest of the harness has changed, they are used, and a line says so.
-"""
+"""Results that other code has made: refused, or noted where the harness alone has changed."""
 
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +17,8 @@ from bench.record.provenance import HARNESS, changed_files, comparable_sources, 
 from bench.record.run_folder import RunFolder, arriving
 from bench.reporting.notes.wording import first_few
 
-MOST_FILES = 4
-"""Files that a message names."""
-
-MEASURED = {"metrics", "controls"}
-"""Parts of the code that weights do not depend on."""
+MOST_FILES = 4  # that a message names
+MEASURED = {"metrics", "controls"}  # parts of the code that weights do not depend on
 
 
 @dataclass(frozen=True)
@@ -38,10 +32,9 @@ class CodeChange:
 
 
 def code_change(task: RunTask) -> CodeChange | None:
-    """Return how the code of a run has changed, as far as what is in its folder would be used.
+    """Return how the code of a run has changed, as far as its results depend on it; or None.
 
-    Weights depend on every session that trained, measurements on the last one that measured. None
-    where nothing would be used, or where the code is the same.
+    Weights depend on every session that trained, measurements on the last one that measured.
     """
     folder = task.folder
     is_done = task.state() == "done"
@@ -71,10 +64,7 @@ def code_change(task: RunTask) -> CodeChange | None:
 
 
 def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
-    """Refuse to use results of another model, data set or metric, before anything starts.
-
-    Runs that failed are left alone, unless they are tried again.
-    """
+    """Refuse results of another model, data set or metric; failed runs only if tried again."""
     changes: dict[RunTask, CodeChange] = {}
     refused: dict[CodeChange, list[RunTask]] = {}
     for task in tasks:
@@ -97,35 +87,35 @@ def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
         say(f"note: used although the code has changed since:\n{lines}")
     if others := [task for task, change in changes.items() if change.harness]:
         files = sorted({file for change in changes.values() for file in change.harness})
-        say(f"note: {_counted(others)} kept; the harness has changed since: {_named(files)}")
+        named = first_few(files, MOST_FILES)
+        say(f"note: {_counted(others)} kept; the harness has changed since: {named}")
 
 
 def copy_equal_run(results: Path, task: RunTask, options: RunOptions) -> None:
-    """Copy a run that is done in another sweep, since equal ids are equal runs.
+    """Copy a run that is done in another sweep, unless it has a folder here: equal ids, equal runs.
 
     Unless that is allowed, a run of another model or data set is not copied, and one that other
-    metrics have measured is measured again. Nothing is done where the run has a folder already.
+    metrics have measured is measured again.
     """
     if task.path.exists():
         return
     for other in sorted(results.glob(f"*/{task.path.name}")):
-        try:
-            with RunFolder(other).locked():
-                if not (RunFolder(other).model.exists() and (other / "done").exists()):
-                    continue
-                change = code_change(RunTask(other, task.label, task.config)) or CodeChange("")
-                if change.learned and not options.allow_code_change:
-                    say(f"  not copied from {other}: changed since: {_named(change.learned)}")
-                    continue
-                again = change.measured and not options.allow_code_change
-                left = shutil.ignore_patterns("lock", *(["done"] if again else []))
-                with arriving(task.path) as partial:
-                    shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
-        except (OSError, BenchError):  # another process is at work on it or was faster, or damage
-            continue
-        harness = ", by another version of the harness" if change.harness else ""
-        say(f"  copied from {other}: the same run{harness}")
-        return
+        # Errors: another process is at work on it or was faster, or files are damaged.
+        with suppress(OSError, BenchError), RunFolder(other).locked():
+            if not (RunFolder(other).model.exists() and (other / "done").exists()):
+                continue
+            change = code_change(RunTask(other, task.label, task.config)) or CodeChange("")
+            if change.learned and not options.allow_code_change:
+                files = first_few(change.learned, MOST_FILES)
+                say(f"  not copied from {other}: changed since: {files}")
+                continue
+            again = change.measured and not options.allow_code_change
+            left = shutil.ignore_patterns("lock", *(["done"] if again else []))
+            with arriving(task.path) as partial:
+                shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
+            harness = ", by another version of the harness" if change.harness else ""
+            say(f"  copied from {other}: the same run{harness}")
+            return
 
 
 def _line(change: CodeChange, group: Sequence[RunTask]) -> str:
@@ -133,7 +123,7 @@ def _line(change: CodeChange, group: Sequence[RunTask]) -> str:
     remedy = "delete `done` in their folders to measure them again"
     if change.learned:
         remedy = "delete their folders to have them anew, or say name=ANOTHER to keep both"
-    files = _named(sorted({*change.learned, *change.measured}))
+    files = first_few(sorted({*change.learned, *change.measured}), MOST_FILES)
     return f"  {_counted(group)} by {change.version}; changed since: {files}; {remedy}"
 
 
@@ -141,7 +131,3 @@ def _counted(group: Sequence[RunTask]) -> str:
     """Return how many runs and controls there are, and the first of them."""
     first = f"{group[0].path}" + (", ..." if len(group) > 1 else "")
     return f"{len(group)} run{'' if len(group) == 1 else 's'} ({first})"
-
-
-def _named(files: Sequence[str]) -> str:
-    return first_few(files, MOST_FILES)

@@ -1,8 +1,4 @@
-"""Progress of a sweep: bars on a terminal, a line now and then elsewhere; all of it on stderr.
-
-It is read from the folders of the runs, so it is the same whoever does them: this process, others
-on this machine, or a cluster.
-"""
+"""Progress of a sweep, read from the folders of its runs: bars on a terminal, else lines."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,10 +19,7 @@ MOST_BARS = 16
 
 
 class SweepProgress:
-    """How far a sweep is: a bar for all of its runs, and one for each task under way.
-
-    Controls have a bar, but are not counted.
-    """
+    """A bar for all runs of a sweep, and one for each task under way; controls are not counted."""
 
     def __init__(self, title: str, tasks: Sequence[Task]) -> None:
         self.bars = rich_progress.Progress(
@@ -79,7 +72,7 @@ class SweepProgress:
         return f"{self.counts['done']} of {self.runs} done, {len(self._running)} running{failed}"
 
     def line(self) -> str:
-        """Return all of that in a line, with the time left at the pace so far."""
+        """Return the summary with the time left at the pace so far."""
         bar = self.bars.tasks[0]
         left = bar.time_remaining
         about = f", about {timedelta(seconds=left)} left" if left else ""
@@ -88,7 +81,7 @@ class SweepProgress:
 
 @contextmanager
 def shown(title: str, tasks: Sequence[Task]) -> Iterator[None]:
-    """Show how far a sweep is while its tasks are done."""
+    """Show the progress of a sweep while its tasks are done."""
     over = threading.Event()
     thread = threading.Thread(target=_show, args=(SweepProgress(title, tasks), over), daemon=True)
     thread.start()

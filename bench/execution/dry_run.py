@@ -36,7 +36,7 @@ def dry_run_text(sweep: Sweep, results: Path) -> str:
 
 
 def _estimate(left: Iterable[Training], results: Path) -> str:
-    """Say how long runs may take, judging by the speed of runs that are done."""
+    """Estimate how long trainings take, by the speed of runs that are done."""
     if not left:
         return "nothing left to train"
     known: dict[tuple[str, str], list[float]] = {}

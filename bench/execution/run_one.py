@@ -1,14 +1,10 @@
-"""Bring the folder of one run, or of one control, to its end.
-
-Both functions may be called again after any interruption: what is there is kept, and the rest goes
-on from the last checkpoint.
-"""
+"""Bring the folder of a run or a control to its end, from wherever an interruption left it."""
 
 import logging
 import os
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -31,7 +27,6 @@ from bench.evaluation.measuring import (
     save_samples,
     save_weights,
 )
-from bench.execution.run_log import logging_to
 from bench.execution.source_files import sources_of
 from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context
@@ -52,19 +47,20 @@ from bench.training.cost import write_cost
 from bench.training.interface import ConditionalGenerator
 from bench.training.trainer import Trainer
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 _log = logging.getLogger("bench")
 
 Entry = dict[str, Any]
 Outcome = Literal["kept", "finished", "failed", "busy"]
-"""How a task ended: there was nothing to do; it was done; it failed, and the traceback is in its
-folder; another process is at work on it."""
+"""How a task ended; `busy`: another process works on it."""
 
 
 def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
-    """Train and measure a run, as far as that is left to do.
+    """Do what is left to train and measure of a run.
 
-    `Interrupted` is raised if someone asked to stop, an `OSError` if the disk is full or the like
-    (see `describe_system_error`); the run then stays as it is, and the next command continues it.
+    Errors of the machine (see `describe_system_error`) and `Interrupted` are raised; the next
+    command continues the run.
     """
     folder = RunFolder(path)
 
@@ -87,10 +83,7 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
 
 
 def measure_control(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcome:
-    """Measure a control, such as the real test images, with the data and metrics of a run.
-
-    One that failed is tried again. The same errors are raised as by `run_one`.
-    """
+    """Measure a control with the data and metrics of a run, again if it failed; see `run_one`."""
     folder = RunFolder(path)
     count = run.evaluation.samples_per_class
     control: Control = construct("control", {"name": name})
@@ -118,36 +111,52 @@ def measure_control(name: str, run: RunConfig, path: Path, worker: Worker) -> Ou
     return _fill_locked(folder, run.evaluation_id, fill, retry=True)
 
 
+class _LogFile(logging.FileHandler):
+    """A log that ends no run where it cannot be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (name of logging's)
+        """Leave the line out."""
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Append what is logged to a file."""
+    handler = _LogFile(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    _log.setLevel(logging.INFO)
+    _log.addHandler(handler)
+    try:
+        yield
+    finally:
+        _log.removeHandler(handler)
+        with suppress(OSError):  # the last lines may not fit on a full disk
+            handler.close()
+
+
 def _fill_locked(
-    folder: RunFolder,
-    evaluation_id: str,
-    fill: Callable[[], None],
-    *,
-    retry: bool = False,
+    folder: RunFolder, evaluation_id: str, fill: Callable[[], None], *, retry: bool = False
 ) -> Outcome:
     """Lock a folder, fill it unless it is done, and mark it as done or failed."""
-    try:
-        with folder.locked(), logging_to(folder.path / "log.txt"):
-            state = folder.status(evaluation_id).state
-            if state == "done":
-                return "kept"
-            if state == "failed" and not retry:
-                return "failed"
-            try:
-                folder.reopen()
-                _log.info("begun or continued by process %d", os.getpid())
-                fill()
-            except Exception as error:
-                _log.exception("run failed")
-                if describe_system_error(error):  # so that the next command continues the run
-                    raise
-                folder.fail(traceback.format_exc())
-                return "failed"
-            folder.finish(evaluation_id)
-            _log.info("finished")
-            return "finished"
-    except Busy:
-        return "busy"
+    with suppress(Busy), folder.locked(), _logging_to(folder.path / "log.txt"):
+        state = folder.status(evaluation_id).state
+        if state == "done":
+            return "kept"
+        if state == "failed" and not retry:
+            return "failed"
+        try:
+            folder.reopen()
+            _log.info("begun or continued by process %d", os.getpid())
+            fill()
+        except Exception as error:
+            _log.exception("run failed")
+            if describe_system_error(error):  # so that the next command continues the run
+                raise
+            folder.fail(traceback.format_exc())
+            return "failed"
+        folder.finish(evaluation_id)
+        _log.info("finished")
+        return "finished"
+    return "busy"
 
 
 def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:
@@ -186,7 +195,7 @@ def _record_origin(
 
 
 def _lacking_snapshots(run: RunConfig, folder: RunFolder) -> list[int]:
-    """Return the iterations of snapshots whose weights are not there."""
+    """Return the iterations of snapshots whose weights are missing."""
     return [step for step in run.steps[:-1] if not folder.snapshot(step).model.exists()]
 
 
@@ -198,10 +207,9 @@ def _trained(
     context: Context,
     progress: ProgressFile,
 ) -> ConditionalGenerator:
-    """Return the trained model: from its file, or trained now and written to it.
+    """Return the trained model: from its file, or trained now; again if a snapshot is lacking.
 
-    A finished run that lacks the weights of a snapshot is trained again. Snapshots are measured as
-    soon as they are there, so that a trial can be stopped by what is measured.
+    Snapshots are measured as soon as they exist, so that a trial can be stopped by them.
     """
     data = context.data
     write_cost(run.training, data.spec, folder.path)
@@ -256,7 +264,7 @@ def _write_trained(folder: RunFolder, trainer: Trainer, images: int) -> None:
 def _snapshot_entries(
     run: RunConfig, folder: RunFolder, step: int, context: Context
 ) -> list[Entry]:
-    """Return the measurements of a snapshot, made now unless they are there."""
+    """Return the measurements of a snapshot, made now unless they exist."""
     snapshot = folder.snapshot(step)
     if snapshot.status(run.evaluation_id).state != "done":
         model = load_trained(run.training, context.data, snapshot.model, context.device)

@@ -1,7 +1,4 @@
-"""Run a sweep: check all of it, do what is missing, and count how it ended.
-
-All state is in the folders of the runs, so the same command continues after anything.
-"""
+"""Run a sweep: check it, do what is missing, count how it ended. All state is in run folders."""
 
 import os
 import tempfile
@@ -26,7 +23,6 @@ from bench.record.files import write_json
 from bench.record.lock import Busy
 from bench.record.run_folder import remove_partial
 from bench.spec.reserved_names import REAL
-from bench.spec.run_config import canonical_json
 from bench.spec.sweep_file import Sweep
 
 
@@ -41,11 +37,10 @@ class SweepOutcome:
 
 
 def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -> SweepOutcome:
-    """Do what is missing of a sweep; one failed run does not stop the others.
+    """Do what is missing of a sweep, and close the executor; a failed run does not stop others.
 
-    Any number of processes may do this at once: each takes the runs that no other one is at work
-    on, and ends when all are done. A `BenchError` says what is missing, before anything starts.
-    The executor is closed at the end.
+    Any number of processes may do this at once: each takes runs that no other one works on, and
+    ends when all are done. A `BenchError` says what is wrong before anything starts.
     """
     folder = results / sweep.name
     started = _refuse_unwritable(folder)
@@ -74,10 +69,7 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
 
 
 def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
-    """Return the tasks of a sweep: controls first, the real images before others.
-
-    Measuring controls trains the classifiers that runs are measured with.
-    """
+    """Return the tasks of a sweep: the controls first, since they train the classifiers."""
     controls: dict[str, ControlTask] = {}
     runs = []
     for number, run in enumerate(sweep.runs, start=1):
@@ -94,10 +86,7 @@ def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
 def _outcome(
     tasks: Iterable[RunTask], kept: Collection[RunTask], troubles: Mapping[Task, str]
 ) -> SweepOutcome:
-    """Count how a sweep ended, by the states of its folders.
-
-    `kept` are tasks that were done before, `troubles` reasons that could not be written there.
-    """
+    """Count how a sweep ended; `troubles` are reasons that could not be written in folders."""
     done: set[RunTask] = set()
     failed = {}
     for task in tasks:
@@ -125,10 +114,7 @@ def _refuse_unwritable(folder: Path) -> float:
 
 
 def _reopen_failed(task: RunTask, started: float) -> None:
-    """Take back a failure from before this command.
-
-    Another command may be at work on the run, or may have just tried it again: that failure stands.
-    """
+    """Take back a failure from before this command; one of another command under way stands."""
     if task.state() != "failed":
         return
     try:
@@ -142,16 +128,13 @@ def _reopen_failed(task: RunTask, started: float) -> None:
 
 def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
     """Load every data set before the first task starts, and name all that are missing at once."""
-    problems = {}
+    problems: dict[str, None] = {}
     for task in tasks:
         training = task.config.training
-        key = canonical_json([training.data, training.unlabeled])
-        if key in problems:
-            continue
         try:
             size = len(worker.context(task.config).data.train)
         except DataMissing as error:
-            problems[key] = str(error)
+            problems[str(error)] = None
             continue
         if training.labeled_fraction == 1 and training.labeled_rows > size:
             raise SpecError(
@@ -160,17 +143,23 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
                 key="batch_size",
             )
     if problems:
-        raise DataMissing("\n".join(dict.fromkeys(problems.values())))
+        raise DataMissing("\n".join(problems))
 
 
 def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[str, Any]:
-    """Return the content of `sweep.json`."""
+    """Return the content of `sweep.json`, with quantities for reports, which import no metric."""
+    names = {m["name"]: None for run in sweep.runs for m in run.config.evaluation.metrics}
+    quantities = {
+        name: quantity.describe()
+        for metric in names
+        for name, quantity in registry.load("metric", metric).quantities().items()
+    }
     return {
         "sweep": sweep.name,
         "title": sweep.title,
         "spec": str(sweep.path),
         "command": command,
-        "quantities": _quantities(sweep),
+        "quantities": quantities,
         "runs": [
             {
                 "id": run.config.id,
@@ -192,14 +181,4 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
             for task in tasks
             if isinstance(task, ControlTask)
         ],
-    }
-
-
-def _quantities(sweep: Sweep) -> dict[str, Any]:
-    """Return what is measured, for reports, which import no metric."""
-    names = {m["name"]: None for run in sweep.runs for m in run.config.evaluation.metrics}
-    return {
-        name: quantity.describe()
-        for metric in names
-        for name, quantity in registry.load("metric", metric).quantities().items()
     }

@@ -1,8 +1,8 @@
 """The loop that hands tasks to an executor, and sees to it that all of them end.
 
-A task that another process is at work on waits. One whose process died is started again: a cluster
-may take its machines away as often as it likes. Of the tasks that wait, those of a kind that was
-not timed yet come first, then the longest, so that no long task is left alone at the end.
+A task that another process works on waits; one whose process died is started again. Of the tasks
+that wait, those of a kind that was not timed yet come first, then the longest, so that no long
+task is left alone at the end.
 """
 
 import time
@@ -17,16 +17,13 @@ from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task
 
 POLL_S = 1.0
-STARTS = 3
-"""How often in a row the process of a task may die before the task fails, where nothing is saved in
-between."""
+STARTS = 3  # processes in a row that may die with nothing saved before a task fails
 
 
 def schedule(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None, None]:
-    """Yield each task when it has ended as `kept`, `finished` or `failed`.
+    """Yield each task when it has ended as `kept`, `finished` or `failed`; close the executor.
 
-    A failure has a reason where none is written in the folder of the task. The executor is closed
-    at the end, also where someone asked to stop.
+    A failure has a reason where none is written in the folder of the task.
     """
     waiting = list(tasks)
     started: dict[Task, float] = {}
@@ -38,14 +35,14 @@ def schedule(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None
             if executor.slots > 1:
                 waiting.sort(key=lambda task: -seconds.get(task.kind, inf))
             free = (task for task in waiting if not task.is_busy())
-            chosen = list(islice(free, executor.slots - len(started)))
-            waiting = [task for task in waiting if task not in chosen]
-            for task in chosen:
+            starting = list(islice(free, executor.slots - len(started)))
+            waiting = [task for task in waiting if task not in starting]
+            for task in starting:
                 if (state := task.state()) in ("done", "failed"):  # by another process
                     yield Ended(task, "kept" if state == "done" else "failed")
                 else:
                     started[task], saved[task] = time.monotonic(), task.last_saved()
-            executor.start([task for task in chosen if task in started])
+            executor.start([task for task in starting if task in started])
             for task, outcome, reason in executor.ended(POLL_S):
                 took = time.monotonic() - started.pop(task)
                 if outcome == "lost":
@@ -66,7 +63,7 @@ def schedule(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None
 
 
 def _give_up(task: Task, reason: str) -> str:
-    """Write why a task is given up; return that if it cannot be written."""
+    """Write why a task is given up; return the reason if it cannot be written."""
     text = f"{STARTS} times in a row its process ended with nothing saved; the last one {reason}"
     try:
         task.give_up(text)

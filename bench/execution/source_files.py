@@ -1,8 +1,7 @@
-"""Source files that a run follows from, each with a digest of what it computes.
+"""Source files that the results of a run depend on, each with a digest of its `essence`.
 
 Imports are followed from the classes that a run names, and from the trainer and the measuring; no
-git is needed, and an installed package has the digests of the tree that it was built from. What
-cannot change a result is left out of a digest: see `essence`.
+git is needed, and an installed package has the digests of the tree that it was built from.
 """
 
 import ast
@@ -39,11 +38,7 @@ ANNOTATIONS = {"annotation", "returns", "type_comment", "type_params"}
 
 
 def sources_of(run: RunConfig) -> Sources:
-    """Return the files of each part of a run.
-
-    What a run names is imported here, and files are read once. So what is edited later is neither
-    executed by this process nor recorded by it.
-    """
+    """Return the files of each part of a run, imported and read now: later edits do not count."""
     training, evaluation = run.training, run.evaluation
     data = [training.data, *([training.unlabeled] if training.unlabeled else [])]
     return {
@@ -58,9 +53,8 @@ def sources_of(run: RunConfig) -> Sources:
 def essence(source: str) -> str:
     r"""Return the syntax tree of a file as text, without what cannot change a result.
 
-    That is comments, docstrings, imports (files that are imported count by themselves),
-    formatting, annotations, and the texts of errors and messages. A file that is no Python is
-    returned as it is.
+    Left out are comments, docstrings, imports (imported files count by themselves), formatting,
+    annotations, and the texts of errors and messages. Text that is no Python stays as it is.
 
     >>> essence('"A module."\nimport torch\nx: int = 1  # one\n') == essence("x: float = (1)")
     True
@@ -83,7 +77,9 @@ def _text(node: object, in_message: bool = False) -> str:
         case ast.JoinedStr() | ast.Constant(value=str()) if in_message:
             return "a text"
         case ast.AST():
-            in_message = in_message or isinstance(node, ast.Raise) or _is_message(node)
+            function = getattr(node, "func", None)
+            name = getattr(function, "id", getattr(function, "attr", None))
+            in_message = in_message or isinstance(node, ast.Raise) or name in MESSAGES
             fields = [
                 f"{name}={_text(value, in_message)}"
                 for name, value in ast.iter_fields(node)
@@ -95,18 +91,10 @@ def _text(node: object, in_message: bool = False) -> str:
     return repr(node)
 
 
-def _is_message(node: ast.AST) -> bool:
-    match node:
-        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
-            return name in MESSAGES
-    return False
-
-
 def _files_of(kind: registry.Kind, names: Iterable[str]) -> dict[str, str]:
     """Return the files of registered classes: their modules, and what these import nearby.
 
-    A model of another package may be built from parts of ours, so for models imports are followed
-    through every package that registers one.
+    A model may be built from parts of another: all packages that register models count as near.
     """
     for name in names:
         registry.load(kind, name)
@@ -166,7 +154,7 @@ def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    """Yield the modules that a file names; a name taken from a package may be one of them."""
+    """Yield the modules that a file imports; a name taken from a package may be a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -30,9 +30,8 @@ def settle_switches(
     """Return the switches that a run is executed with, and record them in its folder.
 
     Recorded switches stay, so that a resumed run goes on as it began, unless the user demands
-    others or the device is of another kind now. On a CPU the default is fixed: a measurement could
-    choose differently from run to run, and with it the last digits. `start` makes a trainer of the
-    run as it stands before the first iteration; `label` names the run on the console.
+    others or the device is of another kind now. On a CPU the default is fixed: measurements could
+    choose differently from run to run, which changes last digits. `start` makes a new trainer.
     """
     device, demanded = worker.device, worker.options.switches
     if training.deterministic:

@@ -1,4 +1,4 @@
-"""Tasks: what an executor brings to an end, in this process or in another."""
+"""Tasks that executors do, in this process or in another."""
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -35,22 +35,22 @@ class Task(ABC):
 
     @abstractmethod
     def state(self) -> State:
-        """Return how far it is; only `done` and `failed` leave nothing to do."""
+        """Return its state; only `done` and `failed` leave nothing to do."""
 
     @abstractmethod
     def execute(self, worker: Worker) -> Outcome:
-        """Do it in this process."""
+        """Do the task in this process."""
 
     def is_busy(self) -> bool:
         """Return whether it has to wait for other processes."""
         return self.folder.held()
 
     def last_saved(self) -> float:
-        """Return when something was last saved that another process can continue from, or 0."""
+        """Return when a state to continue from was last saved, in seconds since 1970; or 0."""
         return self.folder.saved()
 
     def give_up(self, reason: str) -> None:
-        """Mark it as failed, unless another process is at work on it."""
+        """Mark the task as failed, unless another process works on it."""
         with suppress(Busy), self.folder.locked():
             self.folder.fail(reason + "\n")
 
@@ -91,20 +91,19 @@ class ControlTask(RunTask):
         return self.path.name
 
     def state(self) -> State:
-        """Return the state of its folder, but for a failure."""
+        """Return the state of its folder; a failure counts as unfinished."""
         state = super().state()
         return "unfinished" if state == "failed" else state
 
     def execute(self, worker: Worker) -> Outcome:
-        """Measure it."""
+        """Measure the control."""
         return measure_control(self.control, self.config, self.path, worker)
 
 
 def execute_task(task: Task, worker: Worker) -> tuple[Outcome, str]:
     """Do a task in this process; raise `Interrupted` if someone asked to stop.
 
-    Trouble outside of the task, such as a full disk, makes it `failed` too; then a text says what,
-    since there may be no place to write it.
+    Where the machine is to blame, such as a full disk, a text says why the task `failed`.
     """
     if worker.stop():
         raise Interrupted("stopped")

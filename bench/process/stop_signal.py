@@ -15,13 +15,12 @@ class StopSignal:
     """Whether someone asked to stop: Ctrl-C or SIGTERM once finishes cleanly, twice stops now.
 
     A request raises `Interrupted` where work can simply be done again. Work that has to end well
-    runs `deferred`, and calls this to see whether to end. A `quiet` one, for processes that
-    another one started, says nothing and takes further requests for the same one. `asked` is the
-    number of the signal, or 0.
+    runs `deferred`, and calls this object to see whether to end. `quiet` is for processes that
+    another one started: no message, and later signals count as the same request.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.asked = 0
+        self.asked = 0  # the number of the signal
         self.quiet = quiet
         self._deferred = False
         self._reason: Callable[[], bool] | None = None

@@ -86,10 +86,7 @@ class Worker:
         return self._contexts[key]
 
     def threads_for(self, spec: DataSpec) -> int:
-        """Return how many CPU threads train and measure a model of such data.
-
-        However busy the machine is: other numbers of threads give other last digits.
-        """
+        """Return the CPU threads for such data, the same always, since last digits depend on it."""
         return self.threads or (1 if spec.is_small else torch.get_num_threads())
 
     @contextmanager

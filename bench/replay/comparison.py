@@ -1,4 +1,4 @@
-"""A run on record beside the same run done again: how far apart, and what may be the cause."""
+"""A run on record compared with the same run done again, and possible causes of deviations."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,17 +12,10 @@ from bench.record import provenance
 from bench.record.execution_notes import read_execution
 from bench.record.files import read_json
 from bench.record.jsonl import by_key
-from bench.record.provenance import (
-    changed_files,
-    comparable_sources,
-    sessions_of,
-    version_text,
-)
+from bench.record.provenance import changed_files, comparable_sources, sessions_of, version_text
 from bench.reporting.notes.wording import first_few
 
-FLOOR = 0.01
-"""A deviation is relative to the value on record, but to no less than this."""
-
+FLOOR = 0.01  # the least that a deviation is relative to
 MOST_NAMED = 6
 ENVIRONMENT = ("device", "device_name", "platform", "python", "threads", "tf32", "cuda", "cudnn")
 
@@ -31,21 +24,13 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far values computed again are from those on record.
-
-    Attributes:
-        what: What was compared.
-        compared: How many values.
-        largest: Largest relative deviation; 0 only where all are equal to the last bit.
-        where: Where that was, with both values.
-        unmatched: Values that only one side has.
-    """
+    """How far values computed again are from those on record."""
 
     what: str
     compared: int
-    largest: float
-    where: str = ""
-    unmatched: tuple[str, ...] = ()
+    largest: float  # relative; 0 only where all are equal to the last bit
+    where: str = ""  # the largest is, with both values
+    unmatched: tuple[str, ...] = ()  # values that only one side has
 
     @property
     def is_identical(self) -> bool:
@@ -119,16 +104,15 @@ def compare_entries(what: str, then: Iterable[Entry], now: Iterable[Entry]) -> D
         {key: entry.get("value") for key, entry in by_key(entries).items()}
         for entries in (then, now)
     )
-    shared = [key for key in before if key in after]
-    worst = max(shared, key=lambda key: deviation(before[key], after[key]), default=None)
+    shared = {key: deviation(before[key], after[key]) for key in before if key in after}
     largest, where = 0.0, ""
-    if worst is not None:
-        largest = deviation(before[worst], after[worst])
+    if shared:
+        worst, largest = max(shared.items(), key=lambda item: item[1])
         where = f"{worst[2]} at {worst[0]}: {before[worst]} then, {after[worst]} now"
     unmatched = [
         f"{key[2]} {key[3]}".strip() + f" only {'then' if key in before else 'now'}"
         for key in [*before, *after]
-        if not (key in before and key in after)
+        if key not in shared
     ]
     return Deviation(what, len(shared), largest, where, tuple(dict.fromkeys(unmatched)))
 

@@ -1,8 +1,7 @@
-"""Doing a run again from its record, in part or in full, and comparing both.
+"""Repeat a run from its record, in part or in full, and compare both.
 
-The same code on the same machine gives the same bits. Another processor, another number of
-threads or another version of torch adds in another order, which changes last digits; training
-amplifies them, so early losses tell most.
+Another processor, number of threads or version of torch changes last digits; training amplifies
+them, so early losses tell most.
 """
 
 import json
@@ -40,8 +39,8 @@ from bench.training.trainer import Trainer
 def read_run(folder: Path) -> RunConfig:
     """Return the configuration of a run from its record; old ones name no metrics.
 
-    It is completed like that of a sweep, so the losses are added in the order of the model's table:
-    the record is sorted by name, and sums of floats depend on the order.
+    It is completed anew, so that losses are added in the order of the model's objective: the record
+    is sorted by name, and sums of floats depend on the order.
     """
     path = folder / "config.json"
     if not path.exists():
@@ -58,8 +57,7 @@ def read_run(folder: Path) -> RunConfig:
 def verify_run(folder: Path, *, worker: Worker, steps: int, figures: bool) -> ReplayReport:
     """Do the first iterations of a run again, and compare the losses with those on record.
 
-    Goes on to the next iterations after which losses were recorded. With `figures`, the weights
-    that were kept are measured again as well.
+    It ends where losses were recorded. With `figures`, kept weights are measured again as well.
     """
     run = read_run(folder)
     losses = read_jsonl(folder / "rows.jsonl")
@@ -85,10 +83,7 @@ def verify_run(folder: Path, *, worker: Worker, steps: int, figures: bool) -> Re
 
 
 def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
-    """Do a run again from its `config.json` alone, in a folder below `into`, and compare both.
-
-    A rerun that is there is continued, or tried again if it failed.
-    """
+    """Do or continue a run again from its `config.json`, in a folder below `into`, and compare."""
     run = read_run(folder)
     label = f"rerun of {folder.name}"
     task = RunTask(into / run.id, label, run)
@@ -123,7 +118,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
 
 
 def _prepared(folder: Path, run: RunConfig, worker: Worker) -> tuple[Worker, tuple[str, ...]]:
-    """Return a worker with as many threads as the run had, and what else has changed since."""
+    """Return a worker with as many threads as the run had, and what has changed since."""
     data = worker.context(run).data
     refuse_other_data(folder, data)
     origin = folder / provenance.NAME
@@ -156,9 +151,8 @@ def _first_losses(run: RunConfig, worker: Worker, end: int) -> list[Entry]:
 
 def _kept_weights(run: RunConfig, folder: RunFolder) -> dict[int, Path]:
     """Return the files of all weights that a run has kept, by iterations."""
-    files = {step: folder.snapshot(step).model for step in run.steps} | {
-        run.steps[-1]: folder.model
-    }
+    files = {step: folder.snapshot(step).model for step in run.steps[:-1]}
+    files[run.steps[-1]] = folder.model
     return {step: file for step, file in files.items() if file.exists()}
 
 

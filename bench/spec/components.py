@@ -28,10 +28,7 @@ def construct(kind: registry.Kind, component: Mapping[str, Any], *supplied: obje
 def complete_component(
     kind: registry.Kind, given: Mapping[str, Any], path: KeyPath
 ) -> dict[str, Any]:
-    """Return a component with all options of its constructor, defaults filled in.
-
-    A `KeyProblem` below `path` says if there is no such name or option.
-    """
+    """Return a component with all options; a `KeyProblem` below `path` names a wrong one."""
     if not isinstance(given.get("name"), str):
         known = ", ".join(registry.registered(kind))
         raise KeyProblem(path, f"needs the key 'name', one of: {known}")
@@ -45,11 +42,7 @@ def complete_component(
 
 
 def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:
-    """Return the schema of a class's options, made from the signature of its constructor.
-
-    Names, annotations and defaults are those of the parameters, without the first `supplied`
-    ones. Unknown names are refused.
-    """
+    """Return the schema of a class's options: its constructor's parameters after `supplied`."""
     title = f"{factory.__module__}.{factory.__qualname__}"
     hints = typing.get_type_hints(factory.__init__, include_extras=True)
     fields: dict[str, Any] = {}

@@ -1,11 +1,9 @@
-"""YAML whose every value remembers where it was written, and patches of such values.
-
-Whatever turns out to be wrong with a value later, the message can name file and line.
-"""
+"""YAML whose every value remembers file and line, for messages, and patches of such values."""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,22 +11,17 @@ from typing import Any
 import yaml
 
 from bench.errors import SpecError, describe_unknown
-from bench.spec.validation import KeyPath, dotted
+from bench.spec.validation import KeyPath, KeyProblem, dotted
 
 COMPONENTS = ("model", "data")  # settings with a name and options of their own
 
 
 @dataclass(frozen=True)
 class Located:
-    """Plain data in which every part knows where it was written.
+    """Plain data in which every part knows where it was written."""
 
-    Attributes:
-        content: A scalar, or a mapping or list of further parts.
-        mark: `file:line`, or the text of an override; unknown where empty.
-    """
-
-    content: Any
-    mark: str = ""
+    content: Any  # a scalar, or a mapping or list of further parts
+    mark: str = ""  # `file:line`, or the text of an override; unknown where empty
 
     @classmethod
     def of(cls, value: Any, mark: str = "") -> "Located":
@@ -69,35 +62,40 @@ class Located:
     def merged(self, patch: "Located", key: str = "") -> "Located":
         """Return this with a patch laid over it: mappings are merged, all else is replaced.
 
-        A model or data set of another name replaces the whole component, since the options of
-        one mean nothing to another.
+        A model or data set may be a name alone. One of another name replaces the whole component,
+        since the options of one mean nothing to another.
         """
-        if not (isinstance(self.content, dict) and isinstance(patch.content, dict)):
+        before, changes = self.content, patch.content
+        if key in COMPONENTS:
+            before = {"name": self} if isinstance(before, str) else before
+            changes = {"name": patch} if isinstance(changes, str) else changes
+        if not (isinstance(before, dict) and isinstance(changes, dict)):
             return patch
-        names = [part.content["name"].value for part in (self, patch) if "name" in part.content]
+        names = [part["name"].value for part in (before, changes) if "name" in part]
         if key in COMPONENTS and names[1:] and names[0] != names[1]:
             return patch
-        content = dict(self.content)
-        for key, part in patch.content.items():
-            content[key] = content[key].merged(part, key) if key in content else part
+        content = dict(before)
+        for name, part in changes.items():
+            content[name] = content[name].merged(part, name) if name in content else part
         return Located(content, self.mark)
 
+    def error(self, path: KeyPath, message: str) -> SpecError:
+        """Return the error for a wrong part, with the place where it was written."""
+        return SpecError(message, where=self.where(path), key=dotted(path))
 
-def expand_shorthand(settings: Located) -> Located:
-    """Write `model: cvae` as `model: {name: cvae}`, so that patches can be merged into it."""
-    if not isinstance(settings.content, dict):
-        return settings
-    content = dict(settings.content)
-    for key in COMPONENTS:
-        if key in content and isinstance(content[key].content, str):
-            content[key] = Located({"name": content[key]}, content[key].mark)
-    return Located(content, settings.mark)
+    @contextmanager
+    def locating_errors(self, addition: str = "") -> Iterator[None]:
+        """Turn a `KeyProblem` with this data into a `SpecError` that says where the key stands."""
+        try:
+            yield
+        except KeyProblem as problem:
+            raise self.error(problem.path, problem.message + addition) from problem
 
 
 def nested(keys: Sequence[str], value: Located) -> Located:
-    """Return `{a: {b: value}}` for the keys `a, b`, shorthand expanded."""
+    """Return `{a: {b: value}}` for the keys `a, b`."""
     for key in reversed(keys):
-        value = expand_shorthand(Located({key: value}, value.mark))
+        value = Located({key: value}, value.mark)
     return value
 
 

@@ -1,8 +1,4 @@
-"""A person's defaults for all sweeps on a machine: `~/.config/bench/config.yaml`.
-
-Nothing in it changes a measurement; that is what sweep files are for. What is wrong in it is a
-`SpecError` that names the file, the line and the key.
-"""
+"""A person's defaults for all sweeps on a machine, none of which changes a measurement."""
 
 import os
 from pathlib import Path
@@ -10,16 +6,16 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bench.errors import BenchError, SpecError
+from bench.errors import BenchError
 from bench.spec.components import complete_component
 from bench.spec.located_yaml import Located, parse_value, read_yaml
 from bench.spec.run_settings import Component, Strict
 from bench.spec.switches import SwitchSet, parse_speed
-from bench.spec.validation import KeyProblem, dotted, validate
+from bench.spec.validation import KeyProblem, validate
 
 
 class Preferences(Strict):
-    """The keys of that file, which are also options of the command line.
+    """The keys of `~/.config/bench/config.yaml`, which are also options of the command line.
 
     Attributes:
         executor: Where runs are done: a name, or name and options.
@@ -51,7 +47,7 @@ def preferences_path() -> Path:
 def load_preferences(**given: Any) -> Preferences:
     """Return what the file says, or the command line where an option is given and not None.
 
-    The executor is complete. Where none is named, several jobs are done by `local`.
+    The executor is complete; where none is named, several jobs are done by `local`.
     """
     path = preferences_path()
     document = read_yaml(path) if path.is_file() else Located({})
@@ -60,13 +56,10 @@ def load_preferences(**given: Any) -> Preferences:
             where = f"command line, --{key} {value}"
             plain = parse_value(value, where) if isinstance(value, str) else value
             document = Located({**document.content, key: Located.of(plain, where)}, document.mark)
-    try:
+    with document.locating_errors():
         preferences: Preferences = validate(Preferences, document.value, ())
         several = (preferences.jobs or 1) > 1
         executor = preferences.executor or {"name": "local" if several else "inline"}
         executor = complete_component("executor", executor, ("executor",))
         _ = preferences.switches
-    except KeyProblem as problem:
-        where = document.where(problem.path)
-        raise SpecError(problem.message, where=where, key=dotted(problem.path)) from problem
     return preferences.model_copy(update={"executor": executor})

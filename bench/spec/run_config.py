@@ -1,14 +1,11 @@
-"""The configuration of one run: its complete canonical form, and the id that is its hash.
+"""The configuration of one run with all defaults filled in, and the id that is its hash.
 
-What a user writes is short; what is recorded is complete: every option of the model and the data
-set, every weight of the objective and every player's optimizer, with all defaults filled in. The
-id is the hash of that *training* part. What is measured afterwards is not part of the id, so a
-metric can be added later without training again.
+What is measured is not part of the id, so a metric can be added later without training again.
 """
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 
 ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
-"""The plain way of measuring. It is left out of `evaluation_id`, which is older than these keys."""
+"""Left out of `evaluation_id`, which is older than these keys."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class RunConfig:
 
     @cached_property
     def measured(self) -> dict[str, Any]:
-        """What is to be measured on the run itself, as it is written to `config.json`."""
+        """What is measured on the run itself, as it is written to `config.json`."""
         return self.evaluation.model_dump(mode="json", exclude={"controls"})
 
     @cached_property
@@ -111,10 +108,12 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
         complete_component("metric", metric, ("metrics", index))
         for index, metric in enumerate(settings.metrics)
     ]
+    for index, name in enumerate(settings.controls):
+        _refuse_unknown("control", name, registry.registered("control"), ("controls", index))
     evaluation: dict[str, Any] = {
         "metrics": metrics,
         "samples_per_class": settings.samples_per_class,
-        "controls": _controls(settings.controls),
+        "controls": list(dict.fromkeys(settings.controls)),
         "snapshots": settings.snapshots,
         "splits": _splits(settings, data),
     }
@@ -128,19 +127,13 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
         **_supervision(settings, spec, model["name"], declared.capabilities),
     }
     for index, player in enumerate(settings.average.players if settings.average else []):
-        if player not in declared.players():
-            message = describe_unknown("player", player, declared.players())
-            raise KeyProblem(("average", "players", index), message)
+        _refuse_unknown("player", player, declared.players(), ("average", "players", index))
     return RunConfig(Training.model_construct(**training), Evaluation.model_construct(**evaluation))
 
 
-def _controls(names: Sequence[str]) -> list[str]:
-    """Return the controls without repetition."""
-    known = registry.registered("control")
-    for index, name in enumerate(names):
-        if name not in known:
-            raise KeyProblem(("controls", index), describe_unknown("control", name, known))
-    return list(dict.fromkeys(names))
+def _refuse_unknown(kind: str, name: str, known: Collection[str], path: KeyPath) -> None:
+    if name not in known:
+        raise KeyProblem(path, describe_unknown(kind, name, known))
 
 
 def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:
@@ -228,12 +221,9 @@ def _edit_objective(
     }
     terms = {term for weights in objective.values() for term in weights}
     for player, weights in edits.items():
-        if player not in objective:
-            raise KeyProblem(("objective", player), describe_unknown("player", player, objective))
+        _refuse_unknown("player", player, objective, ("objective", player))
         for term, weight in weights.items():
-            if term not in terms:
-                path = ("objective", player, term)
-                raise KeyProblem(path, describe_unknown("term", term, terms))
+            _refuse_unknown("term", term, terms, ("objective", player, term))
             objective[player][term] = weight
     if not any(weight for weights in objective.values() for weight in weights.values()):
         raise KeyProblem(("objective",), "every weight is 0: nobody would learn anything")
@@ -245,22 +235,16 @@ def _edit_optimizers(
 ) -> dict[str, dict[str, Any]]:
     players = model.players()
     for player in edits:
-        if player != "default" and player not in players:
-            known = ("default", *players)
-            raise KeyProblem(("optimizers", player), describe_unknown("player", player, known))
+        _refuse_unknown("player", player, ("default", *players), ("optimizers", player))
     optimizers = {}
     for player in players:
         settings: dict[str, Any] = {"name": "adam"}
         for name in ("default", player):
-            for source in (model.optimizers, edits):
-                settings = _override(settings, source.get(name, {}))
+            for edit in (model.optimizers.get(name, {}), edits.get(name, {})):
+                if edit.get("name", settings["name"]) != settings["name"]:  # its options are others
+                    kept = {"rate", "schedule"} & settings.keys()
+                    settings = {key: settings[key] for key in kept}
+                settings = {**settings, **edit}
         path = ("optimizers", player if player in edits else "default")
         optimizers[player] = validate(Optimizer, settings, path).model_dump(mode="json")
     return optimizers
-
-
-def _override(settings: Mapping[str, Any], edit: Mapping[str, Any]) -> dict[str, Any]:
-    """Edit optimizer settings; another optimizer keeps only the rate and its schedule."""
-    if edit.get("name", settings["name"]) != settings["name"]:
-        settings = {key: settings[key] for key in ("rate", "schedule") if key in settings}
-    return {**settings, **edit}

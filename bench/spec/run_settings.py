@@ -1,8 +1,4 @@
-"""The schema of one run's settings, as pydantic models.
-
-Names and options of registered classes are checked by `bench.spec.run_config`, which also fills
-in their defaults.
-"""
+"""The schema of one run's settings; `run_config` checks names and options of registered classes."""
 
 import json
 from collections.abc import Mapping

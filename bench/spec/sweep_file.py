@@ -1,8 +1,4 @@
-"""From a sweep file to runs: a variant is a named patch of the base; a grid is a product.
-
-Every variant is checked before anything is started. What is wrong is a `SpecError` with file, line,
-key, and what would be right.
-"""
+"""From a sweep file to checked runs; a `SpecError` names the file, the line and the key."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -13,12 +9,12 @@ from typing import Any, TypeVar
 from pydantic import Field, field_validator
 
 from bench import registry
-from bench.errors import BenchError, SpecError, UnknownName
-from bench.spec.located_yaml import Located, expand_shorthand, nested, parse_option, read_yaml
+from bench.errors import BenchError, SpecError
+from bench.spec.located_yaml import Located, nested, parse_option, read_yaml
 from bench.spec.reserved_names import EVALUATIONS
 from bench.spec.run_config import RunConfig, complete_settings
 from bench.spec.run_settings import RunSettings, Strict
-from bench.spec.validation import KeyProblem, describe_unknown_key, dotted, validate
+from bench.spec.validation import describe_unknown_key, validate
 
 NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sweeps
 
@@ -72,14 +68,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked sweep.
-
-    Attributes:
-        name: Folder under the results.
-        title: One line for people.
-        path: The file it came from.
-        runs: All runs, variants in the file's order, seeds innermost.
-    """
+    """A checked sweep; variants are in the file's order, seeds innermost."""
 
     name: str
     title: str
@@ -88,10 +77,7 @@ class Sweep:
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read, expand and check a sweep file.
-
-    Overrides are `dotted.path=value` from the command line, values in YAML.
-    """
+    """Read and check a sweep file; overrides are `dotted.path=value`, with values in YAML."""
     document, head = read_spec(path, overrides, SweepFile)
     runs: dict[str, PlannedRun] = {}
     for variant, settings in variants_of(document, head):
@@ -99,83 +85,51 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         for seed in head.seeds:
             run = PlannedRun(variant, config.with_seed(seed))
             if run.config.id in runs:
-                raise SpecError(
+                raise document.error(
+                    ("variants", variant),
                     f"describes the same run as {runs[run.config.id].variant!r} (seed {seed}); "
                     "two variants must differ in something that is trained",
-                    where=document.where(("variants", variant)),
-                    key=f"variants.{variant}",
                 )
             runs[run.config.id] = run
     return Sweep(head.name, head.title, path, tuple(runs.values()))
 
 
 def read_spec(path: Path, overrides: Sequence[str], schema: type[Spec]) -> tuple[Located, Spec]:
-    """Return a sweep file with its shorthand expanded, and its top level as an object."""
-    document = _expand(read_yaml(path))
+    """Return a sweep file, and its top level as an object."""
+    document = read_yaml(path)
     for override in overrides:
         document = _override(document, override, schema)
-    try:
+    with document.locating_errors():
         head: Spec = validate(schema, document.value, ())
-    except KeyProblem as problem:
-        raise _spec_error(document, problem) from problem
     return document, head
 
 
 def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
     """Yield each variant of a sweep file, grid points included, with its settings."""
-    for variant, settings in _grid_points(document, head):
-        if variant in registry.registered("control"):
-            raise SpecError(
-                f"{variant!r} is the name of a control row; give the variant another name",
-                where=document.where(("variants", variant)),
-                key=f"variants.{variant}",
-            )
-        if "seed" in settings.value:
-            where = settings.where(("seed",))
-            raise SpecError("belongs into the list 'seeds' of the sweep", where=where, key="seed")
-        yield variant, settings
-
-
-def _grid_points(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
     base = document.at(("base",))
+    model = base.value.get("model", "base")
+    model_name = model.get("name", "base") if isinstance(model, dict) else model
     patched = [(v, base.merged(document.at(("variants", v)))) for v in head.variants]
-    model = base.value.get("model")
-    model_name = str(model.get("name", "base")) if isinstance(model, dict) else "base"
-    for variant, patched_base in patched or [(model_name, base)]:
-        choices = [[(key, i) for i in range(len(values))] for key, values in head.grid.items()]
-        for point in itertools.product(*choices):
-            settings, names = patched_base, [variant]
-            for key, index in point:
-                value = document.at(("grid", key, index))
+    grid = [[(key, value) for value in document.at(("grid", key)).content] for key in head.grid]
+    for variant, patched_base in patched or [(str(model_name), base)]:
+        for point in itertools.product(*grid):
+            settings, name = patched_base, variant
+            for key, value in point:
                 settings = settings.merged(nested(key.split("."), value))
-                names.append(f"{key.rsplit('.', 1)[-1]}={value.value}")
-            yield ", ".join(names), settings
+                name += f", {key.rsplit('.', 1)[-1]}={value.value}"
+            if name in registry.registered("control"):
+                message = f"{name!r} is the name of a control row; give the variant another name"
+                raise document.error(("variants", name), message)
+            if "seed" in settings.value:
+                raise settings.error(("seed",), "belongs into the list 'seeds' of the sweep")
+            yield name, settings
 
 
 def complete_variant(settings: Located, variant: str, seed: int) -> RunConfig:
     """Complete the settings of a variant, whose name is for messages."""
     settings = settings.merged(Located.of({"seed": seed}))
-    try:
+    with settings.locating_errors(f" (variant {variant!r})"):
         return complete_settings(settings.value)
-    except KeyProblem as problem:
-        raise _spec_error(settings, problem, f" (variant {variant!r})") from problem
-    except UnknownName as error:
-        raise SpecError(str(error), where=settings.where(())) from error
-
-
-def _spec_error(located: Located, problem: KeyProblem, addition: str = "") -> SpecError:
-    where, key = located.where(problem.path), dotted(problem.path)
-    return SpecError(problem.message + addition, where=where, key=key)
-
-
-def _expand(document: Located) -> Located:
-    """Expand the shorthand in the base and in every variant."""
-    variants = document.content.get("variants", Located({})).content
-    names = variants if isinstance(variants, dict) else ()
-    for path in [("base",), *(("variants", name) for name in names)]:
-        if path[0] in document.content:
-            document = document.merged(nested(path, expand_shorthand(document.at(path))))
-    return document
 
 
 def _override(document: Located, override: str, schema: type[SweepFile]) -> Located:

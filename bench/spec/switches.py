@@ -1,8 +1,6 @@
-"""Switches: ways to execute a training faster that compute the same.
+"""Switches: ways to execute a training faster that compute the same, so no id depends on them.
 
-None of them is in the id of a run. What changes the meaning of a number, such as `precision`, is
-configuration instead, and never chosen by the harness. torch is not imported here, since
-preferences and the command line read the names.
+torch is not imported here, since preferences and the command line read the names.
 """
 
 from dataclasses import dataclass, fields
@@ -14,19 +12,12 @@ CUDA_ONLY = ("graphs", "autotune")
 
 @dataclass(frozen=True)
 class SwitchSet:
-    """Which switches are on; eager mode has none.
+    """Which switches are on; eager mode has none."""
 
-    Attributes:
-        graphs: Capture each stage as a CUDA graph and replay it; CUDA only.
-        autotune: Let cuDNN time its algorithms on each shape and take the fastest; CUDA only.
-        channels_last: Keep images and weights of convolutions in memory with channels last.
-        compile: Let the terms and gradients of each stage go through `torch.compile`.
-    """
-
-    graphs: bool = False
-    autotune: bool = False
-    channels_last: bool = False
-    compile: bool = False
+    graphs: bool = False  # capture each stage as a CUDA graph and replay it
+    autotune: bool = False  # let cuDNN time its algorithms on each shape, and take the fastest
+    channels_last: bool = False  # of images, and of weights of convolutions
+    compile: bool = False  # terms and gradients of each stage, by `torch.compile`
 
     @classmethod
     def of(cls, names: list[str]) -> "SwitchSet":

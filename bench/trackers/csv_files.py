@@ -1,8 +1,4 @@
-"""The record as CSV files, for a spreadsheet or another program.
-
-The same record gives the same bytes, whenever and wherever it is written: columns and rows stand
-in a fixed order, floats are exact. All that is measured by a clock stands in `timings.csv` alone.
-"""
+"""The record as CSV files: the same record gives the same bytes, but for `timings.csv`."""
 
 from pathlib import Path
 
@@ -20,10 +16,10 @@ FILES: dict[str, FrameName] = {
 
 
 def write_csv(records: Records, folder: Path, *, curves: bool = True) -> list[Path]:
-    """Write `figures.csv`, `runs.csv`, `cost.csv`, `timings.csv`, and `curves.csv` if asked to.
+    """Write all CSV files, `curves.csv` only if asked to, and return their paths.
 
     `runs.csv` has one line for each expected run, whatever its state, and a column
-    `metric[protocol]` for each final measurement; the others have one line per number.
+    `metric[protocol]` for each final measurement; the others have one line for each number.
     """
     texts = {"runs.csv": _runs(records)} | {
         file: to_csv(list(COLUMNS[name]), records.rows(name))
@@ -36,7 +32,6 @@ def write_csv(records: Records, folder: Path, *, curves: bool = True) -> list[Pa
 
 
 def _runs(records: Records) -> str:
-    """Return one row per run, with its final measurements as columns."""
     values = {(entry.run, _name(entry)): entry.value for entry in records.final}
     names = sorted({name for _, name in values})
     columns = [name for name in COLUMNS["runs"] if name != "path"]
@@ -49,6 +44,5 @@ def _runs(records: Records) -> str:
 
 
 def _name(entry: RecordEntry) -> str:
-    """Return the column of a measurement."""
     split = "" if entry.split in ("", "samples", REAL) else f" on {entry.split}"
     return f"{entry.metric}[{entry.protocol}]{split}"

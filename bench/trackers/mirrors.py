@@ -1,4 +1,4 @@
-"""The mirrors of a sweep's record: CSV files, pictures and MLflow. None of them is the truth."""
+"""What repeats the record of a sweep for other programs: CSV files, pictures and MLflow."""
 
 from pathlib import Path
 
@@ -13,11 +13,7 @@ from bench.trackers.csv_files import write_csv
 def write_mirrors(
     folder: Path, *, to_mlflow: bool = True, uri: str | None = None, pictures: bool = True
 ) -> bool:
-    """Write all mirrors of the sweep in `folder` again; return whether all went well.
-
-    A tracking server (`uri`; a SQLite file beside the results where None) that fails is a warning,
-    since nothing is lost. `pictures` show samples of all variants side by side.
-    """
+    """Write all mirrors of the sweep in `folder` again; return False if MLflow failed."""
     records = load_records(folder.parent, [folder.name])
     write_csv(records, folder)
     if pictures:
@@ -35,10 +31,7 @@ def write_mirrors(
 
 
 def _draw_samples(records: Records, folder: Path) -> None:
-    """Draw images of all variants side by side for each data set, the controls first.
-
-    The first seed of each variant that is done is shown.
-    """
+    """Draw samples of each variant's first seed side by side for each data set, controls first."""
     done = [run for run in records.runs if run.state == "done"]
     for data in dict.fromkeys(run.data for run in done):
         shown: dict[str, RecordedSamples] = {}

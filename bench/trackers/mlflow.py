@@ -1,8 +1,7 @@
 """A sweep in MLflow: a mirror of the record that can be brought up to date at any time.
 
-A sweep is an experiment with one parent run, which carries means and intervals over seeds; every
-run of the sweep is a child. A run with the digest of what it should hold is left alone, any other
-is written anew, so no call makes a second one. One process writes at a time.
+A sweep is an experiment with one parent run, which has means over seeds; its runs are children. A
+run with the digest of what it should hold is left alone, any other is written anew.
 """
 
 import fcntl
@@ -45,9 +44,7 @@ def default_uri(results: Path) -> str:
 def update_mlflow(folder: Path, uri: str | None = None) -> str:
     """Bring the MLflow runs of the sweep in `folder` up to date, and return a line about it.
 
-    Without a `uri` of a tracking server or a database it is `mlflow.db` beside the sweeps, with
-    the artifacts in `mlartifacts`. If MLflow cannot be reached or refuses, a `BenchError` says how
-    to catch up; nothing is lost.
+    If MLflow cannot be reached or refuses, a `BenchError` says how to catch up; nothing is lost.
     """
     results, sweep = folder.parent, folder.name
     uri = uri or default_uri(results)
@@ -56,7 +53,8 @@ def update_mlflow(folder: Path, uri: str | None = None) -> str:
     try:
         if "://" not in uri or uri.startswith("file:"):
             raise ValueError("its file store is retired; give an sqlite:/// or http:// address")
-        with _only_writer(results), _quiet():
+        with (results / ".mlflow.lock").open("w") as file, _quiet():
+            fcntl.flock(file, fcntl.LOCK_EX)  # one process writes at a time
             written, kept = _Experiment(uri, records).update()
     except BenchError:
         raise
@@ -84,19 +82,19 @@ class _Experiment:
         known = self.client.get_experiment_by_name(f"bench/{self.sweep}")
         if known is None:
             local = (records.results / "mlartifacts").resolve().as_uri()
-            place = None if uri.startswith("http") else local
-            self.id = self.client.create_experiment(f"bench/{self.sweep}", place)
+            location = None if uri.startswith("http") else local
+            self.id = self.client.create_experiment(f"bench/{self.sweep}", location)
             return
         self.id = known.experiment_id
         if known.lifecycle_stage != "active":
             self.client.restore_experiment(self.id)
 
     def update(self) -> tuple[int, int]:
-        """Write what is missing or changed; return how many children that was, and was not."""
+        """Write what is missing or changed; return how many children were written and kept."""
         existing: dict[tuple[str, ...], Any] = {}
         outdated = []
-        ours = f"tags.`bench.sweep` = '{self.sweep}'"  # what else is there is somebody's own
-        for run in self.client.search_runs([self.id], ours, max_results=MOST_RUNS):
+        query = f"tags.`bench.sweep` = '{self.sweep}'"  # other runs may be the user's
+        for run in self.client.search_runs([self.id], query, max_results=MOST_RUNS):
             key = [run.data.tags.get(f"bench.{name}", "") for name in ("run", "variant", "digest")]
             if existing.setdefault(tuple(key), run) is not run:
                 outdated.append(run)
@@ -117,7 +115,7 @@ class _Experiment:
         return written, len(wanted) - written
 
     def _update_parent(self, existing: Sequence[Any]) -> str:
-        """Return the id of the parent run: the one that is there, unless it has means too many."""
+        """Return the id of the parent run: an existing one, unless it has means too many."""
         wanted = parent_run(self.records)
         keys = {key for key, _, _ in wanted.metrics}
         kept = next((run for run in existing if set(run.data.metrics) <= keys), None)
@@ -128,7 +126,7 @@ class _Experiment:
         return str(kept.info.run_id)
 
     def _write(self, run: MlflowRun, tags: dict[str, str], into: str = "") -> str:
-        """Write a run, and return its id; the digest comes last, so half of one is not believed."""
+        """Write a run, the digest last, so that half a run does not count; return its id."""
         from mlflow.entities import Metric, Param, RunTag
 
         tags |= {f"bench.{key}": value for key, value in run.tags.items()}
@@ -146,24 +144,16 @@ class _Experiment:
         while part := list(islice(params, MOST_PARAMS)):
             self.client.log_batch(into, params=part)
         for path in run.files:
-            place = str(path.parent.relative_to(run.folder))
-            self.client.log_artifact(into, str(path), None if place == "." else place)
+            subfolder = str(path.parent.relative_to(run.folder))
+            self.client.log_artifact(into, str(path), None if subfolder == "." else subfolder)
         self.client.set_terminated(into, STATUS.get(run.state, "KILLED"))
         self.client.set_tag(into, "bench.digest", run.digest)
         return into
 
 
 @contextmanager
-def _only_writer(results: Path) -> Iterator[None]:
-    """Wait until no other process writes runs of these results."""
-    with (results / ".mlflow.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep MLflow from talking, from calling home, and from waiting long."""
+    """Keep MLflow from logging, from telemetry, and from waiting long."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     logging.disable(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What MLflow shows of a sweep, worked out from the record without MLflow."""
+"""What MLflow shows of a sweep, made from the record without MLflow."""
 
 import hashlib
 import json
@@ -19,8 +19,7 @@ LONGEST_KEY = 240
 
 FILES = ("config.json", "provenance.json", "samples.png")
 SWEEP_FILES = ("*.json", "*.csv", "*.png", "report.html", "tables/*", "figures/*")
-"""Artifacts of a run, and of a sweep: what `bench report` and `bench figure` wrote is among them.
-"""
+"""Artifacts of a run, and of a sweep, with what `bench report` and `bench figure` wrote."""
 
 MetricKeys = Mapping[tuple[str, str, str], str]
 """Metric, protocol and split of a measurement -> its key in MLflow."""
@@ -28,32 +27,21 @@ MetricKeys = Mapping[tuple[str, str, str], str]
 
 @dataclass(frozen=True)
 class MlflowRun:
-    """What MLflow shows as one run.
-
-    Attributes:
-        name: What people see.
-        state: How far it is.
-        tags: Text by key, without the prefix `bench.`.
-        params: The flattened configuration; long values are cut.
-        metrics: Key, value, step of curves, measurements, cost and timings.
-        files: Artifacts, below `folder`.
-        started: Milliseconds since 1970; 0 where it was not recorded.
-        note: A description for people.
-    """
+    """What MLflow shows as one run."""
 
     name: str
     state: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Sequence[tuple[str, float, int]]
+    tags: Mapping[str, str]  # without the prefix `bench.`
+    params: Mapping[str, str]  # the flattened configuration; long values are cut
+    metrics: Sequence[tuple[str, float, int]]  # key, value, step
     folder: Path
-    files: Sequence[Path]
-    started: int = 0
+    files: Sequence[Path]  # artifacts, below `folder`
+    started: int = 0  # milliseconds since 1970; 0 where it was not recorded
     note: str = ""
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits of a hash over all of it, with the bytes of the files."""
+        """Twelve hexadecimal digits of a hash over all fields and the bytes of the files."""
         content = [self.name, self.state, self.tags, self.params, self.metrics, self.started]
         content += [self.note] if self.note else []
         digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=dict).encode())
@@ -95,42 +83,35 @@ def child_runs(records: Records) -> list[MlflowRun]:
             metrics.setdefault(entry.run, []).append((key, entry.value, entry.step))
     for entry in records.measurements:
         protocols.setdefault(entry.run, {})[f"protocol.{keys[_identity(entry)]}"] = entry.protocol
-    return [
-        _child(records, run, metrics.get(run, []), protocols.get(run, {}))
-        for run in records.runs
-        if run.state != "missing"
-    ]
-
-
-def _child(
-    records: Records,
-    run: RecordedRun,
-    metrics: Sequence[tuple[str, float, int]],
-    protocols: Mapping[str, str],
-) -> MlflowRun:
-    origin = records.provenance(run)
-    seed = "" if run.seed is None else str(run.seed)
-    tags = {"sweep": run.sweep, "run": run.id, "variant": run.variant, "model": run.model}
-    tags |= {"data": run.data, "state": run.state, "seed": seed}
-    tags |= {"commit": str(origin.get("commit", ""))}
-    tags |= {"failure": run.reason} if run.reason else {}
-    tags |= protocols
-    return MlflowRun(
-        name=f"{run.variant}, seed {seed}" if seed else run.title,
-        state=run.state,
-        tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
-        params=_params(records.config(run)),
-        metrics=metrics,
-        folder=run.path,
-        files=[run.path / name for name in FILES if (run.path / name).is_file()],
-        started=_milliseconds(origin.get("started")),
-    )
+    children = []
+    for run in records.runs:
+        if run.state == "missing":
+            continue
+        origin = records.provenance(run)
+        seed = "" if run.seed is None else str(run.seed)
+        tags = {"sweep": run.sweep, "run": run.id, "variant": run.variant, "model": run.model}
+        tags |= {"data": run.data, "state": run.state, "seed": seed}
+        tags |= {"commit": str(origin.get("commit", ""))}
+        tags |= {"failure": run.reason} if run.reason else {}
+        tags |= protocols.get(run, {})
+        child = MlflowRun(
+            name=f"{run.variant}, seed {seed}" if seed else run.title,
+            state=run.state,
+            tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
+            params=_params(records.config(run)),
+            metrics=metrics.get(run, []),
+            folder=run.path,
+            files=[run.path / name for name in FILES if (run.path / name).is_file()],
+            started=_milliseconds(origin.get("started")),
+        )
+        children.append(child)
+    return children
 
 
 def means_over_seeds(records: Records) -> dict[str, float]:
     """Return mean, half width of the 95 % interval and number of seeds, by variant and metric.
 
-    Keys are, for example, `cvae/inception_score/mean`. There is no half width of a single seed.
+    Keys are like `cvae/inception_score/mean`. There is no half width of a single seed.
     """
     keys = _metric_keys(records)
     several = len({entry.run.data for entry in records.final}) > 1
@@ -150,9 +131,7 @@ def means_over_seeds(records: Records) -> dict[str, float]:
 
 
 def safe_key(key: str) -> str:
-    """Return a key that MLflow accepts; keys that differ stay different.
-
-    What has characters other than letters, digits and ` _-./`, or is too long, ends with a hash.
+    """Return a key that MLflow accepts; one that had to be changed ends with a hash.
 
     >>> safe_key("main/reconstruct")
     'main/reconstruct'
@@ -197,6 +176,7 @@ def _entries(records: Records, keys: MetricKeys) -> Iterator[tuple[str, RecordEn
 
 
 def _milliseconds(started: object) -> int:
+    """Return milliseconds since 1970; 0 for what is no time."""
     try:
         return int(datetime.fromisoformat(str(started)).timestamp() * 1000)
     except ValueError:

@@ -40,8 +40,7 @@ class _Slot:
 class Local(Executor):
     """Does tasks in processes on this machine.
 
-    Cores are divided among the slots. Where there are several GPUs, the slots take turns at
-    them, and a process sees only its own.
+    Cores are divided among the slots. Of several GPUs, a process sees only its own.
 
     Args:
         jobs: Number of slots; as many as the GPUs take, else one for each core, where None.
@@ -116,17 +115,17 @@ class Local(Executor):
 
     def _open_slot(self) -> _Slot:
         number = next(number for number in range(self.slots) if number not in self._pool)
-        ours, theirs = multiprocessing.Pipe()
+        pipe, far_end = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(theirs, self.worker), name=f"bench slot {number}", daemon=True
+            target=_serve, args=(far_end, self.worker), name=f"bench slot {number}", daemon=True
         )
         resource_tracker.ensure_running()  # otherwise it would unblock the signals blocked here
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until it can handle them
         try:
             with _environment(self._variables(number)):
                 process.start()
-            theirs.close()  # now the pipe ends when the process does
-            self._pool[number] = _Slot(process, ours)
+            far_end.close()  # now the pipe ends when the process does
+            self._pool[number] = _Slot(process, pipe)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return self._pool[number]
@@ -177,16 +176,16 @@ def _serve(pipe: Connection, worker: Worker) -> None:
     os.setsid()
     threading.Thread(target=_follow_parent, daemon=True).start()
     worker.stop = StopSignal(quiet=True)
-    redirect_messages(lambda text: _send(pipe, text))
+
+    def send(text: str) -> None:
+        with suppress(OSError):  # the parent is gone
+            pipe.send(text)
+
+    redirect_messages(send)
     with suppress(EOFError, BrokenPipeError, Interrupted), worker.stop.listening():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         while not worker.stop():  # a request that came while a task ended is not repeated
             pipe.send(execute_task(pipe.recv(), worker))
-
-
-def _send(pipe: Connection, text: str) -> None:
-    with suppress(OSError):  # the parent is gone
-        pipe.send(text)
 
 
 def _follow_parent() -> None:

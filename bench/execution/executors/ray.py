@@ -1,8 +1,8 @@
 """Tasks of a Ray cluster, or of a Ray that is started on this machine.
 
-A node that sees the results folder works in it. One that does not works in a folder of its own, and
-sends that through Ray's object store when the run has ended; so there a run that is interrupted
-begins anew, and two commands do not see each other's work.
+A node that does not see the results works in a folder of its own, and sends that through Ray's
+object store when the run has ended; so there a run that is interrupted begins anew, and two
+commands do not see each other's work.
 """
 
 import io
@@ -55,10 +55,12 @@ class Ray(Executor):
         self.worker = worker
         self.slots = jobs or 1000
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
-        ours = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
+        variables = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
         local = {"include_dashboard": False} if self.address == "local" else {}
         try:
-            ray.init(self.address, runtime_env={"env_vars": ours}, configure_logging=False, **local)
+            ray.init(
+                self.address, runtime_env={"env_vars": variables}, configure_logging=False, **local
+            )
         except (ConnectionError, ValueError) as error:
             raise BenchError(f"no Ray cluster answers at {self.address}: {error}") from error
         if gpus is None:
@@ -107,11 +109,8 @@ class Ray(Executor):
             self._ray.shutdown()
 
     def _ready(self) -> list[Any]:
-        waiting = list(self._tasks)
-        if not waiting:
-            return []
-        ready: list[Any] = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)[0]
-        return ready
+        refs = list(self._tasks)
+        return self._ray.wait(refs, num_returns=len(refs), timeout=0)[0] if refs else []
 
     def _outcome(self, reference: Any) -> Ended:
         task = self._tasks.pop(reference)

@@ -1,8 +1,8 @@
-"""Jobs of a Slurm cluster, as one array, by way of submitit.
+"""Jobs of a Slurm cluster, as one array, by way of submitit; the nodes must share the results.
 
-The results folder has to be on a disk that the nodes share. A job that is preempted, or whose time
-is up, saves its run after the iteration and queues again; so `minutes` may be much less than a run
-takes. Jobs of a command that was killed go on; the next command waits for their runs.
+A job that is preempted, or whose time is up, saves its run after the iteration and queues again; so
+`minutes` may be much less than a run takes. Jobs of a command that was killed go on; the next
+command waits for their runs.
 """
 
 import signal
