@@ -98,60 +98,56 @@ class Average(Strict):
 
 
 class Training(Strict):
-    """Everything that can change what is learned; a run's id is the hash of its complete form.
-
-    `model`, `data` and `unlabeled` are names and options of registered classes. `objective`
-    (player -> term -> weight) and `optimizers` (player, or `default`, -> optimizer) edit what the
-    model declares.
-
-    Attributes:
-        seed: Seed of initialization, data order and noise.
-        labeled_fraction: Share of the training examples of each class that keep their label.
-        unlabeled: A further data set, used without its labels.
-        labeled_rows: Examples of a batch that carry a label, the first ones. 0 stands for half of
-            them where there are examples without label, and for all of them otherwise. As many as
-            `batch_size` leave the examples without label unused.
-        average: Weights averaged for sampling; off where None.
-        precision: `bfloat16` runs the networks under autocast; `tf32` lets a GPU round the factors
-            of matrix products and convolutions to 10 bits, and is `float32` elsewhere.
-        clip_norm: Largest norm of each player's gradient; unbounded where None.
-        deterministic: Demand deterministic kernels from torch.
-    """
+    """Everything that can change what is learned; a run's id is the hash of its complete form."""
 
     model: Component
+    """The model: its registered name, or its name and options."""
     data: Component
+    """The data set: its registered name, or its name and options."""
     seed: Annotated[int, Field(ge=0)]
+    """Seed of initialization, data order and noise."""
     iterations: Annotated[int, Field(gt=0)]
+    """Trips through the stages of the model."""
     batch_size: Annotated[int, Field(gt=0)] = 96
+    """Examples of a batch."""
     labeled_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training examples of each class that keep their label."""
     unlabeled: Component | None = None
+    """A further data set, used without its labels."""
     labeled_rows: Annotated[int, Field(ge=0)] = 0
+    """Examples of a batch that carry a label, the first ones. 0 stands for half of them where
+    there are examples without label, and for all of them otherwise. As many as `batch_size` leave
+    the examples without label unused."""
     objective: dict[str, dict[str, NonNegative]] = {}
+    """Player -> term -> weight, an edit of what the model declares; 0 drops a term."""
     optimizers: dict[str, dict[str, Any]] = {}
+    """Player, or `default` for all -> optimizer, an edit of what the model declares."""
     average: Average | None = None
+    """Weights averaged for sampling; off where None."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """`bfloat16` runs the networks under autocast; `tf32` lets a GPU round the factors of matrix
+    products and convolutions to 10 bits, and is `float32` elsewhere."""
     clip_norm: Positive | None = None
+    """Largest norm of each player's gradient; unbounded where None."""
     deterministic: bool = False
+    """Demand deterministic kernels from torch."""
 
 
 class Evaluation(Strict):
-    """What is measured on a finished run; not part of the id.
-
-    Attributes:
-        metrics: Names and options of registered metrics.
-        samples_per_class: Samples drawn of each class; of controls and real images as many.
-        controls: Names of registered controls, a row of the tables each.
-        snapshots: How often a run is measured, in equal parts of its training; the last time is
-            the last iteration. The weights of each time are kept.
-        splits: The real images that samples are compared with. Tables show `test`; what is
-            measured on `validation` is for choosing, with other evaluators.
-    """
+    """What is measured on a finished run; not part of the id."""
 
     metrics: list[Component] = []
+    """Names and options of registered metrics."""
     samples_per_class: Annotated[int, Field(gt=0)] = 500
+    """Samples drawn of each class; of controls and real images as many."""
     controls: list[str] = ["real"]
+    """Names of registered controls, a row of the tables each."""
     snapshots: Annotated[int, Field(gt=0)] = 1
+    """How often a run is measured, in equal parts of its training; the last time is the last
+    iteration. The weights of each time are kept."""
     splits: Annotated[list[Literal["test", "validation"]], Field(min_length=1)] = ["test"]
+    """The real images that samples are compared with. Tables show `test`; what is measured on
+    `validation` is for choosing, with other evaluators."""
 
     def steps(self, iterations: int) -> list[int]:
         """Return the numbers of iterations after which a run is measured, in order."""

@@ -20,23 +20,20 @@ NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sw
 
 
 class SweepFile(Strict):
-    """The top level of a sweep file.
-
-    Attributes:
-        name: Name of the folder under the results; several sweeps may share one.
-        title: One line for tables and pages.
-        base: Settings that all runs share.
-        seeds: Each variant is run once for each.
-        variants: Name -> patch of the base; one variant without a patch where empty.
-        grid: Dotted path -> values; every variant is run for the product.
-    """
+    """The top level of a sweep file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the folder under the results; several sweeps may share one."""
     title: str = ""
+    """One line for tables and pages."""
     base: dict[str, Any]
+    """Settings that all runs share."""
     seeds: list[int] = Field(min_length=1)
+    """Each variant is run once for each."""
     variants: dict[str, dict[str, Any]] = {}
+    """Name -> patch of the base; one variant without a patch where empty."""
     grid: dict[str, list[Any]] = {}
+    """Dotted path -> values; every variant is run for the product."""
 
     @field_validator("name")
     @classmethod
