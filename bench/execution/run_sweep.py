@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ from bench.execution.source_files import sources_of
 from bench.execution.task import ControlTask, RunTask, Task
 from bench.process.worker import Worker
 from bench.record.files import write_json
-from bench.record.lock import Busy
-from bench.record.run_folder import remove_partial
+from bench.record.run_folder import Busy, remove_partial
 from bench.spec.reserved_names import REAL
 from bench.spec.run_config import canonical_json
 from bench.spec.sweep_file import Sweep
@@ -199,7 +198,7 @@ def _quantities(sweep: Sweep) -> dict[str, Any]:
     """Return what is measured, for reports, which import no metric."""
     names = {m["name"]: None for run in sweep.runs for m in run.config.evaluation.metrics}
     return {
-        name: quantity.describe()
+        name: asdict(quantity)
         for metric in names
         for name, quantity in registry.load("metric", metric).quantities().items()
     }

@@ -19,29 +19,21 @@ KEY = ("step", "split", "metric", "protocol")
 
 
 class JsonlWriter:
-    """Appends entries to one file; a context manager. A file has one writer at a time.
-
-    Opening it removes a torn last line, so that a new entry never continues a broken one.
-    """
+    """Appends entries to a file, after removing a torn last line; a file has one writer a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         _mend_tail(path)
         self._file = path.open("ab")
-        self._offset = self._file.tell()
-
-    @property
-    def offset(self) -> int:
-        """Length of the file in bytes, unflushed entries included: what `truncate` takes."""
-        return self._offset
+        self.offset = self._file.tell()  # bytes, with unflushed entries: what `truncate` takes
 
     def write(self, **entry: object) -> None:
         """Append an entry of finite JSON values; it is on the disk after `flush` or `close`."""
         line = _encode(entry, self.path)
         with add_path_to_errors(self.path):
             self._file.write(line)
-        self._offset += len(line)
+        self.offset += len(line)
 
     def flush(self) -> None:
         """Return once all entries are on the disk."""
@@ -134,7 +126,7 @@ def _encode(entry: Mapping[str, object], path: Path) -> bytes:
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:
-    """Return the entry in a line, or None where there is none."""
+    """Return the entry in a line, or None where there is none; NaN and infinities are not JSON."""
     try:
         entry = json.loads(line, parse_constant=_refuse)
     except ValueError:  # also UnicodeDecodeError and JSONDecodeError
@@ -143,7 +135,6 @@ def _decode(line: bytes) -> dict[str, Any] | None:
 
 
 def _refuse(constant: str) -> None:
-    """Refuse NaN and the infinities, which are not JSON."""
     raise ValueError(constant)
 
 

@@ -27,12 +27,8 @@ RunKey = tuple[str, str, str]
 class RecordedSweep:
     """What `sweep.json` says of a sweep.
 
-    Attributes:
-        name: Its name, and that of its folder.
-        title: One line for people.
-        spec: The file it was made from, as it was given.
-        command: What runs it, or continues it.
-        quantities: What its metrics measure; empty in sweeps of older versions.
+    `spec` is the path of its YAML file as it was given, `command` runs or continues the sweep, and
+    `quantities` is empty in sweeps of older versions.
     """
 
     name: str
@@ -47,20 +43,14 @@ class RecordedRun:
     """One run that a sweep expects, whether it has begun or not.
 
     Attributes:
-        sweep: Name of its sweep.
         id: Name of its folder; two variants of a sweep may share a run.
-        variant: Its variant; of a control, as its model, the name of the control.
-        model: Registered name of the model.
-        data: Name of the data set.
+        variant: Its variant; of a control, as `model`, the name of the control.
         seed: None for a control, and for images from elsewhere that have none.
         path: Its folder, which a published run lacks.
-        command: What brings it to its end.
-        is_control: Whether it is a control, such as the real images.
+        command: What completes it.
         evaluation: Id of what is to be measured; None in sweeps of older versions.
-        state: As `RunFolder.status` decides.
-        reason: Of a failed run, the last line of the traceback, or which file is damaged.
-        iterations: Length of the training; None where no configuration was written yet.
-        batch_size: Examples of each batch; None as above.
+        state: As `RunFolder.status` decides, with the `reason` of a failed run.
+        iterations: Length of the training; None, as `batch_size`, before the run began.
     """
 
     sweep: str
@@ -83,7 +73,7 @@ class RecordedRun:
 
     @property
     def key(self) -> RunKey:
-        """What tells it apart."""
+        """What tells it from other runs."""
         return self.sweep, self.id, self.variant
 
     @property
@@ -110,10 +100,7 @@ def read_sweep_file(folder: Path) -> dict[str, Any]:
 
 
 def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
-    """Read what `sweep.json` says: the sweep, and its runs, controls last, as if none had begun.
-
-    A damaged file is a `BenchError` that names it. `folder` is `results/<sweep>`.
-    """
+    """Read `sweep.json` in `results/<sweep>`: the sweep, and its runs as if none had begun."""
     content = read_sweep_file(folder)
     try:
         sweep = RecordedSweep(
@@ -159,23 +146,22 @@ def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
 
 
 def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str | None) -> RecordedRun:
-    status = RunFolder(run.path).status(run.evaluation)
+    state, reason = RunFolder(run.path).status(run.evaluation)
     command = run.command
-    if status.state == "failed" and command.startswith("bench run ") and RETRY not in command:
+    if state == "failed" and command.startswith("bench run ") and RETRY not in command:
         command += f" {RETRY}"
     return replace(
         run,
         data=Path(data_path).stem.lower() if run.data in FROM_PATHS and data_path else run.data,
         command=command,
-        state=status.state,
-        reason=status.reason,
+        state=state,
+        reason=reason,
         iterations=config.get("iterations"),
         batch_size=config.get("batch_size"),
     )
 
 
 def _config(folder: Path) -> Mapping[str, Any]:
-    """Return the configuration of a run; nothing where there is none, or it is damaged."""
     with suppress(BenchError):  # a damaged one makes it a failed run
         if (folder / "config.json").exists():
             return dict(read_json(folder / "config.json").get("config", {}))

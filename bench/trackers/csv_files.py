@@ -6,8 +6,7 @@ in a fixed order, floats are exact. All that is measured by a clock stands in `t
 
 from pathlib import Path
 
-from bench.record.csv_text import to_csv
-from bench.record.files import write_text
+from bench.record.files import to_csv, write_text
 from bench.record.records import COLUMNS, FrameName, RecordEntry, Records
 from bench.spec.reserved_names import REAL
 

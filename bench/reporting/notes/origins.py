@@ -8,8 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.record.execution_notes import read_execution
-from bench.record.provenance import Origin, code_text, differing_files, sessions_of
+from bench.record.provenance import (
+    Origin,
+    code_text,
+    differing_files,
+    read_execution,
+    sessions_of,
+)
 from bench.record.records import Records
 from bench.reporting.notes.wording import listed, rows_listed, seeds_text
 from bench.reporting.tables.table import Column, Note, Row
