@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from bench.reporting.render.headings import cell_text, heading, title_text
 from bench.reporting.tables.table import Row, Table
@@ -38,6 +39,15 @@ def render_text(table: Table, width: int = WIDTH) -> str:
         ]
         lines += ["", *filter(None, head), rule, *cells]
     return "\n".join([*lines, "", *note_lines(table, width)]) + "\n"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines whose parts stand in columns."""
+    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
+    return [
+        GAP.join(part.ljust(width) for part, width in zip(line, widths, strict=False)).rstrip()
+        for line in lines
+    ]
 
 
 def note_lines(table: Table, width: int = WIDTH) -> list[str]:
