@@ -109,13 +109,9 @@ def _numbers(
     observed, training = _variance(entry.value for entry in chosen), None
     if observed is not None and sampling is not None:
         training = max(0.0, observed - sampling)
-    spreads = {
-        SEEDS: observed,
-        TRAINING: training,
-        SAMPLES: sampling,
-        CLASSIFIERS: _variance(means),
-    }
-    numbers = {name: None if v is None else v**0.5 * scale for name, v in spreads.items()}
+    moved = _variance(means)
+    parts = {SEEDS: observed, TRAINING: training, SAMPLES: sampling, CLASSIFIERS: moved}
+    numbers = {name: None if v is None else v**0.5 * scale for name, v in parts.items()}
     mean = _mean(entry.value for entry in chosen)
     numbers[MEAN] = None if mean is None else mean * scale
     numbers[SHARE] = 100 * training / observed if training is not None and observed else None

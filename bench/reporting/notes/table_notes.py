@@ -118,7 +118,7 @@ def _runs(records: Records) -> list[Note]:
     if not measured:
         return []
     done = sum(run.state == "done" for run in measured)
-    seeds = seeds_text(run.seed for run in measured if run.seed is not None)
+    seeds = seeds_text(run.seed for run in measured)
     lengths = sorted({(run.iterations, run.batch_size) for run in measured}, key=str)
     training = listed(f"{iterations} iterations of {size} examples" for iterations, size in lengths)
     return [
@@ -129,10 +129,8 @@ def _runs(records: Records) -> list[Note]:
 
 def _paper_columns(contents: TableContents) -> list[Note]:
     """Say where the paper's numbers come from."""
-    if not any(column.paper for column in contents.columns):
-        return []
-    source = contents.spec.source
-    return [Note(f"paper: as printed in {source}; single numbers without intervals.")]
+    text = f"paper: as printed in {contents.spec.source}; single numbers without intervals."
+    return [Note(text)] if any(column.paper for column in contents.columns) else []
 
 
 def _paper_rows(records: Records, rows: Sequence[Row]) -> list[Note]:
