@@ -18,6 +18,7 @@ from bench.record.records import load_records
 from bench.reporting.page import document
 from bench.reporting.page.curves import POINTS, thin
 from bench.reporting.page.document import describe_page, render_page
+from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import load_tables
 
 TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
@@ -41,11 +42,12 @@ class Elements(HTMLParser):
 
 
 def page_of(results, names=None):
-    return render_page(load_records(results, names), load_tables(TABLES))
+    return render_page(description_of(results, names))
 
 
-def description_of(results):
-    return describe_page(load_records(results), load_tables(TABLES))
+def description_of(results, names=None):
+    records, specs = load_records(results, names), load_tables(TABLES)
+    return describe_page(records, filled_tables(specs, records), specs["summary"].names)
 
 
 @pytest.fixture

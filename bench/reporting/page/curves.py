@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.record.records import RecordEntry, Records
+from bench.record.records import Records
+from bench.reporting.grouping import grouped
 from bench.reporting.page.variants import PageVariants
 
 POINTS = 160
@@ -19,14 +20,9 @@ def describe_curves(records: Records, variants: PageVariants) -> dict[str, Any]:
     """
     steps: dict[tuple[int, ...], int] = {}
     charts: dict[tuple[str, str, str], dict[str, Any]] = {}
-    curves: dict[tuple[object, ...], list[RecordEntry]] = {}
-    for entry in records.curves:
-        key = entry.run, entry.metric, entry.split, entry.protocol
-        curves.setdefault(key, []).append(entry)
-    for entries in curves.values():
-        run, term = entries[0].run, entries[0].metric
-        split = entries[0].split if entries[0].split != "train" else ""
-        suffix = ", ".join(filter(None, (split, entries[0].protocol)))
+    curves = grouped(((e.run, e.metric, e.split, e.protocol), e) for e in records.curves)
+    for (run, term, split, protocol), entries in curves.items():
+        suffix = ", ".join(filter(None, (split if split != "train" else "", protocol)))
         new: dict[str, Any] = {"data": run.data, "term": term, "suffix": suffix, "lines": []}
         chart = charts.setdefault((run.data, term, suffix), new)
         kept = [entries[index] for index in thin(len(entries))]
@@ -42,13 +38,11 @@ def describe_curves(records: Records, variants: PageVariants) -> dict[str, Any]:
 
 
 def thin(count: int, most: int = POINTS) -> list[int]:
-    """Return which points of a curve are kept: evenly spaced, the first and the last among them.
+    """Return the indices of the points that are kept: evenly spaced, with the first and the last.
 
     >>> thin(3)
     [0, 1, 2]
     >>> thin(9, most=3)
     [0, 4, 8]
     """
-    if count <= most:
-        return list(range(count))
-    return [int(index) for index in np.linspace(0, count - 1, most).round()]
+    return [int(index) for index in np.linspace(0, count - 1, min(count, most)).round()]

@@ -37,7 +37,7 @@ POINTS_WIDTH = 480
 
 @dataclass(frozen=True)
 class _Picture:
-    """One picture of one run; a drawing of points has other pixels than those of the images."""
+    """One picture of one run; the pixels of a drawing of points are not those of images."""
 
     name: str
     run: RecordedRun
@@ -49,10 +49,7 @@ class _Picture:
 def describe_pictures(
     records: Records, variants: PageVariants, budget: int = BUDGET
 ) -> list[dict[str, Any]]:
-    """Return the pictures of all measured runs, by kind and data set, the controls first.
-
-    All images together take about `budget` bytes at most.
-    """
+    """Return the pictures of all measured runs, by kind and data set, in about `budget` bytes."""
     pictures = [picture for run in records.measured_runs for picture in _pictures(run)]
     fitted = fit_budget([picture.sheet for picture in pictures], budget)
     ranks = {name: rank for rank, name in enumerate(CAPTIONS)}

@@ -13,10 +13,7 @@ COPIES = ("csv", "markdown", "latex")
 
 
 def describe_tables(tables: Sequence[Table], variants: PageVariants) -> list[dict[str, Any]]:
-    """Return tables as plain data, with what `bench report` writes of them as `copies`.
-
-    Their notes are those that `describe_notes` does not have.
-    """
+    """Return tables with their forms as `copies` and the notes that `describe_notes` lacks."""
     shared = _shared(tables)
     return [
         {
@@ -41,10 +38,9 @@ def describe_notes(tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def describe_seeds(tables: Iterable[Table], variants: PageVariants) -> list[dict[str, Any]]:
-    """Return what dot plots need: for each measured column, every value that goes into its cells.
+    """Return for each measured column every value that goes into its cells, for dot plots.
 
-    A column that stands in several tables is described once. `real` is None where the real images
-    have not one value.
+    A column that stands in several tables is described once.
     """
     columns: dict[tuple[str, ...], dict[str, Any]] = {}
     for table in tables:
