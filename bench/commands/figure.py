@@ -56,9 +56,9 @@ def figure_command(
     wanted = list(FIGURES.values()) if is_all else [find_figure(words[0])]
     sweeps = words if is_all else words[1:]
     from bench.reporting.figures.files import write_figure
-    from bench.reporting.figures.selection import FigureData, FigureOptions
+    from bench.reporting.figures.selection import FigureData
 
-    records, shown = options.load_results(results, sweeps), FigureOptions(variants, seed, metrics)
+    records = options.load_results(results, sweeps)
     further = [*sweeps, *(word for name in variants for word in ("--variant", name))]
     further += [] if seed is None else ["--seed", str(seed)]
     further += [word for name in metrics for word in ("--metric", name)]
@@ -68,7 +68,7 @@ def figure_command(
     is_made = False
     for one in wanted:
         command = shlex.join(["bench", "figure", one.name, *further])
-        for data in (FigureData(records, name, shown) for name in data_sets):
+        for data in (FigureData(records, name, variants, seed, metrics) for name in data_sets):
             _make_pictures(data, one.needs, device, threads)
             name = f"{one.name}-{data.data}" if several else one.name
             try:

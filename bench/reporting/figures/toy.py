@@ -10,7 +10,6 @@ from bench.errors import NotApplicable
 from bench.record.pictures import Array, RecordedSamples, read_snapshots
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.figures import style
-from bench.reporting.figures.measurements import PlottedMeasurements
 from bench.reporting.figures.points import draw_points, window
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
 from bench.spec.reserved_names import VALIDATION
@@ -145,11 +144,10 @@ def _coverage(data: FigureData, run: RecordedRun | None, step: int | None = None
 
 def _over_seeds(data: FigureData, shown: list[FigureVariant]) -> str:
     """Return the coverage over all seeds, for the caption."""
-    measurements = PlottedMeasurements(data)
     parts = []
-    for column in measurements.columns():
+    for column in data.columns():
         for variant in shown if column.metric == COVERAGE else []:
-            interval = measurements.interval(column, variant)
+            interval = data.interval(column, variant)
             if interval and interval.half_width is not None:
                 parts.append(f"{variant.label} {interval.mean:.1f} ± {interval.half_width:.1f}")
     return f" Over seeds, with 95 % t intervals: {', '.join(parts)}." if parts else ""
