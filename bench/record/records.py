@@ -131,14 +131,9 @@ class Records:
         return tuple(final.values())
 
     @property
-    def controls(self) -> tuple[str, ...]:
-        """Names of the controls, in the order of their sweeps."""
-        return tuple(dict.fromkeys(run.variant for run in self.runs if run.is_control))
-
-    @property
     def untrained(self) -> tuple[str, ...]:
         """Variants that no run trains: the real images, measured or not, and the controls."""
-        return tuple(dict.fromkeys([REAL, *self.controls]))
+        return tuple(dict.fromkeys([REAL, *(r.variant for r in self.runs if r.is_control)]))
 
     def config(self, run: RecordedRun) -> Mapping[str, Any]:
         """Return the complete configuration of a run; empty where there is none."""
@@ -269,7 +264,6 @@ def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _read_entries(runs: Iterable[RecordedRun], name: str) -> tuple[RecordEntry, ...]:
-    """Return the entries of one file of every run."""
     entries = []
     for run in runs:
         try:
@@ -291,7 +285,6 @@ def _read_entries(runs: Iterable[RecordedRun], name: str) -> tuple[RecordEntry, 
 
 
 def _entry(run: RecordedRun, line: Mapping[str, Any]) -> RecordEntry:
-    """Return an entry from a line of JSON or CSV."""
     value, error = line["value"], line.get("error")
     return RecordEntry(
         run=run,

@@ -114,7 +114,6 @@ def _together(records: Records, first: ComparedRuns, second: ComparedRuns) -> Re
 
 
 def _changes(records: Records, first: ComparedRuns, second: ComparedRuns) -> list[tuple[str, ...]]:
-    """Return the keys whose values differ, with both values."""
     before, after = _settings(records, first), _settings(records, second)
     keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     if not keys:

@@ -108,7 +108,6 @@ def loss(value: float, direction: Direction, target: float) -> float:
 
 
 def _note(kind: str, title: str, counts: Sequence[int]) -> str:
-    """Say how snapshots were chosen."""
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     which = f"of the {number} snapshots of each run"
     if counts[-1] == 1:

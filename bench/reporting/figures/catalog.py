@@ -1,8 +1,8 @@
-"""Which figures there are: a lazy name table, so that listing them imports nothing."""
+"""The names of all figures, so that listing them imports no figure."""
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bench.errors import UnknownName
 
@@ -12,13 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """One figure.
+    """A figure by the name of its module, with its number in the paper, if it has one.
 
-    Attributes:
-        name: Also that of the module whose `draw` makes it.
-        title: One line.
-        number: Which figure of the paper it repeats; empty for none.
-        needs: Arrays of `pictures.npz` that it is made of.
+    `needs` are the arrays of `pictures.npz` that it is made of.
     """
 
     name: str
@@ -33,9 +29,8 @@ class PaperFigure:
 
     def draw(self, data: "FigureData") -> "CaptionedFigure":
         """Draw it; where the record does not allow it, `NotApplicable` says why."""
-        module = importlib.import_module(f"bench.reporting.figures.{self.name}")
-        drawn: CaptionedFigure = module.draw(data)
-        return drawn
+        draw = importlib.import_module(f"bench.reporting.figures.{self.name}").draw
+        return cast("CaptionedFigure", draw(data))
 
 
 _TRAVERSALS = ("traverse_relevant", "traverse_classes", "traverse_irrelevant")

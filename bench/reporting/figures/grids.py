@@ -1,8 +1,4 @@
-"""Pictures of samples: the same samples, the same bytes.
-
-Pixels are shown as they are stored, enlarged by a whole number without smoothing, so that an 8x8
-digit can be judged and nothing is made prettier than it is.
-"""
+"""Pictures of samples, with pixels as they are stored: enlarged by a whole number, not smoothed."""
 
 import io
 from collections.abc import Mapping, Sequence

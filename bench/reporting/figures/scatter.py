@@ -111,6 +111,5 @@ def _bars(axes: Axes, point: _Point) -> list[Bbox]:
 
 
 def _overlap(a: Bbox, b: Bbox) -> float:
-    """Return the area that two boxes have in common."""
     common = Bbox.intersection(a, b)
     return float(common.width * common.height) if common else 0.0

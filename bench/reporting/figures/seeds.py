@@ -23,7 +23,7 @@ def draw(data: FigureData) -> CaptionedFigure:
     shown, notes = data.limit_variants(data.variants, MOST)
     panels, left_out = data.limit_panels([(column.metric, column) for column in columns])
     figure, cells = style.panel_grid(
-        len(panels), 0.155 * len(shown) + 0.55, layout=style.packed(), sharey=True
+        len(panels), 0.155 * len(shown) + 0.55, packed=True, sharey=True
     )
     for column, axes in zip(panels, cells.flat, strict=False):
         _draw_panel(axes, data, column, shown)

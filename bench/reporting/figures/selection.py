@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import cycle
-from string import ascii_lowercase
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -23,6 +21,7 @@ from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.grouping import grouped
 from bench.reporting.statistics import Interval, t_interval
+from bench.reporting.tables.contents import letters
 from bench.reporting.tables.table import Column
 from bench.reporting.tables.table_spec import Names, load_tables
 from bench.spec.reserved_names import REAL, VALIDATION
@@ -145,7 +144,7 @@ class FigureData:
         quantities = replace(self.records.quantities, overrides=self.names.quantities)
         columns = []
         for name in names or protocols:
-            for protocol, letter in zip(protocols[name], cycle(ascii_lowercase), strict=False):
+            for protocol, letter in zip(protocols[name], letters(), strict=False):
                 quantity = quantities[name]
                 if len(protocols[name]) > 1:
                     quantity = replace(quantity, title=f"{quantity.title} [{letter}]")

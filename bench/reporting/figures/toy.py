@@ -86,12 +86,9 @@ def _draw_lines(
     real: Array,
     corners: tuple[Array, Array],
 ) -> Figure:
-    """Return the figure of panels in lines, with a legend of the classes."""
     wide, tall = corners[1] - corners[0]
     height = style.DOUBLE / across * tall / wide + 0.24
-    figure, cells = style.panel_grid(
-        len(lines) * across, height, 0.22, across, layout=style.packed()
-    )
+    figure, cells = style.panel_grid(len(lines) * across, height, 0.22, across, packed=True)
     for axes in cells.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
@@ -132,7 +129,6 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
 
 
 def _coverage(data: FigureData, run: RecordedRun | None, step: int | None = None) -> float | None:
-    """Return the coverage of a run at a moment, or at the end."""
     values = {
         entry.step: entry.value
         for entry in data.records.measurements
@@ -144,10 +140,11 @@ def _coverage(data: FigureData, run: RecordedRun | None, step: int | None = None
 
 def _over_seeds(data: FigureData, shown: list[FigureVariant]) -> str:
     """Return the coverage over all seeds, for the caption."""
-    parts = []
-    for column in data.columns():
-        for variant in shown if column.metric == COVERAGE else []:
-            interval = data.interval(column, variant)
-            if interval and interval.half_width is not None:
-                parts.append(f"{variant.label} {interval.mean:.1f} ± {interval.half_width:.1f}")
+    columns = [column for column in data.columns() if column.metric == COVERAGE]
+    parts = [
+        f"{variant.label} {interval.mean:.1f} ± {interval.half_width:.1f}"
+        for column in columns
+        for variant in shown
+        if (interval := data.interval(column, variant)) and interval.half_width is not None
+    ]
     return f" Over seeds, with 95 % t intervals: {', '.join(parts)}." if parts else ""

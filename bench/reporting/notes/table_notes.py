@@ -64,7 +64,6 @@ def view_notes(views: Collection[ColumnView]) -> list[Note]:
 
 
 def _cells(rows: Sequence[Row]) -> list[Note]:
-    """Say what a cell is."""
     means = [cell for row in rows for cell in row.cells if cell.kind == "mean"]
     if not means:
         return []
@@ -128,7 +127,6 @@ def _runs(records: Records) -> list[Note]:
 
 
 def _paper_columns(contents: TableContents) -> list[Note]:
-    """Say where the paper's numbers come from."""
     text = f"paper: as printed in {contents.spec.source}; single numbers without intervals."
     return [Note(text)] if any(column.paper for column in contents.columns) else []
 

@@ -100,7 +100,6 @@ def _json(value: object) -> str:
 
 
 def _digest(text: str) -> str:
-    """Return a text as a content security policy names it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

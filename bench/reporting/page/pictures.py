@@ -101,7 +101,6 @@ def _left_out(whole: ImageSheet, shown: ImageSheet) -> Iterator[str]:
 
 
 def _pictures(run: RecordedRun) -> Iterator[_Picture]:
-    """Yield the pictures of a run."""
     samples, drawing = read_samples(run.path), run.path / "samples.png"
     if samples and samples.are_images:
         yield _Picture(SAMPLES, run, ImageSheet(samples.x, cut=True), samples.names)

@@ -74,7 +74,6 @@ def describe_seeds(tables: Iterable[Table], variants: PageVariants) -> list[dict
 
 
 def _shared(tables: Sequence[Table]) -> list[Note]:
-    """Return the notes that stand under every one of several tables."""
     first = tables[0].notes if len(tables) > 1 else ()
     return [note for note in first if all(note in table.notes for table in tables)]
 
@@ -112,5 +111,4 @@ def _cell(cell: Cell, column: Column) -> dict[str, Any]:
 
 
 def _scaled(value: float | None, column: Column) -> float | None:
-    """Return a value in the unit of its column."""
     return None if value is None else value * column.quantity.scale

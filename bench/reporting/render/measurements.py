@@ -55,7 +55,6 @@ def _beside(
 
 
 def _number(quantity: Quantity, entry: Mapping[str, Any] | None) -> str:
-    """Return a value with its standard error."""
     if entry is None:
         return "—"
     if entry["value"] is None:

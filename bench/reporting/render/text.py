@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from itertools import zip_longest
 
 from bench.reporting.render.headings import cell_text, heading, title_text
@@ -16,8 +17,8 @@ HEAD = 3
 def render_text(table: Table, width: int = WIDTH) -> str:
     """Return a table for the console, of lines no longer than `width` unless a word is.
 
-    Columns that do not fit continue below. There, and above, a row is left out where it has no
-    number; one without any number stands once.
+    Columns that do not fit continue below. A row is left out where it has no number in a block; one
+    without any number stands once.
     """
     labels = max([len(row.label) for row in table.rows], default=0)
     indices = range(len(table.columns))
@@ -52,25 +53,14 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
 
 def note_lines(table: Table, width: int = WIDTH) -> list[str]:
     """Return the notes of a table as lines for the console."""
+    wrap = partial(textwrap.wrap, width=width, break_long_words=False, break_on_hyphens=False)
     lines = []
     for note in table.notes:
-        lines += _wrapped(note.text, width, "", "  ")
+        lines += wrap(note.text, subsequent_indent="  ")
         for item in note.items:
-            lines += _wrapped(item, width, "  - ", "    ")
+            lines += wrap(item, initial_indent="  - ", subsequent_indent="    ")
         lines += [f"    {note.command}"] if note.command else []
     return lines
-
-
-def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
-    """Return text in lines, words whole, the first line and the others indented so."""
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _column_lines(table: Table, index: int, *, alone: bool = False) -> list[str]:
@@ -95,10 +85,9 @@ def _is_shown(row: Row, block: Sequence[int], *, is_first: bool) -> bool:
 def _blocks(
     table: Table, short: Sequence[Sequence[str]], whole: Sequence[Sequence[str]], room: int
 ) -> list[list[int]]:
-    """Return blocks of columns that fit side by side; at least one column in each.
+    """Return blocks of columns that fit side by side, views beside their quantity where they can.
 
-    The views of a quantity stay beside it where they can; the first of a block has its whole
-    heading.
+    The first column of a block has its whole heading.
     """
     groups: list[list[int]] = []
     for index, column in enumerate(table.columns):

@@ -95,7 +95,6 @@ def filled_tables(
 
 
 def _cells(contents: TableContents, row: Row) -> list[Cell]:
-    """Return the cells of a row, still compared with nothing."""
     entries = contents.entries_of(row)
     return [_cell(contents, row, column, entries) for column in contents.columns]
 

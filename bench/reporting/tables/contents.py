@@ -85,7 +85,7 @@ class TableContents:
             if data in in_paper:
                 columns.append(replace(self._column(data, spec.metrics[0]), paper=True))
         protocols = dict.fromkeys(column.protocol for column in columns if column.protocol)
-        marks = dict(zip(protocols, _letters(), strict=False)) if len(protocols) > 1 else {}
+        marks = dict(zip(protocols, letters(), strict=False)) if len(protocols) > 1 else {}
         return tuple(replace(column, mark=marks.get(column.protocol, "")) for column in columns)
 
     def _column(self, data: str, metric: str) -> Column:
@@ -137,8 +137,7 @@ def _protocols(entries: Sequence[RecordEntry], metric: str) -> list[str]:
     return list(dict.fromkeys(entry.protocol for entry in same if entry.protocol)) or [""]
 
 
-def _letters() -> Iterator[str]:
+def letters() -> Iterator[str]:
     """Yield a, b, ..., z, aa, ab, ..."""
     for length in itertools.count(1):
-        for letters in itertools.product(string.ascii_lowercase, repeat=length):
-            yield "".join(letters)
+        yield from map("".join, itertools.product(string.ascii_lowercase, repeat=length))
