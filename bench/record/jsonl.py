@@ -7,9 +7,9 @@ the reader and removed by the next writer, so an interrupted run continues by ru
 import json
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from bench.errors import BenchError, add_path_to_errors
 from bench.record.files import write_atomically
@@ -18,7 +18,7 @@ KEY = ("step", "split", "metric", "protocol")
 """What tells the entries of a run apart."""
 
 
-class JsonlWriter:
+class JsonlWriter(AbstractContextManager["JsonlWriter"]):
     """Appends entries to a file, after removing a torn last line; a file has one writer a time."""
 
     def __init__(self, path: Path) -> None:
@@ -50,9 +50,6 @@ class JsonlWriter:
         finally:
             with suppress(OSError):  # close() tries once more to write what is left
                 self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -8,18 +8,19 @@ how its features, such as `micro_batch`, were used; a resumed run goes on in the
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bench
+from bench.errors import BenchError
 from bench.record.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -109,11 +110,9 @@ def write_session(folder: Path, origin: Origin, *, anew: bool) -> None:
 
 def read_execution(folder: Path) -> dict[str, Any]:
     """Return how a run was executed, key -> plain data; nothing of an absent or damaged file."""
-    try:
-        notes = json.loads((folder / EXECUTION).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return notes if isinstance(notes, dict) else {}
+    with suppress(BenchError):
+        return read_json(folder / EXECUTION)
+    return {}
 
 
 def note_execution(folder: Path, **notes: object) -> None:

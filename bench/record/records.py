@@ -49,7 +49,6 @@ class RecordEntry(NamedTuple):
     """One number of a run: a line of one of its files.
 
     Attributes:
-        metric: Name of the quantity.
         value: The number as it was measured, unscaled; None where there is none.
         step: Iterations of the model that was measured.
         split: `samples` or `real`, both on the test split, or `validation`; of curves, `train`.

@@ -163,8 +163,7 @@ def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str | No
 
 def _config(folder: Path) -> Mapping[str, Any]:
     with suppress(BenchError):  # a damaged one makes it a failed run
-        if (folder / "config.json").exists():
-            return dict(read_json(folder / "config.json").get("config", {}))
+        return dict(read_json(folder / "config.json").get("config", {}))
     return {}
 
 

@@ -9,6 +9,7 @@ from bench.errors import BenchError, UnknownName
 from bench.record.files import flatten
 from bench.record.records import RecordEntry, Records, load_records
 from bench.record.sweep_folder import RunKey
+from bench.reporting.grouping import grouped
 from bench.reporting.notes.table_notes import view_notes
 from bench.reporting.render.headings import cell_text
 from bench.reporting.render.text import aligned, note_lines
@@ -124,9 +125,6 @@ def _changes(records: Records, first: ComparedRuns, second: ComparedRuns) -> lis
 
 def _settings(records: Records, side: ComparedRuns) -> dict[str, str]:
     """Return the flattened configuration of some runs; several values of a key side by side."""
-    values: dict[str, dict[str, None]] = {}
-    for run in records.runs:
-        if run.key in side.runs:
-            for key, value in flatten(records.config(run)).items():
-                values.setdefault(key, {})[str(value)] = None
-    return {key: ", ".join(different) for key, different in values.items()}
+    configs = [flatten(records.config(run)) for run in records.runs if run.key in side.runs]
+    pairs = dict.fromkeys((key, str(v)) for config in configs for key, v in config.items())
+    return {key: ", ".join(different) for key, different in grouped(pairs).items()}

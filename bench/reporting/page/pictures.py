@@ -12,6 +12,7 @@ from bench.errors import BenchError
 from bench.record.pictures import Array, read_pictures, read_samples
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.grouping import grouped
 from bench.reporting.page.sheets import BUDGET, ImageSheet, fit_budget
 from bench.reporting.page.variants import PageVariants
 
@@ -58,36 +59,34 @@ def describe_pictures(
         for picture, sheet in zip(pictures, fitted, strict=True)
     ]
     shown.sort(key=lambda item: (ranks.get(item[0].name, len(ranks)), item[2] or 0))
-    groups: dict[tuple[str, str], dict[str, Any]] = {}
-    for picture, sheet, variant in shown:
-        run = picture.run
-        group = groups.setdefault(
-            (picture.name, run.data),
-            {
-                "name": picture.name,
-                "title": picture.name.replace("_", " ").capitalize(),
-                "caption": CAPTIONS.get(picture.name, ""),
-                "data": run.data,
-                "notes": [],
-                "panels": [],
-            },
-        )
-        notes = _left_out(picture.sheet, sheet)
-        group["notes"] += [note for note in notes if note not in group["notes"]]
-        rows, columns, height, width, _ = sheet.images.shape
-        group["panels"].append(
-            {
-                "variant": variant,
-                "seed": run.seed,
-                "rows": rows,
-                "columns": columns,
-                "size": [columns * width, rows * height],
-                "classes": list(picture.classes[:rows]),
-                "pixels": not picture.is_drawing,
-                "png": sheet.png(),
-            }
-        )
-    return list(groups.values())
+    groups = grouped(((item[0].name, item[0].run.data), item) for item in shown)
+    return [
+        {
+            "name": name,
+            "title": name.replace("_", " ").capitalize(),
+            "caption": CAPTIONS.get(name, ""),
+            "data": data,
+            "notes": list(
+                dict.fromkeys(n for p, sheet, _ in group for n in _left_out(p.sheet, sheet))
+            ),
+            "panels": [_panel(*item) for item in group],
+        }
+        for (name, data), group in groups.items()
+    ]
+
+
+def _panel(picture: _Picture, sheet: ImageSheet, variant: int | None) -> dict[str, Any]:
+    rows, columns, height, width, _ = sheet.images.shape
+    return {
+        "variant": variant,
+        "seed": picture.run.seed,
+        "rows": rows,
+        "columns": columns,
+        "size": [columns * width, rows * height],
+        "classes": list(picture.classes[:rows]),
+        "pixels": not picture.is_drawing,
+        "png": sheet.png(),
+    }
 
 
 def _left_out(whole: ImageSheet, shown: ImageSheet) -> Iterator[str]:

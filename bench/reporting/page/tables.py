@@ -1,7 +1,7 @@
 """Tables as plain data: what is printed, what is sorted by, and the files that `report` writes."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from bench.reporting.page.variants import PageVariants
@@ -79,9 +79,7 @@ def _shared(tables: Sequence[Table]) -> list[Note]:
 
 
 def _notes(notes: Iterable[Note]) -> list[dict[str, Any]]:
-    return [
-        {"text": note.text, "items": list(note.items), "command": note.command} for note in notes
-    ]
+    return [asdict(note) | {"items": list(note.items)} for note in notes]
 
 
 def _row(row: Row, variants: PageVariants) -> dict[str, Any]:

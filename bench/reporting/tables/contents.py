@@ -14,6 +14,7 @@ from functools import cached_property
 from bench.record.quantities import COST, TIMINGS, Quantities, kind_of
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import control_title
+from bench.reporting.grouping import grouped
 from bench.reporting.tables.table import Column, Row
 from bench.reporting.tables.table_spec import TableSpec
 from bench.spec.reserved_names import EVALUATIONS, VALIDATION
@@ -117,12 +118,9 @@ class TableContents:
         rows = []
         for name in self.records.untrained:
             entries = [e for e in self.entries if e.run.is_control and e.run.variant == name]
-            values: dict[tuple[str, str, str], set[float | None]] = {}
-            for entry in entries:
-                key = entry.run.data, entry.metric, entry.protocol
-                values.setdefault(key, set()).add(entry.value)
+            values = {((e.run.data, e.metric, e.protocol), e.value) for e in entries}
             title = control_title(name)
-            if any(len(different) > 1 for different in values.values()):
+            if any(len(different) > 1 for different in grouped(values).values()):
                 sweeps = dict.fromkeys(entry.run.sweep for entry in entries)
                 rows += [Row(f"{title} ({sweep})", sweep, name) for sweep in sweeps]
             else:

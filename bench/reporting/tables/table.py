@@ -72,7 +72,6 @@ class Cell:
         difference: From the reference row; None for that row and where nothing is compared.
         bold: Whether it is significantly better than the reference, or as the reference better
             than all others.
-        robust: Statistics on request.
     """
 
     kind: CellKind
@@ -103,10 +102,8 @@ class Column:
 
     Attributes:
         data_title: The data set for people.
-        metric: Name of the quantity.
         protocol: How it was measured; empty for the paper's numbers, and where nothing is known.
         mark: The letter of the protocol where a table has more than one, else empty.
-        paper: Whether it holds the paper's numbers.
         view: What is printed of its cells, which are those of the column to the left if it is not
             the value.
     """

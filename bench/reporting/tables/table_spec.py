@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 import bench
 from bench.errors import BenchError, SpecError, UnknownName
@@ -84,15 +84,7 @@ class _File(_Strict):
     models: dict[str, str] = {}
     data: dict[str, str] = {}
     metrics: dict[str, _Override] = {}
-    tables: dict[str, _Entry]
-
-    @field_validator("tables", mode="before")
-    @classmethod
-    def _names_are_text(cls, tables: object) -> object:
-        """Let a table be called 1 as well as "1"."""
-        if not isinstance(tables, dict):
-            return tables
-        return {str(key): value for key, value in tables.items()}
+    tables: dict[Annotated[str, BeforeValidator(str)], _Entry]  # 1 is as good as "1"
 
 
 def find_tables() -> Path:
