@@ -137,14 +137,10 @@ def _refuse(constant: str) -> None:
 
 def _mend_tail(path: Path) -> None:
     """End the file with a complete line: complete the last one, or remove it."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
+    content = path.read_bytes() if path.exists() else b""
     end = content.rfind(b"\n") + 1
-    if end == len(content):
-        return
-    if _decode(content[end:]) is None:
+    if end < len(content) and _decode(content[end:]) is None:
         os.truncate(path, end)
-    else:
+    elif end < len(content):
         with path.open("ab") as file:
             file.write(b"\n")

@@ -1,7 +1,4 @@
-"""The progress of a run under way, as a small file in its folder.
-
-It is no part of the record, and is deleted when the run ends.
-"""
+"""The progress of a run, in a small file that is no part of the record and goes with its end."""
 
 import json
 import os

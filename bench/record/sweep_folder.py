@@ -25,11 +25,7 @@ RunKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class RecordedSweep:
-    """What `sweep.json` says of a sweep.
-
-    `spec` is the path of its YAML file as it was given, `command` runs or continues the sweep, and
-    `quantities` is empty in sweeps of older versions.
-    """
+    """A sweep: its YAML file, the command that runs or continues it, and what it measures."""
 
     name: str
     title: str
@@ -47,7 +43,6 @@ class RecordedRun:
         variant: Its variant; of a control, as `model`, the name of the control.
         seed: None for a control, and for images from elsewhere that have none.
         path: Its folder, which a published run lacks.
-        command: What completes it.
         evaluation: Id of what is to be measured; None in sweeps of older versions.
         state: As `RunFolder.status` decides, with the `reason` of a failed run.
         iterations: Length of the training; None, as `batch_size`, before the run began.

@@ -49,10 +49,7 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
 
 
 def find_folders(results: Path, name: str) -> list[Path]:
-    """Return the folders of the runs that a user means, if they have begun, without controls.
-
-    `name` is the folder of a run, wherever it is; a sweep; or what `find_runs` knows.
-    """
+    """Return the folders of the begun runs of a folder, a sweep, or what `find_runs` knows."""
     if (Path(name) / "config.json").is_file():
         return [Path(name)]
     records = load_records(results)

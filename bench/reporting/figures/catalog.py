@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """A figure by the name of its module, with its number in the paper, if it has one.
-
-    `needs` are the arrays of `pictures.npz` that it is made of.
-    """
+    """A figure: the name of its module, its number in the paper, the arrays that it `needs`."""
 
     name: str
     title: str

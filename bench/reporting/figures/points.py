@@ -45,10 +45,7 @@ def draw_points(
     corners: tuple[Array, Array],
     size: float = 1.6,
 ) -> int:
-    """Draw generated points over real ones, and return how many generated ones lie outside.
-
-    `corners` are those of `window`; `size` is that of a generated point, in points.
-    """
+    """Draw generated points over real ones; return how many lie outside the corners of `window`."""
     low, high = corners
     axes.plot(*real.T, **style.dots(None, 1.5 * size))
     for label in np.unique(labels).astype(int):

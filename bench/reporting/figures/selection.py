@@ -132,11 +132,7 @@ class FigureData:
         return [entry for entry in entries if entry.run in runs and entry.value is not None]
 
     def columns(self, names: Sequence[str] = ()) -> list[Column]:
-        """Return a column for each metric by each of its protocols: what may share an axis.
-
-        They are in the order of `names`, or all of them in that of the record. A metric with
-        several protocols has a letter for each.
-        """
+        """Return a column, that is an axis, for each protocol of the metrics, by default of all."""
         measured = [(e.metric, e.protocol) for e in self._entries if not e.run.is_control]
         protocols = grouped(dict.fromkeys(measured))
         if unknown := [name for name in names if name not in protocols]:

@@ -73,10 +73,9 @@ def panel_grid(
     packed: bool = False,
     sharey: bool = False,
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure of a page's width with the axes of `count` panels, some across a line.
+    """Return a figure of a page's width with the axes of `count` panels, `height` inches high.
 
-    A panel is `height` inches high, `extra` inches are left for a legend, and there is little room
-    between `packed` panels.
+    `extra` inches are left for a legend, and there is little room between `packed` panels.
     """
     across = min(across, count)
     rows = -(-count // across)

@@ -31,11 +31,6 @@ def draw(data: FigureData) -> CaptionedFigure:
         (axis_title(x), axis_title(y)),
         (data.real_value(x), data.real_value(y)),
     )
-    return CaptionedFigure(
-        figure,
-        [
-            *notes,
-            "Means over seeds with 95 % t intervals; best is near the real images.",
-            f"Protocols: {x.metric} by {x.protocol}; {y.metric} by {y.protocol}.",
-        ],
-    )
+    means = "Means over seeds with 95 % t intervals; best is near the real images."
+    protocols = f"Protocols: {x.metric} by {x.protocol}; {y.metric} by {y.protocol}."
+    return CaptionedFigure(figure, [*notes, means, protocols])

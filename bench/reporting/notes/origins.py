@@ -1,20 +1,13 @@
 """Notes on the devices and versions of the code that made the rows of a table, where they differ.
 
-The same seed gives other bits on another device or by another version of the code, and wall time
-means nothing without its machine.
+The same seed gives other bits on another device or by another version of the code.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.record.provenance import (
-    Origin,
-    code_text,
-    differing_files,
-    read_execution,
-    sessions_of,
-)
+from bench.record.provenance import Origin, code_text, differing_files, read_execution, sessions_of
 from bench.record.records import Records
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import listed, seeds_text

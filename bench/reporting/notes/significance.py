@@ -6,8 +6,7 @@ from statistics import median
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL, POWER
-from bench.reporting.tables.differences import TARGETED
-from bench.reporting.tables.table import Column, Difference, Note, Row
+from bench.reporting.tables.table import TARGETED, Column, Difference, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
 

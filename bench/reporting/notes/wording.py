@@ -1,4 +1,4 @@
-"""How rows, seeds and lists are put into words under a table."""
+"""Rows, seeds and lists as words under a table."""
 
 from collections.abc import Iterable, Sequence
 

@@ -13,11 +13,7 @@ POINTS = 160
 
 
 def describe_curves(records: Records, variants: PageVariants) -> dict[str, Any]:
-    """Return the training curves of all runs, finished or not.
-
-    `charts` are those of each data set and term; their `lines` name their steps by an index into
-    `steps`, the different lists of steps.
-    """
+    """Return the `charts` of each data set and term, whose lines have an index into `steps`."""
     steps: dict[tuple[int, ...], int] = {}
     charts: dict[tuple[str, str, str], dict[str, Any]] = {}
     curves = grouped(((e.run, e.metric, e.split, e.protocol), e) for e in records.curves)

@@ -17,10 +17,7 @@ Settings = Mapping[str, str]
 
 
 def describe_runs(records: Records, variants: PageVariants) -> list[dict[str, Any]]:
-    """Return all runs of each sweep, with the settings and provenance that they share.
-
-    `differing` has a row for each other setting, with its value for each variant, None for none.
-    """
+    """Return all runs of each sweep; settings that they share, and those that differ, come once."""
     return [_describe_sweep(sweep.name, records, variants) for sweep in records.sweeps]
 
 

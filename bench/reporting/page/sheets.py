@@ -19,10 +19,7 @@ TRIED = 8
 
 @dataclass(frozen=True)
 class ImageSheet:
-    """Images `uint8` `[rows, columns, H, W, C]`, `C` 1 or 3, with colors reduced to 256 if need be.
-
-    `cut` allows to leave out columns: they are further examples, not steps of a series.
-    """
+    """Images `uint8` `[rows, columns, H, W, C]`; `cut`: columns are examples, not a series."""
 
     images: Array
     cut: bool = False

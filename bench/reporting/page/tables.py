@@ -38,10 +38,7 @@ def describe_notes(tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def describe_seeds(tables: Iterable[Table], variants: PageVariants) -> list[dict[str, Any]]:
-    """Return for each measured column every value that goes into its cells, for dot plots.
-
-    A column that stands in several tables is described once.
-    """
+    """Return each measured column once, with all values that go into its cells, for dot plots."""
     columns: dict[tuple[str, ...], dict[str, Any]] = {}
     for table in tables:
         for index, column in enumerate(table.columns):

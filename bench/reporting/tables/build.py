@@ -7,13 +7,8 @@ from bench.record.records import RecordEntry, Records
 from bench.reporting.notes.table_notes import write_notes
 from bench.reporting.statistics import t_interval
 from bench.reporting.tables.contents import TableContents
-from bench.reporting.tables.differences import (
-    TARGETED,
-    add_differences,
-    add_robust,
-    find_references,
-)
-from bench.reporting.tables.table import VIEWS, Cell, Column, ColumnView, Row, Table
+from bench.reporting.tables.differences import add_differences, add_robust, find_references
+from bench.reporting.tables.table import TARGETED, VIEWS, Cell, Column, ColumnView, Row, Table
 from bench.reporting.tables.table_spec import TableSpec
 from bench.spec.reserved_names import REAL
 
@@ -32,9 +27,7 @@ def build_table(
     """
     contents = TableContents(spec, records)
     columns = contents.columns
-    rows: Sequence[Row] = [
-        replace(row, cells=tuple(_cells(contents, row))) for row in contents.rows
-    ]
+    rows = [replace(row, cells=_cells(contents, row)) for row in contents.rows]
     rows = [
         replace(row, cells=tuple(_with_target(row, n, c, rows) for n, c in enumerate(columns)))
         for row in rows
@@ -94,9 +87,9 @@ def filled_tables(
     ]
 
 
-def _cells(contents: TableContents, row: Row) -> list[Cell]:
+def _cells(contents: TableContents, row: Row) -> tuple[Cell, ...]:
     entries = contents.entries_of(row)
-    return [_cell(contents, row, column, entries) for column in contents.columns]
+    return tuple(_cell(contents, row, column, entries) for column in contents.columns)
 
 
 def _cell(

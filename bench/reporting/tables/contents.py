@@ -1,8 +1,7 @@
 """What a table shows of a record: its columns, its rows, and the numbers that go into its cells.
 
-Two numbers share a column only if data set, quantity and protocol are the same; so a table cannot
-compare what was measured differently. Rows are the real test images, any other controls, and then
-the variants in the order of their sweep.
+Two numbers share a column only if data set, quantity and protocol are the same. Rows are the real
+test images, other controls, and then the variants in the order of their sweep.
 """
 
 import itertools

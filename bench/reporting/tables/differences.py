@@ -1,7 +1,6 @@
 """The difference of each row from its reference row, and whether it may be called better.
 
-Runs of equal seed are compared in pairs, and the p values of a column are corrected for their
-number. Without a reference row nothing is compared.
+Runs of equal seed are compared in pairs; p values are corrected for the comparisons of a column.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +19,11 @@ from bench.reporting.statistics import (
     paired_difference,
     probability_of_improvement,
 )
-from bench.reporting.tables.table import Cell, Column, Difference, Robust, Row
+from bench.reporting.tables.table import TARGETED, Cell, Column, Difference, Robust, Row
 from bench.spec.reserved_names import ELSEWHERE, EVALUATIONS
 
 NO_REFERENCE = "none"
 """What a user says to compare nothing."""
-
-TARGETED = ("real", "one")
-"""Directions in which nearer to a target is better."""
 
 
 def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict[str, Row]:
@@ -35,7 +31,7 @@ def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict
 
     `name` is a label, a variant, `sweep/variant`, or a model, of which the first variant is meant;
     empty or `none` means no reference. A row is compared within its own sweep if the reference is
-    there, else with the first one. `must_exist` makes an unknown name an error.
+    there, else with the first one.
     """
     if name in ("", NO_REFERENCE):
         return {}

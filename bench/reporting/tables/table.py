@@ -22,6 +22,10 @@ ARROWS: dict[Direction | None, str] = {
 }
 
 
+TARGETED = ("real", "one")
+"""Directions in which nearer to a target is better."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """The difference of a row from the reference row, over the `n` seeds that both have.

@@ -24,10 +24,7 @@ class Names(_Strict):
     quantities: Mapping[str, Mapping[str, Any]] = {}
 
     def variant(self, name: str, model: str, others: Collection[str]) -> str:
-        """Return the label of a variant: the title of its model if it has the model's name.
-
-        Where one of the `others` has that title as its name, the variant keeps its own name.
-        """
+        """Return the title of the model whose name it has, unless that names one of the others."""
         title = self.models.get(name, name) if name == model else name
         return name if title in others else title
 
@@ -41,7 +38,6 @@ class _Entry(_Strict):
         models: The models of the paper's table in order.
         data: The paper's data sets in order -> the command that fills them here.
         published: The paper's values: model -> data set -> value.
-        notes: What a reader must know besides.
         reference: Variant or model that rows are compared with, if there is one of that name.
     """
 
