@@ -5,7 +5,6 @@ Runs of equal seed are compared in pairs; p values are corrected for the compari
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Literal
 
 from bench.errors import UnknownName
@@ -40,7 +39,7 @@ def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict
     meant = [row for row in trained if name in names[row.label]]
     meant = meant or [row for row in trained if name == row.model]
     if not meant and must_exist:
-        raise UnknownName("row to compare with", name, chain.from_iterable(names.values()))
+        raise UnknownName("row to compare with", name, set().union(*names.values()))
     of_sweep = {row.sweep: row for row in reversed(meant)}  # the first of each
     references = {row.label for row in of_sweep.values()}
     return {
