@@ -19,7 +19,7 @@ KEY = ("step", "split", "metric", "protocol")
 
 
 class JsonlWriter(AbstractContextManager["JsonlWriter"]):
-    """Appends entries to a file, after removing a torn last line; a file has one writer a time."""
+    """Appends entries to a file, whose torn last line is removed; it has one writer at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

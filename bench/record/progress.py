@@ -1,4 +1,4 @@
-"""The progress of a run, in a small file that is no part of the record and goes with its end."""
+"""The progress of a run, in a small file that is deleted when the run ends."""
 
 import json
 import os

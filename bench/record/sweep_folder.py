@@ -1,4 +1,4 @@
-"""What a sweep expects and the state of its runs, read from `sweep.json` and the runs' folders."""
+"""Sweeps and the state of their runs, read from `sweep.json` and the folders of the runs."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +17,7 @@ RETRY = "--retry-failed"
 """The option of `bench run` without which a failed run is left alone."""
 
 FROM_PATHS = ("folder", "npz")
-"""Data sets that are whatever lies at a path; they are called by the name of the folder or file."""
+"""Data sets read from a path, called by the name of its folder or file."""
 
 RunKey = tuple[str, str, str]
 """Sweep, id and variant: what tells the runs of some sweeps apart."""

@@ -1,8 +1,8 @@
-"""Which snapshot of a run stands in a table: a rule with a name, chosen when a report is made.
+"""Rules that choose the snapshot of each run that tables show.
 
 `last` is the end of the training. `val-<metric>` is the snapshot of each run with the best value
 on validation images, by a classifier that no table uses. `oracle-<metric>` looks at the test images
-themselves: what such a table shows could not have been had, and a note under it says so.
+themselves, so that its values are too good, and a note says so.
 """
 
 from collections.abc import Sequence
@@ -71,8 +71,8 @@ def _remedy(rule: str) -> str:
 def _real_value(entry: RecordEntry, entries: Sequence[RecordEntry], kind: str) -> float:
     """Return the value of the real images on a split, by the same protocol if there is one."""
     split = REAL if kind == "oracle" else VALIDATION
-    place = entry.run.sweep, entry.run.data, REAL, split
-    same = [e for e in entries if (e.run.sweep, e.run.data, e.run.variant, e.split) == place]
+    key = entry.run.sweep, entry.run.data, REAL, split
+    same = [e for e in entries if (e.run.sweep, e.run.data, e.run.variant, e.split) == key]
     same.sort(key=lambda other: other.protocol != entry.protocol)
     if not same or same[0].value is None:
         raise BenchError(

@@ -99,20 +99,20 @@ def _numbers(
     means over the runs that all of them saw.
     """
     by_classifier = grouped((entry.protocol, entry) for entry in entries).values()
-    chosen = max(by_classifier, key=len)
+    largest = max(by_classifier, key=len)
     common = set.intersection(*({entry.run.id for entry in group} for group in by_classifier))
     means = [_mean(e.value for e in group if e.run.id in common) for group in by_classifier]
-    again = [[entry.value, *redrawn[_key(entry)]] for entry in chosen if _key(entry) in redrawn]
+    again = [[entry.value, *redrawn[_key(entry)]] for entry in largest if _key(entry) in redrawn]
     sampling = _mean(map(_variance, again))
     if sampling is None:
-        sampling = _mean(None if e.error is None else e.error**2 for e in chosen)
-    observed, training = _variance(entry.value for entry in chosen), None
+        sampling = _mean(None if e.error is None else e.error**2 for e in largest)
+    observed, training = _variance(entry.value for entry in largest), None
     if observed is not None and sampling is not None:
         training = max(0.0, observed - sampling)
     moved = _variance(means)
     parts = {SEEDS: observed, TRAINING: training, SAMPLES: sampling, CLASSIFIERS: moved}
     numbers = {name: None if v is None else v**0.5 * scale for name, v in parts.items()}
-    mean = _mean(entry.value for entry in chosen)
+    mean = _mean(entry.value for entry in largest)
     numbers[MEAN] = None if mean is None else mean * scale
     numbers[SHARE] = 100 * training / observed if training is not None and observed else None
     return {name: numbers[name] for name in COLUMNS}

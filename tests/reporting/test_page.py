@@ -15,8 +15,9 @@ from PIL import Image
 
 from bench.errors import BenchError
 from bench.record.records import load_records
+from bench.reporting.grouping import evenly_spaced
 from bench.reporting.page import document
-from bench.reporting.page.curves import POINTS, thin
+from bench.reporting.page.curves import POINTS
 from bench.reporting.page.document import describe_page, render_page
 from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import load_tables
@@ -176,7 +177,7 @@ def test_runs_have_what_differs_and_why_they_failed(tmp_path):
 
 
 def test_long_curves_are_thinned_the_same_way_every_time():
-    kept = thin(10_001)
+    kept = evenly_spaced(10_001, POINTS)
     assert len(kept) == POINTS
     assert kept == sorted(set(kept))
     assert (kept[0], kept[-1]) == (0, 10_000)

@@ -1,4 +1,4 @@
-"""What is gained by what it costs: a metric over the arithmetic of the training."""
+"""A metric over what the training costs."""
 
 from dataclasses import replace
 from functools import partial
@@ -22,12 +22,12 @@ def draw(data: FigureData) -> CaptionedFigure:
     x = next((column for column in named if column.kind != "measured"), None)
     if x is not None:
         cost, title = partial(data.interval, x), axis_title(x)
-        about = "Times are of the machines that the runs were on; compare within one only."
-        about = about if x.kind == "timed" else ""
+        remark = "Times are of the machines that the runs were on; compare within one only."
+        remark = remark if x.kind == "timed" else ""
     elif ARITHMETIC in known:
         cost = partial(_whole_training, data, known[ARITHMETIC])
         title = "Training (T multiply-adds)"
-        about = "Multiply-adds are those of the whole training, counted, not measured."
+        remark = "Multiply-adds are those of the whole training, counted, not measured."
     else:
         raise NotApplicable(f"{ARITHMETIC} was not recorded")
     figure, notes = scatter(data, cost, partial(data.interval, y), (title, axis_title(y)))
@@ -35,7 +35,7 @@ def draw(data: FigureData) -> CaptionedFigure:
     more = [
         "" if real is None else f"The real test images have {real:.4g}.",
         "Means over seeds with 95 % t intervals.",
-        about,
+        remark,
         f"Protocol: {y.metric} by {y.protocol}.",
     ]
     return CaptionedFigure(figure, [*notes, *filter(None, more)])

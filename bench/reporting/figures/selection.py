@@ -132,7 +132,7 @@ class FigureData:
         return [entry for entry in entries if entry.run in runs and entry.value is not None]
 
     def columns(self, names: Sequence[str] = ()) -> list[Column]:
-        """Return a column, that is an axis, for each protocol of the metrics, by default of all."""
+        """Return a column for each protocol of some metrics, or of all: what may share an axis."""
         measured = [(e.metric, e.protocol) for e in self._entries if not e.run.is_control]
         protocols = grouped(dict.fromkeys(measured))
         if unknown := [name for name in names if name not in protocols]:

@@ -12,6 +12,7 @@ from bench.record.sweep_folder import RecordedRun
 from bench.reporting.figures import style
 from bench.reporting.figures.points import draw_points, window
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
+from bench.reporting.grouping import evenly_spaced
 from bench.spec.reserved_names import VALIDATION
 
 COVERAGE = "arc_coverage"
@@ -74,8 +75,8 @@ def _moments(run: RecordedRun, final: RecordedSamples) -> dict[int, Array]:
     """Return the points of a run over its training, at most so many, the last ones last."""
     samples = read_snapshots(run.path) | {run.iterations or 0: final}
     steps = sorted(samples)
-    indices = np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int)
-    return {steps[index]: samples[steps[index]].x for index in indices}
+    kept = [steps[index] for index in evenly_spaced(len(steps), MOMENTS)]
+    return {step: samples[step].x for step in kept}
 
 
 def _draw_lines(
@@ -113,7 +114,7 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
         draw_points(axes, np.empty((0, 2)), np.empty(0), real, corners)
         return
     classes, each = panel.points.shape[:2]
-    kept = np.linspace(0, each - 1, min(SHOWN, each)).round().astype(int)
+    kept = evenly_spaced(each, SHOWN)
     points = panel.points[:, kept].reshape(-1, 2)
     labels = np.arange(classes).repeat(len(kept))
     if outside := draw_points(axes, points, labels, real, corners, size=1.3):

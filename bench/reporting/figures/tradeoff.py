@@ -1,4 +1,4 @@
-"""Quality against diversity: either alone can be had cheaply."""
+"""Quality against diversity."""
 
 from functools import partial
 

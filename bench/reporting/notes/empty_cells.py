@@ -1,4 +1,4 @@
-"""Why places of a table are empty: what does not apply, was not measured, or has not been run."""
+"""Notes on empty cells: what does not apply, was not measured, or has not been run."""
 
 from collections.abc import Iterable, Sequence
 
@@ -119,7 +119,7 @@ def _without_runs(contents: TableContents) -> list[Note]:
 
 
 def _lines(contents: TableContents, items: Iterable[Item]) -> tuple[str, ...]:
-    """Return one line for the rows of which the same is true."""
+    """Return lines, each for all rows that share its text."""
     groups = grouped(
         ((before, data, tuple(titles), seeds), label)
         for before, label, data, titles, seeds in items

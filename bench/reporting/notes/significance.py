@@ -1,4 +1,4 @@
-"""What is compared with what, by which test, and what the test can find."""
+"""Notes on comparisons: between which rows, by which test, and what the test can find."""
 
 from collections.abc import Sequence
 from statistics import median

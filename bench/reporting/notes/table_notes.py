@@ -1,4 +1,4 @@
-"""What stands under a table: everything that a reader could otherwise take wrongly."""
+"""The notes under a table: everything that a reader could otherwise misread."""
 
 from collections.abc import Collection, Sequence
 

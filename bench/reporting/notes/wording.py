@@ -6,7 +6,7 @@ from bench.reporting.grouping import grouped
 
 
 def listed(values: Iterable[object]) -> str:
-    """Return values with commas between them; labels of rows may hold one, so they take "; "."""
+    """Return values with commas between them; labels of rows may hold commas and take "; "."""
     return ", ".join(map(str, values))
 
 

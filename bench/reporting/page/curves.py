@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
 from bench.record.records import Records
-from bench.reporting.grouping import grouped
+from bench.reporting.grouping import evenly_spaced, grouped
 from bench.reporting.page.variants import PageVariants
 
 POINTS = 160
@@ -21,7 +19,7 @@ def describe_curves(records: Records, variants: PageVariants) -> dict[str, Any]:
         suffix = ", ".join(filter(None, (split if split != "train" else "", protocol)))
         new: dict[str, Any] = {"data": run.data, "term": term, "suffix": suffix, "lines": []}
         chart = charts.setdefault((run.data, term, suffix), new)
-        kept = [entries[index] for index in thin(len(entries))]
+        kept = [entries[index] for index in evenly_spaced(len(entries), POINTS)]
         chart["lines"].append(
             {
                 "variant": variants.index(run.sweep, run.variant),
@@ -31,14 +29,3 @@ def describe_curves(records: Records, variants: PageVariants) -> dict[str, Any]:
             }
         )
     return {"steps": [list(some) for some in steps], "charts": list(charts.values())}
-
-
-def thin(count: int, most: int = POINTS) -> list[int]:
-    """Return the indices of the points that are kept: evenly spaced, with the first and the last.
-
-    >>> thin(3)
-    [0, 1, 2]
-    >>> thin(9, most=3)
-    [0, 4, 8]
-    """
-    return [int(index) for index in np.linspace(0, count - 1, min(count, most)).round()]

@@ -1,4 +1,4 @@
-"""What runs have drawn, as plain data: their samples, and whatever `pictures.npz` holds."""
+"""Pictures of runs as plain data: their samples, and the arrays of `pictures.npz`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ CAPTIONS = {
 """What a picture shows, where its name is known; any other is shown by its name alone."""
 
 ABOVE = {"reconstruction": "originals", "inpainting": "corrupted"}
-"""Pictures that are read against another, row by row; that one is not shown for itself."""
+"""Pictures with the rows of another above theirs; that one is not shown alone."""
 
 POINTS_WIDTH = 480
 """Width of a drawing of points, in pixels."""

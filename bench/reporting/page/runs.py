@@ -11,7 +11,7 @@ from bench.reporting.grouping import grouped
 from bench.reporting.page.variants import PageVariants
 
 LEFT_OUT = ("command", "argv", "sources", "continued")
-"""Provenance that names folders of a machine, or stands beside it or in the notes of tables."""
+"""Provenance that names folders of a machine, or is shown elsewhere."""
 
 Settings = Mapping[str, str]
 

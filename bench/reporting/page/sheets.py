@@ -19,7 +19,7 @@ TRIED = 8
 
 @dataclass(frozen=True)
 class ImageSheet:
-    """Images `uint8` `[rows, columns, H, W, C]`; `cut`: columns are examples, not a series."""
+    """Images `uint8` `[rows, columns, H, W, C]`; `cut` allows to leave out columns."""
 
     images: Array
     cut: bool = False

@@ -106,7 +106,9 @@ def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise SpecError(first["msg"], where=str(path), key=key) from error
-    overrides = {name: one.model_dump(exclude_unset=True) for name, one in file.metrics.items()}
+    overrides = {
+        name: fields.model_dump(exclude_unset=True) for name, fields in file.metrics.items()
+    }
     names = Names(models=file.models, data=file.data, quantities=overrides)
     tables = {}
     for name, entry in file.tables.items():
