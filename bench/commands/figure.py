@@ -56,9 +56,9 @@ def figure_command(
     wanted = list(FIGURES.values()) if is_all else [find_figure(words[0])]
     sweeps = words if is_all else words[1:]
     from bench.reporting.figures.files import write_figure
-    from bench.reporting.figures.selection import FigureData, FigureOptions
+    from bench.reporting.figures.selection import FigureData
 
-    records, shown = options.load_results(results, sweeps), FigureOptions(variants, seed, metrics)
+    records = options.load_results(results, sweeps)
     further = [*sweeps, *(word for name in variants for word in ("--variant", name))]
     further += [] if seed is None else ["--seed", str(seed)]
     further += [word for name in metrics for word in ("--metric", name)]
@@ -68,7 +68,7 @@ def figure_command(
     is_made = False
     for figure in wanted:
         command = shlex.join(["bench", "figure", figure.name, *further])
-        for data in (FigureData(records, name, shown) for name in data_sets):
+        for data in (FigureData(records, name, variants, seed, metrics) for name in data_sets):
             _make_pictures(data, figure.needs, device, threads)
             name = f"{figure.name}-{data.data}" if several else figure.name
             try:

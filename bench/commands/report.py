@@ -79,18 +79,20 @@ def report_command(
         show += ["iqm", "improvement"]
     folder = results / sweeps[0] if len(sweeps) == 1 else results
     is_table_named = bool(tables or is_all or variance)
+    filled = []
+    if page or is_all:
+        filled = filled_tables(specs, records, reference=reference, show=show)
     if page:
-        from bench.reporting.page.document import render_page
+        from bench.reporting.page.document import describe_page, render_page
 
-        text = render_page(records, specs, reference=reference, show=show)
-        write_text(folder / "report.html", text)
+        description = describe_page(records, filled, specs["summary"].names)
+        write_text(folder / "report.html", render_page(description))
         click.echo(f"written to {folder / 'report.html'}", err=True)
         if not is_table_named:
             return
     build = partial(build_table, records=records, reference=reference, show=show)
     made = [build(pick_table(specs, name)) for name in tables]
     if is_all:
-        filled = filled_tables(specs, records, reference=reference, show=show)
         made += [table for table in filled if table.name not in tables]
         if left := [name for name in specs if name not in {table.name for table in made}]:
             click.echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)

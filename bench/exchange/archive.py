@@ -17,8 +17,7 @@ from pydantic import BaseModel, Field
 from bench.data.base import data_root
 from bench.errors import BenchError, UnknownName
 from bench.record.files import read_json, write_atomically
-from bench.record.lock import Busy
-from bench.record.run_folder import RunFolder
+from bench.record.run_folder import Busy, RunFolder
 from bench.record.sweep_folder import read_plan, read_sweep_file
 
 FORMAT: Literal[1] = 1

@@ -14,8 +14,7 @@ from bench.errors import BenchError
 from bench.exchange.archive import CHECKPOINTS, SAFE_NAME, WEIGHTS, classifier_hash, extract
 from bench.record.files import read_json, write_atomically, write_json
 from bench.record.jsonl import by_key, read_jsonl
-from bench.record.lock import Busy
-from bench.record.run_folder import RunFolder, arriving
+from bench.record.run_folder import Busy, RunFolder, arriving
 from bench.record.sweep_folder import read_sweep_file
 
 

@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,7 @@ from bench.execution.source_files import sources_of
 from bench.execution.task import ControlTask, RunTask, Task
 from bench.process.worker import Worker
 from bench.record.files import write_json
-from bench.record.lock import Busy
-from bench.record.run_folder import remove_partial
+from bench.record.run_folder import Busy, remove_partial
 from bench.spec.reserved_names import REAL
 from bench.spec.sweep_file import Sweep
 
@@ -150,7 +149,7 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
     """Return the content of `sweep.json`, with quantities for reports, which import no metric."""
     names = {m["name"]: None for run in sweep.runs for m in run.config.evaluation.metrics}
     quantities = {
-        name: quantity.describe()
+        name: asdict(quantity)
         for metric in names
         for name, quantity in registry.load("metric", metric).quantities().items()
     }

@@ -10,7 +10,7 @@ import torch
 from bench.console import say
 from bench.errors import BenchError
 from bench.process.worker import Worker
-from bench.record.execution_notes import NAME, note_execution, read_execution
+from bench.record.provenance import EXECUTION, note_execution, read_execution
 from bench.spec.run_settings import Training
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.gradient_accumulation import allocator_message
@@ -72,5 +72,5 @@ def _recorded(folder: Path, device: torch.device) -> SwitchSet | None:
         return SwitchSet.of(entry["on"])
     except (KeyError, TypeError) as error:
         raise BenchError(
-            f"{folder / NAME} names switches that do not exist; delete it to choose anew"
+            f"{folder / EXECUTION} names switches that do not exist; delete it to choose anew"
         ) from error

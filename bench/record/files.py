@@ -1,9 +1,11 @@
-"""Files that are written whole or not at all, the one reader of JSON, and nested settings."""
+"""Files that are written whole or not at all; JSON, CSV and nested settings."""
 
+import csv
+import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,22 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BenchError(f"cannot read {path}: it is damaged (a JSON object is expected)")
     return content
+
+
+def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    r"""Return CSV text: lines end in a line feed, floats are exact, None is an empty field.
+
+    >>> to_csv(["n", "value"], [(1, 0.1), (None, 2.0)])
+    'n,value\n1,0.1\n,2.0\n'
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    # float() also turns NumPy's numbers into those that repr writes exactly and plainly
+    writer.writerows(
+        [repr(float(value)) if isinstance(value, float) else value for value in row] for row in rows
+    )
+    return buffer.getvalue()
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,9 +7,9 @@ the reader and removed by the next writer, so an interrupted run continues by ru
 import json
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from bench.errors import BenchError, add_path_to_errors
 from bench.record.files import write_atomically
@@ -18,30 +18,22 @@ KEY = ("step", "split", "metric", "protocol")
 """What tells the entries of a run apart."""
 
 
-class JsonlWriter:
-    """Appends entries to one file; a context manager. A file has one writer at a time.
-
-    Opening it removes a torn last line, so that a new entry never continues a broken one.
-    """
+class JsonlWriter(AbstractContextManager["JsonlWriter"]):
+    """Appends entries to a file, whose torn last line is removed; it has one writer at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         _mend_tail(path)
         self._file = path.open("ab")
-        self._offset = self._file.tell()
-
-    @property
-    def offset(self) -> int:
-        """Length of the file in bytes, unflushed entries included: what `truncate` takes."""
-        return self._offset
+        self.offset = self._file.tell()  # bytes, with unflushed entries: what `truncate` takes
 
     def write(self, **entry: object) -> None:
         """Append an entry of finite JSON values; it is on the disk after `flush` or `close`."""
         line = _encode(entry, self.path)
         with add_path_to_errors(self.path):
             self._file.write(line)
-        self._offset += len(line)
+        self.offset += len(line)
 
     def flush(self) -> None:
         """Return once all entries are on the disk."""
@@ -58,9 +50,6 @@ class JsonlWriter:
         finally:
             with suppress(OSError):  # close() tries once more to write what is left
                 self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -134,7 +123,7 @@ def _encode(entry: Mapping[str, object], path: Path) -> bytes:
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:
-    """Return the entry in a line, or None where there is none."""
+    """Return the entry in a line, or None where there is none; NaN and infinities are not JSON."""
     try:
         entry = json.loads(line, parse_constant=_refuse)
     except ValueError:  # also UnicodeDecodeError and JSONDecodeError
@@ -143,20 +132,15 @@ def _decode(line: bytes) -> dict[str, Any] | None:
 
 
 def _refuse(constant: str) -> None:
-    """Refuse NaN and the infinities, which are not JSON."""
     raise ValueError(constant)
 
 
 def _mend_tail(path: Path) -> None:
     """End the file with a complete line: complete the last one, or remove it."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
+    content = path.read_bytes() if path.exists() else b""
     end = content.rfind(b"\n") + 1
-    if end == len(content):
-        return
-    if _decode(content[end:]) is None:
+    if end < len(content) and _decode(content[end:]) is None:
         os.truncate(path, end)
-    else:
+    elif end < len(content):
         with path.open("ab") as file:
             file.write(b"\n")

@@ -35,7 +35,6 @@ import numpy as np
 from bench.errors import BenchError
 
 FILE = "pictures.npz"
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -47,12 +46,7 @@ class RecordedPictures(NamedTuple):
 
 
 class RecordedSamples(NamedTuple):
-    """Samples of a run, equally many of each class.
-
-    Attributes:
-        x: `uint8` `[K, n, H, W, C]`, or points `float32` `[K, n, 2]`.
-        names: The names of the classes.
-    """
+    """Samples of a run by class: `uint8` `[K, n, H, W, C]`, or points `float32` `[K, n, 2]`."""
 
     x: Array
     names: tuple[str, ...]

@@ -1,8 +1,4 @@
-"""The progress of a run under way, as a small file in its folder that anyone may read.
-
-The process that trains writes it; displays, `bench status` and other commands read it. It is no
-part of the record, and is deleted when the run ends.
-"""
+"""The progress of a run, in a small file that is deleted when the run ends."""
 
 import json
 import os
@@ -11,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.record.lock import held
+from bench.record.run_folder import RunFolder
 
 NAME = "progress.json"
 TRAINING, MEASURING = "training", "measuring"
@@ -20,11 +16,7 @@ EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a run.
-
-    `images_per_second` are images taken from the stream since training began or was resumed,
-    `losses` the last means of the training losses, by short names.
-    """
+    """The progress of a run: the rate since training began or was resumed, and mean losses."""
 
     phase: str
     step: int
@@ -86,9 +78,11 @@ class ProgressFile:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """Return how far a run is; None where no process is at work on it."""
+    """Return the progress of a run; None where no process is at work on it."""
     try:
         progress = Progress(**json.loads((folder / NAME).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return progress if held(folder) else None  # or else the process that wrote it has died
+    return (
+        progress if RunFolder(folder).held() else None
+    )  # or else the process that wrote it has died

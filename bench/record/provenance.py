@@ -1,8 +1,9 @@
-"""Where a run came from: code, versions, device, flags, command.
+"""Where a run came from and how it was executed: code, versions, device, flags, command.
 
 A run is done in one or several sessions, each by one version of the code in one place:
-`provenance.json` holds the first, and the others in its list `continued`. Only `collect` imports
-torch, since reports read these records too.
+`provenance.json` holds the first, and the others in its list `continued`. `execution.json` holds
+how its features, such as `micro_batch`, were used; a resumed run goes on in the same way. Only
+`collect` imports torch, since reports read these records too.
 """
 
 import hashlib
@@ -12,18 +13,21 @@ import platform
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bench
+from bench.errors import BenchError
 from bench.record.files import read_json, write_json
 
 if TYPE_CHECKING:
     import torch
 
 NAME = "provenance.json"
+EXECUTION = "execution.json"
 PACKAGES = (
     "torch",
     "torchvision",
@@ -102,6 +106,18 @@ def write_session(folder: Path, origin: Origin, *, anew: bool) -> None:
     if used != origin["sources"] or places[0] != places[1]:
         recorded.setdefault("continued", []).append(origin)
         write_json(path, recorded)
+
+
+def read_execution(folder: Path) -> dict[str, Any]:
+    """Return how a run was executed, key -> plain data; nothing of an absent or damaged file."""
+    with suppress(BenchError):
+        return read_json(folder / EXECUTION)
+    return {}
+
+
+def note_execution(folder: Path, **notes: object) -> None:
+    """Add notes on how a run is executed."""
+    write_json(folder / EXECUTION, {**read_execution(folder), **notes})
 
 
 def sessions_of(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:

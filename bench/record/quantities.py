@@ -1,13 +1,13 @@
 """What a number of the record is called, which values are better, and how it is printed.
 
 A metric class declares its quantities (`bench.metrics.base.Metric.quantities`). They are written
-into `sweep.json` when a sweep is run, so that reports know the metrics of other packages and import
-none. What is counted or timed is declared here.
+into `sweep.json` when a sweep is run, so that reports import no metric. What is counted or timed is
+declared here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, Self
 
@@ -25,10 +25,10 @@ class Quantity:
     """What one number means.
 
     Attributes:
-        title: Its name for people, with the unit.
+        title: Name for people, with the unit.
         direction: Which values are better; None where that is for the reader to judge.
         decimals: Digits after the point; None for four significant digits.
-        scale: Factor that turns a recorded value into the title's unit; files keep the value.
+        scale: Factor that turns a recorded value into the title's unit.
     """
 
     title: str
@@ -45,13 +45,9 @@ class Quantity:
         form = "z.4g" if self.decimals is None else f"z.{self.decimals}f"
         return f"{value * self.scale:{sign}{form}}"
 
-    def describe(self) -> dict[str, Any]:
-        """Return the fields as plain data."""
-        return asdict(self)
-
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Self:
-        """Return the quantity that `describe` described; keys of later versions are ignored."""
+        """Return the quantity of fields in `sweep.json`; keys of later versions are ignored."""
         return cls(**{key: described[key] for key in cls.__match_args__ if key in described})
 
 
@@ -84,13 +80,9 @@ def kind_of(name: str) -> QuantityKind:
 class Quantities:
     """Quantities by the names that numbers carry in the record.
 
-    A name `fid/within` is the quantity `fid` with the part behind its title. What no sweep
-    describes, as in sweeps of older versions, is asked of the registered metrics. A name that
-    nobody knows is its own title, without a direction.
-
-    Attributes:
-        described: What the sweeps say.
-        overrides: Name -> fields of `Quantity` that a user wants otherwise.
+    A name `fid/within` is the quantity `fid` with the part behind its title. What no sweep has
+    `described` is asked of the registered metrics. A name that nobody knows is its own title.
+    `overrides` are fields that a user wants otherwise.
     """
 
     described: Mapping[str, Quantity] = field(default_factory=dict)
@@ -98,21 +90,14 @@ class Quantities:
 
     def __getitem__(self, name: str) -> Quantity:
         whole, _, part = name.partition("/")
-        tables: tuple[Callable[[], Mapping[str, Quantity]], ...] = (
-            lambda: {**COST, **TIMINGS, **self.described},
-            _registered,  # the last resort, since it imports torch
-        )
-        found = Quantity(name)
-        for table in tables:
-            known = table()
-            if name in known:
-                found = known[name]
-                break
-            if whole in known:
-                base = replace(known[whole], **self.overrides.get(whole, {}))
-                found = replace(base, title=f"{base.title}, {part.replace('_', ' ')}")
-                break
-        return replace(found, **self.overrides.get(name, {}))
+        known: Mapping[str, Quantity] = {**COST, **TIMINGS, **self.described}
+        if name not in known and whole not in known:
+            known = _registered()  # the last resort, since it imports torch
+        quantity = known.get(name, Quantity(name))
+        if name not in known and whole in known:
+            base = replace(known[whole], **self.overrides.get(whole, {}))
+            quantity = replace(base, title=f"{base.title}, {part.replace('_', ' ')}")
+        return replace(quantity, **self.overrides.get(name, {}))
 
     def of_metric(self, name: str) -> tuple[str, ...]:
         """Return the quantities of a registered metric; () for a name that is a quantity itself.
@@ -127,11 +112,11 @@ class Quantities:
 @cache
 def registered_metrics() -> Mapping[str, Any]:
     """Return the classes of all registered metrics by name; this imports them, and torch."""
-    found = {}
+    classes = {}
     for name in registry.registered("metric"):
         with suppress(BenchError):  # another package's metric that cannot be imported
-            found[name] = registry.load("metric", name)
-    return found
+            classes[name] = registry.load("metric", name)
+    return classes
 
 
 def _registered() -> Mapping[str, Quantity]:

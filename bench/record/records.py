@@ -1,10 +1,7 @@
 """The record of some sweeps as typed objects: what tables, figures, pages and mirrors read.
 
-Each sweep says in `sweep.json` which runs it expects. So a run that has not started, died or
-stopped half-way appears too: with its state, and with the command that completes it.
-
-A sweep that was published has CSV files in place of the folders of its runs; its tables come out
-the same.
+`sweep.json` names the runs that a sweep expects, so runs that have not begun or died appear too. A
+published sweep has CSV files in place of the folders of its runs; its tables come out the same.
 """
 
 import csv
@@ -41,11 +38,8 @@ COLUMNS: Mapping[FrameName, Mapping[str, str]] = {
 }
 """The columns of each frame and file, with their types."""
 
-_ATTRIBUTE = {"failure": "reason"}
-"""Columns that are called otherwise than the attributes."""
-
 PUBLISHED = "origins.json"
-"""What runs were and where they came from; it makes a folder the publication of a sweep."""
+"""Configurations and provenance of all runs; it makes a folder the publication of a sweep."""
 
 KEY_OF_RUN = {"config": "seed", "provenance": "started"}
 """What a publication keeps once for all runs that share it, and the key that each run has alone."""
@@ -55,12 +49,9 @@ class RecordEntry(NamedTuple):
     """One number of a run: a line of one of its files.
 
     Attributes:
-        run: The run.
-        metric: Name of the quantity.
         value: The number as it was measured, unscaled; None where there is none.
         step: Iterations of the model that was measured.
         split: `samples` or `real`, both on the test split, or `validation`; of curves, `train`.
-        protocol: How it was measured.
         reason: Why there is no value, else empty.
         error: Standard error over images, where it is known.
     """
@@ -83,14 +74,12 @@ class Records:
 
     Attributes:
         results: The folder that was read.
-        sweeps: The sweeps, in the order asked for.
         runs: The expected runs, whatever their state.
         measurements: What was measured, at every snapshot and on every split.
         timings: What differs between identical runs.
         cost: What was counted before the training; nothing for runs of older versions.
         selected_steps: Run -> the snapshot that `final` shows, the last one for runs that are not
-            here; `bench.reporting.snapshot_selection` fills it.
-        selection_note: What tables say about that.
+            here; `bench.reporting.snapshot_selection` fills it and `selection_note`.
         origins: Sweep, run id, `config` or `provenance` -> what a publication says of the run.
     """
 
@@ -106,7 +95,7 @@ class Records:
 
     @cached_property
     def curves(self) -> tuple[RecordEntry, ...]:
-        """The training curves of all runs; they are read when first asked for."""
+        """The training curves of all runs, read when first asked for."""
         return _read_entries(self.runs, "rows.jsonl")
 
     @cached_property
@@ -118,8 +107,7 @@ class Records:
     def measured_runs(self) -> tuple[RecordedRun, ...]:
         """The runs whose numbers tables show, all of them controls or trained to their end.
 
-        Those that are done, and those that were measured before other metrics were asked for: what
-        was measured then is still true, and says by its protocol what it is.
+        They are done, or were measured before other metrics were asked for: that is still true.
         """
         measured = {entry.run for entry in self.measurements if entry.run.state != "failed"}
         return tuple(run for run in self.runs if run.state == "done" or run in measured)
@@ -133,23 +121,18 @@ class Records:
         for entry in entries:
             steps[entry.run] = max(entry.step, steps.get(entry.run, entry.step))
         steps = {run: self.selected_steps.get(run.key, step) for run, step in steps.items()}
-        found: dict[tuple[object, ...], RecordEntry] = {}
+        final: dict[tuple[object, ...], RecordEntry] = {}
         for entry in entries:
             if entry.step == steps[entry.run]:
                 key = entry.run, entry.split, entry.metric, entry.protocol
-                found.pop(key, None)  # of entries for the same, the last one counts
-                found[key] = entry
-        return tuple(found.values())
-
-    @property
-    def controls(self) -> tuple[str, ...]:
-        """Names of the controls, in the order of their sweeps."""
-        return tuple(dict.fromkeys(run.variant for run in self.runs if run.is_control))
+                final.pop(key, None)  # of entries for the same, the last one counts
+                final[key] = entry
+        return tuple(final.values())
 
     @property
     def untrained(self) -> tuple[str, ...]:
         """Variants that no run trains: the real images, measured or not, and the controls."""
-        return tuple(dict.fromkeys([REAL, *self.controls]))
+        return tuple(dict.fromkeys([REAL, *(r.variant for r in self.runs if r.is_control)]))
 
     def config(self, run: RecordedRun) -> Mapping[str, Any]:
         """Return the complete configuration of a run; empty where there is none."""
@@ -165,11 +148,11 @@ class Records:
 
     def rows(self, name: FrameName) -> Iterator[tuple[str | int | float | None, ...]]:
         """Yield the rows of a frame, in the order of `COLUMNS`."""
-        columns = list(COLUMNS[name])[len(_AXES) :]
+        attributes = ["reason" if c == "failure" else c for c in list(COLUMNS[name])[len(_AXES) :]]
         for item in getattr(self, name):
             run = item if name == "runs" else item.run
             axes = run.sweep, run.id, run.variant, run.model, run.data, run.seed
-            yield *axes, *(getattr(item, _ATTRIBUTE.get(column, column)) for column in columns)
+            yield *axes, *(getattr(item, attribute) for attribute in attributes)
 
     def frame(self, name: FrameName) -> "pd.DataFrame":
         """Return a part of the record as a data frame, for notebooks.
@@ -183,13 +166,7 @@ class Records:
         """
         import pandas as pd
 
-        rows = list(self.rows(name))
-        return pd.DataFrame(
-            {
-                column: pd.Series([row[index] for row in rows], dtype=kind)
-                for index, (column, kind) in enumerate(COLUMNS[name].items())
-            }
-        )
+        return pd.DataFrame(self.rows(name), columns=list(COLUMNS[name])).astype(COLUMNS[name])
 
 
 def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
@@ -210,27 +187,19 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
     names = known if sweeps is None else list(dict.fromkeys(sweeps))
     if unknown := [name for name in names if name not in known]:
         raise UnknownName("sweep", unknown[0], known)
-    read = [
-        _read_publication if (results / n / PUBLISHED).exists() else _read_folders for n in names
-    ]
-    parts = [read_one(results / name) for read_one, name in zip(read, names, strict=True)]
-
-    def joined(part: str) -> tuple[Any, ...]:
-        return tuple(chain.from_iterable(getattr(records, part) for records in parts))
-
-    return Records(
-        results=results,
-        sweeps=joined("sweeps"),
-        runs=joined("runs"),
-        measurements=joined("measurements"),
-        timings=joined("timings"),
-        cost=joined("cost"),
-        origins={key: value for records in parts for key, value in records.origins.items()},
-    )
+    parts = [_read_sweep(results / name) for name in names]
+    joined: dict[str, Any] = {
+        part: tuple(chain.from_iterable(getattr(records, part) for records in parts))
+        for part in ("sweeps", "runs", "measurements", "timings", "cost")
+    }
+    origins = {key: value for records in parts for key, value in records.origins.items()}
+    return Records(results, **joined, origins=origins)
 
 
-def _read_folders(folder: Path) -> Records:
-    """Read a sweep from the folders of its runs."""
+def _read_sweep(folder: Path) -> Records:
+    """Read a sweep from its publication, or from the folders of its runs."""
+    if (folder / PUBLISHED).exists():
+        return _read_publication(folder)
     sweep, runs = read_sweep(folder)
     return Records(
         results=folder.parent,
@@ -243,7 +212,6 @@ def _read_folders(folder: Path) -> Records:
 
 
 def _read_publication(folder: Path) -> Records:
-    """Read a sweep from the files of its publication."""
     sweep, plan = read_plan(folder)
     expected = {(run.id, run.variant): run for run in plan}
     runs: dict[tuple[str, str], RecordedRun] = {}
@@ -295,10 +263,15 @@ def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _read_entries(runs: Iterable[RecordedRun], name: str) -> tuple[RecordEntry, ...]:
-    """Return the entries of one file of every run."""
-    found = []
+    entries = []
     for run in runs:
-        for number, line in enumerate(_readable(run.path / name, run), start=1):
+        try:
+            lines = read_jsonl(run.path / name)
+        except (BenchError, OSError) as problem:  # must not cost the report of all other runs
+            if run.state != "failed":  # a failed run says it as its reason
+                say(f"warning: left out: {problem}")
+            continue
+        for number, line in enumerate(lines, start=1):
             numbers = line.get("value", ""), line.get("error")
             is_number = all(part is None or isinstance(part, int | float) for part in numbers)
             if not isinstance(line.get("metric"), str) or not is_number:
@@ -306,22 +279,11 @@ def _read_entries(runs: Iterable[RecordedRun], name: str) -> tuple[RecordEntry, 
                     f"{run.path / name}:{number}: an entry needs a metric, and a value that is a "
                     f"number or null; got {line}"
                 )
-            found.append(_entry(run, line))
-    return tuple(found)
-
-
-def _readable(path: Path, run: RecordedRun) -> list[dict[str, Any]]:
-    """Return the entries of a file; a damaged one must not cost the report of all other runs."""
-    try:
-        return read_jsonl(path)
-    except (BenchError, OSError) as problem:
-        if run.state != "failed":  # a failed run says it as its reason
-            say(f"warning: left out: {problem}")
-        return []
+            entries.append(_entry(run, line))
+    return tuple(entries)
 
 
 def _entry(run: RecordedRun, line: Mapping[str, Any]) -> RecordEntry:
-    """Return an entry from a line of JSON or CSV."""
     value, error = line["value"], line.get("error")
     return RecordEntry(
         run=run,

@@ -1,12 +1,13 @@
-"""The folder of a run and its state.
+"""The folder of a run, its state, and its lock.
 
-`done` or `failed` is written last, so a folder without either belongs to a run that was
-interrupted, or that is under way: then a process holds its lock.
+`done` or `failed` is written last. A folder without either belongs to a run that was interrupted,
+or that is under way: then a process holds its lock.
 """
 
+import fcntl
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,25 +16,21 @@ from uuid import uuid4
 from bench.errors import BenchError
 from bench.record.files import read_json, write_json, write_text
 from bench.record.jsonl import read_jsonl
-from bench.record.lock import held, locked
 
 State = Literal["missing", "unfinished", "trained", "done", "failed"]
 """Nothing there; begun; trained, but not measured as asked; trained and measured; an error, or a
 damaged file."""
 
 
-class Status(NamedTuple):
-    """The state of a run, and why it failed.
+class Busy(BenchError):
+    """Another process is working on this run."""
 
-    Attributes:
-        state: The state.
-        reason: Of a failed run: the last line of the traceback, or which file is damaged.
-        is_damaged: Whether it failed because a file is damaged, which no interruption can cause.
-    """
+
+class Status(NamedTuple):
+    """The state of a run; why it failed: the last line of the traceback, or a damaged file."""
 
     state: State
     reason: str = ""
-    is_damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,29 +60,24 @@ class RunFolder:
         return self.model.exists() or self.checkpoint.exists()
 
     def snapshot(self, step: int) -> "RunFolder":
-        """Return the folder of the snapshot after `step` iterations; it is like that of a run."""
+        """Return the folder of the snapshot after `step` iterations, which is like a run's."""
         return RunFolder(self.path / "snapshots" / str(step))
 
     def status(self, evaluation_id: str | None = None) -> Status:
-        """Return the state of the run; every command goes by this.
-
-        `evaluation_id` says what is to be measured: a run that was measured otherwise is `trained`.
-        Without it, whatever was measured counts.
-        """
+        """Return the state of the run; one with another evaluation id than this is `trained`."""
         if not self.path.exists():
             return Status("missing")
         if (failure := self._failure()) is not None:
             return Status("failed", failure)
         if (self.path / "done").exists():
             if damage := self._damage():
-                return Status("failed", damage, is_damaged=True)
-            measured = read_json(self.path / "done")["evaluation"]
-            if evaluation_id in (None, measured):
+                return Status("failed", damage)
+            if evaluation_id in (None, read_json(self.path / "done")["evaluation"]):
                 return Status("done")
         return Status("trained" if self.model.exists() else "unfinished")
 
     def _failure(self) -> str | None:
-        """Return the last line of the recorded traceback, or None if the run did not fail."""
+        """Return the last line of the traceback, or None if the run did not fail."""
         path = self.path / "failed"
         try:
             text = path.read_text(encoding="utf-8", errors="replace").strip()
@@ -136,13 +128,31 @@ class RunFolder:
         for name in ("done", "failed"):
             (self.path / name).unlink(missing_ok=True)
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Lock the run for this process; `Busy` if another process has it."""
-        return locked(self.path)
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the folder, made if need be, for this process; `Busy` if another process has it.
+
+        The system releases the lock when its holder dies, however it dies.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Busy(f"{self.path} is held by another process") from error
+            yield
 
     def held(self) -> bool:
-        """Return whether some process works on the run."""
-        return held(self.path)
+        """Return whether some process works on the run; False also where that cannot be seen."""
+        try:
+            if (self.path / "lock").exists():
+                with self.locked():
+                    pass
+        except Busy:
+            return True
+        except OSError:
+            pass
+        return False
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a sweep expects and the state of its runs, read from `sweep.json` and the runs' folders."""
+"""Sweeps and the state of their runs, read from `sweep.json` and the folders of the runs."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +17,7 @@ RETRY = "--retry-failed"
 """The option of `bench run` without which a failed run is left alone."""
 
 FROM_PATHS = ("folder", "npz")
-"""Data sets that are whatever lies at a path; they are called by the name of the folder or file."""
+"""Data sets read from a path, called by the name of its folder or file."""
 
 RunKey = tuple[str, str, str]
 """Sweep, id and variant: what tells the runs of some sweeps apart."""
@@ -25,15 +25,7 @@ RunKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class RecordedSweep:
-    """What `sweep.json` says of a sweep.
-
-    Attributes:
-        name: Its name, and that of its folder.
-        title: One line for people.
-        spec: The file it was made from, as it was given.
-        command: What runs it, or continues it.
-        quantities: What its metrics measure; empty in sweeps of older versions.
-    """
+    """A sweep: its YAML file, the command that runs or continues it, and what it measures."""
 
     name: str
     title: str
@@ -47,20 +39,13 @@ class RecordedRun:
     """One run that a sweep expects, whether it has begun or not.
 
     Attributes:
-        sweep: Name of its sweep.
         id: Name of its folder; two variants of a sweep may share a run.
-        variant: Its variant; of a control, as its model, the name of the control.
-        model: Registered name of the model.
-        data: Name of the data set.
+        variant: Its variant; of a control, as `model`, the name of the control.
         seed: None for a control, and for images from elsewhere that have none.
         path: Its folder, which a published run lacks.
-        command: What brings it to its end.
-        is_control: Whether it is a control, such as the real images.
         evaluation: Id of what is to be measured; None in sweeps of older versions.
-        state: As `RunFolder.status` decides.
-        reason: Of a failed run, the last line of the traceback, or which file is damaged.
-        iterations: Length of the training; None where no configuration was written yet.
-        batch_size: Examples of each batch; None as above.
+        state: As `RunFolder.status` decides, with the `reason` of a failed run.
+        iterations: Length of the training; None, as `batch_size`, before the run began.
     """
 
     sweep: str
@@ -83,7 +68,7 @@ class RecordedRun:
 
     @property
     def key(self) -> RunKey:
-        """What tells it apart."""
+        """What tells it from other runs."""
         return self.sweep, self.id, self.variant
 
     @property
@@ -110,10 +95,7 @@ def read_sweep_file(folder: Path) -> dict[str, Any]:
 
 
 def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
-    """Read what `sweep.json` says: the sweep, and its runs, controls last, as if none had begun.
-
-    A damaged file is a `BenchError` that names it. `folder` is `results/<sweep>`.
-    """
+    """Read `sweep.json` in `results/<sweep>`: the sweep, and its runs as if none had begun."""
     content = read_sweep_file(folder)
     try:
         sweep = RecordedSweep(
@@ -159,26 +141,24 @@ def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
 
 
 def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str | None) -> RecordedRun:
-    status = RunFolder(run.path).status(run.evaluation)
+    state, reason = RunFolder(run.path).status(run.evaluation)
     command = run.command
-    if status.state == "failed" and command.startswith("bench run ") and RETRY not in command:
+    if state == "failed" and command.startswith("bench run ") and RETRY not in command:
         command += f" {RETRY}"
     return replace(
         run,
         data=Path(data_path).stem.lower() if run.data in FROM_PATHS and data_path else run.data,
         command=command,
-        state=status.state,
-        reason=status.reason,
+        state=state,
+        reason=reason,
         iterations=config.get("iterations"),
         batch_size=config.get("batch_size"),
     )
 
 
 def _config(folder: Path) -> Mapping[str, Any]:
-    """Return the configuration of a run; nothing where there is none, or it is damaged."""
     with suppress(BenchError):  # a damaged one makes it a failed run
-        if (folder / "config.json").exists():
-            return dict(read_json(folder / "config.json").get("config", {}))
+        return dict(read_json(folder / "config.json").get("config", {}))
     return {}
 
 

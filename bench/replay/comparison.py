@@ -9,10 +9,15 @@ from typing import Any
 import torch
 
 from bench.record import provenance
-from bench.record.execution_notes import read_execution
 from bench.record.files import read_json
 from bench.record.jsonl import by_key
-from bench.record.provenance import changed_files, comparable_sources, sessions_of, version_text
+from bench.record.provenance import (
+    changed_files,
+    comparable_sources,
+    read_execution,
+    sessions_of,
+    version_text,
+)
 from bench.reporting.notes.wording import first_few
 
 FLOOR = 0.01  # the least that a deviation is relative to

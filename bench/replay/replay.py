@@ -22,8 +22,7 @@ from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import read_json
 from bench.record.jsonl import read_jsonl
-from bench.record.lock import Busy
-from bench.record.run_folder import RunFolder
+from bench.record.run_folder import Busy, RunFolder
 from bench.replay.comparison import (
     Entry,
     ReplayReport,

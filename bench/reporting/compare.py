@@ -1,17 +1,18 @@
 """Two variants or runs side by side: where their configurations and their measurements differ."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.errors import BenchError, UnknownName
 from bench.record.files import flatten
 from bench.record.records import RecordEntry, Records, load_records
 from bench.record.sweep_folder import RunKey
+from bench.reporting.grouping import grouped
 from bench.reporting.notes.table_notes import view_notes
 from bench.reporting.render.headings import cell_text
-from bench.reporting.render.text import note_lines
+from bench.reporting.render.text import aligned, note_lines
 from bench.reporting.tables.build import build_table
 from bench.reporting.tables.table import ARROWS
 from bench.reporting.tables.table_spec import load_tables
@@ -19,47 +20,36 @@ from bench.reporting.tables.table_spec import load_tables
 ABSENT = "—"
 
 
-@dataclass(frozen=True)
-class ComparedRuns:
-    """Some runs that are compared as one row.
-
-    Attributes:
-        label: What the row is called.
-        runs: The keys of the runs.
-    """
+class ComparedRuns(NamedTuple):
+    """Runs, by their keys, that are compared as one row."""
 
     label: str
     runs: tuple[RunKey, ...]
 
 
 def find_runs(records: Records, name: str) -> ComparedRuns:
-    """Return the runs that a user means: all of one variant, or a single one.
+    """Return all runs of `sweep/variant`, or that of `sweep/id`, a folder, or the start of an id.
 
-    `name` is `sweep/variant`, `sweep/id`, the folder of a run, or the beginning of an id; one that
-    means nothing, or several runs, is an error that names the variants.
+    A name that means nothing, or several runs, is an error that names the variants.
     """
     runs, folder = records.runs, Path(name).resolve()
     of_variant = [run for run in runs if f"{run.sweep}/{run.variant}" == name]
-    for found in (
+    for meant in (
         [run for run in runs if run.path.resolve() == folder],
         of_variant,
         [run for run in runs if name in (run.id, f"{run.sweep}/{run.id}")],
         [run for run in runs if len(name) >= 4 and run.id.startswith(name)],
     ):
-        is_one = len({(run.sweep, run.variant, run.id) for run in found}) == 1
-        if found and (found is of_variant or is_one):
-            label = found[0].variant if found is of_variant else found[0].id
-            keys = tuple(run.key for run in found)
-            return ComparedRuns(f"{found[0].sweep}/{label}", keys)
+        keys = tuple(run.key for run in meant)
+        if meant and (meant is of_variant or len(set(keys)) == 1):
+            label = meant[0].variant if meant is of_variant else meant[0].id
+            return ComparedRuns(f"{meant[0].sweep}/{label}", keys)
     variants = dict.fromkeys(f"{run.sweep}/{run.variant}" for run in runs)
     raise UnknownName("variant or run", name, variants)
 
 
 def find_folders(results: Path, name: str) -> list[Path]:
-    """Return the folders of the runs that a user means, if they have begun, without controls.
-
-    `name` is the folder of a run, wherever it is; a sweep; or what `find_runs` knows.
-    """
+    """Return the folders of the begun runs of a folder, a sweep, or what `find_runs` knows."""
     if (Path(name) / "config.json").is_file():
         return [Path(name)]
     records = load_records(results)
@@ -77,7 +67,7 @@ def find_folders(results: Path, name: str) -> list[Path]:
 
 
 def compare_text(records: Records, first: ComparedRuns, second: ComparedRuns) -> str:
-    """Return lines on two configurations and their measurements, the last one not ended."""
+    """Return where two configurations differ, and their measurements."""
     together = _together(records, first, second)
     table = build_table(load_tables()["summary"], together, reference=first.label)
     lines = [("", *(row.label for row in table.rows), "Δ")]
@@ -93,21 +83,12 @@ def compare_text(records: Records, first: ComparedRuns, second: ComparedRuns) ->
         texts = [text.number + text.rest + " *" * text.is_bold for text in (*cells, change)]
         lines.append((title, *texts))
     notes = note_lines(replace(table, notes=(*view_notes(["difference"]), *table.notes)))
-    changes = _aligned(_changes(records, first, second))
-    return "\n".join([*changes, "", *_aligned(lines), "", *notes])
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines whose parts stand in columns."""
-    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
-    return [
-        "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=False)).rstrip()
-        for line in lines
-    ]
+    changes = aligned(_changes(records, first, second))
+    return "\n".join([*changes, "", *aligned(lines), "", *notes])
 
 
 def _together(records: Records, first: ComparedRuns, second: ComparedRuns) -> Records:
-    """Return a record of the compared runs and the controls of their sweeps, as one sweep."""
+    """Return a record of one sweep with the compared runs and the controls of their sweeps."""
     labels = {key: side.label for side in (second, first) for key in side.runs}
     sweeps = {sweep for sweep, _, _ in labels}
     labels |= {r.key: r.variant for r in records.runs if r.is_control and r.sweep in sweeps}
@@ -118,8 +99,8 @@ def _together(records: Records, first: ComparedRuns, second: ComparedRuns) -> Re
     }
 
     def renamed(entries: Iterable[RecordEntry]) -> tuple[RecordEntry, ...]:
-        found = (e._replace(run=runs[e.run]) for e in entries if e.run in runs)
-        return tuple(sorted(found, key=lambda entry: entry.run.variant != first.label))
+        kept = (e._replace(run=runs[e.run]) for e in entries if e.run in runs)
+        return tuple(sorted(kept, key=lambda entry: entry.run.variant != first.label))
 
     return replace(
         records,
@@ -131,7 +112,6 @@ def _together(records: Records, first: ComparedRuns, second: ComparedRuns) -> Re
 
 
 def _changes(records: Records, first: ComparedRuns, second: ComparedRuns) -> list[tuple[str, ...]]:
-    """Return the keys whose values differ, with both values."""
     before, after = _settings(records, first), _settings(records, second)
     keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     if not keys:
@@ -142,9 +122,6 @@ def _changes(records: Records, first: ComparedRuns, second: ComparedRuns) -> lis
 
 def _settings(records: Records, side: ComparedRuns) -> dict[str, str]:
     """Return the flattened configuration of some runs; several values of a key side by side."""
-    values: dict[str, dict[str, None]] = {}
-    for run in records.runs:
-        if run.key in side.runs:
-            for key, value in flatten(records.config(run)).items():
-                values.setdefault(key, {})[str(value)] = None
-    return {key: ", ".join(different) for key, different in values.items()}
+    configs = [flatten(records.config(run)) for run in records.runs if run.key in side.runs]
+    pairs = dict.fromkeys((key, str(v)) for config in configs for key, v in config.items())
+    return {key: ", ".join(different) for key, different in grouped(pairs).items()}

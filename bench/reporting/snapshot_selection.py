@@ -1,17 +1,17 @@
-"""Which snapshot of a run stands in a table: a rule with a name, chosen when a report is made.
+"""Rules that choose the snapshot of each run that tables show.
 
 `last` is the end of the training. `val-<metric>` is the snapshot of each run with the best value
 on validation images, by a classifier that no table uses. `oracle-<metric>` looks at the test images
-themselves: what such a table shows could not have been had, and a note under it says so.
+themselves, so that its values are too good, and a note says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.errors import BenchError, UnknownName, describe_unknown
 from bench.record.quantities import Direction
 from bench.record.records import RecordEntry, Records
-from bench.record.sweep_folder import RecordedRun
+from bench.reporting.grouping import grouped
 from bench.reporting.tables.table_spec import Names
 from bench.spec.reserved_names import EVALUATIONS, REAL, VALIDATION
 
@@ -20,12 +20,7 @@ RULES = {"val": VALIDATION, "oracle": "samples"}
 
 
 def select_snapshots(records: Records, rule: str, names: Names) -> Records:
-    """Let a rule choose one snapshot of every run.
-
-    `rule` is `last`, `val-<metric>` or `oracle-<metric>`, with the name of a quantity. `final` of
-    the returned records holds the measurements of the chosen snapshots. An unknown rule, or runs
-    without the measurements that it looks at, are an error that says what to do.
-    """
+    """Return records whose `final` has the measurements of the snapshots that a rule chooses."""
     if rule == "last":
         return records
     kind, _, metric = rule.partition("-")
@@ -49,22 +44,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
             "under `metrics` in tables.yaml"
         )
     entries = [entry for entry in entries if entry.metric == metric]
-    runs: dict[RecordedRun, list[RecordEntry]] = {}
-    for entry in entries:
-        if not entry.run.is_control:
-            runs.setdefault(entry.run, []).append(entry)
-    _refuse_lacking(records, runs, rule)
-    steps = {}
-    for run, of_run in runs.items():
-        target = _real_value(of_run[0], entries, kind) if direction == "real" else 1.0
-        steps[run.key] = _best(of_run, direction, target)
-    counts = sorted({len(of_run) for of_run in runs.values()})
-    note = _note(kind, quantity.title, counts)
-    return replace(records, selected_steps=steps, selection_note=note)
-
-
-def _refuse_lacking(records: Records, runs: Mapping[RecordedRun, object], rule: str) -> None:
-    """Refuse to choose for some runs and not for others."""
+    runs = grouped((entry.run, entry) for entry in entries if not entry.run.is_control)
     trained = [
         run for run in records.measured_runs if not run.is_control and run.sweep != EVALUATIONS
     ]
@@ -74,6 +54,13 @@ def _refuse_lacking(records: Records, runs: Mapping[RecordedRun, object], rule: 
             f"--select {rule}: {len(lacking)} of {len(trained)} measured runs have no such value, "
             f"for example {first.variant!r} of sweep {first.sweep}; {_remedy(rule)}"
         )
+    steps = {}
+    for run, of_run in runs.items():
+        target = _real_value(of_run[0], entries, kind) if direction == "real" else 1.0
+        steps[run.key] = _best(of_run, direction, target)
+    counts = sorted({len(of_run) for of_run in runs.values()})
+    note = _note(kind, quantity.title, counts)
+    return replace(records, selected_steps=steps, selection_note=note)
 
 
 def _remedy(rule: str) -> str:
@@ -84,12 +71,8 @@ def _remedy(rule: str) -> str:
 def _real_value(entry: RecordEntry, entries: Sequence[RecordEntry], kind: str) -> float:
     """Return the value of the real images on a split, by the same protocol if there is one."""
     split = REAL if kind == "oracle" else VALIDATION
-    same = [
-        other
-        for other in entries
-        if (other.run.variant, other.split) == (REAL, split)
-        and (other.run.sweep, other.run.data) == (entry.run.sweep, entry.run.data)
-    ]
+    key = entry.run.sweep, entry.run.data, REAL, split
+    same = [e for e in entries if (e.run.sweep, e.run.data, e.run.variant, e.split) == key]
     same.sort(key=lambda other: other.protocol != entry.protocol)
     if not same or same[0].value is None:
         raise BenchError(
@@ -112,21 +95,12 @@ def _best(entries: Sequence[RecordEntry], direction: Direction, target: float) -
 
 
 def loss(value: float, direction: Direction, target: float) -> float:
-    """Return a number that is less for a better value.
+    """Return a number that is less for a better value; `target` is that of `real` and `one`.
 
-    Args:
-        value: The value.
-        direction: Which values are better.
-        target: What is best where the direction is `real` or `one`; 1 for the latter.
-
-    Returns:
-        The value with the sign of a loss, or its distance from the target.
-
-    Examples:
-        >>> loss(0.4, "real", 0.5) < loss(0.7, "real", 0.5)
-        True
-        >>> loss(9.0, "higher", 0.0) < loss(8.0, "higher", 0.0)
-        True
+    >>> loss(0.4, "real", 0.5) < loss(0.7, "real", 0.5)
+    True
+    >>> loss(9.0, "higher", 0.0) < loss(8.0, "higher", 0.0)
+    True
     """
     if direction in ("real", "one"):
         return abs(value - target)
@@ -134,7 +108,6 @@ def loss(value: float, direction: Direction, target: float) -> float:
 
 
 def _note(kind: str, title: str, counts: Sequence[int]) -> str:
-    """Say how snapshots were chosen."""
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     which = f"of the {number} snapshots of each run"
     if counts[-1] == 1:

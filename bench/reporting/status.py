@@ -41,7 +41,6 @@ def states_text(states: Iterable[State]) -> str:
 
 
 def _progress(folder: Path) -> str:
-    """Return the progress of a run that some process works on, or nothing."""
     progress = read_progress(folder)
     if progress is None:
         return ""

@@ -1,19 +1,20 @@
 """How much of the spread over seeds is training, how much sampling, and what classifiers add.
 
-What is seen over seeds is the variance of training and that of sampling together, since each run
-draws once. The second is known from drawing again from the same weights, or estimated by the error
-over images; what is left is the first. All rows of a column share one classifier, so its part is
-not in there: it is how far other classifiers of its kind would move the mean.
+The variance over seeds is that of training and sampling together, since each run draws once. That
+of sampling is known from drawing again from the same weights, or estimated by the error over
+images; the rest is training. All rows of a column share one classifier, so its part is separate:
+how far other classifiers of its kind would move the mean.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bench.record.quantities import Quantity
 from bench.record.records import RecordEntry, Records, load_records
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import standard_deviation
 from bench.reporting.tables.table import Cell, Column, Note, Row, Table
@@ -53,10 +54,7 @@ Key = tuple[str, str, str, str]
 
 
 def variance_table(records: Records, names: Names) -> Table:
-    """Return a table of the parts of the variance of each quantity of each variant.
-
-    What is not known is a dash, and a note says what makes it known.
-    """
+    """Return a table of the parts of each variance; notes say what makes unknown parts known."""
     quantities = replace(records.quantities, overrides=names.quantities)
     final = [
         entry
@@ -68,19 +66,18 @@ def variance_table(records: Records, names: Names) -> Table:
     is_split = [len({getattr(e.run, name) for e in final}) > 1 for name in ("sweep", "data")]
     rows: list[Row] = []
     protocols: dict[str, None] = {}
-    for entries in _groups(final, lambda e: (e.run.sweep, e.run.variant, e.run.data, e.metric)):
-        kinds = _groups(entries, lambda entry: CLASSIFIER.sub("", entry.protocol))
-        for number, same in enumerate(kinds, start=1):
+    of_column = grouped(((e.run.sweep, e.run.variant, e.run.data, e.metric), e) for e in final)
+    for entries in of_column.values():
+        kinds = grouped((CLASSIFIER.sub("", entry.protocol), entry) for entry in entries)
+        for number, same in enumerate(kinds.values(), start=1):
             run, quantity, protocol = same[0].run, quantities[same[0].metric], same[0].protocol
             title = quantity.title + (f" ({number})" if len(kinds) > 1 else "")
             protocols[f"{title}: {protocol}"] = None
             where = [name for name, of in zip((run.sweep, run.data), is_split, strict=True) if of]
             label = listed([names.models.get(run.variant, run.variant), *where, title])
             cells = [
-                Cell("missing")
-                if value is None
-                else Cell("single", value * (1.0 if column == SHARE else quantity.scale))
-                for column, value in _numbers(same, redrawn).items()
+                Cell("missing") if value is None else Cell("single", value)
+                for value in _numbers(same, redrawn, quantity.scale).values()
             ]
             if not CLASSIFIER.search(protocol):
                 cells[-1] = Cell("inapplicable")
@@ -94,37 +91,31 @@ def variance_table(records: Records, names: Names) -> Table:
 
 
 def _numbers(
-    entries: Sequence[RecordEntry], redrawn: dict[Key, list[float]]
+    entries: Sequence[RecordEntry], redrawn: dict[Key, list[float]], scale: float
 ) -> dict[str, float | None]:
     """Return what the columns show of one quantity of one variant, None where it is not known.
 
     The values are those of the classifier that most runs have. Classifiers are compared by their
     means over the runs that all of them saw.
     """
-    by_classifier = _groups(entries, lambda entry: entry.protocol)
-    chosen = max(by_classifier, key=len)
+    by_classifier = grouped((entry.protocol, entry) for entry in entries).values()
+    largest = max(by_classifier, key=len)
     common = set.intersection(*({entry.run.id for entry in group} for group in by_classifier))
-    means = [_mean(_values(e for e in group if e.run.id in common)) for group in by_classifier]
-    drawn = [
-        _variance([*_values([entry]), *redrawn[_key(entry)]])
-        for entry in chosen
-        if _key(entry) in redrawn
-    ]
-    sampling = _mean(variance for variance in drawn if variance is not None)
+    means = [_mean(e.value for e in group if e.run.id in common) for group in by_classifier]
+    again = [[entry.value, *redrawn[_key(entry)]] for entry in largest if _key(entry) in redrawn]
+    sampling = _mean(map(_variance, again))
     if sampling is None:
-        sampling = _mean(entry.error**2 for entry in chosen if entry.error is not None)
-    observed, training = _variance(_values(chosen)), None
+        sampling = _mean(None if e.error is None else e.error**2 for e in largest)
+    observed, training = _variance(entry.value for entry in largest), None
     if observed is not None and sampling is not None:
         training = max(0.0, observed - sampling)
-    moved = _variance([mean for mean in means if mean is not None]) if common else None
-    return {
-        MEAN: _mean(_values(chosen)),
-        SEEDS: _root(observed),
-        TRAINING: _root(training),
-        SAMPLES: _root(sampling),
-        SHARE: 100 * training / observed if training is not None and observed else None,
-        CLASSIFIERS: _root(moved),
-    }
+    moved = _variance(means)
+    parts = {SEEDS: observed, TRAINING: training, SAMPLES: sampling, CLASSIFIERS: moved}
+    numbers = {name: None if v is None else v**0.5 * scale for name, v in parts.items()}
+    mean = _mean(entry.value for entry in largest)
+    numbers[MEAN] = None if mean is None else mean * scale
+    numbers[SHARE] = 100 * training / observed if training is not None and observed else None
+    return {name: numbers[name] for name in COLUMNS}
 
 
 def _redrawn(records: Records) -> dict[Key, list[float]]:
@@ -137,12 +128,11 @@ def _redrawn(records: Records) -> dict[Key, list[float]]:
         origin = kept.config(run).get("evaluated", {})
         if "run" in origin and origin.get("sample_seed") != run.seed:
             sources[run] = Path(origin["run"])
-    found: dict[Key, list[float]] = {}
-    for entry in kept.final:
-        if (source := sources.get(entry.run)) and entry.value is not None:
-            key = source.parent.name, source.name, entry.metric, entry.protocol
-            found.setdefault(key, []).append(entry.value)
-    return found
+    return grouped(
+        ((source.parent.name, source.name, entry.metric, entry.protocol), entry.value)
+        for entry in kept.final
+        if (source := sources.get(entry.run)) and entry.value is not None
+    )
 
 
 def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
@@ -162,29 +152,12 @@ def _key(entry: RecordEntry) -> Key:
     return entry.run.sweep, entry.run.id, entry.metric, entry.protocol
 
 
-def _groups(
-    entries: Iterable[RecordEntry], key: Callable[[RecordEntry], object]
-) -> list[list[RecordEntry]]:
-    """Return entries in groups of equal keys, in the order of their first ones."""
-    groups: dict[object, list[RecordEntry]] = {}
-    for entry in entries:
-        groups.setdefault(key(entry), []).append(entry)
-    return list(groups.values())
-
-
-def _values(entries: Iterable[RecordEntry]) -> list[float]:
-    return [entry.value for entry in entries if entry.value is not None]
-
-
-def _variance(values: Sequence[float]) -> float | None:
-    deviation = standard_deviation(values)
+def _variance(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    deviation = standard_deviation(known) if known else None
     return None if deviation is None else deviation**2
 
 
-def _root(variance: float | None) -> float | None:
-    return None if variance is None else variance**0.5
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    known = list(values)
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

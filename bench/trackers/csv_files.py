@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from bench.record.csv_text import to_csv
-from bench.record.files import write_text
+from bench.record.files import to_csv, write_text
 from bench.record.records import COLUMNS, FrameName, RecordEntry, Records
 from bench.spec.reserved_names import REAL
 

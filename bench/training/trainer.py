@@ -17,8 +17,8 @@ from bench.console import warn
 from bench.data.base import DataSet
 from bench.data.supervision import make_stream
 from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
-from bench.record.execution_notes import note_execution, read_execution
 from bench.record.jsonl import JsonlWriter, holds, truncate
+from bench.record.provenance import note_execution, read_execution
 from bench.seeding import seed_for
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training, optimizer_settings

@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 
 from bench.evaluation.controls import control_id
-from bench.record.csv_text import to_csv
-from bench.record.files import write_json, write_text
+from bench.record.files import to_csv, write_json, write_text
 from bench.spec.reserved_names import REAL
 from bench.spec.sweep_file import load_sweep
 from bench.tuning.space import TunedVariant

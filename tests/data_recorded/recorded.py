@@ -1,6 +1,7 @@
 """Writes the record of a sweep as the harness writes it, with measurements that a test chooses."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.record.jsonl import write_jsonl
@@ -111,7 +112,7 @@ def write_sweep(
         "title": f"The {sweep} sweep",
         "spec": spec,
         "command": f"bench run {spec}",
-        "quantities": {name: quantity.describe() for name, quantity in QUANTITIES.items()},
+        "quantities": {name: asdict(quantity) for name, quantity in QUANTITIES.items()},
         "runs": runs,
         "controls": controls,
     }

@@ -3,13 +3,13 @@ import time
 import pytest
 
 from bench.record import progress
-from bench.record.lock import locked
 from bench.record.progress import NAME, ProgressFile, read_progress
+from bench.record.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True)
 def at_work(tmp_path):
-    with locked(tmp_path):
+    with RunFolder(tmp_path).locked():
         yield
 
 
@@ -57,7 +57,7 @@ def test_a_run_that_measures_has_all_its_iterations(tmp_path):
 
 
 def test_without_a_holder_of_the_lock_there_is_no_progress(tmp_path):
-    with locked(tmp_path / "run"):
+    with RunFolder(tmp_path / "run").locked():
         ProgressFile(tmp_path / "run", iterations=10).measuring()
         assert read_progress(tmp_path / "run") is not None
     assert read_progress(tmp_path / "run") is None

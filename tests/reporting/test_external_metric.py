@@ -96,7 +96,8 @@ def test_its_comparisons_are_in_the_csv_file(rendered):
 def test_it_fills_tables_and_the_page(records):
     specs = cases.SPECS
     assert [table.name for table in filled_tables(specs, records)] == ["summary", "footing"]
-    page = describe_page(records, specs, reference="cvae")
+    tables = filled_tables(specs, records, reference="cvae")
+    page = describe_page(records, tables, specs["summary"].names)
     column = page["tables"][0]["columns"][0]
     assert (column["title"], column["arrow"], column["decimals"]) == ("Darkness (%)", "↓", 1)
     assert [row["cells"][0]["bold"] for row in page["tables"][0]["rows"]] == [False, False, True]

@@ -15,9 +15,11 @@ from PIL import Image
 
 from bench.errors import BenchError
 from bench.record.records import load_records
+from bench.reporting.grouping import evenly_spaced
 from bench.reporting.page import document
-from bench.reporting.page.curves import POINTS, thin
+from bench.reporting.page.curves import POINTS
 from bench.reporting.page.document import describe_page, render_page
+from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import load_tables
 
 TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
@@ -41,11 +43,12 @@ class Elements(HTMLParser):
 
 
 def page_of(results, names=None):
-    return render_page(load_records(results, names), load_tables(TABLES))
+    return render_page(description_of(results, names))
 
 
-def description_of(results):
-    return describe_page(load_records(results), load_tables(TABLES))
+def description_of(results, names=None):
+    records, specs = load_records(results, names), load_tables(TABLES)
+    return describe_page(records, filled_tables(specs, records), specs["summary"].names)
 
 
 @pytest.fixture
@@ -174,7 +177,7 @@ def test_runs_have_what_differs_and_why_they_failed(tmp_path):
 
 
 def test_long_curves_are_thinned_the_same_way_every_time():
-    kept = thin(10_001)
+    kept = evenly_spaced(10_001, POINTS)
     assert len(kept) == POINTS
     assert kept == sorted(set(kept))
     assert (kept[0], kept[-1]) == (0, 10_000)

@@ -11,9 +11,9 @@ import recorded
 from page_records import HOSTILE, write_hostile, write_large, write_small
 
 from bench.record.records import load_records
-from bench.reporting.page.document import render_page
+from bench.reporting.page.document import describe_page, render_page
 from bench.reporting.render.csv import render_csv
-from bench.reporting.tables.build import build_table
+from bench.reporting.tables.build import build_table, filled_tables
 from bench.reporting.tables.table_spec import load_tables
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
@@ -47,8 +47,9 @@ def files(tmp_path_factory):
     for name, write in (("small", write_small), ("hostile", write_hostile), ("large", write_large)):
         write(results / name)
         made[name] = results / name / "report.html"
-        page = render_page(load_records(results / name), load_tables(TABLES))
-        made[name].write_text(page, encoding="utf-8")
+        records, specs = load_records(results / name), load_tables(TABLES)
+        page = describe_page(records, filled_tables(specs, records), specs["summary"].names)
+        made[name].write_text(render_page(page), encoding="utf-8")
     return made
 
 

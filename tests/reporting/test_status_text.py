@@ -1,8 +1,8 @@
 import recorded
 
-from bench.record.lock import locked
 from bench.record.progress import ProgressFile
 from bench.record.records import load_records
+from bench.record.run_folder import RunFolder
 from bench.reporting.status import status_text
 
 
@@ -43,7 +43,7 @@ def test_runs_under_way_say_how_far_they_are(tmp_path):
     recorded.write_sweep(tmp_path, states=states)
     records = load_records(tmp_path)
     training, measuring = (records.runs[place].path for place in (1, 5))
-    with locked(training), locked(measuring):
+    with RunFolder(training).locked(), RunFolder(measuring).locked():
         ProgressFile(training, iterations=800).update(200)
         ProgressFile(measuring, iterations=800).measuring()
         text = status_text(records)

@@ -10,7 +10,7 @@ from torch import nn
 
 from baselines.cvae import CVAE
 from bench.errors import RunFailed
-from bench.record.execution_notes import note_execution, read_execution
+from bench.record.provenance import note_execution, read_execution
 from bench.spec import run_settings
 from bench.training.gradient_accumulation import (
     OutOfMemory,

@@ -1,8 +1,8 @@
-"""Which figures there are: a lazy name table, so that listing them imports nothing."""
+"""The names of all figures, so that listing them imports no figure."""
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bench.errors import UnknownName
 
@@ -12,14 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """One figure.
-
-    Attributes:
-        name: Also that of the module whose `draw` makes it.
-        title: One line.
-        number: Which figure of the paper it repeats; empty for none.
-        needs: Arrays of `pictures.npz` that it is made of.
-    """
+    """A figure: the name of its module, its number in the paper, the arrays that it `needs`."""
 
     name: str
     title: str
@@ -33,9 +26,8 @@ class PaperFigure:
 
     def draw(self, data: "FigureData") -> "CaptionedFigure":
         """Draw it; where the record does not allow it, `NotApplicable` says why."""
-        module = importlib.import_module(f"bench.reporting.figures.{self.name}")
-        drawn: CaptionedFigure = module.draw(data)
-        return drawn
+        draw = importlib.import_module(f"bench.reporting.figures.{self.name}").draw
+        return cast("CaptionedFigure", draw(data))
 
 
 _TRAVERSALS = ("traverse_relevant", "traverse_classes", "traverse_irrelevant")

@@ -31,10 +31,10 @@ def draw(data: FigureData) -> CaptionedFigure:
                 of_variant.setdefault(entry.run, {})[entry.step] = entry.value
     if not curves:
         raise NotApplicable("no training curve was recorded")
-    for name in data.options.metrics:
+    for name in data.metrics:
         if name not in curves:
             raise UnknownName("curve", name, curves)
-    names = data.options.metrics or sorted(curves, key=lambda metric: -len(curves[metric]))
+    names = data.metrics or sorted(curves, key=lambda metric: -len(curves[metric]))
     names, left_out = data.limit_panels([(name, name) for name in names])
     figure, cells = style.panel_grid(len(names), 1.55, extra=0.16 * -(-len(shown) // 4) + 0.1)
     for name, axes in zip(names, cells.flat, strict=False):

@@ -1,8 +1,4 @@
-"""Pictures of samples: the same samples, the same bytes.
-
-Pixels are shown as they are stored, enlarged by a whole number without smoothing, so that an 8x8
-digit can be judged and nothing is made prettier than it is.
-"""
+"""Pictures of samples, with pixels as they are stored: enlarged by a whole number, not smoothed."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -46,16 +42,17 @@ def save_image_grid(panels: Mapping[str, Array], class_names: Sequence[str], pat
     left = MARGIN + max(int(label.getlength(name)) for name in names) + MARGIN
     above = TITLE_PIXELS + MARGIN if any(panels) else 0
     lines: list[list[tuple[int, str, Array]]] = []
-    widths: list[int] = []
+    right, width = PAGE, 0
     for title, part in zip(panels, tiles, strict=True):
-        wide = max(part.shape[1], int(heading.getlength(title))) + 2 * MARGIN
-        if not lines or left + widths[-1] + wide - 2 * MARGIN > PAGE:
+        wide = max(part.shape[1], int(heading.getlength(title)))
+        if right + wide > PAGE:
             lines.append([])
-            widths.append(0)
-        lines[-1].append((left + widths[-1], title, part))
-        widths[-1] += wide
+            right = left
+        lines[-1].append((right, title, part))
+        right += wide + 2 * MARGIN
+        width = max(width, right - MARGIN)
     heights = [above + max(part.shape[0] for _, _, part in line) + MARGIN for line in lines]
-    page = Image.new("RGB", (left + max(widths) - MARGIN, MARGIN + sum(heights)), "white")
+    page = Image.new("RGB", (width, MARGIN + sum(heights)), "white")
     draw = ImageDraw.Draw(page)
     top = MARGIN
     for line, height in zip(lines, heights, strict=True):

@@ -18,10 +18,9 @@ def enlarge(images: Array, side: int) -> Array:
 def tile(
     images: Array, gap: int = 0, color: tuple[int, ...] = WHITE, *, head: bool = False
 ) -> Array:
-    """Return a table of images, `uint8` `[rows, columns, H, W, C]`, as one picture `[_, _, C]`.
+    """Return images `uint8` `[rows, columns, H, W, C]` as one picture with the color's channels.
 
-    `gap` pixels of a color stand between images; the picture has the channels of the color. A head
-    is a first row and a first column that stand apart.
+    `gap` pixels of the color stand between images; `head` sets the first row and column apart.
     """
     if images.dtype != np.uint8 or images.ndim != 5 or images.shape[-1] not in (1, 3):
         raise ValueError(

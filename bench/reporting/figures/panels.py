@@ -26,13 +26,9 @@ LARGEST = 0.32
 
 @dataclass(frozen=True)
 class Panel:
-    """A table of images with a title, and labels of rows and columns, where they are not empty.
+    """Images `uint8` `[R, S, H, W, C]` with a title and labels of rows and columns.
 
     Attributes:
-        images: `uint8` `[R, S, H, W, C]`.
-        title: What stands above.
-        rows: Labels of the rows.
-        columns: Labels of the columns.
         head: Whether the first row and the first column stand apart.
         reason: Why there are no images; `images` then only says how large the panel would be.
     """

@@ -1,4 +1,4 @@
-"""Points of the plane, generated over real ones."""
+"""Generated points of the plane over real ones."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def save_point_cloud(generated: Array, labels: Array, real: Array, path: Path) -
 
 
 def window(points: Array) -> tuple[Array, Array]:
-    """Return the corners of a picture of these points, but for the wildest half percent."""
+    """Return the corners of a picture of these points without the outermost half percent."""
     low, high = np.quantile(points, [0.0025, 0.9975], axis=0)
     edge = 0.12 * (high - low).max() + 1e-9
     return low - edge, high + edge
@@ -45,10 +45,7 @@ def draw_points(
     corners: tuple[Array, Array],
     size: float = 1.6,
 ) -> int:
-    """Draw generated points over real ones, and return how many generated ones lie outside.
-
-    `corners` are those of `window`; `size` is that of a generated point, in points.
-    """
+    """Draw generated points over real ones; return how many lie outside the corners of `window`."""
     low, high = corners
     axes.plot(*real.T, **style.dots(None, 1.5 * size))
     for label in np.unique(labels).astype(int):

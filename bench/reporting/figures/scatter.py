@@ -83,11 +83,9 @@ def _label(figure: Figure, axes: Axes, points: Sequence[_Point]) -> None:
     centers = axes.transData.transform([(point.x.mean, point.y.mean) for point in points])
     taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in centers]
     bars = [bar for point in points for bar in _bars(axes, point)]
+    high = 1.15 * style.SMALL * scale
     for point, (x, y) in zip(points, centers, strict=True):
-        wide, high = (
-            style.text_inches(point.label, style.SMALL) * figure.dpi,
-            1.15 * style.SMALL * scale,
-        )
+        wide = style.text_inches(point.label, style.SMALL) * figure.dpi
         boxes = []
         for rank, (right, up) in enumerate(PLACES):
             left = x - wide / 2 + right * (6 * scale + wide / 2)
@@ -111,6 +109,5 @@ def _bars(axes: Axes, point: _Point) -> list[Bbox]:
 
 
 def _overlap(a: Bbox, b: Bbox) -> float:
-    """Return the area that two boxes have in common."""
     common = Bbox.intersection(a, b)
     return float(common.width * common.height) if common else 0.0

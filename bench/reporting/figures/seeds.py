@@ -6,8 +6,7 @@ from matplotlib.axes import Axes
 
 from bench.errors import NotApplicable
 from bench.reporting.figures import style
-from bench.reporting.figures.measurements import PlottedMeasurements, axis_title
-from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
+from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant, axis_title
 from bench.reporting.tables.table import Column
 
 MOST = 30
@@ -18,33 +17,30 @@ LETTERS = 32
 
 def draw(data: FigureData) -> CaptionedFigure:
     """Return a panel a metric, a row a variant."""
-    measurements, names = PlottedMeasurements(data), data.options.metrics
-    columns = [c for c in measurements.columns(names) if names or c.kind == "measured"]
+    columns = [c for c in data.columns(data.metrics) if data.metrics or c.kind == "measured"]
     if not columns:
         raise NotApplicable("nothing was measured")
     shown, notes = data.limit_variants(data.variants, MOST)
     panels, left_out = data.limit_panels([(column.metric, column) for column in columns])
     figure, cells = style.panel_grid(
-        len(panels), 0.155 * len(shown) + 0.55, layout=style.packed(), sharey=True
+        len(panels), 0.155 * len(shown) + 0.55, packed=True, sharey=True
     )
     for column, axes in zip(panels, cells.flat, strict=False):
-        _draw_panel(axes, measurements, column, shown)
+        _draw_panel(axes, data, column, shown)
     first = cells[0][0]
     first.set_yticks(range(len(shown)), [variant.label for variant in shown])
     first.set_ylim(len(shown) - 0.5, -0.5)
     notes += [*left_out, "Small: single runs; large: their mean with its 95 % t interval."]
-    if any(measurements.real_value(column) is not None for column in panels):
+    if any(data.real_value(column) is not None for column in panels):
         notes.append("Dashed: the real test images.")
     notes += [f"Protocol: {c.quantity.title} by {c.protocol}." for c in panels]
     return CaptionedFigure(figure, notes)
 
 
-def _draw_panel(
-    axes: Axes, measurements: PlottedMeasurements, column: Column, shown: list[FigureVariant]
-) -> None:
+def _draw_panel(axes: Axes, data: FigureData, column: Column, shown: list[FigureVariant]) -> None:
     for row, variant in enumerate(shown):
-        values = measurements.values(column, variant.runs)
-        interval = measurements.interval(column, variant)
+        values = data.values(column, variant.runs)
+        interval = data.interval(column, variant)
         if interval is None:
             axes.annotate(
                 "n/a", (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center",
@@ -57,7 +53,7 @@ def _draw_panel(
             interval.mean, row - 0.12, xerr=interval.half_width, fmt=style.marker(variant.index),
             color=ink, ms=4, elinewidth=1, capsize=0,
         )  # fmt: skip
-    real = measurements.real_value(column)
+    real = data.real_value(column)
     if real is not None:
         axes.axvline(real, color=style.REAL_COLOR, lw=0.8, ls=(0, (4, 2)), zorder=0)
     axes.set_title(textwrap.fill(axis_title(column), LETTERS), fontsize=style.NORMAL)

@@ -1,7 +1,7 @@
-"""The runs that a figure is drawn from: those on one data set, and what the user chose of them."""
+"""The runs and numbers that a figure is drawn from, on one data set, as the user chose them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -16,15 +16,20 @@ from bench.record.pictures import (
     read_pictures,
     read_samples,
 )
-from bench.record.records import Records
+from bench.record.quantities import COST, TIMINGS, kind_of
+from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.grouping import grouped
+from bench.reporting.statistics import Interval, t_interval
+from bench.reporting.tables.contents import letters
+from bench.reporting.tables.table import Column
 from bench.reporting.tables.table_spec import Names, load_tables
-from bench.spec.reserved_names import REAL
+from bench.spec.reserved_names import REAL, VALIDATION
 
 PANELS = 6
 """Metrics on a page."""
 
-NO_PICTURES = RecordedPictures({}, {})
+ARROWS = {"higher": " ↑", "lower": " ↓", "real": " (≈ real)", "one": " (≈ 1)", None: ""}
 
 T = TypeVar("T")
 
@@ -33,9 +38,7 @@ T = TypeVar("T")
 class FigureVariant:
     """A variant of a sweep with its measured runs.
 
-    Attributes:
-        index: What decides its color and shape.
-        run: The run whose pictures are shown; None where none has the seed asked for.
+    `index` decides its color and shape; `run` is the one whose pictures are shown, if there is one.
     """
 
     name: str
@@ -43,21 +46,6 @@ class FigureVariant:
     index: int
     runs: tuple[RecordedRun, ...]
     run: RecordedRun | None
-
-
-@dataclass(frozen=True)
-class FigureOptions:
-    """What the user asked for.
-
-    Attributes:
-        variants: Names of variants; all of them, as far as they fit, where empty.
-        seed: Whose pictures are shown; the first finished one of each variant where None.
-        metrics: Names of metrics, or of losses; the figure's own choice where empty.
-    """
-
-    variants: tuple[str, ...] = ()
-    seed: int | None = None
-    metrics: tuple[str, ...] = ()
 
 
 class CaptionedFigure(NamedTuple):
@@ -69,11 +57,19 @@ class CaptionedFigure(NamedTuple):
 
 @dataclass(frozen=True)
 class FigureData:
-    """The measured runs on one data set, and what the user chose of them."""
+    """The measured runs on one data set, and what the user chose of them.
+
+    Attributes:
+        named_variants: Names of variants; all of them, as far as they fit, where empty.
+        seed: Whose pictures are shown; the first finished one of each variant where None.
+        metrics: Names of metrics, or of losses; the figure's own choice where empty.
+    """
 
     records: Records
     data: str
-    options: FigureOptions = field(default_factory=FigureOptions)
+    named_variants: tuple[str, ...] = ()
+    seed: int | None = None
+    metrics: tuple[str, ...] = ()
 
     @cached_property
     def names(self) -> Names:
@@ -93,19 +89,15 @@ class FigureData:
     @cached_property
     def all_variants(self) -> tuple[FigureVariant, ...]:
         """All variants with a measured run, in the order of the record."""
-        runs: dict[tuple[str, str], list[RecordedRun]] = {}
-        for run in self.runs:
-            if not run.is_control:
-                runs.setdefault((run.sweep, run.variant), []).append(run)
+        runs = grouped(((run.sweep, run.variant), run) for run in self.runs if not run.is_control)
         several = len({sweep for sweep, _ in runs}) > 1
         names = {name for _, name in runs}
         variants = []
         for index, ((sweep, name), of_variant) in enumerate(runs.items()):
             label = self.names.variant(name, of_variant[0].model, names)
             label += f" ({sweep})" if several else ""
-            shown = (run for run in of_variant if self.options.seed in (None, run.seed))
-            variant = FigureVariant(name, label, index, tuple(of_variant), next(shown, None))
-            variants.append(variant)
+            shown = (run for run in of_variant if self.seed in (None, run.seed))
+            variants.append(FigureVariant(name, label, index, tuple(of_variant), next(shown, None)))
         return tuple(variants)
 
     @cached_property
@@ -113,10 +105,11 @@ class FigureData:
         """The variants that the user named, in that order; all of them where none were named."""
         if not self.all_variants:
             raise NotApplicable(f"no run on {self.data} is finished yet")
-        wanted, known = self.options.variants, [variant.name for variant in self.all_variants]
-        if unknown := [name for name in wanted if name not in known]:
-            raise UnknownName("variant", unknown[0], known)
-        named = (v for name in wanted for v in self.all_variants if v.name == name)
+        named = []
+        for name in self.named_variants:
+            named += (same := [variant for variant in self.all_variants if variant.name == name])
+            if not same:
+                raise UnknownName("variant", name, (variant.name for variant in self.all_variants))
         return tuple(named) or self.all_variants
 
     def samples(self, *, images: bool) -> dict[FigureVariant, RecordedSamples]:
@@ -130,6 +123,50 @@ class FigureData:
         samples = (read_samples(run.path) for run in self.real_runs)
         return next(filter(None, samples), None)
 
+    @cached_property
+    def _entries(self) -> list[RecordEntry]:
+        records, runs = self.records, set(self.runs)
+        entries = [entry for entry in records.final if entry.split != VALIDATION]
+        entries += [entry for entry in records.cost if entry.metric in COST]
+        entries += [entry for entry in records.timings if entry.metric in TIMINGS]
+        return [entry for entry in entries if entry.run in runs and entry.value is not None]
+
+    def columns(self, names: Sequence[str] = ()) -> list[Column]:
+        """Return a column for each protocol of some metrics, or of all: what may share an axis."""
+        measured = [(e.metric, e.protocol) for e in self._entries if not e.run.is_control]
+        protocols = grouped(dict.fromkeys(measured))
+        if unknown := [name for name in names if name not in protocols]:
+            raise UnknownName("metric", unknown[0], protocols)
+        quantities = replace(self.records.quantities, overrides=self.names.quantities)
+        columns = []
+        for name in names or protocols:
+            for protocol, letter in zip(protocols[name], letters(), strict=False):
+                quantity = quantities[name]
+                if len(protocols[name]) > 1:
+                    quantity = replace(quantity, title=f"{quantity.title} [{letter}]")
+                columns.append(Column(self.data, "", name, quantity, protocol, kind_of(name)))
+        return columns
+
+    def values(self, column: Column, runs: Sequence[RecordedRun]) -> list[float]:
+        """Return the values of some runs, as far as they have one, in printed units."""
+        return [
+            entry.value * column.quantity.scale
+            for entry in self._entries
+            if (entry.metric, entry.protocol) == (column.metric, column.protocol)
+            and entry.run in runs
+            and entry.value is not None
+        ]
+
+    def interval(self, column: Column, variant: FigureVariant) -> Interval | None:
+        """Return the mean over seeds with its interval; None where there are no values."""
+        values = self.values(column, variant.runs)
+        return t_interval(values) if values else None
+
+    def real_value(self, column: Column) -> float | None:
+        """Return the value of the real test images; None where sweeps differ, or have none."""
+        values = set(self.values(column, self.real_runs))
+        return values.pop() if len(values) == 1 else None
+
     def whose(self, variants: Sequence[FigureVariant]) -> str:
         """Return the sentence that says of which runs the pictures are."""
         runs = [variant.run for variant in variants if variant.run]
@@ -137,22 +174,27 @@ class FigureData:
         if not seeds:
             return ""
         which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-        first = "" if self.options.seed is not None else ", the first finished one of each variant"
+        first = "" if self.seed is not None else ", the first finished one of each variant"
         return f"Pictures are of one run each, {which}{first}; they were not selected."
 
     def limit_variants(
         self, variants: Sequence[FigureVariant], most: int
     ) -> tuple[list[FigureVariant], list[str]]:
         """Return the variants that fit, or all that the user named, and a note on the others."""
-        most = len(variants) if self.options.variants else most
+        most = len(variants) if self.named_variants else most
         rest = [variant.label for variant in variants[most:]]
         return list(variants[:most]), _left_out("variant", rest)
 
     def limit_panels(self, panels: Sequence[tuple[str, T]]) -> tuple[list[T], list[str]]:
         """Return the panels that fit, given with their metrics, as `limit_variants` does."""
-        most = len(panels) if self.options.metrics else PANELS
+        most = len(panels) if self.metrics else PANELS
         rest = [metric for metric, _ in panels[most:]]
         return [panel for _, panel in panels[:most]], _left_out("metric", rest)
+
+
+def axis_title(column: Column) -> str:
+    """Return a quantity with the direction that is better."""
+    return column.quantity.title + ARROWS[column.quantity.direction]
 
 
 def _left_out(option: str, names: Sequence[str]) -> list[str]:
@@ -188,22 +230,22 @@ def find_pictures(
     that the pictures are made of codes of real images.
     """
     able: dict[FigureVariant, RecordedPictures] = {}
-    unable: dict[str, list[str]] = {}
+    unable = []
     for variant in data.variants:
-        pictures = read_pictures(variant.run.path) if variant.run else NO_PICTURES
+        pictures = read_pictures(variant.run.path) if variant.run else RecordedPictures({}, {})
         if any(name in pictures.arrays for name in names):
             able[variant] = pictures
             continue
         reason = next((pictures.missing[name] for name in names if name in pictures.missing), "")
         if not reason and variant.run is None:
-            reason = f"no run of seed {data.options.seed} is finished"
+            reason = f"no run of seed {data.seed} is finished"
         reason = reason or "no pictures were made and no weights are there to make them"
-        unable.setdefault(reason, []).append(variant.label)
-    why = [f"{reason}: {', '.join(labels)}" for reason, labels in unable.items()]
+        unable.append((reason, variant.label))
+    why = [f"{reason}: {', '.join(labels)}" for reason, labels in grouped(unable).items()]
     if not able:
         raise NotApplicable("; ".join(why))
     whole = [v for v, pictures in able.items() if all(name in pictures.arrays for name in names)]
-    if whole and len(whole) < len(able) and not data.options.variants:
+    if whole and len(whole) < len(able) and not data.named_variants:
         partly = ", ".join(variant.label for variant in able if variant not in whole)
         why.append(f"they can make a part of it only (--variant NAME shows that part): {partly}")
         able = {variant: able[variant] for variant in whole}

@@ -21,8 +21,7 @@ from matplotlib.ticker import NullFormatter
 SINGLE, DOUBLE = 3.3, 6.9
 """Width of one column and of a page, in inches."""
 
-TALLEST = 9.0
-"""Height of a page, in inches."""
+TALLEST = 9.0  # height of a page, in inches
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -65,27 +64,24 @@ def text_inches(text: str, size: float) -> float:
     return float(TextPath((0, 0), text, size=size).get_extents().width) / 72 if text else 0.0
 
 
-def packed() -> ConstrainedLayoutEngine:
-    """Return a layout with little room between the parts."""
-    return ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
-
-
 def panel_grid(
     count: int,
     height: float,
     extra: float = 0.0,
     across: int = 3,
     *,
-    layout: ConstrainedLayoutEngine | None = None,
+    packed: bool = False,
     sharey: bool = False,
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure of a page's width with the axes of `count` panels, some across a line.
+    """Return a figure of a page's width with the axes of `count` panels, `height` inches high.
 
-    A panel is `height` inches high, and `extra` inches are left for a legend.
+    `extra` inches are left for a legend, and there is little room between `packed` panels.
     """
     across = min(across, count)
     rows = -(-count // across)
-    figure = Figure(figsize=(DOUBLE, rows * height + extra), layout=layout or "constrained")
+    pad = 0.03 if packed else None
+    layout = ConstrainedLayoutEngine(w_pad=pad, h_pad=pad)
+    figure = Figure(figsize=(DOUBLE, rows * height + extra), layout=layout)
     cells: np.ndarray = figure.subplots(rows, across, squeeze=False, sharey=sharey)
     for axes in cells.flat[count:]:
         axes.set_axis_off()
@@ -103,15 +99,12 @@ def scale_axis(axes: Axes, name: Literal["x", "y"], values: Sequence[float], rat
 
 
 def render_figure(figure: Figure, form: str, title: str, command: str) -> bytes:
-    """Return a figure as a `pdf` or `png` file that names the command that made it.
-
-    The same figure gives the same bytes.
-    """
-    if form == "pdf":
-        metadata = {"Title": title, "Subject": command, "CreationDate": None}
-    else:
-        metadata = {"Title": title, "Description": command, "Software": None}
+    """Return a figure as the same bytes every time, `pdf` or `png`, which name the command."""
+    metadata = {
+        "pdf": {"Title": title, "Subject": command, "CreationDate": None},
+        "png": {"Title": title, "Description": command, "Software": None},
+    }
     buffer = io.BytesIO()
     with styled():
-        figure.savefig(buffer, format=form, metadata=metadata)
+        figure.savefig(buffer, format=form, metadata=metadata[form])
     return buffer.getvalue()

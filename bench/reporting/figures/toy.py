@@ -10,9 +10,9 @@ from bench.errors import NotApplicable
 from bench.record.pictures import Array, RecordedSamples, read_snapshots
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.figures import style
-from bench.reporting.figures.measurements import PlottedMeasurements
 from bench.reporting.figures.points import draw_points, window
 from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
+from bench.reporting.grouping import evenly_spaced
 from bench.spec.reserved_names import VALIDATION
 
 COVERAGE = "arc_coverage"
@@ -75,8 +75,8 @@ def _moments(run: RecordedRun, final: RecordedSamples) -> dict[int, Array]:
     """Return the points of a run over its training, at most so many, the last ones last."""
     samples = read_snapshots(run.path) | {run.iterations or 0: final}
     steps = sorted(samples)
-    indices = np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int)
-    return {steps[index]: samples[steps[index]].x for index in indices}
+    kept = [steps[index] for index in evenly_spaced(len(steps), MOMENTS)]
+    return {step: samples[step].x for step in kept}
 
 
 def _draw_lines(
@@ -87,12 +87,9 @@ def _draw_lines(
     real: Array,
     corners: tuple[Array, Array],
 ) -> Figure:
-    """Return the figure of panels in lines, with a legend of the classes."""
     wide, tall = corners[1] - corners[0]
     height = style.DOUBLE / across * tall / wide + 0.24
-    figure, cells = style.panel_grid(
-        len(lines) * across, height, 0.22, across, layout=style.packed()
-    )
+    figure, cells = style.panel_grid(len(lines) * across, height, 0.22, across, packed=True)
     for axes in cells.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
@@ -117,7 +114,7 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
         draw_points(axes, np.empty((0, 2)), np.empty(0), real, corners)
         return
     classes, each = panel.points.shape[:2]
-    kept = np.linspace(0, each - 1, min(SHOWN, each)).round().astype(int)
+    kept = evenly_spaced(each, SHOWN)
     points = panel.points[:, kept].reshape(-1, 2)
     labels = np.arange(classes).repeat(len(kept))
     if outside := draw_points(axes, points, labels, real, corners, size=1.3):
@@ -133,7 +130,6 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
 
 
 def _coverage(data: FigureData, run: RecordedRun | None, step: int | None = None) -> float | None:
-    """Return the coverage of a run at a moment, or at the end."""
     values = {
         entry.step: entry.value
         for entry in data.records.measurements
@@ -145,11 +141,11 @@ def _coverage(data: FigureData, run: RecordedRun | None, step: int | None = None
 
 def _over_seeds(data: FigureData, shown: list[FigureVariant]) -> str:
     """Return the coverage over all seeds, for the caption."""
-    measurements = PlottedMeasurements(data)
-    parts = []
-    for column in measurements.columns():
-        for variant in shown if column.metric == COVERAGE else []:
-            interval = measurements.interval(column, variant)
-            if interval and interval.half_width is not None:
-                parts.append(f"{variant.label} {interval.mean:.1f} ± {interval.half_width:.1f}")
+    columns = [column for column in data.columns() if column.metric == COVERAGE]
+    parts = [
+        f"{variant.label} {interval.mean:.1f} ± {interval.half_width:.1f}"
+        for column in columns
+        for variant in shown
+        if (interval := data.interval(column, variant)) and interval.half_width is not None
+    ]
     return f" Over seeds, with 95 % t intervals: {', '.join(parts)}." if parts else ""

@@ -1,42 +1,36 @@
-"""Quality against diversity: either alone can be had cheaply."""
+"""Quality against diversity."""
 
 from functools import partial
 
 from bench.errors import NotApplicable
-from bench.reporting.figures.measurements import PlottedMeasurements, axis_title
 from bench.reporting.figures.scatter import scatter
-from bench.reporting.figures.selection import CaptionedFigure, FigureData
+from bench.reporting.figures.selection import CaptionedFigure, FigureData, axis_title
 
 DEFAULT = ("intra_class_diversity", "inception_score")
 
 
 def draw(data: FigureData) -> CaptionedFigure:
     """Return the second metric (quality) over the first (diversity), the real images among them."""
-    measurements, names = PlottedMeasurements(data), data.options.metrics or DEFAULT
+    names = data.metrics or DEFAULT
     if len(names) != 2:
         raise NotApplicable(
             f"two metrics are needed, --metric X --metric Y; got {', '.join(names)}"
         )
-    known = {column.metric for column in measurements.columns()}
+    known = {column.metric for column in data.columns()}
     lacking = [name for name in names if name not in known]
-    if lacking and not data.options.metrics:
+    if lacking and not data.metrics:
         raise NotApplicable(
             f"{' and '.join(lacking)} not measured; --metric X --metric Y names others: "
             f"{', '.join(sorted(known))}"
         )
-    x, y = (measurements.columns([name])[0] for name in names)
+    x, y = (data.columns([name])[0] for name in names)
     figure, notes = scatter(
         data,
-        partial(measurements.interval, x),
-        partial(measurements.interval, y),
+        partial(data.interval, x),
+        partial(data.interval, y),
         (axis_title(x), axis_title(y)),
-        (measurements.real_value(x), measurements.real_value(y)),
+        (data.real_value(x), data.real_value(y)),
     )
-    return CaptionedFigure(
-        figure,
-        [
-            *notes,
-            "Means over seeds with 95 % t intervals; best is near the real images.",
-            f"Protocols: {x.metric} by {x.protocol}; {y.metric} by {y.protocol}.",
-        ],
-    )
+    means = "Means over seeds with 95 % t intervals; best is near the real images."
+    protocols = f"Protocols: {x.metric} by {x.protocol}; {y.metric} by {y.protocol}."
+    return CaptionedFigure(figure, [*notes, means, protocols])

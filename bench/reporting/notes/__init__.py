@@ -1,1 +1,1 @@
-"""What stands under a table."""
+"""The notes under a table."""

@@ -1,10 +1,11 @@
-"""Why places of a table are empty: what does not apply, was not measured, or has not been run."""
+"""Notes on empty cells: what does not apply, was not measured, or has not been run."""
 
 from collections.abc import Iterable, Sequence
 
 from bench.record.quantities import QuantityKind, kind_of
 from bench.record.sweep_folder import RETRY
-from bench.reporting.notes.wording import listed, rows_listed, seeds_text
+from bench.reporting.grouping import grouped
+from bench.reporting.notes.wording import listed, seeds_text
 from bench.reporting.tables.contents import TableContents
 from bench.reporting.tables.table import Note, Row
 from bench.spec.reserved_names import EVALUATIONS
@@ -20,7 +21,7 @@ Item = tuple[str, str, str, Sequence[str], str]
 
 
 def empty_cell_notes(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
-    """Return a note for everything that a table lacks, with a remedy."""
+    """Return notes on everything that a table lacks, with remedies."""
     return [
         *_inapplicable(contents, rows),
         *_unmeasured(contents, rows),
@@ -32,23 +33,24 @@ def empty_cell_notes(contents: TableContents, rows: Sequence[Row]) -> list[Note]
 def _inapplicable(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
     """Say why numbers have no value: each reason once, with all rows that it is true of."""
     titles = {(column.data, column.metric): column.quantity.title for column in contents.columns}
-    seeds: dict[tuple[str, str], set[int | None]] = {}
-    without: dict[tuple[str, str, str, str], set[int | None]] = {}
-    for row in rows:
-        for entry in contents.entries_of(row):
-            data = entry.run.data
-            if (title := titles.get((data, entry.metric))) is None:
-                continue
-            seeds.setdefault((row.label, data), set()).add(entry.run.seed)
-            if entry.value is None:
-                key = entry.reason or "no reason was recorded", row.label, data, title
-                without.setdefault(key, set()).add(entry.run.seed)
-    groups: dict[tuple[str, str, str, str], list[str]] = {}
-    for (reason, label, data, title), of in without.items():
-        some = "" if of == seeds[label, data] else seeds_text(s for s in of if s is not None)
-        groups.setdefault((f"{reason}: ", label, data, some), []).append(title)
+    shown = [
+        (row.label, titles[entry.run.data, entry.metric], entry)
+        for row in rows
+        for entry in contents.entries_of(row)
+        if (entry.run.data, entry.metric) in titles
+    ]
+    seeds = grouped(((label, entry.run.data), entry.run.seed) for label, _, entry in shown)
+    without = grouped(
+        ((entry.reason or "no reason was recorded", label, entry.run.data, title), entry.run.seed)
+        for label, title, entry in shown
+        if entry.value is None
+    )
+    groups = grouped(
+        ((reason, label, data, "" if {*of} == {*seeds[label, data]} else seeds_text(of)), title)
+        for (reason, label, data, title), of in without.items()
+    )
     items = [
-        (reason, label, data, titles, some)
+        (f"{reason}: ", label, data, titles, some)
         for (reason, label, data, some), titles in groups.items()
     ]
     return [Note("n/a:", _lines(contents, items))] if items else []
@@ -57,7 +59,7 @@ def _inapplicable(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
 def _unmeasured(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
     """Name measured runs of which the record lacks a quantity of the table."""
     spec, records = contents.spec, contents.records
-    notes: dict[str, list[Item]] = {}
+    items: list[tuple[QuantityKind, Item]] = []
     for row in rows:
         is_trained = row.variant not in records.untrained and row.sweep != EVALUATIONS
         runs = [run for run in records.measured_runs if run.variant == row.variant]
@@ -66,23 +68,23 @@ def _unmeasured(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
             shown = [column.metric for column in contents.columns if column.data == data]
             indices = {spec.rank(metric) for metric in shown}
             absent = [name for index, name in enumerate(spec.metrics) if index not in indices]
-            lacking: dict[QuantityKind, list[str]] = {}
-            for metric in dict.fromkeys([*shown, *absent]):
-                kind = kind_of(metric)
-                if (data, metric) not in known and (kind == "measured" or is_trained):
-                    # what was not counted is a whole file, whose columns need no names
-                    titles = [] if kind == "counted" else [contents.quantities[metric].title]
-                    lacking.setdefault(kind, []).extend(titles)
+            lacking = grouped(
+                (kind_of(metric), contents.quantities[metric].title)
+                for metric in dict.fromkeys([*shown, *absent])
+                if (data, metric) not in known and (kind_of(metric) == "measured" or is_trained)
+            )
             for kind, titles in lacking.items():
-                notes.setdefault(UNMEASURED[kind], []).append(("", row.label, data, titles, ""))
-    return [Note(text, _lines(contents, items)) for text, items in notes.items()]
+                # what was not counted is a whole file, whose columns need no names
+                named = [] if kind == "counted" else titles
+                items.append((kind, ("", row.label, data, named, "")))
+    return [Note(UNMEASURED[kind], _lines(contents, of)) for kind, of in grouped(items).items()]
 
 
 def _not_done(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
     """Name the runs that are not done, with the command that completes them."""
     labels = {(row.sweep, row.variant): row.label for row in rows}
     measured = set(contents.records.measured_runs)
-    groups: dict[str, dict[tuple[str, str, str], list[int]]] = {}
+    left = []
     for run in contents.records.runs:
         if run.state == "done" or (run.is_control and not contents.spec.is_measured):
             continue
@@ -90,28 +92,25 @@ def _not_done(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
         state = run.state + (f" ({run.reason})" if run.reason else "")
         if run in measured:
             state += ", shown as it was measured before other metrics were asked for"
-        key = label, contents.data_title(run.data), state
-        groups.setdefault(run.command, {}).setdefault(key, [])
-        groups[run.command][key] += [] if run.seed is None else [run.seed]
-    return [
-        Note(
-            "Failed:" if RETRY in command else "Not done:",
-            tuple(
-                f"{label} on {data}{f', {seeds_text(seeds)}' if seeds else ''}: {state}"
-                for (label, data, state), seeds in group.items()
-            ),
-            command,
+        left.append((run.command, ((label, contents.data_title(run.data), state), run.seed)))
+    notes = []
+    for command, runs in grouped(left).items():
+        items = (
+            f"{label} on {data}{f', {text}' if (text := seeds_text(seeds)) else ''}: {state}"
+            for (label, data, state), seeds in grouped(runs).items()
         )
-        for command, group in groups.items()
-    ]
+        notes.append(Note("Failed:" if RETRY in command else "Not done:", tuple(items), command))
+    return notes
 
 
 def _without_runs(contents: TableContents) -> list[Note]:
     """Name the paper's data sets of which there is no run at all."""
-    groups: dict[str, list[str]] = {}
-    for data, command in contents.spec.data.items():
-        if all(run.data != data for run in contents.records.runs):
-            groups.setdefault(command, []).append(contents.data_title(data))
+    present = {run.data for run in contents.records.runs}
+    groups = grouped(
+        (command, contents.data_title(data))
+        for data, command in contents.spec.data.items()
+        if data not in present
+    )
     source = contents.spec.source or "this table"
     return [
         Note(f"No runs yet on {listed(names)}, the data of {source}:", (), command)
@@ -120,13 +119,14 @@ def _without_runs(contents: TableContents) -> list[Note]:
 
 
 def _lines(contents: TableContents, items: Iterable[Item]) -> tuple[str, ...]:
-    """Return one line for the rows of which the same is true."""
-    groups: dict[tuple[str, str, tuple[str, ...], str], list[str]] = {}
-    for before, label, data, titles, seeds in items:
-        groups.setdefault((before, data, tuple(titles), seeds), []).append(label)
+    """Return lines, each for all rows that share its text."""
+    groups = grouped(
+        ((before, data, tuple(titles), seeds), label)
+        for before, label, data, titles, seeds in items
+    )
     return tuple(
         before
-        + rows_listed(labels)
+        + "; ".join(labels)
         + (f" ({listed(titles)})" if titles else "")
         + f" on {contents.data_title(data)}"
         + (f", {seeds}" if seeds else "")

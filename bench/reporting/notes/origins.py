@@ -1,17 +1,16 @@
-"""Where and by which code the rows of a table were made, said where that is not the same for all.
+"""Notes on the devices and versions of the code that made the rows of a table, where they differ.
 
-The same seed gives other bits on another device or by another version of the code, and wall time
-means nothing without its machine.
+The same seed gives other bits on another device or by another version of the code.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.record.execution_notes import read_execution
-from bench.record.provenance import Origin, code_text, differing_files, sessions_of
+from bench.record.provenance import Origin, code_text, differing_files, read_execution, sessions_of
 from bench.record.records import Records
-from bench.reporting.notes.wording import listed, rows_listed, seeds_text
+from bench.reporting.grouping import grouped
+from bench.reporting.notes.wording import listed, seeds_text
 from bench.reporting.tables.table import Column, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
@@ -27,7 +26,7 @@ Made = tuple[str, int, Origin]
 
 
 def evaluation_notes(records: Records, rows: Sequence[Row]) -> list[Note]:
-    """Say what the rows of `bench evaluate` are: images of another program, or other samples."""
+    """Say what `bench evaluate` measured: images of another program, or other samples of a run."""
     labels = {row.variant: row.label for row in rows if row.sweep == EVALUATIONS}
     items = []
     for run in records.runs:
@@ -61,18 +60,18 @@ def origin_notes(records: Records, columns: Sequence[Column], rows: Sequence[Row
         if data in timed and len(devices) == 1:
             notes.append(Note(f"Times on {title} were measured on: {listed(devices)}."))
         elif len(devices) > 1:
-            text = "Times on {} are of different devices; do not compare:"
-            text = text if data in timed else "Runs on {} were trained on different devices:"
-            notes.append(_mixture(text.format(title), devices))
+            text = f"Times on {title} are of different devices; do not compare:"
+            text = text if data in timed else f"Runs on {title} were trained on different devices:"
+            notes.append(_mixture(text, devices))
         parts = _grouped(made, _parts)
         parts.pop("", None)
         if parts:
             notes.append(_mixture(PARTS.format(title), parts))
         notes += _code_notes(made, title)
-        libraries = _grouped(made, _libraries)
-        if len(libraries) > 1:
-            text = f"Runs on {title} were made with different libraries:"
-            notes.append(_mixture(text, libraries))
+        if len(libraries := _grouped(made, _libraries)) > 1:
+            notes.append(
+                _mixture(f"Runs on {title} were made with different libraries:", libraries)
+            )
     return notes
 
 
@@ -94,23 +93,20 @@ def _grouped(
     made: Sequence[Made], describe: Callable[[Origin], str]
 ) -> dict[str, dict[str, list[int]]]:
     """Return rows with seeds by a description of their origin."""
-    groups: dict[str, dict[str, list[int]]] = {}
-    for label, seed, origin in made:
-        groups.setdefault(describe(origin), {}).setdefault(label, []).append(seed)
-    return groups
+    groups = grouped((describe(origin), (label, seed)) for label, seed, origin in made)
+    return {described: grouped(pairs) for described, pairs in groups.items()}
 
 
 def _mixture(text: str, groups: Mapping[str, Mapping[str, list[int]]]) -> Note:
     """Return a note with an item for each group; a row in several groups names its seeds."""
     every = [label for labels in groups.values() for label in labels]
-    items = (
-        f"{what}: "
-        + rows_listed(
+    items = []
+    for described, labels in groups.items():
+        rows = [
             f"{label} ({seeds_text(seeds)})" if every.count(label) > 1 else label
             for label, seeds in labels.items()
-        )
-        for what, labels in groups.items()
-    )
+        ]
+        items.append(f"{described}: {'; '.join(rows)}")
     return Note(text, tuple(items))
 
 
@@ -123,9 +119,8 @@ def _device(origin: Origin) -> str:
 
 
 def _parts(origin: Origin) -> str:
-    """Return the parts in which the batches of a run were computed, or nothing."""
-    found = origin["execution"].get("micro_batch")
-    return f"{found['rows']} of {found['batch_size']} examples at a time" if found else ""
+    parts = origin["execution"].get("micro_batch")
+    return f"{parts['rows']} of {parts['batch_size']} examples at a time" if parts else ""
 
 
 def _libraries(origin: Origin) -> str:

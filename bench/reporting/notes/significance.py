@@ -1,12 +1,12 @@
-"""What is compared with what, by which test, and what the test can find."""
+"""Notes on comparisons: between which rows, by which test, and what the test can find."""
 
 from collections.abc import Sequence
 from statistics import median
 
-from bench.reporting.notes.wording import listed, rows_listed
+from bench.reporting.grouping import grouped
+from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL, POWER
-from bench.reporting.tables.differences import TARGETED
-from bench.reporting.tables.table import Column, Difference, Note, Row
+from bench.reporting.tables.table import TARGETED, Column, Difference, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
 
@@ -31,11 +31,14 @@ def significance_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[N
                 f"of a column, below {LEVEL}."
             )
         )
-    compared = [column for index, column in enumerate(columns) if _differences(rows, index)]
-    if any(column.quantity.direction in TARGETED for column in compared):
+    by_column = [
+        (column, [d for row in rows if (d := row.cells[index].difference)])
+        for index, column in enumerate(columns)
+    ]
+    if any(of and column.quantity.direction in TARGETED for column, of in by_column):
         notes.append(Note("Where nearer to a target is better, distances to it are compared."))
     if any(difference.n < FEWEST_FOR_CLAIMS for difference in differences):
-        items = tuple(text for n, column in enumerate(columns) for text in _size(column, n, rows))
+        items = tuple(text for column, of in by_column for text in _size(column, of))
         no_size = " no size: one common seed has no spread, nor have equal differences."
         notes.append(
             Note(
@@ -51,7 +54,7 @@ def significance_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[N
 
 def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
     """Name the rows that are not compared although there is a reference row, and say why."""
-    reasons: dict[str, dict[str, None]] = {}
+    uncompared = []
     for index, column in enumerate(columns):
         references = [row for row in rows if row.cells[index].is_reference]
         for row in rows if references else ():
@@ -68,26 +71,18 @@ def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
                 reason = f"no {title}{by} of {reference.label} on {column.data_title}"
             elif column.quantity.direction in TARGETED and cell.target is None:
                 reason = f"{title} of the real images is not known"
-            reasons.setdefault(reason, {})[row.label] = None
-    items = tuple(f"{reason}: {rows_listed(labels)}" for reason, labels in reasons.items())
+            uncompared.append((reason, row.label))
+    groups = grouped(dict.fromkeys(uncompared))
+    items = tuple(f"{reason}: {'; '.join(labels)}" for reason, labels in groups.items())
     return [Note("Not compared with the reference row:", items)] if items else []
 
 
-def _differences(rows: Sequence[Row], index: int) -> list[Difference]:
-    """Return the differences of a column."""
-    return [d for row in rows if (d := row.cells[index].difference) is not None]
-
-
-def _size(column: Column, index: int, rows: Sequence[Row]) -> list[str]:
+def _size(column: Column, differences: Sequence[Difference]) -> list[str]:
     """Return the difference that the few seeds of a column could show."""
-    few = [
-        (d.detectable, d.n)
-        for d in _differences(rows, index)
-        if d.n < FEWEST_FOR_CLAIMS and d.detectable is not None
-    ]
+    few = [d for d in differences if d.n < FEWEST_FOR_CLAIMS and d.detectable is not None]
     if not few:
         return []
-    seeds = " or ".join(str(n) for n in sorted({n for _, n in few}))
-    size = column.quantity.text(median(detectable for detectable, _ in few))
+    seeds = " or ".join(str(n) for n in sorted({d.n for d in few}))
+    size = column.quantity.text(median(d.detectable for d in few if d.detectable is not None))
     on = f"{column.quantity.title} on {column.data_title}"
     return [f"{size} in {on} (median over rows, {seeds} seeds)"]

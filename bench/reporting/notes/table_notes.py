@@ -1,4 +1,4 @@
-"""What stands under a table: everything that a reader could otherwise take wrongly."""
+"""The notes under a table: everything that a reader could otherwise misread."""
 
 from collections.abc import Collection, Sequence
 
@@ -64,7 +64,6 @@ def view_notes(views: Collection[ColumnView]) -> list[Note]:
 
 
 def _cells(rows: Sequence[Row]) -> list[Note]:
-    """Say what a cell is."""
     means = [cell for row in rows for cell in row.cells if cell.kind == "mean"]
     if not means:
         return []
@@ -118,7 +117,7 @@ def _runs(records: Records) -> list[Note]:
     if not measured:
         return []
     done = sum(run.state == "done" for run in measured)
-    seeds = seeds_text(run.seed for run in measured if run.seed is not None)
+    seeds = seeds_text(run.seed for run in measured)
     lengths = sorted({(run.iterations, run.batch_size) for run in measured}, key=str)
     training = listed(f"{iterations} iterations of {size} examples" for iterations, size in lengths)
     return [
@@ -128,11 +127,8 @@ def _runs(records: Records) -> list[Note]:
 
 
 def _paper_columns(contents: TableContents) -> list[Note]:
-    """Say where the paper's numbers come from."""
-    if not any(column.paper for column in contents.columns):
-        return []
-    source = contents.spec.source
-    return [Note(f"paper: as printed in {source}; single numbers without intervals.")]
+    text = f"paper: as printed in {contents.spec.source}; single numbers without intervals."
+    return [Note(text)] if any(column.paper for column in contents.columns) else []
 
 
 def _paper_rows(records: Records, rows: Sequence[Row]) -> list[Note]:

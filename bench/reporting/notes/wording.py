@@ -1,16 +1,13 @@
-"""How rows, seeds and lists are put into words under a table."""
+"""Rows, seeds and lists as words under a table."""
 
 from collections.abc import Iterable, Sequence
 
+from bench.reporting.grouping import grouped
+
 
 def listed(values: Iterable[object]) -> str:
-    """Return values with commas between them."""
-    return ", ".join(str(value) for value in values)
-
-
-def rows_listed(labels: Iterable[str]) -> str:
-    """Return labels of rows with semicolons between them, since a label may hold a comma."""
-    return "; ".join(labels)
+    """Return values with commas between them; labels of rows may hold commas and take "; "."""
+    return ", ".join(map(str, values))
 
 
 def first_few(values: Sequence[str], most: int, between: str = ", ") -> str:
@@ -23,18 +20,13 @@ def first_few(values: Sequence[str], most: int, between: str = ", ") -> str:
     return between.join(values[:most]) + more
 
 
-def seeds_text(numbers: Iterable[int]) -> str:
+def seeds_text(numbers: Iterable[int | None]) -> str:
     """Return seeds for people, in any order, as numbers and spans; empty where there are none.
 
-    >>> seeds_text([2, 0, 1, 4, 2]), seeds_text([7])
+    >>> seeds_text([2, 0, 1, None, 4, 2]), seeds_text([7])
     ('seeds 0-2, 4', 'seed 7')
     """
-    seeds = sorted(set(numbers))
-    spans: list[list[int]] = []
-    for seed in seeds:
-        if spans and seed == spans[-1][-1] + 1:
-            spans[-1].append(seed)
-        else:
-            spans.append([seed])
+    seeds = sorted({number for number in numbers if number is not None})
+    spans = grouped((seed - index, seed) for index, seed in enumerate(seeds)).values()
     parts = [f"{span[0]}-{span[-1]}" if len(span) > 2 else listed(span) for span in spans]
     return f"seed{'s' * (len(seeds) > 1)} {listed(parts)}" if parts else ""

@@ -1,5 +1,4 @@
-"""A report as one HTML file that needs no network: tables, seeds, pictures, curves and runs.
+"""A report as one HTML file that needs no network.
 
-Each file beside this one turns a part of the record into plain data, `document.py` puts that data
-into the hand-written files of `template/`, and their scripts draw it.
+Each module turns a part of the record into plain data, which the scripts of `template/` draw.
 """

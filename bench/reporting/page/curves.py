@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
-from bench.record.records import RecordEntry, Records
+from bench.record.records import Records
+from bench.reporting.grouping import evenly_spaced, grouped
 from bench.reporting.page.variants import PageVariants
 
 POINTS = 160
@@ -12,24 +11,15 @@ POINTS = 160
 
 
 def describe_curves(records: Records, variants: PageVariants) -> dict[str, Any]:
-    """Return the training curves of all runs, finished or not.
-
-    `charts` are those of each data set and term; their `lines` name their steps by an index into
-    `steps`, the different lists of steps.
-    """
+    """Return the `charts` of each data set and term, whose lines have an index into `steps`."""
     steps: dict[tuple[int, ...], int] = {}
     charts: dict[tuple[str, str, str], dict[str, Any]] = {}
-    curves: dict[tuple[object, ...], list[RecordEntry]] = {}
-    for entry in records.curves:
-        key = entry.run, entry.metric, entry.split, entry.protocol
-        curves.setdefault(key, []).append(entry)
-    for entries in curves.values():
-        run, term = entries[0].run, entries[0].metric
-        split = entries[0].split if entries[0].split != "train" else ""
-        suffix = ", ".join(filter(None, (split, entries[0].protocol)))
+    curves = grouped(((e.run, e.metric, e.split, e.protocol), e) for e in records.curves)
+    for (run, term, split, protocol), entries in curves.items():
+        suffix = ", ".join(filter(None, (split if split != "train" else "", protocol)))
         new: dict[str, Any] = {"data": run.data, "term": term, "suffix": suffix, "lines": []}
         chart = charts.setdefault((run.data, term, suffix), new)
-        kept = [entries[index] for index in thin(len(entries))]
+        kept = [entries[index] for index in evenly_spaced(len(entries), POINTS)]
         chart["lines"].append(
             {
                 "variant": variants.index(run.sweep, run.variant),
@@ -39,16 +29,3 @@ def describe_curves(records: Records, variants: PageVariants) -> dict[str, Any]:
             }
         )
     return {"steps": [list(some) for some in steps], "charts": list(charts.values())}
-
-
-def thin(count: int, most: int = POINTS) -> list[int]:
-    """Return which points of a curve are kept: evenly spaced, the first and the last among them.
-
-    >>> thin(3)
-    [0, 1, 2]
-    >>> thin(9, most=3)
-    [0, 4, 8]
-    """
-    if count <= most:
-        return list(range(count))
-    return [int(index) for index in np.linspace(0, count - 1, most).round()]

@@ -5,7 +5,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -17,9 +17,8 @@ from bench.reporting.page.runs import describe_runs
 from bench.reporting.page.tables import describe_notes, describe_seeds, describe_tables
 from bench.reporting.page.variants import PageVariants
 from bench.reporting.status import STATES
-from bench.reporting.tables.build import filled_tables
-from bench.reporting.tables.table import ColumnView
-from bench.reporting.tables.table_spec import TableSpec
+from bench.reporting.tables.table import Table
+from bench.reporting.tables.table_spec import Names
 
 STYLES = ("colors.css", "page.css", "parts.css", "print.css")
 SCRIPTS = (
@@ -37,32 +36,9 @@ SCRIPTS = (
 """In this order; each adds one part to the only global, `Page`."""
 
 
-def render_page(
-    records: Records,
-    specs: Mapping[str, TableSpec],
-    *,
-    reference: str | None = None,
-    show: Collection[ColumnView] = (),
-) -> str:
-    """Return the report of some sweeps as one HTML file.
-
-    It has no clock, so that the same record gives the same text. Of the tables those are shown that
-    the record fills; `reference` and `show` are as for `build_table`.
-    """
-    return _fill_template(describe_page(records, specs, reference=reference, show=show))
-
-
-def describe_page(
-    records: Records,
-    specs: Mapping[str, TableSpec],
-    *,
-    reference: str | None = None,
-    show: Collection[ColumnView] = (),
-) -> dict[str, Any]:
-    """Return everything that the page shows, as what JSON can hold."""
-    tables = filled_tables(specs, records, reference=reference, show=show)
+def describe_page(records: Records, tables: Sequence[Table], names: Names) -> dict[str, Any]:
+    """Return everything that the page shows, as plain data."""
     variants = PageVariants(records, [row for table in tables for row in table.rows])
-    names = next(iter(specs.values())).names.data if specs else {}
     runs, sweeps = records.runs, records.sweeps
     title = " · ".join(sweep.title or sweep.name for sweep in sweeps[:3])
     return {
@@ -81,7 +57,9 @@ def describe_page(
             }
             for sweep in sweeps
         ],
-        "data": {name: names.get(name, name) for name in dict.fromkeys(run.data for run in runs)},
+        "data": {
+            name: names.data.get(name, name) for name in dict.fromkeys(run.data for run in runs)
+        },
         "variants": variants.described,
         "notes": describe_notes(tables),
         "tables": describe_tables(tables, variants),
@@ -92,8 +70,8 @@ def describe_page(
     }
 
 
-def _fill_template(description: Mapping[str, Any]) -> str:
-    """Return a description as one HTML file.
+def render_page(description: Mapping[str, Any]) -> str:
+    """Return what `describe_page` returns as one HTML file, without a clock: always the same text.
 
     A content security policy admits these very styles and scripts, images inside the file, and
     nothing else: the page can ask no server for anything, whatever the names in it hold.
@@ -114,7 +92,7 @@ def _fill_template(description: Mapping[str, Any]) -> str:
 
 
 def _json(value: object) -> str:
-    """Return JSON that may stand inside of a script element, whatever texts it holds."""
+    """Return JSON that may stand inside a script element, whatever text it holds."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -122,7 +100,6 @@ def _json(value: object) -> str:
 
 
 def _digest(text: str) -> str:
-    """Return a text as a content security policy names it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

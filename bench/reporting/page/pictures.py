@@ -1,4 +1,4 @@
-"""What runs have drawn, as plain data: their samples, and whatever `pictures.npz` holds."""
+"""Pictures of runs as plain data: their samples, and the arrays of `pictures.npz`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from bench.errors import BenchError
 from bench.record.pictures import Array, read_pictures, read_samples
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.grouping import grouped
 from bench.reporting.page.sheets import BUDGET, ImageSheet, fit_budget
 from bench.reporting.page.variants import PageVariants
 
@@ -29,7 +30,7 @@ CAPTIONS = {
 """What a picture shows, where its name is known; any other is shown by its name alone."""
 
 ABOVE = {"reconstruction": "originals", "inpainting": "corrupted"}
-"""Pictures that are read against another, row by row; that one is not shown for itself."""
+"""Pictures with the rows of another above theirs; that one is not shown alone."""
 
 POINTS_WIDTH = 480
 """Width of a drawing of points, in pixels."""
@@ -37,7 +38,7 @@ POINTS_WIDTH = 480
 
 @dataclass(frozen=True)
 class _Picture:
-    """One picture of one run; a drawing of points has other pixels than those of the images."""
+    """One picture of one run; the pixels of a drawing of points are not those of images."""
 
     name: str
     run: RecordedRun
@@ -49,10 +50,7 @@ class _Picture:
 def describe_pictures(
     records: Records, variants: PageVariants, budget: int = BUDGET
 ) -> list[dict[str, Any]]:
-    """Return the pictures of all measured runs, by kind and data set, the controls first.
-
-    All images together take about `budget` bytes at most.
-    """
+    """Return the pictures of all measured runs, by kind and data set, in about `budget` bytes."""
     pictures = [picture for run in records.measured_runs for picture in _pictures(run)]
     fitted = fit_budget([picture.sheet for picture in pictures], budget)
     ranks = {name: rank for rank, name in enumerate(CAPTIONS)}
@@ -61,36 +59,34 @@ def describe_pictures(
         for picture, sheet in zip(pictures, fitted, strict=True)
     ]
     shown.sort(key=lambda item: (ranks.get(item[0].name, len(ranks)), item[2] or 0))
-    groups: dict[tuple[str, str], dict[str, Any]] = {}
-    for picture, sheet, variant in shown:
-        run = picture.run
-        group = groups.setdefault(
-            (picture.name, run.data),
-            {
-                "name": picture.name,
-                "title": picture.name.replace("_", " ").capitalize(),
-                "caption": CAPTIONS.get(picture.name, ""),
-                "data": run.data,
-                "notes": [],
-                "panels": [],
-            },
-        )
-        notes = _left_out(picture.sheet, sheet)
-        group["notes"] += [note for note in notes if note not in group["notes"]]
-        rows, columns, height, width, _ = sheet.images.shape
-        group["panels"].append(
-            {
-                "variant": variant,
-                "seed": run.seed,
-                "rows": rows,
-                "columns": columns,
-                "size": [columns * width, rows * height],
-                "classes": list(picture.classes[:rows]),
-                "pixels": not picture.is_drawing,
-                "png": sheet.png(),
-            }
-        )
-    return list(groups.values())
+    groups = grouped(((item[0].name, item[0].run.data), item) for item in shown)
+    return [
+        {
+            "name": name,
+            "title": name.replace("_", " ").capitalize(),
+            "caption": CAPTIONS.get(name, ""),
+            "data": data,
+            "notes": list(
+                dict.fromkeys(n for p, sheet, _ in group for n in _left_out(p.sheet, sheet))
+            ),
+            "panels": [_panel(*item) for item in group],
+        }
+        for (name, data), group in groups.items()
+    ]
+
+
+def _panel(picture: _Picture, sheet: ImageSheet, variant: int | None) -> dict[str, Any]:
+    rows, columns, height, width, _ = sheet.images.shape
+    return {
+        "variant": variant,
+        "seed": picture.run.seed,
+        "rows": rows,
+        "columns": columns,
+        "size": [columns * width, rows * height],
+        "classes": list(picture.classes[:rows]),
+        "pixels": not picture.is_drawing,
+        "png": sheet.png(),
+    }
 
 
 def _left_out(whole: ImageSheet, shown: ImageSheet) -> Iterator[str]:
@@ -104,7 +100,6 @@ def _left_out(whole: ImageSheet, shown: ImageSheet) -> Iterator[str]:
 
 
 def _pictures(run: RecordedRun) -> Iterator[_Picture]:
-    """Yield the pictures of a run."""
     samples, drawing = read_samples(run.path), run.path / "samples.png"
     if samples and samples.are_images:
         yield _Picture(SAMPLES, run, ImageSheet(samples.x, cut=True), samples.names)

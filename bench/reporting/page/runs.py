@@ -7,31 +7,27 @@ from typing import Any
 
 from bench.record.files import flatten
 from bench.record.records import Records
+from bench.reporting.grouping import grouped
 from bench.reporting.page.variants import PageVariants
 
 LEFT_OUT = ("command", "argv", "sources", "continued")
-"""Provenance that names folders of a machine, or stands beside it or in the notes of tables."""
+"""Provenance that names folders of a machine, or is shown elsewhere."""
 
 Settings = Mapping[str, str]
 
 
 def describe_runs(records: Records, variants: PageVariants) -> list[dict[str, Any]]:
-    """Return all runs of each sweep.
-
-    `shared` settings and `provenance` are pairs; `differing` has one setting a row with its value
-    for each variant, None where a variant lacks it; each of the `runs` has its own provenance.
-    """
+    """Return all runs of each sweep; settings that they share, and those that differ, come once."""
     return [_describe_sweep(sweep.name, records, variants) for sweep in records.sweeps]
 
 
 def _describe_sweep(sweep: str, records: Records, variants: PageVariants) -> dict[str, Any]:
     runs = [run for run in records.runs if run.sweep == sweep]
-    by_variant: dict[int | None, list[Settings]] = {}
-    for run in runs:
-        config = _settings(records.config(run))
-        config.pop("seed", None)
-        if config and not run.is_control:
-            by_variant.setdefault(variants.index(sweep, run.variant), []).append(config)
+    by_variant = grouped(
+        (variants.index(sweep, run.variant), _settings(config, leave_out=(*LEFT_OUT, "seed")))
+        for run in runs
+        if not run.is_control and (config := records.config(run))
+    )
     configs = [config for of_variant in by_variant.values() for config in of_variant]
     common = _shared(configs)
     keys = sorted({key for config in configs for key in config} - set(common))
@@ -57,7 +53,7 @@ def _describe_sweep(sweep: str, records: Records, variants: PageVariants) -> dic
                 "seed": run.seed,
                 "state": run.state,
                 "command": run.command,
-                "failure": _failure(run.path),
+                "failure": _traceback(run.path),
                 "own": [[key, value] for key, value in own.items() if key not in origin],
             }
             for run, own in zip(runs, origins, strict=True)
@@ -68,11 +64,7 @@ def _describe_sweep(sweep: str, records: Records, variants: PageVariants) -> dic
 def _shared(configs: Sequence[Settings]) -> dict[str, str]:
     """Return the settings that are the same in all configurations, in the order of the first."""
     first = configs[0] if configs else {}
-    return {
-        key: value
-        for key, value in first.items()
-        if all(config.get(key) == value for config in configs)
-    }
+    return {key: v for key, v in first.items() if all(c.get(key) == v for c in configs)}
 
 
 def _of_variant(key: str, configs: Iterable[Settings]) -> str | None:
@@ -81,13 +73,12 @@ def _of_variant(key: str, configs: Iterable[Settings]) -> str | None:
     return " | ".join(dict.fromkeys(values)) if values else None
 
 
-def _settings(content: Mapping[str, Any]) -> dict[str, str]:
+def _settings(content: Mapping[str, Any], leave_out: Sequence[str] = LEFT_OUT) -> dict[str, str]:
     """Return nested content as dotted keys and JSON."""
-    leaves = flatten({key: value for key, value in content.items() if key not in LEFT_OUT})
+    leaves = flatten({key: value for key, value in content.items() if key not in leave_out})
     return {key: json.dumps(value, ensure_ascii=False) for key, value in leaves.items()}
 
 
-def _failure(folder: Path) -> str:
-    """Return the traceback of a run that failed."""
+def _traceback(folder: Path) -> str:
     path = folder / "failed"
     return path.read_text(errors="replace").strip() if path.exists() else ""

@@ -13,21 +13,13 @@ from bench.reporting.figures.images import WHITE, tile
 BUDGET = 12_000_000
 """Bytes of all images of a page, as base64."""
 
-COLORS = 256
-
 TRIED = 8
 """Sheets from which the size of all is estimated."""
 
 
 @dataclass(frozen=True)
 class ImageSheet:
-    """Equally large images in rows and columns.
-
-    Attributes:
-        images: `uint8` `[rows, columns, H, W, C]`, `C` 1 or 3.
-        cut: Whether columns may be left out: they are further examples, not steps of a series.
-        reduced: Whether colors are reduced to 256.
-    """
+    """Images `uint8` `[rows, columns, H, W, C]`; `cut` allows to leave out columns."""
 
     images: Array
     cut: bool = False
@@ -39,7 +31,7 @@ class ImageSheet:
         pixels = tile(self.images, color=WHITE[:channels])
         page = Image.fromarray(pixels if channels == 3 else pixels[..., 0])
         if self.reduced and channels == 3:
-            page = page.quantize(COLORS, dither=Image.Dither.NONE)
+            page = page.quantize(256, dither=Image.Dither.NONE)
         buffer = io.BytesIO()
         page.save(buffer, format="PNG", compress_level=6)
         return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,7 +1,7 @@
 """Tables as plain data: what is printed, what is sorted by, and the files that `report` writes."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from bench.reporting.page.variants import PageVariants
@@ -13,10 +13,7 @@ COPIES = ("csv", "markdown", "latex")
 
 
 def describe_tables(tables: Sequence[Table], variants: PageVariants) -> list[dict[str, Any]]:
-    """Return tables as plain data, with what `bench report` writes of them as `copies`.
-
-    Their notes are those that `describe_notes` does not have.
-    """
+    """Return tables with their forms as `copies` and the notes that `describe_notes` lacks."""
     shared = _shared(tables)
     return [
         {
@@ -41,11 +38,7 @@ def describe_notes(tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def describe_seeds(tables: Iterable[Table], variants: PageVariants) -> list[dict[str, Any]]:
-    """Return what dot plots need: for each measured column, every value that goes into its cells.
-
-    A column that stands in several tables is described once. `real` is None where the real images
-    have not one value.
-    """
+    """Return each measured column once, with all values that go into its cells, for dot plots."""
     columns: dict[tuple[str, ...], dict[str, Any]] = {}
     for table in tables:
         for index, column in enumerate(table.columns):
@@ -78,15 +71,12 @@ def describe_seeds(tables: Iterable[Table], variants: PageVariants) -> list[dict
 
 
 def _shared(tables: Sequence[Table]) -> list[Note]:
-    """Return the notes that stand under every one of several tables."""
     first = tables[0].notes if len(tables) > 1 else ()
     return [note for note in first if all(note in table.notes for table in tables)]
 
 
 def _notes(notes: Iterable[Note]) -> list[dict[str, Any]]:
-    return [
-        {"text": note.text, "items": list(note.items), "command": note.command} for note in notes
-    ]
+    return [asdict(note) | {"items": list(note.items)} for note in notes]
 
 
 def _row(row: Row, variants: PageVariants) -> dict[str, Any]:
@@ -116,5 +106,4 @@ def _cell(cell: Cell, column: Column) -> dict[str, Any]:
 
 
 def _scaled(value: float | None, column: Column) -> float | None:
-    """Return a value in the unit of its column."""
     return None if value is None else value * column.quantity.scale

@@ -1,4 +1,4 @@
-"""The variants that all parts of the page speak of, each by its index."""
+"""The variants of the page, each by its index."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,6 +1,6 @@
 """A table as CSV: one line per cell, numbers exact; notes and further views are left out."""
 
-from bench.record.csv_text import to_csv
+from bench.record.files import to_csv
 from bench.reporting.tables.table import Table
 
 _CELL = (

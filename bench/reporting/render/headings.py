@@ -10,7 +10,6 @@ VIEW_TITLES: dict[ColumnView, str] = {
     "iqm": "IQM",
     "improvement": "P(better)",
 }
-"""The headings of columns that repeat the cells of the one to their left."""
 
 
 class CellText(NamedTuple):
@@ -44,10 +43,7 @@ def headings(table: Table) -> list[tuple[str, str, str]]:
 
 
 def heading(table: Table, column: Column, *, alone: bool = False) -> tuple[str, str, str]:
-    """Return the heading of one column.
-
-    `alone` says that it is a further view that does not stand beside the values of its quantity.
-    """
+    """Return the heading of a column, `alone` where a view is not beside its quantity's values."""
     title = "" if _is_single(table) else column.quantity.title
     if column.view != "value":
         view = VIEW_TITLES[column.view]
@@ -89,19 +85,11 @@ def cell_text(cell: Cell, column: Column) -> CellText:
         return CellText(quantity.text(number), f" [{', '.join(shown)}]" if shown else "")
     rest = ""
     if column.view == "difference" and (difference := cell.difference):
-        p = difference.adjusted
-        rest = _spread(difference.half_width, column) + (f", {p_text(p)}" if p is not None else "")
+        rest = _spread(difference.half_width, column)
+        if (p := difference.adjusted) is not None:
+            rest += ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
     return CellText(quantity.text(number, sign="+"), rest)
 
 
 def _spread(half_width: float | None, column: Column) -> str:
     return "" if half_width is None else f" ± {column.quantity.text(half_width)}"
-
-
-def p_text(p: float) -> str:
-    """Return a p value for people, with three digits after the point.
-
-    >>> p_text(0.0321), p_text(2e-5)
-    ('p = 0.032', 'p < 0.001')
-    """
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

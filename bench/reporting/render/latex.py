@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 
 from bench.reporting.render.headings import caption_text, headings, row_texts
 from bench.reporting.tables.table import Table
@@ -53,22 +54,16 @@ def render_latex(table: Table) -> str:
 
 def _spanned(titles: Sequence[str]) -> list[str]:
     """Return the first line of a heading, equal neighbors as one, with the rules below it."""
-    spans: list[tuple[str, int, int]] = []
-    for index, title in enumerate(titles, start=2):
-        if spans and spans[-1][0] == title:
-            spans[-1] = (title, spans[-1][1], index)
-        else:
-            spans.append((title, index, index))
-    if not any(title for title, _, _ in spans):
+    if not any(titles):
         return []
-    cells = [
-        rf"\multicolumn{{{last - first + 1}}}{{c}}{{{_latex(title)}}}"
-        if last > first
-        else _latex(title)
-        for title, first, last in spans
-    ]
-    rules = [rf"\cmidrule(lr){{{first}-{last}}}" for _, first, last in spans if last > first]
-    return [" & ".join(["", *cells]).lstrip() + r" \\", *([" ".join(rules)] if rules else [])]
+    cells, rules, last = [""], [], 1
+    for title, same in groupby(titles):
+        first, last = last + 1, last + len(list(same))
+        cells.append(_latex(title))
+        if last > first:
+            cells[-1] = rf"\multicolumn{{{last - first + 1}}}{{c}}{{{cells[-1]}}}"
+            rules.append(rf"\cmidrule(lr){{{first}-{last}}}")
+    return [" & ".join(cells).lstrip() + r" \\", *([" ".join(rules)] if rules else [])]
 
 
 def _number(text: str) -> str:
@@ -77,5 +72,4 @@ def _number(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """Return text with the characters escaped that mean something in LaTeX."""
     return "".join(_LATEX.get(character, character) for character in text)

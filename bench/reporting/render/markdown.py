@@ -27,5 +27,4 @@ def render_markdown(table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text with the characters escaped that would mean something in a Markdown table."""
     return re.sub(r"([\\|*_\[\]<>])", r"\\\1", text)

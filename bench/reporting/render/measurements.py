@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.record.quantities import Quantities, Quantity
+from bench.reporting.render.text import aligned
 from bench.reporting.tables.table import ARROWS
 from bench.reporting.tables.table_spec import load_tables
 
@@ -12,10 +13,7 @@ HEAD = ("", "value", "real test images", "protocol")
 
 
 def measurements_text(summary: Mapping[str, Any]) -> str:
-    """Return measurements for the console, a line each, with those of the real images beside them.
-
-    `summary` has `target`, `data`, `classes`, `per_class`, and the entries `figures` and `real`.
-    """
+    """Return the entries `figures` of a summary, a line each, with those of the real images."""
     tables = load_tables().values()
     overrides = next(iter(tables)).names.quantities if tables else {}
     quantities = replace(Quantities(), overrides=overrides)
@@ -35,33 +33,28 @@ def measurements_text(summary: Mapping[str, Any]) -> str:
             notes.append(f"n/a: {title}, real test images: {real['reason']}")
     if any(entry.get("error") is not None for entry in summary["figures"]):
         notes.append("±: standard error over images; it says nothing of another training")
-    widths = [max(len(line[index]) for line in (HEAD, *lines)) for index in range(3)]
-    text = [
+    title = (
         f"{summary['target']}: {summary['classes']} classes of {summary['data']}, "
-        f"{summary['per_class']} images each",
-        "",
-    ]
-    for line in (HEAD, *lines):
-        cells = (part.ljust(width) for part, width in zip(line[:3], widths, strict=True))
-        text.append("  ".join([*cells, line[3]]).rstrip())
-    return "\n".join([*text, *([""] if notes else []), *dict.fromkeys(notes)])
+        f"{summary['per_class']} images each"
+    )
+    below = ["", *dict.fromkeys(notes)] if notes else []
+    return "\n".join([title, "", *aligned([HEAD, *lines]), *below])
 
 
 def _beside(
     entries: Sequence[Mapping[str, Any]], real: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any] | None]:
     """Return for each entry that of the real images: of the same protocol, if there is one."""
-    found: list[Mapping[str, Any] | None] = []
+    beside: list[Mapping[str, Any] | None] = []
     for index, entry in enumerate(entries):
         same = [other for other in real if other["metric"] == entry["metric"]]
         equal = [other for other in same if other["protocol"] == entry["protocol"]]
         earlier = sum(other["metric"] == entry["metric"] for other in entries[:index])
-        found.append(next(iter(equal), same[earlier] if earlier < len(same) else None))
-    return found
+        beside.append(next(iter([*equal, *same[earlier:]]), None))
+    return beside
 
 
 def _number(quantity: Quantity, entry: Mapping[str, Any] | None) -> str:
-    """Return a value with its standard error."""
     if entry is None:
         return "—"
     if entry["value"] is None:

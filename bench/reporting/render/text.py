@@ -2,6 +2,8 @@
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
+from itertools import zip_longest
 
 from bench.reporting.render.headings import cell_text, heading, title_text
 from bench.reporting.tables.table import Row, Table
@@ -13,67 +15,62 @@ HEAD = 3
 
 
 def render_text(table: Table, width: int = WIDTH) -> str:
-    """Return a table for the console, of lines no longer than `width` unless a word is.
+    """Return a table for the console; columns that do not fit into the width continue below.
 
-    Columns that do not fit continue below. There, and above, a row is left out where it has no
-    number; one without any number stands once.
+    There, and above, a row is left out where it has no number; one without any stands once.
     """
-    labels = max([len(row.label) for row in table.rows], default=0)
-    indices = range(len(table.columns))
-    short = [_column_lines(table, index) for index in indices]
-    whole = [_column_lines(table, index, alone=True) for index in indices]
+    labels = _padded([*[""] * HEAD, *(row.label for row in table.rows)])
     lines = textwrap.wrap(title_text(table), width)
-    blocks = _blocks(table, short, whole, width - labels)
+    blocks = _blocks(table, width - len(labels[0]))
     for block in blocks:
-        columns = [whole[index] if n == 0 else short[index] for n, index in enumerate(block)]
-        head = [
-            GAP.join([" " * labels, *(column[line] for column in columns)]).rstrip()
-            for line in range(HEAD)
-        ]
-        rule = "─" * (labels + sum(len(GAP) + len(column[0]) for column in columns))
+        columns = [labels, *_block_columns(table, block)]
+        text = [GAP.join(parts).rstrip() for parts in zip(*columns, strict=True)]
+        rule = "─" * len(GAP.join(column[0] for column in columns))
         cells = [
-            GAP.join([row.label.ljust(labels), *(column[line] for column in columns)]).rstrip()
+            text[line]
             for line, row in enumerate(table.rows, start=HEAD)
             if len(blocks) == 1 or _is_shown(row, block, is_first=block is blocks[0])
         ]
-        lines += ["", *filter(None, head), rule, *cells]
+        lines += ["", *filter(None, text[:HEAD]), rule, *cells]
     return "\n".join([*lines, "", *note_lines(table, width)]) + "\n"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines whose parts stand in columns."""
+    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
+    return [
+        GAP.join(part.ljust(width) for part, width in zip(line, widths, strict=False)).rstrip()
+        for line in lines
+    ]
 
 
 def note_lines(table: Table, width: int = WIDTH) -> list[str]:
     """Return the notes of a table as lines for the console."""
+    wrap = partial(textwrap.wrap, width=width, break_long_words=False, break_on_hyphens=False)
     lines = []
     for note in table.notes:
-        lines += _wrapped(note.text, width, "", "  ")
+        lines += wrap(note.text, subsequent_indent="  ")
         for item in note.items:
-            lines += _wrapped(item, width, "  - ", "    ")
+            lines += wrap(item, initial_indent="  - ", subsequent_indent="    ")
         lines += [f"    {note.command}"] if note.command else []
     return lines
 
 
-def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
-    """Return text in lines, words whole, the first line and the others indented so."""
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _column_lines(table: Table, index: int, *, alone: bool = False) -> list[str]:
-    """Return a column's heading and cells, equally wide, with the numbers right-aligned."""
-    column = table.columns[index]
-    texts = [cell_text(row.cells[index], column) for row in table.rows]
-    lead = max([len(text.number) for text in texts], default=0)
-    lines = [
-        *heading(table, column, alone=alone),
-        *(text.number.rjust(lead) + text.rest + " *" * text.is_bold for text in texts),
-    ]
-    width = max(len(line) for line in lines)
+def _padded(lines: Sequence[str]) -> list[str]:
+    width = max(map(len, lines))
     return [line.ljust(width) for line in lines]
+
+
+def _block_columns(table: Table, block: Sequence[int]) -> list[list[str]]:
+    """Return headings and cells of columns, right-aligned; the first has its whole heading."""
+    columns: list[list[str]] = []
+    for index in block:
+        column = table.columns[index]
+        texts = [cell_text(row.cells[index], column) for row in table.rows]
+        lead = max([len(text.number) for text in texts], default=0)
+        cells = (text.number.rjust(lead) + text.rest + " *" * text.is_bold for text in texts)
+        columns.append(_padded([*heading(table, column, alone=not columns), *cells]))
+    return columns
 
 
 def _is_shown(row: Row, block: Sequence[int], *, is_first: bool) -> bool:
@@ -82,14 +79,8 @@ def _is_shown(row: Row, block: Sequence[int], *, is_first: bool) -> bool:
     return bool(set(filled) & set(block)) or (is_first and not filled)
 
 
-def _blocks(
-    table: Table, short: Sequence[Sequence[str]], whole: Sequence[Sequence[str]], room: int
-) -> list[list[int]]:
-    """Return blocks of columns that fit side by side; at least one column in each.
-
-    The views of a quantity stay beside it where they can; the first of a block has its whole
-    heading.
-    """
+def _blocks(table: Table, room: int) -> list[list[int]]:
+    """Return blocks of columns that fit, views beside their quantity where they can."""
     groups: list[list[int]] = []
     for index, column in enumerate(table.columns):
         if column.view == "value":
@@ -97,8 +88,7 @@ def _blocks(
         groups[-1].append(index)
 
     def fits(block: Sequence[int]) -> bool:
-        lines = [whole[index][0] if n == 0 else short[index][0] for n, index in enumerate(block)]
-        return sum(len(GAP) + len(line) for line in lines) <= room
+        return sum(len(GAP) + len(column[0]) for column in _block_columns(table, block)) <= room
 
     blocks: list[list[int]] = [[]]
     for group in groups:

@@ -3,17 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from bench.record.records import Records
+from bench.record.records import RecordEntry, Records
 from bench.reporting.notes.table_notes import write_notes
 from bench.reporting.statistics import t_interval
 from bench.reporting.tables.contents import TableContents
-from bench.reporting.tables.differences import (
-    TARGETED,
-    add_differences,
-    add_robust,
-    find_references,
-)
-from bench.reporting.tables.table import VIEWS, Cell, Column, ColumnView, Row, Table
+from bench.reporting.tables.differences import add_differences, add_robust, find_references
+from bench.reporting.tables.table import TARGETED, VIEWS, Cell, Column, ColumnView, Row, Table
 from bench.reporting.tables.table_spec import TableSpec
 from bench.spec.reserved_names import REAL
 
@@ -27,24 +22,12 @@ def build_table(
 ) -> Table:
     """Build a table from the final measurements of a record.
 
-    Args:
-        spec: What it shows.
-        records: The sweeps it shows it of.
-        reference: What rows are compared with: label, variant or model of a row, or `none`; None
-            for the table's own choice.
-        show: Views beside the values; the gap to the real images is always there.
-
-    Returns:
-        The table, with a note for everything that a reader could misread.
-
-    Raises:
-        UnknownName: If no row is called like the reference.
+    `reference` is the label, variant or model of a row, or `none`; None is the table's own choice.
+    `show` are views beside the values; the gap to the real images is always there.
     """
     contents = TableContents(spec, records)
     columns = contents.columns
-    rows: Sequence[Row] = [
-        replace(row, cells=tuple(_cells(contents, row))) for row in contents.rows
-    ]
+    rows = [replace(row, cells=_cells(contents, row)) for row in contents.rows]
     rows = [
         replace(row, cells=tuple(_with_target(row, n, c, rows) for n, c in enumerate(columns)))
         for row in rows
@@ -80,11 +63,10 @@ def filled_tables(
     reference: str | None = None,
     show: Collection[ColumnView] = (),
 ) -> list[Table]:
-    """Build the tables that a record fills, in the order of their file.
+    """Build the tables whose trained rows fill half of the metrics, in the order of their file.
 
-    A table is filled by numbers of trained rows for half of its metrics at least. Of tables that
-    would show the same columns one is kept: the paper's where its data are there, else that of all
-    metrics, else the first. `reference` and `show` are as for `build_table`.
+    Of tables that would show the same columns one is kept: the paper's where its data are there,
+    else that of all metrics, else the first. `reference` and `show` are as for `build_table`.
     """
     present = {run.data for run in records.runs}
     kept: dict[frozenset[tuple[str, str, str]], str] = {}
@@ -105,27 +87,23 @@ def filled_tables(
     ]
 
 
-def _cells(contents: TableContents, row: Row) -> list[Cell]:
-    """Return the cells of a row, still compared with nothing."""
+def _cells(contents: TableContents, row: Row) -> tuple[Cell, ...]:
     entries = contents.entries_of(row)
-    found = []
-    for column in contents.columns:
-        if column.paper:
-            value = contents.spec.published.get(row.variant, {}).get(column.data)
-            found.append(Cell("missing") if value is None else Cell("paper", value))
-            continue
-        same = [
-            (entry.run.seed, entry.value)
-            for entry in entries
-            if (entry.run.data, entry.metric) == (column.data, column.metric)
-            and entry.protocol in (column.protocol, "")
-        ]
-        found.append(_cell(row, column, same))
-    return found
+    return tuple(_cell(contents, row, column, entries) for column in contents.columns)
 
 
-def _cell(row: Row, column: Column, numbers: Sequence[tuple[int | None, float | None]]) -> Cell:
-    """Return the cell of some seeds and values."""
+def _cell(
+    contents: TableContents, row: Row, column: Column, entries: Sequence[RecordEntry]
+) -> Cell:
+    if column.paper:
+        value = contents.spec.published.get(row.variant, {}).get(column.data)
+        return Cell("missing") if value is None else Cell("paper", value)
+    numbers = [
+        (entry.run.seed, entry.value)
+        for entry in entries
+        if (entry.run.data, entry.metric) == (column.data, column.metric)
+        and entry.protocol in (column.protocol, "")
+    ]
     values = [value for _, value in numbers if value is not None]
     if not values:
         return Cell("inapplicable" if numbers else "missing")

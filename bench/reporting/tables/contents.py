@@ -1,8 +1,7 @@
 """What a table shows of a record: its columns, its rows, and the numbers that go into its cells.
 
-Two numbers share a column only if data set, quantity and protocol are the same; so a table cannot
-compare what was measured differently. Rows are the real test images, any other controls, and then
-the variants in the order of their sweep.
+Two numbers share a column only if data set, quantity and protocol are the same. Rows are the real
+test images, other controls, and then the variants in the order of their sweep.
 """
 
 import itertools
@@ -14,6 +13,7 @@ from functools import cached_property
 from bench.record.quantities import COST, TIMINGS, Quantities, kind_of
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import control_title
+from bench.reporting.grouping import grouped
 from bench.reporting.tables.table import Column, Row
 from bench.reporting.tables.table_spec import TableSpec
 from bench.spec.reserved_names import EVALUATIONS, VALIDATION
@@ -21,12 +21,7 @@ from bench.spec.reserved_names import EVALUATIONS, VALIDATION
 
 @dataclass(frozen=True)
 class TableContents:
-    """A table that still lacks its cells and notes.
-
-    Attributes:
-        spec: What it is to show.
-        records: The sweeps.
-    """
+    """A table that still lacks its cells and notes."""
 
     spec: TableSpec
     records: Records
@@ -43,33 +38,26 @@ class TableContents:
         in_parts = {
             whole for e in measured for whole, slash, _ in [e.metric.partition("/")] if slash
         }
-        found = []
+        entries = []
         if self.spec.metrics:
             known = set(self.records.measured_runs)
-            found += [e for e in self.records.cost if e.metric in COST and e.run in known]
-            found += [e for e in self.records.timings if e.metric in TIMINGS and e.run in known]
+            entries += [e for e in self.records.cost if e.metric in COST and e.run in known]
+            entries += [e for e in self.records.timings if e.metric in TIMINGS and e.run in known]
         for entry in measured:
             names = self.quantities.of_metric(entry.metric) if entry.value is None else ()
             # a quantity that was measured in parts alone has no column of its own
             alone = [entry._replace(metric=name) for name in names if name not in in_parts]
-            found += alone or [entry]
-        return tuple(
-            entry
-            for entry in found
-            if not self.spec.metrics or self.spec.rank(entry.metric) is not None
-        )
+            entries += alone or [entry]
+        shows_all, rank = not self.spec.metrics, self.spec.rank
+        return tuple(entry for entry in entries if shows_all or rank(entry.metric) is not None)
 
     def entries_of(self, row: Row) -> list[RecordEntry]:
         """Return the entries of a row, of all sweeps where it belongs to none."""
-        entries = self._by_variant.get(row.variant, [])
-        return [entry for entry in entries if row.sweep in ("", entry.run.sweep)]
-
-    @cached_property
-    def _by_variant(self) -> dict[str, list[RecordEntry]]:
-        found: dict[str, list[RecordEntry]] = {}
-        for entry in self.entries:
-            found.setdefault(entry.run.variant, []).append(entry)
-        return found
+        return [
+            entry
+            for entry in self.entries
+            if entry.run.variant == row.variant and row.sweep in ("", entry.run.sweep)
+        ]
 
     def data_title(self, name: str) -> str:
         """Return the title of a data set."""
@@ -96,10 +84,8 @@ class TableContents:
                 columns += [replace(column, protocol=p) for p in _protocols(entries, metric)]
             if data in in_paper:
                 columns.append(replace(self._column(data, spec.metrics[0]), paper=True))
-        protocols = list(dict.fromkeys(column.protocol for column in columns if column.protocol))
-        if len(protocols) < 2:
-            return tuple(columns)
-        marks = dict(zip(protocols, _letters(), strict=False))
+        protocols = dict.fromkeys(column.protocol for column in columns if column.protocol)
+        marks = dict(zip(protocols, letters(), strict=False)) if len(protocols) > 1 else {}
         return tuple(replace(column, mark=marks.get(column.protocol, "")) for column in columns)
 
     def _column(self, data: str, metric: str) -> Column:
@@ -131,12 +117,9 @@ class TableContents:
         rows = []
         for name in self.records.untrained:
             entries = [e for e in self.entries if e.run.is_control and e.run.variant == name]
-            values: dict[tuple[str, str, str], set[float | None]] = {}
-            for entry in entries:
-                key = entry.run.data, entry.metric, entry.protocol
-                values.setdefault(key, set()).add(entry.value)
+            values = {((e.run.data, e.metric, e.protocol), e.value) for e in entries}
             title = control_title(name)
-            if any(len(different) > 1 for different in values.values()):
+            if any(len(different) > 1 for different in grouped(values).values()):
                 sweeps = dict.fromkeys(entry.run.sweep for entry in entries)
                 rows += [Row(f"{title} ({sweep})", sweep, name) for sweep in sweeps]
             else:
@@ -151,8 +134,7 @@ def _protocols(entries: Sequence[RecordEntry], metric: str) -> list[str]:
     return list(dict.fromkeys(entry.protocol for entry in same if entry.protocol)) or [""]
 
 
-def _letters() -> Iterator[str]:
+def letters() -> Iterator[str]:
     """Yield a, b, ..., z, aa, ab, ..."""
     for length in itertools.count(1):
-        for letters in itertools.product(string.ascii_lowercase, repeat=length):
-            yield "".join(letters)
+        yield from map("".join, itertools.product(string.ascii_lowercase, repeat=length))

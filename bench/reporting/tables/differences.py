@@ -1,11 +1,11 @@
 """The difference of each row from its reference row, and whether it may be called better.
 
-Runs of equal seed are compared in pairs, and the p values of a column are corrected for their
-number. Without a reference row nothing is compared.
+Runs of equal seed are compared in pairs; p values are corrected for the comparisons of a column.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from bench.errors import UnknownName
 from bench.reporting.statistics import (
@@ -18,14 +18,11 @@ from bench.reporting.statistics import (
     paired_difference,
     probability_of_improvement,
 )
-from bench.reporting.tables.table import Cell, Column, Difference, Robust, Row
+from bench.reporting.tables.table import TARGETED, Cell, Column, Difference, Robust, Row
 from bench.spec.reserved_names import ELSEWHERE, EVALUATIONS
 
 NO_REFERENCE = "none"
 """What a user says to compare nothing."""
-
-TARGETED = ("real", "one")
-"""Directions in which nearer to a target is better."""
 
 
 def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict[str, Row]:
@@ -33,30 +30,21 @@ def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict
 
     `name` is a label, a variant, `sweep/variant`, or a model, of which the first variant is meant;
     empty or `none` means no reference. A row is compared within its own sweep if the reference is
-    there, else with the first one. `must_exist` makes an unknown name an error.
+    there, else with the first one.
     """
     if name in ("", NO_REFERENCE):
         return {}
     trained = [row for row in rows if row.model and row.sweep != EVALUATIONS]
-    ways: tuple[Callable[[Row], tuple[str, ...]], ...] = (
-        lambda row: (row.label, row.variant, f"{row.sweep}/{row.variant}"),
-        lambda row: (row.model,),
-    )
-    for names in ways:
-        found = [row for row in trained if name in names(row)]
-        if found:
-            break
-    else:
-        if must_exist:
-            raise UnknownName("row to compare with", name, {n for r in trained for n in ways[0](r)})
-        return {}
-    of_sweep: dict[str, Row] = {}
-    for row in found:
-        of_sweep.setdefault(row.sweep, row)
+    names = {row.label: (row.label, row.variant, f"{row.sweep}/{row.variant}") for row in trained}
+    meant = [row for row in trained if name in names[row.label]]
+    meant = meant or [row for row in trained if name == row.model]
+    if not meant and must_exist:
+        raise UnknownName("row to compare with", name, set().union(*names.values()))
+    of_sweep = {row.sweep: row for row in reversed(meant)}  # the first of each
     references = {row.label for row in of_sweep.values()}
     return {
-        row.label: of_sweep.get(row.sweep, found[0])
-        for row in trained
+        row.label: of_sweep.get(row.sweep, meant[0])
+        for row in (trained if meant else ())
         if row.label not in references and row.model != ELSEWHERE
     }
 
@@ -79,27 +67,30 @@ def _compare_column(
     cells: Mapping[str, Cell], pairs: Mapping[str, str], column: Column
 ) -> dict[str, Cell]:
     """Return those cells of a column that are compared, by label."""
-    found: dict[str, Difference] = {}
-    for label, reference in pairs.items():
-        difference = _difference(cells[label], cells[reference], reference, column)
-        if difference is not None:
-            found[label] = difference
-    family = [label for label, d in found.items() if d.p is not None and d.n >= FEWEST_FOR_CLAIMS]
-    corrected = holm([found[label].p or 0.0 for label in family])
-    for label, p in zip(family, corrected, strict=True):
-        direction, mean = column.quantity.direction, found[label].mean
-        found[label] = replace(found[label], adjusted=p)
+    differences: dict[str, Difference] = {}
+    for label, to in pairs.items():
+        if (difference := _difference(cells[label], cells[to], to, column)) is not None:
+            differences[label] = difference
+    p_values = {
+        label: difference.p
+        for label, difference in differences.items()
+        if difference.p is not None and difference.n >= FEWEST_FOR_CLAIMS
+    }
+    corrected = holm(list(p_values.values()))
+    for label, p in zip(p_values, corrected, strict=True):
+        direction, mean = column.quantity.direction, differences[label].mean
+        verdict: Literal["better", "worse", ""] = ""
         if p < LEVEL and direction is not None and mean != 0:
-            is_better = (mean > 0) == (direction == "higher")
-            found[label] = replace(found[label], verdict="better" if is_better else "worse")
+            verdict = "better" if (mean > 0) == (direction == "higher") else "worse"
+        differences[label] = replace(differences[label], adjusted=p, verdict=verdict)
     compared = {
         label: replace(cells[label], difference=difference, bold=difference.verdict == "better")
-        for label, difference in found.items()
+        for label, difference in differences.items()
     }
     for reference in dict.fromkeys(pairs.values()):
         others = [label for label, to in pairs.items() if to == reference and cells[label].values]
         is_best = bool(others) and all(
-            label in found and found[label].verdict == "worse" for label in others
+            label in differences and differences[label].verdict == "worse" for label in others
         )
         compared[reference] = replace(cells[reference], is_reference=True, bold=is_best)
     return compared

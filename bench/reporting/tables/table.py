@@ -6,9 +6,8 @@ from typing import Literal, get_args
 from bench.record.quantities import Direction, Quantity, QuantityKind
 
 CellKind = Literal["mean", "counted", "real", "single", "paper", "inapplicable", "missing"]
-"""A mean over seeds; a number that is counted, the same for every seed; a number of the real
-images; of one set of images that has no seed; of the paper; none, for a reason that a note gives;
-none."""
+"""A mean over seeds; a counted number, the same for every seed; a number of the real images; of
+another set of images without a seed; of the paper; no value, for a reason in a note; no entry."""
 
 ColumnView = Literal["value", "gap", "difference", "iqm", "improvement"]
 """What a column prints of its cells: the value; its distance from that of the real images; from
@@ -22,19 +21,21 @@ ARROWS: dict[Direction | None, str] = {
 }
 
 
+TARGETED = ("real", "one")
+"""Directions in which nearer to a target is better."""
+
+
 @dataclass(frozen=True)
 class Difference:
-    """The difference of a row from the reference row, over the seeds that both have.
+    """The difference of a row from the reference row, over the `n` seeds that both have.
 
     Where nearer to a target is better, it is the difference of the distances to the target.
 
     Attributes:
         to: Label of the reference row.
         mean: The row minus the reference row, with the half width of its 95 % t interval.
-        n: Common seeds; a single one has no interval and no p value.
-        p: p value of the paired t test.
-        adjusted: That, corrected for all comparisons of the column; None below six seeds, where
-            nothing is claimed.
+        p: p value of the paired t test; None for a single seed.
+        adjusted: That, corrected for all comparisons of the column; None below six seeds.
         detectable: The true difference that would be found with these seeds.
         verdict: Whether the row is significantly better or worse; empty for neither.
     """
@@ -51,11 +52,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Robust:
-    """Statistics that one bad seed does not move far.
+    """The interquartile mean, its bootstrap interval, and the probability of improvement.
 
-    The interquartile mean, the ends of its bootstrap interval (None for too few seeds), and the
-    probability that a run is better than one of the reference row (None without such a row or a
-    direction).
+    The interval is None for too few seeds, the probability without a reference row or a direction.
     """
 
     iqm: float
@@ -69,17 +68,13 @@ class Cell:
     """One place of a table.
 
     Attributes:
-        kind: What kind of number it holds.
-        mean: The number, as it was measured.
+        mean: The number, unscaled, over `n` seeds.
         half_width: Half the width of the 95 % t interval, None for fewer than two seeds.
-        n: Seeds that went into the mean.
-        values: Those seeds and their values.
+        values: The seeds and their values.
         target: What the value should be near to, where nearer is better.
         difference: From the reference row; None for that row and where nothing is compared.
-        is_reference: Whether others are compared with this one.
         bold: Whether it is significantly better than the reference, or as the reference better
             than all others.
-        robust: Statistics on request.
     """
 
     kind: CellKind
@@ -101,11 +96,7 @@ class Cell:
             return self.mean - self.target
         if view == "difference":
             return self.difference.mean if self.difference else None
-        if view == "value":
-            return self.mean
-        if self.robust is None:
-            return None
-        return self.robust.iqm if view == "iqm" else self.robust.improvement
+        return self.mean if view == "value" else getattr(self.robust, view, None)
 
 
 @dataclass(frozen=True)
@@ -113,16 +104,11 @@ class Column:
     """One quantity on one data set by one protocol: numbers that may be compared.
 
     Attributes:
-        data: Name of the data set.
         data_title: The data set for people.
-        metric: Name of the quantity.
-        quantity: What the numbers mean.
         protocol: How it was measured; empty for the paper's numbers, and where nothing is known.
-        kind: Whether it was measured, counted or timed.
         mark: The letter of the protocol where a table has more than one, else empty.
-        paper: Whether it holds the paper's numbers.
-        view: What of its cells is printed. Other views stand to the right of the column whose
-            cells they repeat.
+        view: What is printed of its cells, which are those of the column to the left if it is not
+            the value.
     """
 
     data: str
@@ -143,10 +129,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant of one sweep, a control, or a model that only the paper has.
+    """One variant of one sweep, a control (by its name), or a model that only the paper has.
 
-    A row that no single sweep has is of the sweep ''. Controls, whose variant is their name, and
-    the paper's rows have no model.
+    The sweep is '' where it is not a single one. Controls and the paper's rows have no model.
     """
 
     label: str

@@ -1,68 +1,61 @@
 """What a table shows, as data: read from `sweeps/tables.yaml`, checked before anything is built."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 import bench
 from bench.errors import BenchError, SpecError, UnknownName
 from bench.record.quantities import Direction, kind_of
 
 
-@dataclass(frozen=True)
-class Names:
-    """Names for people, by names in the registry.
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    Attributes:
-        models: Titles of models.
-        data: Titles of data sets.
-        quantities: Fields of `Quantity` that this file prints otherwise than the metric says.
-    """
 
-    models: Mapping[str, str] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
-    quantities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+class Names(_Strict):
+    """Titles by names in the registry; of quantities, the fields that are printed otherwise."""
+
+    models: Mapping[str, str] = {}
+    data: Mapping[str, str] = {}
+    quantities: Mapping[str, Mapping[str, Any]] = {}
 
     def variant(self, name: str, model: str, others: Collection[str]) -> str:
-        """Return the label of a variant: the title of its model if it has the model's name.
-
-        Where one of the `others` has that title as its name, the variant keeps its own name.
-        """
+        """Return the title of the model whose name it has, unless that names one of the others."""
         title = self.models.get(name, name) if name == model else name
         return name if title in others else title
 
 
-@dataclass(frozen=True)
-class TableSpec:
-    """What one table shows.
+class _Entry(_Strict):
+    """One table as it stands in the file.
 
     Attributes:
-        name: Its number, or a word.
-        title: One line.
         source: Which table of the paper it repeats; empty for none.
         metrics: Its quantities in order; empty for all that were measured.
         models: The models of the paper's table in order.
         data: The paper's data sets in order -> the command that fills them here.
         published: The paper's values: model -> data set -> value.
-        notes: What a reader must know besides.
         reference: Variant or model that rows are compared with, if there is one of that name.
-        names: Names for people.
     """
 
-    name: str
     title: str
     source: str = ""
     metrics: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    data: Mapping[str, str] = field(default_factory=dict)
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    data: Mapping[str, str] = {}
+    published: Mapping[str, Mapping[str, float]] = {}
     notes: tuple[str, ...] = ()
     reference: str = ""
-    names: Names = field(default_factory=Names)
+
+
+class TableSpec(_Entry):
+    """What one table shows: an entry of the file with its name, a number or a word."""
+
+    name: str
+    names: Names = Names()
 
     @property
     def is_measured(self) -> bool:
@@ -71,53 +64,23 @@ class TableSpec:
 
     def rank(self, metric: str) -> int | None:
         """Return the place of a quantity, or of a part of it, in the table; None for no place."""
-        for index, name in enumerate(self.metrics):
-            if metric == name or metric.startswith(f"{name}/"):
-                return index
-        return None
+        places = (n for n, name in enumerate(self.metrics) if f"{metric}/".startswith(f"{name}/"))
+        return next(places, None)
 
 
-class _Override(BaseModel):
-    """What a user prints otherwise of a quantity."""
-
-    model_config = ConfigDict(extra="forbid")
+class _Override(_Strict):
     title: str = ""
     direction: Direction | None = None
     decimals: int | None = Field(default=None, ge=0, le=9)
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
 
-class _Entry(BaseModel):
-    """One table as it stands in the file."""
-
-    model_config = ConfigDict(extra="forbid")
-    title: str
-    source: str = ""
-    metrics: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    data: dict[str, str] = Field(default_factory=dict)
-    published: dict[str, dict[str, float]] = Field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+class _File(_Strict):
     reference: str = ""
-
-
-class _File(BaseModel):
-    """The whole file."""
-
-    model_config = ConfigDict(extra="forbid")
-    reference: str = ""
-    models: dict[str, str] = Field(default_factory=dict)
-    data: dict[str, str] = Field(default_factory=dict)
-    metrics: dict[str, _Override] = Field(default_factory=dict)
-    tables: dict[str, _Entry]
-
-    @field_validator("tables", mode="before")
-    @classmethod
-    def _names_are_text(cls, tables: object) -> object:
-        """Let a table be called 1 as well as "1"."""
-        if not isinstance(tables, dict):
-            return tables
-        return {str(key): value for key, value in tables.items()}
+    models: dict[str, str] = {}
+    data: dict[str, str] = {}
+    metrics: dict[str, _Override] = {}
+    tables: dict[Annotated[str, BeforeValidator(str)], _Entry]  # 1 is as good as "1"
 
 
 def find_tables() -> Path:
@@ -131,10 +94,7 @@ def find_tables() -> Path:
 
 
 def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
-    """Read the tables of a file, by default of `find_tables`, by name and in its order.
-
-    What is no table is a `SpecError` that names the file and the key.
-    """
+    """Read the tables of a file by name; `SpecError` names the key of what is no table."""
     path = path or find_tables()
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -146,8 +106,10 @@ def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise SpecError(first["msg"], where=str(path), key=key) from error
-    overrides = {name: one.model_dump(exclude_unset=True) for name, one in file.metrics.items()}
-    names = Names(file.models, file.data, overrides)
+    overrides = {
+        name: fields.model_dump(exclude_unset=True) for name, fields in file.metrics.items()
+    }
+    names = Names(models=file.models, data=file.data, quantities=overrides)
     tables = {}
     for name, entry in file.tables.items():
         if entry.published and len(entry.metrics) != 1:

@@ -4,7 +4,7 @@ import numpy as np
 import recorded
 
 from bench.record.records import load_records
-from bench.reporting.figures.selection import FigureData, FigureOptions
+from bench.reporting.figures.selection import FigureData
 
 SIDE, CLASSES, STEPS = 8, 3, 7
 NAMES = np.array(["zero", "one", "two"])
@@ -70,5 +70,4 @@ def cannot(results, variant, names, reason):
 
 def data_of(results, *variants, seed=None, metrics=()):
     records = load_records(results)
-    options = FigureOptions(variants, seed, tuple(metrics))
-    return FigureData(records, records.runs[0].data, options)
+    return FigureData(records, records.runs[0].data, variants, seed, tuple(metrics))

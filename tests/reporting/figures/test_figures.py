@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import drawable
 import numpy as np
@@ -260,3 +261,12 @@ def test_dollar_signs_in_names_are_no_mathematics(changed, tmp_path):
     data = drawable.data_of(changed)
     write_figure(FIGURES["tradeoff"], data, tmp_path / "out", "bench figure", "tradeoff")
     assert (tmp_path / "out" / "tradeoff.png").stat().st_size > 1000
+
+
+def test_any_number_of_protocols_has_as_many_letters(results):
+    data = drawable.data_of(results)
+    measured = data.records.measurements
+    many = tuple(e._replace(protocol=f"{e.protocol}{n}") for e in measured for n in range(27))
+    columns = replace(data, records=replace(data.records, measurements=many)).columns()
+    titles = [column.quantity.title for column in columns if column.kind == "measured"]
+    assert len(set(titles)) == len(titles) >= 27

@@ -2,7 +2,7 @@ import cases
 import pytest
 import recorded
 
-from bench.record.execution_notes import note_execution
+from bench.record.provenance import note_execution
 from bench.record.records import load_records
 
 
