@@ -5,6 +5,7 @@ Looked for in this order: `NAME.npz` in the data folder; torchvision's own files
 to `NAME.npz`, so it is decoded once, and a machine without a network needs only that file.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch.nn.functional import pad
@@ -19,22 +20,19 @@ from bench.data.torchvision_files import SetInfo
 from bench.errors import BenchError, SpecError
 
 
-class TorchvisionSet(Source):
+@dataclass(kw_only=True)
+class TorchvisionSet(SplitOptions, Source):
     """Base of the sets of torchvision; the test split is the official one.
 
     Attributes:
         info: The facts about the set.
-
-    Args:
-        split_seed: Seed of what is held out.
-        validation_fraction: Share of the training images held out for validation.
     """
 
-    info: SetInfo
+    info: SetInfo = field(init=False)
 
-    def __init__(self, *, split_seed: int = 0, validation_fraction: float = 0.1) -> None:
-        self._splits = SplitOptions(split_seed, validation_fraction)
-        self._size = self.info.shape[1]
+    @property
+    def _size(self) -> int:
+        return self.info.shape[1]
 
     @property
     def spec(self) -> DataSpec:
@@ -45,7 +43,7 @@ class TorchvisionSet(Source):
     def load(self) -> DataSet:
         """Find, check, pad and split the images."""
         train, test = self._parts()
-        return self._splits.divide(self.spec, train, test, flip=self.info.flip)
+        return self.divide(self.spec, train, test, flip=self.info.flip)
 
     def missing(self) -> str | None:
         """Return how to provide the set, or None where its files are there.
@@ -54,24 +52,24 @@ class TorchvisionSet(Source):
         """
         if self.info.npz.is_file() or files.has_copy(self.info):
             return None
-        if files.is_offline():
-            return files.explain_missing(self.info, "BENCH_OFFLINE is set, so it is not downloaded")
-        return files.explain_missing(self.info, "it would be downloaded from the network")
+        offline = "BENCH_OFFLINE is set, so it is not downloaded"
+        why = offline if files.is_offline() else "it would be downloaded from the network"
+        return files.explain_missing(self.info, why)
 
     def _parts(self) -> tuple[Split, Split]:
         npz = self.info.npz
         if npz.is_file():
             return self._checked(npz, npz_files.read(npz))
         arrays = self._decode()
-        parts = self._checked(files.torchvision_folder(), arrays)
+        splits = self._checked(files.torchvision_folder(), arrays)
         npz_files.write(npz, arrays)
-        return parts
+        return splits
 
     def _decode(self) -> Arrays:
         return files.decode_parts(self.info)
 
     def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
-        """Return the arrays with a class for each image; `origin` is for messages."""
+        """Return the arrays with a class for each image."""
         return arrays
 
     def _checked(self, origin: Path, arrays: Arrays) -> tuple[Split, Split]:
@@ -88,34 +86,31 @@ class TorchvisionSet(Source):
 
     def _padded(self, split: Split) -> Split:
         extra = self._size - self.info.shape[1]
-        if extra == 0:
-            return split
         before, after = extra // 2, extra - extra // 2
-        return Split(pad(split.x, (before, after, before, after)), split.y)
+        return Split(pad(split.x, (before, after, before, after)), split.y) if extra else split
 
 
+@dataclass(kw_only=True)
 class Gray28Set(TorchvisionSet):
     """Base of the 28x28 sets, zero-padded since the shared networks halve the image down to 2x2.
 
-    Args:
+    Attributes:
         image_size: Height and width after padding, at least 28.
-        split_seed: Seed of what is held out.
-        validation_fraction: Share of the training images held out for validation.
-
-    Raises:
-        SpecError: If the image would have to be cut.
     """
 
-    def __init__(
-        self, *, image_size: int = 32, split_seed: int = 0, validation_fraction: float = 0.1
-    ) -> None:
-        super().__init__(split_seed=split_seed, validation_fraction=validation_fraction)
-        if image_size < self._size:
+    image_size: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size < self.info.shape[1]:
             raise SpecError(
-                f"image_size must be at least {self._size}, the native size of "
-                f"{self.info.name}, got {image_size}"
+                f"image_size must be at least {self.info.shape[1]}, the native size of "
+                f"{self.info.name}, got {self.image_size}"
             )
-        self._size = image_size
+
+    @property
+    def _size(self) -> int:
+        return self.image_size
 
 
 def _idx_files(folder: str) -> tuple[str, ...]:
