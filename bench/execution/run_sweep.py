@@ -201,5 +201,5 @@ def _quantities(sweep: Sweep) -> dict[str, Any]:
     return {
         name: quantity.describe()
         for metric in names
-        for name, quantity in registry.load("metric", metric).quantities().items()
+        for name, quantity in registry.load("metric", metric).quantities.items()
     }

@@ -1,7 +1,6 @@
 """How well generated points cover the arcs of the toy data set."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,16 +28,12 @@ class ArcFit(Metric):
     for equal distributions. Each is computed within the classes and averaged over them.
     """
 
-    name: ClassVar[str] = "arc_fit"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return spread, coverage and distance."""
-        return {
-            "arc_spread": Quantity("Arc spread", "real", 3),
-            "arc_coverage": Quantity("Arc coverage (%)", "real", 1),
-            "arc_distance": Quantity("Arc energy distance", "lower", 4),
-        }
+    name = "arc_fit"
+    quantities = {
+        "arc_spread": Quantity("Arc spread", "real", 3),
+        "arc_coverage": Quantity("Arc coverage (%)", "real", 1),
+        "arc_distance": Quantity("Arc energy distance", "lower", 4),
+    }
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure all three; not applicable to any other data set."""
@@ -48,7 +43,7 @@ class ArcFit(Metric):
         counts = samples.per_class, int(torch.bincount(test.y).min())
         compared = [min(count, MOST) for count in counts]
         protocol = f"arcs[radius={RADIUS},per_class={compared[0]},real={compared[1]}]"
-        names = self.quantities()
+        names = self.quantities
         if min(counts) < 2:
             return unmeasured(names, protocol, "one point a class has no spread")
         by_class = []

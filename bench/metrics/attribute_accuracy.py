@@ -1,9 +1,8 @@
 """Attribute accuracy: whether samples show the attributes that were asked for, one by one."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.domain_classifier import domain_classifier
 
 
@@ -20,11 +19,8 @@ class AttributeAccuracy(Metric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "attribute_accuracy"
-    title: ClassVar[str] = "Attribute accuracy"
-    unit: ClassVar[str] = "%"
-    direction: ClassVar[Direction] = "higher"
-    decimals: ClassVar[int] = 1
+    name = "attribute_accuracy"
+    quantities = {"attribute_accuracy": Quantity("Attribute accuracy (%)", "higher", 1)}
 
     extractor_seed: int = 0
 

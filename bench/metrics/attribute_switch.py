@@ -1,7 +1,6 @@
 """Whether a model can change one attribute of an image and leave the others."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,17 +33,13 @@ class AttributeSwitch(EncodingMetric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "attribute_switch"
+    name = "attribute_switch"
+    quantities = {
+        "attribute_switch": Quantity("Switched attributes that turn (%)", "higher", 1),
+        "attribute_stay": Quantity("Other attributes that stay (%)", "higher", 1),
+    }
 
     extractor_seed: int = 0
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return both shares."""
-        return {
-            "attribute_switch": Quantity("Switched attributes that turn (%)", "higher", 1),
-            "attribute_stay": Quantity("Other attributes that stay (%)", "higher", 1),
-        }
 
     def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure for both quantities the mean over the attributes, then each of them."""

@@ -1,12 +1,11 @@
 """Class accuracy: whether samples show the class that was asked for."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.extractor_option import ClassifierOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
 from bench.metrics.jackknife import combined_error, mean_variance
@@ -26,11 +25,8 @@ class ClassAccuracy(Metric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "class_accuracy"
-    title: ClassVar[str] = "Class accuracy"
-    unit: ClassVar[str] = "%"
-    direction: ClassVar[Direction] = "higher"
-    decimals: ClassVar[int] = 1
+    name = "class_accuracy"
+    quantities = {"class_accuracy": Quantity("Class accuracy (%)", "higher", 1)}
 
     extractor: ClassifierOption = "domain"
     extractor_seed: int = 0

@@ -3,7 +3,6 @@
 import itertools
 import time
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from bench.metrics.balanced_set import (
     balanced_samples,
     ordered_by_content,
 )
-from bench.metrics.base import AtLeastOne, Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.base import Classifier
 from bench.metrics.extractors.small_classifier import RECIPE, steps_for, train_classifier
 
@@ -42,11 +41,10 @@ class ClassificationAccuracyScore(Metric):
         seed: Seed of the classifier.
     """
 
-    name: ClassVar[str] = "classification_accuracy_score"
-    title: ClassVar[str] = "Classification accuracy score"
-    unit: ClassVar[str] = "%"
-    direction: ClassVar[Direction] = "higher"
-    decimals: ClassVar[int] = 1
+    name = "classification_accuracy_score"
+    quantities = {
+        "classification_accuracy_score": Quantity("Classification accuracy score (%)", "higher", 1)
+    }
 
     per_class: AtLeastOne = 500
     steps: AtLeastOne = 200

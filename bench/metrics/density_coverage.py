@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,17 +27,13 @@ class DensityCoverage(NeighborMetric):
     those of `NeighborMetric`.
     """
 
-    name: ClassVar[str] = "density_coverage"
+    name = "density_coverage"
+    quantities = {
+        "density": Quantity("Density", "real", 3),
+        "coverage": Quantity("Coverage", "higher", 3),
+    }
 
     k: AtLeastOne = 5
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return density and coverage."""
-        return {
-            "density": Quantity("Density", "real", 3),
-            "coverage": Quantity("Coverage", "higher", 3),
-        }
 
     def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
         """Return density and coverage."""

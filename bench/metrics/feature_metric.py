@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,13 +10,6 @@ from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.metrics.extractors.base import FeatureExtractor
 from bench.metrics.extractors.extractor_option import ExtractorOption, choose_feature_extractor
 from bench.metrics.extractors.feature_cache import Features, features
-
-
-class FeaturePair(NamedTuple):
-    """Features of samples and of real images."""
-
-    samples: Features
-    real: Features
 
 
 @dataclass(frozen=True)
@@ -31,14 +23,14 @@ class FeatureComparison:
     split: RealSplit
 
     def protocol(self, head: str, *details: str) -> str:
-        """Return the protocol of the measurement `head`, with details of its own at the end."""
+        """Return the protocol of a measurement: `head[extractor, sizes, real images, details]`."""
         real = f"{self.split}:{len(self.real)}@{self.real.name}"
         sizes = f"n={len(self.samples)},real={real}"
         return f"{head}[{','.join((f'extractor={self.extractor.name}', sizes, *details))}]"
 
     @property
     def kind(self) -> str:
-        """How messages call the real images."""
+        """What messages call the real images."""
         return {"train": "training", "test": "test"}[self.split]
 
     @property
@@ -56,21 +48,19 @@ class FeatureComparison:
         size = min(self.samples.per_class, self.real.per_class, limit)
         return replace(self, samples=self.samples.first(size), real=self.real.first(size))
 
-    def features(self) -> FeaturePair:
-        """Return the features of both sets, which is where the time goes."""
-        return FeaturePair(
-            *(
-                features(self.context, self.extractor, images, is_real=is_real)
-                for images, is_real in ((self.samples, False), (self.real, True))
-            )
+    def features(self) -> tuple[Features, Features]:
+        """Return the features of both sets, which takes most of the time."""
+        return (
+            features(self.context, self.extractor, self.samples, is_real=False),
+            features(self.context, self.extractor, self.real, is_real=True),
         )
 
-    def features_by_class(self) -> list[FeaturePair]:
+    def features_by_class(self) -> list[tuple[Features, Features]]:
         """Return the features of both sets, class by class."""
-        pair, sets = self.features(), (self.samples, self.real)
+        samples, real = self.features()
         return [
-            FeaturePair(*(f.select(s.of_class(label)) for f, s in zip(pair, sets, strict=True)))
-            for label in range(self.samples.classes)
+            (samples.select(self.samples.of_class(k)), real.select(self.real.of_class(k)))
+            for k in range(self.samples.classes)
         ]
 
 
@@ -117,24 +107,26 @@ class FeatureDistance(FeatureMetric):
     per_class: bool = False
 
     def details(self, sizes: tuple[int, int]) -> tuple[str, ...]:
-        """Return what the protocol says besides the images, for so many samples and real images."""
+        """Return what the protocol says besides the images, given the sizes of both sets."""
         return ()
 
     @abstractmethod
     def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:
-        """Return why so many samples and real images are too few; empty if they are not."""
+        """Return why sets of these sizes are too small; empty if they are not."""
 
     @abstractmethod
-    def distance(self, pair: FeaturePair, comparison: FeatureComparison | None) -> float:
+    def distance(
+        self, samples: Features, real: Features, comparison: FeatureComparison | None
+    ) -> float:
         """Return the distance of the features; `comparison` is given if they are whole sets."""
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure the distance, and that within the classes if asked for."""
         comparison = self.compare(samples, context)
-        sets = comparison.samples, comparison.real
-        measured = [self._measure(comparison, self.name, (len(sets[0]), len(sets[1])), "")]
+        first, second = comparison.samples, comparison.real
+        measured = [self._measure(comparison, self.name, (len(first), len(second)), "")]
         if self.per_class:
-            sizes = sets[0].per_class, sets[1].per_class
+            sizes = first.per_class, second.per_class
             measured.append(self._measure(comparison, f"{self.name}/per_class", sizes, " a class"))
         return measured
 
@@ -146,6 +138,6 @@ class FeatureDistance(FeatureMetric):
         if reason:
             return Measurement(name, protocol, None, reason)
         if not unit:
-            return Measurement(name, protocol, self.distance(comparison.features(), comparison))
-        distances = [self.distance(pair, None) for pair in comparison.features_by_class()]
+            return Measurement(name, protocol, self.distance(*comparison.features(), comparison))
+        distances = [self.distance(*pair, None) for pair in comparison.features_by_class()]
         return Measurement(name, protocol, float(np.mean(distances)))

@@ -1,15 +1,15 @@
 """FID: the Fréchet distance of two sets of images, each taken for a Gaussian in feature space."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from bench.errors import BenchError
-from bench.metrics.base import Direction
+from bench.metrics.base import Quantity
 from bench.metrics.extractors.feature_cache import Features
-from bench.metrics.feature_metric import FeatureComparison, FeatureDistance, FeaturePair
+from bench.metrics.feature_metric import FeatureComparison, FeatureDistance
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -38,10 +38,8 @@ class FrechetDistance(FeatureDistance):
     The options are those of `FeatureDistance`.
     """
 
-    name: ClassVar[str] = "fid"
-    title: ClassVar[str] = "Fréchet distance"
-    direction: ClassVar[Direction] = "lower"
-    decimals: ClassVar[int] = 2
+    name = "fid"
+    quantities = {"fid": Quantity("Fréchet distance", "lower", 2)}
 
     def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:
         """Return why covariances would be singular, or an empty text."""
@@ -54,13 +52,15 @@ class FrechetDistance(FeatureDistance):
             f"singular: {width + 1} are needed; kid does with fewer"
         )
 
-    def distance(self, pair: FeaturePair, comparison: FeatureComparison | None) -> float:
+    def distance(
+        self, samples: Features, real: Features, comparison: FeatureComparison | None
+    ) -> float:
         """Return the Fréchet distance; moments of all real images are kept for other samples."""
         if comparison is None:
-            return frechet_distance(moments(pair.samples), moments(pair.real))
+            return frechet_distance(moments(samples), moments(real))
         key = f"moments {comparison.extractor.name} {comparison.real.name}"
-        real = comparison.context.remember(key, lambda: moments(pair.real))
-        return frechet_distance(moments(pair.samples), real)
+        kept = comparison.context.remember(key, lambda: moments(real))
+        return frechet_distance(moments(samples), kept)
 
 
 def moments(features: Features) -> Moments:
@@ -88,12 +88,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     Singular covariances are allowed: the roots of eigenvalues that should be 0 then add an error of
     about 1e-7 of the traces. A distance that this makes negative becomes 0.
 
-    Args:
-        first: Moments of one set.
-        second: Moments of the other.
-
-    Returns:
-        The (squared) distance, at least 0; a `BenchError` if it is not finite.
+    Returns the (squared) distance, at least 0; a `BenchError` says if it is not finite.
 
     Examples:
         >>> unit = Moments(np.zeros(3), np.eye(3))

@@ -1,14 +1,13 @@
 """The Inception Score: confident about each image, spread over the classes."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.base import AtLeastOne, Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.extractor_option import ExtractorOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
 
@@ -35,10 +34,8 @@ class InceptionScore(Metric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "inception_score"
-    title: ClassVar[str] = "Inception Score"
-    direction: ClassVar[Direction] = "higher"
-    decimals: ClassVar[int] = 2
+    name = "inception_score"
+    quantities = {"inception_score": Quantity("Inception Score", "higher", 2)}
 
     extractor: ExtractorOption = "domain"
     splits: AtLeastOne = 1

@@ -1,7 +1,6 @@
 """How well a model fills in what an image lacks."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,15 +32,11 @@ class Inpainting(EncodingMetric):
     them. The option is that of `EncodingMetric`.
     """
 
-    name: ClassVar[str] = "inpainting"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return both errors."""
-        return {
-            "inpainting_mse": Quantity("Inpainting MSE", "lower", 4),
-            "inpainting_psnr": Quantity("Inpainting PSNR (dB)", "higher", 2),
-        }
+    name = "inpainting"
+    quantities = {
+        "inpainting_mse": Quantity("Inpainting MSE", "lower", 4),
+        "inpainting_psnr": Quantity("Inpainting PSNR (dB)", "higher", 2),
+    }
 
     def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure squared errors in each region, then peak signal-to-noise ratios."""

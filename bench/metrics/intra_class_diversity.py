@@ -2,14 +2,14 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from bench.metrics.balanced_set import balanced_samples
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.jackknife import combined_error, pair_variance
 from bench.metrics.ms_ssim import SIGMA, SMALLEST_SIDE, WEIGHTS, WINDOW, all_pairs_ms_ssim
 from bench.metrics.ms_ssim_native import all_pairs_native_ms_ssim
@@ -23,9 +23,6 @@ class PairDiversity(Metric):
         per_class: Images of each class that are compared, all pairs of them. Where there are more,
             their content decides which ones.
     """
-
-    direction: ClassVar[Direction] = "real"
-    decimals: ClassVar[int] = 4
 
     per_class: Annotated[int, Field(ge=2)] = 100
 
@@ -74,8 +71,8 @@ class IntraClassDiversity(PairDiversity):
             they shrink.
     """
 
-    name: ClassVar[str] = "intra_class_diversity"
-    title: ClassVar[str] = "Intra-class diversity"
+    name = "intra_class_diversity"
+    quantities = {"intra_class_diversity": Quantity("Intra-class diversity", "real", 4)}
 
     size: Annotated[int, Field(ge=SMALLEST_SIDE)] = 192
 
@@ -113,8 +110,10 @@ class NativeIntraClassDiversity(PairDiversity):
     `PairDiversity`.
     """
 
-    name: ClassVar[str] = "intra_class_diversity_native"
-    title: ClassVar[str] = "Intra-class diversity, native size"
+    name = "intra_class_diversity_native"
+    quantities = {
+        "intra_class_diversity_native": Quantity("Intra-class diversity, native size", "real", 4)
+    }
 
     def protocol(self, images: Tensor, count: int) -> str:
         """Return the protocol: sides, window, range and pairs."""

@@ -1,16 +1,16 @@
 """KID: the kernel distance of two sets of images, which answers FID's question without its bias."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from bench.errors import BenchError
-from bench.metrics.base import AtLeastOne, Direction
+from bench.metrics.base import AtLeastOne, Quantity
 from bench.metrics.extractors.feature_cache import Features
-from bench.metrics.feature_metric import FeatureComparison, FeatureDistance, FeaturePair
+from bench.metrics.feature_metric import FeatureComparison, FeatureDistance
 
 SUBSET_SEED = 2020  # torch-fidelity's; part of the definition
 
@@ -34,10 +34,8 @@ class KernelDistance(FeatureDistance):
             protocol tells.
     """
 
-    name: ClassVar[str] = "kid"
-    title: ClassVar[str] = "Kernel distance"
-    direction: ClassVar[Direction] = "lower"
-    decimals: ClassVar[int] = 4
+    name = "kid"
+    quantities = {"kid": Quantity("Kernel distance", "lower", 4)}
 
     subsets: AtLeastOne = 100
     subset_size: Annotated[int, Field(ge=2)] = 1000
@@ -50,10 +48,12 @@ class KernelDistance(FeatureDistance):
         """Return why there is no pair of images, or an empty text."""
         return f"one image{unit} makes no pair: 2 are needed" if min(sizes) < 2 else ""
 
-    def distance(self, pair: FeaturePair, comparison: FeatureComparison | None) -> float:
+    def distance(
+        self, samples: Features, real: Features, comparison: FeatureComparison | None
+    ) -> float:
         """Return the kernel distance."""
-        size = min(self.subset_size, len(pair.samples), len(pair.real))
-        return kernel_distance(*pair, self.subsets, size)
+        size = min(self.subset_size, len(samples), len(real))
+        return kernel_distance(samples, real, self.subsets, size)
 
 
 def kernel_distance(first: Features, second: Features, subsets: int, size: int) -> float:
@@ -64,8 +64,8 @@ def kernel_distance(first: Features, second: Features, subsets: int, size: int) 
     means loses digits, and since `float64` copies of all features would not fit in memory.
 
     Args:
-        first: Features of one set, at least `size` images.
-        second: Features of the other set, at least `size` images.
+        first: Features of at least `size` images.
+        second: Features of at least `size` other images.
         subsets: Number of subsets.
         size: Images of each set in a subset, at least 2.
 

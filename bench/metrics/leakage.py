@@ -1,7 +1,7 @@
 """How much of the label can be read from a model's codes."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -68,19 +68,15 @@ class Leakage(EncodingMetric):
             of the time: 20 seconds for 5000 codes of 128 dimensions.
     """
 
-    name: ClassVar[str] = "leakage"
+    name = "leakage"
+    quantities = {
+        "leakage_linear": Quantity("Label from irrelevant code, linear (%)", "lower", 1),
+        "leakage_nonlinear": Quantity("Label from irrelevant code, RBF (%)", "lower", 1),
+        "relevant_linear": Quantity("Label from relevant code, linear (%)", "higher", 1),
+    }
 
     codes: Literal["draw", "mean"] = "draw"
     fit: Literal["test", "train"] = "test"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return the accuracy of each probe."""
-        return {
-            "leakage_linear": Quantity("Label from irrelevant code, linear (%)", "lower", 1),
-            "leakage_nonlinear": Quantity("Label from irrelevant code, RBF (%)", "lower", 1),
-            "relevant_linear": Quantity("Label from relevant code, linear (%)", "higher", 1),
-        }
 
     def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure both probes of the irrelevant code, then the linear one of the relevant code."""
@@ -127,8 +123,8 @@ def probe_accuracy(
         return float((_read(fitted[0].double().numpy(), fitted[1], codes, is_linear) == y).mean())
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed_for(0, "leakage") % 2**32)
     read = np.empty_like(y)
-    for own, others in folds.split(codes, y):
-        read[others] = _read(codes[own], y[own], codes[others], is_linear)
+    for fitted_to, others in folds.split(codes, y):
+        read[others] = _read(codes[fitted_to], y[fitted_to], codes[others], is_linear)
     return float((read == y).mean())
 
 

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,12 +11,9 @@ from bench.metrics.base import AtLeastOne, Context, Measurement, Quantity, Sampl
 from bench.metrics.feature_metric import FeatureMetric
 
 EXACT_BLOCK = 25
-"""Points that torch-fidelity compares at a time: for no more `torch.cdist` takes differences.
-
-For more it takes inner products, by which the distance of equal points is not 0 but a small number,
-larger than the radius 0 of images that have copies. Constant images then had precision 0 against
-themselves.
-"""
+"""Points that torch-fidelity compares at a time. For more, `torch.cdist` takes inner products, by
+which equal points have a small distance, larger than the radius 0 of images that have copies.
+Constant images then had precision 0 against themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +25,7 @@ class NeighborMetric(FeatureMetric):
 
     Attributes:
         k: A ball reaches to the `k`-th nearest neighbor, not counting the image itself.
-        most: Compare so many samples and real images at most, equally many of each class.
+        most: Number of samples and of real images at most, equally many of each class.
     """
 
     k: AtLeastOne
@@ -43,11 +39,10 @@ class NeighborMetric(FeatureMetric):
         reason = comparison.reason
         if not reason and len(equal.samples) <= self.k:
             reason = f"{len(equal.samples)} images have no neighbor number {self.k}"
-        names = self.quantities()
         if reason:
-            return unmeasured(names, protocol, reason)
+            return unmeasured(self.quantities, protocol, reason)
         values = self.values(*(features.all() for features in equal.features()))
-        return [Measurement(n, protocol, v) for n, v in zip(names, values, strict=True)]
+        return [Measurement(n, protocol, v) for n, v in zip(self.quantities, values, strict=True)]
 
     @abstractmethod
     def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
@@ -65,17 +60,13 @@ class PrecisionRecall(NeighborMetric):
     numbers cannot be compared with these. The options are those of `NeighborMetric`.
     """
 
-    name: ClassVar[str] = "precision_recall"
+    name = "precision_recall"
+    quantities = {
+        "precision": Quantity("Precision", "higher", 3),
+        "recall": Quantity("Recall", "higher", 3),
+    }
 
     k: AtLeastOne = 3
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return precision and recall."""
-        return {
-            "precision": Quantity("Precision", "higher", 3),
-            "recall": Quantity("Recall", "higher", 3),
-        }
 
     def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
         """Return precision and recall."""

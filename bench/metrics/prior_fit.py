@@ -6,7 +6,6 @@ outside of it, the decoder has never learned by reconstruction what that draw sh
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 
@@ -35,17 +34,13 @@ class PriorFit(Metric):
     carries no information. A code that the model lacks has a reason instead of values.
     """
 
-    name: ClassVar[str] = "prior_fit"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return both distances, the divergence, and the share of active dimensions."""
-        return {
-            "relevant_distance": Quantity("Relevant code from prior", "one", 2),
-            "irrelevant_distance": Quantity("Irrelevant code from prior", "one", 2),
-            "irrelevant_kl": Quantity("KL of the irrelevant code (nats a dimension)", None, 3),
-            "irrelevant_active": Quantity("Active irrelevant dimensions (%)", None, 0),
-        }
+    name = "prior_fit"
+    quantities = {
+        "relevant_distance": Quantity("Relevant code from prior", "one", 2),
+        "irrelevant_distance": Quantity("Irrelevant code from prior", "one", 2),
+        "irrelevant_kl": Quantity("KL of the irrelevant code (nats a dimension)", None, 3),
+        "irrelevant_active": Quantity("Active irrelevant dimensions (%)", None, 0),
+    }
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure all four on the test images; the samples are not used."""
@@ -89,5 +84,5 @@ class PriorFit(Metric):
             Measurement(name, protocol, values[name])
             if name in values
             else Measurement(name, "", None, "it has no such code")
-            for name in self.quantities()
+            for name in self.quantities
         ]

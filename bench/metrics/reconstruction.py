@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from pytorch_msssim import ssim
@@ -13,8 +12,8 @@ from bench.errors import NotApplicable
 from bench.metrics.base import Context, Measurement, Quantity
 from bench.metrics.encoder_decoder import BATCH, EncoderDecoder, EncodingMetric
 from bench.metrics.extractors.lpips import SMALLEST, perceptual_distance
+from bench.metrics.ms_ssim import SIGMA, WINDOW
 
-WINDOW, SIGMA = 11, 1.5
 ROUNDING = 1 / 12 / 255**2  # mean squared error of rounding to 8 bits
 
 
@@ -35,17 +34,13 @@ class Reconstruction(EncodingMetric):
     free. The option is that of `EncodingMetric`.
     """
 
-    name: ClassVar[str] = "reconstruction"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return the four errors."""
-        return {
-            "reconstruction_mse": Quantity("Reconstruction MSE", "lower", 4),
-            "reconstruction_psnr": Quantity("Reconstruction PSNR (dB)", "higher", 2),
-            "reconstruction_ssim": Quantity("Reconstruction SSIM", "higher", 3),
-            "reconstruction_lpips": Quantity("Reconstruction LPIPS", "lower", 3),
-        }
+    name = "reconstruction"
+    quantities = {
+        "reconstruction_mse": Quantity("Reconstruction MSE", "lower", 4),
+        "reconstruction_psnr": Quantity("Reconstruction PSNR (dB)", "higher", 2),
+        "reconstruction_ssim": Quantity("Reconstruction SSIM", "higher", 3),
+        "reconstruction_lpips": Quantity("Reconstruction LPIPS", "lower", 3),
+    }
 
     def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure the four errors."""

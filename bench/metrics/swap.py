@@ -1,7 +1,6 @@
 """What each part of a code carries: images made of the parts of two codes."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,21 +44,15 @@ class Swap(Metric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "swap"
+    name = "swap"
+    quantities = {
+        "swap_relevant": Quantity("Swaps with the class of the relevant code (%)", "higher", 1),
+        "swap_irrelevant": Quantity("Swaps with the class of the irrelevant code (%)", "lower", 1),
+        "swap_keeps_irrelevant": Quantity("Irrelevant code kept by swaps", "higher", 3),
+    }
 
     pairs: AtLeastOne = 2000
     extractor_seed: int = 0
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return both shares and the correlation."""
-        return {
-            "swap_relevant": Quantity("Swaps with the class of the relevant code (%)", "higher", 1),
-            "swap_irrelevant": Quantity(
-                "Swaps with the class of the irrelevant code (%)", "lower", 1
-            ),
-            "swap_keeps_irrelevant": Quantity("Irrelevant code kept by swaps", "higher", 3),
-        }
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure both shares and the correlation; the samples are not used."""

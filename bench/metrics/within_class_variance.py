@@ -1,13 +1,12 @@
 """Variance within a class, of pixels and of features."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from bench.metrics.balanced_set import balanced_samples
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.metrics.extractors.feature_cache import features
 
@@ -30,10 +29,8 @@ class WithinClassVariance(Metric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "within_class_variance"
-    title: ClassVar[str] = "Variance within a class"
-    direction: ClassVar[Direction] = "real"
-    decimals: ClassVar[int] = 4
+    name = "within_class_variance"
+    quantities = {"within_class_variance": Quantity("Variance within a class", "real", 4)}
 
     extractor_seed: int = 0
 
