@@ -40,11 +40,10 @@ class ArcFit(Metric):
         spec, test = context.data.spec, context.data.test
         if spec.name != "moons":
             raise NotApplicable(f"{spec.name} has no arcs")
-        counts = samples.per_class, int(torch.bincount(test.y).min())
-        compared = [min(count, MOST) for count in counts]
-        protocol = f"arcs[radius={RADIUS},per_class={compared[0]},real={compared[1]}]"
+        sizes = [min(n, MOST) for n in (samples.per_class, int(torch.bincount(test.y).min()))]
+        protocol = f"arcs[radius={RADIUS},per_class={sizes[0]},real={sizes[1]}]"
         names = self.quantities
-        if min(counts) < 2:
+        if min(sizes) < 2:
             return unmeasured(names, protocol, "one point a class has no spread")
         by_class = []
         for label, center in enumerate(CENTERS):
@@ -55,7 +54,7 @@ class ArcFit(Metric):
 
 
 def energy_distance(first: Tensor, second: Tensor) -> Tensor:
-    r"""Energy distance of two samples.
+    r"""Return the energy distance (0-d) of points `[N, D]` and `[M, D]`, best in `float64`.
 
     .. math:: \sqrt{2\,\mathbb E\lVert X - Y \rVert - \mathbb E\lVert X - X' \rVert
               - \mathbb E\lVert Y - Y' \rVert}
@@ -63,16 +62,8 @@ def energy_distance(first: Tensor, second: Tensor) -> Tensor:
     Székely & Rizzo (2013), equation 5, with means over all pairs, including each point with itself:
     so it is never negative, and of the order of `1 / sqrt(N)` for equal distributions.
 
-    Args:
-        first: Points `[N, D]`; `float64`, since small differences of large means are taken.
-        second: Points `[M, D]`.
-
-    Returns:
-        The distance, 0-d.
-
-    Examples:
-        >>> energy_distance(torch.zeros(3, 1), torch.full((2, 1), 2.0)).item()
-        2.0
+    >>> energy_distance(torch.zeros(3, 1), torch.full((2, 1), 2.0)).item()
+    2.0
     """
     between = 2 * _mean_distance(first, second)
     within = _mean_distance(first, first) + _mean_distance(second, second)

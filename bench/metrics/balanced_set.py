@@ -1,9 +1,8 @@
-"""Which images a metric looks at: chosen and ordered by their content alone.
+"""Sets of equally many images of each class, chosen and ordered by their content alone.
 
 Samples have equally many images of each class, so the real images they are compared with have too;
 otherwise a perfect generator would not score like real images. Images are ordered by the hashes of
-their bytes: an order that is random as far as any metric can see, but does not depend on the order
-in which images were drawn or stored.
+their bytes: at random for any metric, but whatever the order in which they were drawn or stored.
 """
 
 import hashlib
@@ -65,10 +64,7 @@ class BalancedSet:
 
 
 def balanced(x: Tensor, y: Tensor, classes: int) -> BalancedSet:
-    """Choose equally many images of each of `classes` classes, as many as the smallest has.
-
-    The images `x` are `uint8` `[N, C, H, W]`; those of each class come in the order of content.
-    """
+    """Choose equally many images `[N, C, H, W]` of each class, as many as the smallest has."""
     hashes = content_hashes(x)
     members = [
         sorted(torch.nonzero(y == label).flatten().tolist(), key=hashes.__getitem__)

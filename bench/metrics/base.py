@@ -108,7 +108,7 @@ class Context:
         cache: Folder for results that are expensive and depend on content alone.
         weights: Files of pretrained networks by name, for example `inception`.
         model: The model that drew the samples; None for real images and images from elsewhere.
-        extractors: What `remember` has kept in this process: networks, features, real image sets.
+        memory: Results of `remember` in this process: networks, features, real image sets.
     """
 
     data: DataSet
@@ -116,19 +116,19 @@ class Context:
     cache: Path
     weights: dict[str, Path] = field(default_factory=dict)
     model: ConditionalGenerator | None = None
-    extractors: dict[str, object] = field(default_factory=dict)
+    memory: dict[str, object] = field(default_factory=dict)
 
     def remember(self, key: str, make: Callable[[], _T]) -> _T:
         """Call `make` once for a key in this process; return its result, or raise its error again.
 
         Only a `NotApplicable` is kept. The key need not name the data set.
         """
-        if key not in self.extractors:
+        if key not in self.memory:
             try:
-                self.extractors[key] = make()
+                self.memory[key] = make()
             except NotApplicable as reason:
-                self.extractors[key] = reason
-        if isinstance(result := self.extractors[key], NotApplicable):
+                self.memory[key] = reason
+        if isinstance(result := self.memory[key], NotApplicable):
             raise NotApplicable(str(result))
         return cast("_T", result)
 
@@ -141,7 +141,7 @@ class Context:
             )
         memory = self.remember("on validation", dict[str, object])
         data = replace(self.data, test=self.data.validation)
-        return replace(self, data=data, extractors=memory)
+        return replace(self, data=data, memory=memory)
 
     def require_images(self) -> None:
         """Raise `NotApplicable` if the data are points."""

@@ -41,23 +41,13 @@ class DensityCoverage(NeighborMetric):
 
 
 def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, float]:
-    """Return density and coverage.
+    """Return density, at least 0, and coverage, in `[0, 1]`, of features `[N, D]` and `[M, D]`.
 
-    Args:
-        samples: Features of samples `[N, D]`.
-        real: Features of real images `[M, D]`, more than `k`.
-        k: A ball reaches to the `k`-th nearest neighbor.
+    A `BenchError` says if features are not finite, or the real images have no `k`-th neighbor.
 
-    Returns:
-        Density, at least 0, and coverage, in `[0, 1]`.
-
-    Raises:
-        BenchError: If features are not finite, or the real images have no `k`-th neighbor.
-
-    Examples:
-        >>> line = torch.arange(8.0)[:, None]
-        >>> density_coverage(line[:4], line, k=1)  # balls of 0 to 4 hold 2, 3, 3, 2 and 1 of them
-        (2.75, 0.625)
+    >>> line = torch.arange(8.0)[:, None]
+    >>> density_coverage(line[:4], line, k=1)  # balls of 0 to 4 hold 2, 3, 3, 2 and 1 of them
+    (2.75, 0.625)
     """
     if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
         raise BenchError("density and coverage need finite features")

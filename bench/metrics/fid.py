@@ -88,12 +88,11 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     Singular covariances are allowed: the roots of eigenvalues that should be 0 then add an error of
     about 1e-7 of the traces. A distance that this makes negative becomes 0.
 
-    Returns the (squared) distance, at least 0; a `BenchError` says if it is not finite.
+    The (squared) distance is at least 0; a `BenchError` says if it is not finite.
 
-    Examples:
-        >>> unit = Moments(np.zeros(3), np.eye(3))
-        >>> frechet_distance(unit, Moments(np.full(3, 2.0), 9 * np.eye(3)))  # 3 * (2² + (3 - 1)²)
-        24.0
+    >>> unit = Moments(np.zeros(3), np.eye(3))
+    >>> frechet_distance(unit, Moments(np.full(3, 2.0), 9 * np.eye(3)))  # 3 * (2² + (3 - 1)²)
+    24.0
     """
     from torch_fidelity.metric_fid import fid_statistics_to_metric
 

@@ -54,23 +54,15 @@ class InceptionScore(Metric):
 
 
 def inception_score(logits: Tensor, splits: int = 1) -> float:
-    """Return the Inception Score of logits.
+    """Return the Inception Score of finite logits `[N, K]`, in `[1, K]`: a mean over splits.
 
     Logits more than 200 below the largest of their image are raised to that: a probability of
     1e-87 instead of 0, since a class that never occurs would give 0 times minus infinity.
 
-    Args:
-        logits: `[N, K]`, finite.
-        splits: Number of parts whose scores are averaged, at most N.
-
-    Returns:
-        The score, in `[1, K]`.
-
-    Examples:
-        >>> round(inception_score(1e6 * torch.eye(4).repeat(5, 1)), 6)
-        4.0
-        >>> inception_score(torch.zeros(8, 3))
-        1.0
+    >>> round(inception_score(1e6 * torch.eye(4).repeat(5, 1)), 6)
+    4.0
+    >>> inception_score(torch.zeros(8, 3))
+    1.0
     """
     from torch_fidelity.metric_isc import isc_features_to_metric
 

@@ -30,8 +30,7 @@ class KernelDistance(FeatureDistance):
 
     Attributes:
         subsets: Number of subsets; always the same ones.
-        subset_size: Images of each side in a subset; if there are fewer, all of them, as the
-            protocol tells.
+        subset_size: Images of each set in a subset at most; the protocol gives their number.
     """
 
     name = "kid"
@@ -63,14 +62,8 @@ def kernel_distance(first: Features, second: Features, subsets: int, size: int) 
     called since it computes in `float32` where features are `float32`, so the difference of large
     means loses digits, and since `float64` copies of all features would not fit in memory.
 
-    Args:
-        first: Features of at least `size` images.
-        second: Features of at least `size` other images.
-        subsets: Number of subsets.
-        size: Images of each set in a subset, at least 2.
-
-    Returns:
-        The distance, possibly negative; a `BenchError` if it is not finite.
+    Both sets have at least `size` images, and `size` is at least 2. The distance may be negative; a
+    `BenchError` says if it is not finite.
     """
     from torch_fidelity.metric_kid import kernel_mmd
 

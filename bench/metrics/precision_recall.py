@@ -21,7 +21,7 @@ class NeighborMetric(FeatureMetric):
     """A metric that asks whether images lie within the `k` nearest neighbors of others.
 
     Radii depend on the number of images, so equally many samples and real images are compared, as
-    in the papers, and the protocol tells how many. The work grows as the square of the number.
+    in the papers; the protocol gives the number. The work grows as its square.
 
     Attributes:
         k: A ball reaches to the `k`-th nearest neighbor, not counting the image itself.
@@ -74,29 +74,20 @@ class PrecisionRecall(NeighborMetric):
 
 
 def precision_recall(samples: Tensor, real: Tensor, k: int = 3) -> tuple[float, float]:
-    """Return improved precision and recall.
+    """Return improved precision and recall of features `[N, D]` and `[M, D]`, in `[0, 1]`.
 
-    Args:
-        samples: Features of samples `[N, D]`, more than `k`.
-        real: Features of real images `[M, D]`, more than `k`.
-        k: A ball reaches to the `k`-th nearest neighbor.
+    Both sets have more than `k` images. A `BenchError` says if features are not finite, which would
+    count as outside of every ball.
 
-    Returns:
-        Precision and recall, in `[0, 1]`.
-
-    Raises:
-        BenchError: If features are not finite, which would be counted as outside of every ball.
-
-    Examples:
-        >>> line = torch.arange(8.0)[:, None]
-        >>> precision_recall(line[:4], line, k=1)  # balls of radius 1: 0 to 4 are reached
-        (1.0, 0.625)
+    >>> line = torch.arange(8.0)[:, None]
+    >>> precision_recall(line[:4], line, k=1)  # balls of radius 1: 0 to 4 are reached
+    (1.0, 0.625)
     """
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
         raise BenchError("precision and recall need finite features")
-    shares = prc_features_to_metric(  # samples come first, which its names do not tell
+    shares = prc_features_to_metric(  # samples come first, which its names do not say
         samples,
         real,
         prc_neighborhood=k,

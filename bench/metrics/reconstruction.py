@@ -80,15 +80,10 @@ def squared_errors(x: Tensor, decoded: Tensor) -> Tensor:
 def psnr(errors: Tensor) -> float:
     """Return the mean peak signal-to-noise ratio of images, at most 58.9 decibels.
 
-    Args:
-        errors: Mean squared error of each image `[N]`, of values in `[0, 1]`.
+    The errors `[N]` are the mean squared error of each image, of values in `[0, 1]`.
 
-    Returns:
-        Decibels.
-
-    Examples:
-        >>> round(psnr(torch.tensor([0.01, 0.0001])), 4)
-        30.0
+    >>> round(psnr(torch.tensor([0.01, 0.0001])), 4)
+    30.0
     """
     return (-10 * errors.double().clamp(min=ROUNDING).log10()).mean().item()
 

@@ -17,7 +17,7 @@ from bench.training.interface import Code
 
 @dataclass(frozen=True, kw_only=True)
 class Swap(Metric):
-    r"""What becomes of two real test images of different classes whose codes are exchanged.
+    r"""Class and code of images made of the codes of two real test images of different classes.
 
     The image made of the relevant code of `a` and the irrelevant code of `b` should show the class
     of `a`. `swap_relevant` is the share of pairs for which the domain classifier sees that class,
@@ -84,20 +84,16 @@ class Swap(Metric):
 
 
 def exchange(coder: EncoderDecoder, code: Code, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return images `[P, C, H, W]` of the relevant codes of images `a` and the irrelevant of `b`.
+    """Return images `[P, C, H, W]` of the relevant codes (or labels) of `a` and irrelevant of `b`.
 
-    `code` and `y` are the codes and classes of `N` images, `a` and `b` indices `[P]`. The label
-    itself is exchanged if there is no relevant code.
+    `code` and `y` are the codes and classes of all images, `a` and `b` indices `[P]`.
     """
     parts = (None if part is None else part[i] for part, i in zip(code, (a, b), strict=True))
     return coder.decode(Code(*parts), y[a])
 
 
 def pairs_of(split: Split, count: int) -> tuple[Tensor, Tensor]:
-    """Return pairs of examples of different classes, always the same: indices of `a` and of `b`.
-
-    An example may occur several times.
-    """
+    """Return the indices of `a` and of `b`, always the same; an example may occur several times."""
     labels = torch.unique(split.y)
     if len(labels) < 2:
         raise NotApplicable("the test images have one class only")
@@ -116,19 +112,13 @@ def pairs_of(split: Split, count: int) -> tuple[Tensor, Tensor]:
 
 
 def correlation(u: Tensor, v: Tensor | None) -> float | None:
-    """Return the correlation of codes, pooled over dimensions.
+    """Return the correlation of codes `[N, D]`, pooled over dimensions, in `[-1, 1]`.
 
-    Args:
-        u: Codes `[N, D]`.
-        v: Codes `[N, D]` of the same images.
+    It is 0 where only `u` varies, and None where `u` does not.
 
-    Returns:
-        A number in `[-1, 1]`; 0 where only `u` varies, and None where `u` does not.
-
-    Examples:
-        >>> u = torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]])
-        >>> round(correlation(u, 3 - 2 * u), 6)
-        -1.0
+    >>> u = torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]])
+    >>> round(correlation(u, 3 - 2 * u), 6)
+    -1.0
     """
     if v is None:
         return None

@@ -37,7 +37,7 @@ class WithinClassVariance(Metric):
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure the variance of the pixels, then that of the features."""
         context.require_images()
-        extractor = domain_classifier(context, self.extractor_seed).feature_extractor
+        extractor = domain_classifier(context, self.extractor_seed).extractor
         count, classes = samples.per_class, range(samples.spec.classes)
         protocols = {
             f"{self.name}/pixels": f"variance[pixels in 0..1,per_class={count}]",
@@ -64,7 +64,7 @@ def pixel_variance(images: Tensor) -> float:
     """Return the unbiased variance over images of pixels in `[0, 1]`, averaged over the pixels.
 
     There are at least two images, `uint8` `[N, C, H, W]`. Sums are whole numbers, so their order
-    does not change a bit. The result is at most `N / (4 (N - 1))`.
+    does not matter. The result is at most `N / (4 (N - 1))`.
 
     >>> images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
     >>> pixel_variance(images)  # two values 1/2 from their mean, divided by 2 - 1

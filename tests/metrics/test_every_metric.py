@@ -178,7 +178,7 @@ def world(bars, moons, lpips, known, tmp_path):
             return registry.load("metric", name)().measure(samples, Context(data, CPU, tmp_path))
         context = context_of(data, tmp_path, model=model)
         context.weights["lpips"] = tmp_path
-        context.extractors["lpips"] = lpips
+        context.memory["lpips"] = lpips
         return metric_of(name).measure(samples, context)
 
     return measure

@@ -103,7 +103,7 @@ def test_the_protocol_and_the_value_on_digits(real, context, classifier, digits)
     (found,) = FrechetDistance().measure(real, context)
     assert found.metric == "fid"
     assert found.protocol.startswith(f"fid[extractor={classifier.name},n=500,real=train:")
-    x = [classifier.feature_extractor.outputs_of(split.x) for split in (digits.test, digits.train)]
+    x = [classifier.extractor.outputs_of(split.x) for split in (digits.test, digits.train)]
     counts = torch.bincount(digits.train.y)
     assert f"real=train:{10 * counts.min()}@" in found.protocol
     # A few rows of the larger classes are left out.
@@ -156,7 +156,7 @@ def test_the_distance_within_the_classes_is_their_mean(real, context, classifier
     context = replace(context, data=data, extractors={"domain 0": classifier})
     _, within = FrechetDistance(per_class=True).measure(twice, context)
     expected = []
-    features_of = classifier.feature_extractor.outputs_of
+    features_of = classifier.extractor.outputs_of
     for c in range(10):
         made, truth = (features_of(side.x[side.y == c]).double() for side in (twice, train))
         expected.append(fidelity(made, truth))

@@ -1,8 +1,7 @@
 """The feature cache: features are computed once and found again by the content of the images.
 
 Images go through a network in parts of a fixed size. A part is kept under the hash of its images
-and the name of the network, so features of other images, networks or data sets are never confused.
-Two metrics share parts, and so do sets that begin with the same images.
+and the name of the network. Metrics share parts, and so do sets that begin with the same images.
 """
 
 import hashlib
@@ -86,11 +85,12 @@ def features(
     if images.x.dtype != torch.uint8:
         raise BenchError(f"features are taken from uint8 images, got {images.x.dtype}")
     folder = context.cache / "features" if is_real and extractor.is_slow else None
-    parts = [
-        _part(context, extractor, images.x[indices], folder)[:, extractor.columns]
-        for indices in torch.split(images.indices, PART)
-    ]
-    return Features(parts)
+    return Features(
+        [
+            _part(context, extractor, images.x[indices], folder)[:, extractor.columns]
+            for indices in torch.split(images.indices, PART)
+        ]
+    )
 
 
 @torch.inference_mode()
@@ -99,14 +99,13 @@ def sample_logits(context: Context, classifier: Classifier, samples: SampleSet) 
 
     A slow network sees samples once for all metrics, if they have equally many of each class.
     """
-    if not isinstance(classifier, FeatureClassifier):
-        return classifier.logits(samples.x)
-    images = balanced_samples(samples)
-    if len(images) < len(samples.x):
-        return classifier.logits(samples.x)
-    cached = features(context, classifier.extractor, images, is_real=False)
-    logits = [classifier.head(b.float().to(classifier.device)).cpu() for b in cached.blocks()]
-    return torch.cat(logits)[images.indices.argsort()]
+    if isinstance(classifier, FeatureClassifier) and (head := classifier.head):
+        images = balanced_samples(samples)
+        if len(images) == len(samples.x):
+            cached = features(context, classifier.extractor, images, is_real=False)
+            logits = [head(block.float().to(classifier.device)).cpu() for block in cached.blocks()]
+            return torch.cat(logits)[images.indices.argsort()]
+    return classifier.logits(samples.x)
 
 
 def _part(context: Context, extractor: FeatureExtractor, x: Tensor, folder: Path | None) -> Tensor:
@@ -141,8 +140,7 @@ def _key(extractor: FeatureExtractor, x: Tensor) -> str:
 def _compute(extractor: FeatureExtractor, x: Tensor) -> Tensor:
     began = time.monotonic()
     batches = torch.split(x, base.IMAGES_PER_PASS)
-    outputs = [extractor.outputs_of(b.to(extractor.device)).float().cpu() for b in batches]
-    part = torch.cat(outputs)
+    part = torch.cat([extractor.outputs_of(b.to(extractor.device)).float().cpu() for b in batches])
     if not bool(torch.isfinite(part).all()):
         raise BenchError(f"{extractor.name} gave features that are not finite")
     if extractor.is_slow:

@@ -117,7 +117,7 @@ def test_memory_is_bounded_and_the_oldest_part_goes_first(
     monkeypatch.setattr(feature_cache, "KEPT_BYTES", 3 * 10 * 64 * 4)
     context, (extractor, seen) = contexts(), pixels()
     found = taken(context, extractor, images(50))
-    kept = context.extractors["features"]
+    kept = context.memory["features"]
     assert isinstance(kept, OrderedDict)
     assert len(kept) == 3
     assert torch.equal(found.all(), images(50).flatten(1).double())

@@ -29,8 +29,8 @@ def whole(inception_files, network, contexts, tiny):
         before = torch.get_rng_state()
         inception(context)
         assert torch.equal(torch.get_rng_state(), before)
-        network["inception"] = context.extractors["inception"]
-    context.extractors["inception"] = network["inception"]
+        network["inception"] = context.memory["inception"]
+    context.memory["inception"] = network["inception"]
     return context
 
 
@@ -118,7 +118,7 @@ def counted(whole):
     classifier = replace(
         inception(whole), extractor=extractor, logits_of=lambda x: head(outputs_of(x))
     )
-    whole.extractors["inception"] = extractor, classifier
+    whole.memory["inception"] = extractor, classifier
     return whole, seen
 
 

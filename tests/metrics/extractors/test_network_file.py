@@ -158,9 +158,9 @@ def test_gray_images_are_repeated_for_networks_of_color(saved, contexts):
 def test_it_is_opened_once_and_leaves_the_random_state_alone(saved, contexts):
     context, option, before = contexts(), Network(path=saved(Pair())), torch.get_rng_state()
     network_logits(context, option)
-    count = len(context.extractors)
+    count = len(context.memory)
     network_features(context, Network(path=option.path))
-    assert len(context.extractors) == count
+    assert len(context.memory) == count
     assert torch.equal(torch.get_rng_state(), before)
 
 
