@@ -1,8 +1,7 @@
 """The interface of data sets: shape, splits, fingerprint, batches.
 
-Images are `uint8` tensors `[N, C, H, W]` until a batch is made; points of the toy set are `float32`
-`[N, 2]`. A `Source` knows its shape before anything is loaded, so a sweep can be checked on a
-machine that does not have the data.
+A `Source` knows its shape before anything is loaded, so a sweep can be checked on a machine that
+does not have the data.
 """
 
 import hashlib
@@ -43,18 +42,11 @@ class DataSpec:
         return len(self.class_names)
 
     def attributes_of(self, y: Tensor) -> Tensor:
-        """Return the attributes of examples.
+        """Return the attributes 0 or 1 `[B, A]` of classes `[B]`; -1 where the class is -1.
 
-        Args:
-            y: Classes `[B]`; -1 where there is no label.
-
-        Returns:
-            `int64` `[B, A]`, 0 or 1; -1 for examples without label.
-
-        Examples:
-            >>> spec = DataSpec("set", (2,), ("neither", "a and b"), ("a", "b"), ((0, 0), (1, 1)))
-            >>> spec.attributes_of(torch.tensor([1, -1])).tolist()
-            [[1, 1], [-1, -1]]
+        >>> spec = DataSpec("set", (2,), ("neither", "a and b"), ("a", "b"), ((0, 0), (1, 1)))
+        >>> spec.attributes_of(torch.tensor([1, -1])).tolist()
+        [[1, 1], [-1, -1]]
         """
         unknown = (-1,) * len(self.attributes)  # the last entry, which index -1 takes
         return torch.tensor((*self.combinations, unknown), device=y.device)[y]
@@ -66,11 +58,9 @@ class DataSpec:
 
     @property
     def is_small(self) -> bool:
-        """Whether a second CPU thread does not pay: points, and images of up to 16 pixels a side.
-
-        Their networks are bound by the number of operations. More threads gain little, and lose
-        much where another program wants a core and they wait for each other.
-        """
+        """Whether these are points, or images of up to 16 pixels a side."""
+        # Their networks are bound by the number of operations: a second CPU thread gains little,
+        # and loses much where another program wants its core.
         return max(self.shape[-2:]) <= 16
 
 
@@ -139,9 +129,8 @@ class Batch(NamedTuple):
 class Source(ABC):
     """A data set that can be loaded; the registered classes are subclasses.
 
-    A subclass takes its options as keyword arguments of `__init__`, all annotated and with
-    defaults where they are not essential: the options of a sweep are checked against that
-    signature.
+    A subclass takes its options as annotated keyword arguments of `__init__`, against which the
+    options in a sweep are checked. A dataclass whose fields are the options is the shortest form.
     """
 
     @property
@@ -171,14 +160,7 @@ def data_root() -> Path:
 
 
 def fingerprint(*splits: Split) -> str:
-    """Return the SHA-256 over shapes, types and bytes of all arrays, in order.
-
-    Args:
-        *splits: The splits, in the order train, validation, test.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """Return the SHA-256 over shapes, types and bytes of splits, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for tensor in (t for split in splits for t in (split.x, split.y)):
         array = tensor.contiguous().numpy()
@@ -194,7 +176,7 @@ def to_float(x: Tensor) -> Tensor:
         x: `uint8` images, or `float32` points.
 
     Returns:
-        `float32`, images in `[-1, 1]` (0 becomes -1, 255 becomes 1), points unchanged.
+        `float32`, images in `[-1, 1]`; points unchanged.
     """
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
@@ -203,10 +185,10 @@ def to_bytes(x: Tensor) -> Tensor:
     """Map what networks produce to what is stored: the inverse of `to_float`.
 
     Args:
-        x: `float32` images in `[-1, 1]` (values outside are clamped), or points `[N, 2]`.
+        x: `float32` images, which are clamped to `[-1, 1]`, or points `[N, 2]`.
 
     Returns:
-        `uint8` images, rounded to the nearest of the 256 levels; points unchanged.
+        `uint8` images, rounded to the nearest level; points unchanged.
     """
     if x.ndim == 2:
         return x

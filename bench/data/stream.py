@@ -1,4 +1,4 @@
-"""From a draw number to a batch.
+"""The stream of training batches.
 
 The whole training split stays on the device as bytes, and batch number `draw` is a pure function
 of `(seed, draw)`: a resumed run needs no saved state, and two variants of one seed see the same
@@ -71,17 +71,7 @@ class Stream:
         self._x, self._y = x.to(self._device).contiguous(), y.to(self._device)
 
     def batch(self, draw: int) -> Batch:
-        """Return one batch, new tensors on the device at every call.
-
-        Args:
-            draw: Its number, from 0 over the whole run.
-
-        Returns:
-            `x` `float32` `[B, C, H, W]` in `[-1, 1]` or `[B, 2]`, `y` `int64` `[B]` or `[B, A]`.
-
-        Raises:
-            ValueError: If the number is negative.
-        """
+        """Return the batch of a draw, counted from 0, as new tensors on the device."""
         if draw < 0:
             raise ValueError(f"draws count from 0, got {draw}")
         parts = [pool.indices(draw) for pool in self._pools]
@@ -100,9 +90,8 @@ class Stream:
 class _Pool:
     """The examples of one kind, from index `first` on, and which of them each draw takes.
 
-    Each epoch is a fresh permutation cut into whole draws, so within an epoch no example comes
-    twice, and the few that do not fill a draw sit this epoch out. Where a draw takes more than
-    there are, it is an epoch of its own, and every example comes about equally often in it.
+    Each epoch is a new permutation cut into whole draws; examples that do not fill a draw are left
+    out of it. A draw of more examples than there are is an epoch of repeated permutations.
     """
 
     def __init__(

@@ -15,10 +15,7 @@ from bench.spec.run_settings import Training
 def make_stream(
     training: Training, data: DataSet, device: torch.device, capabilities: Collection[str]
 ) -> Stream:
-    """Return the batches of a run, labels hidden and examples added as it says.
-
-    The capabilities are those of the model; they say whether it is given attributes.
-    """
+    """Return the batches of a run for a model of these capabilities."""
     split, spec, unlabeled = data.train, data.spec, data.unlabeled
     if training.labeled_fraction < 1:
         split, hidden = hide_labels(split, training.labeled_fraction, training.seed, spec.classes)
@@ -43,10 +40,10 @@ def make_stream(
 
 
 def hide_labels(split: Split, fraction: float, seed: int, classes: int) -> tuple[Split, Tensor]:
-    """Return a share of the examples of each class, and all others without their labels.
+    """Return a random share of the examples of each class, and the others without their labels.
 
-    At least one of each class is kept. Seeds differ in which; a larger fraction keeps those that a
-    smaller one keeps.
+    At least one of each class keeps its label; a larger fraction keeps those that a smaller one
+    keeps.
     """
     counts = torch.bincount(split.y, minlength=classes)
     kept = [max(1, round(fraction * int(count))) for count in counts]

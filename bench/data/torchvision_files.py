@@ -17,8 +17,7 @@ from bench.data.arrays import Array, Arrays
 from bench.data.base import data_root
 from bench.errors import BenchError, DataMissing
 
-TIMEOUT_S = 10
-"""Seconds without an answer after which a download is given up."""
+TIMEOUT_S = 10  # without an answer
 
 
 class SetInfo(NamedTuple):
@@ -28,14 +27,11 @@ class SetInfo(NamedTuple):
         name: Name in the registry and of the `.npz`.
         torchvision: Name of torchvision's class.
         shape: Native `(C, H, W)`.
-        class_names: In the order of the labels.
-        files: Files and folders of torchvision, enough to tell whether its copy is there.
+        files: Torchvision's files and folders that show whether its copy is there.
         parts: Arguments of torchvision's class for each part, training and test for most.
-        flip: Whether training batches are mirrored, which is right only where mirror images
-            look like members of the set.
+        flip: Whether training batches are mirrored: only where mirror images look natural.
         labels: What the labels in the `.npz` are, for messages.
-        by_hand: How to put torchvision's files into `{folder}` by hand, where that is likely to be
-            needed.
+        by_hand: How to put torchvision's files into `{folder}` by hand.
     """
 
     name: str
@@ -105,7 +101,7 @@ def open_parts(info: SetInfo) -> list[Any]:
 
 
 def explain_missing(info: SetInfo, why: str) -> str:
-    """Return what was looked for and where, why it is not there, and every way to provide it."""
+    """Return the message of a missing set: where it was looked for, and every way to provide it."""
     folder = torchvision_folder()
     by_hand = f"  - {info.by_hand.format(folder=folder)}\n" if info.by_hand else ""
     return (

@@ -1,8 +1,8 @@
 """Five of the sets that torchvision provides.
 
-Looked for in this order: `NAME.npz` in the data folder; torchvision's own files in its
-`torchvision` folder; a download, unless `BENCH_OFFLINE` is set. What torchvision gives is written
-to `NAME.npz`, so it is decoded once, and a machine without a network needs only that file.
+They come from `NAME.npz` in the data folder, else from torchvision's own files in its `torchvision`
+folder, else from a download, unless `BENCH_OFFLINE` is set. Then `NAME.npz` is written, so a set is
+decoded once, and a machine without a network needs only that file.
 """
 
 from dataclasses import dataclass, field
@@ -46,10 +46,7 @@ class TorchvisionSet(SplitOptions, Source):
         return self.divide(self.spec, train, test, flip=self.info.flip)
 
     def missing(self) -> str | None:
-        """Return how to provide the set, or None where its files are there.
-
-        The network is not asked: where downloads are allowed, `load` may yet succeed.
-        """
+        """Return how to provide the set, or None if its files are there; `load` may download it."""
         if self.info.npz.is_file() or files.has_copy(self.info):
             return None
         offline = "BENCH_OFFLINE is set, so it is not downloaded"

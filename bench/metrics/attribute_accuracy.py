@@ -10,10 +10,9 @@ from bench.metrics.extractors.domain_classifier import domain_classifier
 class AttributeAccuracy(Metric):
     """Share of the attributes that a classifier of real images sees as they were asked for.
 
-    The classifier tells combinations of attributes apart, and its answer is read attribute by
-    attribute: a sample with one wrong attribute of three counts two thirds here, and nothing in
-    `class_accuracy`. The first measurement is the mean over the attributes; the others are of one
-    attribute each, named in the protocol.
+    A sample with one wrong attribute of three counts two thirds here, and nothing in
+    `class_accuracy`. The first measurement is the mean over the attributes; the others are of the
+    attribute that the protocol names.
 
     Attributes:
         extractor_seed: Seed of the domain classifier.

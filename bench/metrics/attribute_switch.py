@@ -15,14 +15,13 @@ from bench.training.interface import Switches
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeSwitch(EncodingMetric):
-    """What becomes of real test images in whose code one attribute is turned into its opposite.
+    """Attributes of images decoded from real codes in which one attribute was switched.
 
     The model moves the attribute's part of the code to the mean of the prior of the other value;
     the rest of the code stays. `attribute_switch` is the share of images that show the new value,
-    `attribute_stay` the share of the other attributes that are still what they were, in percent, as
-    the domain classifier sees them. A model that does nothing has about 0 and 100. The first
-    measurement of each is the mean over the attributes; the others are of one attribute each, named
-    in the protocol.
+    `attribute_stay` the share of the other attributes that stay, in percent, as the domain
+    classifier sees them. A model that does nothing has about 0 and 100. The first measurement of
+    each is the mean over the attributes; the others are of the attribute that the protocol names.
 
     The classifier knows only the combinations that occur in the data. So an attribute is switched
     only in those images whose new combination is one of them; `n` in the protocol is their number.

@@ -16,8 +16,7 @@ class ClassAccuracy(Metric):
     """Share of the samples to which a classifier of real images gives the label asked for.
 
     The row of the real test images shows the accuracy of the classifier itself. The reverse,
-    trained on samples and tested on real images, is `classification_accuracy_score`. The standard
-    error over images is given where there are two of each class.
+    trained on samples and tested on real images, is `classification_accuracy_score`.
 
     Attributes:
         extractor: `domain`, the classifier of the data set; or a file whose network has a logit for

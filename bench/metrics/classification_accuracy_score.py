@@ -24,16 +24,14 @@ from bench.metrics.extractors.small_classifier import RECIPE, steps_for, train_c
 class ClassificationAccuracyScore(Metric):
     """Accuracy on the real test images of a classifier that was trained on samples alone.
 
-    Classification accuracy score, Ravuri & Vinyals (2019). Samples must show their class and vary
-    as real images do, so it falls where `class_accuracy` falls, and also where a model draws the
-    same few images of each class. `class_accuracy` is the reverse: trained on real images, tested
-    on samples. The paper trains ResNet-50 on as many samples as there are training images; here the
-    network of the domain classifier is trained briefly, so the paper's numbers do not compare.
+    Classification accuracy score, Ravuri & Vinyals (2019). It falls where samples do not show their
+    class, as `class_accuracy` does, and also where a model draws the same few images of each class.
+    The paper trains ResNet-50 on as many samples as there are training images; here the network of
+    the domain classifier is trained briefly, so the paper's numbers cannot be compared.
 
-    A classifier that is trained on its test images would make the row of the real images too good.
-    Where all images are test images, training images of the same classes replace them, with the
-    labels that were given; the protocol names the set that they are from. That row then shows what
-    samples as good as real images would score.
+    If the samples are real test images, training images of the same classes replace them, with the
+    labels that were given: the classifier must not be trained on its test images. The row of the
+    real images then shows what samples as good as real images would score.
 
     Attributes:
         per_class: Images of each class that it is trained on, at most; a random choice.

@@ -68,12 +68,12 @@ class FeatureComparison:
 class FeatureMetric(Metric):
     """A metric that compares features of samples with features of real images.
 
-    Numbers from different networks cannot be compared; those from Inception can be compared with
-    published ones. The real images are the training images, as is usual for CIFAR-10. The row of
-    the real test images then shows what a perfect generator would score with as many samples. The
-    domain classifier was trained on the training images, so its features of them differ a little
-    from those of other images, equally for every model. Test images do not have this problem, but
-    then the row of the real test images has no value: they would be compared with themselves.
+    Numbers from Inception can be compared with published ones. The real images are the training
+    images, as is usual for CIFAR-10. The row of the real test images then shows what a perfect
+    generator would score with as many samples. The domain classifier was trained on the training
+    images, so its features of them differ a little from those of other images, equally for every
+    model. With test images instead, the row of the real test images has no value: they would be
+    compared with themselves.
 
     Attributes:
         extractor: `domain`, the classifier of the data set without its last layer; `inception`; or

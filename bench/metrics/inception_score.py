@@ -22,10 +22,9 @@ class InceptionScore(Metric):
     .. math:: \exp\left(\mathbb E_x\, D_{KL}(p(y \mid x) \,\|\, p(y))\right)
 
     Between 1 and the number of classes that the network knows. The paper's protocol is one split of
-    500 samples a class; the customary one is 50 000 samples in ten splits: `splits: 10`,
-    `extractor: inception` and, for ten classes, `samples_per_class: 5000`. Samples are always
-    shuffled: conditional generators give them ordered by class, and splits of one class each would
-    score 1.
+    500 samples of each class; the customary one is 50 000 samples in ten splits: `splits: 10`,
+    `extractor: inception` and, for ten classes, `samples_per_class: 5000`. Samples are shuffled,
+    since they come ordered by class, and splits of one class each would score 1.
 
     Attributes:
         extractor: `domain`, the classifier of the data set; `inception`; or a file, see

@@ -20,16 +20,14 @@ class Inpainting(EncodingMetric):
 
     .. math:: \hat x = M \odot G(E(x_{cor})) + (1 - M) \odot x_{cor}
 
-    Zheng & Sun (2019), section 4.5, who show pictures only. Outside of the region nothing can be
-    wrong, so `inpainting_mse` and `inpainting_psnr` are those of `reconstruction`, over the values
-    inside, once for each region (`inpainting_mse/center`). The regions are the right half, the
-    bottom half and the central square of half the height and width; of odd sides the right and
-    bottom halves take the larger part. A model that fills in mid-grey scores the variance of the
+    Zheng & Sun (2019), section 4.5, who show pictures only. `inpainting_mse` and `inpainting_psnr`
+    are those of `reconstruction`, over the values inside of each region (`inpainting_mse/center`):
+    the right half, the bottom half and the central square of half the height and width; of odd
+    sides the halves take the larger part. A model that fills in mid-grey scores the variance of the
     data around it, which is not the worst possible score.
 
-    Codes are posterior means. Only a model that cannot do without the label is given the true one
-    (`label=given`). Models were trained on whole images, so corrupted images are new to all of
-    them. The option is that of `EncodingMetric`.
+    Codes are posterior means. Only a model that needs the label is given the true one
+    (`label=given`). Models were trained on whole images. The option is that of `EncodingMetric`.
     """
 
     name = "inpainting"

@@ -62,9 +62,8 @@ class IntraClassDiversity(PairDiversity):
     After Ben-Yosef & Weinshall (2018), whom the paper follows; pairs of an image with itself are
     left out. The scale of the paper's values is not reproducible from its text, so compare with the
     row of the real images. Diversity alone rewards noise. Images are enlarged first, since the
-    window of `bench.metrics.ms_ssim` does not fit into small ones.
-
-    The other option is that of `PairDiversity`.
+    window of `bench.metrics.ms_ssim` does not fit into small ones. The other option is that of
+    `PairDiversity`.
 
     Attributes:
         size: Side in pixels to which images are resized first, bilinearly, with antialiasing where
@@ -104,10 +103,8 @@ class NativeIntraClassDiversity(PairDiversity):
     """One minus the mean MS-SSIM of all pairs within a class, at the images' own size.
 
     Like `intra_class_diversity`, but by the MS-SSIM with a shrinking window of most GAN papers of
-    2017 and 2018 (`bench.metrics.ms_ssim_native`). Images are in `[0, 1]` with the constants of
-    that range, which equals `[0, 255]` with those of 255. Numbers of the two metrics cannot be
-    compared with each other, only with the row of the real images. The option is that of
-    `PairDiversity`.
+    2017 and 2018 (`bench.metrics.ms_ssim_native`). Numbers of the two metrics cannot be compared
+    with each other. The option is that of `PairDiversity`.
     """
 
     name = "intra_class_diversity_native"

@@ -4,10 +4,9 @@ r"""Standard errors over images: how much a value would vary with other images o
           \big(\hat\theta_{(i)} - \overline{\hat\theta_{(\cdot)}}\big)^2
 
 The jackknife of Efron & Stein (1981), with the estimate without image `i`. Pairs share images, so
-the scatter of pairs over the root of their number would be far too small. The number of images of a
-class is chosen, not random, so images are left out within their class, and the variances of the
-classes add up. The result is exact for means, and for pairs too large by a factor of about
-`1 + 1/n`. It does not contain what another training of the model would change: that takes seeds.
+the scatter of pairs over the root of their number would be far too small. Images are left out
+within their class, and the variances of the classes add up. The result is exact for means, and for
+pairs too large by a factor of about `1 + 1/n`.
 """
 
 from collections.abc import Sequence

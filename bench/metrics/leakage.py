@@ -41,29 +41,24 @@ class Leakage(EncodingMetric):
     Gaussian kernels; both are deterministic. Codes are standardized by dimension, with the moments
     of the codes that a probe is fitted to. On data with attributes the label is their combination.
 
-    The floor of leakage is not 0 but chance, the share of the most frequent class, which stands in
-    the protocol. A probe that finds nothing scatters around it, by 1.3 points for 500 images of ten
-    classes.
+    Without leakage the accuracy is chance, the share of the most frequent class (in the protocol),
+    give or take 1.3 points for 500 images of ten classes.
 
-    Codes are draws from the posterior, one an image: what the decoder was trained on, what the
-    adversaries of Lr-LiVAE and CSVAE try to read, and what the divergence from the prior bounds.
-    Probes find differences of any size, so means of a code that has collapsed onto its prior may
-    tell the label though no draw does. `codes: mean` is therefore an upper bound; it is what swaps
-    and reconstructions pass on. For Lr-LiVAE after 200 iterations on digits the two probes read 22
-    and 34 % from draws, 44 and 71 % from means. Codes of a model without posteriors are points.
+    Codes are draws from the posterior: what the decoder was trained on, what the adversaries of
+    Lr-LiVAE and CSVAE try to read, and what the divergence from the prior bounds. Means of a code
+    that has collapsed onto its prior may show the label though no draw does, so `codes: mean` gives
+    an upper bound; swaps and reconstructions pass on means. For Lr-LiVAE after 200 iterations on
+    digits the two probes read 22 and 34 % from draws, 44 and 71 % from means. Codes of a model
+    without posteriors are points.
 
-    Some encoders are given the label (cVAE, cVAE-GAN, `w` of CSVAE) and can copy it into the code;
-    then leakage shows what the encoder passes on, not what the image shows. The protocol says
-    `encoder=label-given` for such codes and `label-blind` for others. 100 % of a code that is
-    label-given and relevant are no achievement.
-
-    No model has seen test images; relevant codes of training images are easier to read. Each is
-    classified by a probe that was fitted to the other four fifths, or with `fit: train`, where a
-    class has too few test images, by one that was fitted to training images.
+    Encoders that are given the label (cVAE, cVAE-GAN, `w` of CSVAE) can copy it into the code; the
+    protocol says `encoder=label-given` for such codes and `label-blind` for others. 100 % of a code
+    that is label-given and relevant are no achievement.
 
     Attributes:
         codes: Whether codes are one draw from each posterior, or posterior means.
-        fit: Split that probes are fitted to; `test` is cross-validated in five folds.
+        fit: Split that probes are fitted to; `test` is cross-validated in five folds, `train` is
+            for data with too few test images of a class.
         most: Number of images of each split at most, chosen at random. The second probe takes most
             of the time: 20 seconds for 5000 codes of 128 dimensions.
     """
@@ -116,7 +111,7 @@ def probe_accuracy(
 ) -> float:
     """Return the share of codes `[N, D]` from which a probe reads the right label.
 
-    The probe is fitted to other codes and their labels; where None, codes are cross-validated.
+    The probe is fitted to other codes and their labels, or cross-validated where these are None.
     """
     codes = z.double().numpy()
     if fitted is not None:

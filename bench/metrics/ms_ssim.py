@@ -1,9 +1,8 @@
 """MS-SSIM of all pairs of images, many times as fast as pair by pair.
 
-Means and variances are computed once an image; a pair then costs one blur at each scale. The blur
-is two products with a banded matrix, taken block by block along the band: matrix products run near
-the peak of the processor, where a depthwise convolution waits for memory. Pairs are computed in
-chunks that stay in the processor's cache.
+Means and variances are computed once for each image; a pair then costs one blur at each scale. The
+blur is two products with a banded matrix, block by block along the band, since a depthwise
+convolution waits for memory. Pairs are computed in chunks that stay in the processor's cache.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,6 @@
 """Whether codes of real images lie where samples are drawn from, and whether they are used at all.
 
-A sample decodes a draw from the prior. If the codes of real images lie far inside the prior, or
-outside of it, the decoder has never learned by reconstruction what that draw should become.
+Otherwise the decoder has never learned by reconstruction what a draw from the prior should become.
 """
 
 import math

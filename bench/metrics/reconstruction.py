@@ -29,9 +29,9 @@ class Reconstruction(EncodingMetric):
     with the deviation scaled alike (7 pixels and 0.95 for 8x8, at four positions).
     `reconstruction_lpips` is the mean LPIPS, if the file of its weights is given.
 
-    Codes are posterior means. A model that cannot do without the label is given the true one, and
-    its measurements stand in a column of their own (`label=given`): ten classes are 3.3 bits for
-    free. The option is that of `EncodingMetric`.
+    Codes are posterior means. A model that needs the label is given the true one, and its
+    measurements stand in a column of their own (`label=given`): ten classes are 3.3 bits for free.
+    The option is that of `EncodingMetric`.
     """
 
     name = "reconstruction"

@@ -21,19 +21,18 @@ class Swap(Metric):
 
     The image made of the relevant code of `a` and the irrelevant code of `b` should show the class
     of `a`. `swap_relevant` is the share of pairs for which the domain classifier sees that class,
-    `swap_irrelevant` the share for which it sees the class of `b`, in percent. The classifier errs
-    as often as the row of the real images in `class_accuracy` says. Where the label itself is the
-    relevant code, the image is made with the label of `a` (`relevant=label`).
+    `swap_irrelevant` the share for which it sees the class of `b`, in percent. Where the label
+    itself is the relevant code, the image is made with the label of `a` (`relevant=label`).
 
-    `swap_keeps_irrelevant` says whether the irrelevant code of the new image, encoded again, is
-    still that of `b`: the correlation of both over pairs, pooled over dimensions,
+    `swap_keeps_irrelevant` is the correlation of the irrelevant code of `b` and that of the new
+    image, encoded again, over pairs, pooled over dimensions,
 
     .. math:: \sum_d \mathrm{cov}(u_d, u'_d) \big/
               \sqrt{\textstyle\sum_d \mathrm{var}(u_d) \sum_d \mathrm{var}(u'_d)}
 
     between -1 and 1: 1 if the new codes are the old ones, shifted or scaled as a whole, and 0 if
-    they do not depend on `b`. Dimensions count as much as they vary. A model that writes everything
-    into the irrelevant code has it for nothing, but then no `swap_relevant`: read them together.
+    they do not depend on `b`. A model that writes everything into the irrelevant code has 1, but
+    a `swap_relevant` of 0: read them together.
 
     Codes are posterior means. A model that cannot encode without a label is given the true one of
     `a` and `b`, and for the new image that of `a` (`label=given`).

@@ -21,9 +21,8 @@ class WithinClassVariance(Metric):
 
     `within_class_variance/pixels` is that of pixels in `[0, 1]`, at most a little more than 1/4.
     `within_class_variance/features` is that of the domain classifier's last hidden layer, which has
-    no bound; compare with the row of the real images. Pixels vary with noise and with position
-    alike, features with what the classifier tells apart. A model that ignores its noise input has 0
-    in both; one that draws noise has too much in the first.
+    no bound; compare with the row of the real images. A model that ignores its noise input has 0 in
+    both; one that draws noise has too much in the first.
 
     Attributes:
         extractor_seed: Seed of the domain classifier.

@@ -1,8 +1,6 @@
 """The domain classifier: trained by the harness on the real training images of a data set.
 
 It has a seed of its own and is cached by content. No model is trained with it or selected by it.
-Protocols carry its name and the hash of its weights, so measurements by two classifiers never stand
-in one column.
 """
 
 import hashlib

@@ -1,8 +1,7 @@
 """The Inception network that defines Inception Score, FID and KID in the literature.
 
-It is torch-fidelity's, with the weights of December 2015, from a file of the user's or downloaded
-once from torch-fidelity's address. Without weights a metric gives the reason and the run goes on:
-numbers from other weights would mislead.
+It is torch-fidelity's, with the weights of December 2015, from the user's file or downloaded once.
+Without them metrics do not apply: numbers from other weights would mislead.
 """
 
 import io
@@ -35,13 +34,10 @@ REMEDY = (
 def inception(context: Context) -> FeatureClassifier:
     """Return the classifier of 1 008 logits without bias that the Inception Score takes.
 
-    Gray images are repeated to three channels; the network enlarges every image to 299x299. Logits
-    are a product with the features that FID takes, so one pass serves both. The weights are those
-    of the file `weights["inception"]` of the context; without one they are downloaded, unless
-    `BENCH_OFFLINE` is set.
-
-    `NotApplicable` if the weights cannot be had, are damaged or lack the layer of the logits, or if
-    the data are neither gray nor color images.
+    Gray images are repeated to three channels; the network enlarges every image to 299x299. The
+    weights are those of the file `weights["inception"]` of the context; without one they are
+    downloaded, unless `BENCH_OFFLINE` is set. `NotApplicable` if they are missing, damaged or lack
+    the layer of the logits, or if the data are neither gray nor color images.
     """
     classifier = _network(context)[1]
     if isinstance(classifier, str):
@@ -50,11 +46,9 @@ def inception(context: Context) -> FeatureClassifier:
 
 
 def inception_features(context: Context) -> FeatureExtractor:
-    """Return the extractor of the 2 048 features that define FID and KID.
+    """Return the extractor of the 2 048 features that define FID and KID (`pool_3`).
 
-    They are the averages of the last layer but one, called `pool_3` where the network comes from.
-    As for `inception`, but a file of weights that lacks the layer of the logits is enough, and has
-    the same name.
+    Unlike `inception`, it needs no layer of the logits; its name is the same without that layer.
     """
     return _network(context)[0]
 

@@ -1,4 +1,4 @@
-"""A classifier or feature extractor of the user's own: a file of a whole network, code and weights.
+"""The user's own classifier or feature extractor: a file of a network, code and weights.
 
 The paper evaluates FaceScrub with an Inception-ResNet-v1 trained on VGGFace2. Save such a network
 once, by `torch.export.save` as `NAME.pt2` (in evaluation mode, with a dynamic batch size) or as
@@ -8,8 +8,8 @@ TorchScript with any other suffix, and name it in the sweep:
       - {name: inception_score, extractor: {path: vggface2.pt2, size: 160}}
       - {name: fid, extractor: {path: vggface2.pt2, size: 160}}
 
-Such a file is a program that runs with the rights of the user: use only files of your own or of
-people you trust. The first digits of its hash stand in every protocol.
+Such a file is a program that runs with your rights: use only files that you trust. The first digits
+of its hash stand in every protocol.
 """
 
 import warnings
@@ -32,21 +32,20 @@ from bench.spec.run_settings import Strict
 IMAGES_PER_PASS = 50  # such networks are large
 TOLERANCE = 1e-3
 
-OUTPUTS = {"logits": "[B, K]", "features": "[B, D]"}
-"""What a network may return."""
+OUTPUTS = {"logits": "[B, K]", "features": "[B, D]"}  # what a network may return
 
 
 class Network(Strict):
     """A file that holds a network, and what the network expects.
 
-    It is given `float32` images `[B, C, H, W]` and returns logits `[B, K]`, features `[B, D]`, a
-    pair `(logits, features)`, or a dict with these names.
+    From `float32` images `[B, C, H, W]` it returns logits `[B, K]`, features `[B, D]`, a pair
+    `(logits, features)`, or a dict with these names.
 
     Attributes:
         path: The file; `~` is the home folder.
-        gives: What a network returns that returns one tensor.
+        gives: What the network returns if it returns one tensor.
         size: Side in pixels to which images are resized first, bilinearly, with antialiasing where
-            they shrink; not resized where None. Oblong images are stretched.
+            they shrink; None for the images' own size. Oblong images are stretched.
         range: Values that the network expects for the levels 0 and 255.
         color: Whether gray images are repeated to three channels.
     """
@@ -60,15 +59,15 @@ class Network(Strict):
 
 def network_logits(context: Context, network: Network) -> FeatureClassifier:
     """Return the classifier of a file; a `BenchError` says if the file holds none."""
-    extractor = _extractors(context, network).get("logits")
-    if extractor is None:
+    logits = _extractors(context, network).get("logits")
+    if logits is None:
         raise BenchError(f"{network.path} gives features alone, and logits [B, K] are needed here")
-
-    def logits_of(x: Tensor) -> Tensor:
-        return extractor.outputs_of(x)[:, extractor.columns]
-
     return FeatureClassifier(
-        extractor.name, logits_of, context.device, extractor, lambda logits: logits
+        logits.name,
+        lambda x: logits.outputs_of(x)[:, logits.columns],
+        context.device,
+        logits,
+        lambda cached: cached,
     )
 
 
@@ -86,8 +85,7 @@ def network_features(context: Context, network: Network) -> FeatureExtractor:
 def _extractors(context: Context, network: Network) -> dict[str, FeatureExtractor]:
     """Return an extractor for each output of a network, which is opened once in this process."""
     context.require_images()
-    key = f"network {network.model_dump_json()}"
-    return context.remember(key, lambda: _open(context, network))
+    return context.remember(f"network {network}", lambda: _open(context, network))
 
 
 def _open(context: Context, network: Network) -> dict[str, FeatureExtractor]:
@@ -105,14 +103,13 @@ def _open(context: Context, network: Network) -> dict[str, FeatureExtractor]:
         batches = [_run(program, batch, network) for batch in torch.split(x, IMAGES_PER_PASS)]
         return torch.cat([torch.cat([*batch.values()], dim=1) for batch in batches])
 
-    extractors, column = {}, 0
+    extractors, start = {}, 0
     for output, tensor in _try(program, context, network).items():
-        width = tensor.shape[1]
-        columns = slice(column, column + width)
+        end = start + tensor.shape[1]
         extractors[output] = FeatureExtractor(
-            name, outputs_of, width, context.device, is_slow=True, columns=columns
+            name, outputs_of, end - start, context.device, is_slow=True, columns=slice(start, end)
         )
-        column += width
+        start = end
     return extractors
 
 

@@ -29,7 +29,7 @@ def file_hash(path: Path) -> str:
 def read_weights(path: Path, network: str, remedy: str) -> dict[str, Any]:
     """Return the tensors of a file by name, without running any code in it.
 
-    Raises `NotApplicable` if the file is damaged, or if there is none: with the remedy.
+    `NotApplicable` if the file is damaged, or missing; then its text ends with the remedy.
     """
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
