@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench import registry
 from bench.data.base import DataSet
-from bench.data.supervision import make_stream
+from bench.data.stream import make_stream
 from bench.errors import BenchError
 from bench.spec import run_config
 from bench.spec.run_settings import Training

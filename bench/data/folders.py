@@ -33,8 +33,6 @@ from bench.errors import BenchError, DataMissing, SpecError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
-_LabeledFile = tuple[Path, int]
-
 
 @dataclass(kw_only=True)
 class Folder(HeldOutTestOptions, Source):
@@ -132,7 +130,7 @@ class Folder(HeldOutTestOptions, Source):
         parts = {part: self._root / part for part in ("train", "test")}
         return parts if all(p.is_dir() for p in parts.values()) else {"train": self._root}
 
-    def _key(self, parts: Mapping[str, list[_LabeledFile]], boxes: Mapping[str, Box]) -> str:
+    def _key(self, parts: Mapping[str, list[tuple[Path, int]]], boxes: Mapping[str, Box]) -> str:
         files = []
         for path, label in itertools.chain(*parts.values()):
             stat, name = path.stat(), self._below(path)
@@ -141,14 +139,16 @@ class Folder(HeldOutTestOptions, Source):
         content = [version, self.image_size, self.channels, self.crop, files]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
-    def _decode(self, files: list[_LabeledFile], boxes: Mapping[str, Box]) -> tuple[Array, Array]:
-        paths = [path for path, _ in files]
+    def _decode(
+        self, files: list[tuple[Path, int]], boxes: Mapping[str, Box]
+    ) -> tuple[Array, Array]:
+        paths, labels = zip(*files, strict=True)
         crops = [boxes.get(self._below(path)) for path in paths]
         if self._boxes is not None and None in crops:
             path = paths[crops.index(None)]
             raise BenchError(f"{self._boxes}: has no box for {self._below(path)}")
         x = decode_images(paths, self.image_size, self.channels, self.crop, crops)
-        return x, np.array([label for _, label in files], np.int64)
+        return x, np.array(labels, np.int64)
 
     def _below(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
@@ -160,7 +160,8 @@ def class_folders(root: Path) -> list[str]:
     return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(hidden))
 
 
-def _files(root: Path, class_names: tuple[str, ...]) -> list[_LabeledFile]:
+def _files(root: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """Return the image files of all classes with their labels."""
     files = []
     for label, name in enumerate(class_names):
         paths = sorted(p for p in (root / name).iterdir() if is_image_file(p))

@@ -88,7 +88,7 @@ def switched_classes(spec: DataSpec, attribute: int) -> Tensor:
 
 
 def _with_mean(measurements: list[Measurement], protocol: str) -> list[Measurement]:
-    """Put the mean of those that have a value first."""
+    """Put the mean of the measurements that have a value first."""
     values = [each.value for each in measurements if each.value is not None]
     if not values:
         return measurements

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from bench.errors import BenchError
 from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.extractor_option import ClassifierOption, choose_classifier
@@ -39,16 +37,10 @@ class ClassAccuracy(Metric):
                 f"{classifier.name} tells {logits.shape[1]} classes apart and {samples.spec.name} "
                 f"has {samples.spec.classes}; class_accuracy needs a logit for each, in their order"
             )
-        right = logits.argmax(dim=1) == samples.y
-        protocol = f"accuracy[extractor={classifier.name},n={len(samples.y)}]"
-        share, error = right.double().mean().item(), _standard_error(right, samples.y)
-        return [Measurement(self.name, protocol, 100 * share, error=error and 100 * error)]
-
-
-def _standard_error(right: Tensor, y: Tensor) -> float | None:
-    """Return the standard error of a share, given how many images each class has."""
-    classes = [right[y == label].double() for label in sorted(set(y.tolist()))]
-    if min(map(len, classes)) < 2:
-        return None
-    weights = [len(members) / len(y) for members in classes]
-    return combined_error([mean_variance(members) for members in classes], weights)
+        right = (logits.argmax(dim=1) == samples.y).double()
+        protocol = f"accuracy[extractor={classifier.name},n={len(right)}]"
+        by_class, error = [right[samples.y == label] for label in set(samples.y.tolist())], None
+        if min(map(len, by_class)) >= 2:
+            weights = [len(members) / len(right) for members in by_class]
+            error = 100 * combined_error([mean_variance(members) for members in by_class], weights)
+        return [Measurement(self.name, protocol, 100 * right.mean().item(), error=error)]

@@ -85,14 +85,10 @@ class EncoderDecoder:
     @torch.inference_mode()
     def draw(self, x: Tensor, y: Tensor) -> Code:
         """Return a draw from the posterior of each image on the CPU; arguments as for `encode`."""
-        model = self.model
-        assert isinstance(model, Infers)
+        assert isinstance(self.model, Infers)
         batches = [
-            model.posterior(
-                to_float(images).to(self._device),
-                self._given(labels) if self.encoder_needs_label else None,
-            )
-            for images, labels in zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)
+            self.model.posterior(*self._inputs(*pair))
+            for pair in zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)
         ]
         mean, variance = (
             _joined([Code(*(part and part[i] for part in batch)) for batch in batches])
@@ -126,8 +122,12 @@ class EncoderDecoder:
 
     @torch.inference_mode()
     def _encode(self, x: Tensor, y: Tensor) -> Code:
+        return self.model.encode(*self._inputs(x, y))
+
+    def _inputs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return images, and labels if the encoder needs them, as it takes them."""
         given = self._given(y) if self.encoder_needs_label else None
-        return self.model.encode(to_float(x).to(self._device), given)
+        return to_float(x).to(self._device), given
 
     def _given(self, y: Tensor) -> Tensor:
         return as_given(self._generator, self.spec, y.to(self._device))

@@ -71,10 +71,7 @@ def corrupt(x: Tensor, region: Tensor) -> Tensor:
 
 
 def fill_in(coder: EncoderDecoder, x: Tensor, y: Tensor, region: Tensor) -> Tensor:
-    """Return what a model decodes from `uint8` images `[B, C, H, W]` whose region is hidden.
-
-    Only the region of the result belongs into the image.
-    """
+    """Return what a model decodes from `uint8` images `[B, C, H, W]` whose region is hidden."""
     return coder.decode(coder.encode(corrupt(x, region), y), y)
 
 

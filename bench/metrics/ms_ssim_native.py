@@ -40,7 +40,9 @@ def all_pairs_native_ms_ssim(images: Tensor) -> Tensor:
     for index, weight in enumerate(WEIGHTS):
         last = index == len(WEIGHTS) - 1
         result *= _pair_means(images, luminance=last).clamp_(min=0).pow_(weight)
-        images = _halved(images)
+        height, width = images.shape[2:]
+        even = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
+        images = F.avg_pool2d(even, 2)
     return result
 
 
@@ -71,9 +73,3 @@ def _blur(side: int, window: int) -> Tensor:
     weights /= weights.sum()
     rows = [F.pad(weights, (row, side - window - row)) for row in range(side - window + 1)]
     return torch.stack(rows)
-
-
-def _halved(images: Tensor) -> Tensor:
-    """Return the means of 2x2 pixels; an odd side repeats its last row or column."""
-    height, width = images.shape[2:]
-    return F.avg_pool2d(F.pad(images, (0, width % 2, 0, height % 2), mode="replicate"), 2)

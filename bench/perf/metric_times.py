@@ -20,10 +20,7 @@ _Result = TypeVar("_Result")
 
 
 class Timing(NamedTuple):
-    """Wall and CPU seconds of something, or the reason why a metric has no value.
-
-    CPU seconds are those of all threads of this process, which other processes hardly change.
-    """
+    """Wall seconds and CPU seconds (of all threads), or the reason why a metric has no value."""
 
     what: str
     seconds: float
@@ -34,10 +31,7 @@ class Timing(NamedTuple):
 def time_metrics(
     metrics: Iterable[Metric], training: Training, per_class: int, worker: Worker
 ) -> dict[str, Any]:
-    """Measure samples of an untrained model, one metric after another; return plain data.
-
-    As in an evaluation, what several metrics need is computed by the first that asks for it.
-    """
+    """Time each metric on samples of an untrained model; the first pays for what others share."""
     context = worker.context_of(training.data)
     spec, device = context.data.spec, worker.device
     with worker.computing(spec):

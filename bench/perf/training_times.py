@@ -1,8 +1,7 @@
 """How fast models are trained on this machine, in every mode of execution that it has.
 
-Other programs, clocks and temperatures change during a measurement, so no two times are compared
-that were not taken right after each other: all modes take turns, a block of iterations each, and
-what is reported is the median of the ratios of the rounds.
+Clocks and other programs change during a measurement, so all modes take turns, a block of
+iterations each, and the median of the ratios of the rounds is reported.
 """
 
 import os
@@ -44,19 +43,15 @@ class Mode:
 
 
 def modes_of(device: torch.device, compiling: bool) -> list[Mode]:
-    """Return the modes of a type of device, the plain loop and eager mode first.
-
-    `compiling` is for those that take a minute a model to compile.
-    """
-    each = ["channels_last"] + ["compile"] * compiling
+    """Return the modes of a device; `compiling` adds those that compile for a minute a model."""
+    on_cpu, cores = device.type == "cpu", len(os.sched_getaffinity(0))
+    switches = [] if on_cpu else ["graphs", "autotune"]
+    switches += ["channels_last"] + ["compile"] * compiling
     modes = [Mode(PLAIN, PlainLoop), Mode(EAGER_MODE, start_trainer)]
-    if device.type == "cpu":
-        modes += [_switched([name]) for name in each]
-        cores = len(os.sched_getaffinity(0))
-        return [*modes, Mode(f"{cores} threads", start_trainer, cores)] if cores > 1 else modes
-    each = ["graphs", "autotune", *each]
-    modes += [_switched([name]) for name in each]
-    return modes + [_switched(each, precision) for precision in ("float32", "tf32", "bfloat16")]
+    modes += [_switched([name]) for name in switches]
+    if on_cpu:
+        return modes + [Mode(f"{cores} threads", start_trainer, cores)] * (cores > 1)
+    return modes + [_switched(switches, p) for p in ("float32", "tf32", "bfloat16")]
 
 
 def _switched(names: list[str], precision: str = "float32") -> Mode:

@@ -44,7 +44,9 @@ def domain_classifier(context: Context, seed: int = 0) -> FeatureClassifier:
 
 def _load(context: Context, seed: int) -> FeatureClassifier:
     data, spec, device, began = context.data, context.data.spec, context.device, time.monotonic()
-    path = context.cache / "extractors" / f"classifier-{_key(context, seed)}.pt"
+    content = f"{RECIPE} {seed} {spec.shape} {spec.classes} {data.flip} {fingerprint(data.train)}"
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
+    path = context.cache / "extractors" / f"classifier-{key}.pt"
     with isolated_training():
         network = _read(spec, path)
         is_new = network is None
@@ -67,13 +69,6 @@ def _load(context: Context, seed: int) -> FeatureClassifier:
             f"{100 * right.double().mean():.1f} % of {len(right)} real test images correctly"
         )
     return classifier
-
-
-def _key(context: Context, seed: int) -> str:
-    """Return a hash of everything that determines the weights."""
-    data = context.data
-    content = f"{RECIPE} {seed} {data.spec.shape} {data.spec.classes} {data.flip}"
-    return hashlib.sha256(f"{content} {fingerprint(data.train)}".encode()).hexdigest()[:16]
 
 
 def _read(spec: DataSpec, path: Path) -> SmallClassifier | None:

@@ -134,19 +134,14 @@ def _read(path: Path, device: torch.device) -> Callable[[Tensor], Any]:
     return program
 
 
-def _prepared(x: Tensor, network: Network) -> Tensor:
-    """Return `uint8` images as the network expects them."""
+def _run(program: Callable[[Tensor], Any], x: Tensor, network: Network) -> dict[str, Tensor]:
+    """Run a program on `uint8` images, and return its outputs, logits first, after checks."""
+    path, (low, high) = network.path, network.range
     x = (x.expand(-1, 3, -1, -1) if network.color else x).float()
     if network.size and list(x.shape[2:]) != [network.size] * 2:
         size, shrinks = (network.size, network.size), max(x.shape[2:]) > network.size
         x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=shrinks)
-    low, high = network.range
-    return x * ((high - low) / 255) + low
-
-
-def _run(program: Callable[[Tensor], Any], x: Tensor, network: Network) -> dict[str, Tensor]:
-    """Run a program on `uint8` images, and return its outputs, logits first, after checks."""
-    x, path = _prepared(x, network), network.path
+    x = x * ((high - low) / 255) + low
     try:
         returned = program(x)
     except Exception as error:
