@@ -3,8 +3,7 @@
 A class is a combination of the chosen attributes. Of the aligned images, 178x218 pixels, the
 centered square of 148 pixels is taken, as in most code for VAEs; it cuts off parts of hats and
 beards. The test split is the official one. The validation split is held out of the official
-training and validation images together, like that of every other set: with the default share it is
-about as large as the official one, but shows people who are also in the training split.
+training and validation images together, so it shows people who are also in the training split.
 
 Squares and all 40 attributes are kept in the data folder, a file for each size. Loading it takes
 twice the memory of the images, which are 2.5 GB at 64x64.

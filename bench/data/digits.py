@@ -1,7 +1,6 @@
 """Scikit-learn's handwritten digits: real images that need no download, with one label or three.
 
-1 797 digits at their native 8x8 (UCI's optical recognition of handwritten digits, test part),
-about 180 a class. They are used in examples, since every machine has them.
+1 797 digits at their native 8x8 (UCI's optical recognition of handwritten digits, test part).
 """
 
 from dataclasses import dataclass
@@ -42,8 +41,7 @@ COMBINATIONS = tuple(sorted(set(VALUES)))
 class DigitAttributes(Digits):
     """The same images with three binary labels each: odd, five or more, has a loop.
 
-    Six of the eight combinations occur, with one or two digits each. That makes the smallest real
-    set on which models that are made for attributes can be tried.
+    Six of the eight combinations occur, with one or two digits each.
     """
 
     @property

@@ -1,8 +1,7 @@
 """Your own images in one `.npz` file: `x_train, y_train`, and `x_test, y_test` where you have them.
 
-The arrays are `uint8` images `[N, H, W]` or `[N, H, W, C]` and integer labels from 0, as in the
-files that Keras distributes. For images with several binary labels each, these are 0 or 1
-`[N, A]`, and a fifth array `attributes` has their names.
+Images are `uint8` `[N, H, W]` or `[N, H, W, C]`. Labels are integers `[N]` from 0, as in files of
+Keras, or several binary labels 0 or 1 `[N, A]` with their names in an array `attributes`.
 """
 
 from dataclasses import dataclass

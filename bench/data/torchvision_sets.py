@@ -42,34 +42,10 @@ class TorchvisionSet(SplitOptions, Source):
 
     def load(self) -> DataSet:
         """Find, check, pad and split the images."""
-        train, test = self._parts()
-        return self.divide(self.spec, train, test, flip=self.info.flip)
-
-    def missing(self) -> str | None:
-        """Return how to provide the set, or None if its files are there; `load` may download it."""
-        if self.info.npz.is_file() or files.has_copy(self.info):
-            return None
-        offline = "BENCH_OFFLINE is set, so it is not downloaded"
-        why = offline if files.is_offline() else "it would be downloaded from the network"
-        return files.explain_missing(self.info, why)
-
-    def _parts(self) -> tuple[Split, Split]:
         npz = self.info.npz
-        if npz.is_file():
-            return self._checked(npz, npz_files.read(npz))
-        arrays = self._decode()
-        splits = self._checked(files.torchvision_folder(), arrays)
-        npz_files.write(npz, arrays)
-        return splits
-
-    def _decode(self) -> Arrays:
-        return files.decode_parts(self.info)
-
-    def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
-        """Return the arrays with a class for each image."""
-        return arrays
-
-    def _checked(self, origin: Path, arrays: Arrays) -> tuple[Split, Split]:
+        is_decoded = npz.is_file()
+        arrays = npz_files.read(npz) if is_decoded else self._decode()
+        origin = npz if is_decoded else files.torchvision_folder()
         check_arrays(origin, arrays, len(self.info.class_names))
         train, test = self._labeled(origin, arrays).splits()
         if test is None:
@@ -79,7 +55,25 @@ class TorchvisionSet(SplitOptions, Source):
                 f"{origin}: x_train has images {list(arrays.x_train.shape[1:])}, but those of "
                 f"{self.info.name} are [{self.info.layout}]"
             )
-        return self._padded(train), self._padded(test)
+        if not is_decoded:
+            npz_files.write(npz, arrays)
+        splits = self._padded(train), self._padded(test)
+        return self.divide(self.spec, *splits, flip=self.info.flip)
+
+    def missing(self) -> str | None:
+        """Return how to provide the set, or None if its files are there; `load` may download it."""
+        if self.info.npz.is_file() or files.has_copy(self.info):
+            return None
+        offline = "BENCH_OFFLINE is set, so it is not downloaded"
+        why = offline if files.is_offline() else "it would be downloaded from the network"
+        return files.explain_missing(self.info, why)
+
+    def _decode(self) -> Arrays:
+        return files.decode_parts(self.info)
+
+    def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
+        """Return the arrays with a class for each image."""
+        return arrays
 
     def _padded(self, split: Split) -> Split:
         extra = self._size - self.info.shape[1]
