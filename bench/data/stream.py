@@ -20,22 +20,10 @@ from bench.spec.run_settings import Training
 class Stream:
     """The training examples as an endless sequence of batches.
 
-    The first `labeled_rows` examples of a batch carry their label. The others come from
-    `unlabeled`, which is drawn independently: each kind has epochs of its own. Draws may be asked
-    for in any order; asking in sequence is fast, since permutations are kept.
-
-    Args:
-        split: The examples with labels; copied to the device once.
-        batch_size: Examples of a batch.
-        seed: Seed of the run; order and flips have random streams of their own.
-        flip: Whether each image is mirrored left to right with probability one half.
-        device: Where the examples are kept and the batches made.
-        unlabeled: Examples without label `[N, ...]`; none where None.
-        labeled_rows: Examples of a batch that carry a label; all where there are no others.
-        attributes: The shape of data whose labels are to be given as attributes `[B, A]`.
-
-    Raises:
-        ValueError: If points are to be flipped, or `labeled_rows` does not fit the examples.
+    The first `labeled_rows` examples of a batch, by default all, carry their label. The others come
+    from `unlabeled` `[N, ...]`, which has epochs of its own. `flip` mirrors each image with
+    probability one half. With `attributes`, the shape of the data, labels are given as attributes
+    `[B, A]`. Draws may be asked for in any order; in sequence is fast, since permutations are kept.
     """
 
     def __init__(

@@ -24,7 +24,6 @@ class SetInfo(NamedTuple):
     """The facts about one set of torchvision.
 
     Attributes:
-        name: Name in the registry and of the `.npz`.
         torchvision: Name of torchvision's class.
         shape: Native `(C, H, W)`.
         files: Torchvision's files and folders that show whether its copy is there.

@@ -30,11 +30,9 @@ class AttributeAccuracy(Metric):
         classifier = domain_classifier(context, self.extractor_seed)
         seen = spec.attributes_of(classifier.logits(samples.x).argmax(dim=1))
         shares = 100 * (seen == spec.attributes_of(samples.y)).double().mean(dim=0)
-        details = f"extractor={classifier.name},n={len(samples.y)}"
-        values = {details: shares.mean()}
-        for attribute, share in zip(spec.attributes, shares, strict=True):
-            values[f"of={attribute},{details}"] = share
+        which = ["", *(f"of={attribute}," for attribute in spec.attributes)]
+        how = f"extractor={classifier.name},n={len(samples.y)}"
         return [
-            Measurement(self.name, f"accuracy[{how}]", value.item())
-            for how, value in values.items()
+            Measurement(self.name, f"accuracy[{of}{how}]", share.item())
+            for of, share in zip(which, [shares.mean(), *shares], strict=True)
         ]

@@ -4,12 +4,13 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
 from bench.metrics.balanced_set import BalancedSet, RealSplit, balanced_real, balanced_samples
 from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.metrics.extractors.base import FeatureExtractor
 from bench.metrics.extractors.extractor_option import ExtractorOption, choose_feature_extractor
-from bench.metrics.extractors.feature_cache import Features, features
+from bench.metrics.extractors.feature_cache import features
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,18 @@ class FeatureComparison:
         size = min(self.samples.per_class, self.real.per_class, limit)
         return replace(self, samples=self.samples.first(size), real=self.real.first(size))
 
-    def features(self) -> tuple[Features, Features]:
-        """Return the features of both sets, which takes most of the time."""
+    def features(self) -> tuple[Tensor, Tensor]:
+        """Return the features of both sets, `float32` `[N, D]`, which takes most of the time."""
         return (
             features(self.context, self.extractor, self.samples, is_real=False),
             features(self.context, self.extractor, self.real, is_real=True),
         )
 
-    def features_by_class(self) -> list[tuple[Features, Features]]:
+    def features_by_class(self) -> list[tuple[Tensor, Tensor]]:
         """Return the features of both sets, class by class."""
         samples, real = self.features()
         return [
-            (samples.select(self.samples.of_class(k)), real.select(self.real.of_class(k)))
+            (samples[self.samples.of_class(k)], real[self.real.of_class(k)])
             for k in range(self.samples.classes)
         ]
 
@@ -90,9 +91,9 @@ class FeatureMetric(Metric):
         """Choose the network and the images; no features are computed yet."""
         context.require_images()
         extractor = choose_feature_extractor(context, self.extractor, self.extractor_seed)
-        chosen = balanced_samples(samples).first(samples.per_class)
+        compared = balanced_samples(samples).first(samples.per_class)
         real = balanced_real(context, self.against)
-        return FeatureComparison(context, extractor, chosen, real, self.against)
+        return FeatureComparison(context, extractor, compared, real, self.against)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ class FeatureDistance(FeatureMetric):
 
     @abstractmethod
     def distance(
-        self, samples: Features, real: Features, comparison: FeatureComparison | None
+        self, samples: Tensor, real: Tensor, comparison: FeatureComparison | None
     ) -> float:
         """Return the distance of the features; `comparison` is given if they are whole sets."""
 
@@ -137,7 +138,7 @@ class FeatureDistance(FeatureMetric):
         reason = comparison.reason or self.too_few(comparison, sizes, unit)
         if reason:
             return Measurement(name, protocol, None, reason)
-        if not unit:
-            return Measurement(name, protocol, self.distance(*comparison.features(), comparison))
-        distances = [self.distance(*pair, None) for pair in comparison.features_by_class()]
-        return Measurement(name, protocol, float(np.mean(distances)))
+        if unit:
+            distances = [self.distance(*pair, None) for pair in comparison.features_by_class()]
+            return Measurement(name, protocol, float(np.mean(distances)))
+        return Measurement(name, protocol, self.distance(*comparison.features(), comparison))

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import Quantity
-from bench.metrics.extractors.feature_cache import Features
+from bench.metrics.extractors import feature_cache
 from bench.metrics.feature_metric import FeatureComparison, FeatureDistance
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -53,7 +54,7 @@ class FrechetDistance(FeatureDistance):
         )
 
     def distance(
-        self, samples: Features, real: Features, comparison: FeatureComparison | None
+        self, samples: Tensor, real: Tensor, comparison: FeatureComparison | None
     ) -> float:
         """Return the Fréchet distance; moments of all real images are kept for other samples."""
         if comparison is None:
@@ -63,23 +64,24 @@ class FrechetDistance(FeatureDistance):
         return frechet_distance(moments(samples), kept)
 
 
-def moments(features: Features) -> Moments:
-    """Return mean and covariance (divided by `N - 1`) of at least 2 images, in two passes.
+def moments(features: Tensor) -> Moments:
+    """Return mean and covariance (divided by `N - 1`) of features `[N, D]` of at least 2 images.
 
     torch-fidelity's own function takes the mean of `float32` features in `float32` and holds three
     `float64` copies of all features; this one holds one part of them.
     """
-    if len(features) < 2:
-        raise BenchError(f"a covariance needs at least 2 images, got {len(features)}")
-    total = torch.zeros(features.width, dtype=torch.float64)
-    for block in features.blocks():
-        total += block.sum(dim=0)
-    mean = total / len(features)
-    products = torch.zeros(features.width, features.width, dtype=torch.float64)
-    for block in features.blocks():
-        block -= mean
-        products.addmm_(block.T, block)
-    return Moments(mean.numpy(), (products / (len(features) - 1)).numpy())
+    count, width = features.shape
+    if count < 2:
+        raise BenchError(f"a covariance needs at least 2 images, got {count}")
+    total = torch.zeros(width, dtype=torch.float64)
+    for part in torch.split(features, feature_cache.PART):
+        total += part.double().sum(dim=0)
+    mean = total / count
+    products = torch.zeros(width, width, dtype=torch.float64)
+    for part in torch.split(features, feature_cache.PART):
+        deviations = part.double() - mean
+        products.addmm_(deviations.T, deviations)
+    return Moments(mean.numpy(), (products / (count - 1)).numpy())
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:

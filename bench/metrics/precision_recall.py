@@ -41,7 +41,7 @@ class NeighborMetric(FeatureMetric):
             reason = f"{len(equal.samples)} images have no neighbor number {self.k}"
         if reason:
             return unmeasured(self.quantities, protocol, reason)
-        values = self.values(*(features.all() for features in equal.features()))
+        values = self.values(*(features.double() for features in equal.features()))
         return [Measurement(n, protocol, v) for n, v in zip(self.quantities, values, strict=True)]
 
     @abstractmethod

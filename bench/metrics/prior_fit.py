@@ -43,19 +43,17 @@ class PriorFit(Metric):
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure all four on the test images; the samples are not used."""
-        model = context.model
+        model, test = context.model, context.data.test
         if model is None:
             raise NotApplicable(NO_MODEL)
         if not isinstance(model, Infers):
             raise NotApplicable("the model infers no codes")
-        test, spec = context.data.test, context.data.spec
         prior = model.class_prior()
         relevant, means, variances = [], [], []
         with torch.inference_mode():
-            for indices in torch.split(torch.arange(len(test)), BATCH):
-                x = to_float(test.x[indices]).to(context.device)
-                y = test.y[indices].to(context.device)
-                posterior = model.posterior(x, as_given(model, spec, y))
+            for x, y in zip(torch.split(test.x, BATCH), torch.split(test.y, BATCH), strict=True):
+                x, y = to_float(x).to(context.device), y.to(context.device)
+                posterior = model.posterior(x, as_given(model, context.data.spec, y))
                 if posterior.relevant is not None and prior is not None:
                     mean, variance = posterior.relevant
                     excess = (mean - prior[0][y]).double().square() + variance.double()

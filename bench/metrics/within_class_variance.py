@@ -51,7 +51,7 @@ class WithinClassVariance(Metric):
         seen = features(context, extractor, images, is_real=False)
         variances = (
             [pixel_variance(samples.x[samples.y == k]) for k in classes],
-            [seen.select(images.of_class(k)).all().var(dim=0).mean().item() for k in classes],
+            [seen[images.of_class(k)].double().var(dim=0).mean().item() for k in classes],
         )
         return [
             Measurement(name, how, sum(values) / len(values))

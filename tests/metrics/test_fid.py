@@ -11,7 +11,6 @@ from bench.data.base import Split
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors import feature_cache
-from bench.metrics.extractors.feature_cache import Features
 from bench.metrics.fid import FrechetDistance, Moments, frechet_distance, moments
 from tests.metrics.bars import first_of_each
 
@@ -27,7 +26,7 @@ def fidelity(first, second):
 
 
 def distance(first, second):
-    return frechet_distance(*(moments(Features([x])) for x in (first, second)))
+    return frechet_distance(*(moments(x) for x in (first, second)))
 
 
 def with_moments(x, mean, deviation):
@@ -76,7 +75,7 @@ def test_constant_features_on_both_sides():
 def test_moments_are_taken_in_double_precision_and_in_parts(monkeypatch):
     monkeypatch.setattr(feature_cache, "PART", 100)
     x = (1000 + normal(1000, 4)).float()
-    found = moments(Features(x.split(100)))
+    found = moments(x)
     np.testing.assert_allclose(found.mean, x.double().mean(dim=0), rtol=1e-14)
     np.testing.assert_allclose(found.covariance, np.cov(x.double().numpy().T), rtol=1e-11)
     assert found.mean.dtype == found.covariance.dtype == np.float64
@@ -84,7 +83,7 @@ def test_moments_are_taken_in_double_precision_and_in_parts(monkeypatch):
 
 def test_one_image_has_no_covariance():
     with pytest.raises(BenchError, match="a covariance needs at least 2 images, got 1"):
-        moments(Features([torch.zeros(1, 3)]))
+        moments(torch.zeros(1, 3))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -8,7 +8,6 @@ import hashlib
 import io
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,67 +29,20 @@ KEPT_BYTES = 2**30
 """Features that a process keeps, besides those in use; the least recently used go first."""
 
 
-class Features:
-    """The features of a set of images: `float32` in parts `[PART, D]`, returned as `float64`.
-
-    The last part has as many images as remain. Where `indices` are given, the set consists of those
-    images of the parts.
-    """
-
-    def __init__(self, parts: Sequence[Tensor], indices: Tensor | None = None) -> None:
-        self._parts = parts
-        count = sum(len(part) for part in parts)
-        self._indices = torch.arange(count) if indices is None else indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @property
-    def width(self) -> int:
-        """Number of features of an image, `D`."""
-        return self._parts[0].shape[1]
-
-    def select(self, indices: Tensor) -> "Features":
-        """Return the features of some images as a set, without copying them."""
-        return Features(self._parts, self._indices[indices])
-
-    def take(self, indices: Tensor) -> Tensor:
-        """Return the features of some images in `float64`, `[len(indices), D]`."""
-        indices = self._indices[indices]
-        taken = torch.empty(len(indices), self.width, dtype=torch.float64)
-        part_of = indices.div(PART, rounding_mode="floor")
-        for number in sorted(set(part_of.tolist())):
-            of_part = part_of == number
-            taken[of_part] = self._parts[number][indices[of_part] - number * PART].double()
-        return taken
-
-    def blocks(self) -> Iterator[Tensor]:
-        """Yield all features in order, in `float64`, a part at a time."""
-        for indices in torch.split(torch.arange(len(self)), PART):
-            yield self.take(indices)
-
-    def all(self) -> Tensor:
-        """Return all features in `float64`; for sets of bounded size."""
-        return self.take(torch.arange(len(self)))
-
-
 def features(
     context: Context, extractor: FeatureExtractor, images: BalancedSet, *, is_real: bool
-) -> Features:
-    """Return the features of images in their order, from memory, from disk, or from the network.
+) -> Tensor:
+    """Return the features of images in their order, `float32` `[N, D]` on the CPU.
 
     Images of the data set (`is_real`) are needed by every process, so their features by a slow
-    network are kept on disk (Inception, 50 000 images: 410 MB). In memory a feature takes 4 bytes.
+    network are kept on disk (Inception, 50 000 images: 410 MB).
     """
     if images.x.dtype != torch.uint8:
         raise BenchError(f"features are taken from uint8 images, got {images.x.dtype}")
     folder = context.cache / "features" if is_real and extractor.is_slow else None
-    return Features(
-        [
-            _part(context, extractor, images.x[indices], folder)[:, extractor.columns]
-            for indices in torch.split(images.indices, PART)
-        ]
-    )
+    parts = (images.x[indices] for indices in torch.split(images.indices, PART))
+    outputs = [_part(context, extractor, part, folder)[:, extractor.columns] for part in parts]
+    return torch.cat(outputs)
 
 
 @torch.inference_mode()
@@ -103,7 +55,7 @@ def sample_logits(context: Context, classifier: Classifier, samples: SampleSet) 
         images = balanced_samples(samples)
         if len(images) == len(samples.x):
             cached = features(context, classifier.extractor, images, is_real=False)
-            logits = [head(block.float().to(classifier.device)).cpu() for block in cached.blocks()]
+            logits = [head(part.to(classifier.device)).cpu() for part in torch.split(cached, PART)]
             return torch.cat(logits)[images.indices.argsort()]
     return classifier.logits(samples.x)
 
