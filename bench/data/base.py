@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bench.errors import DataMissing
+
 
 @dataclass(frozen=True)
 class DataSpec:
@@ -151,6 +153,10 @@ class Source(ABC):
 
     def missing(self) -> str | None:
         """Return why `load` would fail for want of files, or None where it would not."""
+        try:
+            _ = self.spec
+        except DataMissing as error:
+            return str(error)
         return None
 
 

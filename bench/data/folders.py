@@ -115,11 +115,7 @@ class Folder(HeldOutTestOptions, Source):
         """Return which folder or file is not there, or None."""
         if self._boxes is not None and not self._boxes.is_file():
             return f"there is no file {self._boxes}, which the boxes are read from"
-        try:
-            _ = self.spec
-        except DataMissing as error:
-            return str(error)
-        return None
+        return super().missing()
 
     def _parts(self) -> dict[str, Path]:
         if not self._root.is_dir():

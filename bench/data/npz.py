@@ -43,8 +43,11 @@ class Npz(HeldOutTestOptions, Source):
     @property
     def spec(self) -> DataSpec:
         """The shape, read from the head of the file and its labels."""
-        if reason := self.missing():
-            raise DataMissing(reason)
+        if not self._path.is_file():
+            raise DataMissing(
+                f"there is no file {self._path}; an .npz is needed with x_train (uint8 [N, H, W] "
+                "or [N, H, W, C]), y_train (integers [N]) and, if you have them, x_test and y_test"
+            )
         head = npz_files.read_head(self._path)
         attributes: tuple[str, ...] = ()
         combinations: tuple[tuple[int, ...], ...] = ()
@@ -74,12 +77,3 @@ class Npz(HeldOutTestOptions, Source):
                 raise BenchError(f"{self._path}: y_test has a combination that y_train lacks")
         train, test = arrays.splits()
         return self.divide_all(spec, train, test, flip=self.flip)
-
-    def missing(self) -> str | None:
-        """Return which file is not there, or None."""
-        if self._path.is_file():
-            return None
-        return (
-            f"there is no file {self._path}; an .npz is needed with x_train (uint8 [N, H, W] or "
-            f"[N, H, W, C]), y_train (integers [N]) and, if you have them, x_test and y_test"
-        )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.data.arrays import Array, Arrays
+from bench.data.arrays import Arrays
 from bench.data.base import data_root
 from bench.errors import BenchError, DataMissing
 
@@ -72,7 +72,13 @@ def is_offline() -> bool:
 
 def decode_parts(info: SetInfo) -> Arrays:
     """Decode a set that torchvision keeps in memory, in a training and a test part; unchecked."""
-    return Arrays(*(array for part in open_parts(info) for array in _arrays(part, info)))
+    arrays = []
+    for part in open_parts(info):
+        x = np.asarray(part.data)
+        if x.shape[1:] == info.shape:  # SVHN comes channels first, the others channels last
+            x = x.transpose(0, 2, 3, 1)
+        arrays += [x, np.asarray(part.targets if hasattr(part, "targets") else part.labels)]
+    return Arrays(*arrays)
 
 
 def open_parts(info: SetInfo) -> list[Any]:
@@ -111,13 +117,6 @@ def explain_missing(info: SetInfo, why: str) -> str:
         f"  - load it once where there is a network, and copy {info.name}.npz to {data_root()}\n"
         f"  - set BENCH_DATA to the folder that holds {info.name}.npz"
     )
-
-
-def _arrays(part: Any, info: SetInfo) -> tuple[Array, Array]:
-    x = np.asarray(part.data)
-    if x.shape[1:] == info.shape:  # SVHN comes channels first, the others channels last
-        x = x.transpose(0, 2, 3, 1)
-    return x, np.asarray(part.targets if hasattr(part, "targets") else part.labels)
 
 
 @contextlib.contextmanager

@@ -48,7 +48,11 @@ class ArcFit(Metric):
         by_class = []
         for label, center in enumerate(CENTERS):
             points, real = (_some(part.x[part.y == label]) for part in (samples, test))
-            by_class.append(torch.stack(_fit(points, real, torch.tensor(center).double())))
+            radii = [(side - torch.tensor(center).double()).norm(dim=1) for side in (points, real)]
+            nearest = torch.cat([block.amin(dim=1) for block in distances(real, points)])
+            spread, coverage = radii[0].std() / radii[1].std(), (nearest < RADIUS).double().mean()
+            values = spread, 100 * coverage, energy_distance(points, real)
+            by_class.append(torch.stack(values))
         means = torch.stack(by_class).mean(dim=0).tolist()
         return [Measurement(name, protocol, mean) for name, mean in zip(names, means, strict=True)]
 
@@ -68,14 +72,6 @@ def energy_distance(first: Tensor, second: Tensor) -> Tensor:
     between = 2 * _mean_distance(first, second)
     within = _mean_distance(first, first) + _mean_distance(second, second)
     return (between - within).clamp_min(0).sqrt()
-
-
-def _fit(points: Tensor, real: Tensor, center: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return spread, coverage and distance of the samples of one class."""
-    radii = [(side - center).norm(dim=1) for side in (points, real)]
-    nearest = torch.cat([block.amin(dim=1) for block in distances(real, points)])
-    coverage = 100 * (nearest < RADIUS).double().mean()
-    return radii[0].std() / radii[1].std(), coverage, energy_distance(points, real)
 
 
 def _mean_distance(first: Tensor, second: Tensor) -> Tensor:

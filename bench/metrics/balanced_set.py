@@ -54,10 +54,6 @@ class BalancedSet:
         """Return a set of the first images of each class."""
         return replace(self, indices=self.indices[: per_class * self.classes])
 
-    def of_class(self, label: int) -> Tensor:
-        """Return the positions of a class within the set."""
-        return torch.arange(label, len(self.indices), self.classes)
-
     def occurs_in(self, other: "BalancedSet") -> bool:
         """Return whether `x` holds no image more often than the `x` of another set."""
         return Counter(self.hashes) <= Counter(other.hashes)
@@ -70,8 +66,8 @@ def balanced(x: Tensor, y: Tensor, classes: int) -> BalancedSet:
         sorted(torch.nonzero(y == label).flatten().tolist(), key=hashes.__getitem__)
         for label in range(classes)
     ]
-    indices = [index for one_of_each in zip(*members, strict=False) for index in one_of_each]
-    return BalancedSet(x, torch.tensor(indices, dtype=torch.int64), classes, hashes)
+    indices = torch.tensor([*zip(*members, strict=False)], dtype=torch.int64).flatten()
+    return BalancedSet(x, indices, classes, hashes)
 
 
 def balanced_samples(samples: SampleSet) -> BalancedSet:

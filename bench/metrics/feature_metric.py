@@ -56,14 +56,6 @@ class FeatureComparison:
             features(self.context, self.extractor, self.real, is_real=True),
         )
 
-    def features_by_class(self) -> list[tuple[Tensor, Tensor]]:
-        """Return the features of both sets, class by class."""
-        samples, real = self.features()
-        return [
-            (samples[self.samples.of_class(k)], real[self.real.of_class(k)])
-            for k in range(self.samples.classes)
-        ]
-
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMetric(Metric):
@@ -138,7 +130,9 @@ class FeatureDistance(FeatureMetric):
         reason = comparison.reason or self.too_few(comparison, sizes, unit)
         if reason:
             return Measurement(name, protocol, None, reason)
-        if unit:
-            distances = [self.distance(*pair, None) for pair in comparison.features_by_class()]
-            return Measurement(name, protocol, float(np.mean(distances)))
-        return Measurement(name, protocol, self.distance(*comparison.features(), comparison))
+        samples, real = comparison.features()
+        if not unit:
+            return Measurement(name, protocol, self.distance(samples, real, comparison))
+        count = comparison.samples.classes  # the classes take turns in both sets
+        distances = [self.distance(samples[k::count], real[k::count], None) for k in range(count)]
+        return Measurement(name, protocol, float(np.mean(distances)))

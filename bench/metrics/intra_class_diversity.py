@@ -44,7 +44,7 @@ class PairDiversity(Metric):
         compared = balanced_samples(samples).first(count)
         means, variances = [], []
         for label in range(samples.spec.classes):
-            indices = compared.indices[compared.of_class(label)].sort().values
+            indices = compared.indices[label :: compared.classes].sort().values
             pairs = self.similarities(samples.x[indices].to(context.device))
             means.append(pairs.double().mean().item())
             if count > 2:

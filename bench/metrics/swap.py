@@ -71,8 +71,8 @@ class Swap(Metric):
         source = f"relevant={relevant},{coder.label},codes=mean"
         shares = f"accuracy[extractor={classifier.name},{source},pairs={self.pairs}]"
         return [
-            Measurement("swap_relevant", shares, _percent(seen == y[a])),
-            Measurement("swap_irrelevant", shares, _percent(seen == y[b])),
+            Measurement("swap_relevant", shares, 100 * (seen == y[a]).double().mean().item()),
+            Measurement("swap_irrelevant", shares, 100 * (seen == y[b]).double().mean().item()),
             Measurement(
                 "swap_keeps_irrelevant",
                 f"correlation[{source},pairs={self.pairs}]",
@@ -126,7 +126,3 @@ def correlation(u: Tensor, v: Tensor | None) -> float | None:
         return None
     scale = (u.square().sum() * v.square().sum()).sqrt()
     return ((u * v).sum() / scale).item() if scale > 0 else 0.0
-
-
-def _percent(right: Tensor) -> float:
-    return 100 * right.double().mean().item()

@@ -47,11 +47,10 @@ class WithinClassVariance(Metric):
         if count < 2:
             reason = "one image a class has no variance"
             return [Measurement(name, how, None, reason) for name, how in protocols.items()]
-        images = balanced_samples(samples)
-        seen = features(context, extractor, images, is_real=False)
+        seen = features(context, extractor, balanced_samples(samples), is_real=False)
         variances = (
             [pixel_variance(samples.x[samples.y == k]) for k in classes],
-            [seen[images.of_class(k)].double().var(dim=0).mean().item() for k in classes],
+            [seen[k :: len(classes)].double().var(dim=0).mean().item() for k in classes],
         )
         return [
             Measurement(name, how, sum(values) / len(values))

@@ -152,7 +152,7 @@ def test_the_distance_within_the_classes_is_their_mean(real, context, classifier
         )
     )
     data = replace(digits, train=train)
-    context = replace(context, data=data, extractors={"domain 0": classifier})
+    context = replace(context, data=data, memory={"domain 0": classifier})
     _, within = FrechetDistance(per_class=True).measure(twice, context)
     expected = []
     features_of = classifier.extractor.outputs_of

@@ -63,7 +63,10 @@ def sample_logits(context: Context, classifier: Classifier, samples: SampleSet) 
 def _part(context: Context, extractor: FeatureExtractor, x: Tensor, folder: Path | None) -> Tensor:
     """Return all outputs for the images of a part."""
     kept = context.remember("features", OrderedDict[str, Tensor])
-    key = _key(extractor, x)
+    # All that determines the features: the last bits differ between types of devices.
+    about = f"{extractor.name} {extractor.device.type} {list(x.shape)}"
+    content = x.contiguous().numpy().tobytes()
+    key = hashlib.sha256(about.encode() + content).hexdigest()[:32]
     part = kept.pop(key, None)
     path = folder / f"{key}.npy" if folder else None
     if part is None and path:
@@ -78,14 +81,6 @@ def _part(context: Context, extractor: FeatureExtractor, x: Tensor, folder: Path
     while len(kept) > 1 and sum(part.nbytes for part in kept.values()) > KEPT_BYTES:
         kept.popitem(last=False)
     return part
-
-
-def _key(extractor: FeatureExtractor, x: Tensor) -> str:
-    """Return a hash of everything that determines the features; devices differ in last bits."""
-    about = f"{extractor.name} {extractor.device.type} {list(x.shape)}"
-    digest = hashlib.sha256(about.encode())
-    digest.update(x.contiguous().numpy().data)
-    return digest.hexdigest()[:32]
 
 
 @torch.inference_mode()
