@@ -68,7 +68,7 @@ def test_the_protocol_names_all_that_changes_the_number(metric, data, context):
     ids.add(metric().measure(fewer, context)[0].protocol)
     other = replace(data, train=Split(data.train.x.flip(3), data.train.y))
     elsewhere = Context(other, context.device, context.cache)
-    elsewhere.memory["domain 0"] = context.extractors["domain 0"]
+    elsewhere.memory["domain 0"] = context.memory["domain 0"]
     ids.add(metric().measure(samples, elsewhere)[0].protocol)
     assert len(ids) == 5
     (protocol,) = {found.protocol for found in metric().measure(samples, context)}
