@@ -44,11 +44,18 @@ class DataSpec:
         return len(self.class_names)
 
     def attributes_of(self, y: Tensor) -> Tensor:
-        """Return the attributes 0 or 1 `[B, A]` of classes `[B]`; -1 where the class is -1.
+        """Return the attributes of examples.
 
-        >>> spec = DataSpec("set", (2,), ("neither", "a and b"), ("a", "b"), ((0, 0), (1, 1)))
-        >>> spec.attributes_of(torch.tensor([1, -1])).tolist()
-        [[1, 1], [-1, -1]]
+        Args:
+            y: Classes `[B]`; -1 where there is no label.
+
+        Returns:
+            `int64` `[B, A]`, 0 or 1; -1 for examples without label.
+
+        Examples:
+            >>> spec = DataSpec("set", (2,), ("neither", "a and b"), ("a", "b"), ((0, 0), (1, 1)))
+            >>> spec.attributes_of(torch.tensor([1, -1])).tolist()
+            [[1, 1], [-1, -1]]
         """
         unknown = (-1,) * len(self.attributes)  # the last entry, which index -1 takes
         return torch.tensor((*self.combinations, unknown), device=y.device)[y]

@@ -13,33 +13,6 @@ from bench.metrics.precision_recall import NeighborMetric
 BLOCK = 2**21  # distances that are in memory at a time
 
 
-@dataclass(frozen=True, kw_only=True)
-class DensityCoverage(NeighborMetric):
-    r"""Density and coverage (Naeem et al. 2020, section 3).
-
-    .. math:: \text{density} = \frac1{kN} \sum_j \sum_i 1[y_j \in B_i], \qquad
-              \text{coverage} = \frac1M \sum_i 1[\exists j: y_j \in B_i]
-
-    with samples `y`, and the ball `B` of each of the `M` real images that reaches to its `k`-th
-    nearest real image, boundary included. `density` is about 1 for equal distributions and more
-    where samples crowd in the midst of real ones, so a density above that of the real images is no
-    merit. `coverage` is in `[0, 1]`, and less than 1 even for equal distributions. The options are
-    those of `NeighborMetric`.
-    """
-
-    name = "density_coverage"
-    quantities = {
-        "density": Quantity("Density", "real", 3),
-        "coverage": Quantity("Coverage", "higher", 3),
-    }
-
-    k: AtLeastOne = 5
-
-    def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
-        """Return density and coverage."""
-        return density_coverage(samples, real, self.k)
-
-
 def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, float]:
     """Return density, at least 0, and coverage, in `[0, 1]`, of features `[N, D]` and `[M, D]`.
 
@@ -62,6 +35,30 @@ def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, 
         inside += within.sum()
         covered |= within.any(dim=0)
     return inside.item() / (k * len(samples)), covered.double().mean().item()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityCoverage(NeighborMetric):
+    r"""Density and coverage (Naeem et al. 2020, section 3).
+
+    .. math:: \text{density} = \frac1{kN} \sum_j \sum_i 1[y_j \in B_i], \qquad
+              \text{coverage} = \frac1M \sum_i 1[\exists j: y_j \in B_i]
+
+    with samples `y`, and the ball `B` of each of the `M` real images that reaches to its `k`-th
+    nearest real image, boundary included. `density` is about 1 for equal distributions and more
+    where samples crowd in the midst of real ones, so a density above that of the real images is no
+    merit. `coverage` is in `[0, 1]`, and less than 1 even for equal distributions. The options are
+    those of `NeighborMetric`.
+    """
+
+    name = "density_coverage"
+    quantities = {
+        "density": Quantity("Density", "real", 3),
+        "coverage": Quantity("Coverage", "higher", 3),
+    }
+    values = staticmethod(density_coverage)
+
+    k: AtLeastOne = 5
 
 
 def distances(first: Tensor, second: Tensor) -> Iterator[Tensor]:

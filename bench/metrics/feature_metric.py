@@ -108,10 +108,8 @@ class FeatureDistance(FeatureMetric):
         """Return why sets of these sizes are too small; empty if they are not."""
 
     @abstractmethod
-    def distance(
-        self, samples: Tensor, real: Tensor, comparison: FeatureComparison | None
-    ) -> float:
-        """Return the distance of the features; `comparison` is given if they are whole sets."""
+    def distance(self, samples: Tensor, real: Tensor, whole: FeatureComparison | None) -> float:
+        """Return the distance of features `[N, D]`, those of a whole comparison if it is given."""
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure the distance, and that within the classes if asked for."""

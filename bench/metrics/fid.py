@@ -53,14 +53,12 @@ class FrechetDistance(FeatureDistance):
             f"singular: {width + 1} are needed; kid does with fewer"
         )
 
-    def distance(
-        self, samples: Tensor, real: Tensor, comparison: FeatureComparison | None
-    ) -> float:
+    def distance(self, samples: Tensor, real: Tensor, whole: FeatureComparison | None) -> float:
         """Return the Fréchet distance; moments of all real images are kept for other samples."""
-        if comparison is None:
+        if whole is None:
             return frechet_distance(moments(samples), moments(real))
-        key = f"moments {comparison.extractor.name} {comparison.real.name}"
-        kept = comparison.context.remember(key, lambda: moments(real))
+        key = f"moments {whole.extractor.name} {whole.real.name}"
+        kept = whole.context.remember(key, lambda: moments(real))
         return frechet_distance(moments(samples), kept)
 
 

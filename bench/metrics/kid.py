@@ -47,9 +47,7 @@ class KernelDistance(FeatureDistance):
         """Return why there is no pair of images, or an empty text."""
         return f"one image{unit} makes no pair: 2 are needed" if min(sizes) < 2 else ""
 
-    def distance(
-        self, samples: Tensor, real: Tensor, comparison: FeatureComparison | None
-    ) -> float:
+    def distance(self, samples: Tensor, real: Tensor, whole: FeatureComparison | None) -> float:
         """Return the kernel distance."""
         size = min(self.subset_size, len(samples), len(real))
         return kernel_distance(samples, real, self.subsets, size)

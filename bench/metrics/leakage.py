@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
@@ -78,18 +77,17 @@ class Leakage(EncodingMetric):
         kind = self.codes if isinstance(coder.model, Infers) else "point"
         encode = coder.draw if kind == "draw" else coder.encode
         code, y = encode(test.x, test.y), test.y.numpy()
-        counts = torch.bincount(test.y)
-        fewest = int(counts[counts > 0].min())
+        counts = np.unique(y, return_counts=True)[1]
         reason, source, fitted = "", f"{FOLDS} folds", None
-        if (counts > 0).sum() < 2:
+        if len(counts) < 2:
             reason = "the test images have one class only"
         elif self.fit == "train":
             train = ordered_by_content(context.data.train, self.most)
             fitted = encode(train.x, train.y), train.y.numpy()
             source = f"train:{len(train)}"
-        elif fewest < FOLDS:
+        elif (fewest := counts.min()) < FOLDS:
             reason = f"a class has {fewest} test images, fewer than {FOLDS} folds; use fit: train"
-        chance = f"chance={100 * int(counts.max()) / len(test):.1f}"
+        chance = f"chance={100 * counts.max() / len(test):.1f}"
         measurements = []
         for name, part, probe in PROBES:
             label = "given" if coder.depends_on_label(part) else "blind"

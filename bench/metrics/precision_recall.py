@@ -41,36 +41,14 @@ class NeighborMetric(FeatureMetric):
             reason = f"{len(equal.samples)} images have no neighbor number {self.k}"
         if reason:
             return unmeasured(self.quantities, protocol, reason)
-        values = self.values(*(features.double() for features in equal.features()))
+        first, second = equal.features()
+        values = self.values(first.double(), second.double(), self.k)
         return [Measurement(n, protocol, v) for n, v in zip(self.quantities, values, strict=True)]
 
+    @staticmethod
     @abstractmethod
-    def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
-        """Return both numbers for `float64` features `[N, D]` of samples and of real images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrecisionRecall(NeighborMetric):
-    """Improved precision and recall (Kynkäänniemi et al. 2019), computed by torch-fidelity.
-
-    `precision` is the share of the samples that lie in the ball of a real image, whose radius is
-    the distance to its third nearest real image. `recall` is the share of the real images that lie
-    in the ball of a sample. Both are in `[0, 1]`, and 1 for equal sets. Outliers make balls that
-    are too large, which `density_coverage` mends. The paper takes features of VGG-16, so its
-    numbers cannot be compared with these. The options are those of `NeighborMetric`.
-    """
-
-    name = "precision_recall"
-    quantities = {
-        "precision": Quantity("Precision", "higher", 3),
-        "recall": Quantity("Recall", "higher", 3),
-    }
-
-    k: AtLeastOne = 3
-
-    def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
-        """Return precision and recall."""
-        return precision_recall(samples, real, self.k)
+    def values(samples: Tensor, real: Tensor, k: int) -> tuple[float, float]:
+        """Return both quantities of `float64` features `[N, D]` of samples and of real images."""
 
 
 def precision_recall(samples: Tensor, real: Tensor, k: int = 3) -> tuple[float, float]:
@@ -98,3 +76,24 @@ def precision_recall(samples: Tensor, real: Tensor, k: int = 3) -> tuple[float, 
     # Its means are float32; the exact values are whole numbers of images divided by all.
     precision = round(shares["precision"] * len(samples)) / len(samples)
     return precision, round(shares["recall"] * len(real)) / len(real)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionRecall(NeighborMetric):
+    """Improved precision and recall (Kynkäänniemi et al. 2019), computed by torch-fidelity.
+
+    `precision` is the share of the samples that lie in the ball of a real image, whose radius is
+    the distance to its third nearest real image. `recall` is the share of the real images that lie
+    in the ball of a sample. Both are in `[0, 1]`, and 1 for equal sets. Outliers make balls that
+    are too large, which `density_coverage` mends. The paper takes features of VGG-16, so its
+    numbers cannot be compared with these. The options are those of `NeighborMetric`.
+    """
+
+    name = "precision_recall"
+    quantities = {
+        "precision": Quantity("Precision", "higher", 3),
+        "recall": Quantity("Recall", "higher", 3),
+    }
+    values = staticmethod(precision_recall)
+
+    k: AtLeastOne = 3

@@ -67,12 +67,8 @@ class PlainLoop:
     def _endless(self) -> Iterator[Batch]:
         while True:
             for x, y in self._loader:
-                labels = as_given(self.model, self.spec, y)
-                yield Batch(
-                    x.to(self.device, non_blocking=True),
-                    labels.to(self.device, non_blocking=True),
-                    len(y),
-                )
+                labels = as_given(self.model, self.spec, y).to(self.device, non_blocking=True)
+                yield Batch(x.to(self.device, non_blocking=True), labels, len(y))
 
 
 class _Examples(Dataset[tuple[Tensor, int]]):
