@@ -111,5 +111,4 @@ def _divide(split: Split, counts: list[int], seed: int, purpose: str) -> tuple[S
 
 
 def _counts(split: Split, spec: DataSpec) -> list[int]:
-    counts: list[int] = torch.bincount(split.y, minlength=spec.classes).tolist()
-    return counts
+    return [int(count) for count in torch.bincount(split.y, minlength=spec.classes)]

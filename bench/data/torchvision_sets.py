@@ -57,8 +57,8 @@ class TorchvisionSet(SplitOptions, Source):
             )
         if not is_decoded:
             npz_files.write(npz, arrays)
-        splits = self._padded(train), self._padded(test)
-        return self.divide(self.spec, *splits, flip=self.info.flip)
+        train, test = self._padded(train), self._padded(test)
+        return self.divide(self.spec, train, test, flip=self.info.flip)
 
     def missing(self) -> str | None:
         """Return how to provide the set, or None if its files are there; `load` may download it."""

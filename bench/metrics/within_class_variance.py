@@ -38,11 +38,10 @@ class WithinClassVariance(Metric):
         context.require_images()
         extractor = domain_classifier(context, self.extractor_seed).extractor
         count, classes = samples.per_class, range(samples.spec.classes)
+        details = f"extractor={extractor.name},per_class={count}"
         protocols = {
             f"{self.name}/pixels": f"variance[pixels in 0..1,per_class={count}]",
-            f"{self.name}/features": (
-                f"variance[features,extractor={extractor.name},per_class={count}]"
-            ),
+            f"{self.name}/features": f"variance[features,{details}]",
         }
         if count < 2:
             reason = "one image a class has no variance"
