@@ -53,34 +53,34 @@ class ClassificationAccuracyScore(Metric):
         context.require_images()
         count = min(self.per_class, samples.per_class)
         generated = balanced_samples(samples)
-        train = balanced_real(context, "train").first(count)
+        real = balanced_real(context, "train").first(count)
         is_real = generated.occurs_in(balanced_real(context, "test"))
-        learned = generated.first(min(count, train.per_class) if is_real else count)
-        steps = min(self.steps, steps_for(len(learned))) if len(learned) else 0
+        used = generated.first(min(count, real.per_class) if is_real else count)
+        steps = min(self.steps, steps_for(len(used))) if len(used) else 0
         test = context.data.test
         protocol = (
-            f"cas[n={len(learned)},test={len(test)}@{fingerprint(ordered_by_content(test))[:8]},"
+            f"cas[n={len(used)},test={len(test)}@{fingerprint(ordered_by_content(test))[:8]},"
             f"steps={steps},recipe={RECIPE},"
-            f"seed={self.seed},real=train:{len(train)}@{train.name}]"
+            f"seed={self.seed},real=train:{len(real)}@{real.name}]"
         )
-        if not len(learned):
+        if not len(used):
             return [Measurement(self.name, protocol, None, "a class has no training images")]
-        labels = torch.arange(learned.classes).repeat(learned.per_class)
-        images = _replaced(learned, train, context) if is_real else learned.x[learned.indices]
+        labels = torch.arange(used.classes).repeat(used.per_class)
+        images = _replaced(used, real, context) if is_real else used.x[used.indices]
         value = 100 * self._accuracy(Split(images, labels), steps, context)
         return [Measurement(self.name, protocol, value)]
 
-    def _accuracy(self, learned: Split, steps: int, context: Context) -> float:
+    def _accuracy(self, used: Split, steps: int, context: Context) -> float:
         """Train on some images, and return the share of the test images that are recognized."""
         data, device, began = context.data, context.device, time.monotonic()
         network = train_classifier(
-            data.spec, learned, seed=self.seed, flip=data.flip, device=device, steps=steps
+            data.spec, used, seed=self.seed, flip=data.flip, device=device, steps=steps
         )
         classifier = Classifier(
             "a classifier of the samples", lambda x: network(to_float(x)), device
         )
         right = classifier.logits(data.test.x).argmax(dim=1) == data.test.y
-        say(f"  trained a classifier on {len(learned)} images in {time.monotonic() - began:.0f} s")
+        say(f"  trained a classifier on {len(used)} images in {time.monotonic() - began:.0f} s")
         return right.double().mean().item()
 
 
