@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench import registry
 from bench.data.base import DataSet
-from bench.data.supervision import make_stream
+from bench.data.stream import make_stream
 from bench.errors import BenchError
 from bench.spec import run_config
 from bench.spec.run_settings import Training
@@ -30,7 +30,7 @@ class Violation(BenchError):
 
 @dataclass(frozen=True)
 class ModelUnderTest:
-    """A registered model with its options, and a small loaded data set."""
+    """A registered model with its options, and a small data set."""
 
     run: run_config.RunConfig
     data: DataSet
@@ -43,29 +43,21 @@ class ModelUnderTest:
         data: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> "ModelUnderTest":
-        """Return a model by its registered name, on tiny 8x8 images if there is no `data`.
-
-        Further settings are those of a run.
-        """
-        settings = {
-            "model": {"name": name, **(options or {})},
-            "data": dict(data or {"name": "blobs"}),
-            "seed": 0,
-            "iterations": 6,
-            "batch_size": 16,
-            **settings,
-        }
+        """Return a registered model, by default on 8x8 images, with further settings of a run."""
+        component = {"model": {"name": name, **(options or {})}, "data": data or {"name": "blobs"}}
+        brief = {"seed": 0, "iterations": 6, "batch_size": 16}
         try:
-            run = run_config.complete_settings(settings)
+            run = run_config.complete_settings({**component, **brief, **settings})
         except KeyProblem as problem:
             raise BenchError(str(problem)) from problem
         return cls(run, run.source().load())
 
     def changed(self, **settings: Any) -> "ModelUnderTest":
         """Return the same model under other settings."""
-        name, options = self.training.model["name"], dict(self.training.model)
-        del options["name"]
-        return ModelUnderTest.of(name, options, **{"data": self.training.data, **settings})
+        options = dict(self.training.model)
+        return ModelUnderTest.of(
+            options.pop("name"), options, **{"data": self.training.data} | settings
+        )
 
     @property
     def training(self) -> Training:
@@ -88,14 +80,14 @@ class ModelUnderTest:
         return build_model(self.training, self.data, CPU).train()
 
     def passes(self) -> list[StagePass]:
-        """Return a pass for each stage in which somebody moves, all of one new model."""
+        """Return a pass for each stage in which a player moves, all of one new model."""
         passes, _ = make_passes(self.model(), self.training.objective, {})
         return list(dict.fromkeys(stage_pass for stage_pass, _ in passes))
 
     def terms(
         self, stage_pass: StagePass, wanted: frozenset[str] | None = None
     ) -> dict[str, Tensor]:
-        """Return terms of the first batch, all that players want if not said; noise has seed 0."""
+        """Return the wanted terms, by default all, of the first batch; noise has seed 0."""
         wanted = stage_pass.wanted if wanted is None else wanted
         torch.manual_seed(0)
         values = stage_pass.model.terms(stage_pass.stage.name, self.batch, wanted)
@@ -107,10 +99,7 @@ class ModelUnderTest:
         return values
 
     def trainer(self, folder: Path | None = None, **changes: Any) -> Trainer:
-        """Return a trainer of a new model, with some settings changed.
-
-        It needs a folder to `train`, but not for single iterations.
-        """
+        """Return a trainer of a new model; it needs a folder to `train`, but not to `iterate`."""
         if folder is not None:
             folder.mkdir(exist_ok=True)
         training = self.training.model_copy(update=changes)

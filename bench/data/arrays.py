@@ -1,9 +1,6 @@
-"""The arrays of a decoded image set, and checks of what they must be.
+"""The arrays of a decoded image set in the layout of Keras, and checks of them.
 
-The layout is the one that Keras made customary: `uint8` images `[N, H, W]` or `[N, H, W, C]`,
-integer labels `[N]` from 0. Where images have several binary labels these are `[N, A]`, and an
-array of their names comes with them. Since arrays may come from any file, messages begin with the
-path of the file and name the array.
+Arrays may come from any file, so messages begin with its path and name the array.
 """
 
 import math
@@ -38,9 +35,9 @@ class Arrays(NamedTuple):
     attributes: Array | None = None
 
     def combined(self, names: Sequence[str], combinations: Sequence[Sequence[int]]) -> "Arrays":
-        """Replace attributes by one label: which combination of those named an image has.
+        """Replace the attributes by one label: the index of an image's combination of those named.
 
-        A combination is the value 0 or 1 of each; images that have none of them get -1.
+        A combination has the value 0 or 1 of each; images of other combinations get -1.
         """
         assert self.attributes is not None
         columns = [list(self.attributes).index(name) for name in names]
@@ -66,8 +63,7 @@ class Arrays(NamedTuple):
 def check_arrays(path: Path, arrays: Arrays, classes: int | None = None) -> None:
     """Refuse arrays whose types, shapes, counts or labels are wrong.
 
-    Labels must be below `classes`; the highest training label counts where it is None, and neither
-    where there are attributes.
+    Labels must be below `classes`, by default the highest training label plus 1.
     """
     if (arrays.x_test is None) != (arrays.y_test is None):
         raise BenchError(f"{path}: holds only one of x_test and y_test; both or none are needed")
@@ -99,7 +95,7 @@ def check_arrays(path: Path, arrays: Arrays, classes: int | None = None) -> None
 
 
 def image_shape(path: Path, key: str, x: Array) -> tuple[int, int, int]:
-    """Return the shape `(C, H, W)` of the images of one array; refuse what are no images."""
+    """Return the shape `(C, H, W)` of the images of an array; refuse arrays of anything else."""
     if x.dtype != np.uint8:
         raise BenchError(f"{path}: {key} has dtype {x.dtype}, expected uint8 (0 to 255)")
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):

@@ -1,8 +1,7 @@
 """The interface of data sets: shape, splits, fingerprint, batches.
 
-Images are `uint8` tensors `[N, C, H, W]` until a batch is made; points of the toy set are `float32`
-`[N, 2]`. A `Source` knows its shape before anything is loaded, so a sweep can be checked on a
-machine that does not have the data.
+A `Source` knows its shape before anything is loaded, so a sweep can be checked on a machine that
+does not have the data.
 """
 
 import hashlib
@@ -14,6 +13,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from bench.errors import DataMissing
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,9 @@ class DataSpec:
 
     @property
     def is_small(self) -> bool:
-        """Whether a second CPU thread does not pay: points, and images of up to 16 pixels a side.
-
-        Their networks are bound by the number of operations. More threads gain little, and lose
-        much where another program wants a core and they wait for each other.
-        """
+        """Whether these are points, or images of up to 16 pixels a side."""
+        # Their networks are bound by the number of operations: a second CPU thread gains little,
+        # and loses much where another program wants its core.
         return max(self.shape[-2:]) <= 16
 
 
@@ -139,9 +138,8 @@ class Batch(NamedTuple):
 class Source(ABC):
     """A data set that can be loaded; the registered classes are subclasses.
 
-    A subclass takes its options as keyword arguments of `__init__`, all annotated and with
-    defaults where they are not essential: the options of a sweep are checked against that
-    signature.
+    A subclass takes its options as annotated keyword arguments of `__init__`, against which the
+    options in a sweep are checked. A dataclass whose fields are the options is the shortest form.
     """
 
     @property
@@ -162,6 +160,10 @@ class Source(ABC):
 
     def missing(self) -> str | None:
         """Return why `load` would fail for want of files, or None where it would not."""
+        try:
+            _ = self.spec
+        except DataMissing as error:
+            return str(error)
         return None
 
 
@@ -171,14 +173,7 @@ def data_root() -> Path:
 
 
 def fingerprint(*splits: Split) -> str:
-    """Return the SHA-256 over shapes, types and bytes of all arrays, in order.
-
-    Args:
-        *splits: The splits, in the order train, validation, test.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """Return the SHA-256 over shapes, types and bytes of splits, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for tensor in (t for split in splits for t in (split.x, split.y)):
         array = tensor.contiguous().numpy()
@@ -194,7 +189,7 @@ def to_float(x: Tensor) -> Tensor:
         x: `uint8` images, or `float32` points.
 
     Returns:
-        `float32`, images in `[-1, 1]` (0 becomes -1, 255 becomes 1), points unchanged.
+        `float32`, images in `[-1, 1]`; points unchanged.
     """
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
@@ -203,10 +198,10 @@ def to_bytes(x: Tensor) -> Tensor:
     """Map what networks produce to what is stored: the inverse of `to_float`.
 
     Args:
-        x: `float32` images in `[-1, 1]` (values outside are clamped), or points `[N, 2]`.
+        x: `float32` images, which are clamped to `[-1, 1]`, or points `[N, 2]`.
 
     Returns:
-        `uint8` images, rounded to the nearest of the 256 levels; points unchanged.
+        `uint8` images, rounded to the nearest level; points unchanged.
     """
     if x.ndim == 2:
         return x

@@ -3,14 +3,14 @@
 A class is a combination of the chosen attributes. Of the aligned images, 178x218 pixels, the
 centered square of 148 pixels is taken, as in most code for VAEs; it cuts off parts of hats and
 beards. The test split is the official one. The validation split is held out of the official
-training and validation images together, like that of every other set: with the default share it is
-about as large as the official one, but shows people who are also in the training split.
+training and validation images together, so it shows people who are also in the training split.
 
 Squares and all 40 attributes are kept in the data folder, a file for each size. Loading it takes
 twice the memory of the images, which are 2.5 GB at 64x64.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -38,38 +38,34 @@ _BY_HAND = (
 )
 
 
+@dataclass(kw_only=True)
 class CelebA(TorchvisionSet):
-    """Aligned faces in color; flipped, as is usual.
+    """Aligned faces in color; flipped, as is usual. The other options are those of `SplitOptions`.
 
-    Args:
+    Attributes:
         attributes: Names of the chosen attributes, at most eight; every combination of their values
             is a class and must occur.
         image_size: Height and width after the resize.
-        split_seed: Seed of what is held out.
-        validation_fraction: Share of the training images held out for validation.
 
     Raises:
-        SpecError: If there is no such attribute, or there are too many.
+        SpecError: If there is no such attribute or size, or there are too many attributes.
     """
 
-    def __init__(
-        self,
-        *,
-        attributes: Sequence[str] = ("Male", "Smiling", "Eyeglasses"),
-        image_size: Literal[32, 64] = 64,
-        split_seed: int = 0,
-        validation_fraction: float = 0.1,
-    ) -> None:
-        for name in attributes:
+    attributes: Sequence[str] = ("Male", "Smiling", "Eyeglasses")
+    image_size: Literal[32, 64] = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.attributes:
             if name not in CELEBA_ATTRIBUTES:
                 raise SpecError(describe_unknown("attribute", name, CELEBA_ATTRIBUTES))
-        check_attributes(attributes)
-        if image_size not in (32, 64):
-            raise SpecError(f"image_size must be 32 or 64, got {image_size}")
+        check_attributes(self.attributes)
+        if self.image_size not in (32, 64):
+            raise SpecError(f"image_size must be 32 or 64, got {self.image_size}")
         self.info = SetInfo(
-            f"celeba-{image_size}",
+            f"celeba-{self.image_size}",
             "CelebA",
-            (3, image_size, image_size),
+            (3, self.image_size, self.image_size),
             (),
             tuple(f"celeba/{file}" for file in _FILES),
             tuple({"split": split} for split in ("train", "valid", "test")),
@@ -77,15 +73,13 @@ class CelebA(TorchvisionSet):
             labels="0 or 1 [N, A], and their names attributes [A]",
             by_hand=_BY_HAND,
         )
-        self._attributes = tuple(attributes)
-        self._combinations = tuple(product((0, 1), repeat=len(attributes)))
-        super().__init__(split_seed=split_seed, validation_fraction=validation_fraction)
+        self._combinations = tuple(product((0, 1), repeat=len(self.attributes)))
 
     @property
     def spec(self) -> DataSpec:
         """The shape; no file is touched."""
-        names = name_combinations(self._attributes, self._combinations)
-        return DataSpec("celeba", self.info.shape, names, self._attributes, self._combinations)
+        names, attributes = name_combinations(self.attributes, self._combinations), self.attributes
+        return DataSpec("celeba", self.info.shape, names, tuple(attributes), self._combinations)
 
     def _decode(self) -> Arrays:
         train, valid, test = files.open_parts(self.info)
@@ -98,9 +92,9 @@ class CelebA(TorchvisionSet):
 
     def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
         names = [] if arrays.attributes is None else arrays.attributes.tolist()
-        if absent := [name for name in self._attributes if name not in names]:
+        if absent := [name for name in self.attributes if name not in names]:
             raise BenchError(f"{origin}: has no attribute {', '.join(absent)}")
-        return arrays.combined(self._attributes, self._combinations)
+        return arrays.combined(self.attributes, self._combinations)
 
 
 def _paths(part: Any) -> list[Path]:

@@ -1,8 +1,9 @@
 """Scikit-learn's handwritten digits: real images that need no download, with one label or three.
 
-1 797 digits at their native 8x8 (UCI's optical recognition of handwritten digits, test part),
-about 180 a class. They are used in examples, since every machine has them.
+1 797 digits at their native 8x8 (UCI's optical recognition of handwritten digits, test part).
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,29 +11,16 @@ import torch
 from bench.data.arrays import Arrays
 from bench.data.base import DataSet, DataSpec, Source, Split
 from bench.data.class_names import DIGITS, name_combinations
-from bench.data.splits import SplitOptions
+from bench.data.splits import HeldOutTestOptions
 
 
-class Digits(Source):
+@dataclass(kw_only=True)
+class Digits(HeldOutTestOptions, Source):
     """The digits 0 to 9, gray, 8x8; there is no official test split.
 
     The 17 gray levels 0 to 16 become `round(v * 255 / 16)`. Batches are never flipped: mirrored
-    digits are not digits.
-
-    Args:
-        split_seed: Seed of what is held out.
-        validation_fraction: Share of the training images held out for validation.
-        test_per_class: Images of each class that form the test split.
+    digits are not digits. The options are those of `SplitOptions` and `HeldOutTestOptions`.
     """
-
-    def __init__(
-        self,
-        *,
-        split_seed: int = 0,
-        validation_fraction: float = 0.1,
-        test_per_class: int = 50,
-    ) -> None:
-        self._splits = SplitOptions(split_seed, validation_fraction, test_per_class)
 
     @property
     def spec(self) -> DataSpec:
@@ -41,7 +29,7 @@ class Digits(Source):
 
     def load(self) -> DataSet:
         """Read the copy inside scikit-learn and split it."""
-        return self._splits.divide(self.spec, _read(), None, flip=False)
+        return self.divide_all(self.spec, _read(), flip=False)
 
 
 ATTRIBUTES = ("odd", "five or more", "loop")
@@ -53,8 +41,7 @@ COMBINATIONS = tuple(sorted(set(VALUES)))
 class DigitAttributes(Digits):
     """The same images with three binary labels each: odd, five or more, has a loop.
 
-    Six of the eight combinations occur, with one or two digits each. That makes the smallest real
-    set on which models that are made for attributes can be tried.
+    Six of the eight combinations occur, with one or two digits each.
     """
 
     @property
@@ -67,8 +54,7 @@ class DigitAttributes(Digits):
         """Read the copy inside scikit-learn, replace digits by combinations, and split it."""
         digits = _read()
         classes = torch.tensor([COMBINATIONS.index(values) for values in VALUES])
-        split = Split(digits.x, classes[digits.y])
-        return self._splits.divide(self.spec, split, None, flip=False)
+        return self.divide_all(self.spec, Split(digits.x, classes[digits.y]), flip=False)
 
 
 def _read() -> Split:

@@ -18,6 +18,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -27,21 +28,21 @@ from bench.data import npz_files
 from bench.data.arrays import Array, Arrays
 from bench.data.base import DataSet, DataSpec, Source, data_root
 from bench.data.image_files import Box, Crop, decode_images, read_boxes
-from bench.data.splits import SplitOptions
+from bench.data.splits import HeldOutTestOptions
 from bench.errors import BenchError, DataMissing, SpecError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
-_LabeledFile = tuple[Path, int]
 
-
-class Folder(Source):
+@dataclass(kw_only=True)
+class Folder(HeldOutTestOptions, Source):
     """Images in class folders.
 
     The name in tables is that of the root folder, or of the one above where the root is called
-    `images`. Classes are the sorted names of the class folders.
+    `images`. Classes are the sorted names of the class folders. The other options are those of
+    `SplitOptions` and `HeldOutTestOptions`.
 
-    Args:
+    Attributes:
         path: The root folder; `~` is the home folder.
         image_size: Height and width after the resize.
         channels: 3 for color, 1 for gray.
@@ -50,39 +51,31 @@ class Folder(Source):
         boxes: CSV file `path,x,y,w,h` with paths below the root, or the `bounding_boxes.txt` of
             CUB-200-2011.
         flip: Whether training batches are flipped left to right at random.
-        split_seed: Seed of what is held out.
-        validation_fraction: Share of the training images held out for validation.
-        test_per_class: Images of each class that form the test split, if there is no official one.
 
     Raises:
-        SpecError: If the options contradict each other.
+        SpecError: If an option is out of range, or `crop` and `boxes` contradict each other.
     """
 
-    def __init__(
-        self,
-        *,
-        path: str,
-        image_size: int = 64,
-        channels: Literal[1, 3] = 3,
-        crop: Crop = "center",
-        boxes: str | None = None,
-        flip: bool = True,
-        split_seed: int = 0,
-        validation_fraction: float = 0.1,
-        test_per_class: int = 10,
-    ) -> None:
-        if image_size < 1:
-            raise SpecError(f"image_size must be at least 1, got {image_size}")
-        if channels not in (1, 3):
-            raise SpecError(f"channels must be 1 or 3, got {channels}")
-        if crop not in ("center", "none", "boxes"):
-            raise SpecError(f"crop must be center, none or boxes, got {crop!r}")
-        if (crop == "boxes") != (boxes is not None):
+    path: str
+    image_size: int = 64
+    channels: Literal[1, 3] = 3
+    crop: Crop = "center"
+    boxes: str | None = None
+    flip: bool = True
+    test_per_class: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size < 1:
+            raise SpecError(f"image_size must be at least 1, got {self.image_size}")
+        if self.channels not in (1, 3):
+            raise SpecError(f"channels must be 1 or 3, got {self.channels}")
+        if self.crop not in ("center", "none", "boxes"):
+            raise SpecError(f"crop must be center, none or boxes, got {self.crop!r}")
+        if (self.crop == "boxes") != (self.boxes is not None):
             raise SpecError("crop: boxes and a file of boxes belong together")
-        self._root = Path(path).expanduser()
-        self._boxes = Path(boxes).expanduser() if boxes is not None else None
-        self._size, self._channels, self._crop, self._flip = image_size, channels, crop, flip
-        self._splits = SplitOptions(split_seed, validation_fraction, test_per_class)
+        self._root = Path(self.path).expanduser()
+        self._boxes = Path(self.boxes).expanduser() if self.boxes is not None else None
 
     @property
     def spec(self) -> DataSpec:
@@ -99,7 +92,7 @@ class Folder(Source):
                 f"{self._root}: train and test have different classes; only one of them has "
                 f"{', '.join(sorted(odd)[:5])}"
             )
-        shape = (self._channels, self._size, self._size)
+        shape = (self.channels, self.image_size, self.image_size)
         root = self._root.resolve()
         name = root.parent.name if root.name == "images" else root.name
         return DataSpec(name, shape, tuple(names))
@@ -116,17 +109,13 @@ class Folder(Source):
             arrays = Arrays(*(a for files in parts.values() for a in self._decode(files, boxes)))
             npz_files.write(npz, arrays)
         train, test = arrays.splits()
-        return self._splits.divide(spec, train, test, flip=self._flip)
+        return self.divide_all(spec, train, test, flip=self.flip)
 
     def missing(self) -> str | None:
         """Return which folder or file is not there, or None."""
         if self._boxes is not None and not self._boxes.is_file():
             return f"there is no file {self._boxes}, which the boxes are read from"
-        try:
-            _ = self.spec
-        except DataMissing as error:
-            return str(error)
-        return None
+        return super().missing()
 
     def _parts(self) -> dict[str, Path]:
         if not self._root.is_dir():
@@ -137,22 +126,25 @@ class Folder(Source):
         parts = {part: self._root / part for part in ("train", "test")}
         return parts if all(p.is_dir() for p in parts.values()) else {"train": self._root}
 
-    def _key(self, parts: Mapping[str, list[_LabeledFile]], boxes: Mapping[str, Box]) -> str:
+    def _key(self, parts: Mapping[str, list[tuple[Path, int]]], boxes: Mapping[str, Box]) -> str:
         files = []
         for path, label in itertools.chain(*parts.values()):
             stat, name = path.stat(), self._below(path)
             files.append((name, label, stat.st_size, stat.st_mtime_ns, boxes.get(name)))
-        content = [1, self._size, self._channels, self._crop, files]  # 1: version of the decoding
+        version = 1  # of the decoding
+        content = [version, self.image_size, self.channels, self.crop, files]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
-    def _decode(self, files: list[_LabeledFile], boxes: Mapping[str, Box]) -> tuple[Array, Array]:
-        paths = [path for path, _ in files]
+    def _decode(
+        self, files: list[tuple[Path, int]], boxes: Mapping[str, Box]
+    ) -> tuple[Array, Array]:
+        paths, labels = zip(*files, strict=True)
         crops = [boxes.get(self._below(path)) for path in paths]
         if self._boxes is not None and None in crops:
             path = paths[crops.index(None)]
             raise BenchError(f"{self._boxes}: has no box for {self._below(path)}")
-        x = decode_images(paths, self._size, self._channels, self._crop, crops)
-        return x, np.array([label for _, label in files], np.int64)
+        x = decode_images(paths, self.image_size, self.channels, self.crop, crops)
+        return x, np.array(labels, np.int64)
 
     def _below(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
@@ -164,7 +156,8 @@ def class_folders(root: Path) -> list[str]:
     return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(hidden))
 
 
-def _files(root: Path, class_names: tuple[str, ...]) -> list[_LabeledFile]:
+def _files(root: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """Return the image files of all classes with their labels."""
     files = []
     for label, name in enumerate(class_names):
         paths = sorted(p for p in (root / name).iterdir() if is_image_file(p))

@@ -1,7 +1,6 @@
 """From an image file to a small square: one crop, then one resize.
 
-The resize is the step that silently differs between projects and moves a Fréchet distance, so
-there is exactly one here.
+The resize differs between projects and moves a Fréchet distance, so there is exactly one here.
 """
 
 import csv

@@ -1,10 +1,10 @@
 """Your own images in one `.npz` file: `x_train, y_train`, and `x_test, y_test` where you have them.
 
-The arrays are `uint8` images `[N, H, W]` or `[N, H, W, C]` and integer labels from 0, as in the
-files that Keras distributes. For images with several binary labels each, these are 0 or 1
-`[N, A]`, and a fifth array `attributes` has their names.
+Images are `uint8` `[N, H, W]` or `[N, H, W, C]`. Labels are integers `[N]` from 0, as in files of
+Keras, or several binary labels 0 or 1 `[N, A]` with their names in an array `attributes`.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,63 +13,58 @@ from bench.data import npz_files
 from bench.data.arrays import image_shape
 from bench.data.base import DataSet, DataSpec, Source
 from bench.data.class_names import check_attributes, name_combinations
-from bench.data.splits import SplitOptions
+from bench.data.splits import HeldOutTestOptions
 from bench.errors import BenchError, DataMissing, SpecError
 
 
-class Npz(Source):
+@dataclass(kw_only=True)
+class Npz(HeldOutTestOptions, Source):
     """The images of one file; without `x_test`, a test split is held out.
 
     The name in tables is that of the file without its suffix. The number of classes is the
     highest training label plus 1; with attributes, a class is a combination that training images
-    have.
+    have. The other options are those of `SplitOptions` and `HeldOutTestOptions`.
 
-    Args:
+    Attributes:
         path: The file; `~` is the home folder.
         flip: Whether training batches are flipped left to right at random.
-        class_names: One name a class; the labels themselves, or the attributes that are 1, where
-            left out.
-        split_seed: Seed of what is held out.
-        validation_fraction: Share of the training images held out for validation.
-        test_per_class: Images of each class that form the test split, if the file has none.
+        class_names: One name for each class; by default the labels themselves, or the attributes
+            that are 1.
     """
 
-    def __init__(
-        self,
-        *,
-        path: str,
-        flip: bool = False,
-        class_names: list[str] | None = None,
-        split_seed: int = 0,
-        validation_fraction: float = 0.1,
-        test_per_class: int = 50,
-    ) -> None:
-        self._path = Path(path).expanduser()
-        self._flip, self._class_names = flip, class_names
-        self._splits = SplitOptions(split_seed, validation_fraction, test_per_class)
+    path: str
+    flip: bool = False
+    class_names: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._path = Path(self.path).expanduser()
 
     @property
     def spec(self) -> DataSpec:
         """The shape, read from the head of the file and its labels."""
-        if reason := self.missing():
-            raise DataMissing(reason)
+        if not self._path.is_file():
+            raise DataMissing(
+                f"there is no file {self._path}; an .npz is needed with x_train (uint8 [N, H, W] "
+                "or [N, H, W, C]), y_train (integers [N]) and, if you have them, x_test and y_test"
+            )
         head = npz_files.read_head(self._path)
         attributes: tuple[str, ...] = ()
         combinations: tuple[tuple[int, ...], ...] = ()
         if head.attributes is None:
-            names = tuple(str(label) for label in range(int(head.y_train.max()) + 1))
+            names = tuple(map(str, range(int(head.y_train.max()) + 1)))
         else:
             attributes = tuple(head.attributes.tolist())
             check_attributes(attributes)
             combinations = tuple(map(tuple, np.unique(head.y_train, axis=0).tolist()))
             names = name_combinations(attributes, combinations)
-        if self._class_names is not None and len(self._class_names) != len(names):
+        if self.class_names is not None and len(self.class_names) != len(names):
             raise SpecError(
-                f"class_names has {len(self._class_names)} names, but the training labels of "
+                f"class_names has {len(self.class_names)} names, but the training labels of "
                 f"{self._path} make {len(names)} classes"
             )
         shape = image_shape(self._path, "x_train", head.x_train)
-        names = tuple(self._class_names or names)
+        names = tuple(self.class_names or names)
         return DataSpec(self._path.stem, shape, names, attributes, combinations)
 
     def load(self) -> DataSet:
@@ -81,13 +76,4 @@ class Npz(Source):
             if arrays.y_test is not None and arrays.y_test.min() < 0:
                 raise BenchError(f"{self._path}: y_test has a combination that y_train lacks")
         train, test = arrays.splits()
-        return self._splits.divide(spec, train, test, flip=self._flip)
-
-    def missing(self) -> str | None:
-        """Return which file is not there, or None."""
-        if self._path.is_file():
-            return None
-        return (
-            f"there is no file {self._path}; an .npz is needed with x_train (uint8 [N, H, W] or "
-            f"[N, H, W, C]), y_train (integers [N]) and, if you have them, x_test and y_test"
-        )
+        return self.divide_all(spec, train, test, flip=self.flip)

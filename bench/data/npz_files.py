@@ -1,8 +1,7 @@
 """Reading and writing `.npz` files of image sets.
 
-Files may be compressed or not, written here or put there by hand, so everything is checked on
-the way in; messages name the file and the array. Ours are not compressed, because they are read at
-every start.
+Files may be put there by hand, so everything is checked when they are read. Ours are not
+compressed, because they are read at every start.
 """
 
 import contextlib
@@ -32,10 +31,7 @@ def read(path: Path, classes: int | None = None) -> Arrays:
 
 
 def read_head(path: Path) -> Arrays:
-    """Read the training labels and the shape of the images, but no image.
-
-    The images that are returned have the shape of those in the file, and take no memory.
-    """
+    """Read the training labels; the images are zeros of the right shape that take no memory."""
     with _open(path) as npz:
         y = _array(path, npz, "y_train")
         attributes = _array(path, npz, "attributes") if "attributes" in npz else None
@@ -47,7 +43,6 @@ def read_head(path: Path) -> Arrays:
             is_first = npy.read_magic(member) == (1, 0)
             read_header = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
             shape, _, dtype = read_header(member)
-    # All images stand for one zero, so the checks run without their memory.
     x = np.broadcast_to(np.zeros((), dtype), shape)
     return _checked(path, Arrays(x, y, attributes=attributes))
 

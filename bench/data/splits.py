@@ -1,8 +1,8 @@
 """How every data set is split: per class, as a function of the split seed.
 
-The test split is the official one where there is one; else the same number of images of every
-class. The validation split is then held out of what is left for training. Every class is in
-every split, and no example is in two.
+The test split is the official one where there is one; else the same number of examples of every
+class. The validation split is then held out of the rest. Every class is in every split, and no
+example is in two.
 """
 
 from collections.abc import Sequence
@@ -16,36 +16,64 @@ from bench.errors import SpecError
 from bench.seeding import generator_for
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class SplitOptions:
-    """The split options of a source, checked when the source is built.
+    """The options of every source.
 
     Attributes:
         split_seed: Seed of what is held out; independent of the seeds of the runs.
-        validation_fraction: Share of the training images of each class that is held out, in
-            `[0, 1)`; 0 leaves the validation split empty, more takes at least one image a class.
-        test_per_class: Images of each class that become the test split of a set without an
-            official one.
+        validation_fraction: Share of the training examples of each class that is held out for
+            validation, in `[0, 1)`; 0 holds out none, more at least one example of each class.
+
+    Raises:
+        SpecError: If an option is out of range.
     """
 
     split_seed: int = 0
     validation_fraction: float = 0.1
-    test_per_class: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_fraction < 1:
             raise SpecError(
                 f"validation_fraction must be in [0, 1), got {self.validation_fraction}"
             )
+
+    def divide(self, spec: DataSpec, train: Split, test: Split, *, flip: bool) -> DataSet:
+        """Hold validation examples out of the others; examples keep their order."""
+        if 0 in (counts := _counts(test, spec)):
+            name = spec.class_names[counts.index(0)]
+            raise SpecError(f"{spec.name}: class {name!r} has no test examples")
+        counts, fraction = _counts(train, spec), self.validation_fraction
+        held_out = [max(1, int(n * fraction + 0.5)) if fraction else 0 for n in counts]
+        for name, count, out in zip(spec.class_names, counts, held_out, strict=True):
+            if count <= out:
+                raise SpecError(
+                    f"{spec.name}: class {name!r} has {count} training examples, of which "
+                    f"validation_fraction {fraction} takes {out}; none are left"
+                )
+        train, validation = _divide(train, held_out, self.split_seed, "validation")
+        return DataSet(spec, train, validation, test, flip, fingerprint(train, validation, test))
+
+
+@dataclass(kw_only=True)
+class HeldOutTestOptions(SplitOptions):
+    """The options of sources whose test split has a number of examples that the user chooses.
+
+    Attributes:
+        test_per_class: Test examples of each class, if there is no official test split.
+    """
+
+    test_per_class: int = 50
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.test_per_class < 1:
             raise SpecError(f"test_per_class must be at least 1, got {self.test_per_class}")
 
-    def divide(self, spec: DataSpec, train: Split, test: Split | None, *, flip: bool) -> DataSet:
-        """Return a data set of three splits, in which examples keep their order.
-
-        `train` is everything but the official test split; where `test` is None, a test split is
-        held out of it.
-        """
+    def divide_all(
+        self, spec: DataSpec, train: Split, test: Split | None = None, *, flip: bool
+    ) -> DataSet:
+        """Hold test examples out of the others if there are none yet, then validation examples."""
         if test is None:
             for name, count in zip(spec.class_names, _counts(train, spec), strict=True):
                 if count <= self.test_per_class:
@@ -55,31 +83,14 @@ class SplitOptions:
                     )
             held_out = [self.test_per_class] * spec.classes
             train, test = _divide(train, held_out, self.split_seed, "test")
-        elif 0 in (counts := _counts(test, spec)):
-            name = spec.class_names[counts.index(0)]
-            raise SpecError(f"{spec.name}: class {name!r} has no test examples")
-        counts = _counts(train, spec)
-        held_out = [self._validation_count(count) for count in counts]
-        for name, count, out in zip(spec.class_names, counts, held_out, strict=True):
-            if count <= out:
-                raise SpecError(
-                    f"{spec.name}: class {name!r} has {count} training examples, of which "
-                    f"validation_fraction {self.validation_fraction} takes {out}; none are left"
-                )
-        train, validation = _divide(train, held_out, self.split_seed, "validation")
-        return DataSet(spec, train, validation, test, flip, fingerprint(train, validation, test))
-
-    def _validation_count(self, count: int) -> int:
-        if self.validation_fraction == 0:
-            return 0
-        return max(1, int(count * self.validation_fraction + 0.5))
+        return self.divide(spec, train, test, flip=flip)
 
 
 def choose_per_class(y: Tensor, counts: Sequence[int], seed: int, purpose: str) -> Tensor:
-    """Choose a number of examples of each class at random; return a mask `[N]`.
+    """Return a mask `[N]` of so many random examples of each class.
 
     A larger count chooses a superset of what a smaller one chooses, and the choice in one class
-    does not depend on the other classes. `purpose` names the random stream, for example `test`.
+    does not depend on the other classes. `purpose` names the random stream.
 
     >>> y = torch.tensor([0, 1, 0, 1, 0])
     >>> y[choose_per_class(y, [2, 1], 0, "test")].sort().values.tolist()

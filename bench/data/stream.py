@@ -1,36 +1,29 @@
-"""From a draw number to a batch.
+"""The stream of training batches.
 
 The whole training split stays on the device as bytes, and batch number `draw` is a pure function
 of `(seed, draw)`: a resumed run needs no saved state, and two variants of one seed see the same
 images in the same order.
 """
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
-from bench.data.base import Batch, DataSpec, Split, to_float
+from bench.data.base import Batch, DataSet, DataSpec, Split, to_float
+from bench.data.splits import choose_per_class
+from bench.errors import SpecError
 from bench.seeding import generator_for
+from bench.spec.run_settings import Training
 
 
 class Stream:
     """The training examples as an endless sequence of batches.
 
-    The first `labeled_rows` examples of a batch carry their label. The others come from
-    `unlabeled`, which is drawn independently: each kind has epochs of its own. Draws may be asked
-    for in any order; asking in sequence is fast, since permutations are kept.
-
-    Args:
-        split: The examples with labels; copied to the device once.
-        batch_size: Examples of a batch.
-        seed: Seed of the run; order and flips have random streams of their own.
-        flip: Whether each image is mirrored left to right with probability one half.
-        device: Where the examples are kept and the batches made.
-        unlabeled: Examples without label `[N, ...]`; none where None.
-        labeled_rows: Examples of a batch that carry a label; all where there are no others.
-        attributes: The shape of data whose labels are to be given as attributes `[B, A]`.
-
-    Raises:
-        ValueError: If points are to be flipped, or `labeled_rows` does not fit the examples.
+    The first `labeled_rows` examples of a batch, by default all, carry their label. The others come
+    from `unlabeled` `[N, ...]`, which has epochs of its own. `flip` mirrors each image with
+    probability one half. With `attributes`, the shape of the data, labels are given as attributes
+    `[B, A]`. Draws may be asked for in any order; in sequence is fast, since permutations are kept.
     """
 
     def __init__(
@@ -71,17 +64,7 @@ class Stream:
         self._x, self._y = x.to(self._device).contiguous(), y.to(self._device)
 
     def batch(self, draw: int) -> Batch:
-        """Return one batch, new tensors on the device at every call.
-
-        Args:
-            draw: Its number, from 0 over the whole run.
-
-        Returns:
-            `x` `float32` `[B, C, H, W]` in `[-1, 1]` or `[B, 2]`, `y` `int64` `[B]` or `[B, A]`.
-
-        Raises:
-            ValueError: If the number is negative.
-        """
+        """Return the batch of a draw, counted from 0, as new tensors on the device."""
         if draw < 0:
             raise ValueError(f"draws count from 0, got {draw}")
         parts = [pool.indices(draw) for pool in self._pools]
@@ -100,9 +83,8 @@ class Stream:
 class _Pool:
     """The examples of one kind, from index `first` on, and which of them each draw takes.
 
-    Each epoch is a fresh permutation cut into whole draws, so within an epoch no example comes
-    twice, and the few that do not fill a draw sit this epoch out. Where a draw takes more than
-    there are, it is an epoch of its own, and every example comes about equally often in it.
+    Each epoch is a new permutation cut into whole draws; examples that do not fill a draw are left
+    out of it. A draw of more examples than there are is an epoch of repeated permutations.
     """
 
     def __init__(
@@ -122,3 +104,42 @@ class _Pool:
             self._order = (torch.cat(permutations) + self._first).to(self._device)
             self._epoch = epoch
         return self._order[position * self._taken :][: self._taken]
+
+
+def make_stream(
+    training: Training, data: DataSet, device: torch.device, capabilities: Collection[str]
+) -> Stream:
+    """Return the batches of a run for a model of these capabilities."""
+    split, spec, unlabeled = data.train, data.spec, data.unlabeled
+    if training.labeled_fraction < 1:
+        split, hidden = hide_labels(split, training.labeled_fraction, training.seed, spec.classes)
+        if not len(hidden):
+            raise SpecError(
+                f"{training.labeled_fraction} of {len(split)} training examples leaves none "
+                "without label",
+                key="labeled_fraction",
+            )
+        if training.labeled_rows != training.batch_size:
+            unlabeled = hidden if unlabeled is None else torch.cat((hidden, unlabeled))
+    return Stream(
+        split,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        flip=data.flip,
+        device=device,
+        unlabeled=unlabeled,
+        labeled_rows=training.labeled_rows,
+        attributes=spec if spec.attributes and "attributes" in capabilities else None,
+    )
+
+
+def hide_labels(split: Split, fraction: float, seed: int, classes: int) -> tuple[Split, Tensor]:
+    """Return a random share of the examples of each class, and the others without their labels.
+
+    At least one of each class keeps its label; a larger fraction keeps those that a smaller one
+    keeps.
+    """
+    counts = torch.bincount(split.y, minlength=classes)
+    kept = [max(1, round(fraction * int(count))) for count in counts]
+    mask = choose_per_class(split.y, kept, seed, "labeled")
+    return Split(split.x[mask], split.y[mask]), split.x[~mask]

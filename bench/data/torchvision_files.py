@@ -13,29 +13,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.data.arrays import Array, Arrays
+from bench.data.arrays import Arrays
 from bench.data.base import data_root
 from bench.errors import BenchError, DataMissing
 
-TIMEOUT_S = 10
-"""Seconds without an answer after which a download is given up."""
+TIMEOUT_S = 10  # without an answer
 
 
 class SetInfo(NamedTuple):
     """The facts about one set of torchvision.
 
     Attributes:
-        name: Name in the registry and of the `.npz`.
         torchvision: Name of torchvision's class.
         shape: Native `(C, H, W)`.
-        class_names: In the order of the labels.
-        files: Files and folders of torchvision, enough to tell whether its copy is there.
+        files: Torchvision's files and folders that show whether its copy is there.
         parts: Arguments of torchvision's class for each part, training and test for most.
-        flip: Whether training batches are mirrored, which is right only where mirror images
-            look like members of the set.
+        flip: Whether training batches are mirrored: only where mirror images look natural.
         labels: What the labels in the `.npz` are, for messages.
-        by_hand: How to put torchvision's files into `{folder}` by hand, where that is likely to be
-            needed.
+        by_hand: How to put torchvision's files into `{folder}` by hand.
     """
 
     name: str
@@ -77,7 +72,13 @@ def is_offline() -> bool:
 
 def decode_parts(info: SetInfo) -> Arrays:
     """Decode a set that torchvision keeps in memory, in a training and a test part; unchecked."""
-    return Arrays(*(array for part in open_parts(info) for array in _arrays(part, info)))
+    arrays = []
+    for part in open_parts(info):
+        x = np.asarray(part.data)
+        if x.shape[1:] == info.shape:  # SVHN comes channels first, the others channels last
+            x = x.transpose(0, 2, 3, 1)
+        arrays += [x, np.asarray(part.targets if hasattr(part, "targets") else part.labels)]
+    return Arrays(*arrays)
 
 
 def open_parts(info: SetInfo) -> list[Any]:
@@ -105,7 +106,7 @@ def open_parts(info: SetInfo) -> list[Any]:
 
 
 def explain_missing(info: SetInfo, why: str) -> str:
-    """Return what was looked for and where, why it is not there, and every way to provide it."""
+    """Return the message of a missing set: where it was looked for, and every way to provide it."""
     folder = torchvision_folder()
     by_hand = f"  - {info.by_hand.format(folder=folder)}\n" if info.by_hand else ""
     return (
@@ -116,13 +117,6 @@ def explain_missing(info: SetInfo, why: str) -> str:
         f"  - load it once where there is a network, and copy {info.name}.npz to {data_root()}\n"
         f"  - set BENCH_DATA to the folder that holds {info.name}.npz"
     )
-
-
-def _arrays(part: Any, info: SetInfo) -> tuple[Array, Array]:
-    x = np.asarray(part.data)
-    if x.shape[1:] == info.shape:  # SVHN comes channels first, the others channels last
-        x = x.transpose(0, 2, 3, 1)
-    return x, np.asarray(part.targets if hasattr(part, "targets") else part.labels)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
 """Five of the sets that torchvision provides.
 
-Looked for in this order: `NAME.npz` in the data folder; torchvision's own files in its
-`torchvision` folder; a download, unless `BENCH_OFFLINE` is set. What torchvision gives is written
-to `NAME.npz`, so it is decoded once, and a machine without a network needs only that file.
+They come from `NAME.npz` in the data folder, else from torchvision's own files in its `torchvision`
+folder, else from a download, unless `BENCH_OFFLINE` is set. Then `NAME.npz` is written, so a set is
+decoded once, and a machine without a network needs only that file.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch.nn.functional import pad
@@ -19,22 +20,19 @@ from bench.data.torchvision_files import SetInfo
 from bench.errors import BenchError, SpecError
 
 
-class TorchvisionSet(Source):
+@dataclass(kw_only=True)
+class TorchvisionSet(SplitOptions, Source):
     """Base of the sets of torchvision; the test split is the official one.
 
     Attributes:
         info: The facts about the set.
-
-    Args:
-        split_seed: Seed of what is held out.
-        validation_fraction: Share of the training images held out for validation.
     """
 
-    info: SetInfo
+    info: SetInfo = field(init=False)
 
-    def __init__(self, *, split_seed: int = 0, validation_fraction: float = 0.1) -> None:
-        self._splits = SplitOptions(split_seed, validation_fraction)
-        self._size = self.info.shape[1]
+    @property
+    def _size(self) -> int:
+        return self.info.shape[1]
 
     @property
     def spec(self) -> DataSpec:
@@ -44,37 +42,10 @@ class TorchvisionSet(Source):
 
     def load(self) -> DataSet:
         """Find, check, pad and split the images."""
-        train, test = self._parts()
-        return self._splits.divide(self.spec, train, test, flip=self.info.flip)
-
-    def missing(self) -> str | None:
-        """Return how to provide the set, or None where its files are there.
-
-        The network is not asked: where downloads are allowed, `load` may yet succeed.
-        """
-        if self.info.npz.is_file() or files.has_copy(self.info):
-            return None
-        if files.is_offline():
-            return files.explain_missing(self.info, "BENCH_OFFLINE is set, so it is not downloaded")
-        return files.explain_missing(self.info, "it would be downloaded from the network")
-
-    def _parts(self) -> tuple[Split, Split]:
         npz = self.info.npz
-        if npz.is_file():
-            return self._checked(npz, npz_files.read(npz))
-        arrays = self._decode()
-        parts = self._checked(files.torchvision_folder(), arrays)
-        npz_files.write(npz, arrays)
-        return parts
-
-    def _decode(self) -> Arrays:
-        return files.decode_parts(self.info)
-
-    def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
-        """Return the arrays with a class for each image; `origin` is for messages."""
-        return arrays
-
-    def _checked(self, origin: Path, arrays: Arrays) -> tuple[Split, Split]:
+        is_decoded = npz.is_file()
+        arrays = npz_files.read(npz) if is_decoded else self._decode()
+        origin = npz if is_decoded else files.torchvision_folder()
         check_arrays(origin, arrays, len(self.info.class_names))
         train, test = self._labeled(origin, arrays).splits()
         if test is None:
@@ -84,38 +55,53 @@ class TorchvisionSet(Source):
                 f"{origin}: x_train has images {list(arrays.x_train.shape[1:])}, but those of "
                 f"{self.info.name} are [{self.info.layout}]"
             )
-        return self._padded(train), self._padded(test)
+        if not is_decoded:
+            npz_files.write(npz, arrays)
+        train, test = self._padded(train), self._padded(test)
+        return self.divide(self.spec, train, test, flip=self.info.flip)
+
+    def missing(self) -> str | None:
+        """Return how to provide the set, or None if its files are there; `load` may download it."""
+        if self.info.npz.is_file() or files.has_copy(self.info):
+            return None
+        offline = "BENCH_OFFLINE is set, so it is not downloaded"
+        why = offline if files.is_offline() else "it would be downloaded from the network"
+        return files.explain_missing(self.info, why)
+
+    def _decode(self) -> Arrays:
+        return files.decode_parts(self.info)
+
+    def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
+        """Return the arrays with a class for each image."""
+        return arrays
 
     def _padded(self, split: Split) -> Split:
         extra = self._size - self.info.shape[1]
-        if extra == 0:
-            return split
         before, after = extra // 2, extra - extra // 2
-        return Split(pad(split.x, (before, after, before, after)), split.y)
+        return Split(pad(split.x, (before, after, before, after)), split.y) if extra else split
 
 
+@dataclass(kw_only=True)
 class Gray28Set(TorchvisionSet):
     """Base of the 28x28 sets, zero-padded since the shared networks halve the image down to 2x2.
 
-    Args:
+    Attributes:
         image_size: Height and width after padding, at least 28.
-        split_seed: Seed of what is held out.
-        validation_fraction: Share of the training images held out for validation.
-
-    Raises:
-        SpecError: If the image would have to be cut.
     """
 
-    def __init__(
-        self, *, image_size: int = 32, split_seed: int = 0, validation_fraction: float = 0.1
-    ) -> None:
-        super().__init__(split_seed=split_seed, validation_fraction=validation_fraction)
-        if image_size < self._size:
+    image_size: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size < self.info.shape[1]:
             raise SpecError(
-                f"image_size must be at least {self._size}, the native size of "
-                f"{self.info.name}, got {image_size}"
+                f"image_size must be at least {self.info.shape[1]}, the native size of "
+                f"{self.info.name}, got {self.image_size}"
             )
-        self._size = image_size
+
+    @property
+    def _size(self) -> int:
+        return self.image_size
 
 
 def _idx_files(folder: str) -> tuple[str, ...]:

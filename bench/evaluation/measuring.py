@@ -129,7 +129,7 @@ def measure(
         try:
             measurements = metric.measure(samples, context)
         except NotApplicable as reason:
-            measurements = unmeasured(metric.quantities(), "", str(reason))
+            measurements = unmeasured(metric.quantities, "", str(reason))
         entries += [{"step": step, "split": split, **found._asdict()} for found in measurements]
     return entries
 
@@ -183,7 +183,7 @@ def inapplicable(
     metrics: Iterable[Metric], reason: NotApplicable, *, split: str
 ) -> list[dict[str, Any]]:
     """Return entries without value for a control that a data set does not have."""
-    names = [name for metric in metrics for name in metric.quantities()]
+    names = [name for metric in metrics for name in metric.quantities]
     found = unmeasured(names, "", str(reason))
     return [{"step": 0, "split": split, **measurement._asdict()} for measurement in found]
 

@@ -151,7 +151,7 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
     quantities = {
         name: asdict(quantity)
         for metric in names
-        for name, quantity in registry.load("metric", metric).quantities().items()
+        for name, quantity in registry.load("metric", metric).quantities.items()
     }
     return {
         "sweep": sweep.name,

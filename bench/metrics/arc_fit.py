@@ -1,7 +1,6 @@
 """How well generated points cover the arcs of the toy data set."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,38 +28,37 @@ class ArcFit(Metric):
     for equal distributions. Each is computed within the classes and averaged over them.
     """
 
-    name: ClassVar[str] = "arc_fit"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return spread, coverage and distance."""
-        return {
-            "arc_spread": Quantity("Arc spread", "real", 3),
-            "arc_coverage": Quantity("Arc coverage (%)", "real", 1),
-            "arc_distance": Quantity("Arc energy distance", "lower", 4),
-        }
+    name = "arc_fit"
+    quantities = {
+        "arc_spread": Quantity("Arc spread", "real", 3),
+        "arc_coverage": Quantity("Arc coverage (%)", "real", 1),
+        "arc_distance": Quantity("Arc energy distance", "lower", 4),
+    }
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure all three; not applicable to any other data set."""
         spec, test = context.data.spec, context.data.test
         if spec.name != "moons":
             raise NotApplicable(f"{spec.name} has no arcs")
-        counts = samples.per_class, int(torch.bincount(test.y).min())
-        compared = [min(count, MOST) for count in counts]
-        protocol = f"arcs[radius={RADIUS},per_class={compared[0]},real={compared[1]}]"
-        names = self.quantities()
-        if min(counts) < 2:
+        sizes = [min(n, MOST) for n in (samples.per_class, int(torch.bincount(test.y).min()))]
+        protocol = f"arcs[radius={RADIUS},per_class={sizes[0]},real={sizes[1]}]"
+        names = self.quantities
+        if min(sizes) < 2:
             return unmeasured(names, protocol, "one point a class has no spread")
         by_class = []
         for label, center in enumerate(CENTERS):
             points, real = (_some(part.x[part.y == label]) for part in (samples, test))
-            by_class.append(torch.stack(_fit(points, real, torch.tensor(center).double())))
+            radii = [(side - torch.tensor(center).double()).norm(dim=1) for side in (points, real)]
+            nearest = torch.cat([block.amin(dim=1) for block in distances(real, points)])
+            spread, coverage = radii[0].std() / radii[1].std(), (nearest < RADIUS).double().mean()
+            values = spread, 100 * coverage, energy_distance(points, real)
+            by_class.append(torch.stack(values))
         means = torch.stack(by_class).mean(dim=0).tolist()
         return [Measurement(name, protocol, mean) for name, mean in zip(names, means, strict=True)]
 
 
 def energy_distance(first: Tensor, second: Tensor) -> Tensor:
-    r"""Energy distance of two samples.
+    r"""Return the energy distance (0-d) of points `[N, D]` and `[M, D]`, best in `float64`.
 
     .. math:: \sqrt{2\,\mathbb E\lVert X - Y \rVert - \mathbb E\lVert X - X' \rVert
               - \mathbb E\lVert Y - Y' \rVert}
@@ -68,28 +66,12 @@ def energy_distance(first: Tensor, second: Tensor) -> Tensor:
     Székely & Rizzo (2013), equation 5, with means over all pairs, including each point with itself:
     so it is never negative, and of the order of `1 / sqrt(N)` for equal distributions.
 
-    Args:
-        first: Points `[N, D]`; `float64`, since small differences of large means are taken.
-        second: Points `[M, D]`.
-
-    Returns:
-        The distance, 0-d.
-
-    Examples:
-        >>> energy_distance(torch.zeros(3, 1), torch.full((2, 1), 2.0)).item()
-        2.0
+    >>> energy_distance(torch.zeros(3, 1), torch.full((2, 1), 2.0)).item()
+    2.0
     """
     between = 2 * _mean_distance(first, second)
     within = _mean_distance(first, first) + _mean_distance(second, second)
     return (between - within).clamp_min(0).sqrt()
-
-
-def _fit(points: Tensor, real: Tensor, center: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return spread, coverage and distance of the samples of one class."""
-    radii = [(side - center).norm(dim=1) for side in (points, real)]
-    nearest = torch.cat([block.amin(dim=1) for block in distances(real, points)])
-    coverage = 100 * (nearest < RADIUS).double().mean()
-    return radii[0].std() / radii[1].std(), coverage, energy_distance(points, real)
 
 
 def _mean_distance(first: Tensor, second: Tensor) -> Tensor:

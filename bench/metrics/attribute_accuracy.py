@@ -1,9 +1,8 @@
 """Attribute accuracy: whether samples show the attributes that were asked for, one by one."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.domain_classifier import domain_classifier
 
 
@@ -11,20 +10,16 @@ from bench.metrics.extractors.domain_classifier import domain_classifier
 class AttributeAccuracy(Metric):
     """Share of the attributes that a classifier of real images sees as they were asked for.
 
-    The classifier tells combinations of attributes apart, and its answer is read attribute by
-    attribute: a sample with one wrong attribute of three counts two thirds here, and nothing in
-    `class_accuracy`. The first measurement is the mean over the attributes; the others are of one
-    attribute each, named in the protocol.
+    A sample with one wrong attribute of three counts two thirds here, and nothing in
+    `class_accuracy`. The first measurement is the mean over the attributes; the others are of the
+    attribute that the protocol names.
 
     Attributes:
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "attribute_accuracy"
-    title: ClassVar[str] = "Attribute accuracy"
-    unit: ClassVar[str] = "%"
-    direction: ClassVar[Direction] = "higher"
-    decimals: ClassVar[int] = 1
+    name = "attribute_accuracy"
+    quantities = {"attribute_accuracy": Quantity("Attribute accuracy (%)", "higher", 1)}
 
     extractor_seed: int = 0
 
@@ -35,11 +30,9 @@ class AttributeAccuracy(Metric):
         classifier = domain_classifier(context, self.extractor_seed)
         seen = spec.attributes_of(classifier.logits(samples.x).argmax(dim=1))
         shares = 100 * (seen == spec.attributes_of(samples.y)).double().mean(dim=0)
-        details = f"extractor={classifier.name},n={len(samples.y)}"
-        values = {details: shares.mean()}
-        for attribute, share in zip(spec.attributes, shares, strict=True):
-            values[f"of={attribute},{details}"] = share
+        which = ["", *(f"of={attribute}," for attribute in spec.attributes)]
+        how = f"extractor={classifier.name},n={len(samples.y)}"
         return [
-            Measurement(self.name, f"accuracy[{how}]", value.item())
-            for how, value in values.items()
+            Measurement(self.name, f"accuracy[{of}{how}]", share.item())
+            for of, share in zip(which, [shares.mean(), *shares], strict=True)
         ]

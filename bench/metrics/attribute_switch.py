@@ -1,7 +1,6 @@
 """Whether a model can change one attribute of an image and leave the others."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,14 +15,13 @@ from bench.training.interface import Switches
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeSwitch(EncodingMetric):
-    """What becomes of real test images in whose code one attribute is turned into its opposite.
+    """Attributes of images decoded from real codes in which one attribute was switched.
 
     The model moves the attribute's part of the code to the mean of the prior of the other value;
     the rest of the code stays. `attribute_switch` is the share of images that show the new value,
-    `attribute_stay` the share of the other attributes that are still what they were, in percent, as
-    the domain classifier sees them. A model that does nothing has about 0 and 100. The first
-    measurement of each is the mean over the attributes; the others are of one attribute each, named
-    in the protocol.
+    `attribute_stay` the share of the other attributes that stay, in percent, as the domain
+    classifier sees them. A model that does nothing has about 0 and 100. The first measurement of
+    each is the mean over the attributes; the others are of the attribute that the protocol names.
 
     The classifier knows only the combinations that occur in the data. So an attribute is switched
     only in those images whose new combination is one of them; `n` in the protocol is their number.
@@ -34,17 +32,13 @@ class AttributeSwitch(EncodingMetric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "attribute_switch"
+    name = "attribute_switch"
+    quantities = {
+        "attribute_switch": Quantity("Switched attributes that turn (%)", "higher", 1),
+        "attribute_stay": Quantity("Other attributes that stay (%)", "higher", 1),
+    }
 
     extractor_seed: int = 0
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return both shares."""
-        return {
-            "attribute_switch": Quantity("Switched attributes that turn (%)", "higher", 1),
-            "attribute_stay": Quantity("Other attributes that stay (%)", "higher", 1),
-        }
 
     def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure for both quantities the mean over the attributes, then each of them."""
@@ -94,7 +88,7 @@ def switched_classes(spec: DataSpec, attribute: int) -> Tensor:
 
 
 def _with_mean(measurements: list[Measurement], protocol: str) -> list[Measurement]:
-    """Put the mean of those that have a value first."""
+    """Put the mean of the measurements that have a value first."""
     values = [each.value for each in measurements if each.value is not None]
     if not values:
         return measurements

@@ -1,9 +1,8 @@
-"""Which images a metric looks at: chosen and ordered by their content alone.
+"""Sets of equally many images of each class, chosen and ordered by their content alone.
 
 Samples have equally many images of each class, so the real images they are compared with have too;
 otherwise a perfect generator would not score like real images. Images are ordered by the hashes of
-their bytes: an order that is random as far as any metric can see, but does not depend on the order
-in which images were drawn or stored.
+their bytes: at random for any metric, but whatever the order in which they were drawn or stored.
 """
 
 import hashlib
@@ -55,27 +54,20 @@ class BalancedSet:
         """Return a set of the first images of each class."""
         return replace(self, indices=self.indices[: per_class * self.classes])
 
-    def of_class(self, label: int) -> Tensor:
-        """Return the positions of a class within the set."""
-        return torch.arange(label, len(self.indices), self.classes)
-
     def occurs_in(self, other: "BalancedSet") -> bool:
         """Return whether `x` holds no image more often than the `x` of another set."""
         return Counter(self.hashes) <= Counter(other.hashes)
 
 
 def balanced(x: Tensor, y: Tensor, classes: int) -> BalancedSet:
-    """Choose equally many images of each of `classes` classes, as many as the smallest has.
-
-    The images `x` are `uint8` `[N, C, H, W]`; those of each class come in the order of content.
-    """
+    """Choose equally many images `[N, C, H, W]` of each class, as many as the smallest has."""
     hashes = content_hashes(x)
     members = [
         sorted(torch.nonzero(y == label).flatten().tolist(), key=hashes.__getitem__)
         for label in range(classes)
     ]
-    indices = [index for one_of_each in zip(*members, strict=False) for index in one_of_each]
-    return BalancedSet(x, torch.tensor(indices, dtype=torch.int64), classes, hashes)
+    indices = torch.tensor([*zip(*members, strict=False)], dtype=torch.int64).flatten()
+    return BalancedSet(x, indices, classes, hashes)
 
 
 def balanced_samples(samples: SampleSet) -> BalancedSet:

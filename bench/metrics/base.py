@@ -1,11 +1,11 @@
-"""Metrics: each has a name, a protocol, and one function of a sample set.
+"""The interface of metrics.
 
 All metrics of a run are computed on one sample set, and the real test images go through the same
 functions. Metrics see 8-bit images, as they would be saved.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple, TypeVar, cast
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec
 from bench.errors import BenchError, NotApplicable
-from bench.record.quantities import Direction as Direction
 from bench.record.quantities import Quantity as Quantity
 from bench.training.interface import ConditionalGenerator
 
@@ -28,12 +27,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Samples and the labels they were drawn for; a `BenchError` says what does not fit.
+    """Samples and the labels they were drawn for.
 
     Attributes:
         x: `uint8` `[N, C, H, W]`, or finite `float32` `[N, 2]` for points; on the CPU.
         y: `int64` `[N]`.
         spec: The data set that the samples imitate.
+
+    Raises:
+        BenchError: If types, shapes, values or labels do not fit the data set.
     """
 
     x: Tensor
@@ -62,7 +64,7 @@ class SampleSet:
 
     @property
     def per_class(self) -> int:
-        """Number of samples of each class; a `ValueError` if classes have different numbers."""
+        """Number of samples of each class; a `ValueError` if it differs between classes."""
         counts = torch.bincount(self.y, minlength=self.spec.classes)
         if counts.min() != counts.max():
             raise ValueError(
@@ -76,9 +78,9 @@ class Measurement(NamedTuple):
 
     Attributes:
         metric: A key of `Metric.quantities`, or such a key and a part: `fid`, `fid/per_class`.
-        protocol: How it was measured, with every choice that changes the number. Only measurements
-            with equal protocols may stand in one column.
-        value: The number, in the metric's unit; None where it does not apply.
+        protocol: Every choice that changes the number besides the samples. Only measurements with
+            equal protocols may stand in one column.
+        value: The number, in the unit of its quantity; None if it cannot be computed.
         reason: Why the value is None; empty otherwise.
         error: Standard error over images, in the unit of the value: how much the value would vary
             with other images of the same generator, without another training. None if unknown.
@@ -103,10 +105,10 @@ class Context:
     Attributes:
         data: The real data.
         device: Where to compute.
-        cache: Folder for what is expensive to compute and depends on content alone.
+        cache: Folder for results that are expensive and depend on content alone.
         weights: Files of pretrained networks by name, for example `inception`.
         model: The model that drew the samples; None for real images and images from elsewhere.
-        extractors: What `remember` has kept in this process: networks, features, real image sets.
+        memory: Results of `remember` in this process: networks, features, real image sets.
     """
 
     data: DataSet
@@ -114,21 +116,19 @@ class Context:
     cache: Path
     weights: dict[str, Path] = field(default_factory=dict)
     model: ConditionalGenerator | None = None
-    extractors: dict[str, object] = field(default_factory=dict)
+    memory: dict[str, object] = field(default_factory=dict)
 
     def remember(self, key: str, make: Callable[[], _T]) -> _T:
-        """Return what `make` returned for this key the first time in this process.
+        """Call `make` once for a key in this process; return its result, or raise its error again.
 
-        A `NotApplicable` that `make` raised is raised again, without another call. The key need not
-        name the data set.
+        Only a `NotApplicable` is kept. The key need not name the data set.
         """
-        if key not in self.extractors:
+        if key not in self.memory:
             try:
-                self.extractors[key] = make()
+                self.memory[key] = make()
             except NotApplicable as reason:
-                self.extractors[key] = reason
-        result = self.extractors[key]
-        if isinstance(result, NotApplicable):
+                self.memory[key] = reason
+        if isinstance(result := self.memory[key], NotApplicable):
             raise NotApplicable(str(result))
         return cast("_T", result)
 
@@ -141,7 +141,7 @@ class Context:
             )
         memory = self.remember("on validation", dict[str, object])
         data = replace(self.data, test=self.data.validation)
-        return replace(self, data=data, extractors=memory)
+        return replace(self, data=data, memory=memory)
 
     def require_images(self) -> None:
         """Raise `NotApplicable` if the data are points."""
@@ -160,37 +160,19 @@ class Context:
 
 
 class Metric(ABC):
-    """One metric; the registry holds subclasses.
+    """Base of all metrics.
 
     The options of a metric are the annotated parameters of `__init__`, against which the options
     in a sweep are checked; a dataclass whose fields are the options is the shortest form.
 
     Attributes:
         name: The registry name.
-        title: Name in tables; `name` where empty.
-        unit: Unit of the value; empty for a pure number.
-        direction: Which values are better; None if neither.
-        decimals: Digits after the point in tables; None for four significant digits.
+        quantities: What the metric measures, by the names of its measurements; measurements
+            `name/part` share the quantity `name`. Tables, comparisons and figures read it.
     """
 
     name: ClassVar[str]
-    title: ClassVar[str] = ""
-    unit: ClassVar[str] = ""
-    direction: ClassVar[Direction | None] = None
-    decimals: ClassVar[int | None] = None
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return what the metric measures; tables, comparisons and figures read it.
-
-        By default one quantity, made of the class attributes. A metric that gives several numbers
-        overrides this method and needs no attribute but `name`.
-
-        Returns:
-            Name of a measurement -> quantity. Measurements `name/part` share the quantity `name`.
-        """
-        title = (cls.title or cls.name) + (f" ({cls.unit})" if cls.unit else "")
-        return {cls.name: Quantity(title, cls.direction, cls.decimals)}
+    quantities: ClassVar[Mapping[str, Quantity]]
 
     @abstractmethod
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
@@ -198,7 +180,7 @@ class Metric(ABC):
 
         Args:
             samples: Generated or real examples.
-            context: The real data, the device, the caches, and the model where there is one.
+            context: The real data and everything else that the metric may use.
 
         Returns:
             One or more measurements; those that cannot be computed have a reason and no value.

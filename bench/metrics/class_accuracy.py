@@ -1,12 +1,9 @@
 """Class accuracy: whether samples show the class that was asked for."""
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.extractor_option import ClassifierOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
 from bench.metrics.jackknife import combined_error, mean_variance
@@ -17,8 +14,7 @@ class ClassAccuracy(Metric):
     """Share of the samples to which a classifier of real images gives the label asked for.
 
     The row of the real test images shows the accuracy of the classifier itself. The reverse,
-    trained on samples and tested on real images, is `classification_accuracy_score`. The standard
-    error over images is given where there are two of each class.
+    trained on samples and tested on real images, is `classification_accuracy_score`.
 
     Attributes:
         extractor: `domain`, the classifier of the data set; or a file whose network has a logit for
@@ -26,11 +22,8 @@ class ClassAccuracy(Metric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "class_accuracy"
-    title: ClassVar[str] = "Class accuracy"
-    unit: ClassVar[str] = "%"
-    direction: ClassVar[Direction] = "higher"
-    decimals: ClassVar[int] = 1
+    name = "class_accuracy"
+    quantities = {"class_accuracy": Quantity("Class accuracy (%)", "higher", 1)}
 
     extractor: ClassifierOption = "domain"
     extractor_seed: int = 0
@@ -44,16 +37,10 @@ class ClassAccuracy(Metric):
                 f"{classifier.name} tells {logits.shape[1]} classes apart and {samples.spec.name} "
                 f"has {samples.spec.classes}; class_accuracy needs a logit for each, in their order"
             )
-        right = logits.argmax(dim=1) == samples.y
-        protocol = f"accuracy[extractor={classifier.name},n={len(samples.y)}]"
-        share, error = right.double().mean().item(), _standard_error(right, samples.y)
-        return [Measurement(self.name, protocol, 100 * share, error=error and 100 * error)]
-
-
-def _standard_error(right: Tensor, y: Tensor) -> float | None:
-    """Return the standard error of a share, given how many images each class has."""
-    classes = [right[y == label].double() for label in sorted(set(y.tolist()))]
-    if min(map(len, classes)) < 2:
-        return None
-    weights = [len(members) / len(y) for members in classes]
-    return combined_error([mean_variance(members) for members in classes], weights)
+        right = (logits.argmax(dim=1) == samples.y).double()
+        protocol = f"accuracy[extractor={classifier.name},n={len(right)}]"
+        by_class, error = [right[samples.y == label] for label in set(samples.y.tolist())], None
+        if min(map(len, by_class)) >= 2:
+            weights = [len(members) / len(right) for members in by_class]
+            error = 100 * combined_error([mean_variance(members) for members in by_class], weights)
+        return [Measurement(self.name, protocol, 100 * right.mean().item(), error=error)]

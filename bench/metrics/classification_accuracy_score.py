@@ -3,7 +3,6 @@
 import itertools
 import time
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from bench.metrics.balanced_set import (
     balanced_samples,
     ordered_by_content,
 )
-from bench.metrics.base import AtLeastOne, Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.base import Classifier
 from bench.metrics.extractors.small_classifier import RECIPE, steps_for, train_classifier
 
@@ -25,16 +24,14 @@ from bench.metrics.extractors.small_classifier import RECIPE, steps_for, train_c
 class ClassificationAccuracyScore(Metric):
     """Accuracy on the real test images of a classifier that was trained on samples alone.
 
-    Classification accuracy score, Ravuri & Vinyals (2019). Samples must show their class and vary
-    as real images do, so it falls where `class_accuracy` falls, and also where a model draws the
-    same few images of each class. `class_accuracy` is the reverse: trained on real images, tested
-    on samples. The paper trains ResNet-50 on as many samples as there are training images; here the
-    network of the domain classifier is trained briefly, so the paper's numbers do not compare.
+    Classification accuracy score, Ravuri & Vinyals (2019). It falls where samples do not show their
+    class, as `class_accuracy` does, and also where a model draws the same few images of each class.
+    The paper trains ResNet-50 on as many samples as there are training images; here the network of
+    the domain classifier is trained briefly, so the paper's numbers cannot be compared.
 
-    A classifier that is trained on its test images would make the row of the real images too good.
-    Where all images are test images, training images of the same classes replace them, with the
-    labels that were given; the protocol names the set that they are from. That row then shows what
-    samples as good as real images would score.
+    If the samples are real test images, training images of the same classes replace them, with the
+    labels that were given: the classifier must not be trained on its test images. The row of the
+    real images then shows what samples as good as real images would score.
 
     Attributes:
         per_class: Images of each class that it is trained on, at most; a random choice.
@@ -42,11 +39,10 @@ class ClassificationAccuracyScore(Metric):
         seed: Seed of the classifier.
     """
 
-    name: ClassVar[str] = "classification_accuracy_score"
-    title: ClassVar[str] = "Classification accuracy score"
-    unit: ClassVar[str] = "%"
-    direction: ClassVar[Direction] = "higher"
-    decimals: ClassVar[int] = 1
+    name = "classification_accuracy_score"
+    quantities = {
+        "classification_accuracy_score": Quantity("Classification accuracy score (%)", "higher", 1)
+    }
 
     per_class: AtLeastOne = 500
     steps: AtLeastOne = 200
@@ -57,34 +53,34 @@ class ClassificationAccuracyScore(Metric):
         context.require_images()
         count = min(self.per_class, samples.per_class)
         generated = balanced_samples(samples)
-        train = balanced_real(context, "train").first(count)
+        real = balanced_real(context, "train").first(count)
         is_real = generated.occurs_in(balanced_real(context, "test"))
-        learned = generated.first(min(count, train.per_class) if is_real else count)
-        steps = min(self.steps, steps_for(len(learned))) if len(learned) else 0
+        used = generated.first(min(count, real.per_class) if is_real else count)
+        steps = min(self.steps, steps_for(len(used))) if len(used) else 0
         test = context.data.test
         protocol = (
-            f"cas[n={len(learned)},test={len(test)}@{fingerprint(ordered_by_content(test))[:8]},"
+            f"cas[n={len(used)},test={len(test)}@{fingerprint(ordered_by_content(test))[:8]},"
             f"steps={steps},recipe={RECIPE},"
-            f"seed={self.seed},real=train:{len(train)}@{train.name}]"
+            f"seed={self.seed},real=train:{len(real)}@{real.name}]"
         )
-        if not len(learned):
+        if not len(used):
             return [Measurement(self.name, protocol, None, "a class has no training images")]
-        labels = torch.arange(learned.classes).repeat(learned.per_class)
-        images = _replaced(learned, train, context) if is_real else learned.x[learned.indices]
+        labels = torch.arange(used.classes).repeat(used.per_class)
+        images = _replaced(used, real, context) if is_real else used.x[used.indices]
         value = 100 * self._accuracy(Split(images, labels), steps, context)
         return [Measurement(self.name, protocol, value)]
 
-    def _accuracy(self, learned: Split, steps: int, context: Context) -> float:
+    def _accuracy(self, used: Split, steps: int, context: Context) -> float:
         """Train on some images, and return the share of the test images that are recognized."""
         data, device, began = context.data, context.device, time.monotonic()
         network = train_classifier(
-            data.spec, learned, seed=self.seed, flip=data.flip, device=device, steps=steps
+            data.spec, used, seed=self.seed, flip=data.flip, device=device, steps=steps
         )
         classifier = Classifier(
             "a classifier of the samples", lambda x: network(to_float(x)), device
         )
         right = classifier.logits(data.test.x).argmax(dim=1) == data.test.y
-        say(f"  trained a classifier on {len(learned)} images in {time.monotonic() - began:.0f} s")
+        say(f"  trained a classifier on {len(used)} images in {time.monotonic() - began:.0f} s")
         return right.double().mean().item()
 
 

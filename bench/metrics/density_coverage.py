@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +11,30 @@ from bench.metrics.base import AtLeastOne, Quantity
 from bench.metrics.precision_recall import NeighborMetric
 
 BLOCK = 2**21  # distances that are in memory at a time
+
+
+def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, float]:
+    """Return density, at least 0, and coverage, in `[0, 1]`, of features `[N, D]` and `[M, D]`.
+
+    A `BenchError` says if features are not finite, or the real images have no `k`-th neighbor.
+
+    >>> line = torch.arange(8.0)[:, None]
+    >>> density_coverage(line[:4], line, k=1)  # balls of 0 to 4 hold 2, 3, 3, 2 and 1 of them
+    (2.75, 0.625)
+    """
+    if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
+        raise BenchError("density and coverage need finite features")
+    if len(real) <= k:
+        raise BenchError(f"{len(real)} real images have no neighbor number {k}")
+    # The nearest of all is the image itself, at a distance of exactly 0.
+    radii = torch.cat([block.kthvalue(k + 1, dim=1).values for block in distances(real, real)])
+    inside = torch.zeros((), dtype=torch.int64)
+    covered = torch.zeros(len(real), dtype=torch.bool)
+    for block in distances(samples, real):
+        within = block <= radii
+        inside += within.sum()
+        covered |= within.any(dim=0)
+    return inside.item() / (k * len(samples)), covered.double().mean().item()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,55 +51,14 @@ class DensityCoverage(NeighborMetric):
     those of `NeighborMetric`.
     """
 
-    name: ClassVar[str] = "density_coverage"
+    name = "density_coverage"
+    quantities = {
+        "density": Quantity("Density", "real", 3),
+        "coverage": Quantity("Coverage", "higher", 3),
+    }
+    values = staticmethod(density_coverage)
 
     k: AtLeastOne = 5
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return density and coverage."""
-        return {
-            "density": Quantity("Density", "real", 3),
-            "coverage": Quantity("Coverage", "higher", 3),
-        }
-
-    def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
-        """Return density and coverage."""
-        return density_coverage(samples, real, self.k)
-
-
-def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, float]:
-    """Return density and coverage.
-
-    Args:
-        samples: Features of samples `[N, D]`.
-        real: Features of real images `[M, D]`, more than `k`.
-        k: A ball reaches to the `k`-th nearest neighbor.
-
-    Returns:
-        Density, at least 0, and coverage, in `[0, 1]`.
-
-    Raises:
-        BenchError: If features are not finite, or the real images have no `k`-th neighbor.
-
-    Examples:
-        >>> line = torch.arange(8.0)[:, None]
-        >>> density_coverage(line[:4], line, k=1)  # balls of 0 to 4 hold 2, 3, 3, 2 and 1 of them
-        (2.75, 0.625)
-    """
-    if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
-        raise BenchError("density and coverage need finite features")
-    if len(real) <= k:
-        raise BenchError(f"{len(real)} real images have no neighbor number {k}")
-    # The nearest of all is the image itself, at a distance of exactly 0.
-    radii = torch.cat([block.kthvalue(k + 1, dim=1).values for block in distances(real, real)])
-    inside = torch.zeros((), dtype=torch.int64)
-    covered = torch.zeros(len(real), dtype=torch.bool)
-    for block in distances(samples, real):
-        within = block <= radii
-        inside += within.sum()
-        covered |= within.any(dim=0)
-    return inside.item() / (k * len(samples)), covered.double().mean().item()
 
 
 def distances(first: Tensor, second: Tensor) -> Iterator[Tensor]:

@@ -1,7 +1,7 @@
 """A trained model as encoder and decoder of real images, and the base of metrics that use it.
 
-Some models cannot encode or decode without the label. Only they are given it; which ones need it is
-found by trying without. The protocol of every measurement says whether the label was given.
+Only models that fail to encode or decode without the label are given it. The protocol of every
+measurement says whether it was given.
 """
 
 from abc import abstractmethod
@@ -27,13 +27,9 @@ NO_MODEL = "is a property of a model's codes"
 
 
 class EncoderDecoder:
-    """Encode images of a data set and decode codes, in batches, without noise or gradients.
+    """Encode images of a data set and decode codes, in batches, without gradients.
 
-    Args:
-        context: The model, its data and its device.
-
-    Raises:
-        NotApplicable: If there is no model, or it has no encoder.
+    A `NotApplicable` says if the context has no model, or the model has no encoder.
     """
 
     def __init__(self, context: Context) -> None:
@@ -69,11 +65,7 @@ class EncoderDecoder:
         return f"label={'given' if self.needs_label else 'none'}"
 
     def depends_on_label(self, part: str) -> bool:
-        """Return whether a part of the code changes with the label that is given.
-
-        None does in a model that needs no label. In other models a part may still be blind to it,
-        as `z` of CSVAE is.
-        """
+        """Return whether a part of the code changes with the label, as `z` of CSVAE does not."""
         if not self.encoder_needs_label:
             return False
         x, y = self._tried
@@ -85,8 +77,7 @@ class EncoderDecoder:
     def encode(self, x: Tensor, y: Tensor) -> Code:
         """Return the codes of images on the CPU, posterior means where the model has posteriors.
 
-        Images `[N, C, H, W]` are `uint8`, or `float32` in `[-1, 1]`. Their classes `y` are given
-        only to a model that needs them.
+        Images `[N, C, H, W]` are `uint8`, or `float32` in `[-1, 1]`; `y` are their classes `[N]`.
         """
         pairs = zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)
         return _joined([self._encode(*pair) for pair in pairs])
@@ -94,14 +85,10 @@ class EncoderDecoder:
     @torch.inference_mode()
     def draw(self, x: Tensor, y: Tensor) -> Code:
         """Return a draw from the posterior of each image on the CPU; arguments as for `encode`."""
-        model = self.model
-        assert isinstance(model, Infers)
+        assert isinstance(self.model, Infers)
         batches = [
-            model.posterior(
-                to_float(images).to(self._device),
-                self._given(labels) if self.encoder_needs_label else None,
-            )
-            for images, labels in zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)
+            self.model.posterior(*self._inputs(*pair))
+            for pair in zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)
         ]
         mean, variance = (
             _joined([Code(*(part and part[i] for part in batch)) for batch in batches])
@@ -135,8 +122,12 @@ class EncoderDecoder:
 
     @torch.inference_mode()
     def _encode(self, x: Tensor, y: Tensor) -> Code:
+        return self.model.encode(*self._inputs(x, y))
+
+    def _inputs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return images, and labels if the encoder needs them, as it takes them."""
         given = self._given(y) if self.encoder_needs_label else None
-        return self.model.encode(to_float(x).to(self._device), given)
+        return to_float(x).to(self._device), given
 
     def _given(self, y: Tensor) -> Tensor:
         return as_given(self._generator, self.spec, y.to(self._device))

@@ -2,22 +2,15 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from bench.metrics.balanced_set import BalancedSet, RealSplit, balanced_real, balanced_samples
 from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.metrics.extractors.base import FeatureExtractor
 from bench.metrics.extractors.extractor_option import ExtractorOption, choose_feature_extractor
-from bench.metrics.extractors.feature_cache import Features, features
-
-
-class FeaturePair(NamedTuple):
-    """Features of samples and of real images."""
-
-    samples: Features
-    real: Features
+from bench.metrics.extractors.feature_cache import features
 
 
 @dataclass(frozen=True)
@@ -31,14 +24,14 @@ class FeatureComparison:
     split: RealSplit
 
     def protocol(self, head: str, *details: str) -> str:
-        """Return the protocol of the measurement `head`, with details of its own at the end."""
+        """Return the protocol of a measurement: `head[extractor, sizes, real images, details]`."""
         real = f"{self.split}:{len(self.real)}@{self.real.name}"
         sizes = f"n={len(self.samples)},real={real}"
         return f"{head}[{','.join((f'extractor={self.extractor.name}', sizes, *details))}]"
 
     @property
     def kind(self) -> str:
-        """How messages call the real images."""
+        """What messages call the real images."""
         return {"train": "training", "test": "test"}[self.split]
 
     @property
@@ -56,34 +49,24 @@ class FeatureComparison:
         size = min(self.samples.per_class, self.real.per_class, limit)
         return replace(self, samples=self.samples.first(size), real=self.real.first(size))
 
-    def features(self) -> FeaturePair:
-        """Return the features of both sets, which is where the time goes."""
-        return FeaturePair(
-            *(
-                features(self.context, self.extractor, images, is_real=is_real)
-                for images, is_real in ((self.samples, False), (self.real, True))
-            )
+    def features(self) -> tuple[Tensor, Tensor]:
+        """Return the features of both sets, `float32` `[N, D]`, which takes most of the time."""
+        return (
+            features(self.context, self.extractor, self.samples, is_real=False),
+            features(self.context, self.extractor, self.real, is_real=True),
         )
-
-    def features_by_class(self) -> list[FeaturePair]:
-        """Return the features of both sets, class by class."""
-        pair, sets = self.features(), (self.samples, self.real)
-        return [
-            FeaturePair(*(f.select(s.of_class(label)) for f, s in zip(pair, sets, strict=True)))
-            for label in range(self.samples.classes)
-        ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMetric(Metric):
     """A metric that compares features of samples with features of real images.
 
-    Numbers from different networks cannot be compared; those from Inception can be compared with
-    published ones. The real images are the training images, as is usual for CIFAR-10. The row of
-    the real test images then shows what a perfect generator would score with as many samples. The
-    domain classifier was trained on the training images, so its features of them differ a little
-    from those of other images, equally for every model. Test images do not have this problem, but
-    then the row of the real test images has no value: they would be compared with themselves.
+    Numbers from Inception can be compared with published ones. The real images are the training
+    images, as is usual for CIFAR-10. The row of the real test images then shows what a perfect
+    generator would score with as many samples. The domain classifier was trained on the training
+    images, so its features of them differ a little from those of other images, equally for every
+    model. With test images instead, the row of the real test images has no value: they would be
+    compared with themselves.
 
     Attributes:
         extractor: `domain`, the classifier of the data set without its last layer; `inception`; or
@@ -100,9 +83,9 @@ class FeatureMetric(Metric):
         """Choose the network and the images; no features are computed yet."""
         context.require_images()
         extractor = choose_feature_extractor(context, self.extractor, self.extractor_seed)
-        chosen = balanced_samples(samples).first(samples.per_class)
+        compared = balanced_samples(samples).first(samples.per_class)
         real = balanced_real(context, self.against)
-        return FeatureComparison(context, extractor, chosen, real, self.against)
+        return FeatureComparison(context, extractor, compared, real, self.against)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,24 +100,24 @@ class FeatureDistance(FeatureMetric):
     per_class: bool = False
 
     def details(self, sizes: tuple[int, int]) -> tuple[str, ...]:
-        """Return what the protocol says besides the images, for so many samples and real images."""
+        """Return what the protocol says besides the images, given the sizes of both sets."""
         return ()
 
     @abstractmethod
     def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:
-        """Return why so many samples and real images are too few; empty if they are not."""
+        """Return why sets of these sizes are too small; empty if they are not."""
 
     @abstractmethod
-    def distance(self, pair: FeaturePair, comparison: FeatureComparison | None) -> float:
-        """Return the distance of the features; `comparison` is given if they are whole sets."""
+    def distance(self, samples: Tensor, real: Tensor, whole: FeatureComparison | None) -> float:
+        """Return the distance of features `[N, D]`, those of a whole comparison if it is given."""
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure the distance, and that within the classes if asked for."""
         comparison = self.compare(samples, context)
-        sets = comparison.samples, comparison.real
-        measured = [self._measure(comparison, self.name, (len(sets[0]), len(sets[1])), "")]
+        first, second = comparison.samples, comparison.real
+        measured = [self._measure(comparison, self.name, (len(first), len(second)), "")]
         if self.per_class:
-            sizes = sets[0].per_class, sets[1].per_class
+            sizes = first.per_class, second.per_class
             measured.append(self._measure(comparison, f"{self.name}/per_class", sizes, " a class"))
         return measured
 
@@ -145,7 +128,9 @@ class FeatureDistance(FeatureMetric):
         reason = comparison.reason or self.too_few(comparison, sizes, unit)
         if reason:
             return Measurement(name, protocol, None, reason)
+        samples, real = comparison.features()
         if not unit:
-            return Measurement(name, protocol, self.distance(comparison.features(), comparison))
-        distances = [self.distance(pair, None) for pair in comparison.features_by_class()]
+            return Measurement(name, protocol, self.distance(samples, real, comparison))
+        count = comparison.samples.classes  # the classes take turns in both sets
+        distances = [self.distance(samples[k::count], real[k::count], None) for k in range(count)]
         return Measurement(name, protocol, float(np.mean(distances)))

@@ -1,15 +1,16 @@
 """FID: the Fréchet distance of two sets of images, each taken for a Gaussian in feature space."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.base import Direction
-from bench.metrics.extractors.feature_cache import Features
-from bench.metrics.feature_metric import FeatureComparison, FeatureDistance, FeaturePair
+from bench.metrics.base import Quantity
+from bench.metrics.extractors import feature_cache
+from bench.metrics.feature_metric import FeatureComparison, FeatureDistance
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -38,10 +39,8 @@ class FrechetDistance(FeatureDistance):
     The options are those of `FeatureDistance`.
     """
 
-    name: ClassVar[str] = "fid"
-    title: ClassVar[str] = "Fréchet distance"
-    direction: ClassVar[Direction] = "lower"
-    decimals: ClassVar[int] = 2
+    name = "fid"
+    quantities = {"fid": Quantity("Fréchet distance", "lower", 2)}
 
     def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:
         """Return why covariances would be singular, or an empty text."""
@@ -54,32 +53,33 @@ class FrechetDistance(FeatureDistance):
             f"singular: {width + 1} are needed; kid does with fewer"
         )
 
-    def distance(self, pair: FeaturePair, comparison: FeatureComparison | None) -> float:
+    def distance(self, samples: Tensor, real: Tensor, whole: FeatureComparison | None) -> float:
         """Return the Fréchet distance; moments of all real images are kept for other samples."""
-        if comparison is None:
-            return frechet_distance(moments(pair.samples), moments(pair.real))
-        key = f"moments {comparison.extractor.name} {comparison.real.name}"
-        real = comparison.context.remember(key, lambda: moments(pair.real))
-        return frechet_distance(moments(pair.samples), real)
+        if whole is None:
+            return frechet_distance(moments(samples), moments(real))
+        key = f"moments {whole.extractor.name} {whole.real.name}"
+        kept = whole.context.remember(key, lambda: moments(real))
+        return frechet_distance(moments(samples), kept)
 
 
-def moments(features: Features) -> Moments:
-    """Return mean and covariance (divided by `N - 1`) of at least 2 images, in two passes.
+def moments(features: Tensor) -> Moments:
+    """Return mean and covariance (divided by `N - 1`) of features `[N, D]` of at least 2 images.
 
     torch-fidelity's own function takes the mean of `float32` features in `float32` and holds three
     `float64` copies of all features; this one holds one part of them.
     """
-    if len(features) < 2:
-        raise BenchError(f"a covariance needs at least 2 images, got {len(features)}")
-    total = torch.zeros(features.width, dtype=torch.float64)
-    for block in features.blocks():
-        total += block.sum(dim=0)
-    mean = total / len(features)
-    products = torch.zeros(features.width, features.width, dtype=torch.float64)
-    for block in features.blocks():
-        block -= mean
-        products.addmm_(block.T, block)
-    return Moments(mean.numpy(), (products / (len(features) - 1)).numpy())
+    count, width = features.shape
+    if count < 2:
+        raise BenchError(f"a covariance needs at least 2 images, got {count}")
+    total = torch.zeros(width, dtype=torch.float64)
+    for part in torch.split(features, feature_cache.PART):
+        total += part.double().sum(dim=0)
+    mean = total / count
+    products = torch.zeros(width, width, dtype=torch.float64)
+    for part in torch.split(features, feature_cache.PART):
+        deviations = part.double() - mean
+        products.addmm_(deviations.T, deviations)
+    return Moments(mean.numpy(), (products / (count - 1)).numpy())
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
@@ -88,17 +88,11 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     Singular covariances are allowed: the roots of eigenvalues that should be 0 then add an error of
     about 1e-7 of the traces. A distance that this makes negative becomes 0.
 
-    Args:
-        first: Moments of one set.
-        second: Moments of the other.
+    The (squared) distance is at least 0; a `BenchError` says if it is not finite.
 
-    Returns:
-        The (squared) distance, at least 0; a `BenchError` if it is not finite.
-
-    Examples:
-        >>> unit = Moments(np.zeros(3), np.eye(3))
-        >>> frechet_distance(unit, Moments(np.full(3, 2.0), 9 * np.eye(3)))  # 3 * (2² + (3 - 1)²)
-        24.0
+    >>> unit = Moments(np.zeros(3), np.eye(3))
+    >>> frechet_distance(unit, Moments(np.full(3, 2.0), 9 * np.eye(3)))  # 3 * (2² + (3 - 1)²)
+    24.0
     """
     from torch_fidelity.metric_fid import fid_statistics_to_metric
 

@@ -1,14 +1,13 @@
 """The Inception Score: confident about each image, spread over the classes."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.base import AtLeastOne, Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.extractor_option import ExtractorOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
 
@@ -23,10 +22,9 @@ class InceptionScore(Metric):
     .. math:: \exp\left(\mathbb E_x\, D_{KL}(p(y \mid x) \,\|\, p(y))\right)
 
     Between 1 and the number of classes that the network knows. The paper's protocol is one split of
-    500 samples a class; the customary one is 50 000 samples in ten splits: `splits: 10`,
-    `extractor: inception` and, for ten classes, `samples_per_class: 5000`. Samples are always
-    shuffled: conditional generators give them ordered by class, and splits of one class each would
-    score 1.
+    500 samples of each class; the customary one is 50 000 samples in ten splits: `splits: 10`,
+    `extractor: inception` and, for ten classes, `samples_per_class: 5000`. Samples are shuffled,
+    since they come ordered by class, and splits of one class each would score 1.
 
     Attributes:
         extractor: `domain`, the classifier of the data set; `inception`; or a file, see
@@ -35,10 +33,8 @@ class InceptionScore(Metric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "inception_score"
-    title: ClassVar[str] = "Inception Score"
-    direction: ClassVar[Direction] = "higher"
-    decimals: ClassVar[int] = 2
+    name = "inception_score"
+    quantities = {"inception_score": Quantity("Inception Score", "higher", 2)}
 
     extractor: ExtractorOption = "domain"
     splits: AtLeastOne = 1
@@ -57,23 +53,15 @@ class InceptionScore(Metric):
 
 
 def inception_score(logits: Tensor, splits: int = 1) -> float:
-    """Return the Inception Score of logits.
+    """Return the Inception Score of finite logits `[N, K]`, in `[1, K]`: a mean over splits.
 
     Logits more than 200 below the largest of their image are raised to that: a probability of
     1e-87 instead of 0, since a class that never occurs would give 0 times minus infinity.
 
-    Args:
-        logits: `[N, K]`, finite.
-        splits: Number of parts whose scores are averaged, at most N.
-
-    Returns:
-        The score, in `[1, K]`.
-
-    Examples:
-        >>> round(inception_score(1e6 * torch.eye(4).repeat(5, 1)), 6)
-        4.0
-        >>> inception_score(torch.zeros(8, 3))
-        1.0
+    >>> round(inception_score(1e6 * torch.eye(4).repeat(5, 1)), 6)
+    4.0
+    >>> inception_score(torch.zeros(8, 3))
+    1.0
     """
     from torch_fidelity.metric_isc import isc_features_to_metric
 

@@ -1,7 +1,6 @@
 """How well a model fills in what an image lacks."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,27 +20,21 @@ class Inpainting(EncodingMetric):
 
     .. math:: \hat x = M \odot G(E(x_{cor})) + (1 - M) \odot x_{cor}
 
-    Zheng & Sun (2019), section 4.5, who show pictures only. Outside of the region nothing can be
-    wrong, so `inpainting_mse` and `inpainting_psnr` are those of `reconstruction`, over the values
-    inside, once for each region (`inpainting_mse/center`). The regions are the right half, the
-    bottom half and the central square of half the height and width; of odd sides the right and
-    bottom halves take the larger part. A model that fills in mid-grey scores the variance of the
+    Zheng & Sun (2019), section 4.5, who show pictures only. `inpainting_mse` and `inpainting_psnr`
+    are those of `reconstruction`, over the values inside of each region (`inpainting_mse/center`):
+    the right half, the bottom half and the central square of half the height and width; of odd
+    sides the halves take the larger part. A model that fills in mid-grey scores the variance of the
     data around it, which is not the worst possible score.
 
-    Codes are posterior means. Only a model that cannot do without the label is given the true one
-    (`label=given`). Models were trained on whole images, so corrupted images are new to all of
-    them. The option is that of `EncodingMetric`.
+    Codes are posterior means. Only a model that needs the label is given the true one
+    (`label=given`). Models were trained on whole images. The option is that of `EncodingMetric`.
     """
 
-    name: ClassVar[str] = "inpainting"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return both errors."""
-        return {
-            "inpainting_mse": Quantity("Inpainting MSE", "lower", 4),
-            "inpainting_psnr": Quantity("Inpainting PSNR (dB)", "higher", 2),
-        }
+    name = "inpainting"
+    quantities = {
+        "inpainting_mse": Quantity("Inpainting MSE", "lower", 4),
+        "inpainting_psnr": Quantity("Inpainting PSNR (dB)", "higher", 2),
+    }
 
     def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure squared errors in each region, then peak signal-to-noise ratios."""
@@ -78,10 +71,7 @@ def corrupt(x: Tensor, region: Tensor) -> Tensor:
 
 
 def fill_in(coder: EncoderDecoder, x: Tensor, y: Tensor, region: Tensor) -> Tensor:
-    """Return what a model decodes from `uint8` images `[B, C, H, W]` whose region is hidden.
-
-    Only the region of the result belongs into the image.
-    """
+    """Return what a model decodes from `uint8` images `[B, C, H, W]` whose region is hidden."""
     return coder.decode(coder.encode(corrupt(x, region), y), y)
 
 

@@ -2,14 +2,14 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from bench.metrics.balanced_set import balanced_samples
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.jackknife import combined_error, pair_variance
 from bench.metrics.ms_ssim import SIGMA, SMALLEST_SIDE, WEIGHTS, WINDOW, all_pairs_ms_ssim
 from bench.metrics.ms_ssim_native import all_pairs_native_ms_ssim
@@ -23,9 +23,6 @@ class PairDiversity(Metric):
         per_class: Images of each class that are compared, all pairs of them. Where there are more,
             their content decides which ones.
     """
-
-    direction: ClassVar[Direction] = "real"
-    decimals: ClassVar[int] = 4
 
     per_class: Annotated[int, Field(ge=2)] = 100
 
@@ -47,7 +44,7 @@ class PairDiversity(Metric):
         compared = balanced_samples(samples).first(count)
         means, variances = [], []
         for label in range(samples.spec.classes):
-            indices = compared.indices[compared.of_class(label)].sort().values
+            indices = compared.indices[label :: compared.classes].sort().values
             pairs = self.similarities(samples.x[indices].to(context.device))
             means.append(pairs.double().mean().item())
             if count > 2:
@@ -65,17 +62,16 @@ class IntraClassDiversity(PairDiversity):
     After Ben-Yosef & Weinshall (2018), whom the paper follows; pairs of an image with itself are
     left out. The scale of the paper's values is not reproducible from its text, so compare with the
     row of the real images. Diversity alone rewards noise. Images are enlarged first, since the
-    window of `bench.metrics.ms_ssim` does not fit into small ones.
-
-    The other option is that of `PairDiversity`.
+    window of `bench.metrics.ms_ssim` does not fit into small ones. The other option is that of
+    `PairDiversity`.
 
     Attributes:
         size: Side in pixels to which images are resized first, bilinearly, with antialiasing where
             they shrink.
     """
 
-    name: ClassVar[str] = "intra_class_diversity"
-    title: ClassVar[str] = "Intra-class diversity"
+    name = "intra_class_diversity"
+    quantities = {"intra_class_diversity": Quantity("Intra-class diversity", "real", 4)}
 
     size: Annotated[int, Field(ge=SMALLEST_SIDE)] = 192
 
@@ -107,14 +103,14 @@ class NativeIntraClassDiversity(PairDiversity):
     """One minus the mean MS-SSIM of all pairs within a class, at the images' own size.
 
     Like `intra_class_diversity`, but by the MS-SSIM with a shrinking window of most GAN papers of
-    2017 and 2018 (`bench.metrics.ms_ssim_native`). Images are in `[0, 1]` with the constants of
-    that range, which equals `[0, 255]` with those of 255. Numbers of the two metrics cannot be
-    compared with each other, only with the row of the real images. The option is that of
-    `PairDiversity`.
+    2017 and 2018 (`bench.metrics.ms_ssim_native`). Numbers of the two metrics cannot be compared
+    with each other. The option is that of `PairDiversity`.
     """
 
-    name: ClassVar[str] = "intra_class_diversity_native"
-    title: ClassVar[str] = "Intra-class diversity, native size"
+    name = "intra_class_diversity_native"
+    quantities = {
+        "intra_class_diversity_native": Quantity("Intra-class diversity, native size", "real", 4)
+    }
 
     def protocol(self, images: Tensor, count: int) -> str:
         """Return the protocol: sides, window, range and pairs."""

@@ -4,10 +4,9 @@ r"""Standard errors over images: how much a value would vary with other images o
           \big(\hat\theta_{(i)} - \overline{\hat\theta_{(\cdot)}}\big)^2
 
 The jackknife of Efron & Stein (1981), with the estimate without image `i`. Pairs share images, so
-the scatter of pairs over the root of their number would be far too small. The number of images of a
-class is chosen, not random, so images are left out within their class, and the variances of the
-classes add up. The result is exact for means, and for pairs too large by a factor of about
-`1 + 1/n`. It does not contain what another training of the model would change: that takes seeds.
+the scatter of pairs over the root of their number would be far too small. Images are left out
+within their class, and the variances of the classes add up. The result is exact for means, and for
+pairs too large by a factor of about `1 + 1/n`.
 """
 
 from collections.abc import Sequence
@@ -20,16 +19,10 @@ from torch import Tensor
 def pair_variance(pairs: Tensor, n: int) -> float:
     """Return the jackknife variance of the mean over all pairs of at least 3 images.
 
-    Args:
-        pairs: One value a pair, in the order of `torch.triu_indices(n, n, 1)`.
-        n: Number of images.
+    The pairs `[n (n - 1) / 2]` are in the order of `torch.triu_indices(n, n, 1)`.
 
-    Returns:
-        The variance of the mean.
-
-    Examples:
-        >>> pair_variance(torch.tensor([0.0, 0.0, 3.0]), 3)  # without one image: 3, 0 or 0
-        4.0
+    >>> pair_variance(torch.tensor([0.0, 0.0, 3.0]), 3)  # without one image: 3, 0 or 0
+    4.0
     """
     if n < 3 or pairs.shape != (n * (n - 1) // 2,):
         raise ValueError(f"a jackknife over pairs of {n} images, got {list(pairs.shape)} values")
@@ -42,20 +35,13 @@ def pair_variance(pairs: Tensor, n: int) -> float:
 
 
 def mean_variance(values: Tensor) -> float:
-    """Return the jackknife variance of a mean, which is the usual `s^2 / n`.
+    """Return the jackknife variance of the mean of at least 2 values `[n]`: the usual `s^2 / n`.
 
     For a share this is the binomial variance with `n - 1` in the place of `n`; it is 0 where all
     images are right, or all are wrong.
 
-    Args:
-        values: One value an image `[n]`, at least 2.
-
-    Returns:
-        The variance of the mean.
-
-    Examples:
-        >>> mean_variance(torch.tensor([1.0, 0.0, 1.0, 0.0]))  # 0.25 / 3
-        0.08333333333333333
+    >>> mean_variance(torch.tensor([1.0, 0.0, 1.0, 0.0]))  # 0.25 / 3
+    0.08333333333333333
     """
     if len(values) < 2:
         raise ValueError(f"a jackknife needs at least 2 values, got {len(values)}")
@@ -63,18 +49,12 @@ def mean_variance(values: Tensor) -> float:
 
 
 def combined_error(variances: Sequence[float], weights: Sequence[float] | None = None) -> float:
-    """Return the standard error of the weighted mean of independent estimates, one a class.
+    """Return the standard error of the weighted mean of independent estimates, one for each class.
 
-    Args:
-        variances: Variance of each estimate.
-        weights: Their weights, of sum 1; equal where None.
+    The weights have the sum 1; they are equal where None.
 
-    Returns:
-        The standard error.
-
-    Examples:
-        >>> combined_error([4.0, 4.0, 4.0, 4.0])
-        1.0
+    >>> combined_error([4.0, 4.0, 4.0, 4.0])
+    1.0
     """
     weights = weights or [1 / len(variances)] * len(variances)
     return sqrt(fsum(w * w * v for w, v in zip(weights, variances, strict=True)))

@@ -1,16 +1,16 @@
 """KID: the kernel distance of two sets of images, which answers FID's question without its bias."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.base import AtLeastOne, Direction
-from bench.metrics.extractors.feature_cache import Features
-from bench.metrics.feature_metric import FeatureComparison, FeatureDistance, FeaturePair
+from bench.metrics.base import AtLeastOne, Quantity
+from bench.metrics.feature_metric import FeatureComparison, FeatureDistance
 
 SUBSET_SEED = 2020  # torch-fidelity's; part of the definition
 
@@ -30,14 +30,11 @@ class KernelDistance(FeatureDistance):
 
     Attributes:
         subsets: Number of subsets; always the same ones.
-        subset_size: Images of each side in a subset; if there are fewer, all of them, as the
-            protocol tells.
+        subset_size: Images of each set in a subset at most; the protocol gives their number.
     """
 
-    name: ClassVar[str] = "kid"
-    title: ClassVar[str] = "Kernel distance"
-    direction: ClassVar[Direction] = "lower"
-    decimals: ClassVar[int] = 4
+    name = "kid"
+    quantities = {"kid": Quantity("Kernel distance", "lower", 4)}
 
     subsets: AtLeastOne = 100
     subset_size: Annotated[int, Field(ge=2)] = 1000
@@ -50,27 +47,21 @@ class KernelDistance(FeatureDistance):
         """Return why there is no pair of images, or an empty text."""
         return f"one image{unit} makes no pair: 2 are needed" if min(sizes) < 2 else ""
 
-    def distance(self, pair: FeaturePair, comparison: FeatureComparison | None) -> float:
+    def distance(self, samples: Tensor, real: Tensor, whole: FeatureComparison | None) -> float:
         """Return the kernel distance."""
-        size = min(self.subset_size, len(pair.samples), len(pair.real))
-        return kernel_distance(*pair, self.subsets, size)
+        size = min(self.subset_size, len(samples), len(real))
+        return kernel_distance(samples, real, self.subsets, size)
 
 
-def kernel_distance(first: Features, second: Features, subsets: int, size: int) -> float:
+def kernel_distance(first: Tensor, second: Tensor, subsets: int, size: int) -> float:
     """Return the mean unbiased squared MMD of random subsets, with the cubic kernel.
 
     Subsets and values are those of torch-fidelity's `kid_features_to_metric`. That function is not
     called since it computes in `float32` where features are `float32`, so the difference of large
     means loses digits, and since `float64` copies of all features would not fit in memory.
 
-    Args:
-        first: Features of one set, at least `size` images.
-        second: Features of the other set, at least `size` images.
-        subsets: Number of subsets.
-        size: Images of each set in a subset, at least 2.
-
-    Returns:
-        The distance, possibly negative; a `BenchError` if it is not finite.
+    Features are `[N, D]` with `N` at least `size`, which is at least 2. The distance may be
+    negative; a `BenchError` says if it is not finite.
     """
     from torch_fidelity.metric_kid import kernel_mmd
 
@@ -79,11 +70,9 @@ def kernel_distance(first: Features, second: Features, subsets: int, size: int) 
     random = np.random.RandomState(SUBSET_SEED)
     values = []
     for _ in range(subsets):
-        parts = [
-            side.take(torch.from_numpy(random.choice(len(side), size, replace=False))).numpy()
-            for side in (first, second)
-        ]
-        values.append(kernel_mmd(*parts))
+        indices = (random.choice(len(side), size, replace=False) for side in (first, second))
+        parts = (s[torch.from_numpy(i)] for s, i in zip((first, second), indices, strict=True))
+        values.append(kernel_mmd(*(part.double().numpy() for part in parts)))
     value = float(np.mean(values))
     if not np.isfinite(value):
         raise BenchError(f"the kernel distance of the features is {value}")

@@ -1,10 +1,9 @@
 """How much of the label can be read from a model's codes."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
@@ -41,64 +40,54 @@ class Leakage(EncodingMetric):
     Gaussian kernels; both are deterministic. Codes are standardized by dimension, with the moments
     of the codes that a probe is fitted to. On data with attributes the label is their combination.
 
-    The floor of leakage is not 0 but chance, the share of the most frequent class, which stands in
-    the protocol. A probe that finds nothing scatters around it, by 1.3 points for 500 images of ten
-    classes.
+    Without leakage the accuracy is chance, the share of the most frequent class (in the protocol),
+    give or take 1.3 points for 500 images of ten classes.
 
-    Codes are draws from the posterior, one an image: what the decoder was trained on, what the
-    adversaries of Lr-LiVAE and CSVAE try to read, and what the divergence from the prior bounds.
-    Probes find differences of any size, so means of a code that has collapsed onto its prior may
-    tell the label though no draw does. `codes: mean` is therefore an upper bound; it is what swaps
-    and reconstructions pass on. For Lr-LiVAE after 200 iterations on digits the two probes read 22
-    and 34 % from draws, 44 and 71 % from means. Codes of a model without posteriors are points.
+    Codes are draws from the posterior: what the decoder was trained on, what the adversaries of
+    Lr-LiVAE and CSVAE try to read, and what the divergence from the prior bounds. Means of a code
+    that has collapsed onto its prior may show the label though no draw does, so `codes: mean` gives
+    an upper bound; swaps and reconstructions pass on means. For Lr-LiVAE after 200 iterations on
+    digits the two probes read 22 and 34 % from draws, 44 and 71 % from means. Codes of a model
+    without posteriors are points.
 
-    Some encoders are given the label (cVAE, cVAE-GAN, `w` of CSVAE) and can copy it into the code;
-    then leakage shows what the encoder passes on, not what the image shows. The protocol says
-    `encoder=label-given` for such codes and `label-blind` for others. 100 % of a code that is
-    label-given and relevant are no achievement.
-
-    No model has seen test images; relevant codes of training images are easier to read. Each is
-    classified by a probe that was fitted to the other four fifths, or with `fit: train`, where a
-    class has too few test images, by one that was fitted to training images.
+    Encoders that are given the label (cVAE, cVAE-GAN, `w` of CSVAE) can copy it into the code; the
+    protocol says `encoder=label-given` for such codes and `label-blind` for others. 100 % of a code
+    that is label-given and relevant are no achievement.
 
     Attributes:
         codes: Whether codes are one draw from each posterior, or posterior means.
-        fit: Split that probes are fitted to; `test` is cross-validated in five folds.
+        fit: Split that probes are fitted to; `test` is cross-validated in five folds, `train` is
+            for data with too few test images of a class.
         most: Number of images of each split at most, chosen at random. The second probe takes most
             of the time: 20 seconds for 5000 codes of 128 dimensions.
     """
 
-    name: ClassVar[str] = "leakage"
+    name = "leakage"
+    quantities = {
+        "leakage_linear": Quantity("Label from irrelevant code, linear (%)", "lower", 1),
+        "leakage_nonlinear": Quantity("Label from irrelevant code, RBF (%)", "lower", 1),
+        "relevant_linear": Quantity("Label from relevant code, linear (%)", "higher", 1),
+    }
 
     codes: Literal["draw", "mean"] = "draw"
     fit: Literal["test", "train"] = "test"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return the accuracy of each probe."""
-        return {
-            "leakage_linear": Quantity("Label from irrelevant code, linear (%)", "lower", 1),
-            "leakage_nonlinear": Quantity("Label from irrelevant code, RBF (%)", "lower", 1),
-            "relevant_linear": Quantity("Label from relevant code, linear (%)", "higher", 1),
-        }
 
     def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure both probes of the irrelevant code, then the linear one of the relevant code."""
         kind = self.codes if isinstance(coder.model, Infers) else "point"
         encode = coder.draw if kind == "draw" else coder.encode
         code, y = encode(test.x, test.y), test.y.numpy()
-        counts = torch.bincount(test.y)
-        fewest = int(counts[counts > 0].min())
+        counts = np.unique(y, return_counts=True)[1]
         reason, source, fitted = "", f"{FOLDS} folds", None
-        if (counts > 0).sum() < 2:
+        if len(counts) < 2:
             reason = "the test images have one class only"
         elif self.fit == "train":
             train = ordered_by_content(context.data.train, self.most)
             fitted = encode(train.x, train.y), train.y.numpy()
             source = f"train:{len(train)}"
-        elif fewest < FOLDS:
+        elif (fewest := counts.min()) < FOLDS:
             reason = f"a class has {fewest} test images, fewer than {FOLDS} folds; use fit: train"
-        chance = f"chance={100 * int(counts.max()) / len(test):.1f}"
+        chance = f"chance={100 * counts.max() / len(test):.1f}"
         measurements = []
         for name, part, probe in PROBES:
             label = "given" if coder.depends_on_label(part) else "blind"
@@ -120,15 +109,15 @@ def probe_accuracy(
 ) -> float:
     """Return the share of codes `[N, D]` from which a probe reads the right label.
 
-    The probe is fitted to other codes and their labels; where None, codes are cross-validated.
+    The probe is fitted to other codes and their labels, or cross-validated where these are None.
     """
     codes = z.double().numpy()
     if fitted is not None:
         return float((_read(fitted[0].double().numpy(), fitted[1], codes, is_linear) == y).mean())
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed_for(0, "leakage") % 2**32)
     read = np.empty_like(y)
-    for own, others in folds.split(codes, y):
-        read[others] = _read(codes[own], y[own], codes[others], is_linear)
+    for fitted_to, others in folds.split(codes, y):
+        read[others] = _read(codes[fitted_to], y[fitted_to], codes[others], is_linear)
     return float((read == y).mean())
 
 

@@ -1,9 +1,8 @@
 """MS-SSIM of all pairs of images, many times as fast as pair by pair.
 
-Means and variances are computed once an image; a pair then costs one blur at each scale. The blur
-is two products with a banded matrix, taken block by block along the band: matrix products run near
-the peak of the processor, where a depthwise convolution waits for memory. Pairs are computed in
-chunks that stay in the processor's cache.
+Means and variances are computed once for each image; a pair then costs one blur at each scale. The
+blur is two products with a banded matrix, block by block along the band, since a depthwise
+convolution waits for memory. Pairs are computed in chunks that stay in the processor's cache.
 """
 
 from collections.abc import Iterator
@@ -62,8 +61,8 @@ def all_pairs_ms_ssim(images: Tensor, *, chunk_bytes: int | None = None) -> Tens
             suits the device. The memory needed is about four such maps and the images' statistics.
 
     Returns:
-        One value a pair, in `[0, 1]`, in the order of `torch.triu_indices(N, N, 1)`:
-        (0, 1), (0, 2), ..., (N-2, N-1). Type and device are those of the images.
+        One value for each pair, in `[0, 1]`, in the order of `torch.triu_indices(N, N, 1)`, with
+        type and device of the images.
     """
     check_images(images, torch.float32, torch.float64)
     if min(images.shape[2:]) < SMALLEST_SIDE:
@@ -89,7 +88,7 @@ def all_pairs_ms_ssim(images: Tensor, *, chunk_bytes: int | None = None) -> Tens
 def _pair_means(scale: _Scale, band: Tensor, luminance: bool, chunk_bytes: int) -> Tensor:
     """Return the means of the contrast-structure maps of all pairs, `[pairs, C]`.
 
-    With `luminance` the maps are multiplied by the luminance term, as the coarsest scale is.
+    With `luminance` the maps are multiplied by the luminance term, as at the coarsest scale.
     """
     images, mean, energy, shift, lost = scale
     height, n, channels, width = images.shape
@@ -150,10 +149,9 @@ def _describe(level: Tensor, band: Tensor) -> _Scale:
 
 
 def _blur(source: Tensor, halved: Tensor, target: Tensor, band: Tensor) -> Tensor:
-    """Blur `source` `[H, B, C, W]` without padding into `target` `[M, B, C, V]`, and return that.
+    """Blur `source` `[H, B, C, W]` into `target` `[M, B, C, V]`, which may share its memory.
 
-    All arguments are contiguous. `halved` `[M, B, C, W]` is work space; `source` and `target` may
-    share memory.
+    All arguments are contiguous. `halved` `[M, B, C, W]` is work space.
     """
     rows, columns = target.shape[0], target.shape[3]
     tall, half = source.view(source.shape[0], -1), halved.view(rows, -1)

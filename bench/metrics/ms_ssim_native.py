@@ -1,8 +1,7 @@
 """MS-SSIM of all pairs as in 2017: images keep their size, and the window shrinks to fit.
 
 Most GAN papers of 2017 and 2018 took the MS-SSIM of the TensorFlow models repository, whose window
-is never larger than the image. Its numbers differ from those of `bench.metrics.ms_ssim`, so it
-belongs to another metric.
+is never larger than the image. Its numbers differ from those of `bench.metrics.ms_ssim`.
 """
 
 import torch
@@ -29,23 +28,21 @@ def all_pairs_native_ms_ssim(images: Tensor) -> Tensor:
     no structure (`c = 1`) and is compared by its luminance alone. So 8x8 images have the sides 8,
     4, 2, 1 and 1, and the last two scales see only the mean of the image.
 
-    Args:
-        images: `float64` `[N, C, H, W]` in `[0, 1]`, the range of the stabilizing constants.
+    Images are `float64` `[N, C, H, W]` in `[0, 1]`. Values are in `[0, 1]`, one for each pair, in
+    the order of `torch.triu_indices(N, N, 1)`.
 
-    Returns:
-        One value a pair, in `[0, 1]`, in the order of `torch.triu_indices(N, N, 1)`.
-
-    Examples:
-        >>> image = torch.linspace(0, 1, 64, dtype=torch.float64).reshape(1, 1, 8, 8)
-        >>> round(all_pairs_native_ms_ssim(torch.cat((image, image))).item(), 12)
-        1.0
+    >>> image = torch.linspace(0, 1, 64, dtype=torch.float64).reshape(1, 1, 8, 8)
+    >>> round(all_pairs_native_ms_ssim(torch.cat((image, image))).item(), 12)
+    1.0
     """
     check_images(images, torch.float64)
     result = images.new_ones(len(images) * (len(images) - 1) // 2)
     for index, weight in enumerate(WEIGHTS):
         last = index == len(WEIGHTS) - 1
         result *= _pair_means(images, luminance=last).clamp_(min=0).pow_(weight)
-        images = _halved(images)
+        height, width = images.shape[2:]
+        even = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
+        images = F.avg_pool2d(even, 2)
     return result
 
 
@@ -76,9 +73,3 @@ def _blur(side: int, window: int) -> Tensor:
     weights /= weights.sum()
     rows = [F.pad(weights, (row, side - window - row)) for row in range(side - window + 1)]
     return torch.stack(rows)
-
-
-def _halved(images: Tensor) -> Tensor:
-    """Return the means of 2x2 pixels; an odd side repeats its last row or column."""
-    height, width = images.shape[2:]
-    return F.avg_pool2d(F.pad(images, (0, width % 2, 0, height % 2), mode="replicate"), 2)

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,12 +11,9 @@ from bench.metrics.base import AtLeastOne, Context, Measurement, Quantity, Sampl
 from bench.metrics.feature_metric import FeatureMetric
 
 EXACT_BLOCK = 25
-"""Points that torch-fidelity compares at a time: for no more `torch.cdist` takes differences.
-
-For more it takes inner products, by which the distance of equal points is not 0 but a small number,
-larger than the radius 0 of images that have copies. Constant images then had precision 0 against
-themselves.
-"""
+"""Points that torch-fidelity compares at a time. For more, `torch.cdist` takes inner products, by
+which equal points have a small distance, larger than the radius 0 of images that have copies.
+Constant images then had precision 0 against themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +21,11 @@ class NeighborMetric(FeatureMetric):
     """A metric that asks whether images lie within the `k` nearest neighbors of others.
 
     Radii depend on the number of images, so equally many samples and real images are compared, as
-    in the papers, and the protocol tells how many. The work grows as the square of the number.
+    in the papers; the protocol gives the number. The work grows as its square.
 
     Attributes:
         k: A ball reaches to the `k`-th nearest neighbor, not counting the image itself.
-        most: Compare so many samples and real images at most, equally many of each class.
+        most: Number of samples and of real images at most, equally many of each class.
     """
 
     k: AtLeastOne
@@ -43,15 +39,43 @@ class NeighborMetric(FeatureMetric):
         reason = comparison.reason
         if not reason and len(equal.samples) <= self.k:
             reason = f"{len(equal.samples)} images have no neighbor number {self.k}"
-        names = self.quantities()
         if reason:
-            return unmeasured(names, protocol, reason)
-        values = self.values(*(features.all() for features in equal.features()))
-        return [Measurement(n, protocol, v) for n, v in zip(names, values, strict=True)]
+            return unmeasured(self.quantities, protocol, reason)
+        first, second = equal.features()
+        values = self.values(first.double(), second.double(), self.k)
+        return [Measurement(n, protocol, v) for n, v in zip(self.quantities, values, strict=True)]
 
+    @staticmethod
     @abstractmethod
-    def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
-        """Return both numbers for `float64` features `[N, D]` of samples and of real images."""
+    def values(samples: Tensor, real: Tensor, k: int) -> tuple[float, float]:
+        """Return both quantities of `float64` features `[N, D]` of samples and of real images."""
+
+
+def precision_recall(samples: Tensor, real: Tensor, k: int = 3) -> tuple[float, float]:
+    """Return improved precision and recall of features `[N, D]` and `[M, D]`, in `[0, 1]`.
+
+    Both sets have more than `k` images. A `BenchError` says if features are not finite, which would
+    count as outside of every ball.
+
+    >>> line = torch.arange(8.0)[:, None]
+    >>> precision_recall(line[:4], line, k=1)  # balls of radius 1: 0 to 4 are reached
+    (1.0, 0.625)
+    """
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
+        raise BenchError("precision and recall need finite features")
+    shares = prc_features_to_metric(  # samples come first, which its names do not say
+        samples,
+        real,
+        prc_neighborhood=k,
+        prc_batch_size=EXACT_BLOCK,
+        save_cpu_ram=True,  # without it there are no blocks, and all distances are in memory
+        verbose=False,
+    )
+    # Its means are float32; the exact values are whole numbers of images divided by all.
+    precision = round(shares["precision"] * len(samples)) / len(samples)
+    return precision, round(shares["recall"] * len(real)) / len(real)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,54 +89,11 @@ class PrecisionRecall(NeighborMetric):
     numbers cannot be compared with these. The options are those of `NeighborMetric`.
     """
 
-    name: ClassVar[str] = "precision_recall"
+    name = "precision_recall"
+    quantities = {
+        "precision": Quantity("Precision", "higher", 3),
+        "recall": Quantity("Recall", "higher", 3),
+    }
+    values = staticmethod(precision_recall)
 
     k: AtLeastOne = 3
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return precision and recall."""
-        return {
-            "precision": Quantity("Precision", "higher", 3),
-            "recall": Quantity("Recall", "higher", 3),
-        }
-
-    def values(self, samples: Tensor, real: Tensor) -> tuple[float, float]:
-        """Return precision and recall."""
-        return precision_recall(samples, real, self.k)
-
-
-def precision_recall(samples: Tensor, real: Tensor, k: int = 3) -> tuple[float, float]:
-    """Return improved precision and recall.
-
-    Args:
-        samples: Features of samples `[N, D]`, more than `k`.
-        real: Features of real images `[M, D]`, more than `k`.
-        k: A ball reaches to the `k`-th nearest neighbor.
-
-    Returns:
-        Precision and recall, in `[0, 1]`.
-
-    Raises:
-        BenchError: If features are not finite, which would be counted as outside of every ball.
-
-    Examples:
-        >>> line = torch.arange(8.0)[:, None]
-        >>> precision_recall(line[:4], line, k=1)  # balls of radius 1: 0 to 4 are reached
-        (1.0, 0.625)
-    """
-    from torch_fidelity.metric_prc import prc_features_to_metric
-
-    if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
-        raise BenchError("precision and recall need finite features")
-    shares = prc_features_to_metric(  # samples come first, which its names do not tell
-        samples,
-        real,
-        prc_neighborhood=k,
-        prc_batch_size=EXACT_BLOCK,
-        save_cpu_ram=True,  # without it there are no blocks, and all distances are in memory
-        verbose=False,
-    )
-    # Its means are float32; the exact values are whole numbers of images divided by all.
-    precision = round(shares["precision"] * len(samples)) / len(samples)
-    return precision, round(shares["recall"] * len(real)) / len(real)

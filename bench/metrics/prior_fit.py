@@ -1,12 +1,10 @@
 """Whether codes of real images lie where samples are drawn from, and whether they are used at all.
 
-A sample decodes a draw from the prior. If the codes of real images lie far inside the prior, or
-outside of it, the decoder has never learned by reconstruction what that draw should become.
+Otherwise the decoder has never learned by reconstruction what a draw from the prior should become.
 """
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 
@@ -35,33 +33,27 @@ class PriorFit(Metric):
     carries no information. A code that the model lacks has a reason instead of values.
     """
 
-    name: ClassVar[str] = "prior_fit"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return both distances, the divergence, and the share of active dimensions."""
-        return {
-            "relevant_distance": Quantity("Relevant code from prior", "one", 2),
-            "irrelevant_distance": Quantity("Irrelevant code from prior", "one", 2),
-            "irrelevant_kl": Quantity("KL of the irrelevant code (nats a dimension)", None, 3),
-            "irrelevant_active": Quantity("Active irrelevant dimensions (%)", None, 0),
-        }
+    name = "prior_fit"
+    quantities = {
+        "relevant_distance": Quantity("Relevant code from prior", "one", 2),
+        "irrelevant_distance": Quantity("Irrelevant code from prior", "one", 2),
+        "irrelevant_kl": Quantity("KL of the irrelevant code (nats a dimension)", None, 3),
+        "irrelevant_active": Quantity("Active irrelevant dimensions (%)", None, 0),
+    }
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure all four on the test images; the samples are not used."""
-        model = context.model
+        model, test = context.model, context.data.test
         if model is None:
             raise NotApplicable(NO_MODEL)
         if not isinstance(model, Infers):
             raise NotApplicable("the model infers no codes")
-        test, spec = context.data.test, context.data.spec
         prior = model.class_prior()
         relevant, means, variances = [], [], []
         with torch.inference_mode():
-            for indices in torch.split(torch.arange(len(test)), BATCH):
-                x = to_float(test.x[indices]).to(context.device)
-                y = test.y[indices].to(context.device)
-                posterior = model.posterior(x, as_given(model, spec, y))
+            for x, y in zip(torch.split(test.x, BATCH), torch.split(test.y, BATCH), strict=True):
+                x, y = to_float(x).to(context.device), y.to(context.device)
+                posterior = model.posterior(x, as_given(model, context.data.spec, y))
                 if posterior.relevant is not None and prior is not None:
                     mean, variance = posterior.relevant
                     excess = (mean - prior[0][y]).double().square() + variance.double()
@@ -89,5 +81,5 @@ class PriorFit(Metric):
             Measurement(name, protocol, values[name])
             if name in values
             else Measurement(name, "", None, "it has no such code")
-            for name in self.quantities()
+            for name in self.quantities
         ]

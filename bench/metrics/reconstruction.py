@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from pytorch_msssim import ssim
@@ -13,8 +12,8 @@ from bench.errors import NotApplicable
 from bench.metrics.base import Context, Measurement, Quantity
 from bench.metrics.encoder_decoder import BATCH, EncoderDecoder, EncodingMetric
 from bench.metrics.extractors.lpips import SMALLEST, perceptual_distance
+from bench.metrics.ms_ssim import SIGMA, WINDOW
 
-WINDOW, SIGMA = 11, 1.5
 ROUNDING = 1 / 12 / 255**2  # mean squared error of rounding to 8 bits
 
 
@@ -30,22 +29,18 @@ class Reconstruction(EncodingMetric):
     with the deviation scaled alike (7 pixels and 0.95 for 8x8, at four positions).
     `reconstruction_lpips` is the mean LPIPS, if the file of its weights is given.
 
-    Codes are posterior means. A model that cannot do without the label is given the true one, and
-    its measurements stand in a column of their own (`label=given`): ten classes are 3.3 bits for
-    free. The option is that of `EncodingMetric`.
+    Codes are posterior means. A model that needs the label is given the true one, and its
+    measurements stand in a column of their own (`label=given`): ten classes are 3.3 bits for free.
+    The option is that of `EncodingMetric`.
     """
 
-    name: ClassVar[str] = "reconstruction"
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return the four errors."""
-        return {
-            "reconstruction_mse": Quantity("Reconstruction MSE", "lower", 4),
-            "reconstruction_psnr": Quantity("Reconstruction PSNR (dB)", "higher", 2),
-            "reconstruction_ssim": Quantity("Reconstruction SSIM", "higher", 3),
-            "reconstruction_lpips": Quantity("Reconstruction LPIPS", "lower", 3),
-        }
+    name = "reconstruction"
+    quantities = {
+        "reconstruction_mse": Quantity("Reconstruction MSE", "lower", 4),
+        "reconstruction_psnr": Quantity("Reconstruction PSNR (dB)", "higher", 2),
+        "reconstruction_ssim": Quantity("Reconstruction SSIM", "higher", 3),
+        "reconstruction_lpips": Quantity("Reconstruction LPIPS", "lower", 3),
+    }
 
     def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure the four errors."""
@@ -85,15 +80,10 @@ def squared_errors(x: Tensor, decoded: Tensor) -> Tensor:
 def psnr(errors: Tensor) -> float:
     """Return the mean peak signal-to-noise ratio of images, at most 58.9 decibels.
 
-    Args:
-        errors: Mean squared error of each image `[N]`, of values in `[0, 1]`.
+    The errors `[N]` are the mean squared error of each image, of values in `[0, 1]`.
 
-    Returns:
-        Decibels.
-
-    Examples:
-        >>> round(psnr(torch.tensor([0.01, 0.0001])), 4)
-        30.0
+    >>> round(psnr(torch.tensor([0.01, 0.0001])), 4)
+    30.0
     """
     return (-10 * errors.double().clamp(min=ROUNDING).log10()).mean().item()
 

@@ -1,7 +1,6 @@
 """What each part of a code carries: images made of the parts of two codes."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,23 +17,22 @@ from bench.training.interface import Code
 
 @dataclass(frozen=True, kw_only=True)
 class Swap(Metric):
-    r"""What becomes of two real test images of different classes whose codes are exchanged.
+    r"""Class and code of images made of the codes of two real test images of different classes.
 
     The image made of the relevant code of `a` and the irrelevant code of `b` should show the class
     of `a`. `swap_relevant` is the share of pairs for which the domain classifier sees that class,
-    `swap_irrelevant` the share for which it sees the class of `b`, in percent. The classifier errs
-    as often as the row of the real images in `class_accuracy` says. Where the label itself is the
-    relevant code, the image is made with the label of `a` (`relevant=label`).
+    `swap_irrelevant` the share for which it sees the class of `b`, in percent. Where the label
+    itself is the relevant code, the image is made with the label of `a` (`relevant=label`).
 
-    `swap_keeps_irrelevant` says whether the irrelevant code of the new image, encoded again, is
-    still that of `b`: the correlation of both over pairs, pooled over dimensions,
+    `swap_keeps_irrelevant` is the correlation of the irrelevant code of `b` and that of the new
+    image, encoded again, over pairs, pooled over dimensions,
 
     .. math:: \sum_d \mathrm{cov}(u_d, u'_d) \big/
               \sqrt{\textstyle\sum_d \mathrm{var}(u_d) \sum_d \mathrm{var}(u'_d)}
 
     between -1 and 1: 1 if the new codes are the old ones, shifted or scaled as a whole, and 0 if
-    they do not depend on `b`. Dimensions count as much as they vary. A model that writes everything
-    into the irrelevant code has it for nothing, but then no `swap_relevant`: read them together.
+    they do not depend on `b`. A model that writes everything into the irrelevant code has 1, but
+    a `swap_relevant` of 0: read them together.
 
     Codes are posterior means. A model that cannot encode without a label is given the true one of
     `a` and `b`, and for the new image that of `a` (`label=given`).
@@ -45,21 +43,15 @@ class Swap(Metric):
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "swap"
+    name = "swap"
+    quantities = {
+        "swap_relevant": Quantity("Swaps with the class of the relevant code (%)", "higher", 1),
+        "swap_irrelevant": Quantity("Swaps with the class of the irrelevant code (%)", "lower", 1),
+        "swap_keeps_irrelevant": Quantity("Irrelevant code kept by swaps", "higher", 3),
+    }
 
     pairs: AtLeastOne = 2000
     extractor_seed: int = 0
-
-    @classmethod
-    def quantities(cls) -> dict[str, Quantity]:
-        """Return both shares and the correlation."""
-        return {
-            "swap_relevant": Quantity("Swaps with the class of the relevant code (%)", "higher", 1),
-            "swap_irrelevant": Quantity(
-                "Swaps with the class of the irrelevant code (%)", "lower", 1
-            ),
-            "swap_keeps_irrelevant": Quantity("Irrelevant code kept by swaps", "higher", 3),
-        }
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure both shares and the correlation; the samples are not used."""
@@ -79,8 +71,8 @@ class Swap(Metric):
         source = f"relevant={relevant},{coder.label},codes=mean"
         shares = f"accuracy[extractor={classifier.name},{source},pairs={self.pairs}]"
         return [
-            Measurement("swap_relevant", shares, _percent(seen == y[a])),
-            Measurement("swap_irrelevant", shares, _percent(seen == y[b])),
+            Measurement("swap_relevant", shares, 100 * (seen == y[a]).double().mean().item()),
+            Measurement("swap_irrelevant", shares, 100 * (seen == y[b]).double().mean().item()),
             Measurement(
                 "swap_keeps_irrelevant",
                 f"correlation[{source},pairs={self.pairs}]",
@@ -91,20 +83,16 @@ class Swap(Metric):
 
 
 def exchange(coder: EncoderDecoder, code: Code, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return images `[P, C, H, W]` of the relevant codes of images `a` and the irrelevant of `b`.
+    """Return images `[P, C, H, W]` of the relevant codes (or labels) of `a` and irrelevant of `b`.
 
-    `code` and `y` are the codes and classes of `N` images, `a` and `b` indices `[P]`. The label
-    itself is exchanged if there is no relevant code.
+    `code` and `y` are the codes and classes of all images, `a` and `b` indices `[P]`.
     """
     parts = (None if part is None else part[i] for part, i in zip(code, (a, b), strict=True))
     return coder.decode(Code(*parts), y[a])
 
 
 def pairs_of(split: Split, count: int) -> tuple[Tensor, Tensor]:
-    """Return pairs of examples of different classes, always the same: indices of `a` and of `b`.
-
-    An example may occur several times.
-    """
+    """Return the indices of `a` and of `b`, always the same; an example may occur several times."""
     labels = torch.unique(split.y)
     if len(labels) < 2:
         raise NotApplicable("the test images have one class only")
@@ -123,19 +111,13 @@ def pairs_of(split: Split, count: int) -> tuple[Tensor, Tensor]:
 
 
 def correlation(u: Tensor, v: Tensor | None) -> float | None:
-    """Return the correlation of codes, pooled over dimensions.
+    """Return the correlation of codes `[N, D]`, pooled over dimensions, in `[-1, 1]`.
 
-    Args:
-        u: Codes `[N, D]`.
-        v: Codes `[N, D]` of the same images.
+    It is 0 where only `u` varies, and None where `u` does not.
 
-    Returns:
-        A number in `[-1, 1]`; 0 where only `u` varies, and None where `u` does not.
-
-    Examples:
-        >>> u = torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]])
-        >>> round(correlation(u, 3 - 2 * u), 6)
-        -1.0
+    >>> u = torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]])
+    >>> round(correlation(u, 3 - 2 * u), 6)
+    -1.0
     """
     if v is None:
         return None
@@ -144,7 +126,3 @@ def correlation(u: Tensor, v: Tensor | None) -> float | None:
         return None
     scale = (u.square().sum() * v.square().sum()).sqrt()
     return ((u * v).sum() / scale).item() if scale > 0 else 0.0
-
-
-def _percent(right: Tensor) -> float:
-    return 100 * right.double().mean().item()

@@ -1,13 +1,12 @@
 """Variance within a class, of pixels and of features."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from bench.metrics.balanced_set import balanced_samples
-from bench.metrics.base import Context, Direction, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.metrics.extractors.feature_cache import features
 
@@ -22,40 +21,35 @@ class WithinClassVariance(Metric):
 
     `within_class_variance/pixels` is that of pixels in `[0, 1]`, at most a little more than 1/4.
     `within_class_variance/features` is that of the domain classifier's last hidden layer, which has
-    no bound; compare with the row of the real images. Pixels vary with noise and with position
-    alike, features with what the classifier tells apart. A model that ignores its noise input has 0
-    in both; one that draws noise has too much in the first.
+    no bound; compare with the row of the real images. A model that ignores its noise input has 0 in
+    both; one that draws noise has too much in the first.
 
     Attributes:
         extractor_seed: Seed of the domain classifier.
     """
 
-    name: ClassVar[str] = "within_class_variance"
-    title: ClassVar[str] = "Variance within a class"
-    direction: ClassVar[Direction] = "real"
-    decimals: ClassVar[int] = 4
+    name = "within_class_variance"
+    quantities = {"within_class_variance": Quantity("Variance within a class", "real", 4)}
 
     extractor_seed: int = 0
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure the variance of the pixels, then that of the features."""
         context.require_images()
-        extractor = domain_classifier(context, self.extractor_seed).feature_extractor
+        extractor = domain_classifier(context, self.extractor_seed).extractor
         count, classes = samples.per_class, range(samples.spec.classes)
+        details = f"extractor={extractor.name},per_class={count}"
         protocols = {
             f"{self.name}/pixels": f"variance[pixels in 0..1,per_class={count}]",
-            f"{self.name}/features": (
-                f"variance[features,extractor={extractor.name},per_class={count}]"
-            ),
+            f"{self.name}/features": f"variance[features,{details}]",
         }
         if count < 2:
             reason = "one image a class has no variance"
             return [Measurement(name, how, None, reason) for name, how in protocols.items()]
-        images = balanced_samples(samples)
-        seen = features(context, extractor, images, is_real=False)
+        seen = features(context, extractor, balanced_samples(samples), is_real=False)
         variances = (
             [pixel_variance(samples.x[samples.y == k]) for k in classes],
-            [seen.select(images.of_class(k)).all().var(dim=0).mean().item() for k in classes],
+            [seen[k :: len(classes)].double().var(dim=0).mean().item() for k in classes],
         )
         return [
             Measurement(name, how, sum(values) / len(values))
@@ -67,7 +61,7 @@ def pixel_variance(images: Tensor) -> float:
     """Return the unbiased variance over images of pixels in `[0, 1]`, averaged over the pixels.
 
     There are at least two images, `uint8` `[N, C, H, W]`. Sums are whole numbers, so their order
-    does not change a bit. The result is at most `N / (4 (N - 1))`.
+    does not matter. The result is at most `N / (4 (N - 1))`.
 
     >>> images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
     >>> pixel_variance(images)  # two values 1/2 from their mean, divided by 2 - 1

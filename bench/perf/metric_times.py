@@ -1,10 +1,10 @@
 """How long an evaluation takes on this machine, metric by metric."""
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import torch
 
@@ -16,65 +16,46 @@ from bench.process.worker import Worker
 from bench.spec.run_settings import Training
 from bench.training.trainer import build_model
 
-_Result = TypeVar("_Result")
-
-
-class Timing(NamedTuple):
-    """Wall and CPU seconds of something, or the reason why a metric has no value.
-
-    CPU seconds are those of all threads of this process, which other processes hardly change.
-    """
-
-    what: str
-    seconds: float
-    cpu_seconds: float
-    reason: str = ""
-
 
 def time_metrics(
     metrics: Iterable[Metric], training: Training, per_class: int, worker: Worker
 ) -> dict[str, Any]:
-    """Measure samples of an untrained model, one metric after another; return plain data.
-
-    As in an evaluation, what several metrics need is computed by the first that asks for it.
-    """
+    """Time each metric on samples of an untrained model; the first pays for what others share."""
     context = worker.context_of(training.data)
     spec, device = context.data.spec, worker.device
     with worker.computing(spec):
         model = build_model(training, context.data, device).eval()
         context = replace(context, model=model)
-        setup = []
-        with suppress(NotApplicable):  # points have none, and the metrics will say so
-            _, timing = _timed("training the domain classifier", lambda: domain_classifier(context))
-            setup.append(timing)
-        samples, timing = _timed(
-            f"drawing {per_class * spec.classes} samples",
-            lambda: draw_samples(model, spec, per_class, 0, device),
-        )
-        setup.append(timing)
-        rows = []
+        setup: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
+        # Points have no classifier, and the metrics will say so.
+        with suppress(NotApplicable), _timed("training the domain classifier", setup):
+            domain_classifier(context)
+        with _timed(f"drawing {per_class * spec.classes} samples", setup):
+            samples = draw_samples(model, spec, per_class, 0, device)
         for metric in metrics:
-            entries, timing = _timed(
-                metric.name,
-                lambda metric=metric: measure([metric], samples, context, step=0, split="samples"),  # type: ignore[misc]
-            )
+            with _timed(metric.name, rows):
+                entries = measure([metric], samples, context, step=0, split="samples")
             reasons = [entry["reason"] for entry in entries if entry["value"] is None]
-            rows.append(timing._replace(reason="".join(reasons[:1])))
+            rows[-1]["reason"] = "".join(reasons[:1])
         threads = torch.get_num_threads()
-    total = Timing("total", sum(r.seconds for r in rows), sum(r.cpu_seconds for r in rows))
+    sums = {key: sum(row[key] for row in rows) for key in ("seconds", "cpu_seconds")}
     return {
         "data": training.data,
         "model": training.model["name"],
         "samples": len(samples.y),
         "device": str(device),
         "threads": threads,
-        "setup": [row._asdict() for row in setup],
-        "metrics": [row._asdict() for row in rows],
-        "total": total._asdict(),
+        "setup": setup,
+        "metrics": rows,
+        "total": {"what": "total", **sums, "reason": ""},
     }
 
 
-def _timed(what: str, call: Callable[[], _Result]) -> tuple[_Result, Timing]:
+@contextmanager
+def _timed(what: str, rows: list[dict[str, Any]]) -> Iterator[None]:
+    """Append the wall seconds and the CPU seconds (of all threads) of a block that succeeds."""
     wall, cpu = time.perf_counter(), time.process_time()
-    result = call()
-    return result, Timing(what, time.perf_counter() - wall, time.process_time() - cpu)
+    yield
+    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    rows.append({"what": what, "seconds": seconds, "cpu_seconds": cpu_seconds, "reason": ""})

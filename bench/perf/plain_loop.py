@@ -1,9 +1,8 @@
 """A training loop without the harness, to measure the harness against.
 
 A `DataLoader` whose workers make float images one by one, float32, eager mode, `torch.optim.Adam`
-with its defaults. Everything that costs nothing to get right is right: pinned memory, no reading
-back of losses, and gradients shared between networks as by hand with detached tensors, for which
-the plan of `bench.training.passes` stands in.
+with its defaults. Memory is pinned, losses are not read back, and networks share gradients as they
+would with detached tensors, by the plan of `bench.training.passes`.
 """
 
 from collections.abc import Iterator
@@ -24,10 +23,7 @@ WORKERS = 4  # of the loader, for a GPU; on a CPU they would take what the netwo
 
 
 class PlainLoop:
-    """Trains a model with the rate of 5e-4 and without schedules.
-
-    A `BenchError` is raised if there are fewer examples than a batch has, so that no batch is full.
-    """
+    """Train a model with the rate of 5e-4 and without schedules, in full batches only."""
 
     def __init__(self, training: Training, data: DataSet, device: torch.device) -> None:
         self.training = training
@@ -71,12 +67,8 @@ class PlainLoop:
     def _endless(self) -> Iterator[Batch]:
         while True:
             for x, y in self._loader:
-                labels = as_given(self.model, self.spec, y)
-                yield Batch(
-                    x.to(self.device, non_blocking=True),
-                    labels.to(self.device, non_blocking=True),
-                    len(y),
-                )
+                labels = as_given(self.model, self.spec, y).to(self.device, non_blocking=True)
+                yield Batch(x.to(self.device, non_blocking=True), labels, len(y))
 
 
 class _Examples(Dataset[tuple[Tensor, int]]):

@@ -1,14 +1,15 @@
 """How fast models are trained on this machine, in every mode of execution that it has.
 
-Other programs, clocks and temperatures change during a measurement, so no two times are compared
-that were not taken right after each other: all modes take turns, a block of iterations each, and
-what is reported is the median of the ratios of the rounds.
+Clocks and other programs change during a measurement, so all modes take turns, a block of
+iterations each, and the median of the ratios of the rounds is reported.
 """
 
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from tempfile import gettempdir
@@ -18,7 +19,7 @@ import torch
 
 from bench.data.base import DataSet
 from bench.perf.plain_loop import PlainLoop
-from bench.perf.two_processes import WARM_UP, two_processes
+from bench.process.memory import keep_freed_memory
 from bench.process.worker import Worker
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
@@ -28,6 +29,7 @@ from bench.training.trainer import Trainer
 
 ROUNDS = 5
 BLOCK_SECONDS = 0.5
+WARM_UP = 3  # iterations before anything is timed
 PLAIN, EAGER_MODE = "plain loop", "eager"
 
 
@@ -44,19 +46,15 @@ class Mode:
 
 
 def modes_of(device: torch.device, compiling: bool) -> list[Mode]:
-    """Return the modes of a type of device, the plain loop and eager mode first.
-
-    `compiling` is for those that take a minute a model to compile.
-    """
-    each = ["channels_last"] + ["compile"] * compiling
+    """Return the modes of a device; `compiling` adds those that compile for a minute a model."""
+    on_cpu, cores = device.type == "cpu", len(os.sched_getaffinity(0))
+    switches = [] if on_cpu else ["graphs", "autotune"]
+    switches += ["channels_last"] + ["compile"] * compiling
     modes = [Mode(PLAIN, PlainLoop), Mode(EAGER_MODE, start_trainer)]
-    if device.type == "cpu":
-        modes += [_switched([name]) for name in each]
-        cores = len(os.sched_getaffinity(0))
-        return [*modes, Mode(f"{cores} threads", start_trainer, cores)] if cores > 1 else modes
-    each = ["graphs", "autotune", *each]
-    modes += [_switched([name]) for name in each]
-    return modes + [_switched(each, precision) for precision in ("float32", "tf32", "bfloat16")]
+    modes += [_switched([name]) for name in switches]
+    if on_cpu:
+        return modes + [Mode(f"{cores} threads", start_trainer, cores)] * (cores > 1)
+    return modes + [_switched(switches, p) for p in ("float32", "tf32", "bfloat16")]
 
 
 def _switched(names: list[str], precision: str = "float32") -> Mode:
@@ -139,3 +137,50 @@ def _row(mode: Mode, modes: Sequence[Mode], batch_size: int) -> dict[str, Any]:
     seconds = median(mode.seconds)
     images = mode.loop.draws * batch_size
     return row | {"seconds_per_iteration": seconds, "images_per_second": images / seconds}
+
+
+def two_processes(training: Training, data: DataSet, count: int, rounds: int) -> float:
+    """Return the throughput of two processes of one thread each, in multiples of one alone.
+
+    One and both take turns of `count` iterations; the result is the median over the rounds.
+    """
+    context = get_context("spawn")
+    pipes, processes = [], []
+    for _ in range(2):
+        ours, theirs = context.Pipe()
+        processes.append(context.Process(target=_serve, args=(theirs, training, data), daemon=True))
+        processes[-1].start()
+        pipes.append(ours)
+    try:
+        for pipe in pipes:
+            pipe.recv()  # it is ready
+        alone: list[float] = []
+        together: list[float] = []
+        for _ in range(rounds):
+            for used, seconds in ((pipes[:1], alone), (pipes, together)):
+                for pipe in used:
+                    pipe.send(count)
+                seconds.append(max(pipe.recv() for pipe in used))
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for process in processes:
+            process.join(timeout=10)
+    return median(2 * a / b for a, b in zip(alone, together, strict=True))
+
+
+def _serve(pipe: Connection, training: Training, data: DataSet) -> None:
+    """Train as many iterations as are asked for, again and again; answer with their seconds."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    device, step = torch.device("cpu"), WARM_UP
+    trainer = Trainer(training, data, Path(gettempdir()), device)
+    seconds_per_iteration(trainer, 0, WARM_UP)
+    pipe.send("ready")
+    while True:
+        try:
+            count = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(seconds_per_iteration(trainer, step, count))
+        step += count

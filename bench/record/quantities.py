@@ -105,7 +105,7 @@ class Quantities:
         Older versions wrote one entry with the name of the metric where it did not apply.
         """
         metric = None if name in self.described else registered_metrics().get(name)
-        known = tuple(metric.quantities()) if metric else ()
+        known = tuple(metric.quantities) if metric else ()
         return () if name in known else known
 
 
@@ -123,5 +123,5 @@ def _registered() -> Mapping[str, Quantity]:
     """Return what registered metrics measure, and the whole of a metric that has several."""
     known: dict[str, Quantity] = {}
     for name, metric in registered_metrics().items():
-        known |= {name: Quantity(name.replace("_", " ").capitalize())} | metric.quantities()
+        known |= {name: Quantity(name.replace("_", " ").capitalize())} | metric.quantities
     return known

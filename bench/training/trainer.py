@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.console import warn
 from bench.data.base import DataSet
-from bench.data.supervision import make_stream
+from bench.data.stream import make_stream
 from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
 from bench.record.jsonl import JsonlWriter, holds, truncate
 from bench.record.provenance import note_execution, read_execution

@@ -96,7 +96,7 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
     """Return the objectives; a direction comes from the metric, or from the file of the tables."""
     overrides = next(iter(load_tables().values())).names.quantities
     known = registered_metrics()
-    described = {n: q for m in metrics if m in known for n, q in known[m].quantities().items()}
+    described = {n: q for m in metrics if m in known for n, q in known[m].quantities.items()}
     quantities = Quantities(described, overrides)
     measured = {*metrics, *described}
     for index, metric in enumerate(head.objectives):

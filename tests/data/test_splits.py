@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bench.data.base import DataSpec, Split
-from bench.data.splits import SplitOptions, choose_per_class
+from bench.data.splits import HeldOutTestOptions, choose_per_class
 from bench.errors import SpecError
 
 SPEC = DataSpec("letters", (1, 1, 1), ("a", "b"))
@@ -18,7 +18,9 @@ def numbers(split):
 
 
 def divide(train, test=None, **options):
-    return SplitOptions(**options).divide(SPEC, train, test, flip=False)
+    return HeldOutTestOptions(**{"test_per_class": 1, **options}).divide_all(
+        SPEC, train, test, flip=False
+    )
 
 
 def test_splits_are_disjoint_and_complete():
@@ -116,4 +118,4 @@ def test_too_few_examples_are_reported(train, test, options, message):
 )
 def test_options_are_checked_before_any_data(options, message):
     with pytest.raises(SpecError, match=message):
-        SplitOptions(**options)
+        HeldOutTestOptions(**options)

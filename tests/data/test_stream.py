@@ -3,8 +3,7 @@ import torch
 
 from bench.data.base import DataSpec, Split, to_float
 from bench.data.moons import Moons
-from bench.data.stream import Stream
-from bench.data.supervision import hide_labels
+from bench.data.stream import Stream, hide_labels
 
 EXAMPLES, SIZE = 23, 5
 

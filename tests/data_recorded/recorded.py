@@ -176,10 +176,7 @@ class Registered:
     """A registered metric as reports see it."""
 
     def __init__(self, *names):
-        self.names = names
-
-    def quantities(self):
-        return {name: QUANTITIES[name] for name in self.names}
+        self.quantities = {name: QUANTITIES[name] for name in names}
 
 
 def registered_metrics():

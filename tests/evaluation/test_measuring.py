@@ -4,13 +4,14 @@ from bench.errors import NotApplicable
 from bench.evaluation.measuring import inapplicable, measure
 from bench.metrics.base import Metric
 from bench.metrics.precision_recall import PrecisionRecall
+from bench.record.quantities import Quantity
 
 
 class Anything(Metric):
-    """A metric of another package, with a name and a direction only."""
+    """A metric of another package."""
 
     name = "anything"
-    direction = "lower"
+    quantities = {"anything": Quantity("Anything", "lower")}
 
     def measure(self, samples, context):
         raise NotApplicable("never")

@@ -13,8 +13,7 @@ from torch import nn
 from bench import registry
 from bench.data.base import DataSet, DataSpec, Split
 from bench.metrics.base import Context, SampleSet
-from bench.metrics.extractors.base import FeatureExtractor
-from bench.metrics.extractors.domain_classifier import DomainClassifier
+from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
 from bench.training.interface import Code, Posterior
 
 CPU = torch.device("cpu")
@@ -107,9 +106,9 @@ def context_of(data, tmp_path, *, logits=level_logits, features=fields, model=No
     """Return a context whose domain classifier is that of this world."""
     width = 9 * data.spec.shape[0]
     extractor = FeatureExtractor("stub@0", features, width, CPU)
-    classifier = DomainClassifier("stub@0", logits, CPU, data.test, extractor)
+    classifier = FeatureClassifier("stub@0", logits, CPU, extractor)
     model = Bars(shape=data.spec.shape) if model is None else model
-    return Context(data, CPU, tmp_path, model=model, extractors={"domain 0": classifier})
+    return Context(data, CPU, tmp_path, model=model, memory={"domain 0": classifier})
 
 
 def samples_of(data, x=None):

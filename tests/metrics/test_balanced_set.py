@@ -16,7 +16,7 @@ def test_classes_take_turns_and_the_smallest_decides():
     assert y[found.indices].tolist() == [0, 1, 2] * 3
     assert found.per_class == 3
     assert len(set(found.indices.tolist())) == 9
-    assert y[found.indices[found.of_class(2)]].tolist() == [2, 2, 2]
+    assert y[found.indices[2::3]].tolist() == [2, 2, 2]
     assert torch.equal(found.first(2).indices, found.indices[:6])
     assert found.first(2).name != found.name
 

@@ -178,7 +178,7 @@ def world(bars, moons, lpips, known, tmp_path):
             return registry.load("metric", name)().measure(samples, Context(data, CPU, tmp_path))
         context = context_of(data, tmp_path, model=model)
         context.weights["lpips"] = tmp_path
-        context.extractors["lpips"] = lpips
+        context.memory["lpips"] = lpips
         return metric_of(name).measure(samples, context)
 
     return measure
@@ -203,29 +203,23 @@ def test_there_is_a_case_whose_answer_is_known(name):
 
 @each_metric
 def test_quantities_are_those_that_are_measured(name, world):
-    quantities = registry.load("metric", name).quantities()
+    quantities = registry.load("metric", name).quantities
     assert {one.metric.split("/")[0] for one in world(name)} == set(quantities)
     for quantity in quantities.values():
         assert quantity.title[0].isupper()
         assert quantity.decimals is not None
 
 
-def test_quantities_of_a_metric_with_one_number_are_its_attributes():
-    accuracy = registry.load("metric", "class_accuracy").quantities()
-    assert accuracy == {"class_accuracy": Quantity("Class accuracy (%)", "higher", 1)}
-
-
-def test_a_metric_of_another_package_needs_a_name_and_a_direction_only(bars, tmp_path):
+def test_a_metric_of_another_package_needs_a_name_and_quantities_only(bars, tmp_path):
     class Darkness(Metric):
         name = "darkness"
-        direction = "lower"
+        quantities = {"darkness": Quantity("Darkness", "lower")}
 
         def measure(self, samples, context):
             return [Measurement(self.name, "mean", 255 - samples.x.double().mean().item())]
 
-    assert Darkness.quantities() == {"darkness": Quantity("darkness", "lower")}
     (found,) = Darkness().measure(shuffled(bars_samples(bars)), context_of(bars, tmp_path))
-    assert found.metric in Darkness.quantities()
+    assert found.metric in Darkness.quantities
 
 
 def bars_samples(data):
@@ -287,7 +281,7 @@ def test_it_gets_worse_where_it_must(name, world, bars, moons, short_training):
         data = moons if name == "arc_fit" else bars
         real = world(name, x=data.test.x)[0].value
         good, bad = first.value, world(name, x=WORSE[name](data))[0].value
-    direction = registry.load("metric", name).quantities()[first.metric.split("/")[0]].direction
+    direction = registry.load("metric", name).quantities[first.metric.split("/")[0]].direction
     if direction in ("real", "one"):
         aim = real if direction == "real" else 1
         assert 4 * abs(good - aim) < abs(bad - aim)

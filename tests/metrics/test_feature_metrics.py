@@ -68,11 +68,11 @@ def test_the_protocol_names_all_that_changes_the_number(metric, data, context):
     ids.add(metric().measure(fewer, context)[0].protocol)
     other = replace(data, train=Split(data.train.x.flip(3), data.train.y))
     elsewhere = Context(other, context.device, context.cache)
-    elsewhere.extractors["domain 0"] = context.extractors["domain 0"]
+    elsewhere.memory["domain 0"] = context.memory["domain 0"]
     ids.add(metric().measure(samples, elsewhere)[0].protocol)
     assert len(ids) == 5
     (protocol,) = {found.protocol for found in metric().measure(samples, context)}
-    name = context.extractors["domain 0"].name
+    name = context.memory["domain 0"].name
     assert f"[extractor={name},n=240,real=train:240@" in protocol
 
 
@@ -123,7 +123,7 @@ def test_a_class_without_training_images_is_a_reason(metric, data, context):
     metric().measure(samples_of(data), context)  # the classifier is there
     train = Split(data.train.x[:160], data.train.y[:160])
     context.data = replace(data, train=train)
-    del context.extractors["real train"]
+    del context.memory["real train"]
     for found in metric().measure(samples_of(data), context):
         assert found.value is None
         assert found.reason == "a class has no training images"

@@ -11,7 +11,6 @@ from bench.data.base import Split
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors import feature_cache
-from bench.metrics.extractors.feature_cache import Features
 from bench.metrics.fid import FrechetDistance, Moments, frechet_distance, moments
 from tests.metrics.bars import first_of_each
 
@@ -27,7 +26,7 @@ def fidelity(first, second):
 
 
 def distance(first, second):
-    return frechet_distance(*(moments(Features([x])) for x in (first, second)))
+    return frechet_distance(*(moments(x) for x in (first, second)))
 
 
 def with_moments(x, mean, deviation):
@@ -76,7 +75,7 @@ def test_constant_features_on_both_sides():
 def test_moments_are_taken_in_double_precision_and_in_parts(monkeypatch):
     monkeypatch.setattr(feature_cache, "PART", 100)
     x = (1000 + normal(1000, 4)).float()
-    found = moments(Features(x.split(100)))
+    found = moments(x)
     np.testing.assert_allclose(found.mean, x.double().mean(dim=0), rtol=1e-14)
     np.testing.assert_allclose(found.covariance, np.cov(x.double().numpy().T), rtol=1e-11)
     assert found.mean.dtype == found.covariance.dtype == np.float64
@@ -84,7 +83,7 @@ def test_moments_are_taken_in_double_precision_and_in_parts(monkeypatch):
 
 def test_one_image_has_no_covariance():
     with pytest.raises(BenchError, match="a covariance needs at least 2 images, got 1"):
-        moments(Features([torch.zeros(1, 3)]))
+        moments(torch.zeros(1, 3))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -103,7 +102,7 @@ def test_the_protocol_and_the_value_on_digits(real, context, classifier, digits)
     (found,) = FrechetDistance().measure(real, context)
     assert found.metric == "fid"
     assert found.protocol.startswith(f"fid[extractor={classifier.name},n=500,real=train:")
-    x = [classifier.feature_extractor.outputs_of(split.x) for split in (digits.test, digits.train)]
+    x = [classifier.extractor.outputs_of(split.x) for split in (digits.test, digits.train)]
     counts = torch.bincount(digits.train.y)
     assert f"real=train:{10 * counts.min()}@" in found.protocol
     # A few rows of the larger classes are left out.
@@ -153,10 +152,10 @@ def test_the_distance_within_the_classes_is_their_mean(real, context, classifier
         )
     )
     data = replace(digits, train=train)
-    context = replace(context, data=data, extractors={"domain 0": classifier})
+    context = replace(context, data=data, memory={"domain 0": classifier})
     _, within = FrechetDistance(per_class=True).measure(twice, context)
     expected = []
-    features_of = classifier.feature_extractor.outputs_of
+    features_of = classifier.extractor.outputs_of
     for c in range(10):
         made, truth = (features_of(side.x[side.y == c]).double() for side in (twice, train))
         expected.append(fidelity(made, truth))

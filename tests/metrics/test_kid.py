@@ -6,7 +6,6 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
-from bench.metrics.extractors.feature_cache import Features
 from bench.metrics.kid import KernelDistance, kernel_distance
 
 
@@ -16,7 +15,7 @@ def normal(n, width=16, seed=0):
 
 
 def distance(first, second, subsets=100, size=1000):
-    return kernel_distance(Features([first]), Features([second]), subsets, size)
+    return kernel_distance(first, second, subsets, size)
 
 
 def literal(x, y):

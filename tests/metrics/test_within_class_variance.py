@@ -4,8 +4,7 @@ import torch
 from bench.data.base import DataSpec
 from bench.metrics import within_class_variance as module
 from bench.metrics.base import Context, SampleSet
-from bench.metrics.extractors.base import FeatureExtractor
-from bench.metrics.extractors.domain_classifier import DomainClassifier
+from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
 from bench.metrics.within_class_variance import WithinClassVariance, pixel_variance
 
 CPU = torch.device("cpu")
@@ -21,8 +20,8 @@ def images(n, seed=0):
 def squares(tiny, tmp_path):
     """A context whose classifier has the squares of the pixels as features."""
     extractor = FeatureExtractor("squares@0", lambda x: (x / 255).square().flatten(1), 64, CPU)
-    stub = DomainClassifier("squares@0", lambda x: x.float(), CPU, tiny().test, extractor)
-    return Context(tiny(), CPU, tmp_path, extractors={"domain 0": stub})
+    stub = FeatureClassifier("squares@0", lambda x: x.float(), CPU, extractor)
+    return Context(tiny(), CPU, tmp_path, memory={"domain 0": stub})
 
 
 def measured(samples, context):

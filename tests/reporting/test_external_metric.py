@@ -17,15 +17,12 @@ from bench.reporting.tables.build import build_table, filled_tables
 
 METRIC = '''
 """The darkness of samples."""
-from bench.metrics.base import Measurement, Metric
+from bench.metrics.base import Measurement, Metric, Quantity
 
 
 class Darkness(Metric):
     name = "darkness"
-    title = "Darkness"
-    unit = "%"
-    direction = "lower"
-    decimals = 1
+    quantities = {"darkness": Quantity("Darkness (%)", "lower", 1)}
 
     def measure(self, samples, context):
         is_cvae = type(context.model).__name__ == "CVAE"

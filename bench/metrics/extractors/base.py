@@ -15,8 +15,11 @@ IMAGES_PER_PASS = 500
 class Classifier:
     """A network that gives logits.
 
-    Its name in protocols is the kind of network, `@`, and eight digits of the hash of its weights.
-    `logits_of` gives the logits of a batch of `uint8` images on the device.
+    Attributes:
+        name: Name in protocols: the kind of network, `@`, and eight digits of the hash of its
+            weights.
+        logits_of: From a batch of `uint8` images on the device to logits `[B, K]`.
+        device: Where it computes.
     """
 
     name: str
@@ -25,13 +28,9 @@ class Classifier:
 
     @torch.inference_mode()
     def logits(self, x: Tensor) -> Tensor:
-        """Return the logits of images; those of one image do not depend on the others.
+        """Return logits `[N, K]`, `float32` on the CPU, of `uint8` images on any device.
 
-        Args:
-            x: `uint8` `[N, C, H, W]`, on any device, `N` at least 1.
-
-        Returns:
-            `float32` `[N, K]` on the CPU; a `BenchError` if they are not finite.
+        Those of one image do not depend on the others.
         """
         if x.dtype != torch.uint8:
             raise BenchError(f"a classifier takes uint8 images, got {x.dtype}")
@@ -65,11 +64,13 @@ class FeatureExtractor:
 
 @dataclass(frozen=True)
 class FeatureClassifier(Classifier):
-    """A slow classifier whose logits follow from features that other metrics need too.
+    """A classifier whose features are used by other metrics.
 
-    The features of the extractor are cached; `head` maps them, `[B, width]` on the device, to
-    logits.
+    Attributes:
+        extractor: The extractor of the features.
+        head: From features `[B, width]` on the device to logits, for a slow network, whose features
+            are cached; None if the logits are computed from the images.
     """
 
     extractor: FeatureExtractor
-    head: Callable[[Tensor], Tensor]
+    head: Callable[[Tensor], Tensor] | None = None

@@ -1,8 +1,6 @@
 """The domain classifier: trained by the harness on the real training images of a data set.
 
 It has a seed of its own and is cached by content. No model is trained with it or selected by it.
-Protocols carry its name and the hash of its weights, so measurements by two classifiers never stand
-in one column.
 """
 
 import hashlib
@@ -10,18 +8,16 @@ import io
 import logging
 import os
 import time
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from bench.console import say
-from bench.data.base import DataSpec, Split, fingerprint, to_float
+from bench.data.base import DataSpec, fingerprint, to_float
 from bench.errors import add_path_to_errors
 from bench.metrics.base import Context
-from bench.metrics.extractors.base import Classifier, FeatureExtractor
+from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
 from bench.metrics.extractors.small_classifier import (
     RECIPE,
     SmallClassifier,
@@ -34,38 +30,23 @@ from bench.metrics.extractors.weight_files import weights_hash
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class DomainClassifier(Classifier):
-    """The classifier of a data set.
-
-    Attributes:
-        test: The real test images.
-        feature_extractor: The same network without its last layer.
-    """
-
-    test: Split
-    feature_extractor: FeatureExtractor
-
-    @cached_property
-    def test_accuracy(self) -> float:
-        """Share of the real test images that it classifies correctly."""
-        return (self.logits(self.test.x).argmax(1) == self.test.y).double().mean().item()
-
-
-def domain_classifier(context: Context, seed: int = 0) -> DomainClassifier:
+def domain_classifier(context: Context, seed: int = 0) -> FeatureClassifier:
     """Return the classifier of a data set, trained now unless it is cached.
 
-    The same data, seed, processor and library give the same weights. On another processor the last
-    bits differ, and so does the hash in the name. If several processes train it at the same time,
-    all use the weights of the first to finish. `NotApplicable` if the data are no images.
+    Its features are those of the network without the last layer. The same data, seed, processor and
+    library give the same weights. On another processor the last bits differ, and so does the hash
+    in the name. If several processes train it at the same time, all use the weights of the first to
+    finish. `NotApplicable` if the data are no images.
     """
     context.require_images()
     return context.remember(f"domain {seed}", lambda: _load(context, seed))
 
 
-def _load(context: Context, seed: int) -> DomainClassifier:
+def _load(context: Context, seed: int) -> FeatureClassifier:
     data, spec, device, began = context.data, context.data.spec, context.device, time.monotonic()
-    path = context.cache / "extractors" / f"classifier-{_key(context, seed)}.pt"
+    content = f"{RECIPE} {seed} {spec.shape} {spec.classes} {data.flip} {fingerprint(data.train)}"
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
+    path = context.cache / "extractors" / f"classifier-{key}.pt"
     with isolated_training():
         network = _read(spec, path)
         is_new = network is None
@@ -80,22 +61,14 @@ def _load(context: Context, seed: int) -> DomainClassifier:
     name = f"{spec.name}-classifier@{weights_hash(network.state_dict())[:8]}"
     features, width = network.features, network.head.in_features
     extractor = FeatureExtractor(name, lambda x: features(to_float(x)), width, device)
-    classifier = DomainClassifier(
-        name, lambda x: network(to_float(x)), device, data.test, extractor
-    )
+    classifier = FeatureClassifier(name, lambda x: network(to_float(x)), device, extractor)
     if is_new:
+        right = classifier.logits(data.test.x).argmax(dim=1) == data.test.y
         say(
             f"  trained in {time.monotonic() - began:.0f} s; it classifies "
-            f"{100 * classifier.test_accuracy:.1f} % of {len(data.test)} real test images correctly"
+            f"{100 * right.double().mean():.1f} % of {len(right)} real test images correctly"
         )
     return classifier
-
-
-def _key(context: Context, seed: int) -> str:
-    """Return a hash of everything that determines the weights."""
-    data = context.data
-    content = f"{RECIPE} {seed} {data.spec.shape} {data.spec.classes} {data.flip}"
-    return hashlib.sha256(f"{content} {fingerprint(data.train)}".encode()).hexdigest()[:16]
 
 
 def _read(spec: DataSpec, path: Path) -> SmallClassifier | None:

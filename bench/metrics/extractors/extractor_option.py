@@ -1,4 +1,4 @@
-"""The option `extractor` of metrics: the domain classifier, Inception, or a file of the user's."""
+"""The option `extractor` of metrics: the domain classifier, Inception, or the user's own file."""
 
 from typing import Annotated, Any, Literal
 
@@ -39,5 +39,5 @@ def choose_feature_extractor(
     if isinstance(option, Network):
         return network_features(context, option)
     if option == "domain":
-        return domain_classifier(context, seed).feature_extractor
+        return domain_classifier(context, seed).extractor
     return inception_features(context)

@@ -1,15 +1,13 @@
 """The feature cache: features are computed once and found again by the content of the images.
 
 Images go through a network in parts of a fixed size. A part is kept under the hash of its images
-and the name of the network, so features of other images, networks or data sets are never confused.
-Two metrics share parts, and so do sets that begin with the same images.
+and the name of the network. Metrics share parts, and so do sets that begin with the same images.
 """
 
 import hashlib
 import io
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,66 +29,20 @@ KEPT_BYTES = 2**30
 """Features that a process keeps, besides those in use; the least recently used go first."""
 
 
-class Features:
-    """The features of a set of images: `float32` in parts `[PART, D]`, returned as `float64`.
-
-    The last part has as many images as remain. Where `indices` are given, the set consists of those
-    images of the parts.
-    """
-
-    def __init__(self, parts: Sequence[Tensor], indices: Tensor | None = None) -> None:
-        self._parts = parts
-        count = sum(len(part) for part in parts)
-        self._indices = torch.arange(count) if indices is None else indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @property
-    def width(self) -> int:
-        """Number of features of an image, `D`."""
-        return self._parts[0].shape[1]
-
-    def select(self, indices: Tensor) -> "Features":
-        """Return the features of some images as a set, without copying them."""
-        return Features(self._parts, self._indices[indices])
-
-    def take(self, indices: Tensor) -> Tensor:
-        """Return the features of some images in `float64`, `[len(indices), D]`."""
-        indices = self._indices[indices]
-        taken = torch.empty(len(indices), self.width, dtype=torch.float64)
-        part_of = indices.div(PART, rounding_mode="floor")
-        for number in sorted(set(part_of.tolist())):
-            of_part = part_of == number
-            taken[of_part] = self._parts[number][indices[of_part] - number * PART].double()
-        return taken
-
-    def blocks(self) -> Iterator[Tensor]:
-        """Yield all features in order, in `float64`, a part at a time."""
-        for indices in torch.split(torch.arange(len(self)), PART):
-            yield self.take(indices)
-
-    def all(self) -> Tensor:
-        """Return all features in `float64`; for sets of bounded size."""
-        return self.take(torch.arange(len(self)))
-
-
 def features(
     context: Context, extractor: FeatureExtractor, images: BalancedSet, *, is_real: bool
-) -> Features:
-    """Return the features of images in their order, from memory, from disk, or from the network.
+) -> Tensor:
+    """Return the features of images in their order, `float32` `[N, D]` on the CPU.
 
     Images of the data set (`is_real`) are needed by every process, so their features by a slow
-    network are kept on disk (Inception, 50 000 images: 410 MB). In memory a feature takes 4 bytes.
+    network are kept on disk (Inception, 50 000 images: 410 MB).
     """
     if images.x.dtype != torch.uint8:
         raise BenchError(f"features are taken from uint8 images, got {images.x.dtype}")
     folder = context.cache / "features" if is_real and extractor.is_slow else None
-    parts = [
-        _part(context, extractor, images.x[indices], folder)[:, extractor.columns]
-        for indices in torch.split(images.indices, PART)
-    ]
-    return Features(parts)
+    parts = (images.x[indices] for indices in torch.split(images.indices, PART))
+    outputs = [_part(context, extractor, part, folder)[:, extractor.columns] for part in parts]
+    return torch.cat(outputs)
 
 
 @torch.inference_mode()
@@ -99,20 +51,22 @@ def sample_logits(context: Context, classifier: Classifier, samples: SampleSet) 
 
     A slow network sees samples once for all metrics, if they have equally many of each class.
     """
-    if not isinstance(classifier, FeatureClassifier):
-        return classifier.logits(samples.x)
-    images = balanced_samples(samples)
-    if len(images) < len(samples.x):
-        return classifier.logits(samples.x)
-    cached = features(context, classifier.extractor, images, is_real=False)
-    logits = [classifier.head(b.float().to(classifier.device)).cpu() for b in cached.blocks()]
-    return torch.cat(logits)[images.indices.argsort()]
+    if isinstance(classifier, FeatureClassifier) and (head := classifier.head):
+        images = balanced_samples(samples)
+        if len(images) == len(samples.x):
+            cached = features(context, classifier.extractor, images, is_real=False)
+            logits = [head(part.to(classifier.device)).cpu() for part in torch.split(cached, PART)]
+            return torch.cat(logits)[images.indices.argsort()]
+    return classifier.logits(samples.x)
 
 
 def _part(context: Context, extractor: FeatureExtractor, x: Tensor, folder: Path | None) -> Tensor:
     """Return all outputs for the images of a part."""
     kept = context.remember("features", OrderedDict[str, Tensor])
-    key = _key(extractor, x)
+    # All that determines the features: the last bits differ between types of devices.
+    about = f"{extractor.name} {extractor.device.type} {list(x.shape)}"
+    content = x.contiguous().numpy().tobytes()
+    key = hashlib.sha256(about.encode() + content).hexdigest()[:32]
     part = kept.pop(key, None)
     path = folder / f"{key}.npy" if folder else None
     if part is None and path:
@@ -129,20 +83,11 @@ def _part(context: Context, extractor: FeatureExtractor, x: Tensor, folder: Path
     return part
 
 
-def _key(extractor: FeatureExtractor, x: Tensor) -> str:
-    """Return a hash of everything that determines the features; devices differ in last bits."""
-    about = f"{extractor.name} {extractor.device.type} {list(x.shape)}"
-    digest = hashlib.sha256(about.encode())
-    digest.update(x.contiguous().numpy().data)
-    return digest.hexdigest()[:32]
-
-
 @torch.inference_mode()
 def _compute(extractor: FeatureExtractor, x: Tensor) -> Tensor:
     began = time.monotonic()
     batches = torch.split(x, base.IMAGES_PER_PASS)
-    outputs = [extractor.outputs_of(b.to(extractor.device)).float().cpu() for b in batches]
-    part = torch.cat(outputs)
+    part = torch.cat([extractor.outputs_of(b.to(extractor.device)).float().cpu() for b in batches])
     if not bool(torch.isfinite(part).all()):
         raise BenchError(f"{extractor.name} gave features that are not finite")
     if extractor.is_slow:

@@ -1,12 +1,11 @@
 """The Inception network that defines Inception Score, FID and KID in the literature.
 
-It is torch-fidelity's, with the weights of December 2015, from a file of the user's or downloaded
-once from torch-fidelity's address. Without weights a metric gives the reason and the run goes on:
-numbers from other weights would mislead.
+It is torch-fidelity's, with the weights of December 2015, from the user's file or downloaded once.
+Without them metrics do not apply: numbers from other weights would mislead.
 """
 
+import hashlib
 import io
-import os
 import time
 import urllib.request
 from http.client import HTTPException
@@ -21,7 +20,8 @@ from bench.data.torchvision_files import is_offline
 from bench.errors import NotApplicable
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
-from bench.metrics.extractors.weight_files import file_hash, one_line, read_weights, weights_hash
+from bench.metrics.extractors.weight_files import one_line, read_weights, weights_hash
+from bench.record.files import write_atomically
 
 TIMEOUT_S = 10.0  # without one byte
 PATIENCE_S = 600.0  # for all 91 MB
@@ -35,13 +35,10 @@ REMEDY = (
 def inception(context: Context) -> FeatureClassifier:
     """Return the classifier of 1 008 logits without bias that the Inception Score takes.
 
-    Gray images are repeated to three channels; the network enlarges every image to 299x299. Logits
-    are a product with the features that FID takes, so one pass serves both. The weights are those
-    of the file `weights["inception"]` of the context; without one they are downloaded, unless
-    `BENCH_OFFLINE` is set.
-
-    `NotApplicable` if the weights cannot be had, are damaged or lack the layer of the logits, or if
-    the data are neither gray nor color images.
+    Gray images are repeated to three channels; the network enlarges every image to 299x299. The
+    weights are those of the file `weights["inception"]` of the context; without one they are
+    downloaded, unless `BENCH_OFFLINE` is set. `NotApplicable` if they are missing, damaged or lack
+    the layer of the logits, or if the data are neither gray nor color images.
     """
     classifier = _network(context)[1]
     if isinstance(classifier, str):
@@ -50,11 +47,9 @@ def inception(context: Context) -> FeatureClassifier:
 
 
 def inception_features(context: Context) -> FeatureExtractor:
-    """Return the extractor of the 2 048 features that define FID and KID.
+    """Return the extractor of the 2 048 features that define FID and KID (`pool_3`).
 
-    They are the averages of the last layer but one, called `pool_3` where the network comes from.
-    As for `inception`, but a file of weights that lacks the layer of the logits is enough, and has
-    the same name.
+    Unlike `inception`, it needs no layer of the logits; its name is the same without that layer.
     """
     return _network(context)[0]
 
@@ -122,26 +117,23 @@ def _downloaded() -> Path:
     if is_offline():
         raise NotApplicable(f"{missing}, and BENCH_OFFLINE is set; {REMEDY}")
     say(f"  downloading {address}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        _fetch(address, temporary)
+        content = _fetch(address)
         # The file's name ends in the first digits of its hash.
-        if not file_hash(temporary).startswith(path.stem.rsplit("-", 1)[1]):
+        if not hashlib.sha256(content).hexdigest().startswith(path.stem.rsplit("-", 1)[1]):
             raise OSError("what came is not the file that was asked for")
-        temporary.replace(path)
+        write_atomically(path, content)
     except (OSError, HTTPException) as error:
         reason = f"{missing}, and downloading them failed ({error}); {REMEDY}"
         raise NotApplicable(reason) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
-def _fetch(address: str, path: Path) -> None:
-    until = time.monotonic() + PATIENCE_S
-    with urllib.request.urlopen(address, timeout=TIMEOUT_S) as source, path.open("wb") as target:
+def _fetch(address: str) -> bytes:
+    until, content = time.monotonic() + PATIENCE_S, bytearray()
+    with urllib.request.urlopen(address, timeout=TIMEOUT_S) as source:
         while block := source.read(2**20):
-            target.write(block)
+            content += block
             if time.monotonic() > until:
                 raise TimeoutError(f"it took longer than {PATIENCE_S:.0f} s")
+    return bytes(content)

@@ -1,8 +1,7 @@
-"""LPIPS, a distance of two images that was calibrated on human judgements.
+"""LPIPS (Zhang et al. 2018), a distance of images calibrated on human judgements.
 
-Zhang et al. (2018), computed by the authors' package. The package contains the calibration, but not
-the network: AlexNet trained on ImageNet, as torchvision publishes it. That file has to be given;
-without it there is a reason and no number.
+The authors' package contains the calibration, but not the network: AlexNet trained on ImageNet, as
+torchvision publishes it. The user has to give that file.
 """
 
 import warnings

@@ -1,4 +1,4 @@
-"""A classifier or feature extractor of the user's own: a file of a whole network, code and weights.
+"""The user's own classifier or feature extractor: a file of a network, code and weights.
 
 The paper evaluates FaceScrub with an Inception-ResNet-v1 trained on VGGFace2. Save such a network
 once, by `torch.export.save` as `NAME.pt2` (in evaluation mode, with a dynamic batch size) or as
@@ -8,10 +8,11 @@ TorchScript with any other suffix, and name it in the sweep:
       - {name: inception_score, extractor: {path: vggface2.pt2, size: 160}}
       - {name: fid, extractor: {path: vggface2.pt2, size: 160}}
 
-Such a file is a program that runs with the rights of the user: use only files of your own or of
-people you trust. The first digits of its hash stand in every protocol.
+Such a file is a program that runs with your rights: use only files that you trust. The first digits
+of its hash stand in every protocol.
 """
 
+import hashlib
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -26,27 +27,26 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
-from bench.metrics.extractors.weight_files import file_hash, one_line
+from bench.metrics.extractors.weight_files import one_line
 from bench.spec.run_settings import Strict
 
 IMAGES_PER_PASS = 50  # such networks are large
 TOLERANCE = 1e-3
 
-OUTPUTS = {"logits": "[B, K]", "features": "[B, D]"}
-"""What a network may return."""
+OUTPUTS = {"logits": "[B, K]", "features": "[B, D]"}  # what a network may return
 
 
 class Network(Strict):
     """A file that holds a network, and what the network expects.
 
-    It is given `float32` images `[B, C, H, W]` and returns logits `[B, K]`, features `[B, D]`, a
-    pair `(logits, features)`, or a dict with these names.
+    From `float32` images `[B, C, H, W]` it returns logits `[B, K]`, features `[B, D]`, a pair
+    `(logits, features)`, or a dict with these names.
 
     Attributes:
         path: The file; `~` is the home folder.
-        gives: What a network returns that returns one tensor.
+        gives: What the network returns if it returns one tensor.
         size: Side in pixels to which images are resized first, bilinearly, with antialiasing where
-            they shrink; not resized where None. Oblong images are stretched.
+            they shrink; None for the images' own size. Oblong images are stretched.
         range: Values that the network expects for the levels 0 and 255.
         color: Whether gray images are repeated to three channels.
     """
@@ -60,15 +60,15 @@ class Network(Strict):
 
 def network_logits(context: Context, network: Network) -> FeatureClassifier:
     """Return the classifier of a file; a `BenchError` says if the file holds none."""
-    extractor = _extractors(context, network).get("logits")
-    if extractor is None:
+    logits = _extractors(context, network).get("logits")
+    if logits is None:
         raise BenchError(f"{network.path} gives features alone, and logits [B, K] are needed here")
-
-    def logits_of(x: Tensor) -> Tensor:
-        return extractor.outputs_of(x)[:, extractor.columns]
-
     return FeatureClassifier(
-        extractor.name, logits_of, context.device, extractor, lambda logits: logits
+        logits.name,
+        lambda x: logits.outputs_of(x)[:, logits.columns],
+        context.device,
+        logits,
+        lambda cached: cached,
     )
 
 
@@ -86,8 +86,7 @@ def network_features(context: Context, network: Network) -> FeatureExtractor:
 def _extractors(context: Context, network: Network) -> dict[str, FeatureExtractor]:
     """Return an extractor for each output of a network, which is opened once in this process."""
     context.require_images()
-    key = f"network {network.model_dump_json()}"
-    return context.remember(key, lambda: _open(context, network))
+    return context.remember(f"network {network}", lambda: _open(context, network))
 
 
 def _open(context: Context, network: Network) -> dict[str, FeatureExtractor]:
@@ -95,8 +94,10 @@ def _open(context: Context, network: Network) -> dict[str, FeatureExtractor]:
     if not path.is_file():
         raise BenchError(f"there is no file {path} of a network")
     program = _read(path, context.device)
+    with path.open("rb") as file:
+        digits = hashlib.file_digest(file, "sha256").hexdigest()[:8]
     low, high = network.range
-    name = f"network@{file_hash(path)[:8]};range={low:g}..{high:g}"
+    name = f"network@{digits};range={low:g}..{high:g}"
     name += f";size={network.size}" if network.size else ""
     name += ";color" if network.color else ""
 
@@ -105,14 +106,13 @@ def _open(context: Context, network: Network) -> dict[str, FeatureExtractor]:
         batches = [_run(program, batch, network) for batch in torch.split(x, IMAGES_PER_PASS)]
         return torch.cat([torch.cat([*batch.values()], dim=1) for batch in batches])
 
-    extractors, column = {}, 0
+    extractors, start = {}, 0
     for output, tensor in _try(program, context, network).items():
-        width = tensor.shape[1]
-        columns = slice(column, column + width)
+        end = start + tensor.shape[1]
         extractors[output] = FeatureExtractor(
-            name, outputs_of, width, context.device, is_slow=True, columns=columns
+            name, outputs_of, end - start, context.device, is_slow=True, columns=slice(start, end)
         )
-        column += width
+        start = end
     return extractors
 
 
@@ -137,19 +137,14 @@ def _read(path: Path, device: torch.device) -> Callable[[Tensor], Any]:
     return program
 
 
-def _prepared(x: Tensor, network: Network) -> Tensor:
-    """Return `uint8` images as the network expects them."""
+def _run(program: Callable[[Tensor], Any], x: Tensor, network: Network) -> dict[str, Tensor]:
+    """Run a program on `uint8` images, and return its outputs, logits first, after checks."""
+    path, (low, high) = network.path, network.range
     x = (x.expand(-1, 3, -1, -1) if network.color else x).float()
     if network.size and list(x.shape[2:]) != [network.size] * 2:
         size, shrinks = (network.size, network.size), max(x.shape[2:]) > network.size
         x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=shrinks)
-    low, high = network.range
-    return x * ((high - low) / 255) + low
-
-
-def _run(program: Callable[[Tensor], Any], x: Tensor, network: Network) -> dict[str, Tensor]:
-    """Run a program on `uint8` images, and return its outputs, logits first, after checks."""
-    x, path = _prepared(x, network), network.path
+    x = x * ((high - low) / 255) + low
     try:
         returned = program(x)
     except Exception as error:

@@ -19,12 +19,7 @@ RATE = 2e-3
 
 
 class SmallClassifier(nn.Module):
-    """A convolutional classifier for images of 8 to 64 pixels.
-
-    Args:
-        spec: Shape of the images and number of classes; each doubling of the height beyond 8 pixels
-            adds a block that halves it.
-    """
+    """A convolutional classifier for images of 8 to 64 pixels; its blocks halve the image to 2."""
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
@@ -60,11 +55,10 @@ def train_classifier(
     device: torch.device,
     steps: int | None = None,
 ) -> SmallClassifier:
-    """Train a classifier on the examples of a split, whose order matters.
+    """Return a classifier trained on the examples of a split, whose order matters.
 
     The seed is that of initialization and batches; the random state is left alone. `flip` mirrors
-    images at random. `steps` is the number of batches, that of `steps_for` where None. The
-    classifier is in evaluation mode, on the device.
+    images at random. The number of batches is by default that of `steps_for`.
     """
     batch, steps = min(BATCH, len(split)), steps or steps_for(len(split))
     with isolated_training(), _reproducible(spec):
@@ -87,10 +81,8 @@ def train_classifier(
 
 @contextlib.contextmanager
 def isolated_training() -> Iterator[None]:
-    """Leave the random state alone, and compute gradients even if the caller does not.
-
-    Networks are initialized on the CPU, so only its generator has to be restored.
-    """
+    """Leave the random state alone, and compute gradients even if the caller does not."""
+    # Networks are initialized on the CPU, so only its generator has to be restored.
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         yield
 

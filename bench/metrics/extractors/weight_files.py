@@ -20,16 +20,10 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_weights(path: Path, network: str, remedy: str) -> dict[str, Any]:
     """Return the tensors of a file by name, without running any code in it.
 
-    Raises `NotApplicable` if the file is damaged, or if there is none: with the remedy.
+    `NotApplicable` if the file is damaged, or missing; then its text ends with the remedy.
     """
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)

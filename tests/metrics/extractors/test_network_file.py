@@ -48,7 +48,7 @@ def test_logits_and_features_are_those_of_the_network(saved, contexts):
     torch.testing.assert_close(network_logits(context, option).logits(x), logits.detach())
     extractor = network_features(context, option)
     found = features(context, extractor, BalancedSet(x, torch.arange(24), 1, []), is_real=False)
-    torch.testing.assert_close(found.all().float(), fields.detach())
+    torch.testing.assert_close(found, fields.detach())
     assert (extractor.width, extractor.is_slow) == (4, True)
 
 
@@ -158,9 +158,9 @@ def test_gray_images_are_repeated_for_networks_of_color(saved, contexts):
 def test_it_is_opened_once_and_leaves_the_random_state_alone(saved, contexts):
     context, option, before = contexts(), Network(path=saved(Pair())), torch.get_rng_state()
     network_logits(context, option)
-    count = len(context.extractors)
+    count = len(context.memory)
     network_features(context, Network(path=option.path))
-    assert len(context.extractors) == count
+    assert len(context.memory) == count
     assert torch.equal(torch.get_rng_state(), before)
 
 
