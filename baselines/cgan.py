@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, ConditionalGenerator, Objective, Stage
 from models import backbones, terms
-from models.blocks import normal, one_hot, parameters_of
+from models.blocks import normal, one_hot
 
 
 class LabelNorm(nn.Module):
@@ -131,10 +131,6 @@ class CGAN(ConditionalGenerator):
         layers = backbones.decoder(spec, backbone, width, codes)
         self.decoder = ConditionalDecoder(layers, spec.classes, cond_bn)
         self.critic = backbones.critic(spec, backbone, width)
-
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of decoder and critic."""
-        return parameters_of(self, "decoder", "critic")
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the hinge losses of both players, one kind of fake; the same in each stage."""

@@ -41,18 +41,19 @@ from math import log, sqrt
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Objective, Posterior, Stage
+from bench.training.interface import Batch, Objective, Posterior, Stage
 from models import backbones, terms
-from models.blocks import LabelGaussians, normal, parameters_of, spread
+from models.blocks import spread
+from models.vae import LabelSubspaceVAE, gaussian_draw, gaussian_moments
 
 RADIUS = 3.0  # of the sphere on which class means start
 NARROW = log(0.1**2)  # log-variance of an absent attribute at the start
 
 
-class CSVAE(ConditionalGenerator):
+class CSVAE(LabelSubspaceVAE):
     """The conditional subspace VAE, with a subspace for each label.
 
     Args:
@@ -65,6 +66,7 @@ class CSVAE(ConditionalGenerator):
         prior: Whether the Gaussians of the labels are learned, or stay as initialized.
     """
 
+    title: ClassVar[str] = "CSVAE"
     stages = (Stage("main", ("encoder_w", "encoder_z", "decoder", "prior", "adversary")),)
     objective: Objective = {
         "encoder_w": {"reconstruct": 10.0, "kl_w": 1.0},
@@ -85,11 +87,10 @@ class CSVAE(ConditionalGenerator):
         irrelevant: int | None = None,
         prior: Literal["learned", "fixed"] = "learned",
     ) -> None:
-        super().__init__()
+        super().__init__(spec)
         if prior not in ("learned", "fixed"):
             raise ValueError(f"prior must be learned or fixed, got {prior!r}")
-        attributes = len(spec.attributes)
-        self.labels, self.values = (attributes, 2) if attributes else (1, spec.classes)
+        attributes = self.attributes
         if attributes and relevant is None:
             relevant = 2 * attributes
         sizes = backbones.code_sizes(spec, backbone, relevant, irrelevant)
@@ -99,7 +100,6 @@ class CSVAE(ConditionalGenerator):
                 f"relevant must be a multiple of the number of attributes, {attributes}, "
                 f"got {self.relevant}"
             )
-        subspace = self.relevant // self.labels
         objective = {player: dict(weights) for player, weights in self.objective.items()}
         if attributes:  # a nat of w at the price of a nat of z
             for player in ("encoder_w", "prior"):
@@ -114,27 +114,20 @@ class CSVAE(ConditionalGenerator):
         self.decoder = backbones.decoder(spec, backbone, width, sum(sizes))
         logits = self.labels * self.values
         self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant, logits)
-        every = torch.tensor(spec.combinations if attributes else range(spec.classes))
-        self.prior = LabelGaussians(self.labels, self.values, subspace, every)
+        self.prior = self._make_prior(spec)
         if attributes:
             present = torch.arange(logits).remainder(2).unsqueeze(1)
             with torch.no_grad():
-                self.prior.means.copy_(present * RADIUS * sqrt(2 / subspace))
+                self.prior.means.copy_(present * RADIUS * sqrt(2 / self.prior.means.shape[1]))
                 self.prior.logvars.copy_((1 - present) * NARROW)
         else:
             spread(self.prior.means, RADIUS)
 
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of both encoders, decoder, prior and adversary."""
-        return parameters_of(self, *self.stages[0].players)
-
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the three parts of M1, and M2 and N; KLs are means over their dimensions."""
         x, y = batch.x, batch.y
-        mean_w, logvar_w = terms.widen(self.encoder_w(x, y)).chunk(2, dim=1)
-        mean_z, logvar_z = terms.widen(self.encoder_z(x)).chunk(2, dim=1)
-        w = mean_w + (0.5 * logvar_w).exp() * torch.randn_like(mean_w)
-        z = mean_z + (0.5 * logvar_z).exp() * torch.randn_like(mean_z)
+        mean_w, logvar_w, w = gaussian_draw(self.encoder_w(x, y))
+        mean_z, logvar_z, z = gaussian_draw(self.encoder_z(x))
         values = {
             "kl_w": terms.gaussian_kl(mean_w, logvar_w, *self.prior.of(y)).mean(),
             "kl_z": terms.kl_to_standard_normal(mean_z, logvar_z),
@@ -144,42 +137,13 @@ class CSVAE(ConditionalGenerator):
             values["negative_entropy"] = self.labels * terms.negative_entropy(logits)
             values["classify_z"] = self.labels * terms.classify(logits, y.flatten())
         if "reconstruct" in wanted:
-            values["reconstruct"] = terms.reconstruct(x, self.decoder(torch.cat((w, z), dim=1)))
+            values["reconstruct"] = terms.reconstruct(x, self._decode(w, z))
         return values
-
-    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Decode draws from the Gaussians of the labels and the standard normal."""
-        w = self.prior.sample(y, generator)
-        z = normal(len(y), self.irrelevant, like=w, generator=generator)
-        image: Tensor = self.decoder(torch.cat((w, z), dim=1))
-        return image
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
-        """Return both posterior means; needs `y`, without which there is no `w`."""
-        if y is None:
-            raise ValueError("CSVAE needs labels to encode: the encoder of w is q(w | x, y)")
-        return Code(self.encoder_w(x, y).chunk(2, dim=1)[0], self.encoder_z(x).chunk(2, dim=1)[0])
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the Gaussians of `w` and of `z`; needs `y`."""
         if y is None:
-            raise ValueError("CSVAE needs labels for its posterior: q(w | x, y)")
-        of_w, of_z = self.encoder_w(x, y).chunk(2, dim=1), self.encoder_z(x).chunk(2, dim=1)
-        return Posterior((of_w[0], of_w[1].exp()), (of_z[0], of_z[1].exp()))
-
-    def class_prior(self) -> tuple[Tensor, Tensor]:
-        """Return means and variances of `w`, `[K, D_w]`."""
-        return self.prior.of_classes()
-
-    def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
-        """Return the images of codes; labels are not needed."""
-        if code.relevant is None or code.irrelevant is None:
-            raise ValueError("CSVAE needs both parts of a code to decode it")
-        image: Tensor = self.decoder(torch.cat((code.relevant, code.irrelevant), dim=1))
-        return image
-
-    def switch(self, code: Code, attribute: int, values: Tensor) -> Code:
-        """Return codes whose subspace of one attribute is at the prior mean of other values."""
-        if code.relevant is None:
-            raise ValueError("CSVAE has a subspace for each attribute in w, but this code has no w")
-        return Code(self.prior.switched(code.relevant, attribute, values), code.irrelevant)
+            raise ValueError("CSVAE needs labels to encode: the encoder of w is q(w | x, y)")
+        return Posterior(
+            gaussian_moments(self.encoder_w(x, y)), gaussian_moments(self.encoder_z(x))
+        )

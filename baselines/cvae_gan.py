@@ -37,19 +37,15 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Objective, Stage
 from models import backbones, terms
-from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot, parameters_of
-from models.label_conditioned import LabelConditionedVAE
+from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot
+from models.vae import LabelConditionedVAE
 
 
 class CVAEGAN(LabelConditionedVAE):
     """The conditional VAE-GAN, in the losses and weights of Lr-LiVAE.
 
-    Args:
-        spec: Shape of the data.
-        backbone: Family of networks; `auto` fits the data.
-        width: Multiplier of the layer sizes.
-        latent: Size of the code, the family's irrelevant code where None.
-        balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
+    Options are those of `LabelConditionedVAE` and `balanced_critic`: whether both kinds of fakes
+    together weigh as much as the reals.
     """
 
     title: ClassVar[str] = "cVAE-GAN"
@@ -73,40 +69,20 @@ class CVAEGAN(LabelConditionedVAE):
         self.balanced_critic = balanced_critic
         self.critic = backbones.critic(spec, backbone, width)
 
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of encoder, decoder and critic."""
-        return {**super().players(), **parameters_of(self, "critic")}
-
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return both halves of the bound (Eq. 1 and 3) and the hinge losses (Eq. 10 and 11)."""
-        x, y = batch.x, batch.y
         reconstruction, values = self._reconstruct(batch)
         if not wanted.isdisjoint(("fool", "discriminate")):
-            sample, y_sample = self._draw(y)
-            weights = self.critic.weights()
-            real = self.critic(x, y, weights)
-            fakes = torch.cat((reconstruction, sample)), torch.cat((y, y_sample))
-            of_reconstruction, of_sample = self.critic(*fakes, weights).chunk(2)
-            values["discriminate"] = terms.discriminate(
-                real, of_reconstruction, of_sample, balanced=self.balanced_critic
+            values |= self._hinge_terms(
+                self.critic, batch.x, batch.y, reconstruction, balanced=self.balanced_critic
             )
-            values["fool"] = terms.fool(of_reconstruction, of_sample)
         return values
-
-    def _draw(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return as many samples as labels, from a decoder call of their own, and their labels."""
-        y_sample = torch.randint(self.classes, y.shape, device=y.device)
-        return self.sample(y_sample), y_sample
 
 
 class CVAEGANBao(CVAEGAN):
     """The conditional VAE-GAN with the losses of its publication.
 
-    Args:
-        spec: Shape of the data.
-        backbone: Family of networks; `auto` fits the data.
-        width: Multiplier of the layer sizes.
-        latent: Size of the code, the family's irrelevant code where None.
+    Its options are those of `LabelConditionedVAE`.
     """
 
     stages = (Stage("main", ("encoder", "decoder", "critic", "classifier")),)
@@ -142,10 +118,6 @@ class CVAEGANBao(CVAEGAN):
         features = self.classifier.head.in_features
         self.real_means = ClassMeans(spec.classes, features)
         self.sample_means = ClassMeans(spec.classes, features)
-
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of encoder, decoder, critic and classifier."""
-        return {**super().players(), **parameters_of(self, "classifier")}
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return both halves of the bound, features matched in pairs and means, cross-entropies."""

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, ConditionalGenerator, Objective, OptimizerTable, Stage
 from models import backbones, terms
-from models.blocks import normal, parameters_of
+from models.blocks import normal
 
 MLP = (32, 32)  # features for points
 WAVES = 16  # frequencies, 1 to 200, in which the network sees the time
@@ -164,10 +164,6 @@ class FlowMatching(ConditionalGenerator):
         self.spec, self.steps = spec, steps
         self.guidance, self.label_dropout = guidance, label_dropout
         self.velocity = Velocity(spec, width)
-
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of the velocity."""
-        return parameters_of(self, "velocity")
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the error of the velocity at a logit-normal time for each example."""

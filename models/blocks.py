@@ -27,11 +27,6 @@ def normal(
     return noise.to(like.device)
 
 
-def parameters_of(model: nn.Module, *networks: str) -> dict[str, list[nn.Parameter]]:
-    """Return the parameters of some networks of a model, by their names."""
-    return {name: list(getattr(model, name).parameters()) for name in networks}
-
-
 def glorot(network: nn.Module) -> None:
     """Initialize all weights of a network uniformly after Glorot, and all biases with zero."""
     for module in network.modules():

@@ -76,14 +76,15 @@ class ConditionalGenerator(nn.Module, ABC):
     #: sweep asks for that, and one with `attributes` labels `[B, A]` on data that has them.
     capabilities: ClassVar[tuple[str, ...]] = ()
 
-    @abstractmethod
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns which parameters.
+        """Return who owns which parameters; by default each child module with any is a player.
 
         Returns:
             Player name -> parameters. Every parameter of the model belongs to a player. It may
             belong to several, each with an optimizer state of its own for it.
         """
+        players = {name: list(child.parameters()) for name, child in self.named_children()}
+        return {name: parameters for name, parameters in players.items() if parameters}
 
     @abstractmethod
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
