@@ -76,12 +76,7 @@ LARGEST = 100.0  # weight of an example
 
 
 class BlockClassifier(nn.Module):
-    """A classifier with a block of the code for each logit, of a class or an attribute.
-
-    Args:
-        logits: Number of logits, `K` or `A`.
-        block: Coordinates of a block, `m`.
-    """
+    """A classifier with a block of `m` coordinates of the code for each of `K` logits."""
 
     def __init__(self, logits: int, block: int) -> None:
         super().__init__()

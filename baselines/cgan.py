@@ -39,12 +39,7 @@ from models.blocks import normal, one_hot
 
 
 class LabelNorm(nn.Module):
-    """Batch norm whose gains and biases are looked up by label.
-
-    Args:
-        norm: The batch norm that it replaces.
-        classes: Number of labels, `K`.
-    """
+    """A batch norm whose gains and biases are looked up by label, in place of a plain one."""
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, classes: int) -> None:
         super().__init__()
@@ -54,19 +49,17 @@ class LabelNorm(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return `[B, C, ...]` normalized over all classes, and scaled by label."""
-        shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
+        shape = (*x.shape[:2], *[1] * (x.ndim - 2))
         gain, bias = (F.embedding(y, table).view(shape) for table in (self.gains, self.biases))
         out: Tensor = self.norm(x) * gain + bias
         return out
 
 
 class ConditionalDecoder(nn.Module):
-    """A decoder that sees the label: beside the code, or in its batch norms.
+    """A decoder that sees the label: beside the code, or with `cond_bn` in its batch norms.
 
-    Args:
-        layers: A decoder of codes with one-hot labels, or of codes alone where `cond_bn`.
-        classes: Number of labels, `K`.
-        cond_bn: Whether every batch norm becomes a `LabelNorm`; there must be one.
+    `layers` decode codes with one-hot labels, or codes alone where every batch norm becomes a
+    `LabelNorm`; there must be one.
     """
 
     def __init__(self, layers: nn.Sequential, classes: int, cond_bn: bool) -> None:
@@ -74,7 +67,9 @@ class ConditionalDecoder(nn.Module):
         self.classes = classes
         self.cond_bn = cond_bn
         if cond_bn:
-            layers = nn.Sequential(*(self._conditioned(layer) for layer in layers))
+            for name, layer in layers.named_children():
+                if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                    setattr(layers, name, LabelNorm(layer, classes))
             if not any(isinstance(layer, LabelNorm) for layer in layers):
                 raise ValueError("cond_bn needs batch norms; networks for points have none")
         self.layers = layers
@@ -85,11 +80,6 @@ class ConditionalDecoder(nn.Module):
         for layer in self.layers:
             x = layer(x, y) if isinstance(layer, LabelNorm) else layer(x)
         return x
-
-    def _conditioned(self, layer: nn.Module) -> nn.Module:
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            return LabelNorm(layer, self.classes)
-        return layer
 
 
 class CGAN(ConditionalGenerator):

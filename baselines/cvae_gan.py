@@ -156,11 +156,8 @@ class CVAEGANBao(CVAEGAN):
 class Classifier(nn.Module):
     """A network from examples to logits, with the layers of a critic but no spectral norm.
 
-    It has no batch norm, which would subtract the very means that are to be matched.
-
-    Args:
-        critic: The critic whose layers it takes over, initialized anew.
-        classes: Number of labels, `K`.
+    It has no batch norm, which would subtract the very means that are to be matched. The layers are
+    those of the given critic, initialized anew.
     """
 
     def __init__(self, critic: Critic, classes: int) -> None:
@@ -183,10 +180,7 @@ class Classifier(nn.Module):
 class ClassMeans(nn.Module):
     """Moving averages of the features of each class, updated in training mode.
 
-    Args:
-        classes: `K`.
-        features: `F`.
-        keep: Share of the old average that is kept when a batch has examples of the class.
+    `keep` is the share of the old average that stays when a batch has examples of the class.
     """
 
     means: Tensor

@@ -9,12 +9,6 @@ Departures: paths end in the image itself, without a smallest deviation; times a
 (Esser et al., ICML 2024, arXiv 2403.03206); no second training straightens paths; steps are fixed;
 the U-Net is small, without attention, since its kernels cover all of a 4x4 map; Adam has momentum
 and a falling rate. `guidance` (Ho & Salimans, 2022) other than 1 needs `label_dropout`, say 0.1.
-
-Chosen on 8x8 digits, one seed, 800 iterations, width 0.5: Inception Score 9.41, accuracy 99.0 %
-(real: 9.57, 99.6); with the harness's Adam 9.00 and 98.2. Uniform times cost a larger network 0.2
-of the score. Averaged weights can replace a falling rate (9.42), and add nothing to it (9.39).
-Guidance 2 scores 9.96, above real images, and diversity falls from 0.40 to 0.32 (real: 0.43). Ten
-midpoint steps end 0.006 from the exact solution; as many calls by Heun 0.011, by Euler 0.019.
 """
 
 import math

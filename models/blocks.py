@@ -74,7 +74,7 @@ def spread(means: nn.Parameter, radius: float) -> None:
 def draw(
     means: Tensor, logvars: Tensor, y: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Return one draw `[B, D]` for each label `[B]` from Gaussians `[K, D]`."""
+    """Return a draw `[B, D]` for each label `[B]` from Gaussians `[K, D]`."""
     noise = normal(len(y), means.shape[1], like=means, generator=generator)
     return means[y] + (0.5 * logvars[y]).exp() * noise
 
@@ -84,10 +84,6 @@ class ClassGaussians(nn.Module):
 
     Log-variances are clamped to `[-6, 4]`, since a likelihood has no upper bound where codes fall
     onto their means. One that has passed a bound gets no gradient and stays there.
-
-    Args:
-        classes: `K`.
-        dimensions: `D`.
     """
 
     def __init__(self, classes: int, dimensions: int) -> None:

@@ -23,20 +23,6 @@ Kullback-Leibler term are as for the others. Their likelihood is that of the sin
 the moments of the mixture (Eq. 11), or of the mixture itself if their labels are known to be of
 these classes. The classifier does not see them, and the critic scores them by its unconditional
 part alone. The paper fine-tunes on such images; here every batch mixes both kinds.
-
-Arguments change what no weight can. `label_loss` replaces the mixture loss by the cross-entropy of
-a linear layer, with samples from the moments of the codes; `sample_from` takes those moments in
-place of the learned Gaussians; `prior_steps` is the ratio of the stages; `joint` makes them one, in
-which each network descends the sum of its terms in both.
-
-Findings with the published settings, which stay the default (8x8 digits, 800 iterations, five
-seeds; `results/published/LOG.md` has sizes and seeds). First, codes contract onto the means of
-their classes while the variances, whose rate is cut after two epochs, stay near 1: test codes lie
-at 0.04 of the prior's variance. So samples decode codes unlike those of any image, and 74 % show
-their label. `sample_from: moments` gives 97 %, variances that learn at a constant 1e-2 88 %, with a
-likelihood weight of 0.02 in the second stage 93 %. Second, two kinds of fakes outweigh the reals in
-the critic's loss, so that its scores are about -1 for everything and teach the decoder little; with
-`balanced_critic` both kinds together weigh as much as the reals.
 """
 
 from typing import ClassVar, Literal
@@ -68,11 +54,12 @@ class LRIRVAE(TwoCodeVAE):
         relevant: Size of the relevant code, the family's where None.
         irrelevant: Size of the irrelevant code, the family's where None.
         variance_schedule: How the learning rate of the class variances decays.
-        label_loss: Loss of the relevant code: of the Gaussian mixture, or of a linear classifier.
+        label_loss: Loss of the relevant code: of the Gaussian mixture, or the cross-entropy of a
+            linear classifier, with samples from the moments of the codes.
         sample_from: Class Gaussians of samples: the learned prior, or the moments of the training
             codes. None is the prior if there is one.
         prior_steps: Passes of the first stage for one of the second.
-        joint: Whether all players move in one stage.
+        joint: Whether all players move in one stage, each by the sum of its terms in both.
         balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
         unlabeled_prior: Prior of codes of examples without label: the Gaussian of Eq. 11, or the
             mixture of Eq. 6.
