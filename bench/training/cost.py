@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -43,13 +42,7 @@ def write_cost(training: Training, spec: DataSpec, folder: Path) -> None:
 
 
 def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
-    """Return what a model costs, counted without memory and without touching any random state.
-
-    Metrics are `parameters`; `images_per_iteration`; `multiply_adds_per_iteration`, of all passes,
-    forward and backward; `multiply_adds_per_sample` and `sampling_parameters`, of drawing one
-    example; `relevant_code` and `irrelevant_code`, the sizes of the codes, 0 for a part that the
-    model lacks.
-    """
+    """Return what a model costs (`bench.record.quantities.COST`), without touching random state."""
     with FakeTensorMode():
         model = RunConfig(training, Evaluation()).model(spec)
         size = training.batch_size
@@ -68,7 +61,7 @@ def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
 def _try(
     metrics: tuple[str, ...], count: Callable[..., tuple[int, ...]], *arguments: Any
 ) -> list[CostEntry]:
-    """Return counts, or why there are none: that must not stop a training."""
+    """Return counts, or why there are none, which must not stop a training."""
     try:
         return [CostEntry(*pair) for pair in zip(metrics, count(*arguments), strict=True)]
     except NotApplicable as error:
@@ -80,7 +73,7 @@ def _try(
 
 
 def _iteration(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int]:
-    """Count the passes of an iteration; nobody steps."""
+    """Count the passes of an iteration, forward and backward; nobody steps."""
     model.train()
     passes, _ = make_passes(model, training.objective, {}, precision=training.precision)
     with OperationCounter() as counter:
@@ -99,7 +92,7 @@ def _sample(model: ConditionalGenerator, batch: Batch, training: Training) -> tu
 
 
 def _codes(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int, int]:
-    """Return the widths of both codes."""
+    """Return the sizes of both codes, 0 for a part that the model lacks."""
     if not isinstance(model, Encodes):
         raise NotApplicable("it cannot encode")
     model.eval()
@@ -116,14 +109,9 @@ _COUNTS: Mapping[tuple[str, ...], Callable[..., tuple[int, ...]]] = {
 }
 
 
-def _of_matrix_and_vector(matrix: Tensor, *_: object, **__: object) -> int:
-    """Return the operations of the one product that torch's own formulas leave out."""
-    return 2 * matrix.numel()
-
-
 _FORMULAS: Mapping[Any, Callable[..., int]] = {
     **flop_registry,
-    torch.ops.aten.mv: _of_matrix_and_vector,
+    torch.ops.aten.mv: lambda matrix, *_, **__: 2 * matrix.numel(),  # torch has no formula for it
 }
 
 

@@ -31,10 +31,9 @@ class OutOfMemory(Exception):
 
 
 def allocator_message(error: BaseException | None) -> str | None:
-    """Return what an allocator said, in one line; None if an error has another cause.
+    """Return an allocator's message in one line, or None if an error has another cause.
 
-    If memory runs out in the capture of a graph, the end of the capture raises an error of its
-    own, whose context is the allocator's.
+    Memory that runs out while a graph is captured is the context of an error that this raises.
     """
     if error is None:
         return None

@@ -26,10 +26,9 @@ BACKEND = "inductor"
 class StagePass:
     """One stage of one model, ready to be played.
 
-    Optimizers are not needed for `gradients` alone. In precision `bfloat16` terms are computed
-    under autocast. `clip_norm` bounds the norm of each player's gradient, `micro_batch` is a number
-    of examples at a time, and `compile` lets terms and gradients go through `torch.compile` from
-    the second pass on.
+    Optimizers are not needed for `gradients` alone. `clip_norm` bounds the norm of each player's
+    gradient, `micro_batch` is the number of examples at a time, and with `compile` terms and
+    gradients go through `torch.compile` from the second pass on.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class StagePass:
 
         `step` is the iteration, for the schedules; None leaves the rates as they are.
         """
-        # The plan is read off the graph of a first pass, so that one is never compiled.
+        # The first pass is never compiled: the plan is read off its graph.
         compute = (self._compiled if self._plan else None) or self.gradients
         if self.micro_batch is None:
             values, gradients = compute(batch)
@@ -149,10 +148,10 @@ def make_passes(
     optimizers: Mapping[str, PlayerOptimizer],
     **options: Any,
 ) -> tuple[list[tuple[StagePass, int]], int]:
-    """Return the passes of an iteration, and the number of draws that it takes.
+    """Return the passes of an iteration, each with the number of its draw, and how many draws.
 
-    Each pass stands with the number of its draw within the iteration; a stage in which nobody moves
-    has none. Passes of one stage share one object, made with further `options` of `StagePass`.
+    A stage in which nobody moves has none. Passes of one stage share one object, made with further
+    `options` of `StagePass`.
     """
     offsets, draws = draw_offsets(model.stages)
     made = {

@@ -7,6 +7,7 @@ are on already, raises nothing, computes the same as eager mode within a toleran
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from statistics import median
 
 import torch
@@ -56,14 +57,14 @@ class SwitchTrial:
 
     def moments(self) -> list[Tensor]:
         """Return the first and second moments of each player, on the CPU."""
-        moments = []
-        for optimizer in self._trainer.optimizers.values():
-            states = optimizer.torch_optimizer.state.values()
-            for name in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
-                parts = [state[name].flatten() for state in states if name in state]
-                if parts:
-                    moments.append(torch.cat(parts).cpu())
-        return moments
+        names = ("exp_avg", "exp_avg_sq", "momentum_buffer")
+        return [
+            torch.cat(parts).cpu()
+            for optimizer in self._trainer.optimizers.values()
+            for states in [optimizer.torch_optimizer.state.values()]
+            for name in names
+            if (parts := [state[name].flatten() for state in states if name in state])
+        ]
 
     @torch.no_grad()
     def results(self) -> list[Tensor]:
@@ -87,8 +88,7 @@ def choose_switches(
 ) -> SwitchDecision:
     """Try switches one after another, and keep those that are right and pay.
 
-    `start` begins a trial with some switches; every trial begins alike. `iterations` and
-    `precision` are those of the run.
+    `start` begins a trial with some switches; `iterations` and `precision` are those of the run.
     """
     best = start(EAGER)
     expected = evidence(best)
@@ -132,15 +132,11 @@ def evidence(trial: SwitchTrial) -> list[Tensor]:
 
 
 def difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
-    """Return the largest relative distance, in Euclidean norm, between vectors of two trials.
-
-    It is infinite if one of them is not finite.
-    """
-    largest = 0.0
-    for a, b in zip(expected, actual, strict=True):
-        distance = float((a - b).norm() / a.norm().clamp(min=1e-12))
-        largest = max(largest, distance if distance < float("inf") else float("inf"))
-    return largest
+    """Return the largest relative distance between vectors of two trials, or infinity for NaN."""
+    distances = [
+        (a - b).norm() / a.norm().clamp(min=1e-12) for a, b in zip(expected, actual, strict=True)
+    ]
+    return float(torch.stack(distances).nan_to_num(nan=inf, posinf=inf).max())
 
 
 def _times_as_fast(

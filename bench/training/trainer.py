@@ -23,14 +23,13 @@ from bench.seeding import seed_for
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training, optimizer_settings
 from bench.spec.switches import EAGER, SwitchSet
-from bench.training.average import MovingAverage
 from bench.training.checkpoint import load_checkpoint, save_checkpoint
 from bench.training.cuda_graphs import AnyPass, compile_and_capture, state_kept
 from bench.training.gradient_accumulation import OutOfMemory, halved, out_of_memory_at
 from bench.training.interface import Batch, ConditionalGenerator
 from bench.training.losses import StageLosses
 from bench.training.numerics import numerics
-from bench.training.optimizers import PlayerOptimizer
+from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import make_passes, stage_weights
 
 LOG_POINTS = 50
@@ -43,13 +42,10 @@ class Trainer:
     """Trains one run, from its beginning or from its checkpoint.
 
     Curves and checkpoints go to `folder`; `run_id` is written into checkpoints, so that none can
-    continue another run. `switches` cannot change what is learned.
-
-    An iteration takes `draws` batches from the stream and plays `passes`, each of which stands with
-    the number of its draw. `optimizers` are those of players that move, and `losses` of each stage
-    the terms since the last point of the curves. `micro_batch` is a number of examples at a time,
-    if memory does not suffice for whole batches. `start` counts the iterations before this object,
-    `seconds` all time of training, also before a checkpoint.
+    continue another run. `switches` cannot change what is learned. An iteration takes `draws`
+    batches from the stream and plays `passes`, each with the number of its draw. `micro_batch` is
+    the number of examples at a time, if memory does not suffice for whole batches. `start` counts
+    the iterations before this object, `seconds` all time of training, also before a checkpoint.
     """
 
     def __init__(
@@ -74,7 +70,7 @@ class Trainer:
         self._build()
 
     def _build(self) -> None:
-        """Make everything that moves, as it stands before the first iteration."""
+        """Make model, optimizers and passes as they stand before the first iteration."""
         training = self.training
         self.start, self.seconds, self._curves_offset = 0, 0.0, 0
         self.model = build_model(training, self.data, self.device)
@@ -122,25 +118,15 @@ class Trainer:
         snapshots: Collection[int] = (),
         on_snapshot: Callable[[int, dict[str, Tensor]], None] = lambda done, weights: None,
     ) -> ConditionalGenerator:
-        """Train all iterations that are left.
+        """Train all iterations that are left; return the model, with averaged weights if it has any.
 
-        Args:
-            stop: Asked after every iteration; True saves a checkpoint and raises `Interrupted`.
-            checkpoint_seconds: Time between checkpoints. It cannot change the result.
-            on_iteration: Called after every iteration with the number done, and with the mean of
-                every term since the last point of the curves if one is due.
-            snapshots: Numbers of iterations after which `on_snapshot` is called. A checkpoint from
-                after one of them is not used.
-            on_snapshot: Called with the number of iterations done and the weights that samples
-                would come from, which it must not change. Its time does not count as training.
-
-        Returns:
-            The model in evaluation mode, with averaged weights if the run averages.
-
-        Raises:
-            Interrupted: If `stop` returned True.
-            RunFailed: If a term became infinite or NaN, or memory does not suffice for one example.
-            CheckpointError: If the checkpoint is that of another run.
+        If `stop`, asked after every iteration, returns True, a checkpoint is saved and
+        `Interrupted` raised. `on_iteration` is called with the number of iterations done, and with
+        the mean of every term since the last point of the curves if one is due. `on_snapshot` is
+        called after the numbers of iterations in `snapshots`, with the number done and the weights
+        to sample from, which it must not change; its time does not count as training, and a
+        checkpoint from after a snapshot is not used. A term that is not finite, or too little
+        memory for one example, is a `RunFailed`, another run's checkpoint a `CheckpointError`.
         """
         while True:
             self._resume(min(snapshots, default=self.training.iterations + 1))
@@ -228,7 +214,7 @@ class Trainer:
         return batch
 
     def _sampling_weights(self) -> dict[str, Tensor]:
-        """Return the weights that would be sampled from now; they are only to be read."""
+        """Return the weights that samples would come from now, which may only be read."""
         weights: dict[str, Tensor] = self.model.state_dict()
         if self.average:
             named = self.model.named_parameters(remove_duplicate=False)
@@ -239,14 +225,13 @@ class Trainer:
         # Refused if a loss is not finite: a broken model would break every resumption.
         losses = {name: stage.state() for name, stage in self.losses.items()}
         curves.flush()
-        optimizers = {p: o.torch_optimizer.state_dict() for p, o in self.optimizers.items()}
         state = {
             "run": self.run_id,
             "step": done,
             "seconds": seconds,
             "rows_offset": curves.offset,
             "model": self.model.state_dict(),
-            "optimizers": optimizers,
+            "optimizers": {p: o.torch_optimizer.state_dict() for p, o in self.optimizers.items()},
             "average": self.average.averages if self.average else [],
             "losses": losses,
         }
@@ -306,17 +291,14 @@ class Trainer:
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
-    """Return the model as it stands before the first iteration.
+    """Return a new model; refuse parameters that belong to no player.
 
-    It is initialized on the CPU, so that the device cannot change the numbers. Parameters that
-    belong to no player are refused.
+    It is initialized on the CPU, so that the device cannot change the numbers.
     """
     torch.manual_seed(seed_for(training.seed, "init"))
-    run = RunConfig(training, Evaluation())
-    model = run.model(data.spec).to(device)
+    model = RunConfig(training, Evaluation()).model(data.spec).to(device)
     owned = {id(p) for parameters in model.players().values() for p in parameters}
-    orphans = [name for name, p in model.named_parameters() if id(p) not in owned]
-    if orphans:
+    if orphans := [name for name, p in model.named_parameters() if id(p) not in owned]:
         raise BenchError(
             f"{type(model).__name__}: these parameters belong to no player: {', '.join(orphans)}"
         )
