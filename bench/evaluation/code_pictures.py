@@ -41,7 +41,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class PictureInputs:
-    """A model as encoder and decoder, and the few real images that its pictures are made of."""
+    """A model as encoder and decoder, and the test images that its pictures are made of."""
 
     coder: EncoderDecoder
     test: Split
@@ -71,9 +71,7 @@ class PictureInputs:
     @cached_property
     def irrelevant(self) -> Tensor:
         """The irrelevant codes of the originals, `[N, D_u]`."""
-        if self.codes.irrelevant is None:
-            raise NotApplicable("the model has no irrelevant code")
-        return self.codes.irrelevant
+        return _irrelevant(self.codes)
 
     @cached_property
     def prior(self) -> tuple[Tensor, Tensor] | None:
@@ -182,10 +180,8 @@ def _swaps(inputs: PictureInputs) -> dict[str, Array]:
 def _inpainting(inputs: PictureInputs) -> dict[str, Array]:
     x, y = inputs.originals.x, inputs.originals.y
     hidden = regions(*inputs.coder.spec.shape[1:])
-    corrupted = [to_bytes(corrupt(x, region)) for region in hidden.values()]
-    filled = [
-        torch.where(region, fill_in(inputs.coder, x, y, region), x) for region in hidden.values()
-    ]
+    corrupted = [to_bytes(corrupt(x, r)) for r in hidden.values()]
+    filled = [torch.where(r, fill_in(inputs.coder, x, y, r), x) for r in hidden.values()]
     return {
         "corrupted": _channels_last(torch.stack(corrupted)),
         "inpainting": _channels_last(torch.stack(filled)),
@@ -215,9 +211,7 @@ def _traverse_irrelevant(inputs: PictureInputs) -> dict[str, Array]:
 
 def _dimensions(inputs: PictureInputs) -> dict[str, Array]:
     some = ordered_by_content(inputs.test, 1000)
-    irrelevant = inputs.coder.encode(some.x, some.y).irrelevant
-    if irrelevant is None:
-        raise NotApplicable("the model has no irrelevant code")
+    irrelevant = _irrelevant(inputs.coder.encode(some.x, some.y))
     spread = irrelevant.double().std(dim=0, correction=0)
     order = torch.argsort(spread, descending=True, stable=True)[:DIMENSIONS]
     values = torch.linspace(-REACH, REACH, STEPS)
@@ -242,6 +236,12 @@ PICTURES: Mapping[str, Callable[[PictureInputs], dict[str, Array]]] = {
     "traverse_irrelevant": _traverse_irrelevant,
     "dimensions": _dimensions,
 }
+
+
+def _irrelevant(code: Code) -> Tensor:
+    if code.irrelevant is None:
+        raise NotApplicable("the model has no irrelevant code")
+    return code.irrelevant
 
 
 def _path(start: Tensor, end: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from bench.spec.run_config import digest
 
 
 class Control(ABC):
-    """One control; the registry holds subclasses, which take no options."""
+    """A control; the registry holds subclasses, which take no options."""
 
     @abstractmethod
     def samples(self, data: DataSet, per_class: int) -> SampleSet:

@@ -31,9 +31,9 @@ DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or le
 
 
 class ExternalImages(NamedTuple):
-    """Images that are measured, equally many of each class, with a hash of them and their labels.
+    """Images to measure, equally many of each class, with a hash of them and their labels.
 
-    `counts` says how many there were of each class, `notices` what a user should know.
+    `counts` says how many there were of each class; `notices` are for the user.
     """
 
     samples: SampleSet

@@ -23,17 +23,11 @@ from bench.spec.run_settings import Evaluation, Training
 
 @dataclass(frozen=True)
 class GivenSamples:
-    """Samples that a user wants to have measured, and where they are from.
+    """Samples to measure, and where they are from.
 
-    Attributes:
-        path: What the user named.
-        request: What to measure.
-        data: Name and options of the data set, complete.
-        context: Its data, and the model of a run.
-        samples: The sample set.
-        origin: For the record: path, hash, counts; or run and sample seed.
-        training: The configuration of a run; None for images from elsewhere.
-        notices: What the user should know.
+    `path` is what the user named, `data` the complete component of the data set, `context` has its
+    data and the model of a run. `origin` is for the record: path, hash and counts, or run and
+    sample seed. `training` is None for images from elsewhere. `notices` are for the user.
     """
 
     path: Path
@@ -78,7 +72,7 @@ class EvaluationResult:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """All that is printed, as plain data."""
+        """The measurements as plain data, to print."""
         samples = self.given.samples
         return {
             "target": str(self.given.path),
@@ -104,10 +98,7 @@ def measure_given(given: GivenSamples, worker: Worker) -> EvaluationResult:
 
 
 def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
-    """Find out what a path is, and read images from it, or draw samples from the run that it is.
-
-    A path that is neither, or cannot be measured, is refused with what would be right.
-    """
+    """Read images from a path, or draw samples from the run in it; refuse any other path."""
     if not path.exists():
         neighbors = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise BenchError(f"{path}: {describe_unknown('file or folder', path.name, neighbors)}")

@@ -23,15 +23,10 @@ DEFAULT_METRICS = (
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What to measure.
+    """What to measure, with the default or what a run knows where None.
 
-    Attributes:
-        data: Name and options of the data set that images imitate; None where a run knows.
-        components: Names and options of the metrics, complete.
-        metrics: The same as objects.
-        per_class: Samples of each class; None for the default.
-        sample_seed: Seed to draw from a run with; its own where None.
-        training_seed: Seed of the training behind images from elsewhere, if it is known.
+    `components` are complete names and options of the `metrics`. `sample_seed` is the seed to draw
+    from a run with, `training_seed` that of the training behind images from elsewhere.
     """
 
     data: dict[str, Any] | None
@@ -50,11 +45,16 @@ def read_request(
     training_seed: int | None = None,
 ) -> EvaluationRequest:
     """Read the command line: data set and metrics, each as a name or in YAML."""
-    chosen = None if data is None else _component("dataset", "--data", data)
-    texts = metrics or DEFAULT_METRICS
-    components = tuple(_component("metric", "--metric", text) for text in texts)
-    built = tuple(_metric(*pair) for pair in zip(components, texts, strict=True))
-    return EvaluationRequest(chosen, components, built, per_class, sample_seed, training_seed)
+    dataset = None if data is None else _component("dataset", "--data", data)
+    components, built = [], []
+    for text in metrics or DEFAULT_METRICS:
+        components.append(_component("metric", "--metric", text))
+        try:
+            built.append(construct("metric", components[-1]))
+        except ValueError as error:
+            raise SpecError(str(error), where=f"command line, --metric {text}") from error
+    chosen = tuple(components), tuple(built)
+    return EvaluationRequest(dataset, *chosen, per_class, sample_seed, training_seed)
 
 
 def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
@@ -72,11 +72,3 @@ def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
             hint = f"; images at a path are --data '{{name: {as_data}, path: {text}}}'"
         key = ".".join(map(str, problem.path))
         raise SpecError(problem.message + hint, where=where, key=key) from problem
-
-
-def _metric(component: dict[str, Any], text: str) -> Metric:
-    try:
-        metric: Metric = construct("metric", component)
-    except ValueError as error:
-        raise SpecError(str(error), where=f"command line, --metric {text}") from error
-    return metric

@@ -28,10 +28,7 @@ Entry = Mapping[str, Any]
 
 
 def add_to_run(result: EvaluationResult) -> Path:
-    """Add measurements to the record of a run, in place of those of the same protocol.
-
-    Returns the file.
-    """
+    """Add measurements to the record of a run, in place of those of the same protocol."""
     result.given.check_recordable()
     folder = RunFolder(result.given.path)
     with folder.locked():
@@ -47,10 +44,9 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
 
 
 def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker) -> str:
-    """Keep measurements as a row for reports, with a row of the real images.
+    """Keep measurements as a row for reports, with a row of the real images; say what was done.
 
-    A row of the same name, data set and seed is replaced; a name that belongs to something else is
-    refused. Returns what was done, for people.
+    A row of the same name, data set and seed is replaced; a name of another model is refused.
     """
     given, root = result.given, results / EVALUATIONS
     count = result.given.samples.per_class

@@ -118,7 +118,7 @@ class Trainer:
         snapshots: Collection[int] = (),
         on_snapshot: Callable[[int, dict[str, Tensor]], None] = lambda done, weights: None,
     ) -> ConditionalGenerator:
-        """Train all iterations that are left; return the model, with averaged weights if it has any.
+        """Train all iterations that are left; return the model, with averaged weights if any.
 
         If `stop`, asked after every iteration, returns True, a checkpoint is saved and
         `Interrupted` raised. `on_iteration` is called with the number of iterations done, and with

@@ -26,7 +26,7 @@ BestTrials = Mapping[str, TuningTrial]
 
 
 class _Plain(yaml.SafeDumper):
-    """YAML without anchors, so that each variant can be taken out alone."""
+    """YAML without anchors, so that each variant can be copied alone."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -129,7 +129,7 @@ def _as_sweep(tuning: Tuning, studies: Sequence[Study], command: str) -> dict[st
 
 
 def _draw(tuning: Tuning, study: Study, folder: Path) -> None:
-    """Draw which ranges mattered, and, with two objectives or more, what was gained for what."""
+    """Draw which ranges mattered, and with two objectives or more what one costs the other."""
     from bench.tuning import plots
 
     name = "".join(c if c.isalnum() or c in "-_." else "-" for c in study.variant.name)

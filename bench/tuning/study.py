@@ -41,14 +41,8 @@ STATES = {
 class TuningTrial:
     """One setting that was, or is being, tried.
 
-    Attributes:
-        number: From 0.
-        state: `complete`, `pruned`, `failed` or `running`.
-        values: Name of a range -> value, as it is tried.
-        losses: One for each objective, less is better; none unless it is complete.
-        runs: Seed -> id of the run.
-        means: Objective -> mean over seeds.
-        failure: Why it failed.
+    `state` is one of `STATES`. A complete trial has a loss for each objective, where less is
+    better. `runs` maps seeds to ids, `means` objectives to means over seeds.
     """
 
     number: int
@@ -80,10 +74,7 @@ class LockedTrial:
         self._trial.set_user_attr(key, value)
 
     def is_hopeless(self, index: int, loss: float) -> bool:
-        """Report the intermediate loss of an index, and return whether to give the trial up.
-
-        That is so if it is worse than the median of other trials at that index.
-        """
+        """Report an intermediate loss; return whether it is worse than the median of others."""
         if index not in self._trial.study.trials[self.number].intermediate_values:
             self._trial.report(loss, index)
         return bool(self._trial.should_prune())
@@ -105,8 +96,8 @@ class LockedTrial:
 class Study:
     """The trials of one variant; sent to another process, it opens the storage anew there.
 
-    The journal and the locks are in `folder`. A `BenchError` says if the study was begun with
-    something else in the file.
+    The journal and the locks are in `folder`. A study that was begun with something else in the
+    file is refused.
     """
 
     def __init__(self, tuning: Tuning, variant: TunedVariant, folder: Path) -> None:
@@ -214,9 +205,7 @@ class Study:
 
     @property
     def _all_begun(self) -> bool:
-        waiting = self._in_state(
-            TrialState.WAITING
-        )  # the settings to begin with, until they are tried
+        waiting = self._in_state(TrialState.WAITING)  # the settings to begin with
         return not waiting and len(self._in_state()) >= self.tuning.head.trials
 
     def _in_state(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
@@ -242,9 +231,9 @@ class Study:
     def best(self) -> list[TuningTrial]:
         """Return the trials that no other one beats in all objectives, the best one first.
 
-        Those come first that beat the variant as it was, which the first trial is; then that one
-        itself; then what is better by one objective at the cost of another, which nobody has asked
-        for. Among equals decides the least sum of ranks over the objectives.
+        First come those that beat the variant as it was, which is the first trial; then that one;
+        then those better by one objective at the cost of another. Among equals decides the least
+        sum of ranks over the objectives.
         """
         complete = [trial for trial in self.trials() if trial.losses]
         front = [trial for trial in complete if not any(t.beats(trial) for t in complete)]
@@ -262,7 +251,7 @@ class Study:
     def importances(self) -> list[dict[str, float]]:
         """Return for each objective the share of its variance that each range explains, by fANOVA.
 
-        There are no shares where there are too few trials to say.
+        There are none where there are too few trials.
         """
         shares = []
         for index in range(len(self._study.directions)):

@@ -20,14 +20,10 @@ FIXED = (*Evaluation.model_fields, "data", "seed")  # what trials must share to 
 
 
 class TuningFile(SweepFile):
-    """The top level of a tuning file.
+    """The top level of a tuning file: how many `trials` of each variant, and what chooses.
 
-    Attributes:
-        trials: How many settings are tried of each variant, in all.
-        objectives: Measurements on validation images that choose.
-        space: Variant -> name -> what may vary, and between which values.
-        sampler_seed: Seed of what is proposed.
-        storage: Address of an Optuna database; a journal beside the results where empty.
+    `objectives` are measurements on validation images, `space` maps variant and name to a range.
+    `storage` is the address of an Optuna database; a journal beside the results where empty.
     """
 
     trials: Annotated[int, Field(gt=0)]
@@ -39,7 +35,7 @@ class TuningFile(SweepFile):
 
 @dataclass(frozen=True)
 class Objective:
-    """One measurement that trials are compared by."""
+    """A measurement that trials are compared by."""
 
     metric: str
     title: str
