@@ -21,40 +21,30 @@ into the same terms, which are means over all examples of the batch:
 
 A uniform `p(y)` adds a constant. `q(y | x)`, the mean of `q(y | z_c)` under `q(z | x)`, is
 estimated with samples of its own, all classified in one call that takes memory for
-`label_samples * B * (D_c + G * V)` numbers. Terms are means over pixels and dimensions, as in all
-methods here; the objective's weights make a bound of them. With `laplace` it is the paper's, in
-nats, at unit scale for pixels in [0, 1], with its constant, since `w` multiplies that. With
-`squared`, the default, it is the bound of Gaussian pixels without their constant, divided by the
-size of `z`: pixels and KL have the weights 10 and 1 of the methods it is compared with.
+`label_samples * B * (D_c + G * V)` numbers. Terms are means over pixels and dimensions; the
+objective's weights make a bound of them. With `laplace` it is the paper's, in nats, at unit scale
+for pixels in [0, 1], with its constant, since `w` multiplies that. With `squared`, the default, it
+is the bound of Gaussian pixels without their constant, divided by the size of `z`: pixels and KL
+have the weights 10 and 1 of the methods it is compared with.
 
-In the numerator of `w` the code is detached, as the authors do to lower the variance. This keeps no
-other player from a gradient: only the encoder is behind the code, so it is the encoder's estimator
-that changes (it is biased), and the classifier still learns from the numerator. What is left, the
-gradient of `-log q(y | x)` inside `w`, pulls the encoder towards the right class with the size of
-all that `w` multiplies; `certainty` and `classify` themselves all but cancel where `w` is 1. Label
-terms heavier than in a bound are not safe: where `certainty` outweighs pixels and KL the pull turns
-around. With weights of 1 and `squared` the linear head diverged on digits.
+In the numerator of `w` the code is detached, as the authors do to lower the variance. So the
+encoder's estimator is biased; the classifier still learns from the numerator.
 
-Departures from the paper. For examples without label the authors draw `y`. Their plain PyTorch code
-passes no gradient through the draw, so that on average these teach the classifier nothing; their
-Pyro code estimates that gradient by the score function, with the code detached. Here `E` is a sum
-over the values of each label, exact since labels are independent given `z_c`, with the bound's
-gradient for classifier and encoder. The KL is in closed form, as in their PyTorch code. Since `y`
-depends on `z_c` that makes another bound: the one of the posterior `q(z | x) q(y | x)`, lowered by
-the information that `y` and `z_c` share given `x`. On digits both train alike. Batches mix examples
-with and without label, and `p(y)` is uniform; the authors have the frequencies of the known labels.
+Departures from the paper. For examples without label the authors draw `y`; here `E` is a sum over
+the values of each label, exact since labels are independent given `z_c`. The KL is in closed form,
+as in their PyTorch code: the bound of the posterior `q(z | x) q(y | x)`, lowered by the information
+that `y` and `z_c` share given `x`. Batches mix examples with and without label, and `p(y)` is
+uniform; the authors have the frequencies of the known labels.
 
 An attribute's block may have several coordinates; the paper's has one. For single labels, which the
 paper does not have, `diagonal` gives each class a block that alone makes its logit, and class means
 start at +2 in their own block and at -2 elsewhere, as those of an attribute do for 1 and 0.
-`linear` reads all of `z_c`; its means start as in CSVAE and its weights along them, since tables
-move slowly and samples come from where they stand. A block's weights start at one over its size, so
-that logits start alike for all sizes; the published start is 1, for a single coordinate.
+`linear` reads all of `z_c`; its means start as in CSVAE and its weights along them. A block's
+weights start at one over its size; the published start is 1, for a single coordinate.
 
-Further: `certainty` keeps its gradient, as in the authors' plain PyTorch code and unlike their Pyro
-code. `w` is clamped to 100. Prior scales are log-variances in [-6, 4] instead of a softplus above
-0.001, the encoder's are free. Networks are the family's, and the optimizer is the harness's; the
-paper has Adam at 1e-4.
+`certainty` keeps its gradient, as in the authors' plain PyTorch code and unlike their Pyro code.
+`w` is clamped to 100. Prior scales are log-variances in [-6, 4] instead of a softplus above 0.001.
+Networks are the family's, and the optimizer is the harness's; the paper has Adam at 1e-4.
 """
 
 from math import log, prod

@@ -19,8 +19,7 @@ a sweep writes the strong form as
     model: {name: cgan, cond_bn: true, critic_steps: 5}
     optimizers: {default: {rate: 2e-4, schedule: {name: linear}}}
 
-That rate is for tens of thousands of iterations. In 800 on the 8x8 digits (one seed) it left the
-generator half trained; there the options need the default rate, or four times the iterations.
+That rate is for tens of thousands of iterations.
 
 Differences from the authors' code that remain: networks are the family's, not residual ones, and
 the critic's last map is flattened or averaged, not summed; the generator moves after the critic

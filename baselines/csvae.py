@@ -20,21 +20,15 @@ adversary with the code of the first. Here all players move at once from one for
 Lr-LiVAE, so the adversary's gradient is the same but for an encoder that lags by one step.
 
 The Gaussians are learned, for which only a start has to be chosen; with `fixed` they stay there.
-For an attribute it is that of the paper's toy problem: N(0, 0.1^2 I) if it is absent, which has one
-form, and N((3, 3), I) if it is present, which has many. (Public implementations differ in which is
-which.) In subspaces of other sizes the two means are 3 sqrt(2) apart as well. For a class it is
-unit variance, and means on a sphere of radius 3, orthogonal if the code has a dimension for each
-class: any two are again 3 sqrt(2) apart, but none is narrow, since no class is the absence of
-another.
+For an attribute it is that of the paper's toy problem: N(0, 0.1^2 I) if it is absent and
+N((3, 3), I) if it is present. In subspaces of other sizes the two means are 3 sqrt(2) apart as
+well. For a class it is unit variance, and means on a sphere of radius 3, orthogonal if the code has
+a dimension for each class, so that any two are again 3 sqrt(2) apart.
 
 Networks, reductions and weights are those of Lr-LiVAE (10 for pixels, 1 for all else): published
 weights differ by orders of magnitude between implementations and data sets. But KLs are means over
-dimensions, and attributes have few: at weight 1 a nat of `w` would cost as much as many of `z` (85
-for three attributes of 64x64 images), and `w` would carry no more than its labels. So the weight of
-`kl_w` for attributes is the ratio of the sizes of `w` and `z`, with which all nats have one price,
-as in the evidence lower bound. With three attributes of 8x8 digits, `w` then keeps 0.6 nats beyond
-its labels and 83 % of the samples are right; at weight 1, 0.2 nats and 80 % (three seeds). For a
-class, whose two codes are of like size, the weight is the 1 of the published numbers.
+dimensions, and attributes have few. So the weight of `kl_w` for attributes is the ratio of the
+sizes of `w` and `z`, with which all nats have one price, as in the evidence lower bound.
 """
 
 from math import log, sqrt

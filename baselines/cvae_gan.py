@@ -17,15 +17,11 @@ and a class's first mean is taken whole.
 
 Departures from the paper: networks are the family's, so the critic is the spectrally normalized
 projection critic, which sees the label, and the classifier has the critic's layers without that
-norm. Features are the last hidden layers of both, and are means, not sums, like all terms. So the
-published weights (3 for the sum that is the KL, 1 for pairs, 0.001 for means at 128x128) cannot be
-used as they are. Pixels and KL have the weights of all methods here; features in pairs weigh 1,
-less than the pixels, to which the paper gives the same weight, and both kinds of means 10, since a
-tenth of a class mean's gradient passes its moving average. These two were set on 8x8 digits, with
-one seed: with pairs at 10 and means at 1, reconstructions are better, but the code drifts from its
-prior and half of the samples show the wrong digit. The halves before the paper's squares are part
-of the weights. No code of the authors was found; of the public reimplementations read, one leaves
-matching out and one matches without classes.
+norm. Features are the last hidden layers of both. Terms are means, not sums, so the published
+weights (3 for the KL, 1 for pairs, 0.001 for means at 128x128) cannot be used as they are. Pixels
+and KL have the weights of all methods here; features in pairs weigh 1, and both kinds of means 10,
+since a tenth of a class mean's gradient passes its moving average. The halves before the paper's
+squares are part of the weights. No code of the authors was found.
 """
 
 from typing import ClassVar

@@ -2,8 +2,7 @@
 
 Lipman et al. (ICLR 2023, arXiv 2210.02747), rectified as by Liu et al. (ICLR 2023, arXiv
 2209.03003): a network regresses the velocity that carries noise to images in straight lines, and
-sampling integrates it. The other methods are of 2015 to 2021; this one shows what their budget of
-images buys today.
+sampling integrates it.
 
 Departures: paths end in the image itself, without a smallest deviation; times are logit-normal
 (Esser et al., ICML 2024, arXiv 2403.03206); no second training straightens paths; steps are fixed;

@@ -1,8 +1,4 @@
-"""What a trained model does with codes, as small arrays: for figures and pages, made once a run.
-
-Noise is drawn from named streams of the run's seed; the real images are the same for all runs on a
-data set. `bench.record.pictures` says what the arrays hold.
-"""
+"""Pictures of what a trained model does with codes, as arrays (`bench.record.pictures`)."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -102,10 +98,7 @@ class PictureInputs:
         return torch.randn(count, size, generator=generator_for(self.seed, "pictures", purpose))
 
     def decoded(self, relevant: Tensor | None, irrelevant: Tensor, y: Tensor) -> Array:
-        """Return the images `[R, T, H, W, C]` of codes `[R, T, D]` for classes `[R]`.
-
-        Codes are expanded to that shape; `relevant` is None where there is no such code.
-        """
+        """Return the images `[R, T, H, W, C]` of codes, expanded to `[R, T, D]`."""
         steps = max(part.shape[1] for part in (relevant, irrelevant) if part is not None)
         shape = (len(y), steps)
         parts = (

@@ -1,9 +1,4 @@
-"""Draw the sample set of a trained model, and measure it.
-
-Measurements on test images and on validation images are made by two disjoint sets of evaluators
-(see `validation_metric`). The real test images go through the same functions as the samples, as a
-row of their own.
-"""
+"""Draw the sample set of a trained model, and measure it on test or validation images."""
 
 import io
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,8 +1,4 @@
-"""Rows for reports from what `bench evaluate` measured.
-
-They form a sweep of their own, `results/evaluations`, which reports read like any other. Its runs
-were not trained here, or not for it, so they are named by what they are.
-"""
+"""Rows for reports from what `bench evaluate` measured: a sweep of their own, `evaluations`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +25,6 @@ Entry = Mapping[str, Any]
 
 def add_to_run(result: EvaluationResult) -> Path:
     """Add measurements to the record of a run, in place of those of the same protocol."""
-    result.given.check_recordable()
     folder = RunFolder(result.given.path)
     with folder.locked():
         write_jsonl(folder.evaluation, _merged(folder.evaluation, result.entries))

@@ -1,9 +1,8 @@
-"""What a model costs, counted instead of measured: the same on every machine.
+"""What a model costs, counted and so the same on every machine.
 
-The model is built and one iteration is played as the trainer plays it, on fake tensors. These
-have a shape and a device but neither memory nor values, and draw no random numbers. What is
-counted are the multiply-adds of matrix products and convolutions, forward and backward, which
-are nearly all of the arithmetic; norms, activations, losses and optimizers are left out.
+One iteration is played as by the trainer, on fake tensors, which have neither memory nor values and
+draw no random numbers. The multiply-adds of matrix products and convolutions are counted, which are
+nearly all of the arithmetic; norms, activations, losses and optimizers are left out.
 """
 
 from collections.abc import Callable, Mapping
@@ -118,8 +117,7 @@ _FORMULAS: Mapping[Any, Callable[..., int]] = {
 class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts `multiply_adds`, and collects in `used` the ids of tensors that go into operations.
 
-    It uses torch's formulas but not its `FlopCounterMode`, whose hooks on modules refuse the
-    gradients with respect to single parameters that passes take.
+    torch's own `FlopCounterMode` refuses the gradients with respect to single parameters.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,8 @@
 """Gradient accumulation: a batch in micro-batches, where memory does not suffice for the whole.
 
-Gradients and terms of the parts are added up, weighted by their shares of the examples. Terms are
-means over examples, so the sum is that of the whole batch within rounding, except for what looks
-at several examples at once: batch norm takes its statistics from each part and moves its averages
-once a part, and noise is drawn part by part.
+Gradients and terms are summed by shares of the examples. Terms are means over examples, so the sum
+is that of the whole batch within rounding, but for batch norm, which takes its statistics from each
+part, and noise, which is drawn part by part.
 """
 
 from collections.abc import Callable, Iterator, Sequence

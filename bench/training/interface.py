@@ -2,7 +2,7 @@
 
 Named *players* own parameters. Named *terms* are scalar losses, one for each equation. An
 *objective* says which player descends which terms at which weight. *Stages* say who moves when. The
-trainer does everything else, so a model file holds equations and nothing more.
+trainer does everything else.
 """
 
 from abc import ABC, abstractmethod
@@ -177,11 +177,11 @@ class Switches(Protocol):
 
         Args:
             code: Codes of `B` examples, which stay as they are.
-            attribute: Index of the attribute.
+            attribute: Its index.
             values: Its new values, `int64` `[B]`: 0 or 1.
 
         Returns:
-            New codes; the attribute's part is at the mean of its prior given the new value.
+            Codes in which its part is at the mean of the prior given the new value.
         """
         ...
 

@@ -12,9 +12,8 @@ from bench.spec.run_settings import Training
 def numerics(training: Training, *, autotune: bool = False) -> Iterator[None]:
     """Let torch compute as a configuration says, and restore its settings afterwards.
 
-    By default torch rounds the inputs of convolutions on a GPU to TensorFloat-32; here that takes
-    `precision: tf32`, which is `float32` on a CPU and on GPUs without it. With `autotune`, cuDNN
-    times its algorithms on each new shape and takes the fastest.
+    Inputs of convolutions and products are rounded to TensorFloat-32 only in precision `tf32`, not
+    by torch's default. With `autotune`, cuDNN times its algorithms on each new shape.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark

@@ -1,9 +1,8 @@
 """Play one stage: terms, then the gradient of each player's own loss, then the steps.
 
 A player's gradient is that of its own weighted terms with respect to its own parameters, and all
-gradients of a pass are taken before anyone steps. Taken literally that is one backward a player.
-Most of these share work, so the first pass looks at which terms reach which parameters and plans
-as few backwards as give the same gradients.
+gradients of a pass are taken before anyone steps. One backward a player would repeat work, so the
+first pass finds which terms reach which parameters, and plans few backwards for the same gradients.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +18,7 @@ from bench.training.gradient_accumulation import Gradients, accumulate, split
 from bench.training.interface import Batch, ConditionalGenerator, Objective, Stage
 from bench.training.optimizers import PlayerOptimizer
 
-BACKEND = "inductor"
-"""The backend of `torch.compile`."""
+BACKEND = "inductor"  # of `torch.compile`
 
 
 class StagePass:
@@ -174,8 +172,7 @@ def stage_weights(stage: Stage, objective: Objective) -> dict[str, dict[str, flo
 def draw_offsets(stages: Sequence[Stage]) -> tuple[list[tuple[Stage, int]], int]:
     """Return the passes of an iteration, each with the number of its draw, and the number of draws.
 
-    Draws are counted for every stage, also for one in which nobody moves, so that an ablation
-    sees the same data in the same order as its base.
+    Stages in which nobody moves draw too, so that an ablation sees the data of its base.
 
     >>> stages = Stage("prior", ("a",), repeat=2), Stage("main", ("b",), fresh=False)
     >>> passes, draws = draw_offsets(stages)
@@ -206,9 +203,8 @@ def plan_backwards(
     """Return few backwards that give every player the gradient of its own weighted terms.
 
     `weights` is player -> term -> weight, `reach` says which players' parameters a term depends on.
-    Two backwards may be one if no term of either reaches a player of the union that does not
-    descend it at just that weight. Starting from one backward for each term and weight, pairs are
-    joined greedily. Each pair of player and term is covered exactly once.
+    Pairs of backwards are joined greedily, beginning with one for each term and weight, where no
+    term of either reaches a player of the union that does not descend it at just that weight.
 
     >>> weights = {"decoder": {"rebuild": 10.0, "fool": 1.0}, "encoder": {"rebuild": 10.0}}
     >>> reach = {t: frozenset({"decoder", "encoder"}) for t in ("rebuild", "fool")}
@@ -269,10 +265,9 @@ def reached_leaves(term: Tensor) -> set[int]:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of tensors of fixed shapes, compiled as one graph with its gradients.
+    """Return a function of fixed shapes that is compiled, with its gradients, at the first call.
 
-    It is compiled at the first call. Random numbers come from the kernels of eager mode, so that
-    they are the same ones.
+    Random numbers come from the kernels of eager mode, so that they are the same.
     """
     from torch._dynamo import config
 

@@ -17,14 +17,8 @@ from bench.spec.switches import EAGER, SwitchSet
 from bench.training.timing import seconds_per_iteration
 from bench.training.trainer import Trainer
 
-CANDIDATES: tuple[tuple[str, float], ...] = (
-    ("graphs", 20.0),
-    ("autotune", 20.0),
-    ("channels_last", 60.0),
-    ("compile", 1200.0),
-)
-"""What is tried on CUDA, in this order: a switch, and how many seconds the run must be expected to
-take, so that trying it can pay. Compiling takes a minute or two."""
+CANDIDATES = (("graphs", 20.0), ("autotune", 20.0), ("channels_last", 60.0), ("compile", 1200.0))
+"""What is tried on CUDA, in this order, with the least seconds of a run for which that can pay."""
 
 CHECKED = 3  # iterations that are compared
 BLOCKS = 5  # of each kind that are timed, alternating
@@ -46,7 +40,7 @@ class SwitchDecision:
 
 
 class SwitchTrial:
-    """A training that is thrown away, to see what switches do; begun by an unused trainer."""
+    """A training that only shows what switches do, begun by an unused trainer."""
 
     def __init__(self, trainer: Trainer) -> None:
         trainer.prepare()
@@ -120,9 +114,8 @@ def choose_switches(
 def evidence(trial: SwitchTrial) -> list[Tensor]:
     """Do the first iterations of a trial; return what tells how they were computed.
 
-    Gradients are compared after the first iteration, in the moments, since two trainings drift
-    apart: a bias in front of a batch norm has no gradient but rounding errors, and Adam moves it by
-    the full rate in their direction.
+    Gradients are compared after one iteration, in the moments, since trainings drift apart: Adam
+    moves a bias in front of a batch norm, which has no gradient, by the signs of rounding errors.
     """
     trial.iterate(0)
     moments = trial.moments()

@@ -1,8 +1,4 @@
-"""The only training loop.
-
-It owns everything that a model must not: data, seeds, precision, optimizers, averaging,
-checkpoints and curves. To know what happens at step n, read `_loop` and `iterate` downward.
-"""
+"""The only training loop, and all that models leave to it: data, seeds, optimizers, checkpoints."""
 
 import gc
 import logging
@@ -266,7 +262,7 @@ class Trainer:
         _log.info("resumed at iteration %d", self.start)
 
     def _use_smaller_parts(self, step: int, reason: str) -> None:
-        """Go back to the beginning with fewer examples at a time, after memory ran out."""
+        """Begin again with fewer examples at a time, after memory ran out."""
         size, labeled = self.training.batch_size, self.training.labeled_rows
         before = self.micro_batch or size
         fewer = halved(before, size, labeled)

@@ -1,7 +1,6 @@
-"""What a tuning leaves: its trials as a table and as runs, two pictures, and a sweep to go on with.
+"""What a tuning leaves: its trials as a table and as runs, two pictures, and a sweep.
 
-The sweep holds every variant as it was and as it was tuned, on the test images and with seeds that
-no trial has seen. So whether tuning helped is said by a table like any other.
+The sweep has every variant as it was and as it was tuned, on test images and with fresh seeds.
 """
 
 from collections.abc import Mapping, Sequence

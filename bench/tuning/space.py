@@ -1,8 +1,4 @@
-"""What may vary in a study, and between which values.
-
-Whatever a variant can edit may vary. Where nobody says what, its loss weights do, from a tenth of
-their value to ten times as much.
-"""
+"""What may vary in a study, and between which values; by default the loss weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

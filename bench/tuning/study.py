@@ -1,11 +1,8 @@
 """One Optuna study for each variant, shared by any number of workers that may die at any time.
 
 A worker locks its trial, and the system releases the lock when the worker dies. Whoever finds a
-running trial without a lock goes on with it: its number and its values stay, and its runs
-continue from their checkpoints. So a study of 20 trials ends with 20 trials, whatever happened.
-
-What is proposed follows from the seed of the file, the number of the trial, and the trials
-before it. With one worker it is always the same, with interruptions or without.
+running trial without a lock continues it. What is proposed follows from the seed of the file, the
+number of the trial and the trials before it: with one worker always the same.
 """
 
 import fcntl

@@ -1,8 +1,4 @@
-"""Doing trials: each is a few ordinary runs, one a seed, measured on validation images.
-
-Whatever is killed goes on: trials are locked by their workers, runs have checkpoints, and equal
-runs are done once. Several processes work at the same studies.
-"""
+"""Doing trials: each is a few ordinary runs, one for each seed, measured on validation images."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -240,7 +236,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _when_free(do: Callable[[], str]) -> str:
-    """Do something as soon as no other process does it."""
+    """Do something, again and again while another process is at it."""
     while (outcome := do()) == "busy":
         time.sleep(POLL_S)
     return outcome
