@@ -214,10 +214,6 @@ class CCVAE(LabelSubspaceVAE):
             values["reconstruct"] = (w * self._distortion(x, self.decoder(z))).mean()
         return values
 
-    def draw_relevant(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return a draw `[B, D_c]` from the Gaussians of the labels."""
-        return self.prior.sample(self._given(y), generator)
-
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the Gaussians of the two parts; labels are not needed."""
         mean, logvar = self.encoder(x).chunk(2, dim=1)
@@ -229,13 +225,6 @@ class CCVAE(LabelSubspaceVAE):
         """Return `log q(y | z_c)` of every class `[B, K]` at the posterior mean."""
         log_q = self._log_q(self.encoder(x)[:, : self.relevant])
         return log_q[:, torch.arange(self.labels, device=x.device), self.prior.every].sum(dim=-1)
-
-    def _given(self, y: Tensor) -> Tensor:
-        """Return labels `[B]` or `[B, A]` as `[B, G]`."""
-        expected = [len(y), self.labels] if self.attributes else [len(y)]
-        if list(y.shape) != expected:
-            raise ValueError(f"CCVAE needs labels {expected} of this data, got {list(y.shape)}")
-        return y.view(-1, self.labels)
 
     def _log_q(self, z_c: Tensor) -> Tensor:
         """Return the log-probability of each value of each label, `[..., G, V]`, given codes."""

@@ -102,7 +102,7 @@ class CSVAE(LabelSubspaceVAE):
             del objective["prior"]
         self.objective = objective
         self.encoder_w = backbones.encoder(
-            spec, backbone, width, self.relevant, labels=True, planes=attributes or None, heads=2
+            spec, backbone, width, self.relevant, planes=attributes or spec.classes, heads=2
         )
         self.encoder_z = backbones.encoder(spec, backbone, width, self.irrelevant, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, sum(sizes))

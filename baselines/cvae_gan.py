@@ -213,16 +213,8 @@ def match_class_means(real: Tensor, real_seen: Tensor, fake: Tensor, fake_seen: 
 
     .. math:: \tfrac1K \sum_c \tfrac1F \lVert \bar f_c(x) - \bar f_c(x') \rVert_2^2
 
-    The paper's sum over classes is a mean over those that have been seen on both sides.
-
-    Args:
-        real: Means of images `[K, F]`.
-        real_seen: Whether a class has such a mean `[K]`.
-        fake: Means of samples `[K, F]`.
-        fake_seen: Whether a class has such a mean `[K]`.
-
-    Returns:
-        0-d; 0 where no class has been seen.
+    Means are `[K, F]`. The paper's sum over classes is a mean over those that have been seen on
+    both sides, `[K]`; 0 where there are none.
     """
     both = (real_seen & fake_seen).to(real.dtype)
     distances = (real - fake).square().mean(dim=1)
@@ -230,16 +222,11 @@ def match_class_means(real: Tensor, real_seen: Tensor, fake: Tensor, fake_seen: 
 
 
 def discriminate(real: Tensor, *fakes: Tensor) -> Tensor:
-    r"""Cross-entropy of the critic, the scores being logits.
+    r"""Cross-entropy of the critic in nats, its scores `[B]` of each kind of example being logits.
 
     .. math:: -\mathbb E[\log D(x, y)] - \sum_i \mathbb E[\log(1 - D(x'_i, y_i))]
 
-    Args:
-        real: Scores of real examples `[B]`.
-        *fakes: Scores `[B]` of each kind of fake, a summand each.
-
-    Returns:
-        Nats, 0-d; `log 2` times the number of kinds plus one where the critic says 0.
+    Where the critic says 0 it is `log 2` times the number of kinds of fakes plus one.
     """
     loss = F.softplus(-terms.widen(real)).mean()
     for fake in fakes:

@@ -34,19 +34,10 @@ def flow_match(velocity: Tensor, noise: Tensor, x: Tensor) -> Tensor:
               x_t = (1 - t) \, x_0 + t \, x_1
 
     Lipman et al. (2023), Eq. 23 with a smallest deviation of 0; Liu et al. (2023), Eq. 1. A mean
-    over all `N` elements of an example, as in `reconstruct`.
+    over all `N` elements of an example, as in `reconstruct`; all shapes are `[B, ...]`.
 
-    Args:
-        velocity: Output of the network for `x_t`, `[B, ...]`.
-        noise: Standard normal draws `x_0`, same shape.
-        x: Examples `x_1`, same shape.
-
-    Returns:
-        Mean squared error, 0-d.
-
-    Examples:
-        >>> flow_match(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 3), 3.0)).item()
-        4.0
+    >>> flow_match(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 3), 3.0)).item()
+    4.0
     """
     return F.mse_loss(terms.widen(velocity), terms.widen(x - noise))
 

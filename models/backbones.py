@@ -37,12 +37,7 @@ SIZES = (8, 16, 32, 64)
 
 
 class Encoder(nn.Module):
-    """A network from examples, and labels if its first layer takes them, to numbers.
-
-    Args:
-        first: Layer for examples, with planes of labels behind their channels if conditional.
-        rest: Layers from the output of `first` to `[B, codes]`.
-    """
+    """A network from examples, and labels if its first layer has planes for them, to numbers."""
 
     def __init__(self, first: nn.Conv2d | nn.Linear, rest: nn.Sequential) -> None:
         super().__init__()
@@ -108,8 +103,7 @@ def encoder(
     width: float,
     codes: int,
     *,
-    labels: bool = False,
-    planes: int | None = None,
+    planes: int = 0,
     heads: int = 1,
 ) -> Encoder:
     """Return an encoder to `heads * codes` numbers.
@@ -119,29 +113,27 @@ def encoder(
         backbone: The family.
         width: Multiplier of the layer sizes.
         codes: Size of a head.
-        labels: Whether it also takes labels, as planes behind the channels of the image.
-        planes: How many planes of labels; one for each class where None.
+        planes: How many planes of labels stand behind the channels of the image.
         heads: 1 for a point code, 2 for mean and log-variance.
 
     Returns:
         The network, Glorot-initialized.
     """
     kind = family(spec, backbone)
-    extra = (planes or spec.classes) if labels else 0
     layers: list[nn.Module] = []
     if kind == "mlp":
         sizes = scaled(MLP, width)
-        for a, b in pairwise((spec.shape[0] + extra, *sizes)):
+        for a, b in pairwise((spec.shape[0] + planes, *sizes)):
             layers += [nn.Linear(a, b), nn.LeakyReLU(SLOPE)]
         hidden = sizes[-1]
     elif kind == "conv32":
         kernel, channels = _kernel(spec), scaled(CONV[: halvings(spec)], width)
-        for a, b in pairwise((spec.shape[0] + extra, *channels)):
+        for a, b in pairwise((spec.shape[0] + planes, *channels)):
             layers += [nn.Conv2d(a, b, kernel, 2, kernel // 2, bias=False), *_bn_relu(b)]
         hidden = 4 * channels[-1]
         layers += [nn.Flatten(), nn.Linear(hidden, hidden, bias=False), *_bn_relu(hidden, 1)]
     else:
-        a = spec.shape[0] + extra
+        a = spec.shape[0] + planes
         for block in VGG:
             for b in scaled(block, width):
                 layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), *_bn_relu(b)]

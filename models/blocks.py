@@ -106,13 +106,8 @@ class LabelGaussians(ClassGaussians):
     """Learned Gaussians for `G` labels of `V` values each, every label in a subspace of its own.
 
     One label has a Gaussian for each class, an attribute two. Row `V * g + v` of the tables belongs
-    to value `v` of label `g`.
-
-    Args:
-        labels: `G`.
-        values: `V`.
-        dimensions: Dimensions of the subspace of a label.
-        every: The labels of each class, `[K, G]`, or `[K]` if there is one.
+    to value `v` of label `g`. `dimensions` are those of a label's subspace, `every` has the labels
+    of each class, `[K, G]`, or `[K]` if there is one.
     """
 
     every: Tensor
@@ -151,13 +146,7 @@ class ClassMoments(nn.Module):
     """Mean and variance of the codes of each class, averaged over the latest batches.
 
     A batch counts `decay` times as much as the one after it, and each of its codes the same, so
-    that from the first batch on these are proper weighted moments.
-
-    Args:
-        classes: `K`.
-        dimensions: `D`.
-        decay: Weight of the earlier batches against a new one.
-        floor: Least variance.
+    that from the first batch on these are proper weighted moments. `floor` is the least variance.
     """
 
     rows: Tensor  # number of codes, weighted by age; its name stands in saved weights
@@ -197,11 +186,7 @@ class ClassMoments(nn.Module):
 
 
 class Spectral(nn.Module):
-    """A layer whose weight is divided by a power iteration's estimate of its spectral norm.
-
-    Args:
-        layer: Has the weight `[out, ...]` and the bias, if any.
-    """
+    """A layer whose weight is divided by a power iteration's estimate of its spectral norm."""
 
     u: Tensor
 
@@ -230,12 +215,8 @@ class Spectral(nn.Module):
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
         """Apply the layer with a weight from `weight()`."""
-        layer = self.layer
-        if isinstance(layer, nn.Conv2d):
-            return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding)
-        if isinstance(layer, nn.Linear):
-            return F.linear(x, weight, layer.bias)
-        return F.embedding(x, weight)
+        out: Tensor = torch.func.functional_call(self.layer, {"weight": weight}, (x,))
+        return out
 
 
 class Critic(nn.Module):

@@ -25,14 +25,9 @@ def gaussian_moments(output: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class VAE(ConditionalGenerator):
-    """A model whose codes are the means of its posterior.
+    """A model whose codes are the means of its posterior."""
 
-    Attributes:
-        title: Name of the method in messages.
-        classes: Number of labels, `K`.
-    """
-
-    title: ClassVar[str]
+    title: ClassVar[str]  # name of the method in messages
     classes: int
     decoder: nn.Module
     capabilities: ClassVar[tuple[str, ...]] = ("encode",)
@@ -92,7 +87,9 @@ class LabelConditionedVAE(VAE):
         super().__init__()
         self.classes = spec.classes
         self.latent = backbones.code_sizes(spec, backbone, irrelevant=latent)[1]
-        self.encoder = backbones.encoder(spec, backbone, width, self.latent, labels=True, heads=2)
+        self.encoder = backbones.encoder(
+            spec, backbone, width, self.latent, planes=spec.classes, heads=2
+        )
         self.decoder = backbones.decoder(spec, backbone, width, self.latent + spec.classes)
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -129,14 +126,9 @@ class LabelConditionedVAE(VAE):
 
 
 class TwoCodeVAE(VAE):
-    """A relevant code with a prior for each label, and a standard normal irrelevant one.
+    """A relevant code with a prior for each label, and a standard normal irrelevant one."""
 
-    Attributes:
-        relevant: Size of the relevant code.
-        irrelevant: Size of the irrelevant code.
-    """
-
-    relevant: int
+    relevant: int  # sizes of the codes
     irrelevant: int
 
     @abstractmethod
@@ -159,14 +151,8 @@ class TwoCodeVAE(VAE):
 class LabelSubspaceVAE(TwoCodeVAE):
     """A relevant code with an equal part for each label: for each attribute, or for the class.
 
-    A subclass makes `prior` with `_make_prior`, when it knows the sizes of its codes.
-
-    Args:
-        spec: Shape of the data.
-
-    Attributes:
-        labels: `G`, the number of attributes, or 1 on data without.
-        values: `V`, how many values each of them has: 2, or the number of classes.
+    There are `labels` `G` of `values` `V` each: 2, or the number of classes. A subclass makes
+    `prior` with `_make_prior`, when it knows the sizes of its codes.
     """
 
     prior: LabelGaussians
@@ -182,7 +168,16 @@ class LabelSubspaceVAE(TwoCodeVAE):
 
     def draw_relevant(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return a draw `[B, D_s]` from the Gaussians of the labels `[B]` or `[B, G]`."""
-        return self.prior.sample(y, generator)
+        return self.prior.sample(self._given(y), generator)
+
+    def _given(self, y: Tensor) -> Tensor:
+        """Return labels `[B]` or `[B, A]` as `[B, G]`; refuse the other form."""
+        expected = [len(y), self.labels] if self.attributes else [len(y)]
+        if list(y.shape) != expected:
+            raise ValueError(
+                f"{self.title} needs labels {expected} of this data, got {list(y.shape)}"
+            )
+        return y.view(-1, self.labels)
 
     def class_prior(self) -> tuple[Tensor, Tensor]:
         """Return means and variances of the relevant codes of each class, `[K, D_s]`."""

@@ -59,7 +59,7 @@ def metrics_(
     other programs want the cores; wall seconds do.
     """
     from bench import registry
-    from bench.evaluation.request import read_request
+    from bench.evaluation.given_samples import read_request
     from bench.perf.metric_times import time_metrics
     from bench.process.worker import Worker
 

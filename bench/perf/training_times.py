@@ -122,7 +122,7 @@ def _seconds(mode: Mode, first: int, count: int) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(mode.threads or threads)
     try:
-        return seconds_per_iteration(mode.loop, first, count)
+        return seconds_per_iteration(mode.loop.iterate, mode.loop.device, first, count)
     finally:
         torch.set_num_threads(threads)
 

@@ -53,12 +53,12 @@ def _serve(pipe: Connection, training: Training, data: DataSet) -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
     trainer, step = Trainer(training, data, Path(gettempdir()), CPU), WARM_UP
-    seconds_per_iteration(trainer, 0, WARM_UP)
+    seconds_per_iteration(trainer.iterate, CPU, 0, WARM_UP)
     pipe.send("ready")
     while True:
         try:
             count = pipe.recv()
         except EOFError:
             return
-        pipe.send(seconds_per_iteration(trainer, step, count))
+        pipe.send(seconds_per_iteration(trainer.iterate, CPU, step, count))
         step += count

@@ -187,16 +187,7 @@ class Switches(Protocol):
 
 
 def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:
-    """Return labels in the form in which a model is given them.
-
-    Args:
-        model: The model.
-        spec: Its data.
-        y: Classes `[B]`; -1 where there is no label.
-
-    Returns:
-        Attributes `[B, A]` for a model with that capability, on data that has them; else `y`.
-    """
+    """Return classes `[B]` as a model is given them: as attributes `[B, A]` if both have any."""
     if spec.attributes and "attributes" in model.capabilities:
         return spec.attributes_of(y)
     return y

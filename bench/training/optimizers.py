@@ -103,6 +103,11 @@ class PlayerOptimizer:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def moments(self, name: str) -> list[Tensor]:
+        """Return the moments of that name that parameters have, flat."""
+        states = self.torch_optimizer.state.values()
+        return [state[name].flatten() for state in states if name in state]
+
     def restore(self, state: dict[str, Any]) -> None:
         """Take the moments from a checkpoint's `state_dict`, but keep the settings."""
         groups = self.torch_optimizer.state_dict()["param_groups"]

@@ -39,41 +39,8 @@ class SwitchDecision:
         return f"{self.switches} ({'; '.join(self.reasons)})"
 
 
-class SwitchTrial:
-    """A training that only shows what switches do, begun by an unused trainer."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        trainer.prepare()
-        self._trainer = trainer
-        self._start = {p: p.detach().clone() for p in trainer.model.parameters()}
-        self.device = trainer.device
-        self.iterate = trainer.iterate
-
-    def moments(self) -> list[Tensor]:
-        """Return the first and second moments of each player, on the CPU."""
-        names = ("exp_avg", "exp_avg_sq", "momentum_buffer")
-        return [
-            torch.cat(parts).cpu()
-            for optimizer in self._trainer.optimizers.values()
-            for states in [optimizer.torch_optimizer.state.values()]
-            for name in names
-            if (parts := [state[name].flatten() for state in states if name in state])
-        ]
-
-    @torch.no_grad()
-    def results(self) -> list[Tensor]:
-        """Return the mean of each term, and how far each player has moved, on the CPU."""
-        losses = [stage.take() for stage in self._trainer.losses.values()]
-        distances = [
-            torch.stack([(p - self._start[p]).norm() for p in optimizer.parameters]).norm()
-            for optimizer in self._trainer.optimizers.values()
-        ]
-        terms = torch.tensor([value for stage in losses for value in stage.values()])
-        return [terms, torch.stack(distances).cpu()]
-
-
 def choose_switches(
-    start: Callable[[SwitchSet], SwitchTrial],
+    start: Callable[[SwitchSet], Trainer],
     *,
     iterations: int,
     precision: str = "float32",
@@ -82,11 +49,11 @@ def choose_switches(
 ) -> SwitchDecision:
     """Try switches one after another, and keep those that are right and pay.
 
-    `start` begins a trial with some switches; `iterations` and `precision` are those of the run.
+    `start` makes an unused trainer; `iterations` and `precision` are those of the run.
     """
     best = start(EAGER)
     expected = evidence(best)
-    pace = seconds_per_iteration(best, CHECKED, CHECKED, clock)
+    pace = seconds_per_iteration(best.iterate, best.device, CHECKED, CHECKED, clock)
     switches, reasons = EAGER, []
     for name, least_seconds in candidates:
         trial = best  # so that the memory of a rejected one is free
@@ -111,17 +78,32 @@ def choose_switches(
     return SwitchDecision(switches, tuple(reasons))
 
 
-def evidence(trial: SwitchTrial) -> list[Tensor]:
-    """Do the first iterations of a trial; return what tells how they were computed.
+def evidence(trainer: Trainer) -> list[Tensor]:
+    """Do the first iterations of an unused trainer; return what tells how they were computed.
 
-    Gradients are compared after one iteration, in the moments, since trainings drift apart: Adam
-    moves a bias in front of a batch norm, which has no gradient, by the signs of rounding errors.
+    That is, on the CPU, first and second moments of each player, the mean of each term, and how far
+    each player has moved. Gradients are compared after one iteration, in the moments, since
+    trainings drift apart: Adam moves a bias in front of a batch norm, which has no gradient, by the
+    signs of rounding errors.
     """
-    trial.iterate(0)
-    moments = trial.moments()
+    trainer.prepare()
+    start = {p: p.detach().clone() for p in trainer.model.parameters()}
+    trainer.iterate(0)
+    moments = [
+        torch.cat(parts).cpu()
+        for optimizer in trainer.optimizers.values()
+        for name in ("exp_avg", "exp_avg_sq", "momentum_buffer")
+        if (parts := optimizer.moments(name))
+    ]
     for step in range(1, CHECKED):
-        trial.iterate(step)
-    return [*moments, *trial.results()]
+        trainer.iterate(step)
+    losses = [stage.take() for stage in trainer.losses.values()]
+    distances = [
+        torch.stack([(p.detach() - start[p]).norm() for p in optimizer.parameters]).norm()
+        for optimizer in trainer.optimizers.values()
+    ]
+    terms = torch.tensor([value for stage in losses for value in stage.values()])
+    return [*moments, terms, torch.stack(distances).cpu()]
 
 
 def difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
@@ -133,13 +115,16 @@ def difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
 
 
 def _times_as_fast(
-    before: SwitchTrial, after: SwitchTrial, pace: float, clock: Callable[[], float]
+    before: Trainer, after: Trainer, pace: float, clock: Callable[[], float]
 ) -> float:
     """Return the median ratio of alternating blocks: other programs disturb both alike."""
     count = max(1, min(200, round(BLOCK_SECONDS / max(pace, 1e-6))))
     ratios = []
     for block in range(BLOCKS):
         first = CHECKED + block * count
-        seconds = [seconds_per_iteration(trial, first, count, clock) for trial in (before, after)]
-        ratios.append(seconds[0] / seconds[1])
+        a, b = (
+            seconds_per_iteration(trial.iterate, trial.device, first, count, clock)
+            for trial in (before, after)
+        )
+        ratios.append(a / b)
     return median(ratios)
