@@ -55,11 +55,7 @@ class LabelNorm(nn.Module):
 
 
 class ConditionalDecoder(nn.Module):
-    """A decoder that sees the label: beside the code, or with `cond_bn` in its batch norms.
-
-    `layers` decode codes with one-hot labels, or codes alone where every batch norm becomes a
-    `LabelNorm`; there must be one.
-    """
+    """A decoder that sees the label beside the code, or with `cond_bn` in every batch norm."""
 
     def __init__(self, layers: nn.Sequential, classes: int, cond_bn: bool) -> None:
         super().__init__()

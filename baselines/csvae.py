@@ -126,7 +126,7 @@ class CSVAE(LabelSubspaceVAE):
             "kl_w": terms.gaussian_kl(mean_w, logvar_w, *self.prior.of(y)).mean(),
             "kl_z": terms.kl_to_standard_normal(mean_z, logvar_z),
         }
-        if not wanted.isdisjoint(("negative_entropy", "classify_z")):
+        if wanted & {"negative_entropy", "classify_z"}:
             logits = self.adversary(z).view(-1, self.values)  # `[B * G, V]`
             values["negative_entropy"] = self.labels * terms.negative_entropy(logits)
             values["classify_z"] = self.labels * terms.classify(logits, y.flatten())

@@ -68,7 +68,7 @@ class CVAEGAN(LabelConditionedVAE):
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return both halves of the bound (Eq. 1 and 3) and the hinge losses (Eq. 10 and 11)."""
         reconstruction, values = self._reconstruct(batch)
-        if not wanted.isdisjoint(("fool", "discriminate")):
+        if wanted & {"fool", "discriminate"}:
             values |= self._hinge_terms(
                 self.critic, batch.x, batch.y, reconstruction, balanced=self.balanced_critic
             )
@@ -76,10 +76,7 @@ class CVAEGAN(LabelConditionedVAE):
 
 
 class CVAEGANBao(CVAEGAN):
-    """The conditional VAE-GAN with the losses of its publication.
-
-    Its options are those of `LabelConditionedVAE`.
-    """
+    """The conditional VAE-GAN of the publication; options are those of `LabelConditionedVAE`."""
 
     stages = (Stage("main", ("encoder", "decoder", "critic", "classifier")),)
     objective: Objective = {
@@ -121,9 +118,7 @@ class CVAEGANBao(CVAEGAN):
         reconstruction, values = self._reconstruct(batch)
         sample, y_sample = self._draw(y)
         fakes = torch.cat((reconstruction, sample))
-        if not wanted.isdisjoint(
-            ("reconstruct_critic_features", "match_critic_mean", "discriminate")
-        ):
+        if wanted & {"reconstruct_critic_features", "match_critic_mean", "discriminate"}:
             weights = self.critic.weights()
             real, fake = (terms.widen(self.critic.features(v, weights)) for v in (x, fakes))
             of_reconstruction, of_sample = fake.chunk(2)
@@ -131,9 +126,7 @@ class CVAEGANBao(CVAEGAN):
             values["match_critic_mean"] = terms.reconstruct(real.mean(dim=0), of_sample.mean(dim=0))
             scores = self.critic.scores(fake, torch.cat((y, y_sample)), weights).chunk(2)
             values["discriminate"] = discriminate(self.critic.scores(real, y, weights), *scores)
-        if not wanted.isdisjoint(
-            ("reconstruct_classifier_features", "match_class_means", "classify")
-        ):
+        if wanted & {"reconstruct_classifier_features", "match_class_means", "classify"}:
             real, fake = (terms.widen(self.classifier.features(v)) for v in (x, fakes))
             of_reconstruction, of_sample = fake.chunk(2)
             values["reconstruct_classifier_features"] = terms.reconstruct(real, of_reconstruction)
@@ -150,10 +143,9 @@ class CVAEGANBao(CVAEGAN):
 
 
 class Classifier(nn.Module):
-    """A network from examples to logits, with the layers of a critic but no spectral norm.
+    """A network from examples to logits: a critic's layers, initialized anew, without spectral norm.
 
-    It has no batch norm, which would subtract the very means that are to be matched. The layers are
-    those of the given critic, initialized anew.
+    It has no batch norm, which would subtract the very means that are to be matched.
     """
 
     def __init__(self, critic: Critic, classes: int) -> None:

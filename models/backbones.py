@@ -191,21 +191,19 @@ def critic(spec: DataSpec, backbone: Backbone, width: float) -> Critic:
     kind = family(spec, backbone)
     layers: list[nn.Conv2d | nn.Linear] = []
     if kind == "mlp":
-        sizes = (spec.shape[0], *scaled(MLP, width))
-        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        return Critic(layers, spec.classes)
-    if kind == "conv32":
+        layers += [nn.Linear(a, b) for a, b in pairwise((spec.shape[0], *scaled(MLP, width)))]
+    elif kind == "conv32":
         kernel, channels = _kernel(spec), scaled(CONV_CRITIC[: halvings(spec)], width)
         for a, b in pairwise((spec.shape[0], *channels)):
             layers.append(nn.Conv2d(a, b, kernel, 2 if layers else 1, kernel // 2))
         layers.append(nn.Linear(16 * channels[-1], 2 * channels[-1]))
-        return Critic(layers, spec.classes)
-    a = spec.shape[0]
-    for size, stride in VGG_CRITIC:
-        layers.append(nn.Conv2d(a, _scale(size, width), 3, stride, 1))
-        a = _scale(size, width)
-    layers.append(nn.Linear(a, _scale(1024, width)))
-    return Critic(layers, spec.classes, average=True)
+    else:
+        a = spec.shape[0]
+        for size, stride in VGG_CRITIC:
+            layers.append(nn.Conv2d(a, _scale(size, width), 3, stride, 1))
+            a = _scale(size, width)
+        layers.append(nn.Linear(a, _scale(1024, width)))
+    return Critic(layers, spec.classes, average=kind == "vgg64")
 
 
 def latent_classifier(

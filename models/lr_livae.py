@@ -172,14 +172,14 @@ class LRIRVAE(TwoCodeVAE):
             return values
         mean_u, logvar_u, z_u = gaussian_draw(self.encoder_u(x))
         values["kl"] = terms.kl_to_standard_normal(mean_u, logvar_u)
-        if not wanted.isdisjoint(("confuse", "classify_u")):
+        if wanted & {"confuse", "classify_u"}:
             logits = self.adversary(z_u[:labeled])
             values["confuse"] = terms.confuse(logits)
             values["classify_u"] = terms.classify(logits, y[:labeled])
-        if not wanted.isdisjoint(("reconstruct", "fool", "discriminate")):
+        if wanted & {"reconstruct", "fool", "discriminate"}:
             reconstruction = self._decode(z_s, z_u)
             values["reconstruct"] = terms.reconstruct(x, reconstruction)
-        if not wanted.isdisjoint(("fool", "discriminate")):
+        if wanted & {"fool", "discriminate"}:
             values |= self._hinge_terms(
                 self.critic, x, y, reconstruction, balanced=self.balanced_critic
             )
@@ -197,21 +197,17 @@ class LRIRVAE(TwoCodeVAE):
             return values
         means, logvars = self.prior()
         if "gm_classify" in wanted:
-            values["gm_classify"] = terms.gm_classify(terms.gm_logits(of_label, means, logvars), y)
+            values["gm_classify"] = terms.classify(terms.gm_logits(of_label, means, logvars), y)
         if "gm_likelihood" in wanted:
             values["gm_likelihood"] = terms.gm_likelihood(of_label, y, means, logvars)
             if labeled < len(z_s):
-                share = labeled / len(z_s)
-                of_others = (1 - share) * self._unlabeled_nll(z_s[labeled:])
-                values["gm_likelihood"] = share * values["gm_likelihood"] + of_others
+                share, others = labeled / len(z_s), z_s[labeled:]
+                if self.unlabeled_prior == "mixture":
+                    of_others = terms.mixture_nll(terms.gm_logits(others, means, logvars))
+                else:
+                    of_others = terms.gaussian_nll(others, *terms.moment_match(means, logvars))
+                values["gm_likelihood"] = share * values["gm_likelihood"] + (1 - share) * of_others
         return values
-
-    def _unlabeled_nll(self, z_s: Tensor) -> Tensor:
-        """Return the likelihood term of codes of examples without label."""
-        assert self.prior is not None
-        if self.unlabeled_prior == "mixture":
-            return terms.mixture_nll(terms.gm_logits(z_s, *self.prior()))
-        return terms.gaussian_nll(z_s, *terms.moment_match(*self.prior()))
 
     def class_logits(self, x: Tensor) -> Tensor:
         """Return the log-densities of the relevant code, or the classifier's logits."""

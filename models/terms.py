@@ -126,7 +126,10 @@ def gaussian_kl_to_each(mean: Tensor, logvar: Tensor, means: Tensor, logvars: Te
 
 
 def classify(logits: Tensor, y: Tensor) -> Tensor:
-    """Eq. 4: cross-entropy of logits `[B, K]` with labels `[B]`, in nats per example."""
+    """Cross-entropy of logits `[B, K]` with labels `[B]`, in nats per example: Eq. 4.
+
+    With `gm_logits` it is that of the mixture's posterior, Eq. 8 without a margin.
+    """
     return F.cross_entropy(widen(logits), y)
 
 
@@ -191,11 +194,6 @@ def gm_logits(z_s: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
         features = torch.cat((z_s.square(), z_s), dim=1)
         weights = torch.cat((half_precisions, -2 * scaled), dim=1)
         return -torch.addmm(offsets, features, weights.t())
-
-
-def gm_classify(logits: Tensor, y: Tensor) -> Tensor:
-    """Eq. 8: cross-entropy of the mixture's posterior, from `gm_logits`, with labels; no margin."""
-    return classify(logits, y)
 
 
 def gaussian_nll(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:

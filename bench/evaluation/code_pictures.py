@@ -244,5 +244,4 @@ def _path(start: Tensor, end: Tensor) -> Tensor:
 
 
 def _channels_last(images: Tensor) -> Array:
-    array: Array = images.movedim(-3, -1).contiguous().numpy()
-    return array
+    return np.ascontiguousarray(images.movedim(-3, -1).numpy())

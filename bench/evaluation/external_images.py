@@ -41,11 +41,7 @@ class ExternalImages(NamedTuple):
 
 
 def read_images(path: Path, spec: DataSpec, per_class: int | None = None) -> ExternalImages:
-    """Read images that imitate a data set, `per_class` of each class or as many as there are.
-
-    `path` is a folder with a folder of images for each class, named by the class or its label, or
-    an `.npz` with `x` and `y`.
-    """
+    """Read images that imitate a data set, `per_class` of each class or as many as there are."""
     x, y, notices = (_read_folder if path.is_dir() else _read_npz)(path, spec)
     counts = tuple(torch.bincount(y, minlength=spec.classes).tolist())
     if lacking := [name for name, n in zip(spec.class_names, counts, strict=True) if not n]:

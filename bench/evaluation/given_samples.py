@@ -35,8 +35,7 @@ DEFAULT_METRICS = (
 class EvaluationRequest:
     """What to measure, with the default or what a run knows where None.
 
-    `components` are complete names and options of the `metrics`. `sample_seed` is the seed to draw
-    from a run with, `training_seed` that of the training behind images from elsewhere.
+    `sample_seed` is for drawing from a run, `training_seed` that of images from elsewhere.
     """
 
     data: dict[str, Any] | None
@@ -86,11 +85,10 @@ def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class GivenSamples:
-    """Samples to measure, and where they are from.
+    """Samples to measure; `training` is None for images from elsewhere.
 
-    `path` is what the user named, `data` the complete component of the data set, `context` has its
-    data and the model of a run. `origin` is for the record: path, hash and counts, or run and
-    sample seed. `training` is None for images from elsewhere. `notices` are for the user.
+    `path` is what the user named, `context` has the data and the model of a run. `origin` is for
+    the record: path, hash and counts, or run and sample seed. `notices` are for the user.
     """
 
     path: Path

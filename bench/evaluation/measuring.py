@@ -110,11 +110,7 @@ def _telling_memory() -> Iterator[None]:
 def measure(
     metrics: Iterable[Metric], samples: SampleSet, context: Context, *, step: int, split: str
 ) -> list[dict[str, Any]]:
-    """Measure generated or real examples, and return entries for the record.
-
-    `step` is the iterations of the model; `split` is `validation`, or on the test split `samples`
-    or `real`.
-    """
+    """Measure generated or real examples after `step` iterations; return entries for the record."""
     entries = []
     for metric in metrics:
         try:
@@ -128,10 +124,8 @@ def measure(
 def validation_metric(component: Mapping[str, Any]) -> dict[str, Any]:
     """Return a metric as it measures on validation images: by another evaluator, if it has one.
 
-    Measurements on validation images choose a trial of a tuning or a snapshot of a run, and what an
-    evaluator has chosen looks too good to that same evaluator. So on test images a metric uses the
-    evaluator that the sweep names, on validation images always a classifier trained for it, with a
-    seed of its own.
+    What an evaluator has chosen, a trial or a snapshot, looks too good to that same evaluator. So
+    on validation images, which choose, it is always a classifier trained with a seed of its own.
     """
     changed = dict(component)
     if "extractor" in changed:
@@ -157,10 +151,7 @@ def measured_splits(
 def measure_model(
     run: RunConfig, model: ConditionalGenerator, context: Context, step: int
 ) -> tuple[SampleSet, list[dict[str, Any]]]:
-    """Draw the sample set of a run after `step` iterations; return it and entries for the record.
-
-    The noise is the same at any step.
-    """
+    """Draw a run's sample set after `step` iterations; return it and entries for the record."""
     count, seed = run.evaluation.samples_per_class, run.training.seed
     samples = draw_samples(model, context.data.spec, count, seed, context.device)
     entries = []

@@ -23,7 +23,7 @@ from bench.process.worker import Worker
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
 from bench.spec.switches import EAGER, SwitchSet
-from bench.training.timing import seconds_per_iteration
+from bench.training.device import seconds_per_iteration
 from bench.training.trainer import Trainer
 
 ROUNDS = 5

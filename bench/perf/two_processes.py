@@ -11,7 +11,7 @@ import torch
 from bench.data.base import DataSet
 from bench.process.memory import keep_freed_memory
 from bench.spec.run_settings import Training
-from bench.training.timing import seconds_per_iteration
+from bench.training.device import seconds_per_iteration
 from bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -1,8 +1,7 @@
 """What a model costs, counted and so the same on every machine.
 
-One iteration is played as by the trainer, on fake tensors, which have neither memory nor values and
-draw no random numbers. The multiply-adds of matrix products and convolutions are counted, which are
-nearly all of the arithmetic; norms, activations, losses and optimizers are left out.
+One iteration is played as by the trainer, on tensors without memory and values. Multiply-adds are
+those of matrix products and convolutions, which are nearly all of the arithmetic.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,22 +52,17 @@ def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
             CostEntry("images_per_iteration", draws * size),
         ]
         for metrics, count in _COUNTS.items():
-            entries += _try(metrics, count, model, batch, training)
+            counts: tuple[int | None, ...] = (None,) * len(metrics)
+            reason = ""
+            try:
+                counts = count(model, batch, training)
+            except NotApplicable as error:
+                reason = str(error)
+            except Exception as error:  # of a model's code, which must not stop a training
+                line = (str(error).strip().splitlines() or [""])[0]
+                reason = f"it cannot be counted: {type(error).__name__}: {line}"
+            entries += [CostEntry(m, n, reason) for m, n in zip(metrics, counts, strict=True)]
     return entries
-
-
-def _try(
-    metrics: tuple[str, ...], count: Callable[..., tuple[int, ...]], *arguments: Any
-) -> list[CostEntry]:
-    """Return counts, or why there are none, which must not stop a training."""
-    try:
-        return [CostEntry(*pair) for pair in zip(metrics, count(*arguments), strict=True)]
-    except NotApplicable as error:
-        reason = str(error)
-    except Exception as error:  # whatever the code of a model does with tensors without values
-        lines = str(error).strip().splitlines() or [""]
-        reason = f"it cannot be counted: {type(error).__name__}: {lines[0]}"
-    return [CostEntry(metric, None, reason) for metric in metrics]
 
 
 def _iteration(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int]:

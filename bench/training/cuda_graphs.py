@@ -44,8 +44,12 @@ class CudaGraph:
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS - 1):
                 work()
-            with _refusing_waits():
+            mode = torch.cuda.get_sync_debug_mode()
+            torch.cuda.set_sync_debug_mode("error")
+            try:
                 work()
+            finally:
+                torch.cuda.set_sync_debug_mode(mode)
         torch.cuda.current_stream().wait_stream(side)
         with torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local"):
             return work()
@@ -53,16 +57,6 @@ class CudaGraph:
     def replay(self) -> None:
         """Launch the whole graph."""
         self._graph.replay()
-
-
-@contextmanager
-def _refusing_waits() -> Iterator[None]:
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
 
 
 class CapturedPass:

@@ -1,8 +1,7 @@
 """Gradient accumulation: a batch in micro-batches, where memory does not suffice for the whole.
 
-Gradients and terms are summed by shares of the examples. Terms are means over examples, so the sum
-is that of the whole batch within rounding, but for batch norm, which takes its statistics from each
-part, and noise, which is drawn part by part.
+Gradients and terms are summed by shares of the examples. The sum is that of the whole batch within
+rounding, but for batch norm and noise, which are computed part by part.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -25,11 +25,9 @@ OptimizerTable = Mapping[str, Mapping[str, Any]]
 
 
 class Code(NamedTuple):
-    """A latent code in its two parts; a part that a model lacks is None.
+    """A latent code: its label-relevant part `[B, D_s]` and its irrelevant part `[B, D_u]`.
 
-    Attributes:
-        relevant: Label-relevant part `[B, D_s]`.
-        irrelevant: Label-irrelevant part `[B, D_u]`.
+    A part that a model lacks is None.
     """
 
     relevant: Tensor | None
@@ -71,9 +69,9 @@ class ConditionalGenerator(nn.Module, ABC):
     objective: Objective
     optimizers: OptimizerTable = {}
 
-    #: What the model can do beyond sampling; shown by `bench list models`. `encode` and `classify`
-    #: name the protocols below. A model with `semi-supervised` is given examples without label if a
-    #: sweep asks for that, and one with `attributes` labels `[B, A]` on data that has them.
+    #: What the model can do beyond sampling. `encode` and `classify` name the protocols below. One
+    #: with `semi-supervised` is given examples without label if a sweep asks for that, and one with
+    #: `attributes` labels `[B, A]` on data that has them.
     capabilities: ClassVar[tuple[str, ...]] = ()
 
     def players(self) -> dict[str, list[nn.Parameter]]:
@@ -134,9 +132,7 @@ class Encodes(Protocol):
 class Posterior(NamedTuple):
     """Diagonal Gaussians of the codes of examples; None for a part that a model lacks.
 
-    Attributes:
-        relevant: Means and variances, each `[B, D_s]`; the variances are 0 if codes are points.
-        irrelevant: Means and variances, each `[B, D_u]`.
+    Means and variances are each `[B, D_s]` or `[B, D_u]`; variances are 0 if codes are points.
     """
 
     relevant: tuple[Tensor, Tensor] | None

@@ -1,8 +1,7 @@
 """Play one stage: terms, then the gradient of each player's own loss, then the steps.
 
-A player's gradient is that of its own weighted terms with respect to its own parameters, and all
-gradients of a pass are taken before anyone steps. One backward a player would repeat work, so the
-first pass finds which terms reach which parameters, and plans few backwards for the same gradients.
+All gradients of a pass are taken before anyone steps. One backward a player would repeat work, so
+the first pass finds which terms reach which parameters, and plans few backwards for all players.
 """
 
 from collections.abc import Callable, Mapping, Sequence

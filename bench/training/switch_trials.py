@@ -1,7 +1,6 @@
 """Which switches a run uses, by short measurements on the device at hand.
 
-A switch is on if a training that begins like the run itself, with that switch besides those that
-are on already, raises nothing, computes the same as eager mode within a tolerance, and is faster.
+A switch is on if a training with it raises nothing, computes what eager mode does, and is faster.
 """
 
 import time
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.spec.switches import EAGER, SwitchSet
-from bench.training.timing import seconds_per_iteration
+from bench.training.device import seconds_per_iteration
 from bench.training.trainer import Trainer
 
 CANDIDATES = (("graphs", 20.0), ("autotune", 20.0), ("channels_last", 60.0), ("compile", 1200.0))
@@ -79,12 +78,10 @@ def choose_switches(
 
 
 def evidence(trainer: Trainer) -> list[Tensor]:
-    """Do the first iterations of an unused trainer; return what tells how they were computed.
+    """Do the first iterations of an unused trainer; return moments, mean terms and distances moved.
 
-    That is, on the CPU, first and second moments of each player, the mean of each term, and how far
-    each player has moved. Gradients are compared after one iteration, in the moments, since
-    trainings drift apart: Adam moves a bias in front of a batch norm, which has no gradient, by the
-    signs of rounding errors.
+    Gradients are compared after one iteration, in the moments, since trainings drift apart: Adam
+    moves a bias in front of a batch norm, which has no gradient, by the signs of rounding errors.
     """
     trainer.prepare()
     start = {p: p.detach().clone() for p in trainer.model.parameters()}

@@ -21,10 +21,10 @@ from bench.spec.run_settings import Evaluation, Training, optimizer_settings
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.checkpoint import load_checkpoint, save_checkpoint
 from bench.training.cuda_graphs import AnyPass, compile_and_capture, state_kept
+from bench.training.device import numerics
 from bench.training.gradient_accumulation import OutOfMemory, halved, out_of_memory_at
 from bench.training.interface import Batch, ConditionalGenerator
 from bench.training.losses import StageLosses
-from bench.training.numerics import numerics
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import make_passes, stage_weights
 
@@ -38,10 +38,9 @@ class Trainer:
     """Trains one run, from its beginning or from its checkpoint.
 
     Curves and checkpoints go to `folder`; `run_id` is written into checkpoints, so that none can
-    continue another run. `switches` cannot change what is learned. An iteration takes `draws`
-    batches from the stream and plays `passes`, each with the number of its draw. `micro_batch` is
-    the number of examples at a time, if memory does not suffice for whole batches. `start` counts
-    the iterations before this object, `seconds` all time of training, also before a checkpoint.
+    continue another run. An iteration takes `draws` batches from the stream and plays `passes`,
+    each with the number of its draw. `micro_batch` is the number of examples at a time, if memory
+    does not suffice for batches. `start` is the first iteration, `seconds` all time of training.
     """
 
     def __init__(

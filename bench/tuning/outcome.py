@@ -1,7 +1,4 @@
-"""What a tuning leaves: its trials as a table and as runs, two pictures, and a sweep.
-
-The sweep has every variant as it was and as it was tuned, on test images and with fresh seeds.
-"""
+"""What a tuning leaves: its trials as a table and as runs, pictures, and a sweep on test images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +11,6 @@ from bench.record.csv_text import to_csv
 from bench.record.files import write_json, write_text
 from bench.spec.reserved_names import REAL
 from bench.spec.sweep_file import load_sweep
-from bench.tuning.space import TunedVariant
 from bench.tuning.study import Study, TuningTrial
 from bench.tuning.tuning_file import Tuning
 
@@ -70,14 +66,17 @@ def trials_csv(tuning: Tuning, studies: Sequence[Study], best: BestTrials) -> st
 
 
 def tuned_sweep(tuning: Tuning, best: BestTrials, command: str) -> str:
-    """Return a sweep with every variant as it was and as it was tuned, as YAML."""
+    """Return a sweep as YAML, with every variant as it was and as it was tuned."""
     head = tuning.head
     seeds = [seed for seed in range(FRESH_SEEDS + len(head.seeds)) if seed not in head.seeds]
     by = " and ".join(objective.title for objective in tuning.objectives)
     variants: dict[str, Any] = {}
     for variant in tuning.variants:
-        if variant.name in best:
-            variants |= _as_it_was_and_tuned(variant, best[variant.name])
+        if (trial := best.get(variant.name)) is None:
+            continue
+        variants[variant.name] = variant.patch.value
+        if variant.run(trial.values, 0).id != variant.run({}, 0).id:
+            variants[f"{variant.name}, tuned"] = variant.patch_of(trial.values)
     base = {key: value for key, value in head.base.items() if key not in ("snapshots", "splits")}
     base.setdefault("metrics", [name.partition("/")[0] for name in head.objectives])
     content = {
@@ -93,14 +92,6 @@ def tuned_sweep(tuning: Tuning, best: BestTrials, command: str) -> str:
         "# A variant of this file may be pasted below the variants of a sweep with this base.\n"
         f"# The seeds are new: no trial has used them.\n{text}"
     )
-
-
-def _as_it_was_and_tuned(variant: TunedVariant, trial: TuningTrial) -> dict[str, Any]:
-    """Return the patch of a variant, or two where tuning has changed something."""
-    patches = {variant.name: variant.patch.value}
-    if variant.run(trial.values, 0).id != variant.run({}, 0).id:
-        patches[f"{variant.name}, tuned"] = variant.patch_of(trial.values)
-    return patches
 
 
 def _as_sweep(tuning: Tuning, studies: Sequence[Study], command: str) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """One Optuna study for each variant, shared by any number of workers that may die at any time.
 
-A worker locks its trial, and the system releases the lock when the worker dies. Whoever finds a
-running trial without a lock continues it. What is proposed follows from the seed of the file, the
-number of the trial and the trials before it: with one worker always the same.
+Whoever finds a running trial whose worker has lost its lock by dying continues it. What is proposed
+follows from the seed of the file, the number of the trial and the trials before it.
 """
 
 import fcntl
@@ -36,10 +35,9 @@ STATES = {
 
 @dataclass(frozen=True)
 class TuningTrial:
-    """One setting that was, or is being, tried.
+    """A setting that was, or is being, tried; a complete one has a loss for each objective.
 
-    `state` is one of `STATES`. A complete trial has a loss for each objective, where less is
-    better. `runs` maps seeds to ids, `means` objectives to means over seeds.
+    `runs` maps seeds to ids, `means` objectives to means over seeds.
     """
 
     number: int
@@ -91,11 +89,7 @@ class LockedTrial:
 
 
 class Study:
-    """The trials of one variant; sent to another process, it opens the storage anew there.
-
-    The journal and the locks are in `folder`. A study that was begun with something else in the
-    file is refused.
-    """
+    """The trials of one variant; sent to another process, it opens the storage anew there."""
 
     def __init__(self, tuning: Tuning, variant: TunedVariant, folder: Path) -> None:
         self.tuning = tuning

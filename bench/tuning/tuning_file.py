@@ -66,11 +66,7 @@ class Tuning:
 
 
 def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
-    """Read and check a tuning file: every end of every range of every variant.
-
-    `overrides` are `dotted.path=value` from the command line, with values in YAML. A `SpecError`
-    names file, line and key, and what would be right.
-    """
+    """Read and check a tuning file, with overrides `dotted.path=value` and every end of a range."""
     document, head = read_spec(path, overrides, TuningFile)
     metrics = head.base.get("metrics") or [name.partition("/")[0] for name in head.objectives]
     called = [metric["name"] if isinstance(metric, dict) else metric for metric in metrics]

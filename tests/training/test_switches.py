@@ -10,7 +10,7 @@ from bench import registry
 from bench.errors import BenchError
 from bench.spec.switches import EAGER, SwitchSet, parse_speed
 from bench.training import passes as module
-from bench.training.numerics import numerics
+from bench.training.device import numerics
 from bench.training.switch_trials import TOLERANCE, difference, evidence
 from bench.training.trainer import Trainer
 from tests.small import small

@@ -1,6 +1,7 @@
-"""How torch may round and which kernels it may take during a training."""
+"""How torch computes on a device during a training, and how long that takes."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -26,3 +27,20 @@ def numerics(training: Training, *, autotune: bool = False) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(deterministic)
         matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+
+
+def seconds_per_iteration(
+    iterate: Callable[[int], None],
+    device: torch.device,
+    first: int,
+    count: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Return the mean duration of `count` iterations, beginning with number `first`."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda _: None
+    wait(device)
+    began = clock()
+    for step in range(first, first + count):
+        iterate(step)
+    wait(device)
+    return (clock() - began) / count
