@@ -143,7 +143,7 @@ class CVAEGANBao(CVAEGAN):
 
 
 class Classifier(nn.Module):
-    """A network from examples to logits: a critic's layers, initialized anew, without spectral norm.
+    """A network from examples to logits: a critic's layers without spectral norm, initialized anew.
 
     It has no batch norm, which would subtract the very means that are to be matched.
     """
