@@ -4,8 +4,7 @@ Three families. `mlp` is the paper's toy network, `conv32` its Table 3 (CIFAR-10
 network for 64x64 faces and birds with the critic of its Table 4; layer sizes are from the paper,
 kernel sizes from the reference implementation. `conv32` also covers squares of 8, 16 and 64 pixels
 with fewer or more halvings, 3x3 kernels below 32 pixels, and fully connected layers in proportion
-to the last map. `width` scales all layers but codes and latent classifiers, so that a laptop can
-train them. All methods call the same functions, so that a comparison compares methods.
+to the last map. `width` scales all layers but codes and latent classifiers.
 
 Strides halve and double exactly (TensorFlow's SAME padding). Batch norm has torch's defaults (eps
 1e-5, momentum 0.1), and a layer before it no bias. Weights are Glorot uniform, critics' normal.

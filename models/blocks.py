@@ -1,8 +1,4 @@
-"""The parts that networks are built from, written so that they trace as one graph and stay fast.
-
-Spectral norm and label conditioning are functions of ordinary weights: so weights are normalized
-once a pass for all calls of a critic, and a one-hot label is never tiled over an image.
-"""
+"""The parts that networks are built from, written so that they trace as one graph and stay fast."""
 
 from collections.abc import Sequence
 

@@ -26,9 +26,7 @@ from bench.training.trainer import build_model
 
 SAMPLING_BATCH = 250  # part of the definition of the sample set: a batch has one random stream
 SHOWN_PER_CLASS = 10
-
-VALIDATION_SEED = 1000
-"""Added to the seeds of classifiers that measure on validation images."""
+VALIDATION_SEED = 1000  # added to the seeds of classifiers that measure on validation images
 
 
 def load_trained(

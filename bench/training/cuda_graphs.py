@@ -18,8 +18,7 @@ from bench.training.interface import Batch
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass
 
-WARM_UPS = 3
-"""Calls before a capture, in which libraries settle on algorithms and optimizers make moments."""
+WARM_UPS = 3  # calls before a capture, in which libraries choose algorithms
 
 
 class CudaGraph:

@@ -28,8 +28,7 @@ from bench.training.losses import StageLosses
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import make_passes, stage_weights
 
-LOG_POINTS = 50
-"""Points of a training curve."""
+LOG_POINTS = 50  # of a training curve
 
 _log = logging.getLogger(__name__)
 
