@@ -21,40 +21,30 @@ into the same terms, which are means over all examples of the batch:
 
 A uniform `p(y)` adds a constant. `q(y | x)`, the mean of `q(y | z_c)` under `q(z | x)`, is
 estimated with samples of its own, all classified in one call that takes memory for
-`label_samples * B * (D_c + G * V)` numbers. Terms are means over pixels and dimensions, as in all
-methods here; the objective's weights make a bound of them. With `laplace` it is the paper's, in
-nats, at unit scale for pixels in [0, 1], with its constant, since `w` multiplies that. With
-`squared`, the default, it is the bound of Gaussian pixels without their constant, divided by the
-size of `z`: pixels and KL have the weights 10 and 1 of the methods it is compared with.
+`label_samples * B * (D_c + G * V)` numbers. Terms are means over pixels and dimensions; the
+objective's weights make a bound of them. With `laplace` it is the paper's, in nats, at unit scale
+for pixels in [0, 1], with its constant, since `w` multiplies that. With `squared`, the default, it
+is the bound of Gaussian pixels without their constant, divided by the size of `z`: pixels and KL
+have the weights 10 and 1 of the methods it is compared with.
 
-In the numerator of `w` the code is detached, as the authors do to lower the variance. This keeps no
-other player from a gradient: only the encoder is behind the code, so it is the encoder's estimator
-that changes (it is biased), and the classifier still learns from the numerator. What is left, the
-gradient of `-log q(y | x)` inside `w`, pulls the encoder towards the right class with the size of
-all that `w` multiplies; `certainty` and `classify` themselves all but cancel where `w` is 1. Label
-terms heavier than in a bound are not safe: where `certainty` outweighs pixels and KL the pull turns
-around. With weights of 1 and `squared` the linear head diverged on digits.
+In the numerator of `w` the code is detached, as the authors do to lower the variance. So the
+encoder's estimator is biased; the classifier still learns from the numerator.
 
-Departures from the paper. For examples without label the authors draw `y`. Their plain PyTorch code
-passes no gradient through the draw, so that on average these teach the classifier nothing; their
-Pyro code estimates that gradient by the score function, with the code detached. Here `E` is a sum
-over the values of each label, exact since labels are independent given `z_c`, with the bound's
-gradient for classifier and encoder. The KL is in closed form, as in their PyTorch code. Since `y`
-depends on `z_c` that makes another bound: the one of the posterior `q(z | x) q(y | x)`, lowered by
-the information that `y` and `z_c` share given `x`. On digits both train alike. Batches mix examples
-with and without label, and `p(y)` is uniform; the authors have the frequencies of the known labels.
+Departures from the paper. For examples without label the authors draw `y`; here `E` is a sum over
+the values of each label, exact since labels are independent given `z_c`. The KL is in closed form,
+as in their PyTorch code: the bound of the posterior `q(z | x) q(y | x)`, lowered by the information
+that `y` and `z_c` share given `x`. Batches mix examples with and without label, and `p(y)` is
+uniform; the authors have the frequencies of the known labels.
 
 An attribute's block may have several coordinates; the paper's has one. For single labels, which the
 paper does not have, `diagonal` gives each class a block that alone makes its logit, and class means
 start at +2 in their own block and at -2 elsewhere, as those of an attribute do for 1 and 0.
-`linear` reads all of `z_c`; its means start as in CSVAE and its weights along them, since tables
-move slowly and samples come from where they stand. A block's weights start at one over its size, so
-that logits start alike for all sizes; the published start is 1, for a single coordinate.
+`linear` reads all of `z_c`; its means start as in CSVAE and its weights along them. A block's
+weights start at one over its size; the published start is 1, for a single coordinate.
 
-Further: `certainty` keeps its gradient, as in the authors' plain PyTorch code and unlike their Pyro
-code. `w` is clamped to 100. Prior scales are log-variances in [-6, 4] instead of a softplus above
-0.001, the encoder's are free. Networks are the family's, and the optimizer is the harness's; the
-paper has Adam at 1e-4.
+`certainty` keeps its gradient, as in the authors' plain PyTorch code and unlike their Pyro code.
+`w` is clamped to 100. Prior scales are log-variances in [-6, 4] instead of a softplus above 0.001.
+Networks are the family's, and the optimizer is the harness's; the paper has Adam at 1e-4.
 """
 
 from math import log, prod
@@ -65,9 +55,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Posterior, Stage
+from bench.training.interface import Batch, Posterior, Stage
 from models import backbones, terms
-from models.blocks import LabelGaussians, normal, parameters_of, spread
+from models.blocks import spread
+from models.vae import LabelSubspaceVAE
 
 MEAN = 2.0  # of a class in its own block at the start, and of an attribute that is 1; else -2
 RADIUS = 3.0  # of the sphere on which class means start for the linear head
@@ -75,12 +66,7 @@ LARGEST = 100.0  # weight of an example
 
 
 class BlockClassifier(nn.Module):
-    """A classifier with a block of the code for each logit, of a class or an attribute.
-
-    Args:
-        logits: Number of logits, `K` or `A`.
-        block: Coordinates of a block, `m`.
-    """
+    """A classifier with a block of `m` coordinates of the code for each of `K` logits."""
 
     def __init__(self, logits: int, block: int) -> None:
         super().__init__()
@@ -93,7 +79,7 @@ class BlockClassifier(nn.Module):
         return (blocks * self.weight).sum(-1) + self.bias
 
 
-class CCVAE(ConditionalGenerator):
+class CCVAE(LabelSubspaceVAE):
     """The characteristic capturing VAE, for classes or attributes, all or some of them known.
 
     Args:
@@ -109,6 +95,7 @@ class CCVAE(ConditionalGenerator):
         label_samples: Samples in the estimate of `q(y | x)`.
     """
 
+    title: ClassVar[str] = "CCVAE"
     stages = (Stage("main", ("encoder", "decoder", "prior", "classifier")),)
     capabilities: ClassVar[tuple[str, ...]] = (
         "encode",
@@ -129,14 +116,14 @@ class CCVAE(ConditionalGenerator):
         likelihood: Literal["laplace", "squared"] = "squared",
         label_samples: int = 100,
     ) -> None:
-        super().__init__()
+        super().__init__(spec)
         if head not in ("diagonal", "linear"):
             raise ValueError(f"head must be diagonal or linear, got {head!r}")
         if likelihood not in ("laplace", "squared"):
             raise ValueError(f"likelihood must be laplace or squared, got {likelihood!r}")
         if label_samples < 1:
             raise ValueError(f"q(y | x) needs at least one sample, got {label_samples}")
-        attributes = len(spec.attributes) if "attributes" in self.capabilities else 0
+        attributes = self.attributes
         if attributes and head == "linear":
             raise ValueError(
                 f"head linear reads all coordinates for all classes, but each of {attributes} "
@@ -154,22 +141,18 @@ class CCVAE(ConditionalGenerator):
                 "the diagonal head gives each class or attribute equally many coordinates: "
                 f"relevant must be a multiple of {owners}, got {self.relevant}{way_out}"
             )
-        self.binary = attributes > 0
-        self.labels, self.values = (attributes, 2) if self.binary else (1, spec.classes)
-        every = torch.tensor(spec.combinations) if self.binary else torch.arange(spec.classes)
         self.likelihood = likelihood
         self.label_samples = label_samples
         size = self.relevant + self.irrelevant
         self.encoder = backbones.encoder(spec, backbone, width, size, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, size)
-        subspace = self.relevant // self.labels
-        self.prior = LabelGaussians(self.labels, self.values, subspace, every)
+        self.prior = self._make_prior(spec)
         self.classifier: nn.Module
         if head == "diagonal":
             block = self.relevant // blocks
             self.classifier = BlockClassifier(blocks, block)
             is_own = torch.eye(blocks).repeat_interleave(block, dim=1)
-            if self.binary:  # of each attribute a row for 0 and one for 1
+            if attributes:  # of each attribute a row for 0 and one for 1
                 is_own = torch.eye(2)[1].repeat(blocks).unsqueeze(1)
             with torch.no_grad():
                 self.prior.means.copy_(MEAN * (2 * is_own - 1))
@@ -196,10 +179,6 @@ class CCVAE(ConditionalGenerator):
             "prior": {"kl_relevant": weights["kl_relevant"]},
             "classifier": dict(weights),
         }
-
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of encoder, decoder, prior and classifier."""
-        return parameters_of(self, *self.stages[0].players)
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the five terms of the two bounds."""
@@ -235,18 +214,6 @@ class CCVAE(ConditionalGenerator):
             values["reconstruct"] = (w * self._distortion(x, self.decoder(z))).mean()
         return values
 
-    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Decode draws from the Gaussians of the labels and the standard normal."""
-        z_c = self.prior.sample(self._given(y), generator)
-        z_u = normal(len(y), self.irrelevant, like=z_c, generator=generator)
-        image: Tensor = self.decoder(torch.cat((z_c, z_u), dim=1))
-        return image
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
-        """Return the two parts of the posterior mean; labels are not needed."""
-        mean = self.encoder(x).chunk(2, dim=1)[0]
-        return Code(mean[:, : self.relevant], mean[:, self.relevant :])
-
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the Gaussians of the two parts; labels are not needed."""
         mean, logvar = self.encoder(x).chunk(2, dim=1)
@@ -254,40 +221,16 @@ class CCVAE(ConditionalGenerator):
         relevant, irrelevant = zip(mean.split(sizes, 1), logvar.exp().split(sizes, 1), strict=True)
         return Posterior(relevant, irrelevant)
 
-    def class_prior(self) -> tuple[Tensor, Tensor]:
-        """Return means and variances of `z_c`, `[K, D_c]`."""
-        return self.prior.of_classes()
-
-    def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
-        """Return the images of codes; labels are not needed."""
-        if code.relevant is None or code.irrelevant is None:
-            raise ValueError("CCVAE needs both parts of a code to decode it")
-        image: Tensor = self.decoder(torch.cat((code.relevant, code.irrelevant), dim=1))
-        return image
-
-    def switch(self, code: Code, attribute: int, values: Tensor) -> Code:
-        """Return codes whose block of one attribute is at the prior mean of other values."""
-        if code.relevant is None:
-            raise ValueError("CCVAE has a block for each attribute in z_c, but this code has none")
-        return Code(self.prior.switched(code.relevant, attribute, values), code.irrelevant)
-
     def class_logits(self, x: Tensor) -> Tensor:
         """Return `log q(y | z_c)` of every class `[B, K]` at the posterior mean."""
         log_q = self._log_q(self.encoder(x)[:, : self.relevant])
         return log_q[:, torch.arange(self.labels, device=x.device), self.prior.every].sum(dim=-1)
 
-    def _given(self, y: Tensor) -> Tensor:
-        """Return labels `[B]` or `[B, A]` as `[B, G]`."""
-        expected = [len(y), self.labels] if self.binary else [len(y)]
-        if list(y.shape) != expected:
-            raise ValueError(f"CCVAE needs labels {expected} of this data, got {list(y.shape)}")
-        return y.view(-1, self.labels)
-
     def _log_q(self, z_c: Tensor) -> Tensor:
         """Return the log-probability of each value of each label, `[..., G, V]`, given codes."""
         logits = terms.widen(self.classifier(z_c))
         # An attribute's only logit is that of 1 against 0.
-        logits = F.pad(logits.unsqueeze(-1), (1, 0)) if self.binary else logits.unsqueeze(-2)
+        logits = F.pad(logits.unsqueeze(-1), (1, 0)) if self.attributes else logits.unsqueeze(-2)
         return F.log_softmax(logits, dim=-1)
 
     def _log_q_of(self, z_c: Tensor, y: Tensor) -> Tensor:

@@ -19,8 +19,7 @@ a sweep writes the strong form as
     model: {name: cgan, cond_bn: true, critic_steps: 5}
     optimizers: {default: {rate: 2e-4, schedule: {name: linear}}}
 
-That rate is for tens of thousands of iterations. In 800 on the 8x8 digits (one seed) it left the
-generator half trained; there the options need the default rate, or four times the iterations.
+That rate is for tens of thousands of iterations.
 
 Differences from the authors' code that remain: networks are the family's, not residual ones, and
 the critic's last map is flattened or averaged, not summed; the generator moves after the critic
@@ -35,16 +34,11 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, ConditionalGenerator, Objective, Stage
 from models import backbones, terms
-from models.blocks import normal, one_hot, parameters_of
+from models.blocks import normal, one_hot
 
 
 class LabelNorm(nn.Module):
-    """Batch norm whose gains and biases are looked up by label.
-
-    Args:
-        norm: The batch norm that it replaces.
-        classes: Number of labels, `K`.
-    """
+    """A batch norm whose gains and biases are looked up by label, in place of a plain one."""
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, classes: int) -> None:
         super().__init__()
@@ -54,27 +48,23 @@ class LabelNorm(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return `[B, C, ...]` normalized over all classes, and scaled by label."""
-        shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
+        shape = (*x.shape[:2], *[1] * (x.ndim - 2))
         gain, bias = (F.embedding(y, table).view(shape) for table in (self.gains, self.biases))
         out: Tensor = self.norm(x) * gain + bias
         return out
 
 
 class ConditionalDecoder(nn.Module):
-    """A decoder that sees the label: beside the code, or in its batch norms.
-
-    Args:
-        layers: A decoder of codes with one-hot labels, or of codes alone where `cond_bn`.
-        classes: Number of labels, `K`.
-        cond_bn: Whether every batch norm becomes a `LabelNorm`; there must be one.
-    """
+    """A decoder that sees the label beside the code, or with `cond_bn` in every batch norm."""
 
     def __init__(self, layers: nn.Sequential, classes: int, cond_bn: bool) -> None:
         super().__init__()
         self.classes = classes
         self.cond_bn = cond_bn
         if cond_bn:
-            layers = nn.Sequential(*(self._conditioned(layer) for layer in layers))
+            for name, layer in layers.named_children():
+                if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                    setattr(layers, name, LabelNorm(layer, classes))
             if not any(isinstance(layer, LabelNorm) for layer in layers):
                 raise ValueError("cond_bn needs batch norms; networks for points have none")
         self.layers = layers
@@ -85,11 +75,6 @@ class ConditionalDecoder(nn.Module):
         for layer in self.layers:
             x = layer(x, y) if isinstance(layer, LabelNorm) else layer(x)
         return x
-
-    def _conditioned(self, layer: nn.Module) -> nn.Module:
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            return LabelNorm(layer, self.classes)
-        return layer
 
 
 class CGAN(ConditionalGenerator):
@@ -131,10 +116,6 @@ class CGAN(ConditionalGenerator):
         layers = backbones.decoder(spec, backbone, width, codes)
         self.decoder = ConditionalDecoder(layers, spec.classes, cond_bn)
         self.critic = backbones.critic(spec, backbone, width)
-
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of decoder and critic."""
-        return parameters_of(self, "decoder", "critic")
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the hinge losses of both players, one kind of fake; the same in each stage."""

@@ -20,39 +20,34 @@ adversary with the code of the first. Here all players move at once from one for
 Lr-LiVAE, so the adversary's gradient is the same but for an encoder that lags by one step.
 
 The Gaussians are learned, for which only a start has to be chosen; with `fixed` they stay there.
-For an attribute it is that of the paper's toy problem: N(0, 0.1^2 I) if it is absent, which has one
-form, and N((3, 3), I) if it is present, which has many. (Public implementations differ in which is
-which.) In subspaces of other sizes the two means are 3 sqrt(2) apart as well. For a class it is
-unit variance, and means on a sphere of radius 3, orthogonal if the code has a dimension for each
-class: any two are again 3 sqrt(2) apart, but none is narrow, since no class is the absence of
-another.
+For an attribute it is that of the paper's toy problem: N(0, 0.1^2 I) if it is absent and
+N((3, 3), I) if it is present. In subspaces of other sizes the two means are 3 sqrt(2) apart as
+well. For a class it is unit variance, and means on a sphere of radius 3, orthogonal if the code has
+a dimension for each class, so that any two are again 3 sqrt(2) apart.
 
 Networks, reductions and weights are those of Lr-LiVAE (10 for pixels, 1 for all else): published
 weights differ by orders of magnitude between implementations and data sets. But KLs are means over
-dimensions, and attributes have few: at weight 1 a nat of `w` would cost as much as many of `z` (85
-for three attributes of 64x64 images), and `w` would carry no more than its labels. So the weight of
-`kl_w` for attributes is the ratio of the sizes of `w` and `z`, with which all nats have one price,
-as in the evidence lower bound. With three attributes of 8x8 digits, `w` then keeps 0.6 nats beyond
-its labels and 83 % of the samples are right; at weight 1, 0.2 nats and 80 % (three seeds). For a
-class, whose two codes are of like size, the weight is the 1 of the published numbers.
+dimensions, and attributes have few. So the weight of `kl_w` for attributes is the ratio of the
+sizes of `w` and `z`, with which all nats have one price, as in the evidence lower bound.
 """
 
 from math import log, sqrt
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Objective, Posterior, Stage
+from bench.training.interface import Batch, Objective, Posterior, Stage
 from models import backbones, terms
-from models.blocks import LabelGaussians, normal, parameters_of, spread
+from models.blocks import spread
+from models.vae import LabelSubspaceVAE, gaussian_draw, gaussian_moments
 
 RADIUS = 3.0  # of the sphere on which class means start
 NARROW = log(0.1**2)  # log-variance of an absent attribute at the start
 
 
-class CSVAE(ConditionalGenerator):
+class CSVAE(LabelSubspaceVAE):
     """The conditional subspace VAE, with a subspace for each label.
 
     Args:
@@ -65,6 +60,7 @@ class CSVAE(ConditionalGenerator):
         prior: Whether the Gaussians of the labels are learned, or stay as initialized.
     """
 
+    title: ClassVar[str] = "CSVAE"
     stages = (Stage("main", ("encoder_w", "encoder_z", "decoder", "prior", "adversary")),)
     objective: Objective = {
         "encoder_w": {"reconstruct": 10.0, "kl_w": 1.0},
@@ -85,11 +81,10 @@ class CSVAE(ConditionalGenerator):
         irrelevant: int | None = None,
         prior: Literal["learned", "fixed"] = "learned",
     ) -> None:
-        super().__init__()
+        super().__init__(spec)
         if prior not in ("learned", "fixed"):
             raise ValueError(f"prior must be learned or fixed, got {prior!r}")
-        attributes = len(spec.attributes)
-        self.labels, self.values = (attributes, 2) if attributes else (1, spec.classes)
+        attributes = self.attributes
         if attributes and relevant is None:
             relevant = 2 * attributes
         sizes = backbones.code_sizes(spec, backbone, relevant, irrelevant)
@@ -99,7 +94,6 @@ class CSVAE(ConditionalGenerator):
                 f"relevant must be a multiple of the number of attributes, {attributes}, "
                 f"got {self.relevant}"
             )
-        subspace = self.relevant // self.labels
         objective = {player: dict(weights) for player, weights in self.objective.items()}
         if attributes:  # a nat of w at the price of a nat of z
             for player in ("encoder_w", "prior"):
@@ -108,78 +102,42 @@ class CSVAE(ConditionalGenerator):
             del objective["prior"]
         self.objective = objective
         self.encoder_w = backbones.encoder(
-            spec, backbone, width, self.relevant, labels=True, planes=attributes or None, heads=2
+            spec, backbone, width, self.relevant, planes=attributes or spec.classes, heads=2
         )
         self.encoder_z = backbones.encoder(spec, backbone, width, self.irrelevant, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, sum(sizes))
         logits = self.labels * self.values
         self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant, logits)
-        every = torch.tensor(spec.combinations if attributes else range(spec.classes))
-        self.prior = LabelGaussians(self.labels, self.values, subspace, every)
+        self.prior = self._make_prior(spec)
         if attributes:
             present = torch.arange(logits).remainder(2).unsqueeze(1)
             with torch.no_grad():
-                self.prior.means.copy_(present * RADIUS * sqrt(2 / subspace))
+                self.prior.means.copy_(present * RADIUS * sqrt(2 / self.prior.means.shape[1]))
                 self.prior.logvars.copy_((1 - present) * NARROW)
         else:
             spread(self.prior.means, RADIUS)
 
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of both encoders, decoder, prior and adversary."""
-        return parameters_of(self, *self.stages[0].players)
-
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the three parts of M1, and M2 and N; KLs are means over their dimensions."""
         x, y = batch.x, batch.y
-        mean_w, logvar_w = terms.widen(self.encoder_w(x, y)).chunk(2, dim=1)
-        mean_z, logvar_z = terms.widen(self.encoder_z(x)).chunk(2, dim=1)
-        w = mean_w + (0.5 * logvar_w).exp() * torch.randn_like(mean_w)
-        z = mean_z + (0.5 * logvar_z).exp() * torch.randn_like(mean_z)
+        mean_w, logvar_w, w = gaussian_draw(self.encoder_w(x, y))
+        mean_z, logvar_z, z = gaussian_draw(self.encoder_z(x))
         values = {
             "kl_w": terms.gaussian_kl(mean_w, logvar_w, *self.prior.of(y)).mean(),
             "kl_z": terms.kl_to_standard_normal(mean_z, logvar_z),
         }
-        if not wanted.isdisjoint(("negative_entropy", "classify_z")):
+        if wanted & {"negative_entropy", "classify_z"}:
             logits = self.adversary(z).view(-1, self.values)  # `[B * G, V]`
             values["negative_entropy"] = self.labels * terms.negative_entropy(logits)
             values["classify_z"] = self.labels * terms.classify(logits, y.flatten())
         if "reconstruct" in wanted:
-            values["reconstruct"] = terms.reconstruct(x, self.decoder(torch.cat((w, z), dim=1)))
+            values["reconstruct"] = terms.reconstruct(x, self._decode(w, z))
         return values
-
-    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Decode draws from the Gaussians of the labels and the standard normal."""
-        w = self.prior.sample(y, generator)
-        z = normal(len(y), self.irrelevant, like=w, generator=generator)
-        image: Tensor = self.decoder(torch.cat((w, z), dim=1))
-        return image
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
-        """Return both posterior means; needs `y`, without which there is no `w`."""
-        if y is None:
-            raise ValueError("CSVAE needs labels to encode: the encoder of w is q(w | x, y)")
-        return Code(self.encoder_w(x, y).chunk(2, dim=1)[0], self.encoder_z(x).chunk(2, dim=1)[0])
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the Gaussians of `w` and of `z`; needs `y`."""
         if y is None:
-            raise ValueError("CSVAE needs labels for its posterior: q(w | x, y)")
-        of_w, of_z = self.encoder_w(x, y).chunk(2, dim=1), self.encoder_z(x).chunk(2, dim=1)
-        return Posterior((of_w[0], of_w[1].exp()), (of_z[0], of_z[1].exp()))
-
-    def class_prior(self) -> tuple[Tensor, Tensor]:
-        """Return means and variances of `w`, `[K, D_w]`."""
-        return self.prior.of_classes()
-
-    def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
-        """Return the images of codes; labels are not needed."""
-        if code.relevant is None or code.irrelevant is None:
-            raise ValueError("CSVAE needs both parts of a code to decode it")
-        image: Tensor = self.decoder(torch.cat((code.relevant, code.irrelevant), dim=1))
-        return image
-
-    def switch(self, code: Code, attribute: int, values: Tensor) -> Code:
-        """Return codes whose subspace of one attribute is at the prior mean of other values."""
-        if code.relevant is None:
-            raise ValueError("CSVAE has a subspace for each attribute in w, but this code has no w")
-        return Code(self.prior.switched(code.relevant, attribute, values), code.irrelevant)
+            raise ValueError("CSVAE needs labels to encode: the encoder of w is q(w | x, y)")
+        return Posterior(
+            gaussian_moments(self.encoder_w(x, y)), gaussian_moments(self.encoder_z(x))
+        )

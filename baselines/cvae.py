@@ -16,7 +16,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from bench.training.interface import Batch, Objective, Stage
-from models.label_conditioned import LabelConditionedVAE
+from models.vae import LabelConditionedVAE
 
 
 class CVAE(LabelConditionedVAE):

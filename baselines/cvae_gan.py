@@ -17,15 +17,11 @@ and a class's first mean is taken whole.
 
 Departures from the paper: networks are the family's, so the critic is the spectrally normalized
 projection critic, which sees the label, and the classifier has the critic's layers without that
-norm. Features are the last hidden layers of both, and are means, not sums, like all terms. So the
-published weights (3 for the sum that is the KL, 1 for pairs, 0.001 for means at 128x128) cannot be
-used as they are. Pixels and KL have the weights of all methods here; features in pairs weigh 1,
-less than the pixels, to which the paper gives the same weight, and both kinds of means 10, since a
-tenth of a class mean's gradient passes its moving average. These two were set on 8x8 digits, with
-one seed: with pairs at 10 and means at 1, reconstructions are better, but the code drifts from its
-prior and half of the samples show the wrong digit. The halves before the paper's squares are part
-of the weights. No code of the authors was found; of the public reimplementations read, one leaves
-matching out and one matches without classes.
+norm. Features are the last hidden layers of both. Terms are means, not sums, so the published
+weights (3 for the KL, 1 for pairs, 0.001 for means at 128x128) cannot be used as they are. Pixels
+and KL have the weights of all methods here; features in pairs weigh 1, and both kinds of means 10,
+since a tenth of a class mean's gradient passes its moving average. The halves before the paper's
+squares are part of the weights. No code of the authors was found.
 """
 
 from typing import ClassVar
@@ -37,19 +33,15 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Objective, Stage
 from models import backbones, terms
-from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot, parameters_of
-from models.label_conditioned import LabelConditionedVAE
+from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot
+from models.vae import LabelConditionedVAE
 
 
 class CVAEGAN(LabelConditionedVAE):
     """The conditional VAE-GAN, in the losses and weights of Lr-LiVAE.
 
-    Args:
-        spec: Shape of the data.
-        backbone: Family of networks; `auto` fits the data.
-        width: Multiplier of the layer sizes.
-        latent: Size of the code, the family's irrelevant code where None.
-        balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
+    Options are those of `LabelConditionedVAE` and `balanced_critic`: whether both kinds of fakes
+    together weigh as much as the reals.
     """
 
     title: ClassVar[str] = "cVAE-GAN"
@@ -73,41 +65,18 @@ class CVAEGAN(LabelConditionedVAE):
         self.balanced_critic = balanced_critic
         self.critic = backbones.critic(spec, backbone, width)
 
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of encoder, decoder and critic."""
-        return {**super().players(), **parameters_of(self, "critic")}
-
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return both halves of the bound (Eq. 1 and 3) and the hinge losses (Eq. 10 and 11)."""
-        x, y = batch.x, batch.y
         reconstruction, values = self._reconstruct(batch)
-        if not wanted.isdisjoint(("fool", "discriminate")):
-            sample, y_sample = self._draw(y)
-            weights = self.critic.weights()
-            real = self.critic(x, y, weights)
-            fakes = torch.cat((reconstruction, sample)), torch.cat((y, y_sample))
-            of_reconstruction, of_sample = self.critic(*fakes, weights).chunk(2)
-            values["discriminate"] = terms.discriminate(
-                real, of_reconstruction, of_sample, balanced=self.balanced_critic
+        if wanted & {"fool", "discriminate"}:
+            values |= self._hinge_terms(
+                self.critic, batch.x, batch.y, reconstruction, balanced=self.balanced_critic
             )
-            values["fool"] = terms.fool(of_reconstruction, of_sample)
         return values
-
-    def _draw(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return as many samples as labels, from a decoder call of their own, and their labels."""
-        y_sample = torch.randint(self.classes, y.shape, device=y.device)
-        return self.sample(y_sample), y_sample
 
 
 class CVAEGANBao(CVAEGAN):
-    """The conditional VAE-GAN with the losses of its publication.
-
-    Args:
-        spec: Shape of the data.
-        backbone: Family of networks; `auto` fits the data.
-        width: Multiplier of the layer sizes.
-        latent: Size of the code, the family's irrelevant code where None.
-    """
+    """The conditional VAE-GAN of the publication; options are those of `LabelConditionedVAE`."""
 
     stages = (Stage("main", ("encoder", "decoder", "critic", "classifier")),)
     objective: Objective = {
@@ -143,19 +112,13 @@ class CVAEGANBao(CVAEGAN):
         self.real_means = ClassMeans(spec.classes, features)
         self.sample_means = ClassMeans(spec.classes, features)
 
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of encoder, decoder, critic and classifier."""
-        return {**super().players(), **parameters_of(self, "classifier")}
-
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return both halves of the bound, features matched in pairs and means, cross-entropies."""
         x, y = batch.x, batch.y
         reconstruction, values = self._reconstruct(batch)
         sample, y_sample = self._draw(y)
         fakes = torch.cat((reconstruction, sample))
-        if not wanted.isdisjoint(
-            ("reconstruct_critic_features", "match_critic_mean", "discriminate")
-        ):
+        if wanted & {"reconstruct_critic_features", "match_critic_mean", "discriminate"}:
             weights = self.critic.weights()
             real, fake = (terms.widen(self.critic.features(v, weights)) for v in (x, fakes))
             of_reconstruction, of_sample = fake.chunk(2)
@@ -163,9 +126,7 @@ class CVAEGANBao(CVAEGAN):
             values["match_critic_mean"] = terms.reconstruct(real.mean(dim=0), of_sample.mean(dim=0))
             scores = self.critic.scores(fake, torch.cat((y, y_sample)), weights).chunk(2)
             values["discriminate"] = discriminate(self.critic.scores(real, y, weights), *scores)
-        if not wanted.isdisjoint(
-            ("reconstruct_classifier_features", "match_class_means", "classify")
-        ):
+        if wanted & {"reconstruct_classifier_features", "match_class_means", "classify"}:
             real, fake = (terms.widen(self.classifier.features(v)) for v in (x, fakes))
             of_reconstruction, of_sample = fake.chunk(2)
             values["reconstruct_classifier_features"] = terms.reconstruct(real, of_reconstruction)
@@ -182,13 +143,9 @@ class CVAEGANBao(CVAEGAN):
 
 
 class Classifier(nn.Module):
-    """A network from examples to logits, with the layers of a critic but no spectral norm.
+    """A network from examples to logits: a critic's layers without spectral norm, initialized anew.
 
     It has no batch norm, which would subtract the very means that are to be matched.
-
-    Args:
-        critic: The critic whose layers it takes over, initialized anew.
-        classes: Number of labels, `K`.
     """
 
     def __init__(self, critic: Critic, classes: int) -> None:
@@ -211,10 +168,7 @@ class Classifier(nn.Module):
 class ClassMeans(nn.Module):
     """Moving averages of the features of each class, updated in training mode.
 
-    Args:
-        classes: `K`.
-        features: `F`.
-        keep: Share of the old average that is kept when a batch has examples of the class.
+    `keep` is the share of the old average that stays when a batch has examples of the class.
     """
 
     means: Tensor
@@ -251,16 +205,8 @@ def match_class_means(real: Tensor, real_seen: Tensor, fake: Tensor, fake_seen: 
 
     .. math:: \tfrac1K \sum_c \tfrac1F \lVert \bar f_c(x) - \bar f_c(x') \rVert_2^2
 
-    The paper's sum over classes is a mean over those that have been seen on both sides.
-
-    Args:
-        real: Means of images `[K, F]`.
-        real_seen: Whether a class has such a mean `[K]`.
-        fake: Means of samples `[K, F]`.
-        fake_seen: Whether a class has such a mean `[K]`.
-
-    Returns:
-        0-d; 0 where no class has been seen.
+    Means are `[K, F]`. The paper's sum over classes is a mean over those that have been seen on
+    both sides, `[K]`; 0 where there are none.
     """
     both = (real_seen & fake_seen).to(real.dtype)
     distances = (real - fake).square().mean(dim=1)
@@ -268,16 +214,11 @@ def match_class_means(real: Tensor, real_seen: Tensor, fake: Tensor, fake_seen: 
 
 
 def discriminate(real: Tensor, *fakes: Tensor) -> Tensor:
-    r"""Cross-entropy of the critic, the scores being logits.
+    r"""Cross-entropy of the critic in nats, its scores `[B]` of each kind of example being logits.
 
     .. math:: -\mathbb E[\log D(x, y)] - \sum_i \mathbb E[\log(1 - D(x'_i, y_i))]
 
-    Args:
-        real: Scores of real examples `[B]`.
-        *fakes: Scores `[B]` of each kind of fake, a summand each.
-
-    Returns:
-        Nats, 0-d; `log 2` times the number of kinds plus one where the critic says 0.
+    Where the critic says 0 it is `log 2` times the number of kinds of fakes plus one.
     """
     loss = F.softplus(-terms.widen(real)).mean()
     for fake in fakes:

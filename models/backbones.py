@@ -4,8 +4,7 @@ Three families. `mlp` is the paper's toy network, `conv32` its Table 3 (CIFAR-10
 network for 64x64 faces and birds with the critic of its Table 4; layer sizes are from the paper,
 kernel sizes from the reference implementation. `conv32` also covers squares of 8, 16 and 64 pixels
 with fewer or more halvings, 3x3 kernels below 32 pixels, and fully connected layers in proportion
-to the last map. `width` scales all layers but codes and latent classifiers, so that a laptop can
-train them. All methods call the same functions, so that a comparison compares methods.
+to the last map. `width` scales all layers but codes and latent classifiers.
 
 Strides halve and double exactly (TensorFlow's SAME padding). Batch norm has torch's defaults (eps
 1e-5, momentum 0.1), and a layer before it no bias. Weights are Glorot uniform, critics' normal.
@@ -37,12 +36,7 @@ SIZES = (8, 16, 32, 64)
 
 
 class Encoder(nn.Module):
-    """A network from examples, and labels if its first layer takes them, to numbers.
-
-    Args:
-        first: Layer for examples, with planes of labels behind their channels if conditional.
-        rest: Layers from the output of `first` to `[B, codes]`.
-    """
+    """A network from examples, and labels if its first layer has planes for them, to numbers."""
 
     def __init__(self, first: nn.Conv2d | nn.Linear, rest: nn.Sequential) -> None:
         super().__init__()
@@ -108,8 +102,7 @@ def encoder(
     width: float,
     codes: int,
     *,
-    labels: bool = False,
-    planes: int | None = None,
+    planes: int = 0,
     heads: int = 1,
 ) -> Encoder:
     """Return an encoder to `heads * codes` numbers.
@@ -119,29 +112,27 @@ def encoder(
         backbone: The family.
         width: Multiplier of the layer sizes.
         codes: Size of a head.
-        labels: Whether it also takes labels, as planes behind the channels of the image.
-        planes: How many planes of labels; one for each class where None.
+        planes: How many planes of labels stand behind the channels of the image.
         heads: 1 for a point code, 2 for mean and log-variance.
 
     Returns:
         The network, Glorot-initialized.
     """
     kind = family(spec, backbone)
-    extra = (planes or spec.classes) if labels else 0
     layers: list[nn.Module] = []
     if kind == "mlp":
         sizes = scaled(MLP, width)
-        for a, b in pairwise((spec.shape[0] + extra, *sizes)):
+        for a, b in pairwise((spec.shape[0] + planes, *sizes)):
             layers += [nn.Linear(a, b), nn.LeakyReLU(SLOPE)]
         hidden = sizes[-1]
     elif kind == "conv32":
         kernel, channels = _kernel(spec), scaled(CONV[: halvings(spec)], width)
-        for a, b in pairwise((spec.shape[0] + extra, *channels)):
+        for a, b in pairwise((spec.shape[0] + planes, *channels)):
             layers += [nn.Conv2d(a, b, kernel, 2, kernel // 2, bias=False), *_bn_relu(b)]
         hidden = 4 * channels[-1]
         layers += [nn.Flatten(), nn.Linear(hidden, hidden, bias=False), *_bn_relu(hidden, 1)]
     else:
-        a = spec.shape[0] + extra
+        a = spec.shape[0] + planes
         for block in VGG:
             for b in scaled(block, width):
                 layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), *_bn_relu(b)]
@@ -199,21 +190,19 @@ def critic(spec: DataSpec, backbone: Backbone, width: float) -> Critic:
     kind = family(spec, backbone)
     layers: list[nn.Conv2d | nn.Linear] = []
     if kind == "mlp":
-        sizes = (spec.shape[0], *scaled(MLP, width))
-        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        return Critic(layers, spec.classes)
-    if kind == "conv32":
+        layers += [nn.Linear(a, b) for a, b in pairwise((spec.shape[0], *scaled(MLP, width)))]
+    elif kind == "conv32":
         kernel, channels = _kernel(spec), scaled(CONV_CRITIC[: halvings(spec)], width)
         for a, b in pairwise((spec.shape[0], *channels)):
             layers.append(nn.Conv2d(a, b, kernel, 2 if layers else 1, kernel // 2))
         layers.append(nn.Linear(16 * channels[-1], 2 * channels[-1]))
-        return Critic(layers, spec.classes)
-    a = spec.shape[0]
-    for size, stride in VGG_CRITIC:
-        layers.append(nn.Conv2d(a, _scale(size, width), 3, stride, 1))
-        a = _scale(size, width)
-    layers.append(nn.Linear(a, _scale(1024, width)))
-    return Critic(layers, spec.classes, average=True)
+    else:
+        a = spec.shape[0]
+        for size, stride in VGG_CRITIC:
+            layers.append(nn.Conv2d(a, _scale(size, width), 3, stride, 1))
+            a = _scale(size, width)
+        layers.append(nn.Linear(a, _scale(1024, width)))
+    return Critic(layers, spec.classes, average=kind == "vgg64")
 
 
 def latent_classifier(

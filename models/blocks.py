@@ -1,8 +1,4 @@
-"""The parts that networks are built from, written so that they trace as one graph and stay fast.
-
-Spectral norm and label conditioning are functions of ordinary weights: so weights are normalized
-once a pass for all calls of a critic, and a one-hot label is never tiled over an image.
-"""
+"""The parts that networks are built from, written so that they trace as one graph and stay fast."""
 
 from collections.abc import Sequence
 
@@ -25,11 +21,6 @@ def normal(
     device = like.device if generator is None else generator.device
     noise = torch.randn(count, dimensions, generator=generator, device=device, dtype=like.dtype)
     return noise.to(like.device)
-
-
-def parameters_of(model: nn.Module, *networks: str) -> dict[str, list[nn.Parameter]]:
-    """Return the parameters of some networks of a model, by their names."""
-    return {name: list(getattr(model, name).parameters()) for name in networks}
 
 
 def glorot(network: nn.Module) -> None:
@@ -79,7 +70,7 @@ def spread(means: nn.Parameter, radius: float) -> None:
 def draw(
     means: Tensor, logvars: Tensor, y: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Return one draw `[B, D]` for each label `[B]` from Gaussians `[K, D]`."""
+    """Return a draw `[B, D]` for each label `[B]` from Gaussians `[K, D]`."""
     noise = normal(len(y), means.shape[1], like=means, generator=generator)
     return means[y] + (0.5 * logvars[y]).exp() * noise
 
@@ -89,10 +80,6 @@ class ClassGaussians(nn.Module):
 
     Log-variances are clamped to `[-6, 4]`, since a likelihood has no upper bound where codes fall
     onto their means. One that has passed a bound gets no gradient and stays there.
-
-    Args:
-        classes: `K`.
-        dimensions: `D`.
     """
 
     def __init__(self, classes: int, dimensions: int) -> None:
@@ -115,13 +102,8 @@ class LabelGaussians(ClassGaussians):
     """Learned Gaussians for `G` labels of `V` values each, every label in a subspace of its own.
 
     One label has a Gaussian for each class, an attribute two. Row `V * g + v` of the tables belongs
-    to value `v` of label `g`.
-
-    Args:
-        labels: `G`.
-        values: `V`.
-        dimensions: Dimensions of the subspace of a label.
-        every: The labels of each class, `[K, G]`, or `[K]` if there is one.
+    to value `v` of label `g`. `dimensions` are those of a label's subspace, `every` has the labels
+    of each class, `[K, G]`, or `[K]` if there is one.
     """
 
     every: Tensor
@@ -160,13 +142,7 @@ class ClassMoments(nn.Module):
     """Mean and variance of the codes of each class, averaged over the latest batches.
 
     A batch counts `decay` times as much as the one after it, and each of its codes the same, so
-    that from the first batch on these are proper weighted moments.
-
-    Args:
-        classes: `K`.
-        dimensions: `D`.
-        decay: Weight of the earlier batches against a new one.
-        floor: Least variance.
+    that from the first batch on these are proper weighted moments. `floor` is the least variance.
     """
 
     rows: Tensor  # number of codes, weighted by age; its name stands in saved weights
@@ -206,11 +182,7 @@ class ClassMoments(nn.Module):
 
 
 class Spectral(nn.Module):
-    """A layer whose weight is divided by a power iteration's estimate of its spectral norm.
-
-    Args:
-        layer: Has the weight `[out, ...]` and the bias, if any.
-    """
+    """A layer whose weight is divided by a power iteration's estimate of its spectral norm."""
 
     u: Tensor
 
@@ -239,12 +211,8 @@ class Spectral(nn.Module):
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
         """Apply the layer with a weight from `weight()`."""
-        layer = self.layer
-        if isinstance(layer, nn.Conv2d):
-            return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding)
-        if isinstance(layer, nn.Linear):
-            return F.linear(x, weight, layer.bias)
-        return F.embedding(x, weight)
+        out: Tensor = torch.func.functional_call(self.layer, {"weight": weight}, (x,))
+        return out
 
 
 class Critic(nn.Module):

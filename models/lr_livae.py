@@ -23,20 +23,6 @@ Kullback-Leibler term are as for the others. Their likelihood is that of the sin
 the moments of the mixture (Eq. 11), or of the mixture itself if their labels are known to be of
 these classes. The classifier does not see them, and the critic scores them by its unconditional
 part alone. The paper fine-tunes on such images; here every batch mixes both kinds.
-
-Arguments change what no weight can. `label_loss` replaces the mixture loss by the cross-entropy of
-a linear layer, with samples from the moments of the codes; `sample_from` takes those moments in
-place of the learned Gaussians; `prior_steps` is the ratio of the stages; `joint` makes them one, in
-which each network descends the sum of its terms in both.
-
-Findings with the published settings, which stay the default (8x8 digits, 800 iterations, five
-seeds; `results/published/LOG.md` has sizes and seeds). First, codes contract onto the means of
-their classes while the variances, whose rate is cut after two epochs, stay near 1: test codes lie
-at 0.04 of the prior's variance. So samples decode codes unlike those of any image, and 74 % show
-their label. `sample_from: moments` gives 97 %, variances that learn at a constant 1e-2 88 %, with a
-likelihood weight of 0.02 in the second stage 93 %. Second, two kinds of fakes outweigh the reals in
-the critic's loss, so that its scores are about -1 for everything and teach the decoder little; with
-`balanced_critic` both kinds together weigh as much as the reals.
 """
 
 from typing import ClassVar, Literal
@@ -45,9 +31,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Objective, Posterior, Stage
+from bench.training.interface import Batch, Objective, Posterior, Stage
 from models import backbones, terms
-from models.blocks import ClassGaussians, ClassMoments, draw, glorot, normal, parameters_of
+from models.blocks import ClassGaussians, ClassMoments, draw, glorot
+from models.vae import TwoCodeVAE, gaussian_draw, gaussian_moments
 
 SCHEDULES = {
     "paper": {"name": "drop", "at": 2.0, "factor": 0.01, "unit": "epochs"},
@@ -57,7 +44,7 @@ SCHEDULES = {
 MAIN = ("encoder_s", "encoder_u", "decoder", "critic", "adversary")
 
 
-class LRIRVAE(ConditionalGenerator):
+class LRIRVAE(TwoCodeVAE):
     """The label-relevant, label-irrelevant VAE-GAN.
 
     Args:
@@ -67,16 +54,18 @@ class LRIRVAE(ConditionalGenerator):
         relevant: Size of the relevant code, the family's where None.
         irrelevant: Size of the irrelevant code, the family's where None.
         variance_schedule: How the learning rate of the class variances decays.
-        label_loss: Loss of the relevant code: of the Gaussian mixture, or of a linear classifier.
+        label_loss: Loss of the relevant code: of the Gaussian mixture, or the cross-entropy of a
+            linear classifier, with samples from the moments of the codes.
         sample_from: Class Gaussians of samples: the learned prior, or the moments of the training
             codes. None is the prior if there is one.
         prior_steps: Passes of the first stage for one of the second.
-        joint: Whether all players move in one stage.
+        joint: Whether all players move in one stage, each by the sum of its terms in both.
         balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
         unlabeled_prior: Prior of codes of examples without label: the Gaussian of Eq. 11, or the
             mixture of Eq. 6.
     """
 
+    title: ClassVar[str] = "Lr-LiVAE"
     stages: tuple[Stage, ...] = (
         Stage("prior", ("prior", "prior_scale"), repeat=3),
         Stage("main", MAIN, fresh=False),
@@ -160,14 +149,15 @@ class LRIRVAE(ConditionalGenerator):
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of each player; `prior` shares `E_s`, with moments of its own."""
-        of_prior: list[nn.Parameter] = [] if self.joint else list(self.encoder_s.parameters())
+        networks = super().players()
+        of_prior: list[nn.Parameter] = [] if self.joint else list(networks["encoder_s"])
         players = {"prior": of_prior}
         if self.prior is not None:
             of_prior.append(self.prior.means)
             players["prior_scale"] = [self.prior.logvars]
         if self.classifier is not None:
             of_prior.extend(self.classifier.parameters())
-        return players | parameters_of(self, *MAIN)
+        return players | {name: networks[name] for name in MAIN}
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the terms of stage `prior` (Eq. 7, 8), `main` (2 to 5, 7, 10, 11), or of both."""
@@ -180,28 +170,19 @@ class LRIRVAE(ConditionalGenerator):
         values = self._label_terms(z_s, y, labeled, wanted)
         if stage == "prior":
             return values
-        mean_u, logvar_u = terms.widen(self.encoder_u(x)).chunk(2, dim=1)
-        z_u = mean_u + (0.5 * logvar_u).exp() * torch.randn_like(mean_u)
+        mean_u, logvar_u, z_u = gaussian_draw(self.encoder_u(x))
         values["kl"] = terms.kl_to_standard_normal(mean_u, logvar_u)
-        if not wanted.isdisjoint(("confuse", "classify_u")):
+        if wanted & {"confuse", "classify_u"}:
             logits = self.adversary(z_u[:labeled])
             values["confuse"] = terms.confuse(logits)
             values["classify_u"] = terms.classify(logits, y[:labeled])
-        if not wanted.isdisjoint(("reconstruct", "fool", "discriminate")):
-            reconstruction = self.decoder(torch.cat((z_s, z_u), dim=1))
+        if wanted & {"reconstruct", "fool", "discriminate"}:
+            reconstruction = self._decode(z_s, z_u)
             values["reconstruct"] = terms.reconstruct(x, reconstruction)
-        if not wanted.isdisjoint(("fool", "discriminate")):
-            y_sample = torch.randint(self.classes, y.shape, device=y.device)
-            # A call of its own: batch norm must not mix the statistics of codes and of draws.
-            sample = self.decoder(self._draw(y_sample))
-            weights = self.critic.weights()
-            real = self.critic(x, y, weights)
-            fakes = torch.cat((reconstruction, sample)), torch.cat((y, y_sample))
-            of_reconstruction, of_sample = self.critic(*fakes, weights).chunk(2)
-            values["discriminate"] = terms.discriminate(
-                real, of_reconstruction, of_sample, balanced=self.balanced_critic
+        if wanted & {"fool", "discriminate"}:
+            values |= self._hinge_terms(
+                self.critic, x, y, reconstruction, balanced=self.balanced_critic
             )
-            values["fool"] = terms.fool(of_reconstruction, of_sample)
         return values
 
     def _label_terms(
@@ -216,37 +197,17 @@ class LRIRVAE(ConditionalGenerator):
             return values
         means, logvars = self.prior()
         if "gm_classify" in wanted:
-            values["gm_classify"] = terms.gm_classify(terms.gm_logits(of_label, means, logvars), y)
+            values["gm_classify"] = terms.classify(terms.gm_logits(of_label, means, logvars), y)
         if "gm_likelihood" in wanted:
             values["gm_likelihood"] = terms.gm_likelihood(of_label, y, means, logvars)
             if labeled < len(z_s):
-                share = labeled / len(z_s)
-                of_others = (1 - share) * self._unlabeled_nll(z_s[labeled:])
-                values["gm_likelihood"] = share * values["gm_likelihood"] + of_others
+                share, others = labeled / len(z_s), z_s[labeled:]
+                if self.unlabeled_prior == "mixture":
+                    of_others = terms.mixture_nll(terms.gm_logits(others, means, logvars))
+                else:
+                    of_others = terms.gaussian_nll(others, *terms.moment_match(means, logvars))
+                values["gm_likelihood"] = share * values["gm_likelihood"] + (1 - share) * of_others
         return values
-
-    def _unlabeled_nll(self, z_s: Tensor) -> Tensor:
-        """Return the likelihood term of codes of examples without label."""
-        assert self.prior is not None
-        if self.unlabeled_prior == "mixture":
-            return terms.mixture_nll(terms.gm_logits(z_s, *self.prior()))
-        return terms.gaussian_nll(z_s, *terms.moment_match(*self.prior()))
-
-    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Decode draws from the class Gaussians and the standard normal (section 4.2)."""
-        image: Tensor = self.decoder(self._draw(y, generator))
-        return image
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
-        """Return `E_s(x)` and the mean of `E_u(x)`; labels are not needed."""
-        return Code(self.encoder_s(x), self.encoder_u(x).chunk(2, dim=1)[0])
-
-    def decode(self, code: Code, y: Tensor | None = None) -> Tensor:
-        """Return the images of codes; labels are not needed."""
-        if code.relevant is None or code.irrelevant is None:
-            raise ValueError("Lr-LiVAE needs both parts of a code to decode it")
-        image: Tensor = self.decoder(torch.cat((code.relevant, code.irrelevant), dim=1))
-        return image
 
     def class_logits(self, x: Tensor) -> Tensor:
         """Return the log-densities of the relevant code, or the classifier's logits."""
@@ -258,10 +219,9 @@ class LRIRVAE(ConditionalGenerator):
         return logits
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
-        """Return the point `E_s(x)` and the Gaussian of `E_u(x)`."""
+        """Return the point `E_s(x)` and the Gaussian of `E_u(x)`; labels are not needed."""
         z_s = self.encoder_s(x)
-        mean_u, logvar_u = self.encoder_u(x).chunk(2, dim=1)
-        return Posterior((z_s, torch.zeros_like(z_s)), (mean_u, logvar_u.exp()))
+        return Posterior((z_s, torch.zeros_like(z_s)), gaussian_moments(self.encoder_u(x)))
 
     def class_prior(self) -> tuple[Tensor, Tensor]:
         """Return means and variances `[K, D_s]` of the Gaussians that samples come from."""
@@ -274,8 +234,6 @@ class LRIRVAE(ConditionalGenerator):
         means, logvars = source()
         return means, logvars
 
-    def _draw(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw codes `[B, D_s + D_u]` from the prior of each label."""
-        z_s = draw(*self._gaussians(), y, generator)
-        z_u = normal(len(y), self.irrelevant, like=z_s, generator=generator)
-        return torch.cat((z_s, z_u), dim=1)
+    def draw_relevant(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return a draw `[B, D_s]` from the class Gaussian of each label (section 4.2)."""
+        return draw(*self._gaussians(), y, generator)

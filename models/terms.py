@@ -126,48 +126,37 @@ def gaussian_kl_to_each(mean: Tensor, logvar: Tensor, means: Tensor, logvars: Te
 
 
 def classify(logits: Tensor, y: Tensor) -> Tensor:
-    """Eq. 4: cross-entropy of logits `[B, K]` with labels `[B]`, in nats per example."""
+    """Cross-entropy of logits `[B, K]` with labels `[B]`, in nats per example: Eq. 4.
+
+    With `gm_logits` it is that of the mixture's posterior, Eq. 8 without a margin.
+    """
     return F.cross_entropy(widen(logits), y)
 
 
 def confuse(logits: Tensor) -> Tensor:
-    r"""Cross-entropy of a classifier with the uniform distribution.
+    r"""Cross-entropy of logits `[B, K]` with the uniform distribution, in nats per example.
 
     .. math:: -\sum_c \tfrac1K \log q_\omega(c \mid z_u)
 
     Eq. 5, which trains the irrelevant encoder against the latent adversary. It is not the negative
     of Eq. 4: its least value, `log K`, is where the classifier knows nothing.
 
-    Args:
-        logits: Class logits `[B, K]`.
-
-    Returns:
-        Nats per example, 0-d.
-
-    Examples:
-        >>> confuse(torch.zeros(3, 4)).exp().item()
-        4.0
+    >>> confuse(torch.zeros(3, 4)).exp().item()
+    4.0
     """
     return -F.log_softmax(widen(logits), dim=1).mean()
 
 
 def negative_entropy(logits: Tensor) -> Tensor:
-    r"""Negative entropy of a classifier's posterior, the term M2 of CSVAE.
+    r"""Negative entropy of logits `[B, K]` in nats per example, the term M2 of CSVAE.
 
     .. math:: \sum_c q_\delta(c \mid z) \log q_\delta(c \mid z)
 
     Least where the classifier knows nothing, like `confuse`, but bounded by 0 and with a gradient
     that vanishes where the classifier is certain.
 
-    Args:
-        logits: Class logits `[B, K]`.
-
-    Returns:
-        Nats per example, 0-d.
-
-    Examples:
-        >>> (-negative_entropy(torch.zeros(3, 4))).exp().item()
-        4.0
+    >>> (-negative_entropy(torch.zeros(3, 4))).exp().item()
+    4.0
     """
     log_q = F.log_softmax(widen(logits), dim=1)
     return (log_q.exp() * log_q).sum(dim=1).mean()
@@ -205,11 +194,6 @@ def gm_logits(z_s: Tensor, means: Tensor, logvars: Tensor) -> Tensor:
         features = torch.cat((z_s.square(), z_s), dim=1)
         weights = torch.cat((half_precisions, -2 * scaled), dim=1)
         return -torch.addmm(offsets, features, weights.t())
-
-
-def gm_classify(logits: Tensor, y: Tensor) -> Tensor:
-    """Eq. 8: cross-entropy of the mixture's posterior, from `gm_logits`, with labels; no margin."""
-    return classify(logits, y)
 
 
 def gaussian_nll(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
@@ -270,17 +254,11 @@ def moment_match(means: Tensor, logvars: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mixture_nll(logits: Tensor) -> Tensor:
-    r"""Negative log-density of codes under the mixture of all classes, Eq. 6, without the constant.
+    r"""Negative log-density of codes under the mixture of all classes, Eq. 6, in nats per example.
 
     .. math:: -\log \tfrac1K \sum_c \mathcal N(\hat z_s; \mu_c, \Sigma_c)
 
-    The constant left out is that of `gaussian_nll`.
-
-    Args:
-        logits: `gm_logits` `[B, K]` of the codes.
-
-    Returns:
-        Nats per example, 0-d.
+    From their `gm_logits` `[B, K]`; the constant of `gaussian_nll` is left out.
     """
     logits = widen(logits)
     return log(logits.shape[1]) - logits.logsumexp(dim=1).mean()
@@ -315,14 +293,8 @@ def discriminate(real: Tensor, *fakes: Tensor, balanced: bool = False) -> Tensor
 
 
 def fool(*fakes: Tensor) -> Tensor:
-    r"""Hinge loss of the generator, the adversarial part of Eq. 11a.
+    r"""Hinge loss of the generator, the adversarial part of Eq. 11a, of scores `[B]` of each fake.
 
     .. math:: -\sum_i \mathbb E[D(x'_i, y_i)]
-
-    Args:
-        *fakes: Scores `[B]` of each kind of fake.
-
-    Returns:
-        0-d.
     """
     return -torch.stack([widen(fake).mean() for fake in fakes]).sum()

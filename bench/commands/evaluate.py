@@ -67,8 +67,7 @@ def evaluate_command(
     if seed is not None and name is None:
         raise BenchError("--seed says which set of a row this is, and needs --name")
     from bench.console import say, suggest_command
-    from bench.evaluation.given_samples import measure_given, open_samples
-    from bench.evaluation.request import read_request
+    from bench.evaluation.given_samples import measure_given, open_samples, read_request
     from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
     from bench.reporting.render.measurements import measurements_text
 

@@ -55,7 +55,7 @@ def metrics_(
     other programs want the cores; wall seconds do.
     """
     from bench import registry
-    from bench.evaluation.request import read_request
+    from bench.evaluation.given_samples import read_request
     from bench.perf.metric_times import time_metrics
 
     wanted = read_request(None, metrics or tuple(registry.registered("metric")))

@@ -1,8 +1,4 @@
-"""What a trained model does with codes, as small arrays: for figures and pages, made once a run.
-
-Noise is drawn from named streams of the run's seed; the real images are the same for all runs on a
-data set. `bench.record.pictures` says what the arrays hold.
-"""
+"""Pictures of what a trained model does with codes, as arrays (`bench.record.pictures`)."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -41,7 +37,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class PictureInputs:
-    """A model as encoder and decoder, and the few real images that its pictures are made of."""
+    """A model as encoder and decoder, and the test images that its pictures are made of."""
 
     coder: EncoderDecoder
     test: Split
@@ -71,9 +67,7 @@ class PictureInputs:
     @cached_property
     def irrelevant(self) -> Tensor:
         """The irrelevant codes of the originals, `[N, D_u]`."""
-        if self.codes.irrelevant is None:
-            raise NotApplicable("the model has no irrelevant code")
-        return self.codes.irrelevant
+        return _irrelevant(self.codes)
 
     @cached_property
     def prior(self) -> tuple[Tensor, Tensor] | None:
@@ -104,10 +98,7 @@ class PictureInputs:
         return torch.randn(count, size, generator=generator_for(self.seed, "pictures", purpose))
 
     def decoded(self, relevant: Tensor | None, irrelevant: Tensor, y: Tensor) -> Array:
-        """Return the images `[R, T, H, W, C]` of codes `[R, T, D]` for classes `[R]`.
-
-        Codes are expanded to that shape; `relevant` is None where there is no such code.
-        """
+        """Return the images `[R, T, H, W, C]` of codes, expanded to `[R, T, D]`."""
         steps = max(part.shape[1] for part in (relevant, irrelevant) if part is not None)
         shape = (len(y), steps)
         parts = (
@@ -182,10 +173,8 @@ def _swaps(inputs: PictureInputs) -> dict[str, Array]:
 def _inpainting(inputs: PictureInputs) -> dict[str, Array]:
     x, y = inputs.originals.x, inputs.originals.y
     hidden = regions(*inputs.coder.spec.shape[1:])
-    corrupted = [to_bytes(corrupt(x, region)) for region in hidden.values()]
-    filled = [
-        torch.where(region, fill_in(inputs.coder, x, y, region), x) for region in hidden.values()
-    ]
+    corrupted = [to_bytes(corrupt(x, r)) for r in hidden.values()]
+    filled = [torch.where(r, fill_in(inputs.coder, x, y, r), x) for r in hidden.values()]
     return {
         "corrupted": _channels_last(torch.stack(corrupted)),
         "inpainting": _channels_last(torch.stack(filled)),
@@ -215,9 +204,7 @@ def _traverse_irrelevant(inputs: PictureInputs) -> dict[str, Array]:
 
 def _dimensions(inputs: PictureInputs) -> dict[str, Array]:
     some = ordered_by_content(inputs.test, 1000)
-    irrelevant = inputs.coder.encode(some.x, some.y).irrelevant
-    if irrelevant is None:
-        raise NotApplicable("the model has no irrelevant code")
+    irrelevant = _irrelevant(inputs.coder.encode(some.x, some.y))
     spread = irrelevant.double().std(dim=0, correction=0)
     order = torch.argsort(spread, descending=True, stable=True)[:DIMENSIONS]
     values = torch.linspace(-REACH, REACH, STEPS)
@@ -244,6 +231,12 @@ PICTURES: Mapping[str, Callable[[PictureInputs], dict[str, Array]]] = {
 }
 
 
+def _irrelevant(code: Code) -> Tensor:
+    if code.irrelevant is None:
+        raise NotApplicable("the model has no irrelevant code")
+    return code.irrelevant
+
+
 def _path(start: Tensor, end: Tensor) -> Tensor:
     """Return codes on the straight line from one to another, `[T, D]`."""
     share = torch.linspace(0, 1, STEPS)[:, None]
@@ -251,5 +244,4 @@ def _path(start: Tensor, end: Tensor) -> Tensor:
 
 
 def _channels_last(images: Tensor) -> Array:
-    array: Array = images.movedim(-3, -1).contiguous().numpy()
-    return array
+    return np.ascontiguousarray(images.movedim(-3, -1).numpy())

@@ -1,8 +1,7 @@
 """Controls: rows whose values are known before any model is trained.
 
-A control makes a sample set from a data set alone. It goes through the same metrics as samples, in
-the same number as the real images, so all controls of a table share its columns. If one differs
-from what its docstring says, check the metric and the data before the models.
+A control makes a sample set from a data set alone, which goes through the same metrics as samples.
+If it differs from what its docstring says, check the metric and the data before the models.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +19,7 @@ from bench.spec.run_config import digest
 
 
 class Control(ABC):
-    """One control; the registry holds subclasses, which take no options."""
+    """A control; the registry holds subclasses, which take no options."""
 
     @abstractmethod
     def samples(self, data: DataSet, per_class: int) -> SampleSet:

@@ -1,8 +1,6 @@
 """Images that another program made, read as a sample set: nothing is resized, cropped or guessed.
 
-How many of each class are used is the count of the smallest class. Which ones follows from their
-content alone, so neither names, nor order, nor whether they lie in a folder or an `.npz` can
-change a measurement.
+Where classes differ in size, which images are used follows from their content alone.
 """
 
 from collections.abc import Sequence
@@ -31,9 +29,9 @@ DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or le
 
 
 class ExternalImages(NamedTuple):
-    """Images that are measured, equally many of each class, with a hash of them and their labels.
+    """Images to measure, equally many of each class, with a hash of them and their labels.
 
-    `counts` says how many there were of each class, `notices` what a user should know.
+    `counts` says how many there were of each class; `notices` are for the user.
     """
 
     samples: SampleSet
@@ -43,12 +41,7 @@ class ExternalImages(NamedTuple):
 
 
 def read_images(path: Path, spec: DataSpec, per_class: int | None = None) -> ExternalImages:
-    """Read images that imitate a data set, `per_class` of each class or as many as there are.
-
-    `path` is a folder with a folder of images for each class, named by the class or its label, or
-    an `.npz` with `x` and `y`. Refuses images of another shape, missing and unknown classes, and
-    fewer images than asked for.
-    """
+    """Read images that imitate a data set, `per_class` of each class or as many as there are."""
     x, y, notices = (_read_folder if path.is_dir() else _read_npz)(path, spec)
     counts = tuple(torch.bincount(y, minlength=spec.classes).tolist())
     if lacking := [name for name, n in zip(spec.class_names, counts, strict=True) if not n]:

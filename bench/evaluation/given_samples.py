@@ -1,6 +1,6 @@
-"""What `bench evaluate` measures: images from anywhere, or samples drawn from a finished run."""
+"""What `bench evaluate` is asked to measure: images from anywhere, or samples of a finished run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,30 +10,82 @@ from bench.errors import BenchError, SpecError, describe_unknown
 from bench.evaluation.controls import Real
 from bench.evaluation.external_images import read_images
 from bench.evaluation.measuring import draw_samples, load_trained, measure, refuse_other_data
-from bench.evaluation.request import EvaluationRequest
-from bench.metrics.base import Context, SampleSet
+from bench.metrics.base import Context, Metric, SampleSet
 from bench.process.worker import Worker
 from bench.record.files import read_json
 from bench.record.run_folder import RunFolder
-from bench.spec.components import construct
+from bench.registry import Kind
+from bench.spec.components import complete_component, construct
+from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL
 from bench.spec.run_config import recorded_training
 from bench.spec.run_settings import Evaluation, Training
+from bench.spec.validation import KeyProblem
+
+DEFAULT_METRICS = (
+    "inception_score",
+    "intra_class_diversity",
+    "class_accuracy",
+    "fid",
+    "precision_recall",
+)
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to measure, with the default or what a run knows where None.
+
+    `sample_seed` is for drawing from a run, `training_seed` that of images from elsewhere.
+    """
+
+    data: dict[str, Any] | None
+    components: tuple[dict[str, Any], ...]
+    metrics: tuple[Metric, ...]
+    per_class: int | None = None
+    sample_seed: int | None = None
+    training_seed: int | None = None
+
+
+def read_request(
+    data: str | None,
+    metrics: Sequence[str],
+    per_class: int | None = None,
+    sample_seed: int | None = None,
+    training_seed: int | None = None,
+) -> EvaluationRequest:
+    """Read the command line: data set and metrics, each as a name or in YAML."""
+    dataset = None if data is None else _component("dataset", "--data", data)
+    components, built = [], []
+    for text in metrics or DEFAULT_METRICS:
+        components.append(_component("metric", "--metric", text))
+        try:
+            built.append(construct("metric", components[-1]))
+        except ValueError as error:
+            raise SpecError(str(error), where=f"command line, --metric {text}") from error
+    chosen = tuple(components), tuple(built)
+    return EvaluationRequest(dataset, *chosen, per_class, sample_seed, training_seed)
+
+
+def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
+    where = f"command line, {option} {text}"
+    given = parse_component(text, where)
+    try:
+        return complete_component(kind, given, ())
+    except KeyProblem as problem:
+        hint = ""
+        if kind == "dataset" and Path(text).exists():
+            as_data = "npz" if Path(text).is_file() else "folder"
+            hint = f"; images at a path are --data '{{name: {as_data}, path: {text}}}'"
+        key = ".".join(map(str, problem.path))
+        raise SpecError(problem.message + hint, where=where, key=key) from problem
 
 
 @dataclass(frozen=True)
 class GivenSamples:
-    """Samples that a user wants to have measured, and where they are from.
+    """Samples to measure; `training` is None for images from elsewhere.
 
-    Attributes:
-        path: What the user named.
-        request: What to measure.
-        data: Name and options of the data set, complete.
-        context: Its data, and the model of a run.
-        samples: The sample set.
-        origin: For the record: path, hash, counts; or run and sample seed.
-        training: The configuration of a run; None for images from elsewhere.
-        notices: What the user should know.
+    `path` is what the user named, `context` has the data and the model of a run. `origin` is for
+    the record: path, hash and counts, or run and sample seed. `notices` are for the user.
     """
 
     path: Path
@@ -78,7 +130,7 @@ class EvaluationResult:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """All that is printed, as plain data."""
+        """The measurements as plain data, to print."""
         samples = self.given.samples
         return {
             "target": str(self.given.path),
@@ -104,10 +156,7 @@ def measure_given(given: GivenSamples, worker: Worker) -> EvaluationResult:
 
 
 def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
-    """Find out what a path is, and read images from it, or draw samples from the run that it is.
-
-    A path that is neither, or cannot be measured, is refused with what would be right.
-    """
+    """Read images from a path, or draw samples from the run in it; refuse any other path."""
     if not path.exists():
         neighbors = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise BenchError(f"{path}: {describe_unknown('file or folder', path.name, neighbors)}")

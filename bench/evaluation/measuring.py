@@ -1,9 +1,4 @@
-"""Draw the sample set of a trained model, and measure it.
-
-Measurements on test images and on validation images are made by two disjoint sets of evaluators
-(see `validation_metric`). The real test images go through the same functions as the samples, as a
-row of their own.
-"""
+"""Draw the sample set of a trained model, and measure it on test or validation images."""
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,18 +26,13 @@ from bench.training.trainer import build_model
 
 SAMPLING_BATCH = 250  # part of the definition of the sample set: a batch has one random stream
 SHOWN_PER_CLASS = 10
-
-VALIDATION_SEED = 1000
-"""Added to the seeds of classifiers that measure on validation images."""
+VALIDATION_SEED = 1000  # added to the seeds of classifiers that measure on validation images
 
 
 def load_trained(
     training: Training, data: DataSet, weights: Path, device: torch.device
 ) -> ConditionalGenerator:
-    """Return a model in evaluation mode with the weights of the file that its training left.
-
-    A file that is damaged, or of another model, is refused.
-    """
+    """Return a model in evaluation mode with the weights in a file; refuse another model's."""
     model = build_model(training, data, device).eval()
     try:
         model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
@@ -84,10 +74,9 @@ def refuse_other_data(folder: Path, data: DataSet) -> None:
 def draw_samples(
     model: ConditionalGenerator, spec: DataSpec, per_class: int, seed: int, device: torch.device
 ) -> SampleSet:
-    """Draw the sample set of a model in evaluation mode, ordered by class.
+    """Draw the sample set of a model in evaluation mode, ordered by class; refuse NaN.
 
-    Batch `b` draws from the stream `("samples", b)` of `seed`, that of the run. Samples that are
-    not finite are refused.
+    Batch `b` draws from the stream `("samples", b)` of `seed`, that of the run.
     """
     labels = torch.arange(spec.classes).repeat_interleave(per_class)
     parts = []
@@ -119,11 +108,7 @@ def _telling_memory() -> Iterator[None]:
 def measure(
     metrics: Iterable[Metric], samples: SampleSet, context: Context, *, step: int, split: str
 ) -> list[dict[str, Any]]:
-    """Measure generated or real examples, and return entries for the record.
-
-    `step` is the iterations of the model; `split` is `samples` or `real`, both of them on the test
-    split, or `validation`.
-    """
+    """Measure generated or real examples after `step` iterations; return entries for the record."""
     entries = []
     for metric in metrics:
         try:
@@ -137,10 +122,8 @@ def measure(
 def validation_metric(component: Mapping[str, Any]) -> dict[str, Any]:
     """Return a metric as it measures on validation images: by another evaluator, if it has one.
 
-    Measurements on validation images choose: a trial of a tuning, or a snapshot of a run. What an
-    evaluator has chosen looks too good to that same evaluator. So those that choose and those that
-    tables show are never the same network: on test images a metric uses the evaluator that the
-    sweep names, on validation images always a classifier trained for it, with a seed of its own.
+    What an evaluator has chosen, a trial or a snapshot, looks too good to that same evaluator. So
+    on validation images, which choose, it is always a classifier trained with a seed of its own.
     """
     changed = dict(component)
     if "extractor" in changed:
@@ -166,10 +149,7 @@ def measured_splits(
 def measure_model(
     run: RunConfig, model: ConditionalGenerator, context: Context, step: int
 ) -> tuple[SampleSet, list[dict[str, Any]]]:
-    """Draw the sample set of a run after `step` iterations, and measure it.
-
-    The noise is the same at any step. Returns the samples, and entries for the record.
-    """
+    """Draw a run's sample set after `step` iterations; return it and entries for the record."""
     count, seed = run.evaluation.samples_per_class, run.training.seed
     samples = draw_samples(model, context.data.spec, count, seed, context.device)
     entries = []
@@ -184,15 +164,14 @@ def inapplicable(
 ) -> list[dict[str, Any]]:
     """Return entries without value for a control that a data set does not have."""
     names = [name for metric in metrics for name in metric.quantities]
-    found = unmeasured(names, "", str(reason))
-    return [{"step": 0, "split": split, **measurement._asdict()} for measurement in found]
+    measurements = unmeasured(names, "", str(reason))
+    return [{"step": 0, "split": split, **found._asdict()} for found in measurements]
 
 
 def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) -> None:
-    """Keep a few samples of each class in `samples.npz`, for pictures made without the model.
+    """Keep a few samples of each class in `samples.npz`, and with `data` draw them too.
 
-    The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`. With `data`
-    the samples are drawn in `samples.png` too, points in front of the real ones.
+    The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`.
     """
     spec, per_class = samples.spec, samples.per_class
     shown = min(per_class, SHOWN_PER_CLASS if spec.is_image else per_class)

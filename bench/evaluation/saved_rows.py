@@ -1,8 +1,4 @@
-"""Rows for reports from what `bench evaluate` measured.
-
-They form a sweep of their own, `results/evaluations`, which reports read like any other. Its runs
-were not trained here, or not for it, so they are named by what they are.
-"""
+"""Rows for reports from what `bench evaluate` measured: a sweep of their own, `evaluations`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,11 +24,7 @@ Entry = Mapping[str, Any]
 
 
 def add_to_run(result: EvaluationResult) -> Path:
-    """Add measurements to the record of a run, in place of those of the same protocol.
-
-    Returns the file.
-    """
-    result.given.check_recordable()
+    """Add measurements to the record of a run, in place of those of the same protocol."""
     folder = RunFolder(result.given.path)
     with folder.locked():
         write_jsonl(folder.evaluation, _merged(folder.evaluation, result.entries))
@@ -47,10 +39,9 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
 
 
 def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker) -> str:
-    """Keep measurements as a row for reports, with a row of the real images.
+    """Keep measurements as a row for reports, with a row of the real images; say what was done.
 
-    A row of the same name, data set and seed is replaced; a name that belongs to something else is
-    refused. Returns what was done, for people.
+    A row of the same name, data set and seed is replaced; a name of another model is refused.
     """
     given, root = result.given, results / EVALUATIONS
     count = result.given.samples.per_class

@@ -14,7 +14,7 @@ from bench.record.provenance import EXECUTION, note_execution, read_execution
 from bench.spec.run_settings import Training
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.gradient_accumulation import allocator_message
-from bench.training.switch_trials import SwitchDecision, SwitchTrial, choose_switches
+from bench.training.switch_trials import SwitchDecision, choose_switches
 from bench.training.trainer import Trainer
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def settle_switches(
     else:
         try:
             decision = choose_switches(
-                lambda switches: SwitchTrial(start(switches)),
+                start,
                 iterations=training.iterations,
                 precision=training.precision,
             )

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from bench.data.base import DataSet, Split, to_float
 from bench.errors import BenchError
 from bench.spec.run_settings import Training
+from bench.training.device import numerics
 from bench.training.interface import Batch, as_given
-from bench.training.numerics import numerics
 from bench.training.passes import make_passes
 from bench.training.trainer import build_model
 

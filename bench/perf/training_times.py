@@ -24,7 +24,7 @@ from bench.process.worker import Worker
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
 from bench.spec.switches import EAGER, SwitchSet
-from bench.training.timing import seconds_per_iteration
+from bench.training.device import seconds_per_iteration
 from bench.training.trainer import Trainer
 
 ROUNDS = 5
@@ -120,7 +120,7 @@ def _seconds(mode: Mode, first: int, count: int) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(mode.threads or threads)
     try:
-        return seconds_per_iteration(mode.loop, first, count)
+        return seconds_per_iteration(mode.loop.iterate, mode.loop.device, first, count)
     finally:
         torch.set_num_threads(threads)
 
@@ -175,12 +175,12 @@ def _serve(pipe: Connection, training: Training, data: DataSet) -> None:
     torch.set_num_threads(1)
     device, step = torch.device("cpu"), WARM_UP
     trainer = Trainer(training, data, Path(gettempdir()), device)
-    seconds_per_iteration(trainer, 0, WARM_UP)
+    seconds_per_iteration(trainer.iterate, trainer.device, 0, WARM_UP)
     pipe.send("ready")
     while True:
         try:
             count = pipe.recv()
         except EOFError:
             return
-        pipe.send(seconds_per_iteration(trainer, step, count))
+        pipe.send(seconds_per_iteration(trainer.iterate, trainer.device, step, count))
         step += count

@@ -1,8 +1,4 @@
-"""Checkpoints: whole or not at all.
-
-A checkpoint is written to a temporary name and renamed, the one before it is kept, and a digest
-in front of the payload tells a damaged file from a good one.
-"""
+"""Checkpoints: written whole or not at all, with a digest, and the one before is kept."""
 
 import hashlib
 import io
@@ -20,7 +16,7 @@ _MAGIC = b"bench checkpoint\n"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write nested dicts and lists of tensors, numbers and strings; keep the previous file."""
+    """Write nested dicts and lists of tensors, numbers and strings; keep the file before it."""
     buffer = io.BytesIO()
     torch.save({"version": VERSION, **state}, buffer)
     payload = buffer.getbuffer()
@@ -31,7 +27,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:  # a full disk may need the room for better things
+    except OSError:  # such as a full disk
         temporary.unlink(missing_ok=True)
         raise
     if path.exists():
@@ -47,10 +43,14 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     for candidate in (path, previous(path)):
         if not candidate.exists():
             continue
-        state = _read(candidate, device)
-        if state is None:
+        raw = candidate.read_bytes()
+        payload = raw[len(_MAGIC) + 32 :]
+        if not raw.startswith(_MAGIC + hashlib.sha256(payload).digest()):
             warn(f"{candidate} is damaged; going on from what was saved before it, if anything was")
             continue
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(payload), map_location=device, weights_only=True
+        )
         if (version := state.pop("version", None)) != VERSION:
             raise CheckpointError(
                 f"{candidate} has format {version}, this program writes format {VERSION}; "
@@ -73,14 +73,3 @@ def previous(path: Path) -> Path:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
-
-
-def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return a saved state, or None if the file is damaged."""
-    raw = path.read_bytes()
-    head = len(_MAGIC) + 32
-    payload = raw[head:]
-    if raw[:head] != _MAGIC + hashlib.sha256(payload).digest():
-        return None
-    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-    return state

@@ -1,9 +1,7 @@
-"""What a model costs, counted instead of measured: the same on every machine.
+"""What a model costs, counted and so the same on every machine.
 
-The model is built and one iteration is played as the trainer plays it, on fake tensors. These
-have a shape and a device but neither memory nor values, and draw no random numbers. What is
-counted are the multiply-adds of matrix products and convolutions, forward and backward, which
-are nearly all of the arithmetic; norms, activations, losses and optimizers are left out.
+One iteration is played as by the trainer, on tensors without memory and values. Multiply-adds are
+those of matrix products and convolutions, which are nearly all of the arithmetic.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -43,13 +40,7 @@ def write_cost(training: Training, spec: DataSpec, folder: Path) -> None:
 
 
 def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
-    """Return what a model costs, counted without memory and without touching any random state.
-
-    Metrics are `parameters`; `images_per_iteration`; `multiply_adds_per_iteration`, of all passes,
-    forward and backward; `multiply_adds_per_sample` and `sampling_parameters`, of drawing one
-    example; `relevant_code` and `irrelevant_code`, the sizes of the codes, 0 for a part that the
-    model lacks.
-    """
+    """Return what a model costs (`bench.record.quantities.COST`), without touching random state."""
     with FakeTensorMode():
         model = RunConfig(training, Evaluation()).model(spec)
         size = training.batch_size
@@ -61,26 +52,21 @@ def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
             CostEntry("images_per_iteration", draws * size),
         ]
         for metrics, count in _COUNTS.items():
-            entries += _try(metrics, count, model, batch, training)
+            counts: tuple[int | None, ...] = (None,) * len(metrics)
+            reason = ""
+            try:
+                counts = count(model, batch, training)
+            except NotApplicable as error:
+                reason = str(error)
+            except Exception as error:  # of a model's code, which must not stop a training
+                line = (str(error).strip().splitlines() or [""])[0]
+                reason = f"it cannot be counted: {type(error).__name__}: {line}"
+            entries += [CostEntry(m, n, reason) for m, n in zip(metrics, counts, strict=True)]
     return entries
 
 
-def _try(
-    metrics: tuple[str, ...], count: Callable[..., tuple[int, ...]], *arguments: Any
-) -> list[CostEntry]:
-    """Return counts, or why there are none: that must not stop a training."""
-    try:
-        return [CostEntry(*pair) for pair in zip(metrics, count(*arguments), strict=True)]
-    except NotApplicable as error:
-        reason = str(error)
-    except Exception as error:  # whatever the code of a model does with tensors without values
-        lines = str(error).strip().splitlines() or [""]
-        reason = f"it cannot be counted: {type(error).__name__}: {lines[0]}"
-    return [CostEntry(metric, None, reason) for metric in metrics]
-
-
 def _iteration(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int]:
-    """Count the passes of an iteration; nobody steps."""
+    """Count the passes of an iteration, forward and backward; nobody steps."""
     model.train()
     passes, _ = make_passes(model, training.objective, {}, precision=training.precision)
     with OperationCounter() as counter:
@@ -99,7 +85,7 @@ def _sample(model: ConditionalGenerator, batch: Batch, training: Training) -> tu
 
 
 def _codes(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int, int]:
-    """Return the widths of both codes."""
+    """Return the sizes of both codes, 0 for a part that the model lacks."""
     if not isinstance(model, Encodes):
         raise NotApplicable("it cannot encode")
     model.eval()
@@ -116,22 +102,16 @@ _COUNTS: Mapping[tuple[str, ...], Callable[..., tuple[int, ...]]] = {
 }
 
 
-def _of_matrix_and_vector(matrix: Tensor, *_: object, **__: object) -> int:
-    """Return the operations of the one product that torch's own formulas leave out."""
-    return 2 * matrix.numel()
-
-
 _FORMULAS: Mapping[Any, Callable[..., int]] = {
     **flop_registry,
-    torch.ops.aten.mv: _of_matrix_and_vector,
+    torch.ops.aten.mv: lambda matrix, *_, **__: 2 * matrix.numel(),  # torch has no formula for it
 }
 
 
 class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts `multiply_adds`, and collects in `used` the ids of tensors that go into operations.
 
-    It uses torch's formulas but not its `FlopCounterMode`, whose hooks on modules refuse the
-    gradients with respect to single parameters that passes take.
+    torch's own `FlopCounterMode` refuses the gradients with respect to single parameters.
     """
 
     def __init__(self) -> None:

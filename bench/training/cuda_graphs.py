@@ -1,13 +1,9 @@
 """A stage's pass as a CUDA graph: captured once, then replayed without launches from Python.
 
 A replay runs the captured kernels on the captured addresses. So batches are copied into fixed
-buffers, learning rates lie on the device, and parameters, buffers and moments are only ever
-written in place. Random kernels read seed and offset from memory: capturing registers the
-device's default (Philox) generator with the graph, and each replay stores the generator's seed
-and offset there and then advances the offset by what the captured kernels draw. Reseeding the
-generator before an iteration therefore gives a replay the numbers that eager mode draws.
-
-`bench.training.switch_trials` compares all of this with eager mode before a run relies on it.
+buffers, learning rates lie on the device, and parameters, buffers and moments are only written in
+place. A graph knows the device's default generator: each replay takes its seed and offset and
+advances the offset, so that a generator seeded before an iteration gives the numbers of eager mode.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,16 +18,14 @@ from bench.training.interface import Batch
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass
 
-WARM_UPS = 3
-"""Calls before a capture, in which libraries settle on algorithms and optimizers make moments."""
+WARM_UPS = 3  # calls before a capture, in which libraries choose algorithms
 
 
 class CudaGraph:
     """A `torch.cuda.CUDAGraph` of a function, and the memory that holds what it returns.
 
-    Graphs may share a pool of scratch memory if they are replayed one after another on one stream,
-    and what one returns is copied before the next begins. They must be alive together: torch
-    refuses to capture into memory whose graphs are gone, or one of whose captures failed.
+    Graphs may share a pool of memory if they are replayed one after another, and what one returns
+    is copied before the next begins. torch refuses to capture into a pool whose graphs are gone.
     """
 
     def __init__(self, pool: Any) -> None:
@@ -42,16 +36,19 @@ class CudaGraph:
         """Warm up on a side stream, as torch asks for, then record; return the output's memory.
 
         What would wait for the device raises in the last call before the capture, since a failed
-        capture can leave the random generator and the allocator in a state without repair. Other
-        threads may use the device meanwhile, such as one that pins memory for a loader.
+        capture can break the random generator and the allocator.
         """
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS - 1):
                 work()
-            with _refusing_waits():
+            mode = torch.cuda.get_sync_debug_mode()
+            torch.cuda.set_sync_debug_mode("error")
+            try:
                 work()
+            finally:
+                torch.cuda.set_sync_debug_mode(mode)
         torch.cuda.current_stream().wait_stream(side)
         with torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local"):
             return work()
@@ -59,16 +56,6 @@ class CudaGraph:
     def replay(self) -> None:
         """Launch the whole graph."""
         self._graph.replay()
-
-
-@contextmanager
-def _refusing_waits() -> Iterator[None]:
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
 
 
 class CapturedPass:
@@ -103,8 +90,7 @@ def compile_and_capture(
 ) -> list[tuple[AnyPass, int]]:
     """Play every stage, so that it is compiled, and capture it if graphs are on.
 
-    The batch gives the shapes. Passes of one stage share a graph. Players move: wrap it in
-    `state_kept`.
+    The batch gives the shapes. Players move: wrap it in `state_kept`.
     """
     if switches.compile:
         torch._dynamo.reset()  # what earlier runs left
@@ -123,10 +109,7 @@ def compile_and_capture(
 
 @contextmanager
 def state_kept(model: nn.Module, optimizers: Iterable[PlayerOptimizer]) -> Iterator[None]:
-    """Put parameters, buffers and moments back, in place, as they were.
-
-    Moments that were made meanwhile become zero, with which every optimizer here begins.
-    """
+    """Restore parameters, buffers and moments in place; new moments become zero."""
     owners = [optimizer.torch_optimizer for optimizer in optimizers]
     before = {id(tensor): tensor.detach().clone() for tensor in _tensors(model, owners)}
     try:

@@ -1,9 +1,7 @@
 """Gradient accumulation: a batch in micro-batches, where memory does not suffice for the whole.
 
-Gradients and terms of the parts are added up, weighted by their shares of the examples. Terms are
-means over examples, so the sum is that of the whole batch within rounding, except for what looks
-at several examples at once: batch norm takes its statistics from each part and moves its averages
-once a part, and noise is drawn part by part.
+Gradients and terms are summed by shares of the examples. The sum is that of the whole batch within
+rounding, but for batch norm and noise, which are computed part by part.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +29,9 @@ class OutOfMemory(Exception):
 
 
 def allocator_message(error: BaseException | None) -> str | None:
-    """Return what an allocator said, in one line; None if an error has another cause.
+    """Return an allocator's message in one line, or None if an error has another cause.
 
-    If memory runs out in the capture of a graph, the end of the capture raises an error of its
-    own, whose context is the allocator's.
+    Memory that runs out while a graph is captured is the context of an error that this raises.
     """
     if error is None:
         return None

@@ -2,7 +2,7 @@
 
 Named *players* own parameters. Named *terms* are scalar losses, one for each equation. An
 *objective* says which player descends which terms at which weight. *Stages* say who moves when. The
-trainer does everything else, so a model file holds equations and nothing more.
+trainer does everything else.
 """
 
 from abc import ABC, abstractmethod
@@ -25,11 +25,9 @@ OptimizerTable = Mapping[str, Mapping[str, Any]]
 
 
 class Code(NamedTuple):
-    """A latent code in its two parts; a part that a model lacks is None.
+    """A latent code: its label-relevant part `[B, D_s]` and its irrelevant part `[B, D_u]`.
 
-    Attributes:
-        relevant: Label-relevant part `[B, D_s]`.
-        irrelevant: Label-irrelevant part `[B, D_u]`.
+    A part that a model lacks is None.
     """
 
     relevant: Tensor | None
@@ -71,19 +69,20 @@ class ConditionalGenerator(nn.Module, ABC):
     objective: Objective
     optimizers: OptimizerTable = {}
 
-    #: What the model can do beyond sampling; shown by `bench list models`. `encode` and `classify`
-    #: name the protocols below. A model with `semi-supervised` is given examples without label if a
-    #: sweep asks for that, and one with `attributes` labels `[B, A]` on data that has them.
+    #: What the model can do beyond sampling. `encode` and `classify` name the protocols below. One
+    #: with `semi-supervised` is given examples without label if a sweep asks for that, and one with
+    #: `attributes` labels `[B, A]` on data that has them.
     capabilities: ClassVar[tuple[str, ...]] = ()
 
-    @abstractmethod
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns which parameters.
+        """Return who owns which parameters; by default each child module with any is a player.
 
         Returns:
             Player name -> parameters. Every parameter of the model belongs to a player. It may
             belong to several, each with an optimizer state of its own for it.
         """
+        players = {name: list(child.parameters()) for name, child in self.named_children()}
+        return {name: parameters for name, parameters in players.items() if parameters}
 
     @abstractmethod
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
@@ -133,9 +132,7 @@ class Encodes(Protocol):
 class Posterior(NamedTuple):
     """Diagonal Gaussians of the codes of examples; None for a part that a model lacks.
 
-    Attributes:
-        relevant: Means and variances, each `[B, D_s]`; the variances are 0 if codes are points.
-        irrelevant: Means and variances, each `[B, D_u]`.
+    Means and variances are each `[B, D_s]` or `[B, D_u]`; variances are 0 if codes are points.
     """
 
     relevant: tuple[Tensor, Tensor] | None
@@ -176,26 +173,17 @@ class Switches(Protocol):
 
         Args:
             code: Codes of `B` examples, which stay as they are.
-            attribute: Index of the attribute.
+            attribute: Its index.
             values: Its new values, `int64` `[B]`: 0 or 1.
 
         Returns:
-            New codes; the attribute's part is at the mean of its prior given the new value.
+            Codes in which its part is at the mean of the prior given the new value.
         """
         ...
 
 
 def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:
-    """Return labels in the form in which a model is given them.
-
-    Args:
-        model: The model.
-        spec: Its data.
-        y: Classes `[B]`; -1 where there is no label.
-
-    Returns:
-        Attributes `[B, A]` for a model with that capability, on data that has them; else `y`.
-    """
+    """Return classes `[B]` as a model is given them: as attributes `[B, A]` if both have any."""
     if spec.attributes and "attributes" in model.capabilities:
         return spec.attributes_of(y)
     return y

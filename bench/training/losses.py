@@ -12,10 +12,9 @@ from bench.errors import RunFailed
 class StageLosses:
     """Sums of a stage's terms since the last point of the curves.
 
-    Values stay on the device until a point is due, so that it has no extra work and nobody waits
-    for it. They are then added up pass by pass in float64, so that the sums do not depend on how
-    often they are read. A value that is not finite raises `RunFailed` when it is read, which names
-    the players that descend the term by their `weights` in the stage.
+    Values stay on the device until a point is due. They are then added up pass by pass in float64,
+    so that the sums do not depend on how often they are read. A value that is not finite raises
+    `RunFailed` when it is read, which names the players that descend the term.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Optimizers from data, and learning-rate schedules as pure functions of the step."""
+"""How weights move: optimizers, learning-rate schedules, and averages."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from bench.spec.run_settings import SGD, Adam, AdamW, Constant, Drop, Linear, Staircase
 
+CLASSES = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
 
 def rate_factor(
     schedule: Constant | Drop | Staircase | Linear, step: int, *, iterations: int, epoch: int
 ) -> float:
-    """Return the factor by which a schedule multiplies the rate at an iteration, counted from 0.
+    """Return the factor of the rate at an iteration, counted from 0.
 
     `iterations` is the length of the run, `epoch` that of a pass over the training images.
 
@@ -60,7 +62,13 @@ class PlayerOptimizer:
         self.epoch = epoch
         device = self.parameters[0].device
         rate = torch.tensor(settings.rate, device=device) if capturable else settings.rate
-        self.torch_optimizer = _build(self.parameters, settings, rate, capturable)
+        options = settings.model_dump(exclude={"name", "rate", "schedule"})
+        if settings.name != "sgd":
+            options["capturable"] = capturable
+        # Fused kernels exist for CPU and CUDA alike, and spare one pass over memory an operation.
+        self.torch_optimizer: torch.optim.Optimizer = CLASSES[settings.name](
+            self.parameters, lr=rate, fused=True, **options
+        )
         # Steps before a capture are no mistake, of which torch would warn.
         self.torch_optimizer._warned_capturable_if_run_uncaptured = capturable
         self._rate = settings.rate
@@ -95,6 +103,11 @@ class PlayerOptimizer:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def moments(self, name: str) -> list[Tensor]:
+        """Return the moments of that name that parameters have, flat."""
+        states = self.torch_optimizer.state.values()
+        return [state[name].flatten() for state in states if name in state]
+
     def restore(self, state: dict[str, Any]) -> None:
         """Take the moments from a checkpoint's `state_dict`, but keep the settings."""
         groups = self.torch_optimizer.state_dict()["param_groups"]
@@ -106,7 +119,7 @@ class PlayerOptimizer:
 
 
 def with_strides_of(parameter: Tensor, value: Tensor) -> Tensor:
-    """Return a value of the same shape whose elements lie in memory in a parameter's order.
+    """Return a value whose elements lie in memory in a parameter's order.
 
     Fused optimizers pair elements by their place in memory and do not look at strides, so they
     would silently give a transposed gradient to the wrong weights.
@@ -116,26 +129,31 @@ def with_strides_of(parameter: Tensor, value: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(value)
 
 
-def _build(
-    parameters: list[nn.Parameter],
-    settings: Adam | AdamW | SGD,
-    rate: float | Tensor,
-    capturable: bool,
-) -> torch.optim.Optimizer:
-    # Fused kernels exist for CPU and CUDA alike, and spare one pass over memory an operation.
-    if isinstance(settings, SGD):
-        decay = settings.weight_decay
-        momentum = settings.momentum
-        return torch.optim.SGD(
-            parameters, lr=rate, momentum=momentum, weight_decay=decay, fused=True
-        )
-    common: dict[str, Any] = {
-        "lr": rate,
-        "capturable": capturable,
-        "betas": settings.betas,
-        "eps": settings.eps,
-        "fused": True,
-    }
-    if isinstance(settings, AdamW):
-        return torch.optim.AdamW(parameters, weight_decay=settings.weight_decay, **common)
-    return torch.optim.Adam(parameters, **common)
+class MovingAverage:
+    """Averaged copies of some parameters.
+
+    After every iteration each average moves by `1 - decay` towards its parameter. The first
+    iterations use the smaller decay `(1 + t) / (10 + t)`, so that the initialization is soon
+    forgotten.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+        self.parameters = list(parameters)
+        self.decay = decay
+        self.averages = [parameter.detach().clone() for parameter in self.parameters]
+
+    def update(self, step: int) -> None:
+        """Move the averages towards the weights after iteration `step`, counted from 0."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.averages, [p.detach() for p in self.parameters], 1 - decay)
+
+    def averaged(self, named: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
+        """Return the averages of those parameters that have one, by name."""
+        averages = dict(zip(map(id, self.parameters), self.averages, strict=True))
+        return {name: averages[id(p)] for name, p in named if id(p) in averages}
+
+    @torch.no_grad()
+    def install(self) -> None:
+        """Overwrite the parameters with their averages."""
+        for parameter, average in zip(self.parameters, self.averages, strict=True):
+            parameter.copy_(average)

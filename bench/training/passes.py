@@ -1,9 +1,7 @@
 """Play one stage: terms, then the gradient of each player's own loss, then the steps.
 
-A player's gradient is that of its own weighted terms with respect to its own parameters, and all
-gradients of a pass are taken before anyone steps. Taken literally that is one backward a player.
-Most of these share work, so the first pass looks at which terms reach which parameters and plans
-as few backwards as give the same gradients.
+All gradients of a pass are taken before anyone steps. One backward a player would repeat work, so
+the first pass finds which terms reach which parameters, and plans few backwards for all players.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,17 +17,15 @@ from bench.training.gradient_accumulation import Gradients, accumulate, split
 from bench.training.interface import Batch, ConditionalGenerator, Objective, Stage
 from bench.training.optimizers import PlayerOptimizer
 
-BACKEND = "inductor"
-"""The backend of `torch.compile`."""
+BACKEND = "inductor"  # of `torch.compile`
 
 
 class StagePass:
     """One stage of one model, ready to be played.
 
-    Optimizers are not needed for `gradients` alone. In precision `bfloat16` terms are computed
-    under autocast. `clip_norm` bounds the norm of each player's gradient, `micro_batch` is a number
-    of examples at a time, and `compile` lets terms and gradients go through `torch.compile` from
-    the second pass on.
+    Optimizers are not needed for `gradients` alone. `clip_norm` bounds the norm of each player's
+    gradient, `micro_batch` is the number of examples at a time, and with `compile` terms and
+    gradients go through `torch.compile` from the second pass on.
     """
 
     def __init__(
@@ -66,7 +62,7 @@ class StagePass:
 
         `step` is the iteration, for the schedules; None leaves the rates as they are.
         """
-        # The plan is read off the graph of a first pass, so that one is never compiled.
+        # The first pass is never compiled: the plan is read off its graph.
         compute = (self._compiled if self._plan else None) or self.gradients
         if self.micro_batch is None:
             values, gradients = compute(batch)
@@ -149,10 +145,10 @@ def make_passes(
     optimizers: Mapping[str, PlayerOptimizer],
     **options: Any,
 ) -> tuple[list[tuple[StagePass, int]], int]:
-    """Return the passes of an iteration, and the number of draws that it takes.
+    """Return the passes of an iteration, each with the number of its draw, and how many draws.
 
-    Each pass stands with the number of its draw within the iteration; a stage in which nobody moves
-    has none. Passes of one stage share one object, made with further `options` of `StagePass`.
+    A stage in which nobody moves has none. Passes of one stage share one object, made with further
+    `options` of `StagePass`.
     """
     offsets, draws = draw_offsets(model.stages)
     made = {
@@ -175,8 +171,7 @@ def stage_weights(stage: Stage, objective: Objective) -> dict[str, dict[str, flo
 def draw_offsets(stages: Sequence[Stage]) -> tuple[list[tuple[Stage, int]], int]:
     """Return the passes of an iteration, each with the number of its draw, and the number of draws.
 
-    Draws are counted for every stage, also for one in which nobody moves, so that an ablation
-    sees the same data in the same order as its base.
+    Stages in which nobody moves draw too, so that an ablation sees the data of its base.
 
     >>> stages = Stage("prior", ("a",), repeat=2), Stage("main", ("b",), fresh=False)
     >>> passes, draws = draw_offsets(stages)
@@ -207,9 +202,8 @@ def plan_backwards(
     """Return few backwards that give every player the gradient of its own weighted terms.
 
     `weights` is player -> term -> weight, `reach` says which players' parameters a term depends on.
-    Two backwards may be one if no term of either reaches a player of the union that does not
-    descend it at just that weight. Starting from one backward for each term and weight, pairs are
-    joined greedily. Each pair of player and term is covered exactly once.
+    Pairs of backwards are joined greedily, beginning with one for each term and weight, where no
+    term of either reaches a player of the union that does not descend it at just that weight.
 
     >>> weights = {"decoder": {"rebuild": 10.0, "fool": 1.0}, "encoder": {"rebuild": 10.0}}
     >>> reach = {t: frozenset({"decoder", "encoder"}) for t in ("rebuild", "fool")}
@@ -270,10 +264,9 @@ def reached_leaves(term: Tensor) -> set[int]:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of tensors of fixed shapes, compiled as one graph with its gradients.
+    """Return a function of fixed shapes that is compiled, with its gradients, at the first call.
 
-    It is compiled at the first call. Random numbers come from the kernels of eager mode, so that
-    they are the same ones.
+    Random numbers come from the kernels of eager mode, so that they are the same.
     """
     from torch._dynamo import config
 

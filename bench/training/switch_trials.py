@@ -1,29 +1,23 @@
 """Which switches a run uses, by short measurements on the device at hand.
 
-A switch is on if a training that begins like the run itself, with that switch besides those that
-are on already, raises nothing, computes the same as eager mode within a tolerance, and is faster.
+A switch is on if a training with it raises nothing, computes what eager mode does, and is faster.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from statistics import median
 
 import torch
 from torch import Tensor
 
 from bench.spec.switches import EAGER, SwitchSet
-from bench.training.timing import seconds_per_iteration
+from bench.training.device import seconds_per_iteration
 from bench.training.trainer import Trainer
 
-CANDIDATES: tuple[tuple[str, float], ...] = (
-    ("graphs", 20.0),
-    ("autotune", 20.0),
-    ("channels_last", 60.0),
-    ("compile", 1200.0),
-)
-"""What is tried on CUDA, in this order: a switch, and how many seconds the run must be expected to
-take, so that trying it can pay. Compiling takes a minute or two."""
+CANDIDATES = (("graphs", 20.0), ("autotune", 20.0), ("channels_last", 60.0), ("compile", 1200.0))
+"""What is tried on CUDA, in this order, with the least seconds of a run for which that can pay."""
 
 CHECKED = 3  # iterations that are compared
 BLOCKS = 5  # of each kind that are timed, alternating
@@ -44,41 +38,8 @@ class SwitchDecision:
         return f"{self.switches} ({'; '.join(self.reasons)})"
 
 
-class SwitchTrial:
-    """A training that is thrown away, to see what switches do; begun by an unused trainer."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        trainer.prepare()
-        self._trainer = trainer
-        self._start = {p: p.detach().clone() for p in trainer.model.parameters()}
-        self.device = trainer.device
-        self.iterate = trainer.iterate
-
-    def moments(self) -> list[Tensor]:
-        """Return the first and second moments of each player, on the CPU."""
-        moments = []
-        for optimizer in self._trainer.optimizers.values():
-            states = optimizer.torch_optimizer.state.values()
-            for name in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
-                parts = [state[name].flatten() for state in states if name in state]
-                if parts:
-                    moments.append(torch.cat(parts).cpu())
-        return moments
-
-    @torch.no_grad()
-    def results(self) -> list[Tensor]:
-        """Return the mean of each term, and how far each player has moved, on the CPU."""
-        losses = [stage.take() for stage in self._trainer.losses.values()]
-        distances = [
-            torch.stack([(p - self._start[p]).norm() for p in optimizer.parameters]).norm()
-            for optimizer in self._trainer.optimizers.values()
-        ]
-        terms = torch.tensor([value for stage in losses for value in stage.values()])
-        return [terms, torch.stack(distances).cpu()]
-
-
 def choose_switches(
-    start: Callable[[SwitchSet], SwitchTrial],
+    start: Callable[[SwitchSet], Trainer],
     *,
     iterations: int,
     precision: str = "float32",
@@ -87,12 +48,11 @@ def choose_switches(
 ) -> SwitchDecision:
     """Try switches one after another, and keep those that are right and pay.
 
-    `start` begins a trial with some switches; every trial begins alike. `iterations` and
-    `precision` are those of the run.
+    `start` makes an unused trainer; `iterations` and `precision` are those of the run.
     """
     best = start(EAGER)
     expected = evidence(best)
-    pace = seconds_per_iteration(best, CHECKED, CHECKED, clock)
+    pace = seconds_per_iteration(best.iterate, best.device, CHECKED, CHECKED, clock)
     switches, reasons = EAGER, []
     for name, least_seconds in candidates:
         trial = best  # so that the memory of a rejected one is free
@@ -117,40 +77,51 @@ def choose_switches(
     return SwitchDecision(switches, tuple(reasons))
 
 
-def evidence(trial: SwitchTrial) -> list[Tensor]:
-    """Do the first iterations of a trial; return what tells how they were computed.
+def evidence(trainer: Trainer) -> list[Tensor]:
+    """Do the first iterations of an unused trainer; return moments, mean terms and distances moved.
 
-    Gradients are compared after the first iteration, in the moments, since two trainings drift
-    apart: a bias in front of a batch norm has no gradient but rounding errors, and Adam moves it by
-    the full rate in their direction.
+    Gradients are compared after one iteration, in the moments, since trainings drift apart: Adam
+    moves a bias in front of a batch norm, which has no gradient, by the signs of rounding errors.
     """
-    trial.iterate(0)
-    moments = trial.moments()
+    trainer.prepare()
+    start = {p: p.detach().clone() for p in trainer.model.parameters()}
+    trainer.iterate(0)
+    moments = [
+        torch.cat(parts).cpu()
+        for optimizer in trainer.optimizers.values()
+        for name in ("exp_avg", "exp_avg_sq", "momentum_buffer")
+        if (parts := optimizer.moments(name))
+    ]
     for step in range(1, CHECKED):
-        trial.iterate(step)
-    return [*moments, *trial.results()]
+        trainer.iterate(step)
+    losses = [stage.take() for stage in trainer.losses.values()]
+    distances = [
+        torch.stack([(p.detach() - start[p]).norm() for p in optimizer.parameters]).norm()
+        for optimizer in trainer.optimizers.values()
+    ]
+    terms = torch.tensor([value for stage in losses for value in stage.values()])
+    return [*moments, terms, torch.stack(distances).cpu()]
 
 
 def difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
-    """Return the largest relative distance, in Euclidean norm, between vectors of two trials.
-
-    It is infinite if one of them is not finite.
-    """
-    largest = 0.0
-    for a, b in zip(expected, actual, strict=True):
-        distance = float((a - b).norm() / a.norm().clamp(min=1e-12))
-        largest = max(largest, distance if distance < float("inf") else float("inf"))
-    return largest
+    """Return the largest relative distance between vectors of two trials, or infinity for NaN."""
+    distances = [
+        (a - b).norm() / a.norm().clamp(min=1e-12) for a, b in zip(expected, actual, strict=True)
+    ]
+    return float(torch.stack(distances).nan_to_num(nan=inf, posinf=inf).max())
 
 
 def _times_as_fast(
-    before: SwitchTrial, after: SwitchTrial, pace: float, clock: Callable[[], float]
+    before: Trainer, after: Trainer, pace: float, clock: Callable[[], float]
 ) -> float:
     """Return the median ratio of alternating blocks: other programs disturb both alike."""
     count = max(1, min(200, round(BLOCK_SECONDS / max(pace, 1e-6))))
     ratios = []
     for block in range(BLOCKS):
         first = CHECKED + block * count
-        seconds = [seconds_per_iteration(trial, first, count, clock) for trial in (before, after)]
-        ratios.append(seconds[0] / seconds[1])
+        a, b = (
+            seconds_per_iteration(trial.iterate, trial.device, first, count, clock)
+            for trial in (before, after)
+        )
+        ratios.append(a / b)
     return median(ratios)

@@ -1,8 +1,4 @@
-"""The only training loop.
-
-It owns everything that a model must not: data, seeds, precision, optimizers, averaging,
-checkpoints and curves. To know what happens at step n, read `_loop` and `iterate` downward.
-"""
+"""The only training loop, and all that models leave to it: data, seeds, optimizers, checkpoints."""
 
 import gc
 import logging
@@ -23,18 +19,16 @@ from bench.seeding import seed_for
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training, optimizer_settings
 from bench.spec.switches import EAGER, SwitchSet
-from bench.training.average import MovingAverage
 from bench.training.checkpoint import load_checkpoint, save_checkpoint
 from bench.training.cuda_graphs import AnyPass, compile_and_capture, state_kept
+from bench.training.device import numerics
 from bench.training.gradient_accumulation import OutOfMemory, halved, out_of_memory_at
 from bench.training.interface import Batch, ConditionalGenerator
 from bench.training.losses import StageLosses
-from bench.training.numerics import numerics
-from bench.training.optimizers import PlayerOptimizer
+from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import make_passes, stage_weights
 
-LOG_POINTS = 50
-"""Points of a training curve."""
+LOG_POINTS = 50  # of a training curve
 
 _log = logging.getLogger(__name__)
 
@@ -43,13 +37,9 @@ class Trainer:
     """Trains one run, from its beginning or from its checkpoint.
 
     Curves and checkpoints go to `folder`; `run_id` is written into checkpoints, so that none can
-    continue another run. `switches` cannot change what is learned.
-
-    An iteration takes `draws` batches from the stream and plays `passes`, each of which stands with
-    the number of its draw. `optimizers` are those of players that move, and `losses` of each stage
-    the terms since the last point of the curves. `micro_batch` is a number of examples at a time,
-    if memory does not suffice for whole batches. `start` counts the iterations before this object,
-    `seconds` all time of training, also before a checkpoint.
+    continue another run. An iteration takes `draws` batches from the stream and plays `passes`,
+    each with the number of its draw. `micro_batch` is the number of examples at a time, if memory
+    does not suffice for batches. `start` is the first iteration, `seconds` all time of training.
     """
 
     def __init__(
@@ -74,7 +64,7 @@ class Trainer:
         self._build()
 
     def _build(self) -> None:
-        """Make everything that moves, as it stands before the first iteration."""
+        """Make model, optimizers and passes as they stand before the first iteration."""
         training = self.training
         self.start, self.seconds, self._curves_offset = 0, 0.0, 0
         self.model = build_model(training, self.data, self.device)
@@ -122,25 +112,15 @@ class Trainer:
         snapshots: Collection[int] = (),
         on_snapshot: Callable[[int, dict[str, Tensor]], None] = lambda done, weights: None,
     ) -> ConditionalGenerator:
-        """Train all iterations that are left.
+        """Train all iterations that are left; return the model, with averaged weights if any.
 
-        Args:
-            stop: Asked after every iteration; True saves a checkpoint and raises `Interrupted`.
-            checkpoint_seconds: Time between checkpoints. It cannot change the result.
-            on_iteration: Called after every iteration with the number done, and with the mean of
-                every term since the last point of the curves if one is due.
-            snapshots: Numbers of iterations after which `on_snapshot` is called. A checkpoint from
-                after one of them is not used.
-            on_snapshot: Called with the number of iterations done and the weights that samples
-                would come from, which it must not change. Its time does not count as training.
-
-        Returns:
-            The model in evaluation mode, with averaged weights if the run averages.
-
-        Raises:
-            Interrupted: If `stop` returned True.
-            RunFailed: If a term became infinite or NaN, or memory does not suffice for one example.
-            CheckpointError: If the checkpoint is that of another run.
+        If `stop`, asked after every iteration, returns True, a checkpoint is saved and
+        `Interrupted` raised. `on_iteration` is called with the number of iterations done, and with
+        the mean of every term since the last point of the curves if one is due. `on_snapshot` is
+        called after the numbers of iterations in `snapshots`, with the number done and the weights
+        to sample from, which it must not change; its time does not count as training, and a
+        checkpoint from after a snapshot is not used. A term that is not finite, or too little
+        memory for one example, is a `RunFailed`, another run's checkpoint a `CheckpointError`.
         """
         while True:
             self._resume(min(snapshots, default=self.training.iterations + 1))
@@ -228,7 +208,7 @@ class Trainer:
         return batch
 
     def _sampling_weights(self) -> dict[str, Tensor]:
-        """Return the weights that would be sampled from now; they are only to be read."""
+        """Return the weights that samples would come from now, which may only be read."""
         weights: dict[str, Tensor] = self.model.state_dict()
         if self.average:
             named = self.model.named_parameters(remove_duplicate=False)
@@ -239,14 +219,13 @@ class Trainer:
         # Refused if a loss is not finite: a broken model would break every resumption.
         losses = {name: stage.state() for name, stage in self.losses.items()}
         curves.flush()
-        optimizers = {p: o.torch_optimizer.state_dict() for p, o in self.optimizers.items()}
         state = {
             "run": self.run_id,
             "step": done,
             "seconds": seconds,
             "rows_offset": curves.offset,
             "model": self.model.state_dict(),
-            "optimizers": optimizers,
+            "optimizers": {p: o.torch_optimizer.state_dict() for p, o in self.optimizers.items()},
             "average": self.average.averages if self.average else [],
             "losses": losses,
         }
@@ -281,7 +260,7 @@ class Trainer:
         _log.info("resumed at iteration %d", self.start)
 
     def _use_smaller_parts(self, step: int, reason: str) -> None:
-        """Go back to the beginning with fewer examples at a time, after memory ran out."""
+        """Begin again with fewer examples at a time, after memory ran out."""
         size, labeled = self.training.batch_size, self.training.labeled_rows
         before = self.micro_batch or size
         fewer = halved(before, size, labeled)
@@ -306,17 +285,14 @@ class Trainer:
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
-    """Return the model as it stands before the first iteration.
+    """Return a new model; refuse parameters that belong to no player.
 
-    It is initialized on the CPU, so that the device cannot change the numbers. Parameters that
-    belong to no player are refused.
+    It is initialized on the CPU, so that the device cannot change the numbers.
     """
     torch.manual_seed(seed_for(training.seed, "init"))
-    run = RunConfig(training, Evaluation())
-    model = run.model(data.spec).to(device)
+    model = RunConfig(training, Evaluation()).model(data.spec).to(device)
     owned = {id(p) for parameters in model.players().values() for p in parameters}
-    orphans = [name for name, p in model.named_parameters() if id(p) not in owned]
-    if orphans:
+    if orphans := [name for name, p in model.named_parameters() if id(p) not in owned]:
         raise BenchError(
             f"{type(model).__name__}: these parameters belong to no player: {', '.join(orphans)}"
         )

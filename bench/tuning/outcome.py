@@ -1,8 +1,4 @@
-"""What a tuning leaves: its trials as a table and as runs, two pictures, and a sweep to go on with.
-
-The sweep holds every variant as it was and as it was tuned, on the test images and with seeds that
-no trial has seen. So whether tuning helped is said by a table like any other.
-"""
+"""What a tuning leaves: its trials as a table and as runs, pictures, and a sweep on test images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +10,6 @@ from bench.evaluation.controls import control_id
 from bench.record.files import to_csv, write_json, write_text
 from bench.spec.reserved_names import REAL
 from bench.spec.sweep_file import load_sweep
-from bench.tuning.space import TunedVariant
 from bench.tuning.study import Study, TuningTrial
 from bench.tuning.tuning_file import Tuning
 
@@ -25,7 +20,7 @@ BestTrials = Mapping[str, TuningTrial]
 
 
 class _Plain(yaml.SafeDumper):
-    """YAML without anchors, so that each variant can be taken out alone."""
+    """YAML without anchors, so that each variant can be copied alone."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -70,14 +65,17 @@ def trials_csv(tuning: Tuning, studies: Sequence[Study], best: BestTrials) -> st
 
 
 def tuned_sweep(tuning: Tuning, best: BestTrials, command: str) -> str:
-    """Return a sweep with every variant as it was and as it was tuned, as YAML."""
+    """Return a sweep as YAML, with every variant as it was and as it was tuned."""
     head = tuning.head
     seeds = [seed for seed in range(FRESH_SEEDS + len(head.seeds)) if seed not in head.seeds]
     by = " and ".join(objective.title for objective in tuning.objectives)
     variants: dict[str, Any] = {}
     for variant in tuning.variants:
-        if variant.name in best:
-            variants |= _as_it_was_and_tuned(variant, best[variant.name])
+        if (trial := best.get(variant.name)) is None:
+            continue
+        variants[variant.name] = variant.patch.value
+        if variant.run(trial.values, 0).id != variant.run({}, 0).id:
+            variants[f"{variant.name}, tuned"] = variant.patch_of(trial.values)
     base = {key: value for key, value in head.base.items() if key not in ("snapshots", "splits")}
     base.setdefault("metrics", [name.partition("/")[0] for name in head.objectives])
     content = {
@@ -93,14 +91,6 @@ def tuned_sweep(tuning: Tuning, best: BestTrials, command: str) -> str:
         "# A variant of this file may be pasted below the variants of a sweep with this base.\n"
         f"# The seeds are new: no trial has used them.\n{text}"
     )
-
-
-def _as_it_was_and_tuned(variant: TunedVariant, trial: TuningTrial) -> dict[str, Any]:
-    """Return the patch of a variant, or two where tuning has changed something."""
-    patches = {variant.name: variant.patch.value}
-    if variant.run(trial.values, 0).id != variant.run({}, 0).id:
-        patches[f"{variant.name}, tuned"] = variant.patch_of(trial.values)
-    return patches
 
 
 def _as_sweep(tuning: Tuning, studies: Sequence[Study], command: str) -> dict[str, Any]:
@@ -128,7 +118,7 @@ def _as_sweep(tuning: Tuning, studies: Sequence[Study], command: str) -> dict[st
 
 
 def _draw(tuning: Tuning, study: Study, folder: Path) -> None:
-    """Draw which ranges mattered, and, with two objectives or more, what was gained for what."""
+    """Draw which ranges mattered, and with two objectives or more what one costs the other."""
     from bench.tuning import plots
 
     name = "".join(c if c.isalnum() or c in "-_." else "-" for c in study.variant.name)

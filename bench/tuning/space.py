@@ -1,8 +1,4 @@
-"""What may vary in a study, and between which values.
-
-Whatever a variant can edit may vary. Where nobody says what, its loss weights do, from a tenth of
-their value to ten times as much.
-"""
+"""What may vary in a study, and between which values; by default the loss weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,15 +21,10 @@ DIGITS = 4  # of numbers that are tried: what a patch shows is what was run
 
 
 class SearchRange(Strict):
-    """What one number or word may be.
+    """What one number or word may be: from `low` to `high`, or one of `choices`.
 
-    Attributes:
-        keys: The settings that share the value, dotted; the name of the range where empty.
-        low: The least value.
-        high: The largest value.
-        log: Whether factors count rather than differences.
-        integer: Whether it is a whole number.
-        choices: In place of `low` and `high`: what it may be.
+    `keys` are the dotted settings that share the value; the name of the range where empty. With
+    `log` factors count rather than differences.
     """
 
     keys: list[str] = []
@@ -89,12 +80,8 @@ class SearchRange(Strict):
 class TunedVariant:
     """One variant that is tuned; a study of its own.
 
-    Attributes:
-        name: Its name.
-        settings: Its settings, all but the seed, measured on validation images.
-        patch: What it changes in the base of the file.
-        space: Name of a range -> what may vary.
-        lines: Name of a range -> where it was written.
+    `settings` are all but the seed, measured on validation images; `patch` is what the variant
+    changes in the base of the file. `space` has the ranges by name, `lines` where each was written.
     """
 
     name: str
@@ -104,7 +91,7 @@ class TunedVariant:
     lines: Mapping[str, str]
 
     def keys(self, name: str) -> list[str]:
-        """Return the settings that a range is about."""
+        """Return the settings that a range varies."""
         return self.space[name].keys or [name]
 
     def run(self, values: Values, seed: int) -> RunConfig:
@@ -113,8 +100,7 @@ class TunedVariant:
 
     def patch_of(self, values: Values) -> dict[str, Any]:
         """Return the patch of the file's base that makes a variant with the values of a trial."""
-        patch: dict[str, Any] = self._edited(self.patch, values).value
-        return patch
+        return dict(self._edited(self.patch, values).value)
 
     def _edited(self, settings: Located, values: Values) -> Located:
         for name, value in values.items():

@@ -1,11 +1,7 @@
 """One Optuna study for each variant, shared by any number of workers that may die at any time.
 
-A worker locks its trial, and the system releases the lock when the worker dies. Whoever finds a
-running trial without a lock goes on with it: its number and its values stay, and its runs
-continue from their checkpoints. So a study of 20 trials ends with 20 trials, whatever happened.
-
-What is proposed follows from the seed of the file, the number of the trial, and the trials
-before it. With one worker it is always the same, with interruptions or without.
+Whoever finds a running trial whose worker has lost its lock by dying continues it. What is proposed
+follows from the seed of the file, the number of the trial and the trials before it.
 """
 
 import fcntl
@@ -39,16 +35,9 @@ STATES = {
 
 @dataclass(frozen=True)
 class TuningTrial:
-    """One setting that was, or is being, tried.
+    """A setting that was, or is being, tried; a complete one has a loss for each objective.
 
-    Attributes:
-        number: From 0.
-        state: `complete`, `pruned`, `failed` or `running`.
-        values: Name of a range -> value, as it is tried.
-        losses: One for each objective, less is better; none unless it is complete.
-        runs: Seed -> id of the run.
-        means: Objective -> mean over seeds.
-        failure: Why it failed.
+    `runs` maps seeds to ids, `means` objectives to means over seeds.
     """
 
     number: int
@@ -80,10 +69,7 @@ class LockedTrial:
         self._trial.set_user_attr(key, value)
 
     def is_hopeless(self, index: int, loss: float) -> bool:
-        """Report the intermediate loss of an index, and return whether to give the trial up.
-
-        That is so if it is worse than the median of other trials at that index.
-        """
+        """Report an intermediate loss; return whether it is worse than the median of others."""
         if index not in self._trial.study.trials[self.number].intermediate_values:
             self._trial.report(loss, index)
         return bool(self._trial.should_prune())
@@ -103,11 +89,7 @@ class LockedTrial:
 
 
 class Study:
-    """The trials of one variant; sent to another process, it opens the storage anew there.
-
-    The journal and the locks are in `folder`. A `BenchError` says if the study was begun with
-    something else in the file.
-    """
+    """The trials of one variant; sent to another process, it opens the storage anew there."""
 
     def __init__(self, tuning: Tuning, variant: TunedVariant, folder: Path) -> None:
         self.tuning = tuning
@@ -214,9 +196,7 @@ class Study:
 
     @property
     def _all_begun(self) -> bool:
-        waiting = self._in_state(
-            TrialState.WAITING
-        )  # the settings to begin with, until they are tried
+        waiting = self._in_state(TrialState.WAITING)  # the settings to begin with
         return not waiting and len(self._in_state()) >= self.tuning.head.trials
 
     def _in_state(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
@@ -242,9 +222,9 @@ class Study:
     def best(self) -> list[TuningTrial]:
         """Return the trials that no other one beats in all objectives, the best one first.
 
-        Those come first that beat the variant as it was, which the first trial is; then that one
-        itself; then what is better by one objective at the cost of another, which nobody has asked
-        for. Among equals decides the least sum of ranks over the objectives.
+        First come those that beat the variant as it was, which is the first trial; then that one;
+        then those better by one objective at the cost of another. Among equals decides the least
+        sum of ranks over the objectives.
         """
         complete = [trial for trial in self.trials() if trial.losses]
         front = [trial for trial in complete if not any(t.beats(trial) for t in complete)]
@@ -262,7 +242,7 @@ class Study:
     def importances(self) -> list[dict[str, float]]:
         """Return for each objective the share of its variance that each range explains, by fANOVA.
 
-        There are no shares where there are too few trials to say.
+        There are none where there are too few trials.
         """
         shares = []
         for index in range(len(self._study.directions)):

@@ -1,8 +1,4 @@
-"""Doing trials: each is a few ordinary runs, one a seed, measured on validation images.
-
-Whatever is killed goes on: trials are locked by their workers, runs have checkpoints, and equal
-runs are done once. Several processes work at the same studies.
-"""
+"""Doing trials: each is a few ordinary runs, one for each seed, measured on validation images."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +31,7 @@ Entry = dict[str, Any]
 
 
 def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) -> None:
-    """Do what is missing of the studies of one file; the executor is closed at the end."""
+    """Do the trials that are left of the studies of one file, and close the executor."""
     check_code([task for study in studies for task in _begun_runs(study)], worker.options)
     tasks = []
     for study in studies:
@@ -57,7 +53,7 @@ def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) ->
 
 
 def _begun_runs(study: Study) -> Iterator[RunTask]:
-    """Yield the runs of all trials that have begun, those that the study has ended with too."""
+    """Yield the runs of all trials that have begun."""
     for trial in study.trials():
         for seed in trial.runs:
             run = study.variant.run(trial.values, int(seed))
@@ -66,7 +62,7 @@ def _begun_runs(study: Study) -> Iterator[RunTask]:
 
 @dataclass(frozen=True, eq=False)
 class TrialTask(Task):
-    """The next trial of a study; which one that is turns out when it begins.
+    """The next trial of a study, chosen when it begins.
 
     `failed` in its folder says why no trial of any study can be measured.
     """
@@ -107,7 +103,7 @@ class TrialTask(Task):
                 return "failed"
 
     def give_up(self, reason: str) -> None:
-        """Let the trial whose worker died be a failed one, or tell why none can be begun."""
+        """Mark the trial whose worker died as failed, or the study where there is none."""
         with self.study.locked_trial(new=False) as trial:
             if trial is None:
                 self.folder.fail(f"{self.label}: {reason}\n")
@@ -116,7 +112,7 @@ class TrialTask(Task):
 
 
 class _TrialRuns:
-    """The runs of one trial, one a seed, and what is measured of them."""
+    """The runs of one trial, one for each seed, and their measurements."""
 
     def __init__(self, study: Study, trial: LockedTrial, worker: Worker) -> None:
         head = study.tuning.head
@@ -240,7 +236,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _when_free(do: Callable[[], str]) -> str:
-    """Do something again and again until no other process is at it."""
+    """Do something, again and again while another process is at it."""
     while (outcome := do()) == "busy":
         time.sleep(POLL_S)
     return outcome

@@ -20,14 +20,10 @@ FIXED = (*Evaluation.model_fields, "data", "seed")  # what trials must share to 
 
 
 class TuningFile(SweepFile):
-    """The top level of a tuning file.
+    """The top level of a tuning file: how many `trials` of each variant, and what chooses.
 
-    Attributes:
-        trials: How many settings are tried of each variant, in all.
-        objectives: Measurements on validation images that choose.
-        space: Variant -> name -> what may vary, and between which values.
-        sampler_seed: Seed of what is proposed.
-        storage: Address of an Optuna database; a journal beside the results where empty.
+    `objectives` are measurements on validation images, `space` maps variant and name to a range.
+    `storage` is the address of an Optuna database; a journal beside the results where empty.
     """
 
     trials: Annotated[int, Field(gt=0)]
@@ -39,7 +35,7 @@ class TuningFile(SweepFile):
 
 @dataclass(frozen=True)
 class Objective:
-    """One measurement that trials are compared by."""
+    """A measurement that trials are compared by."""
 
     metric: str
     title: str
@@ -70,11 +66,7 @@ class Tuning:
 
 
 def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
-    """Read and check a tuning file: every end of every range of every variant.
-
-    `overrides` are `dotted.path=value` from the command line, with values in YAML. A `SpecError`
-    names file, line and key, and what would be right.
-    """
+    """Read and check a tuning file, with overrides `dotted.path=value` and every end of a range."""
     document, head = read_spec(path, overrides, TuningFile)
     metrics = head.base.get("metrics") or [name.partition("/")[0] for name in head.objectives]
     called = [metric["name"] if isinstance(metric, dict) else metric for metric in metrics]

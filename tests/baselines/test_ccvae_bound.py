@@ -97,7 +97,7 @@ def draws(model, x, count):
     z = posterior.sample((count,)).squeeze(1)
     logits = model.classifier(z[:, :6])
     means, logvars = model.prior()
-    if model.binary:
+    if model.attributes:
         says = Independent(Bernoulli(logits=logits), 1)
         y = says.sample()
         at = [2 * i + y[:, i].long() for i in range(3)]

@@ -269,3 +269,9 @@ def test_codes_need_the_label_and_images_do_not(spec):
         model.encode(batch.x)
     with pytest.raises(ValueError, match="both parts"):
         model.decode(code._replace(relevant=None))
+
+
+@pytest.mark.parametrize(("spec", "other"), [(GRAY, FACES), (FACES, GRAY)], ids=["class", "faces"])
+def test_samples_of_labels_of_the_other_form_are_refused(spec, other):
+    with pytest.raises(ValueError, match="CSVAE needs labels"):
+        make(spec).sample(make_batch(other).y)

@@ -214,7 +214,7 @@ def test_width_scales_channels_and_rounds_them_to_eight():
 
 @pytest.mark.parametrize("spec", [images(8), images(64), MOONS], ids=["conv", "vgg", "mlp"])
 def test_conditional_encoders_take_labels_after_the_channels(spec):
-    encoder = build(backbones.encoder, spec, "auto", 0.25, 5, labels=True, heads=2)
+    encoder = build(backbones.encoder, spec, "auto", 0.25, 5, planes=spec.classes, heads=2)
     assert encoder.first.weight.shape[1] == spec.shape[0] + spec.classes
     y = torch.zeros(2, dtype=torch.int64, device="meta")
     assert encoder(meta(*spec.shape), y).shape == (2, 10)

@@ -110,6 +110,8 @@ def test_class_gaussians_sample_each_class_from_its_own():
     "layer", [nn.Conv2d(3, 8, 3), nn.Linear(9, 5), nn.Embedding(6, 4)], ids=["conv", "fc", "label"]
 )
 def test_spectral_norm_converges_to_the_largest_singular_value(layer):
+    torch.manual_seed(0)
+    layer.reset_parameters()  # not as the order of imports happened to draw them
     spectral = Spectral(copy.deepcopy(layer))
     for _ in range(200):
         weight = spectral.weight()

@@ -48,7 +48,7 @@ def every_term(dtype):
         "kl": terms.kl_to_standard_normal(mean, logvar),
         "classify": terms.classify(z, y),
         "confuse": terms.confuse(z),
-        "gm_classify": terms.gm_classify(terms.gm_logits(z, means, logvars), y),
+        "gm_classify": terms.classify(terms.gm_logits(z, means, logvars), y),
         "gm_likelihood": terms.gm_likelihood(z, y, means, logvars),
         "gaussian_nll": terms.gaussian_nll(z, *terms.moment_match(means, logvars)),
         "discriminate": terms.discriminate(z[:, 0], z[:, 1], z[:, 2]),
@@ -170,14 +170,14 @@ def test_gm_classify_is_bayes_rule_for_equal_class_probabilities():
     scales = (0.5 * logvars).exp()
     joint = Independent(Normal(means[:, None], scales[:, None]), 1).log_prob(z)  # [K, B]
     expected = -(joint[y, torch.arange(6)] - joint.logsumexp(dim=0)).mean()
-    found = terms.gm_classify(terms.gm_logits(z, means, logvars), y)
+    found = terms.classify(terms.gm_logits(z, means, logvars), y)
     assert found.item() == pytest.approx(expected.item())
 
 
 def test_gm_classify_at_unit_variances_is_softmax_regression():
     z, means, y = double(6, 4), double(3, 4), torch.tensor([0, 1, 2, 2, 1, 0])
     linear = z @ means.t() - 0.5 * means.square().sum(dim=1)
-    found = terms.gm_classify(terms.gm_logits(z, means, torch.zeros_like(means)), y)
+    found = terms.classify(terms.gm_logits(z, means, torch.zeros_like(means)), y)
     torch.testing.assert_close(found, F.cross_entropy(linear, y))
 
 
@@ -225,7 +225,7 @@ def test_fool_is_minus_the_sum_of_mean_scores():
     [
         lambda z, means, logvars, y: terms.gm_logits(z, means, logvars),
         lambda z, means, logvars, y: terms.gm_likelihood(z, y, means, logvars),
-        lambda z, means, logvars, y: terms.gm_classify(terms.gm_logits(z, means, logvars), y),
+        lambda z, means, logvars, y: terms.classify(terms.gm_logits(z, means, logvars), y),
         lambda z, means, logvars, y: terms.gaussian_nll(z, *terms.moment_match(means, logvars)),
     ],
     ids=["gm_logits", "gm_likelihood", "gm_classify", "moment_match"],
@@ -256,7 +256,7 @@ def test_mixture_terms_are_right_for_faces(logvar, near):
     exact = [t.detach().double().requires_grad_() for t in inputs]
 
     found_logits = terms.gm_logits(*inputs)
-    found = terms.gm_classify(found_logits, y), terms.gm_likelihood(inputs[0], y, *inputs[1:])
+    found = terms.classify(found_logits, y), terms.gm_likelihood(inputs[0], y, *inputs[1:])
     logits = direct_logits(*exact)
     expected = F.cross_entropy(logits, y), -logits.gather(1, y[:, None]).mean()
 
@@ -275,7 +275,7 @@ def test_a_far_feature_still_feels_its_class():
     """Where `exp(-distance)` underflows, the reference implementation's loss is constant."""
     z = torch.full((1, 512), 5.0, requires_grad=True)
     means = torch.cat((torch.zeros(1, 512), torch.ones(1, 512)))
-    loss = terms.gm_classify(terms.gm_logits(z, means, torch.zeros(2, 512)), torch.tensor([0]))
+    loss = terms.classify(terms.gm_logits(z, means, torch.zeros(2, 512)), torch.tensor([0]))
     (slope,) = torch.autograd.grad(loss, z)
     assert torch.exp(-0.5 * (z - means).square().sum(dim=1)).max() == 0
     assert loss.item() == pytest.approx(512 * (25 - 16) / 2)

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from bench.spec import run_settings
-from bench.training.average import MovingAverage
-from bench.training.optimizers import PlayerOptimizer, rate_factor
+from bench.training.optimizers import MovingAverage, PlayerOptimizer, rate_factor
 
 
 @pytest.mark.parametrize(

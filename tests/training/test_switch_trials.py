@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bench.spec.switches import EAGER, SwitchSet
+from bench.training import switch_trials
 from bench.training.switch_trials import choose_switches, difference
 
 EVERY = [("graphs", 0.0), ("autotune", 0.0), ("channels_last", 0.0), ("compile", 0.0)]
@@ -23,11 +24,10 @@ class FakeTrial:
         self.steps.append(step)
         self.clock.now += self.seconds
 
-    def moments(self):
-        return [torch.ones(5)]
-
-    def results(self):
-        return [torch.full((3,), 1.0 + self.off)]
+    def evidence(self):
+        for step in range(3):
+            self.iterate(step)
+        return [torch.ones(5), torch.full((3,), 1.0 + self.off)]
 
 
 class Clock:
@@ -38,7 +38,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock():
+def clock(monkeypatch):
+    monkeypatch.setattr(switch_trials, "evidence", FakeTrial.evidence)
     return Clock()
 
 

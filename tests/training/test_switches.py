@@ -10,8 +10,8 @@ from bench import registry
 from bench.errors import BenchError
 from bench.spec.switches import EAGER, SwitchSet, parse_speed
 from bench.training import passes as module
-from bench.training.numerics import numerics
-from bench.training.switch_trials import TOLERANCE, SwitchTrial, difference, evidence
+from bench.training.device import numerics
+from bench.training.switch_trials import TOLERANCE, difference, evidence
 from bench.training.trainer import Trainer
 from tests.small import small
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def computed(under_test, switches=EAGER):
     """Return what the first iterations compute."""
     where = under_test.training, under_test.data, Path("nowhere"), CPU
-    return evidence(SwitchTrial(Trainer(*where, switches=switches)))
+    return evidence(Trainer(*where, switches=switches))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

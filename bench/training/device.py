@@ -1,6 +1,7 @@
-"""How torch may round and which kernels it may take during a training."""
+"""How torch computes on a device during a training, and how long that takes."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -12,9 +13,8 @@ from bench.spec.run_settings import Training
 def numerics(training: Training, *, autotune: bool = False) -> Iterator[None]:
     """Let torch compute as a configuration says, and restore its settings afterwards.
 
-    By default torch rounds the inputs of convolutions on a GPU to TensorFloat-32; here that takes
-    `precision: tf32`, which is `float32` on a CPU and on GPUs without it. With `autotune`, cuDNN
-    times its algorithms on each new shape and takes the fastest.
+    Inputs of convolutions and products are rounded to TensorFloat-32 only in precision `tf32`, not
+    by torch's default. With `autotune`, cuDNN times its algorithms on each new shape.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
@@ -27,3 +27,20 @@ def numerics(training: Training, *, autotune: bool = False) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(deterministic)
         matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+
+
+def seconds_per_iteration(
+    iterate: Callable[[int], None],
+    device: torch.device,
+    first: int,
+    count: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Return the mean duration of `count` iterations, beginning with number `first`."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda _: None
+    wait(device)
+    began = clock()
+    for step in range(first, first + count):
+        iterate(step)
+    wait(device)
+    return (clock() - began) / count
