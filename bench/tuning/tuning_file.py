@@ -20,17 +20,18 @@ FIXED = (*Evaluation.model_fields, "data", "seed")  # what trials must share to 
 
 
 class TuningFile(SweepFile):
-    """The top level of a tuning file: how many `trials` of each variant, and what chooses.
-
-    `objectives` are measurements on validation images, `space` maps variant and name to a range.
-    `storage` is the address of an Optuna database; a journal beside the results where empty.
-    """
+    """The top level of a tuning file."""
 
     trials: Annotated[int, Field(gt=0)]
+    """Trials of each variant."""
     objectives: Annotated[list[str], Field(min_length=1)]
+    """The measurements on validation images that trials are compared by."""
     space: dict[str, dict[str, SearchRange]] = {}
+    """Variant -> dotted key -> range; the loss weights of its model where a variant has none."""
     sampler_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of what is proposed."""
     storage: str = ""
+    """Address of an Optuna database; a journal beside the results where empty."""
 
 
 @dataclass(frozen=True)
