@@ -1,5 +1,7 @@
 """Fixtures that several folders of tests share."""
 
+import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -14,7 +16,10 @@ from bench.data.base import DataSet, DataSpec, Split, fingerprint
 from bench.data.digits import Digits
 from bench.data.moons import Moons
 from bench.metrics.base import Context, SampleSet
+from bench.metrics.extractors import domain_classifier as domain
+from bench.metrics.extractors import small_classifier
 from bench.metrics.extractors.domain_classifier import domain_classifier
+from bench.record.files import write_atomically
 
 sys.path.insert(0, str(Path(__file__).parent / "data_recorded"))
 
@@ -44,6 +49,31 @@ def no_network(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("BENCH_DATA", str(tmp_path_factory.getbasetemp() / "bench-data"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-preferences"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_classifiers(tmp_path_factory):
+    """Train each classifier once for all tests of a session, whatever caches they have."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "classifiers"
+
+    def train(spec, split, **options):
+        recipe = small_classifier.STEPS, small_classifier.EPOCHS, sorted(options.items())
+        content = f"{spec} {fingerprint(split)} {recipe}"
+        path = folder / hashlib.sha256(content.encode()).hexdigest()
+        if path.exists():
+            network = small_classifier.SmallClassifier(spec)
+            network.load_state_dict(torch.load(path))
+            return network.eval()
+        network = small_classifier.train_classifier(spec, split, **options)
+        buffer = io.BytesIO()
+        torch.save(network.state_dict(), buffer)
+        write_atomically(path, buffer.getvalue())
+        return network
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(domain, "train_classifier", train)
+        yield
 
 
 @pytest.fixture

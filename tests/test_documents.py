@@ -1,6 +1,5 @@
 """README and docs: what they show is used as written."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -15,6 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
+from bench import registry
 from bench.cli import cli, main
 from bench.data.digits import Digits
 from bench.metrics.base import Context, SampleSet
@@ -59,7 +59,9 @@ def run_here(tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_a_newcomers_model_gets_into_the_table(tmp_path):
+@pytest.fixture
+def my_package(tmp_path, monkeypatch):
+    """Install the README's model by hand, as pip would."""
     points = tomllib.loads(block(README, "toml", "bench.models"))["project"]["entry-points"]
     site, info = tmp_path / "site", tmp_path / "site" / "my_package-1.0.dist-info"
     info.mkdir(parents=True)
@@ -68,30 +70,26 @@ def test_a_newcomers_model_gets_into_the_table(tmp_path):
     lines = [f"{name} = {value}" for name, value in points["bench.models"].items()]
     (info / "entry_points.txt").write_text("\n".join(["[bench.models]", *lines, ""]))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
-    (tmp_path / "mine.yaml").write_text(block(README, "yaml", "name: mine"))
+    monkeypatch.syspath_prepend(site)
+    registry.registered.cache_clear()
+    yield
+    registry.registered.cache_clear()
 
-    def bench(*words):
-        done = subprocess.run(
-            [sys.executable, "-m", "bench", *words],
-            env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
-    bench("check", "tiny_cvae")
+@pytest.mark.usefixtures("my_package")
+def test_a_newcomers_model_gets_into_the_table(run_here):
+    Path("mine.yaml").write_text(block(README, "yaml", "name: mine"))
+    run_here(["check", "tiny_cvae"])
     short = ("seeds=[0]", "base.iterations=5", "base.metrics=[intra_class_diversity]")
-    bench("run", "mine.yaml", *short, "--no-mlflow")
-    table = bench("report", "mine", "--table", "2")
+    run_here(["run", "mine.yaml", *short, "--no-mlflow"])
+    table = run_here(["report", "mine", "--table", "2"])
     assert re.search(r"^mine +0\.\d+", table, re.MULTILINE), table
     assert re.search(r"^real test images +0\.\d+", table, re.MULTILINE)
 
 
 def test_images_from_anywhere_get_into_the_table(tmp_path, run_here):
     sweep = yaml.safe_load(block(README, "yaml", "name: mine"))
-    del sweep["variants"]["mine"]  # it is installed in processes of their own alone
+    del sweep["variants"]["mine"]
     Path("mine.yaml").write_text(yaml.safe_dump(sweep))
     data = Digits().load()
     rows = [row for label in range(10) for row in (data.validation.y == label).nonzero()[:7, 0]]

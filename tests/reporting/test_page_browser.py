@@ -93,8 +93,15 @@ def unfold(page):
     page.evaluate("Page.later.all()")
 
 
-@pytest.mark.parametrize("name", ["small", "hostile"])
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("name", "viewport"),
+    [
+        ("small", PHONE),
+        ("hostile", DESKTOP),
+        pytest.param("small", DESKTOP, marks=pytest.mark.slow),
+        pytest.param("hostile", PHONE, marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing(show, name, viewport):
     page = show(name, viewport=viewport)
     for _ in range(2):

@@ -6,12 +6,15 @@ import torch
 from bench.errors import NotApplicable
 from bench.metrics.base import Context
 from bench.metrics.extractors import domain_classifier as module
+from bench.metrics.extractors import small_classifier
 from bench.metrics.extractors.domain_classifier import domain_classifier
 
 
 @pytest.fixture(autouse=True)
-def three_steps(short_training):
+def three_steps(short_training, monkeypatch):
+    """Train for three steps, and each time: other tests share classifiers."""
     short_training(3)
+    monkeypatch.setattr(module, "train_classifier", small_classifier.train_classifier)
 
 
 @pytest.fixture
