@@ -30,5 +30,5 @@ class CVAE(LabelConditionedVAE):
     }
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
-        """Return the two halves of the evidence lower bound (Eq. 1 and 3)."""
+        """Return the two halves of the evidence lower bound (Eq. 2 and 3)."""
         return self._reconstruct(batch)[1]

@@ -66,7 +66,7 @@ class CVAEGAN(LabelConditionedVAE):
         self.critic = backbones.critic(spec, backbone, width)
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
-        """Return both halves of the bound (Eq. 1 and 3) and the hinge losses (Eq. 10 and 11)."""
+        """Return both halves of the bound (Eq. 2 and 3) and the hinge losses (Eq. 10, 11a)."""
         reconstruction, values = self._reconstruct(batch)
         if wanted & {"fool", "discriminate"}:
             values |= self._hinge_terms(

@@ -44,7 +44,7 @@ class Encoder(nn.Module):
         self.rest = rest
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return `[B, codes]` for examples `[B, ...]`."""
+        """Return `[B, heads * codes]` for examples `[B, ...]`."""
         out: Tensor = self.rest(self.first(x) if y is None else conditioned(self.first, x, y))
         return out
 

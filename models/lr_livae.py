@@ -160,7 +160,7 @@ class LRIRVAE(TwoCodeVAE):
         return players | {name: networks[name] for name in MAIN}
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
-        """Return the terms of stage `prior` (Eq. 7, 8), `main` (2 to 5, 7, 10, 11), or of both."""
+        """Return the terms of stage `prior` (Eq. 7, 8), `main` (2-5, 7, 10-11a), or of both."""
         x, y, labeled = batch
         if stage == "prior":  # examples without label do not move the class Gaussians
             x, y = x[:labeled], y[:labeled]

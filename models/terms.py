@@ -1,8 +1,9 @@
-"""Scalar loss terms shared by the model and the baselines, a function for each equation.
+"""Loss terms and the densities they are made of, shared by the model and the baselines.
 
-Equation numbers are those of Zheng & Sun (2019), arXiv 1812.09502. Every term is a 0-d tensor,
-averaged over the examples of the batch. Each docstring says how it is reduced over the other
-dimensions: as in the reference implementation, so that published weights can be used as they are.
+Equation numbers are those of Zheng & Sun (2019), arXiv 1812.09502; 11a, the adversarial loss of the
+generator, is printed before Eq. 11. Terms are 0-d tensors, averaged over the examples of the batch.
+Each docstring says how it is reduced over the other dimensions: as in the reference implementation,
+so that published weights can be used as they are.
 Arithmetic is in float32 at least, also under autocast; float64 stays float64.
 """
 
@@ -279,7 +280,7 @@ def discriminate(real: Tensor, *fakes: Tensor, balanced: bool = False) -> Tensor
         balanced: Whether to average over the kinds of fakes, so that they weigh as much as reals.
 
     Returns:
-        0-d; the number of kinds plus one where the critic says 0.
+        0-d; where the critic says 0, the number of kinds plus one (2 if balanced).
 
     Examples:
         >>> discriminate(torch.zeros(2), torch.zeros(2), torch.zeros(2)).item()
@@ -293,7 +294,7 @@ def discriminate(real: Tensor, *fakes: Tensor, balanced: bool = False) -> Tensor
 
 
 def fool(*fakes: Tensor) -> Tensor:
-    r"""Hinge loss of the generator, the adversarial part of Eq. 11a, of scores `[B]` of each fake.
+    r"""Generator loss that belongs to the hinge loss, Eq. 11a, of scores `[B]` of each fake.
 
     .. math:: -\sum_i \mathbb E[D(x'_i, y_i)]
     """

@@ -54,7 +54,7 @@ class VAE(ConditionalGenerator):
     def _hinge_terms(
         self, critic: Critic, x: Tensor, y: Tensor, reconstruction: Tensor, *, balanced: bool
     ) -> dict[str, Tensor]:
-        """Return `discriminate` and `fool` (Eq. 10 and 11) of reconstructions and samples."""
+        """Return `discriminate` and `fool` (Eq. 10 and 11a) of reconstructions and samples."""
         sample, y_sample = self._draw(y)
         weights = critic.weights()
         real = critic(x, y, weights)
@@ -116,7 +116,7 @@ class LabelConditionedVAE(VAE):
         return self._decode(code.irrelevant, one_hot(y, self.classes))
 
     def _reconstruct(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return decoded posterior draws of a batch, and both halves of the bound (Eq. 1 and 3)."""
+        """Return decoded posterior draws of a batch, and both halves of the bound (Eq. 2 and 3)."""
         mean, logvar, z = gaussian_draw(self.encoder(batch.x, batch.y))
         reconstruction = self._decode(z, one_hot(batch.y, self.classes))
         return reconstruction, {

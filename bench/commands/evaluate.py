@@ -58,9 +58,9 @@ def evaluate_command(
     """Measure images of any program, or those of a finished run.
 
     TARGET is a folder with one sub-folder of images a class; an .npz file with x (uint8, [N, H, W]
-    or [N, H, W, C]) and y (integers [N]); or the folder of a run, results/SWEEP/ID. Nothing is
-    trained but the classifier that metrics need, and nothing is written unless --name or --record
-    says so. The real test images are measured beside them.
+    or [N, H, W, C]) and y (integers [N]); or the folder of a run, results/SWEEP/ID. No results
+    are written unless --name or --record says so; classifiers and features are cached. The real
+    test images are measured beside them.
 
     Example: bench evaluate theirs.npz --data digits --name "Their GAN"
     """

@@ -18,9 +18,9 @@ def export_command(
 ) -> None:
     """Pack the records of a sweep into one file.
 
-    `bench import` reads it on another machine. Only runs that have ended are packed. The
-    classifiers that measured them come along, so that what is measured there can stand in the same
-    columns.
+    `bench import` reads it on another machine. Runs that have not ended are packed only with
+    --checkpoints. The classifiers that measured the runs come along, so that what is measured
+    there belongs in the same columns.
     """
     from bench.exchange import archive
 
@@ -32,4 +32,4 @@ def export_command(
         f"{packed.runs} runs and controls, {packed.classifiers} classifiers, {size:.1f} MiB: {name}"
     )
     if packed.left_out:
-        click.echo(f"left out, since they have not ended: {', '.join(packed.left_out)}", err=True)
+        click.echo(f"left out, unfinished or in use: {', '.join(packed.left_out)}", err=True)

@@ -1,4 +1,4 @@
-"""`bench mirror`: the CSV files and MLflow runs of a sweep, written again from its record."""
+"""`bench mirror`: CSV files, sample grids and MLflow runs of a sweep, made again."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from bench.errors import BenchError
 @options.MLFLOW_URI
 @options.RESULTS
 def mirror_command(sweep: str, mlflow_uri: str | None, results: Path) -> None:
-    """Write the CSV files and MLflow runs of a sweep again.
+    """Write the CSV files, sample grids and MLflow runs of a sweep again.
 
     MLflow gets only what it lacks, so this also catches up after a tracking server failed.
     """

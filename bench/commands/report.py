@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     "--select",
     "rule",
     default="last",
-    help="Which snapshot of a run: last, or val-METRIC, the best one on validation images.",
+    help="Which snapshot of a run: last, val-METRIC, the best one on validation images, or "
+    "oracle-METRIC, the best one on test images.",
 )
 @click.option("--page", is_flag=True, help="Write everything as one HTML file, report.html.")
 @click.option("--variance", is_flag=True, help="Split variances by where they come from.")

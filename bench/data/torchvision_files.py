@@ -1,6 +1,6 @@
 """Torchvision's own files of an image set: found, downloaded, decoded.
 
-The only file that touches the network.
+The only file of `bench.data` that uses the network.
 """
 
 import contextlib

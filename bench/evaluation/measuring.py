@@ -169,7 +169,7 @@ def inapplicable(
 
 
 def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) -> None:
-    """Keep a few samples of each class in `samples.npz`, and with `data` draw them too.
+    """Keep at most 10 images of each class, or all points, in `samples.npz`; with `data` draw them.
 
     The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`.
     """

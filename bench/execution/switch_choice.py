@@ -1,4 +1,7 @@
-"""Which switches a run is executed with: recorded, demanded, fixed or measured, in this order."""
+"""Choose the switches of a run.
+
+None if `deterministic`; else those demanded, those recorded, none on a CPU, or the measured ones.
+"""
 
 import gc
 import logging

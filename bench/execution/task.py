@@ -30,7 +30,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """What tasks have in common that take about as long."""
+        """Key of tasks with similar duration, for the scheduler."""
 
     @abstractmethod
     def state(self) -> State:
@@ -64,7 +64,7 @@ class RunTask(Task):
 
     @property
     def kind(self) -> str:
-        """All of its configuration but the seed."""
+        """Hash of the configuration without the seed."""
         return digest({**self.config.canonical, "seed": None})
 
     def state(self) -> State:
@@ -86,7 +86,7 @@ class ControlTask(RunTask):
 
     @property
     def kind(self) -> str:
-        """The control itself."""
+        """The name of the control."""
         return self.path.name
 
     def state(self) -> State:

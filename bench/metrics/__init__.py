@@ -1,1 +1,1 @@
-"""Metrics: each is a name, a protocol and one function of a sample set."""
+"""Metrics: each is a name, a protocol and a function of a sample set, or of the model's codes."""

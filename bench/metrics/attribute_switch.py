@@ -28,7 +28,8 @@ class AttributeSwitch(EncodingMetric):
     A model that cannot encode without attributes is given the true ones (`label=given`).
 
     Attributes:
-        most: Number of test images at most, chosen at random, for all attributes the same.
+        most: Number of test images at most: the first ones in the order of their content hashes,
+            for all attributes the same.
         extractor_seed: Seed of the domain classifier.
     """
 

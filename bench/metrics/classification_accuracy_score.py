@@ -34,7 +34,8 @@ class ClassificationAccuracyScore(Metric):
     real images then shows what samples as good as real images would score.
 
     Attributes:
-        per_class: Images of each class that it is trained on, at most; a random choice.
+        per_class: Images of each class that it is trained on, at most: the first ones in the order
+            of their content hashes.
         steps: Batches of 128 images that it sees, but not more than the domain classifier would.
         seed: Seed of the classifier.
     """

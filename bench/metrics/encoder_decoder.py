@@ -141,7 +141,7 @@ class EncodingMetric(Metric):
     """A metric of what a model makes of real test images; the samples are not used.
 
     Attributes:
-        most: Number of test images at most, chosen at random, the same ones for every model.
+        most: Number of test images at most: the first ones in the order of their content hashes.
     """
 
     most: AtLeastOne = 5000

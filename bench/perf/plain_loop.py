@@ -1,8 +1,8 @@
 """A training loop without the harness, to measure the harness against.
 
-A `DataLoader` whose workers make float images one by one, float32, eager mode, `torch.optim.Adam`
-with its defaults. Memory is pinned, losses are not read back, and networks share gradients as they
-would with detached tensors, by the plan of `bench.training.passes`.
+A `DataLoader` that makes float images one by one, float32, eager mode, `torch.optim.Adam` at the
+harness's rate and betas; on a GPU, loader workers and pinned memory. Losses are not read back, and
+networks share gradients as with detached tensors, by the plan of `bench.training.passes`.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """JSON lines that survive a kill at any byte.
 
-An entry counts once its line is complete. What was being written when a process died is ignored by
-the reader and removed by the next writer, so an interrupted run continues by running it again.
+An unparsable last line, left by a process that died, is ignored by the reader and removed by the
+next writer; one that only lacks its newline counts, and is completed. So an interrupted run
+continues by running it again.
 """
 
 import json
@@ -19,7 +20,7 @@ KEY = ("step", "split", "metric", "protocol")
 
 
 class JsonlWriter(AbstractContextManager["JsonlWriter"]):
-    """Appends entries to a file, whose torn last line is removed; it has one writer at a time."""
+    """Appends entries to a file, whose torn last line is mended; it has one writer at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,8 +64,8 @@ def by_key(entries: Iterable[Mapping[str, Any]]) -> dict[tuple[object, ...], Map
 def read_jsonl(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
     """Return the complete entries of a file, none where there is no file.
 
-    A torn last line is left out; in a file that was written at once (`whole`) it is damage, as is
-    any other line that is no entry: a `BenchError` that names the file and the line.
+    An unparsable last line is left out; in a file that was written at once (`whole`) it is damage,
+    as is any other unparsable line: a `BenchError` that names the file and the line.
     """
     try:
         lines = path.read_bytes().split(b"\n")

@@ -80,7 +80,7 @@ def kind_of(name: str) -> QuantityKind:
 class Quantities:
     """Quantities by the names that numbers carry in the record.
 
-    A name `fid/within` is the quantity `fid` with the part behind its title. What no sweep has
+    A name `fid/per_class` is the quantity `fid` with the part behind its title. What no sweep has
     `described` is asked of the registered metrics. A name that nobody knows is its own title.
     `overrides` are fields that a user wants otherwise.
     """

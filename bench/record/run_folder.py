@@ -64,7 +64,10 @@ class RunFolder:
         return RunFolder(self.path / "snapshots" / str(step))
 
     def status(self, evaluation_id: str | None = None) -> Status:
-        """Return the state of the run; one with another evaluation id than this is `trained`."""
+        """Return the state of the run.
+
+        If done for another evaluation id: `trained` where weights exist, else `unfinished`.
+        """
         if not self.path.exists():
             return Status("missing")
         if (failure := self._failure()) is not None:

@@ -64,7 +64,7 @@ def variance_table(records: Records, names: Names) -> Table:
     ]
     redrawn = _redrawn(records)
     is_split = [len({getattr(e.run, name) for e in final}) > 1 for name in ("sweep", "data")]
-    rows: list[Row] = []
+    rows: list[tuple[str, Row]] = []  # with the title of the quantity
     protocols: dict[str, None] = {}
     of_column = grouped(((e.run.sweep, e.run.variant, e.run.data, e.metric), e) for e in final)
     for entries in of_column.values():
@@ -81,13 +81,15 @@ def variance_table(records: Records, names: Names) -> Table:
             ]
             if not CLASSIFIER.search(protocol):
                 cells[-1] = Cell("inapplicable")
-            rows.append(Row(label, run.sweep, quantity.title, tuple(cells)))
+            row = Row(label, run.sweep, run.variant, tuple(cells), run.model)
+            rows.append((quantity.title, row))
     columns = tuple(
         Column("", "", title, Quantity(title, decimals=0 if title == SHARE else None))
         for title in COLUMNS
     )
     notes = [*_notes(records, rows), *([Note("Protocols:", tuple(protocols))] if protocols else [])]
-    return Table("variance", "Where the spread comes from", columns, tuple(rows), tuple(notes))
+    only_rows = tuple(row for _, row in rows)
+    return Table("variance", "Where the spread comes from", columns, only_rows, tuple(notes))
 
 
 def _numbers(
@@ -135,14 +137,14 @@ def _redrawn(records: Records) -> dict[Key, list[float]]:
     )
 
 
-def _notes(records: Records, rows: Sequence[Row]) -> list[Note]:
+def _notes(records: Records, rows: Sequence[tuple[str, Row]]) -> list[Note]:
     """Say what the columns are, and what makes known what is not."""
     done = [r for r in records.runs if r.state == "done" and r.seed is not None]
     run = next((run.path for run in done if run.sweep != EVALUATIONS), "results/SWEEP/ID")
     notes = [Note(EXPLANATION)]
     for title, (text, command) in REMEDIES.items():
         index = COLUMNS.index(title)
-        lacking = dict.fromkeys(r.variant for r in rows if r.cells[index].kind == "missing")
+        lacking = dict.fromkeys(name for name, row in rows if row.cells[index].kind == "missing")
         if lacking:
             notes.append(Note(text.format(listed(lacking)), (), command.format(run)))
     return notes

@@ -1,4 +1,4 @@
-"""A person's defaults for all sweeps on a machine, none of which changes a measurement."""
+"""A person's defaults for all sweeps on a machine, none of which is part of an id."""
 
 import os
 from pathlib import Path

@@ -51,7 +51,7 @@ class RunConfig:
 
     @cached_property
     def evaluation_id(self) -> str:
-        """Twelve hexadecimal digits, the hash of `measured`."""
+        """Hash of `measured` without the defaults in `ONCE_ON_TEST`, twelve hexadecimal digits."""
         plain = ONCE_ON_TEST.items()
         return digest(
             {key: value for key, value in self.measured.items() if (key, value) not in plain}

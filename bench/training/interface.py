@@ -69,7 +69,8 @@ class ConditionalGenerator(nn.Module, ABC):
     objective: Objective
     optimizers: OptimizerTable = {}
 
-    #: What the model can do beyond sampling. `encode` and `classify` name the protocols below. One
+    #: What the model can do beyond sampling. `encode` and `classify` name the interfaces `Encodes`
+    #: and `Classifies`. One
     #: with `semi-supervised` is given examples without label if a sweep asks for that, and one with
     #: `attributes` labels `[B, A]` on data that has them.
     capabilities: ClassVar[tuple[str, ...]] = ()

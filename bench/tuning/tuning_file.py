@@ -97,7 +97,7 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
         where = document.where(("objectives", index))
         if metric.partition("/")[0] not in measured:
             raise SpecError(
-                describe_unknown("figure", metric, measured), where=where, key="objectives"
+                describe_unknown("quantity", metric, measured), where=where, key="objectives"
             )
         if found.direction is None:
             raise SpecError(

@@ -110,7 +110,7 @@ def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, t
     with RunFolder(other).locked():
         _, out, err = bench("export", "tiny")
     assert "1 runs and controls" in out
-    assert "left out, since they have not ended: " in err
+    assert "left out, unfinished or in use: " in err
     assert one.name in err
     assert other.name in err
     (one / "checkpoint.pt").write_text("of a training that was killed here")

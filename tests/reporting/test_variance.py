@@ -38,6 +38,13 @@ def test_classifiers_of_one_kind_are_told_apart_by_their_hash(tmp_path):
     assert [row.label for row in table.rows].count("cVAE, Class accuracy (%)") == 1
 
 
+def test_rows_name_their_variant(tmp_path):
+    cases.redrawn(tmp_path)
+    table = variance_table(load_records(tmp_path), cases.NAMES)
+    assert {row.variant for row in table.rows if row.label.startswith("cVAE")} == {"cvae"}
+    assert {row.variant for row in table.rows} == {"cvae", "alone"}
+
+
 def test_classifiers_are_compared_on_the_runs_that_all_of_them_saw(tmp_path):
     other = recorded.ACCURACY.replace("0a0a0a0a", "1b1b1b1b")
     accuracy = {seed: {"class_accuracy": (recorded.ACCURACY, 10.0 * seed)} for seed in range(3)}

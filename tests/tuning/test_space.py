@@ -108,7 +108,7 @@ RATE = "optimizers.default.rate: {low: 1e-4, high: 1e-2}"
         (
             "objectives: [class_accuracy, within",
             "objectives: [class_acuracy, within",
-            r":11: objectives: unknown figure 'class_acuracy' \(did you mean 'class_acc",
+            r":11: objectives: unknown quantity 'class_acuracy' \(did you mean 'class_acc",
         ),
         (
             "data: blobs",

@@ -34,9 +34,10 @@ def domain_classifier(context: Context, seed: int = 0) -> FeatureClassifier:
     """Return the classifier of a data set, trained now unless it is cached.
 
     Its features are those of the network without the last layer. The same data, seed, processor and
-    library give the same weights. On another processor the last bits differ, and so does the hash
-    in the name. If several processes train it at the same time, all use the weights of the first to
-    finish. `NotApplicable` if the data are no images.
+    library give the same weights, above 16 pixels only with the same number of threads. Elsewhere
+    the last bits differ, and so does the hash in the name. If several processes train it at the
+    same time, all use the weights of the first to finish. `NotApplicable` if the data are not
+    images.
     """
     context.require_images()
     return context.remember(f"domain {seed}", lambda: _load(context, seed))

@@ -1,4 +1,7 @@
-"""A small convolutional classifier, trained by a pure function of examples, seed and device."""
+"""A small convolutional classifier, trained by a pure function of examples, seed and device.
+
+Above 16 pixels the number of threads matters too.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -89,9 +92,9 @@ def isolated_training() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _reproducible(spec: DataSpec) -> Iterator[None]:
-    """Make the weights independent of the number of threads and of cuDNN's choice of algorithms.
+    """Make the weights independent of cuDNN's choice of algorithms, and of the number of threads.
 
-    Large images keep their threads, since time matters more there.
+    Images above 16 pixels keep their threads, since time matters more there.
     """
     threads = torch.get_num_threads()
     cudnn = torch.backends.cudnn

@@ -1,4 +1,7 @@
-"""A table as CSV: one line per cell, numbers exact; notes and further views are left out."""
+"""A table as CSV: one line per cell, numbers exact, no notes.
+
+Differences and robust statistics of a cell are columns.
+"""
 
 from bench.record.files import to_csv
 from bench.reporting.tables.table import Table

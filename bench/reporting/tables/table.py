@@ -6,8 +6,8 @@ from typing import Literal, get_args
 from bench.record.quantities import Direction, Quantity, QuantityKind
 
 CellKind = Literal["mean", "counted", "real", "single", "paper", "inapplicable", "missing"]
-"""A mean over seeds; a counted number, the same for every seed; a number of the real images; of
-another set of images without a seed; of the paper; no value, for a reason in a note; no entry."""
+"""A mean over seeds; a counted number, the same for every seed; a number of the real images; one
+number without an interval; one of the paper; no value, for a reason in a note; no entry."""
 
 ColumnView = Literal["value", "gap", "difference", "iqm", "improvement"]
 """What a column prints of its cells: the value; its distance from that of the real images; from
