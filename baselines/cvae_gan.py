@@ -125,7 +125,8 @@ class CVAEGANBao(CVAEGAN):
             values["reconstruct_critic_features"] = terms.reconstruct(real, of_reconstruction)
             values["match_critic_mean"] = terms.reconstruct(real.mean(dim=0), of_sample.mean(dim=0))
             scores = self.critic.scores(fake, torch.cat((y, y_sample)), weights).chunk(2)
-            values["discriminate"] = discriminate(self.critic.scores(real, y, weights), *scores)
+            real_scores = self.critic.scores(real, y, weights)
+            values["discriminate"] = discriminate_by_cross_entropy(real_scores, *scores)
         if wanted & {"reconstruct_classifier_features", "match_class_means", "classify"}:
             real, fake = (terms.widen(self.classifier.features(v)) for v in (x, fakes))
             of_reconstruction, of_sample = fake.chunk(2)
@@ -213,7 +214,7 @@ def match_class_means(real: Tensor, real_seen: Tensor, fake: Tensor, fake_seen: 
     return (both * distances).sum() / both.sum().clamp(min=1)
 
 
-def discriminate(real: Tensor, *fakes: Tensor) -> Tensor:
+def discriminate_by_cross_entropy(real: Tensor, *fakes: Tensor) -> Tensor:
     r"""Cross-entropy of the critic in nats, its scores `[B]` of each kind of example being logits.
 
     .. math:: -\mathbb E[\log D(x, y)] - \sum_i \mathbb E[\log(1 - D(x'_i, y_i))]

@@ -29,16 +29,16 @@ RENAMED = {"references": "controls"}
 
 @dataclass(frozen=True)
 class Registration:
-    """What a name stands for: an import path, `module:attribute`, and one line for people."""
+    """What a name stands for: an import path, `module:attribute`, and one line to display."""
 
     target: str
     summary: str
 
 
-_BUILT_IN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_FILE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
-TABLES: Mapping[Kind, Mapping[str, Registration]] = {
-    kind: {name: Registration(*entry) for name, entry in _BUILT_IN[kind].items()}
+BUILT_IN: Mapping[Kind, Mapping[str, Registration]] = {
+    kind: {name: Registration(*registration) for name, registration in _FILE[kind].items()}
     for kind in get_args(Kind)
 }
 
@@ -46,7 +46,7 @@ TABLES: Mapping[Kind, Mapping[str, Registration]] = {
 @functools.cache
 def registered(kind: Kind) -> dict[str, Registration]:
     """Return the names of one kind: built-in ones first, then those of other packages."""
-    table, group = dict(TABLES[kind]), f"{kind}s"
+    table, group = dict(BUILT_IN[kind]), f"{kind}s"
     for old in (old for old, new in RENAMED.items() if new == group):
         for point in entry_points(group=f"bench.{old}"):
             raise BenchError(

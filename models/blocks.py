@@ -113,13 +113,13 @@ class LabelGaussians(ClassGaussians):
         self.labels, self.values = labels, values
         self.register_buffer("every", every.view(-1, labels), persistent=False)
 
-    def rows(self, y: Tensor) -> Tensor:
-        """Return the rows of the tables `[B, G]` that labels `[B]` or `[B, G]` have."""
+    def indices(self, y: Tensor) -> Tensor:
+        """Return the indices into the tables `[B, G]` that labels `[B]` or `[B, G]` have."""
         return y.view(-1, self.labels) + self.values * torch.arange(self.labels, device=y.device)
 
     def of(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log-variances of the codes of labels, each `[B, D]`."""
-        means, logvars = (F.embedding(self.rows(y), table).flatten(1) for table in self())
+        means, logvars = (F.embedding(self.indices(y), table).flatten(1) for table in self())
         return means, logvars
 
     def of_classes(self) -> tuple[Tensor, Tensor]:
@@ -129,7 +129,7 @@ class LabelGaussians(ClassGaussians):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return a draw `[B, D]` for each example's labels `[B]` or `[B, G]`."""
-        return super().sample(self.rows(y).flatten(), generator).view(len(y), -1)
+        return super().sample(self.indices(y).flatten(), generator).view(len(y), -1)
 
     def switched(self, code: Tensor, label: int, values: Tensor) -> Tensor:
         """Return codes `[B, D]` with the part of one label at the mean of other values `[B]`."""
@@ -145,7 +145,7 @@ class ClassMoments(nn.Module):
     that from the first batch on these are proper weighted moments. `floor` is the least variance.
     """
 
-    rows: Tensor  # number of codes, weighted by age; its name stands in saved weights
+    rows: Tensor  # number of codes, weighted by age; named so in saved weights
     means: Tensor
     variances: Tensor
 

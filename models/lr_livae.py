@@ -44,7 +44,7 @@ SCHEDULES = {
 MAIN = ("encoder_s", "encoder_u", "decoder", "critic", "adversary")
 
 
-class LRIRVAE(TwoCodeVAE):
+class LrLiVAE(TwoCodeVAE):
     """The label-relevant, label-irrelevant VAE-GAN.
 
     Args:

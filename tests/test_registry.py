@@ -27,13 +27,13 @@ def entry_point(monkeypatch):
     registry.registered.cache_clear()
 
 
-@pytest.mark.parametrize("kind", list(registry.TABLES))
+@pytest.mark.parametrize("kind", list(registry.BUILT_IN))
 def test_every_name_leads_to_a_class_with_annotated_options(kind):
-    for name in registry.TABLES[kind]:
+    for name in registry.BUILT_IN[kind]:
         options_schema(registry.load(kind, name), SUPPLIED.get(kind, 0))
 
 
-@pytest.mark.parametrize("name", list(registry.TABLES["model"]))
+@pytest.mark.parametrize("name", list(registry.BUILT_IN["model"]))
 def test_models_have_the_methods_of_their_capabilities(name):
     factory, capabilities = registry.load("model", name), registry.model_capabilities()[name]
     assert capabilities == factory.capabilities
@@ -60,11 +60,11 @@ def test_an_unknown_name_keeps_its_message_between_processes():
     ],
 )
 def test_a_broken_registration_is_named_and_costs_no_other_model(monkeypatch, target, message):
-    table = {**registry.TABLES["model"], "gone": registry.Registration(target, "")}
+    table = {**registry.BUILT_IN["model"], "gone": registry.Registration(target, "")}
     monkeypatch.setattr(registry, "registered", lambda kind: table)
     with pytest.raises(BenchError, match=message):
         registry.load("model", "gone")
-    assert registry.model_capabilities().keys() == registry.TABLES["model"].keys()
+    assert registry.model_capabilities().keys() == registry.BUILT_IN["model"].keys()
 
 
 def test_a_taken_name_is_refused(entry_point):

@@ -11,7 +11,7 @@ from bench.commands import cli, options
 from bench.errors import BenchError, NotApplicable
 
 if TYPE_CHECKING:
-    from bench.reporting.figures.selection import FigureData
+    from bench.reporting.figures.figure_data import FigureData
 
 
 @cli.command("figure")
@@ -55,8 +55,8 @@ def figure_command(
         raise BenchError(f"name a figure ({', '.join(FIGURES)}), or give --all")
     wanted = list(FIGURES.values()) if is_all else [find_figure(words[0])]
     sweeps = words if is_all else words[1:]
+    from bench.reporting.figures.figure_data import FigureData
     from bench.reporting.figures.files import write_figure
-    from bench.reporting.figures.selection import FigureData
 
     records = options.load_results(results, sweeps)
     further = [*sweeps, *(word for name in variants for word in ("--variant", name))]

@@ -37,7 +37,7 @@ def _lines(what: str) -> Iterable[tuple[str, str]]:
     if what == "figures":
         from bench.reporting.figures.catalog import FIGURES
 
-        return [(name, entry.summary) for name, entry in FIGURES.items()]
+        return [(name, figure.summary) for name, figure in FIGURES.items()]
     can = registry.model_capabilities() if what == "models" else {}
     return [
         (name, registration.summary + (f" [{', '.join(can[name])}]" if can.get(name) else ""))

@@ -72,7 +72,7 @@ def _summary(outcome: "SweepOutcome", runs: int, folder: Path) -> str:
 
 
 def _write_mirrors(folder: Path, values: options.ExecutionOptions) -> bool:
-    """Write CSV files, pictures and MLflow; return whether it went well, since it costs no run."""
+    """Write CSV files, sample grids and MLflow; return whether it went well: it costs no run."""
     from bench.console import say, suggest_command
     from bench.trackers.mirrors import write_mirrors
 

@@ -8,16 +8,16 @@ from bench.commands import cli, options
 
 
 @cli.command("tune")
-@click.option("--models", default="all", help="Which variants, with commas between them.")
+@click.option("--variants", default="all", help="Which variants, with commas between them.")
 @options.add(*options.EXECUTION)
-def tune_command(models: str, **values: Unpack[options.ExecutionOptions]) -> None:
+def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> None:
     """Tune variants of a sweep, each with the same number of trials.
 
     SPEC is a YAML file like sweeps/tune.yaml. KEY=VALUE changes one key of it, for example
     trials=40, which continues a study of 20. The same command continues an interrupted study. The
     fewer --jobs, the more each trial learns from those before. Nothing here looks at test images.
 
-    Example: bench tune sweeps/tune.yaml --models lr_livae,cvae --jobs 2
+    Example: bench tune sweeps/tune.yaml --variants lr_livae,cvae --jobs 2
     """
     from bench.console import say, suggest_command
     from bench.trackers.mirrors import write_mirrors
@@ -27,7 +27,7 @@ def tune_command(models: str, **values: Unpack[options.ExecutionOptions]) -> Non
     from bench.tuning.tuning_file import load_tuning, tuning_plan_text
 
     tuning = load_tuning(options.find_spec(values["spec"]), values["overrides"])
-    names = tuning.select(models)
+    names = tuning.select(variants)
     worker, make_executor = options.make_training_worker(values)
     if values["dry_run"]:
         click.echo(tuning_plan_text(tuning))
@@ -47,4 +47,4 @@ def tune_command(models: str, **values: Unpack[options.ExecutionOptions]) -> Non
     click.echo(outcome_text(tuning, studies, best))
     if best:
         command = suggest_command(results, "run", str(folder / "tuned.yaml"))
-        say(f"trials and pictures in {folder}; on test images: {command}")
+        say(f"trials and plots in {folder}; on test images: {command}")

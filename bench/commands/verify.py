@@ -24,23 +24,27 @@ TOLERANCE = click.option(
 @cli.command("verify")
 @click.argument("run")
 @click.option(
-    "--steps", type=click.IntRange(1), default=1, help="Iterations to do again, at least."
+    "--iterations", type=click.IntRange(1), default=1, help="Iterations to do again, at least."
 )
-@click.option("--figures", is_flag=True, help="Measure the kept weights again as well.")
+@click.option("--measurements", is_flag=True, help="Measure the kept weights again as well.")
 @options.add(TOLERANCE, *options.WORKER)
 def verify_command(
-    run: str, steps: int, figures: bool, tolerance: float, **values: Unpack[options.WorkerOptions]
+    run: str,
+    iterations: int,
+    measurements: bool,
+    tolerance: float,
+    **values: Unpack[options.WorkerOptions],
 ) -> None:
     """Do first iterations of runs again, and compare the losses.
 
     RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or the folder of a run. It goes
-    on to the first losses on record, and as far as --steps says. The record stays as it is.
+    on to the first losses on record, and as far as --iterations says. The record stays as it is.
 
     Example: bench verify digits
     """
     from bench.replay import replay
 
-    repeat = functools.partial(replay.verify_run, steps=steps, figures=figures)
+    repeat = functools.partial(replay.verify_run, iterations=iterations, measurements=measurements)
     compare_runs(run, tolerance, values, repeat)
 
 

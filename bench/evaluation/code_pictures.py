@@ -45,7 +45,7 @@ class PictureInputs:
 
     @cached_property
     def classes(self) -> Tensor:
-        """The classes that are shown, `[K]`: the first ones of which there are test images."""
+        """The classes that are shown, `[N]`: the first 10 of which there are test images."""
         labels: Tensor = torch.unique(self.test.y)
         return labels[:CLASSES]
 
@@ -71,7 +71,7 @@ class PictureInputs:
 
     @cached_property
     def prior(self) -> tuple[Tensor, Tensor] | None:
-        """Means and standard deviations `[K, D_s]`; None where the label is the relevant code."""
+        """Means and standard deviations `[N, D_s]`; None where the label is the relevant code."""
         if not isinstance(self.coder.model, Infers):
             raise NotApplicable("the model says nothing of the priors of its codes")
         with torch.inference_mode():
@@ -116,7 +116,7 @@ def make_pictures(context: Context, seed: int) -> dict[str, Array]:
     spec = context.data.spec
     try:
         if not spec.is_image:
-            raise NotApplicable(f"{spec.name} are no images")
+            raise NotApplicable(f"{spec.name} are not images")
         inputs = PictureInputs(EncoderDecoder(context), context.data.test, seed)
     except NotApplicable as reason:
         missing = dict.fromkeys(PICTURES, str(reason))

@@ -145,7 +145,7 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, l
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
         raise BenchError(f"{path}: y must be integers [N], got {y.dtype} {list(y.shape)}")
     if len(x) != len(y):
-        raise BenchError(f"{path}: x has {len(x)} rows, y has {len(y)} labels")
+        raise BenchError(f"{path}: x has {len(x)} examples, y has {len(y)} labels")
     if not len(y):
         raise BenchError(f"{path}: is empty")
     if y.min() < 0 or y.max() >= spec.classes:

@@ -138,7 +138,7 @@ class EvaluationResult:
             "classes": samples.spec.classes,
             "per_class": samples.per_class,
             "origin": self.given.origin,
-            "figures": self.entries,
+            "measurements": self.entries,
             "real": self.real_entries,
         }
 

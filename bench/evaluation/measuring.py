@@ -49,7 +49,7 @@ def load_trained(
 
 def save_weights(weights: Path, state: Mapping[str, Tensor]) -> None:
     """Write the weights of a model, whole or not at all; their folder is made."""
-    buffer = io.BytesIO()  # torch tells of a full disk in a way that nobody understands
+    buffer = io.BytesIO()  # torch's own error for a full disk is unreadable
     torch.save(dict(state), buffer)
     write_atomically(weights, buffer.getbuffer())
 
@@ -90,7 +90,7 @@ def draw_samples(
 
 
 @contextmanager
-def _telling_memory() -> Iterator[None]:
+def _explaining_out_of_memory() -> Iterator[None]:
     """Say what can be done where measuring takes more memory than there is."""
     try:
         yield
@@ -104,7 +104,7 @@ def _telling_memory() -> Iterator[None]:
         ) from error
 
 
-@_telling_memory()
+@_explaining_out_of_memory()
 def measure(
     metrics: Iterable[Metric], samples: SampleSet, context: Context, *, step: int, split: str
 ) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ def measured_splits(
             yield split, context.on_validation(), metrics
 
 
-@_telling_memory()
+@_explaining_out_of_memory()
 def measure_model(
     run: RunConfig, model: ConditionalGenerator, context: Context, step: int
 ) -> tuple[SampleSet, list[dict[str, Any]]]:

@@ -127,9 +127,9 @@ def _tar(content: Mapping[str, bytes]) -> bytes:
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for name in sorted(content, key=lambda name: (name != MANIFEST, name)):
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content[name]), 0o644
-            archive.addfile(entry, io.BytesIO(content[name]))
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content[name]), 0o644
+            archive.addfile(member, io.BytesIO(content[name]))
     return buffer.getvalue()
 
 
@@ -137,14 +137,14 @@ def extract(path: Path, target: Path) -> Manifest:
     """Unpack an archive and return its manifest; refuse damaged, incomplete and unsafe ones."""
     try:
         with tarfile.open(path, "r:gz") as archive:
-            for entry in archive:
-                names = entry.name.split("/")
-                if not entry.isreg() or not all(re.fullmatch(SAFE_NAME, name) for name in names):
+            for member in archive:
+                names = member.name.split("/")
+                if not member.isreg() or not all(re.fullmatch(SAFE_NAME, name) for name in names):
                     raise BenchError(
-                        f"{path} holds {entry.name!r}, which is no plain file below its own "
+                        f"{path} holds {member.name!r}, which is not a plain file below its own "
                         "folder; bench export writes no such thing, and nothing of it was used"
                     )
-                archive.extract(entry, target, filter="data")
+                archive.extract(member, target, filter="data")
         content = read_json(target / MANIFEST)
         if content["format"] != FORMAT:
             raise BenchError(

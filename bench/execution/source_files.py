@@ -98,7 +98,7 @@ def _files_of(kind: registry.Kind, names: Iterable[str]) -> dict[str, str]:
     """
     for name in names:
         registry.load(kind, name)
-    modules = {n: entry.target.partition(":")[0] for n, entry in registry.registered(kind).items()}
+    modules = {n: r.target.partition(":")[0] for n, r in registry.registered(kind).items()}
     roots = [modules[name] for name in names]
     near = modules.values() if kind == "model" else roots
     packages = {module.partition(".")[0] for module in near}

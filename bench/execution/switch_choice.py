@@ -40,7 +40,7 @@ def settle_switches(
     if training.deterministic:
         decision = SwitchDecision(EAGER, ("deterministic",))
     elif demanded is not None:
-        demanded.refuse(device.type)
+        demanded.check_device(device.type)
         decision = SwitchDecision(demanded, ("demanded",))
     elif (recorded := _recorded(folder, device)) is not None:
         return recorded

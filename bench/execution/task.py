@@ -42,7 +42,7 @@ class Task(ABC):
 
     def is_busy(self) -> bool:
         """Return whether it has to wait for other processes."""
-        return self.folder.held()
+        return self.folder.is_locked()
 
     def last_saved(self) -> float:
         """Return when a state to continue from was last saved, in seconds since 1970; or 0."""

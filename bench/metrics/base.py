@@ -77,7 +77,8 @@ class Measurement(NamedTuple):
     """One number of one metric on one sample set.
 
     Attributes:
-        metric: A key of `Metric.quantities`, or such a key and a part: `fid`, `fid/per_class`.
+        metric: Name of a quantity: a key of `Metric.quantities`, or such a key and a part, as in
+            `fid/per_class`.
         protocol: Every choice that changes the number besides the samples. Only measurements with
             equal protocols may stand in one column.
         value: The number, in the unit of its quantity; None if it cannot be computed.

@@ -84,5 +84,5 @@ def read_progress(folder: Path) -> Progress | None:
     except (OSError, ValueError, TypeError):
         return None
     return (
-        progress if RunFolder(folder).held() else None
+        progress if RunFolder(folder).is_locked() else None
     )  # or else the process that wrote it has died

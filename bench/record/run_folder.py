@@ -142,10 +142,10 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise Busy(f"{self.path} is held by another process") from error
+                raise Busy(f"{self.path} is locked by another process") from error
             yield
 
-    def held(self) -> bool:
+    def is_locked(self) -> bool:
         """Return whether some process works on the run; False also where that cannot be seen."""
         try:
             if (self.path / "lock").exists():
@@ -173,5 +173,5 @@ def arriving(path: Path) -> Iterator[Path]:
 def remove_partial(folder: Path) -> None:
     """Remove from the folder of a sweep what `arriving` left when a process died."""
     for partial in folder.glob(".*.partial"):
-        if (partial / "lock").exists() and not RunFolder(partial).held():
+        if (partial / "lock").exists() and not RunFolder(partial).is_locked():
             shutil.rmtree(partial, ignore_errors=True)

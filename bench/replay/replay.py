@@ -53,31 +53,33 @@ def read_run(folder: Path) -> RunConfig:
         raise BenchError(f"{path} does not describe a run that was trained: {reason}") from error
 
 
-def verify_run(folder: Path, *, worker: Worker, steps: int, figures: bool) -> ReplayReport:
+def verify_run(
+    folder: Path, *, worker: Worker, iterations: int, measurements: bool
+) -> ReplayReport:
     """Do the first iterations of a run again, and compare the losses with those on record.
 
-    It ends where losses were recorded. With `figures`, kept weights are measured again as well.
+    It ends where losses were recorded. With `measurements`, kept weights are measured as well.
     """
     run = read_run(folder)
     losses = read_jsonl(folder / "rows.jsonl")
     if not losses:
         raise BenchError(f"{folder} has no losses on record to compare with")
-    if figures and not run.evaluation.metrics:
-        raise BenchError(f"{folder / 'config.json'} names no metrics; leave out --figures")
+    if measurements and not run.evaluation.metrics:
+        raise BenchError(f"{folder / 'config.json'} names no metrics; leave out --measurements")
     kept = _kept_weights(run, RunFolder(folder))
-    if figures and not kept:
-        raise BenchError(f"{folder} has no weights to measure; leave out --figures")
+    if measurements and not kept:
+        raise BenchError(f"{folder} has no weights to measure; leave out --measurements")
     worker, changes = _prepared(folder, run, worker)
     recorded = sorted({entry["step"] for entry in losses})
-    end = next((step for step in recorded if step >= steps), recorded[-1])
+    end = next((step for step in recorded if step >= iterations), recorded[-1])
     with worker.computing(worker.context(run).data.spec):
         what = f"losses of the first {end} of {run.training.iterations} iterations"
         then = [entry for entry in losses if entry["step"] <= end]
         deviations = [compare_entries(what, then, _first_losses(run, worker, end))]
-        if figures:
+        if measurements:
             measured = read_jsonl(RunFolder(folder).evaluation)
             then = [entry for entry in measured if entry["step"] in kept]
-            deviations.append(compare_entries("figures", then, _measured(run, kept, worker)))
+            deviations.append(compare_entries("measurements", then, _measured(run, kept, worker)))
     return ReplayReport(folder, tuple(deviations), changes)
 
 
@@ -105,7 +107,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     if outcome == "failed":
         raise BenchError(f"it failed; why: cat {task.path / 'failed'}")
     say(f"{'was done again before' if outcome == 'kept' else 'done again'}, in {task.path}")
-    names = {"losses": "rows.jsonl", "figures": "evaluation.jsonl"}
+    names = {"losses": "rows.jsonl", "measurements": "evaluation.jsonl"}
     deviations = [
         compare_entries(what, read_jsonl(folder / name), read_jsonl(task.path / name))
         for what, name in names.items()

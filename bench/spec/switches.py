@@ -32,7 +32,7 @@ class SwitchSet:
     def __str__(self) -> str:
         return ", ".join(self.names) or "eager"
 
-    def refuse(self, device: str) -> None:
+    def check_device(self, device: str) -> None:
         """Raise a `BenchError` if a type of device, such as `cpu`, lacks one of them."""
         for name in CUDA_ONLY:
             if getattr(self, name) and device != "cuda":

@@ -51,7 +51,7 @@ class Trainer:
         run_id: str = "",
         switches: SwitchSet = EAGER,
     ) -> None:
-        switches.refuse(device.type)
+        switches.check_device(device.type)
         self.training = training
         self.data = data
         self.folder = folder

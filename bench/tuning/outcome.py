@@ -46,7 +46,7 @@ def write_outcome(
 def trials_csv(tuning: Tuning, studies: Sequence[Study], best: BestTrials) -> str:
     """Return all trials as CSV: what was tried, and means over seeds of what was measured."""
     names = list(dict.fromkeys(name for variant in tuning.variants for name in variant.space))
-    metrics = [objective.metric for objective in tuning.objectives]
+    metrics = [criterion.metric for criterion in tuning.objectives]
     losses = [f"loss of {metric}" for metric in metrics]
     rows = [
         [
@@ -68,7 +68,7 @@ def tuned_sweep(tuning: Tuning, best: BestTrials, command: str) -> str:
     """Return a sweep as YAML, with every variant as it was and as it was tuned."""
     head = tuning.head
     seeds = [seed for seed in range(FRESH_SEEDS + len(head.seeds)) if seed not in head.seeds]
-    by = " and ".join(objective.title for objective in tuning.objectives)
+    by = " and ".join(criterion.title for criterion in tuning.objectives)
     variants: dict[str, Any] = {}
     for variant in tuning.variants:
         if (trial := best.get(variant.name)) is None:
@@ -146,9 +146,9 @@ def outcome_text(tuning: Tuning, studies: Sequence[Study], best: BestTrials) -> 
         shown |= {"tuned": chosen} if chosen.number or not shown else {}
         for label, trial in shown.items():
             means = ", ".join(
-                f"{objective.title} {trial.means[objective.metric]:.4g}"
-                for objective in tuning.objectives
-                if objective.metric in trial.means
+                f"{criterion.title} {trial.means[criterion.metric]:.4g}"
+                for criterion in tuning.objectives
+                if criterion.metric in trial.means
             )
             lines.append(f"  {label:<10} trial {trial.number:03d}: {means}")
         if "tuned" not in shown:

@@ -1,4 +1,4 @@
-"""Pictures of a study: which ranges mattered, and what one objective costs the other."""
+"""Plots of a study: which ranges mattered, and what one objective costs the other."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from bench.record.files import write_atomically
 from bench.reporting.figures import style
 from bench.tuning.study import Study, TuningTrial
-from bench.tuning.tuning_file import Objective
+from bench.tuning.tuning_file import Criterion
 
 TITLES = {"higher": "{} (higher is better)", "lower": "{} (lower is better)"}
 TITLES |= {"real": "{}, distance from real", "one": "{}, distance from 1"}
@@ -19,7 +19,7 @@ def save_importances(study: Study, shares: Sequence[Mapping[str, float]], path: 
 
     `shares` has one mapping, name of a range -> share, for each objective; `path` has no suffix.
     """
-    titles = [objective.title for objective in study.tuning.objectives]
+    titles = [criterion.title for criterion in study.tuning.objectives]
     names = list(next(share for share in shares if share))[::-1]
     bar = 0.8 / len(titles)
     with style.styled():
@@ -67,9 +67,9 @@ def save_pareto(study: Study, path: Path) -> None:
     _save(figure, path)
 
 
-def _value(trial: TuningTrial, index: int, objective: Objective) -> float:
+def _value(trial: TuningTrial, index: int, criterion: Criterion) -> float:
     """Return a loss in the unit of its objective; distances stay distances."""
-    return -trial.losses[index] if objective.direction == "higher" else trial.losses[index]
+    return -trial.losses[index] if criterion.direction == "higher" else trial.losses[index]
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""One Optuna study for each variant, shared by any number of workers that may die at any time.
+"""One Optuna study for each variant, shared by any number of processes that may die at any time.
 
-Whoever finds a running trial whose worker has lost its lock by dying continues it. What is proposed
-follows from the seed of the file, the number of the trial and the trials before it.
+A running trial whose process has died, and so lost its lock, is continued by the next process. What
+is proposed follows from the seed of the file, the number of the trial and the trials before it.
 """
 
 import fcntl
@@ -137,7 +137,7 @@ class Study:
 
     @contextmanager
     def locked_trial(self, *, new: bool = True) -> Iterator[LockedTrial | None]:
-        """Lock a trial that is to be done: one whose worker died, or else a `new` one, or None."""
+        """Lock a trial that is to be done: one whose process died, or else a `new` one, or None."""
         with ExitStack() as stack:
             with self._choosing():
                 trial = self._abandoned(stack) or (self._new(stack) if new else None)
@@ -163,7 +163,7 @@ class Study:
         return trial
 
     def is_taken(self) -> bool:
-        """Return whether other workers have locked all trials that have not ended."""
+        """Return whether other processes have locked all trials that have not ended."""
         with ExitStack() as stack, self._choosing():
             return self._all_begun and not self._abandoned(stack) and self.left > 0
 
@@ -182,7 +182,7 @@ class Study:
 
     @contextmanager
     def _choosing(self) -> Iterator[None]:
-        """Wait until no other worker chooses a trial."""
+        """Wait until no other process chooses a trial."""
         with (self._locks / "choice.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -23,7 +23,7 @@ from bench.reporting.snapshot_selection import loss
 from bench.spec.reserved_names import REAL, VALIDATION
 from bench.spec.run_config import RunConfig
 from bench.tuning.study import LockedTrial, Study
-from bench.tuning.tuning_file import Objective
+from bench.tuning.tuning_file import Criterion
 
 POLL_S = 1.0
 
@@ -103,7 +103,7 @@ class TrialTask(Task):
                 return "failed"
 
     def give_up(self, reason: str) -> None:
-        """Mark the trial whose worker died as failed, or the study where there is none."""
+        """Mark the trial whose process died as failed, or the study where there is none."""
         with self.study.locked_trial(new=False) as trial:
             if trial is None:
                 self.folder.fail(f"{self.label}: {reason}\n")
@@ -160,10 +160,10 @@ class _TrialRuns:
 
     def _complete(self) -> None:
         last = self.runs[0].steps[-1]
-        losses = [self._loss(objective, self.runs, last) for objective in self.objectives]
+        losses = [self._loss(criterion, self.runs, last) for criterion in self.objectives]
         means = {
-            objective.metric: _mean([self._value(objective, run, last)[0] for run in self.runs])
-            for objective in self.objectives
+            criterion.metric: _mean([self._value(criterion, run, last)[0] for run in self.runs])
+            for criterion in self.objectives
         }
         self.trial.note("figures", means)
         self.trial.complete(losses)
@@ -200,19 +200,19 @@ class _TrialRuns:
             self.is_hopeless = self.trial.is_hopeless(index, value)
             self.reported += 1
 
-    def _loss(self, objective: Objective, runs: Sequence[RunConfig], step: int) -> float:
+    def _loss(self, criterion: Criterion, runs: Sequence[RunConfig], step: int) -> float:
         """Return the mean loss of some runs after so many iterations."""
         losses = []
         for run in runs:
-            value, protocol = self._value(objective, run, step)
-            real = objective.direction == "real"
-            target = _find(self.real, objective.metric, protocol)[0] if real else 1.0
-            losses.append(loss(value, objective.direction, target))
+            value, protocol = self._value(criterion, run, step)
+            real = criterion.direction == "real"
+            target = _find(self.real, criterion.metric, protocol)[0] if real else 1.0
+            losses.append(loss(value, criterion.direction, target))
         return _mean(losses)
 
-    def _value(self, objective: Objective, run: RunConfig, step: int) -> tuple[float, str]:
+    def _value(self, criterion: Criterion, run: RunConfig, step: int) -> tuple[float, str]:
         entries = read_jsonl(self._snapshot(run, step).evaluation)
-        return _find([e for e in entries if e["step"] == step], objective.metric)
+        return _find([e for e in entries if e["step"] == step], criterion.metric)
 
     def _snapshot(self, run: RunConfig, step: int) -> RunFolder:
         folder = RunFolder(self.folder / run.id)

@@ -35,7 +35,7 @@ class TuningFile(SweepFile):
 
 
 @dataclass(frozen=True)
-class Objective:
+class Criterion:
     """A measurement that trials are compared by."""
 
     metric: str
@@ -49,25 +49,28 @@ class Tuning:
 
     path: Path
     head: TuningFile
-    objectives: tuple[Objective, ...]
+    objectives: tuple[Criterion, ...]
     variants: tuple[TunedVariant, ...] = field(repr=False)
 
-    def select(self, models: str) -> list[str]:
-        """Return the variants that `--models` names, with commas between them, or `all`."""
+    def select(self, variants: str) -> list[str]:
+        """Return the variants that `--variants` names, with commas between them, or `all`."""
         known = [variant.name for variant in self.variants]
-        if models == "all":
+        if variants == "all":
             return known
-        names = [models] if models in known else [name.strip() for name in models.split(",")]
+        names = [variants] if variants in known else [name.strip() for name in variants.split(",")]
         for name in names:
             if name not in known:
                 raise SpecError(
-                    describe_unknown("variant", name, known), where=f"--models {models}"
+                    describe_unknown("variant", name, known), where=f"--variants {variants}"
                 )
         return names
 
 
 def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
-    """Read and check a tuning file, with overrides `dotted.path=value` and every end of a range."""
+    """Read a tuning file and check it with both ends of every range.
+
+    `overrides` are `dotted.path=value`.
+    """
     document, head = read_spec(path, overrides, TuningFile)
     metrics = head.base.get("metrics") or [name.partition("/")[0] for name in head.objectives]
     called = [metric["name"] if isinstance(metric, dict) else metric for metric in metrics]
@@ -85,7 +88,7 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     return Tuning(path, head, objectives, variants)
 
 
-def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> Iterator[Objective]:
+def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> Iterator[Criterion]:
     """Return the objectives; a direction comes from the metric, or from the file of the tables."""
     overrides = next(iter(load_tables().values())).names.quantities
     known = registered_metrics()
@@ -93,20 +96,20 @@ def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> 
     quantities = Quantities(described, overrides)
     measured = {*metrics, *described}
     for index, metric in enumerate(head.objectives):
-        found = quantities[metric]
+        quantity = quantities[metric]
         where = document.where(("objectives", index))
         if metric.partition("/")[0] not in measured:
             raise SpecError(
                 describe_unknown("quantity", metric, measured), where=where, key="objectives"
             )
-        if found.direction is None:
+        if quantity.direction is None:
             raise SpecError(
                 f"no direction is declared for {metric}; declare it in its metric, or under "
                 "`metrics` in tables.yaml",
                 where=where,
                 key="objectives",
             )
-        yield Objective(metric, found.title, found.direction)
+        yield Criterion(metric, quantity.title, quantity.direction)
 
 
 def _variant(document: Located, head: TuningFile, name: str, settings: Located) -> TunedVariant:
@@ -137,7 +140,7 @@ def _variant(document: Located, head: TuningFile, name: str, settings: Located) 
 
 
 def tuning_plan_text(tuning: Tuning) -> str:
-    """Return what would be tried, for people."""
+    """Return what would be tried, for display."""
     head = tuning.head
     goals = ", ".join(f"{goal.title} ({goal.direction})" for goal in tuning.objectives)
     each = f"{head.trials} trials of {len(head.seeds)} seeds each, by {goals} on validation images"

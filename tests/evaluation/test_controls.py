@@ -15,7 +15,7 @@ from bench.metrics.inception_score import InceptionScore
 from bench.metrics.intra_class_diversity import IntraClassDiversity
 from bench.metrics.precision_recall import PrecisionRecall
 
-NAMES = list(registry.TABLES["control"])
+NAMES = list(registry.BUILT_IN["control"])
 PER_CLASS = 50
 CHANCE = 10.0
 SPREAD = 100 * math.sqrt(0.1 * 0.9 / (10 * PER_CLASS))  # of the accuracy of 500 guesses, in percent

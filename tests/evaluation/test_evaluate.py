@@ -50,7 +50,7 @@ def run(here):
 
 
 def values(text):
-    entries = json.loads(text)["figures"]
+    entries = json.loads(text)["measurements"]
     return {(entry["metric"], entry["protocol"]): entry["value"] for entry in entries}
 
 
@@ -76,7 +76,7 @@ def test_folder_and_npz_in_any_order_give_the_same_figures(bench, theirs, here):
         assert status == 0, err
         assert "9 of 12 images are used, 3 of each of 3 classes (as asked)" in err
         content = json.loads(out)
-        found.append((content["figures"], content["origin"]["sha256"]))
+        found.append((content["measurements"], content["origin"]["sha256"]))
     assert found[0] == found[1] == found[2]
 
 
@@ -136,7 +136,7 @@ def test_errors_over_images_are_shown(bench, theirs):
     assert status == 0, err
     assert re.search(r"^Intra-class diversity ≈ real  0\.\d{4} ± 0\.\d{4}", out, re.MULTILINE), out
     assert "±: standard error over images; it says nothing of another training" in out
-    [row] = json.loads(bench("evaluate", "theirs", *wanted, "--json")[1])["figures"]
+    [row] = json.loads(bench("evaluate", "theirs", *wanted, "--json")[1])["measurements"]
     assert 0 < row["error"] < 0.2
     bench("evaluate", "theirs", *wanted, "--name", "GAN")
     _, out, _ = bench("report", "evaluations", "--table", "summary")

@@ -130,7 +130,7 @@ def test_weights_come_if_asked(bench, here, tiny):
     bench("export", str(tiny), "--weights", "--checkpoints")
     assert sum(name.endswith("model.pt") for name in names("tiny.tar.gz")) == 2
     bench("import", "tiny.tar.gz", "--results", "there")
-    _, out, err = bench("verify", "tiny", "--results", "there", "--figures", "--device", "cpu")
+    _, out, err = bench("verify", "tiny", "--results", "there", "--measurements", "--device", "cpu")
     assert "2 of 2 runs agree" in out, err
 
 
@@ -153,7 +153,7 @@ def test_files_that_would_leave_their_folder_are_refused(bench, here, name, kind
         archive.addfile(entry, io.BytesIO())
     status, _, err = bench("import", "evil.tar.gz")
     assert status == 2
-    assert f"holds {name!r}, which is no plain file below its own folder" in err
+    assert f"holds {name!r}, which is not a plain file below its own folder" in err
     assert not (here / "results").exists()
 
 

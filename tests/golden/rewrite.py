@@ -36,7 +36,7 @@ def first_iterations(name):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for model in registry.TABLES["model"]:
+    for model in registry.BUILT_IN["model"]:
         path = FOLDER / f"{model}.json"
         path.write_text(json.dumps(first_iterations(model), indent=1) + "\n")
         print(path)

@@ -8,7 +8,7 @@ from bench import registry
 from tests.golden.rewrite import FOLDER, first_iterations
 
 
-@pytest.mark.parametrize("name", list(registry.TABLES["model"]))
+@pytest.mark.parametrize("name", list(registry.BUILT_IN["model"]))
 def test_first_iterations_are_what_they_were(name):
     stored = json.loads((FOLDER / f"{name}.json").read_text())
     found = first_iterations(name)

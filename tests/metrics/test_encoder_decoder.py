@@ -10,7 +10,7 @@ from bench.metrics.encoder_decoder import EncoderDecoder
 from bench.metrics.inpainting import Inpainting
 from bench.metrics.leakage import Leakage
 from bench.metrics.reconstruction import Reconstruction
-from models.lr_livae import LRIRVAE
+from models.lr_livae import LrLiVAE
 from tests.metrics.autoencoders import SPEC, Halves, NeedsLabel, context, marked, measure
 
 
@@ -22,7 +22,7 @@ def data():
 @pytest.mark.parametrize(
     ("model", "needs", "depends"),
     [
-        (LRIRVAE, (False, False), (False, False)),
+        (LrLiVAE, (False, False), (False, False)),
         (CVAE, (True, True), (False, True)),
         (CSVAE, (True, False), (True, False)),
     ],
@@ -51,7 +51,7 @@ def test_codes_and_images_do_not_depend_on_the_batch_size(data, monkeypatch):
 
 def test_draws_have_the_moments_of_the_posterior(data):
     torch.manual_seed(0)
-    model = LRIRVAE(SPEC, width=0.25).eval()
+    model = LrLiVAE(SPEC, width=0.25).eval()
     x, y = data.test.x, data.test.y
     coder = EncoderDecoder(context(model, data))
     mean, drawn = coder.encode(x, y), coder.draw(x, y)

@@ -8,7 +8,7 @@ from bench.data.base import DataSet, DataSpec, Split, fingerprint
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.prior_fit import PriorFit
 from bench.training.interface import Posterior
-from models.lr_livae import LRIRVAE
+from models.lr_livae import LrLiVAE
 
 CPU = torch.device("cpu")
 SPEC = DataSpec("points", (2,), ("a", "b"))
@@ -71,7 +71,7 @@ def test_a_collapsed_code_is_seen(data):
 
 
 def test_an_untrained_model_has_all_four_values(data):
-    model = LRIRVAE(SPEC).eval()
+    model = LrLiVAE(SPEC).eval()
     found = values(data, model)
     z_s = model.encoder_s(data.test.x)
     expected = (z_s - model.prior.means[data.test.y]).square().mean()

@@ -6,19 +6,19 @@ from torch import nn
 
 from bench.training.interface import Batch, Code
 from models import terms
-from models.lr_livae import LRIRVAE
+from models.lr_livae import LrLiVAE
 from tests.small import GRAY, MOONS, make_batch
 
 TERMS = {
-    stage.name: frozenset(t for p in stage.players for t in LRIRVAE.objective[p])
-    for stage in LRIRVAE.stages
+    stage.name: frozenset(t for p in stage.players for t in LrLiVAE.objective[p])
+    for stage in LrLiVAE.stages
 }
 
 
 def make(spec=GRAY, **options):
     torch.manual_seed(0)
     small = {} if spec is MOONS else {"width": 0.25, "relevant": 4, "irrelevant": 5}
-    return LRIRVAE(spec, **(small | options))
+    return LrLiVAE(spec, **(small | options))
 
 
 def play(model, stage, batch, wanted=None, seed=2):

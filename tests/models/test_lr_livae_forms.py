@@ -8,7 +8,7 @@ from torch import nn
 
 from bench.training.interface import Batch
 from models import terms
-from models.lr_livae import LRIRVAE
+from models.lr_livae import LrLiVAE
 from tests.small import GRAY, make_batch
 
 LABELED = 5  # of twelve examples
@@ -16,7 +16,7 @@ LABELED = 5  # of twelve examples
 
 def make(**options):
     torch.manual_seed(0)
-    return LRIRVAE(GRAY, **({"width": 0.25, "relevant": 4, "irrelevant": 5} | options))
+    return LrLiVAE(GRAY, **({"width": 0.25, "relevant": 4, "irrelevant": 5} | options))
 
 
 def play(model, stage, batch, wanted=None):

@@ -33,13 +33,13 @@ def test_a_done_that_cannot_be_read_is_damaged(tmp_path, content):
 
 def test_one_process_locks_a_folder(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    assert not folder.held()
+    assert not folder.is_locked()
     assert not folder.path.exists()
     with folder.locked():
-        assert folder.held()
-        with pytest.raises(Busy, match="held by another process"), folder.locked():
+        assert folder.is_locked()
+        with pytest.raises(Busy, match="locked by another process"), folder.locked():
             pass
-    assert not folder.held()
+    assert not folder.is_locked()
 
 
 def test_a_file_system_without_locks_is_not_busy(tmp_path, monkeypatch):

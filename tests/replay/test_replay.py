@@ -56,7 +56,7 @@ def test_deviations_are_relative(then, now, largest, agrees, text):
 
 def test_the_same_machine_and_code_give_the_same_bits(bench, tiny):
     before = {p: p.read_bytes() for p in tiny.glob("*/*") if p.is_file()}
-    status, out, err = bench("verify", "tiny", "--figures", *CPU)
+    status, out, err = bench("verify", "tiny", "--measurements", *CPU)
     assert status == 0, out + err
     assert out.count("losses of the first 1 of 12 iterations: all ") == 2
     assert out.count("bit-identical") == 4
@@ -69,7 +69,7 @@ def test_other_losses_are_reported_with_what_may_be_the_cause(bench, tiny):
     last = json.loads((folder / "rows.jsonl").read_text().splitlines()[-1])
     edit(folder / "rows.jsonl", value=last["value"] * 1.5)
     assert bench("verify", str(folder), *CPU)[0] == 0, "the first losses are as they were"
-    status, out, _ = bench("verify", f"tiny/{folder.name}", "--steps", "12", *CPU)
+    status, out, _ = bench("verify", f"tiny/{folder.name}", "--iterations", "12", *CPU)
     assert status == 1
     assert "DIFFERS" in out
     assert re.search(r"largest deviation 3\.\de-01 \(.* at 12: .* then, .* now\), beyond", out)
@@ -82,16 +82,16 @@ def test_other_losses_are_reported_with_what_may_be_the_cause(bench, tiny):
         sources={"model": {}, "harness": {}},
     )
     (folder / "execution.json").write_text('{"micro_batch": 4}')
-    status, out, _ = bench("verify", folder.name[:6], "--steps", "12", "--threads", "1", *CPU)
+    status, out, _ = bench("verify", folder.name[:6], "--iterations", "12", "--threads", "1", *CPU)
     assert status == 1
     assert "threads: 3 then, 1 now" in out
     assert "done with micro_batch then: 4" in out
     assert "torch: 1.0 then, " in out
     assert "baselines/cvae.py" in out
     edit(folder / "evaluation.jsonl", value=0.5)
-    status, out, _ = bench("verify", folder.name[:6], "--figures", *CPU)
+    status, out, _ = bench("verify", folder.name[:6], "--measurements", *CPU)
     assert status == 1
-    assert "figures: 2 compared, largest deviation " in out
+    assert "measurements: 2 compared, largest deviation " in out
 
 
 def test_what_cannot_be_done_again_is_named(bench, here, tiny):
@@ -123,14 +123,14 @@ def test_an_old_record_that_names_no_metrics_is_done_again_for_its_losses(bench,
     document = json.loads((folder / "config.json").read_text())
     del document["evaluation"]
     (folder / "config.json").write_text(json.dumps(document))
-    status, _, err = bench("verify", "tiny/cvae", "--figures", *CPU)
+    status, _, err = bench("verify", "tiny/cvae", "--measurements", *CPU)
     assert status == 2
-    assert "config.json names no metrics; leave out --figures" in err
+    assert "config.json names no metrics; leave out --measurements" in err
     status, out, err = bench("rerun", "tiny/cvae", *CPU)
     assert status == 0, out + err
     assert "losses: all " in out
     assert "weights: all " in out
-    assert "figures: " not in out
+    assert "measurements: " not in out
 
 
 def test_a_run_is_done_again_from_its_config_alone(bench, here, tiny):
@@ -157,9 +157,9 @@ def test_measurements_of_snapshots_without_weights_are_left_out(bench, here):
     bench(*RUN, "base.metrics=[class_accuracy]", "base.snapshots=2")
     for weights in here.glob("results/tiny/*/snapshots/*/model.pt"):
         weights.unlink()
-    status, out, err = bench("verify", "tiny/cvae", "--figures", *CPU)
+    status, out, err = bench("verify", "tiny/cvae", "--measurements", *CPU)
     assert status == 0, out + err
-    assert "figures: all 1 bit-identical" in out
+    assert "measurements: all 1 bit-identical" in out
 
 
 def test_a_rerun_by_other_code_is_refused_and_a_failed_one_tried_again(bench, here, tiny):

@@ -128,7 +128,7 @@ def test_models_are_chosen_by_name(write):
     assert tuning.select("all") == ["cvae", "cgan"]
     assert tuning.select("cgan, cvae") == ["cgan", "cvae"]
     with pytest.raises(
-        SpecError, match=r"--models cgam: unknown variant 'cgam' \(did you mean 'cg"
+        SpecError, match=r"--variants cgam: unknown variant 'cgam' \(did you mean 'cg"
     ):
         tuning.select("cgam")
 

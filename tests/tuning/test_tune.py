@@ -73,7 +73,7 @@ def test_it_ends_with_trials_runs_pictures_and_a_sweep_that_loads(bench, write, 
     status, again, err = bench(*QUIET)
     assert (status, again) == (0, out)
     assert ", trial " not in err, "nothing was left to do"
-    status, _, err = bench(*QUIET, "trials=4", "--models", "cgan")
+    status, _, err = bench(*QUIET, "trials=4", "--variants", "cgan")
     assert status == 0, err
     assert csv(here)[:4] == lines[:4]
     assert len(csv(here)) == len(lines) + 1, "one more trial for that variant alone"
@@ -155,17 +155,17 @@ def test_choices_and_whole_numbers_are_tried_as_they_are():
     assert str(numbers.rounded(4.0)) == "4"
 
 
-def test_a_trial_whose_workers_die_is_a_failed_one(write, here):
+def test_a_trial_whose_processes_die_is_failed(write, here):
     held = study(write, here)
     task = TrialTask(here / "results" / "mini" / "trials", "cvae, a trial", held)
     with held.locked_trial():
         pass  # and then this process dies
-    task.give_up("each time its worker ended")
-    assert held.trials()[0].failure == "each time its worker ended"
+    task.give_up("each time its process ended")
+    assert held.trials()[0].failure == "each time its process ended"
     assert (held.left, task.state()) == (3, "unfinished")
-    task.give_up("each time its worker ended")
-    assert task.state() == "failed", "workers that die before they begin a trial end it all"
-    assert (task.path / "failed").read_text() == "cvae, a trial: each time its worker ended\n"
+    task.give_up("each time its process ended")
+    assert task.state() == "failed", "processes that die before they begin a trial end it all"
+    assert (task.path / "failed").read_text() == "cvae, a trial: each time its process ended\n"
 
 
 def test_a_task_waits_only_while_others_hold_all_that_is_left(write, here):
@@ -201,7 +201,7 @@ def test_trials_without_hope_are_given_up_on_the_way(bench, write, here):
         ("seeds: [0, 3]", "seeds: [0]"),
         ("trials: 4", "trials: 6"),
     )
-    status, out, err = bench(*QUIET, "--models", "cvae")
+    status, out, err = bench(*QUIET, "--variants", "cvae")
     assert status == 0, err
     states = [line.split(",")[2] for line in csv(here)[1:]]
     assert len(states) == 6
@@ -236,7 +236,7 @@ def test_killed_at_any_time_it_ends_with_exactly_the_trials_asked_for(bench_proc
     os.kill(process_of(now[0]), signal.SIGKILL)
     out, err = again.communicate(timeout=600)
     assert again.returncode == 0, err
-    assert "a trial: the worker was killed" in err
+    assert "a trial: its process was killed" in err
     lines = csv(here)[1:]
     assert [line.split(",")[:3] for line in lines] == [
         [variant, str(number), "complete"] for variant in ("cvae", "cgan") for number in range(8)

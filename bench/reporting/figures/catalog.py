@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from bench.errors import UnknownName
 
 if TYPE_CHECKING:
-    from bench.reporting.figures.selection import CaptionedFigure, FigureData
+    from bench.reporting.figures.figure_data import CaptionedFigure, FigureData
 
 
 @dataclass(frozen=True)

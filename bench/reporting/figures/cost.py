@@ -4,8 +4,13 @@ from dataclasses import replace
 from functools import partial
 
 from bench.errors import NotApplicable
+from bench.reporting.figures.figure_data import (
+    CaptionedFigure,
+    FigureData,
+    FigureVariant,
+    axis_title,
+)
 from bench.reporting.figures.scatter import scatter
-from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant, axis_title
 from bench.reporting.statistics import Interval
 from bench.reporting.tables.table import Column
 

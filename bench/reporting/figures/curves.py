@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from bench.errors import NotApplicable, UnknownName
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.figures import style
-from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
+from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
 
 MOST = 8
 

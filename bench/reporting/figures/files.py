@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.record.files import write_atomically, write_text
 from bench.reporting.figures import style
 from bench.reporting.figures.catalog import PaperFigure
-from bench.reporting.figures.selection import FigureData
+from bench.reporting.figures.figure_data import FigureData
 
 
 def write_figure(

@@ -9,7 +9,7 @@ from matplotlib.transforms import Bbox
 
 from bench.errors import NotApplicable
 from bench.reporting.figures import style
-from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
+from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
 from bench.reporting.statistics import Interval
 
 MOST = 24

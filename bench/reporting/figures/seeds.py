@@ -6,7 +6,12 @@ from matplotlib.axes import Axes
 
 from bench.errors import NotApplicable
 from bench.reporting.figures import style
-from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant, axis_title
+from bench.reporting.figures.figure_data import (
+    CaptionedFigure,
+    FigureData,
+    FigureVariant,
+    axis_title,
+)
 from bench.reporting.tables.table import Column
 
 MOST = 30

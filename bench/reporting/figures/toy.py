@@ -10,14 +10,14 @@ from bench.errors import NotApplicable
 from bench.record.pictures import Array, RecordedSamples, read_snapshots
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.figures import style
+from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
 from bench.reporting.figures.points import draw_points, window
-from bench.reporting.figures.selection import CaptionedFigure, FigureData, FigureVariant
 from bench.reporting.grouping import evenly_spaced
 from bench.spec.reserved_names import VALIDATION
 
 COVERAGE = "arc_coverage"
-MOST, ACROSS, MOMENTS = 6, 3, 5
-"""Variants over the training, panels beside each other, moments of the training that are shown."""
+MOST, ACROSS, MOST_SNAPSHOTS = 6, 3, 5
+"""Variants over the training, panels beside each other, snapshots that are shown."""
 
 SHOWN = 300
 """Points of each class in a panel."""
@@ -36,17 +36,18 @@ def draw(data: FigureData) -> CaptionedFigure:
     samples = data.samples(images=False)
     if not samples:
         raise NotApplicable(f"samples of {data.data} are images, not points of the plane")
-    moments = {v: _moments(v.run, final) for v, final in samples.items() if v.run}
-    over_time = any(len(of_variant) > 1 for of_variant in moments.values())
+    points_by_step = {v: _points_by_step(v.run, final) for v, final in samples.items() if v.run}
+    over_time = any(len(of_variant) > 1 for of_variant in points_by_step.values())
     shown, notes = data.limit_variants(list(samples), MOST if over_time else 4 * ACROSS - 1)
     first = next(iter(samples.values()))
     real = data.real.x.reshape(-1, 2) if data.real else np.empty((0, 2), dtype=np.float32)
     if over_time:
-        labels, across = [variant.label for variant in shown], max(len(moments[v]) for v in shown)
+        labels = [variant.label for variant in shown]
+        across = max(len(points_by_step[v]) for v in shown)
         lines = [
             [
                 _Cell(f"iteration {step:,}".replace(",", " "), x, _coverage(data, v.run, step))
-                for step, x in moments[v].items()
+                for step, x in points_by_step[v].items()
             ]
             for v in shown
         ]
@@ -71,11 +72,11 @@ def draw(data: FigureData) -> CaptionedFigure:
     return CaptionedFigure(figure, notes)
 
 
-def _moments(run: RecordedRun, final: RecordedSamples) -> dict[int, Array]:
-    """Return the points of a run over its training, at most so many, the last ones last."""
+def _points_by_step(run: RecordedRun, final: RecordedSamples) -> dict[int, Array]:
+    """Return the points of a run by step, of at most `MOST_SNAPSHOTS` snapshots."""
     samples = read_snapshots(run.path) | {run.iterations or 0: final}
     steps = sorted(samples)
-    kept = [steps[index] for index in evenly_spaced(len(steps), MOMENTS)]
+    kept = [steps[index] for index in evenly_spaced(len(steps), MOST_SNAPSHOTS)]
     return {step: samples[step].x for step in kept}
 
 

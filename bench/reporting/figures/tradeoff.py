@@ -3,8 +3,8 @@
 from functools import partial
 
 from bench.errors import NotApplicable
+from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, axis_title
 from bench.reporting.figures.scatter import scatter
-from bench.reporting.figures.selection import CaptionedFigure, FigureData, axis_title
 
 DEFAULT = ("intra_class_diversity", "inception_score")
 

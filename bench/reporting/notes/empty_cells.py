@@ -24,7 +24,7 @@ def empty_cell_notes(contents: TableContents, rows: Sequence[Row]) -> list[Note]
     """Return notes on everything that a table lacks, with remedies."""
     return [
         *_inapplicable(contents, rows),
-        *_unmeasured(contents, rows),
+        *_never_measured(contents, rows),
         *_not_done(contents, rows),
         *_without_runs(contents),
     ]
@@ -56,7 +56,7 @@ def _inapplicable(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
     return [Note("n/a:", _lines(contents, items))] if items else []
 
 
-def _unmeasured(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
+def _never_measured(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
     """Name measured runs of which the record lacks a quantity of the table."""
     spec, records = contents.spec, contents.records
     items: list[tuple[QuantityKind, Item]] = []

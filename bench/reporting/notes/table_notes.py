@@ -76,9 +76,9 @@ def _cells(rows: Sequence[Row]) -> list[Note]:
 
 def _directions(columns: Sequence[Column]) -> list[Note]:
     """Say which measured values are better; costs are for the reader to judge."""
-    judged = [column.quantity for column in columns if column.kind == "measured"]
-    quantities = dict.fromkeys((quantity.title, quantity.direction) for quantity in judged)
-    return [Note(f"{title}: {BETTER[direction]}.") for title, direction in quantities]
+    quantities = [column.quantity for column in columns if column.kind == "measured"]
+    directions = dict.fromkeys((quantity.title, quantity.direction) for quantity in quantities)
+    return [Note(f"{title}: {BETTER[direction]}.") for title, direction in directions]
 
 
 def _protocols(

@@ -13,13 +13,13 @@ HEAD = ("", "value", "real test images", "protocol")
 
 
 def measurements_text(summary: Mapping[str, Any]) -> str:
-    """Return the entries `figures` of a summary, a line each, with those of the real images."""
+    """Return the `measurements` of a summary, a line each, with those of the real images."""
     tables = load_tables().values()
     overrides = next(iter(tables)).names.quantities if tables else {}
     quantities = replace(Quantities(), overrides=overrides)
     lines, notes = [], []
-    beside = _beside(summary["figures"], summary["real"])
-    for entry, real in zip(summary["figures"], beside, strict=True):
+    beside = _beside(summary["measurements"], summary["real"])
+    for entry, real in zip(summary["measurements"], beside, strict=True):
         quantity = quantities[entry["metric"]]
         title, arrow = quantity.title, ARROWS[quantity.direction]
         value, of_real = _number(quantity, entry), _number(quantity, real)
@@ -31,7 +31,7 @@ def measurements_text(summary: Mapping[str, Any]) -> str:
             notes.append(f"n/a: {title}: {entry['reason']}")
         if real and real["reason"] not in ("", entry["reason"]):
             notes.append(f"n/a: {title}, real test images: {real['reason']}")
-    if any(entry.get("error") is not None for entry in summary["figures"]):
+    if any(entry.get("error") is not None for entry in summary["measurements"]):
         notes.append("±: standard error over images; it says nothing of another training")
     title = (
         f"{summary['target']}: {summary['classes']} classes of {summary['data']}, "

@@ -71,7 +71,7 @@ def filled_tables(
     present = {run.data for run in records.runs}
     kept: dict[frozenset[tuple[str, str, str]], str] = {}
     ranked = [(not present & set(spec.data), bool(spec.metrics), spec) for spec in specs.values()]
-    for _, _, spec in sorted(ranked, key=lambda entry: entry[:2]):
+    for _, _, spec in sorted(ranked, key=lambda item: item[:2]):
         numbers = frozenset(
             (entry.run.data, entry.metric, entry.protocol)
             for entry in TableContents(spec, records).entries

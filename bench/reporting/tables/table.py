@@ -104,7 +104,8 @@ class Column:
     """One quantity on one data set by one protocol: numbers that may be compared.
 
     Attributes:
-        data_title: The data set for people.
+        data_title: The data set for display.
+        metric: Name of the quantity.
         protocol: How it was measured; empty for the paper's numbers, and where nothing is known.
         mark: The letter of the protocol where a table has more than one, else empty.
         view: What is printed of its cells, which are those of the column to the left if it is not

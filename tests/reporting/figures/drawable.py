@@ -4,7 +4,7 @@ import numpy as np
 import recorded
 
 from bench.record.records import load_records
-from bench.reporting.figures.selection import FigureData
+from bench.reporting.figures.figure_data import FigureData
 
 SIDE, CLASSES, STEPS = 8, 3, 7
 NAMES = np.array(["zero", "one", "two"])

@@ -22,14 +22,12 @@ from bench.record.sweep_folder import RecordedRun
 from bench.reporting.grouping import grouped
 from bench.reporting.statistics import Interval, t_interval
 from bench.reporting.tables.contents import letters
-from bench.reporting.tables.table import Column
+from bench.reporting.tables.table import ARROWS, Column
 from bench.reporting.tables.table_spec import Names, load_tables
 from bench.spec.reserved_names import REAL, VALIDATION
 
 PANELS = 6
 """Metrics on a page."""
-
-ARROWS = {"higher": " ↑", "lower": " ↓", "real": " (≈ real)", "one": " (≈ 1)", None: ""}
 
 T = TypeVar("T")
 
@@ -73,7 +71,7 @@ class FigureData:
 
     @cached_property
     def names(self) -> Names:
-        """Names for people."""
+        """Names for display."""
         return next(iter(load_tables().values())).names
 
     @cached_property
@@ -194,7 +192,8 @@ class FigureData:
 
 def axis_title(column: Column) -> str:
     """Return a quantity with the direction that is better."""
-    return column.quantity.title + ARROWS[column.quantity.direction]
+    title, arrow = column.quantity.title, ARROWS[column.quantity.direction]
+    return f"{title} ({arrow})" if "≈" in arrow else f"{title} {arrow}".strip()
 
 
 def _left_out(option: str, names: Sequence[str]) -> list[str]:
