@@ -11,7 +11,7 @@ both in an iteration with the harness's Adam. Nobody has published the size of t
 that of Lr-LiVAE's irrelevant code.
 
 That is not the method at its best. Two options lead towards the published one: with `cond_bn` the
-label chooses the gains and biases of the generator's batch norms instead of standing beside the
+label chooses the gains and biases of the generator's batch norms instead of being joined to the
 noise, and with `critic_steps` the critic moves several times, on new batches, before the generator
 moves once. Rates are not options: `critic_steps` leaves them, so that it can be ablated alone, and
 a sweep writes the strong form as

@@ -144,7 +144,7 @@ class CVAEGANBao(CVAEGAN):
 
 
 class Classifier(nn.Module):
-    """A network from examples to logits: a critic's layers without spectral norm, initialized anew.
+    """A network from examples to logits: a critic's layers without spectral norm, freshly made.
 
     It has no batch norm, which would subtract the very means that are to be matched.
     """

@@ -1,4 +1,4 @@
-"""The command line: all commands, and what becomes of errors that are for people."""
+"""The command line: all commands, and how errors are shown."""
 
 import os
 import pkgutil

@@ -1,4 +1,4 @@
-"""Messages for people; all on stderr, since stdout is for data."""
+"""Messages for the user; all on stderr, since stdout is for data."""
 
 import logging
 import shlex

@@ -1,4 +1,4 @@
-"""Errors for people: each says what was wrong, where, and what would be right."""
+"""Errors to display: each says what was wrong, where, and what would be right."""
 
 import difflib
 import errno

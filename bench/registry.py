@@ -29,7 +29,7 @@ RENAMED = {"references": "controls"}
 
 @dataclass(frozen=True)
 class Registration:
-    """What a name stands for: an import path, `module:attribute`, and one line to display."""
+    """What a name means: an import path, `module:attribute`, and one line to display."""
 
     target: str
     summary: str

@@ -112,7 +112,7 @@ def encoder(
         backbone: The family.
         width: Multiplier of the layer sizes.
         codes: Size of a head.
-        planes: How many planes of labels stand behind the channels of the image.
+        planes: How many planes of labels follow the channels of the image.
         heads: 1 for a point code, 2 for mean and log-variance.
 
     Returns:

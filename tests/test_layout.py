@@ -1,4 +1,4 @@
-"""Rules that keep the house in order, read from the source: rooms, sizes, names, imports."""
+"""Rules of the house, read from the source: order of packages, sizes, names, imports."""
 
 import ast
 import subprocess
@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("bench", "models", "baselines")
 
-ROOMS = [
+BENCH = [
     *("errors", "seeding", "console", "registry", "spec", "record", "reporting", "trackers"),
     *("data", "training", "metrics", "process", "evaluation", "execution", "exchange", "replay"),
     *("tuning", "perf", "conformance", "commands", "cli"),
 ]
-"""The rooms of `bench`; each imports only from itself and from those before it."""
+"""The packages of `bench`; each imports only from itself and from those before it."""
 
 COLLECTIONS = {"bench/metrics", "bench/data", "bench/commands", "bench/reporting/figures"}
 """Folders in which almost every file is one registered thing."""
@@ -58,22 +58,22 @@ def imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_rooms_import_only_from_rooms_before_them():
+def test_packages_import_only_from_those_before_them():
     wrong = [
         f"{name_of(path)} imports {name}"
         for path in sources("bench")
         for name in imports(path)
         if name.startswith("bench.") and (parts := path.relative_to(ROOT / "bench").parts)
-        if (room := parts[0].removesuffix(".py")) not in ("__init__", "__main__")
-        if (other := name.split(".")[1]) in ROOMS and ROOMS.index(other) > ROOMS.index(room)
+        if (package := parts[0].removesuffix(".py")) not in ("__init__", "__main__")
+        if (other := name.split(".")[1]) in BENCH and BENCH.index(other) > BENCH.index(package)
     ]
     assert not wrong
 
 
-def test_every_room_has_its_place_in_the_order():
+def test_every_package_has_its_place_in_the_order():
     found = {path.stem for path in (ROOT / "bench").iterdir() if path.suffix == ".py"}
     found |= {path.parent.name for path in (ROOT / "bench").glob("*/__init__.py")}
-    assert found - {"__init__", "__main__"} == set(ROOMS)
+    assert found - {"__init__", "__main__"} == set(BENCH)
 
 
 def test_models_and_baselines_know_only_the_interface():

@@ -123,7 +123,7 @@ def _worker(device: str, threads: int | None) -> "Worker":
 
 
 def _run(model: str, option: str, data: str, **settings: Any) -> "RunConfig":
-    """Return the configuration of a model on a data set, both as they stand on the command line."""
+    """Return the configuration of a model on a data set, both as given on the command line."""
     from bench.spec.located_yaml import Located, parse_value
     from bench.spec.run_config import complete_settings
 

@@ -1,4 +1,4 @@
-"""The model that the conformance suite examines: on a small data set, six iterations long."""
+"""A model under test, with a small data set and a training of six iterations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -65,12 +65,12 @@ def players_and_stages_fit(under_test: ModelUnderTest) -> None:
     players = set(model.players())
     for stage in model.stages:
         named: object = stage.players
-        text = f"the players of stage {stage.name!r} are a text; write ({named!r},)"
+        text = f"the players of stage {stage.name!r} are a string; write ({named!r},)"
         _require(not isinstance(named, str), text)
         unknown = sorted(set(stage.players) - players)
-        _require(not unknown, f"stage {stage.name!r} moves {unknown}, which are no players")
+        _require(not unknown, f"stage {stage.name!r} moves {unknown}, which are not players")
     unknown = sorted(set(model.objective) - players)
-    _require(not unknown, f"the objective has weights for {unknown}, which are no players")
+    _require(not unknown, f"the objective has weights for {unknown}, which are not players")
     idle = sorted(players - {player for stage in model.stages for player in stage.players})
     _require(not idle, f"the players {idle} move in no stage")
 

@@ -169,5 +169,5 @@ def _files(root: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int]]:
 
 def is_image_file(path: Path) -> bool:
     """Return whether a file has the name of an image."""
-    # macOS leaves `._NAME.jpg` beside a copied image; that is no image.
+    # macOS leaves `._NAME.jpg` beside a copied image; that is not an image.
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

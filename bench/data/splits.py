@@ -87,7 +87,7 @@ class HeldOutTestOptions(SplitOptions):
 
 
 def choose_per_class(y: Tensor, counts: Sequence[int], seed: int, purpose: str) -> Tensor:
-    """Return a mask `[N]` of so many random examples of each class.
+    """Return a mask `[N]` of `counts[k]` random examples of each class `k`.
 
     A larger count chooses a superset of what a smaller one chooses, and the choice in one class
     does not depend on the other classes. `purpose` names the random stream.

@@ -28,7 +28,7 @@ from bench.spec.run_config import recorded_training
 from bench.training.interface import Code, Infers
 
 CLASSES = 10  # that are shown, the first ones
-STEPS = 7  # images of a traversal; odd, so that one stands in the middle
+STEPS = 7  # images of a traversal; odd, so that one is in the middle
 DIMENSIONS = 6  # of the irrelevant code that are shown
 REACH = 3.0  # of a single dimension to either side, in standard deviations of its prior
 

@@ -102,7 +102,7 @@ class Noise(Control):
 
 
 def _labels(data: DataSet, per_class: int) -> torch.Tensor:
-    """Return labels in order, so many of each class or as many as the smallest test class has."""
+    """Return labels in order: of each class `per_class`, or the size of the smallest test class."""
     classes = data.spec.classes
     size = min(per_class, int(torch.bincount(data.test.y, minlength=classes).min()))
     return torch.arange(classes).repeat_interleave(size)

@@ -70,7 +70,7 @@ def read_images(path: Path, spec: DataSpec, per_class: int | None = None) -> Ext
 
 def _read_folder(root: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     if not spec.is_image:
-        raise BenchError(f"{root}: {spec.name} are no images; points come in an .npz with x and y")
+        raise BenchError(f"{root}: {spec.name} are not images; points come in an .npz with x and y")
     files = [
         (path, label)
         for name, label in _class_labels(root, spec).items()
@@ -82,7 +82,7 @@ def _read_folder(root: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor
         raise DataMissing(f"{root}: its folders hold no images (PNG or JPEG)")
     paths, labels = zip(*labeled, strict=True)
     others = len(files) - len(labeled)
-    notices = [f"{root}: left out {others} files that are no images"] if others else []
+    notices = [f"{root}: left out {others} files that are not images"] if others else []
     if any(path.suffix.lower() in LOSSY for path in paths):
         notices.append(f"{root}: JPEG files differ from what the generator made; prefer PNG")
     with ThreadPoolExecutor(8) as pool:  # Pillow works without the GIL

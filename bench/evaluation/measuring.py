@@ -42,7 +42,7 @@ def load_trained(
         reason = str(error).strip().split("\n", 1)[0]
         raise BenchError(
             f"{weights} is damaged, or not of this model ({reason}); delete it and run the sweep "
-            "again: the same weights are then trained anew"
+            "again: the same weights are then trained again"
         ) from error
     return model
 

@@ -99,7 +99,7 @@ def _is_packed(path: Path, extra: Sequence[str]) -> bool:
 
 
 def _classifiers(content: Mapping[str, bytes]) -> list[Path]:
-    """Return the local files of classifiers whose hashes stand in the protocols of the runs."""
+    """Return the local files of classifiers whose hashes are in the protocols of the runs."""
     records = [data for name, data in content.items() if name.endswith("evaluation.jsonl")]
     hashes = {h.decode() for data in records for h in re.findall(rb"@([0-9a-f]{8})", data)}
     files = sorted((data_root() / "extractors").glob("classifier-*.pt"))
@@ -107,7 +107,7 @@ def _classifiers(content: Mapping[str, bytes]) -> list[Path]:
 
 
 def classifier_hash(path: Path) -> str | None:
-    """Return the hash of the weights of a classifier, or None if the file is none."""
+    """Return the hash of the weights of a classifier, or None if the file does not hold one."""
     import torch
 
     from bench.metrics.extractors.weight_files import weights_hash

@@ -78,7 +78,7 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
 
 
 def _conflict(present: Path, packed: Path) -> str:
-    """Return the first measurement of one protocol with two values; empty if there is none."""
+    """Return the first measurement whose values differ for the same protocol; or ""."""
     paths = (present, packed)
     entries, others = (by_key(read_jsonl(RunFolder(path).evaluation)) for path in paths)
     for key, entry in entries.items():
@@ -112,7 +112,7 @@ def _add(arrived: Path, target: Path) -> bool:
             return False
         RunFolder(target).reopen()
         for name in CHECKPOINTS + WEIGHTS:
-            (target / name).unlink(missing_ok=True)  # killed here, it begins anew
+            (target / name).unlink(missing_ok=True)  # killed here, it begins again
         shutil.rmtree(target / "snapshots", ignore_errors=True)
 
         def mark(folder: str, names: list[str]) -> list[str]:
@@ -149,7 +149,7 @@ def _add_classifier(arrived: Path) -> str:
     elif classifier_hash(target) != digits:
         return (
             f"{target} is another network than the one that measured these runs ({digits[:8]}), so "
-            "their measurements stand in columns of their own; delete it and import again to "
+            "their measurements are in separate columns; delete it and import again to "
             "measure new runs by theirs"
         )
     return ""

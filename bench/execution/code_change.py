@@ -64,7 +64,10 @@ def code_change(task: RunTask) -> CodeChange | None:
 
 
 def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
-    """Refuse results of another model, data set or metric; failed runs only if tried again."""
+    """Raise unless recorded and present code agree on model, data set and metrics.
+
+    Failed runs are checked only with --retry-failed.
+    """
     changes: dict[RunTask, CodeChange] = {}
     refused: dict[CodeChange, list[RunTask]] = {}
     for task in tasks:
@@ -80,7 +83,7 @@ def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
         folder = next(iter(refused.values()))[0].path.parent
         raise BenchError(
             f"{folder} holds results of another model, data set or metric than those of this code, "
-            f"which would stand beside new ones as if they were alike:\n{lines}\n"
+            f"which would be mixed with new ones as if they were alike:\n{lines}\n"
             "--allow-code-change uses them as they are, and tables say so"
         )
     if refused:
@@ -119,10 +122,10 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions) -> None:
 
 
 def _line(change: CodeChange, group: Sequence[RunTask]) -> str:
-    """Say how the code of some runs has changed, and what to do to have them anew."""
+    """Say how the code of some runs has changed, and how to do them again."""
     remedy = "delete `done` in their folders to measure them again"
     if change.learned:
-        remedy = "delete their folders to have them anew, or say name=ANOTHER to keep both"
+        remedy = "delete their folders to do them again, or say name=ANOTHER to keep both"
     files = first_few(sorted({*change.learned, *change.measured}), MOST_FILES)
     return f"  {_counted(group)} by {change.version}; changed since: {files}; {remedy}"
 

@@ -168,7 +168,7 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
             raise BenchError(
                 f"the data set {data.spec.name!r} is not the one that this run began with "
                 f"(fingerprint {fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} "
-                "to start anew"
+                "to start again"
             )
         *_, last = provenance.sessions_of(recorded)
         changed = changed_files(comparable_sources(last), sources_of(run))
@@ -190,7 +190,7 @@ def _record_origin(
     used = {part: sources[part] for part in (*parts, HARNESS)}
     threads = torch.get_num_threads()
     origin = provenance.collect(worker.device, worker.command, fingerprint, threads, used)
-    provenance.write_session(folder.path, origin, anew=not folder.has_learned)
+    provenance.write_session(folder.path, origin, forget=not folder.has_learned)
 
 
 def _lacking_snapshots(run: RunConfig, folder: RunFolder) -> list[int]:
@@ -227,7 +227,7 @@ def _trained(
     def snapshot(step: int, weights: Mapping[str, Tensor]) -> None:
         save_weights(folder.snapshot(step).model, weights)
         if not worker.stop():
-            with worker.stop.leaving():  # the training is saved as soon as this is left
+            with worker.stop.interruptible():  # the training is saved as soon as this is left
                 _snapshot_entries(run, folder, step, context)
 
     trainer = start(settle_switches(run.training, folder.path, worker, start, label))

@@ -113,7 +113,7 @@ def _refuse_unwritable(folder: Path) -> float:
 
 
 def _reopen_failed(task: RunTask, started: float) -> None:
-    """Take back a failure from before this command; one of another command under way stands."""
+    """Take back a failure from before this command; one of another command under way stays."""
     if task.state() != "failed":
         return
     try:

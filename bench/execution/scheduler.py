@@ -1,8 +1,7 @@
-"""The loop that hands tasks to an executor, and sees to it that all of them end.
+"""The loop that hands tasks to an executor until all of them have ended.
 
-A task that another process works on waits; one whose process died is started again. Of the tasks
-that wait, those of a kind that was not timed yet come first, then the longest, so that no long
-task is left alone at the end.
+A task that another process works on waits; one whose process died is started again. Waiting tasks
+of a kind not timed yet start first, then the slowest kinds.
 """
 
 import time

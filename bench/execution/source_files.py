@@ -15,7 +15,7 @@ from bench import registry
 from bench.record.provenance import HARNESS, Sources
 from bench.spec.run_config import RunConfig
 
-ROOMS: dict[registry.Kind, set[str]] = {
+PACKAGES: dict[registry.Kind, set[str]] = {
     "dataset": {"bench.data"},
     "metric": {"bench.metrics"},
     "control": {"bench.evaluation.controls"},
@@ -23,7 +23,7 @@ ROOMS: dict[registry.Kind, set[str]] = {
 """Where imports of a registered class are followed, beside its own package."""
 
 HARNESS_ROOTS = ("bench.training.trainer", "bench.evaluation.measuring", "bench.process.worker")
-HARNESS_ROOMS = {
+HARNESS_PACKAGES = {
     "bench.training",
     "bench.data",
     "bench.evaluation",
@@ -46,7 +46,7 @@ def sources_of(run: RunConfig) -> Sources:
         "data": _files_of("dataset", [component["name"] for component in data]),
         "metrics": _files_of("metric", [component["name"] for component in evaluation.metrics]),
         "controls": _files_of("control", evaluation.controls),
-        HARNESS: _follow(HARNESS_ROOTS, HARNESS_ROOMS),
+        HARNESS: _follow(HARNESS_ROOTS, HARNESS_PACKAGES),
     }
 
 
@@ -54,7 +54,7 @@ def essence(source: str) -> str:
     r"""Return the syntax tree of a file as text, without what cannot change a result.
 
     Left out are comments, docstrings, imports (imported files count by themselves), formatting,
-    annotations, and the texts of errors and messages. Text that is no Python stays as it is.
+    annotations, and the texts of errors and messages. What is not Python stays as it is.
 
     >>> essence('"A module."\nimport torch\nx: int = 1  # one\n') == essence("x: float = (1)")
     True
@@ -102,16 +102,16 @@ def _files_of(kind: registry.Kind, names: Iterable[str]) -> dict[str, str]:
     roots = [modules[name] for name in names]
     near = modules.values() if kind == "model" else roots
     packages = {module.partition(".")[0] for module in near}
-    return _follow(roots, ROOMS.get(kind, set()) | (packages - {"bench"}))
+    return _follow(roots, PACKAGES.get(kind, set()) | (packages - {"bench"}))
 
 
-def _follow(roots: Iterable[str], rooms: Collection[str]) -> dict[str, str]:
+def _follow(roots: Iterable[str], packages: Collection[str]) -> dict[str, str]:
     """Return the files that imports lead to within some packages, by their names there."""
     files: dict[str, str] = {}
     left, seen = list(roots), set[str]()
     while left:
         module = left.pop()
-        if module in seen or not any(f"{module}.".startswith(f"{room}.") for room in rooms):
+        if module in seen or not any(f"{module}.".startswith(f"{name}.") for name in packages):
             continue
         seen.add(module)
         left.append(module.rpartition(".")[0])  # a package is imported before what is in it

@@ -75,5 +75,5 @@ def _recorded(folder: Path, device: torch.device) -> SwitchSet | None:
         return SwitchSet.of(entry["on"])
     except (KeyError, TypeError) as error:
         raise BenchError(
-            f"{folder / EXECUTION} names switches that do not exist; delete it to choose anew"
+            f"{folder / EXECUTION} names switches that do not exist; delete it to choose again"
         ) from error

@@ -102,7 +102,7 @@ class ControlTask(RunTask):
 def execute_task(task: Task, worker: Worker) -> tuple[Outcome, str]:
     """Do a task in this process; raise `Interrupted` if someone asked to stop.
 
-    Where the machine is to blame, such as a full disk, a text says why the task `failed`.
+    Where the machine is to blame, such as a full disk, the string says why the task `failed`.
     """
     if worker.stop():
         raise Interrupted("stopped")

@@ -80,7 +80,7 @@ class Measurement(NamedTuple):
         metric: Name of a quantity: a key of `Metric.quantities`, or such a key and a part, as in
             `fid/per_class`.
         protocol: Every choice that changes the number besides the samples. Only measurements with
-            equal protocols may stand in one column.
+            equal protocols belong in one column.
         value: The number, in the unit of its quantity; None if it cannot be computed.
         reason: Why the value is None; empty otherwise.
         error: Standard error over images, in the unit of the value: how much the value would vary
@@ -147,10 +147,10 @@ class Context:
     def require_images(self) -> None:
         """Raise `NotApplicable` if the data are points."""
         if not self.data.spec.is_image:
-            raise NotApplicable(f"{self.data.spec.name} are no images")
+            raise NotApplicable(f"{self.data.spec.name} are not images")
 
     def require_gray_or_color(self) -> None:
-        """Raise `NotApplicable` if the data are no images of one or three channels."""
+        """Raise `NotApplicable` if the data are not images of one or three channels."""
         if not self.data.spec.is_image or self.data.spec.shape[0] not in (1, 3):
             raise NotApplicable(f"{self.data.spec.name} are neither gray nor color images")
 

@@ -158,7 +158,7 @@ class EncodingMetric(Metric):
 
 @torch.inference_mode()
 def _works(call: Callable[[], object]) -> bool:
-    """Return whether a call returns; errors of another cause appear again with the label."""
+    """Return whether a call returns; an unrelated error is raised again when the label is given."""
     try:
         call()
     except Exception:

@@ -43,7 +43,7 @@ class FrechetDistance(FeatureDistance):
     quantities = {"fid": Quantity("Fréchet distance", "lower", 2)}
 
     def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:
-        """Return why covariances would be singular, or an empty text."""
+        """Return why covariances would be singular, or an empty string."""
         width, (samples, real) = comparison.extractor.width, sizes
         if min(sizes) > width:
             return ""

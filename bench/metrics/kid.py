@@ -44,7 +44,7 @@ class KernelDistance(FeatureDistance):
         return (f"subsets={self.subsets}x{min(self.subset_size, *sizes)}",)
 
     def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:
-        """Return why there is no pair of images, or an empty text."""
+        """Return why there is no pair of images, or an empty string."""
         return f"one image{unit} makes no pair: 2 are needed" if min(sizes) < 2 else ""
 
     def distance(self, samples: Tensor, real: Tensor, whole: FeatureComparison | None) -> float:

@@ -52,7 +52,7 @@ class Leakage(EncodingMetric):
 
     Encoders that are given the label (cVAE, cVAE-GAN, `w` of CSVAE) can copy it into the code; the
     protocol says `encoder=label-given` for such codes and `label-blind` for others. 100 % of a code
-    that is label-given and relevant are no achievement.
+    that is label-given and relevant are not an achievement.
 
     Attributes:
         codes: Whether codes are one draw from each posterior, or posterior means.

@@ -30,7 +30,7 @@ class Reconstruction(EncodingMetric):
     `reconstruction_lpips` is the mean LPIPS, if the file of its weights is given.
 
     Codes are posterior means. A model that needs the label is given the true one, and its
-    measurements stand in a column of their own (`label=given`): ten classes are 3.3 bits for free.
+    measurements are in a separate column (`label=given`): ten classes are 3.3 bits for free.
     The option is that of `EncodingMetric`.
     """
 

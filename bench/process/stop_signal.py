@@ -23,11 +23,11 @@ class StopSignal:
         self.asked = 0  # the number of the signal
         self.quiet = quiet
         self._deferred = False
-        self._reason: Callable[[], bool] | None = None
+        self._condition: Callable[[], bool] | None = None
 
     def __call__(self) -> bool:
         """Return whether to stop."""
-        return self.asked != 0 or (self._reason is not None and self._reason())
+        return self.asked != 0 or (self._condition is not None and self._condition())
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -42,7 +42,7 @@ class StopSignal:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a request wait until this is left."""
+        """Let a request wait until the block has ended."""
         before, self._deferred = self._deferred, True
         try:
             yield
@@ -52,8 +52,8 @@ class StopSignal:
             raise Interrupted("stopped")
 
     @contextmanager
-    def leaving(self) -> Iterator[None]:
-        """Within `deferred`: let a request end what is inside, but nothing around it."""
+    def interruptible(self) -> Iterator[None]:
+        """Within `deferred`: let a request interrupt this block, and go on after it."""
         before, self._deferred = self._deferred, False
         try:
             yield
@@ -64,17 +64,17 @@ class StopSignal:
             self._deferred = before
 
     @contextmanager
-    def also(self, reason: Callable[[], bool]) -> Iterator[None]:
-        """Stop for another reason as well, for a while."""
-        self._reason = reason
+    def stop_when(self, condition: Callable[[], bool]) -> Iterator[None]:
+        """Within this block, stop also when a condition holds."""
+        self._condition = condition
         try:
             yield
         finally:
-            self._reason = None
+            self._condition = None
 
     @contextmanager
     def listening(self, numbers: Sequence[int] = STOPPING) -> Iterator["StopSignal"]:
-        """Handle the signals for a while."""
+        """Handle the signals within the block."""
         before = [signal.signal(number, self._handle) for number in numbers]
         try:
             yield self

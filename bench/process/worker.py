@@ -27,7 +27,7 @@ class RunOptions:
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
     allow_code_change: bool = False  # use results of another model, data set or metric
-    switches: SwitchSet | None = None  # how trainings are executed; None: as the device likes best
+    switches: SwitchSet | None = None  # how trainings are executed; None: chosen for the device
 
 
 @dataclass

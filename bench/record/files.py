@@ -30,7 +30,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file by a text."""
+    """Replace a file by a string."""
     write_atomically(path, text.encode())
 
 

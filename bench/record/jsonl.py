@@ -87,7 +87,7 @@ def read_jsonl(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
     return entries
 
 
-def holds(path: Path, offset: int) -> bool:
+def is_intact_until(path: Path, offset: int) -> bool:
     """Return whether the first `offset` bytes of a file are there and undamaged."""
     content = path.read_bytes()[:offset] if path.exists() else b""
     return len(content) == offset and None not in map(_decode, content.splitlines())

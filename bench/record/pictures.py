@@ -85,4 +85,4 @@ def _read(path: Path) -> dict[str, Array]:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BenchError(f"{path} is damaged ({error}); delete it to have it made anew") from error
+        raise BenchError(f"{path} is damaged ({error}); delete it to have it made again") from error

@@ -2,8 +2,8 @@
 
 A run is done in one or several sessions, each by one version of the code in one place:
 `provenance.json` holds the first, and the others in its list `continued`. `execution.json` holds
-how its features, such as `micro_batch`, were used; a resumed run goes on in the same way. Only
-`collect` imports torch, since reports read these records too.
+settings of execution that are not configuration (`micro_batch`, `switches`); a resumed run keeps
+them. Only `collect` imports torch, since reports read these records too.
 """
 
 import hashlib
@@ -93,10 +93,10 @@ def collect(
     }
 
 
-def write_session(folder: Path, origin: Origin, *, anew: bool) -> None:
-    """Add a session to a run if its place or code are new; `anew` forgets the earlier ones."""
+def write_session(folder: Path, origin: Origin, *, forget: bool) -> None:
+    """Add a session to a run if its place or code are new; `forget` drops the earlier ones."""
     path = folder / NAME
-    if anew or not path.exists():
+    if forget or not path.exists():
         write_json(path, origin)
         return
     recorded = read_json(path)

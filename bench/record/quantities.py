@@ -25,7 +25,7 @@ class Quantity:
     """What one number means.
 
     Attributes:
-        title: Name for people, with the unit.
+        title: Name for display, with the unit.
         direction: Which values are better; None where that is for the reader to judge.
         decimals: Digits after the point; None for four significant digits.
         scale: Factor that turns a recorded value into the title's unit.

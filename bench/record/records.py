@@ -49,6 +49,7 @@ class RecordEntry(NamedTuple):
     """One number of a run: a line of one of its files.
 
     Attributes:
+        metric: Name of the quantity.
         value: The number as it was measured, unscaled; None where there is none.
         step: Iterations of the model that was measured.
         split: `samples` or `real`, both on the test split, or `validation`; of curves, `train`.
@@ -76,7 +77,7 @@ class Records:
         results: The folder that was read.
         runs: The expected runs, whatever their state.
         measurements: What was measured, at every snapshot and on every split.
-        timings: What differs between identical runs.
+        timings: Wall-clock times and peak memory of trainings.
         cost: What was counted before the training; nothing for runs of older versions.
         selected_steps: Run -> the snapshot that `final` shows, the last one for runs that are not
             here; `bench.reporting.snapshot_selection` fills it and `selection_note`.
@@ -105,9 +106,10 @@ class Records:
 
     @cached_property
     def measured_runs(self) -> tuple[RecordedRun, ...]:
-        """The runs whose numbers tables show, all of them controls or trained to their end.
+        """Controls and trained runs with measurements, which tables show.
 
-        They are done, or were measured before other metrics were asked for: that is still true.
+        They are done, or were measured before further metrics were asked for; those measurements
+        stay valid.
         """
         measured = {entry.run for entry in self.measurements if entry.run.state != "failed"}
         return tuple(run for run in self.runs if run.state == "done" or run in measured)
@@ -131,7 +133,7 @@ class Records:
 
     @property
     def untrained(self) -> tuple[str, ...]:
-        """Variants that no run trains: the real images, measured or not, and the controls."""
+        """Names of the controls; `real` is always included."""
         return tuple(dict.fromkeys([REAL, *(r.variant for r in self.runs if r.is_control)]))
 
     def config(self, run: RecordedRun) -> Mapping[str, Any]:

@@ -103,7 +103,7 @@ class RunFolder:
         except BenchError as problem:
             return (
                 f"{problem}; other files of this run may be damaged too: --retry-failed measures "
-                f"again, deleting {self.path} begins anew"
+                f"again, deleting {self.path} begins again"
             )
         except OSError as error:
             return f"cannot read {error.filename or self.path}: {error.strerror}"

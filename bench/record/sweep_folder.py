@@ -40,7 +40,7 @@ class RecordedRun:
 
     Attributes:
         id: Name of its folder; two variants of a sweep may share a run.
-        variant: Its variant; of a control, as `model`, the name of the control.
+        variant: Name of the variant; for a control its name (also in `model`).
         seed: None for a control, and for images from elsewhere that have none.
         path: Its folder, which a published run lacks.
         evaluation: Id of what is to be measured; None in sweeps of older versions.
@@ -123,7 +123,7 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
     except (KeyError, TypeError, AttributeError) as error:
         raise BenchError(
             f"{folder / 'sweep.json'} is not the plan of a sweep ({error} is missing or of the "
-            "wrong kind); run the sweep again to write it anew"
+            "wrong kind); run the sweep again to write it again"
         ) from error
     return sweep, runs
 

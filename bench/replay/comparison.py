@@ -47,7 +47,7 @@ class Deviation:
         return self.largest <= tolerance and not self.unmatched
 
     def text(self, tolerance: float) -> str:
-        """Return one line for people."""
+        """Return one line for display."""
         if self.unmatched:
             names = first_few(self.unmatched, MOST_NAMED, "; ")
             return f"{self.what}: not the same values: {names}"
@@ -76,7 +76,7 @@ class ReplayReport:
         return all(deviation.is_within(tolerance) for deviation in self.deviations)
 
     def text(self, tolerance: float) -> str:
-        """Return some lines for people."""
+        """Return some lines for display."""
         lines = [f"{'agrees ' if self.agrees(tolerance) else 'DIFFERS'}  {self.folder}"]
         lines += [f"  {deviation.text(tolerance)}" for deviation in self.deviations]
         if all(deviation.is_identical for deviation in self.deviations):

@@ -38,8 +38,8 @@ from bench.training.trainer import Trainer
 def read_run(folder: Path) -> RunConfig:
     """Return the configuration of a run from its record; old ones name no metrics.
 
-    It is completed anew, so that losses are added in the order of the model's objective: the record
-    is sorted by name, and sums of floats depend on the order.
+    It is completed again, so that losses are added in the order of the model's objective: the
+    record is sorted by name, and sums of floats depend on the order.
     """
     path = folder / "config.json"
     if not path.exists():

@@ -49,7 +49,10 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
 
 
 def find_folders(results: Path, name: str) -> list[Path]:
-    """Return the folders of the begun runs of a folder, a sweep, or what `find_runs` knows."""
+    """Return the folders of all begun runs that a name means.
+
+    It is a folder, a sweep, or a name as in `find_runs`.
+    """
     if (Path(name) / "config.json").is_file():
         return [Path(name)]
     records = load_records(results)

@@ -22,7 +22,7 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:
-    """Return at most so many of `count` indices, the first and the last among them.
+    """Return at most `most` of `count` indices, the first and the last among them.
 
     >>> evenly_spaced(3, 5), evenly_spaced(9, 3)
     ([0, 1, 2], [0, 4, 8])

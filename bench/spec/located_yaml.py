@@ -85,7 +85,7 @@ class Located:
 
     @contextmanager
     def locating_errors(self, addition: str = "") -> Iterator[None]:
-        """Turn a `KeyProblem` with this data into a `SpecError` that says where the key stands."""
+        """Turn a `KeyProblem` with this data into a `SpecError` that says where the key is."""
         try:
             yield
         except KeyProblem as problem:
@@ -119,7 +119,7 @@ for _tag, _pattern, _first in (
 
 
 def parse_value(text: str, where: str) -> Any:
-    """Return the value of a YAML text; the error for a text that is no YAML says `where` it is."""
+    """Return the value of a YAML string; the error for one that is not YAML says `where` it is."""
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
@@ -145,7 +145,7 @@ def parse_option(text: str) -> tuple[str, Any]:
 
 
 def read_yaml(path: Path) -> Located:
-    """Read a file that is one YAML mapping, with marks `file:line`; no key may stand twice."""
+    """Read a file that is one YAML mapping, with marks `file:line`; refuse duplicate keys."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -172,7 +172,7 @@ def read_yaml(path: Path) -> Located:
 
 
 def _construct(loader: Loader, node: yaml.Node, file: Path, path: KeyPath) -> Located:
-    """Return a node of a YAML file; the mark of what stands at a key is the line of the key."""
+    """Return a node of a YAML file; the mark of a value is the line of its key."""
     content: Any
     if isinstance(node, yaml.MappingNode):
         content = {}
@@ -182,7 +182,7 @@ def _construct(loader: Loader, node: yaml.Node, file: Path, path: KeyPath) -> Lo
             if not isinstance(key, str):
                 key = json.dumps(key) if isinstance(key, int | float | bool) else str(key)
             if key in content:
-                raise SpecError("stands here twice", where=mark, key=dotted((*path, key)))
+                raise SpecError("duplicate key", where=mark, key=dotted((*path, key)))
             content[key] = replace(_construct(loader, value_node, file, (*path, key)), mark=mark)
     elif isinstance(node, yaml.SequenceNode):
         content = [_construct(loader, n, file, (*path, i)) for i, n in enumerate(node.value)]

@@ -19,7 +19,7 @@ Unit = Literal["iterations", "epochs"]
 
 
 class Strict(BaseModel):
-    """A schema that refuses unknown keys and never takes a text for a number."""
+    """A schema that refuses unknown keys and never takes a string for a number."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -115,7 +115,7 @@ class Training(Strict):
     unlabeled: Component | None = None
     """A further data set, used without its labels."""
     labeled_rows: Annotated[int, Field(ge=0)] = 0
-    """Examples of a batch that carry a label, the first ones. 0 stands for half of them where
+    """Examples of a batch that carry a label, the first ones. 0 means half of them where
     there are examples without label, and for all of them otherwise. As many as `batch_size` leave
     the examples without label unused."""
     objective: dict[str, dict[str, NonNegative]] = {}

@@ -48,7 +48,7 @@ class SweepFile(Strict):
         if min(seeds) < 0:
             raise ValueError("seeds must be >= 0")
         if len(set(seeds)) < len(seeds):
-            raise ValueError("each seed may stand here once")
+            raise ValueError("seeds must be distinct")
         return seeds
 
 
@@ -136,7 +136,7 @@ def _override(document: Located, override: str, schema: type[SweepFile]) -> Loca
     if keys[0] not in schema.model_fields:
         hint = ""
         if keys[0] in RunSettings.model_fields:
-            hint = f"; settings of the runs stand under base: base.{override}"
+            hint = f"; settings of the runs belong under base: base.{override}"
         raise SpecError(describe_unknown_key(keys[0], schema.model_fields) + hint, where=where)
     return document.merged(nested(keys, Located.of(value, where)))
 

@@ -1,4 +1,4 @@
-"""Validation of plain data against a schema, with pydantic's messages rewritten for people."""
+"""Validation of plain data against a schema, with pydantic's messages rewritten in plain words."""
 
 import json
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from bench.errors import BenchError, describe_unknown
 from bench.registry import RENAMED
 
 KeyPath = tuple[str | int, ...]
-"""Where a value stands: the keys and indices that lead to it."""
+"""The keys and indices that lead to a value."""
 
 
 class KeyProblem(BenchError):
@@ -40,7 +40,7 @@ def validate(schema: Any, value: Any, path: KeyPath) -> Any:
         # A misspelled key is both unknown and missing; that it is unknown tells more.
         first = min(error.errors(include_url=False), key=lambda e: e["type"] == "missing")
         known = _keys_beside(adapter, first["loc"])
-        # Tags of discriminated unions stand in pydantic's path, but not in the user's file.
+        # Tags of discriminated unions are in pydantic's path, but not in the user's file.
         location = _path_in(value, first["loc"])
         raise KeyProblem((*path, *location), _sentence(dict(first), known)) from error
 
@@ -74,7 +74,7 @@ def _keys_beside(adapter: TypeAdapter[Any], location: tuple[int | str, ...]) -> 
 
 
 def _path_in(value: Any, location: tuple[int | str, ...]) -> KeyPath:
-    """Return pydantic's path without the parts that are no keys of the data."""
+    """Return pydantic's path without the parts that are not keys of the data."""
     path: list[str | int] = []
     for index, part in enumerate(location):
         is_last = index == len(location) - 1
@@ -91,7 +91,7 @@ _EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
     "bool_type": "true or false",
-    "string_type": "a text",
+    "string_type": "a string",
     "dict_type": "a mapping (key: value)",
     "list_type": "a list",
     "tuple_type": "a list",
@@ -101,7 +101,7 @@ _EXPECTED = {
 
 
 def _sentence(error: dict[str, Any], known: list[str]) -> str:
-    """Return an error of pydantic in words for people."""
+    """Return an error of pydantic in plain words."""
     kind, given, context = error["type"], error.get("input"), error.get("ctx") or {}
     shown = json.dumps(given) if isinstance(given, str | int | float | bool) else repr(given)
     if given is None:

@@ -1,7 +1,7 @@
 """A sweep in MLflow: a mirror of the record that can be brought up to date at any time.
 
 A sweep is an experiment with one parent run, which has means over seeds; its runs are children. A
-run with the digest of what it should hold is left alone, any other is written anew.
+run with the digest of what it should hold is left alone, any other is written again.
 """
 
 import fcntl
@@ -60,7 +60,7 @@ def update_mlflow(folder: Path, uri: str | None = None) -> str:
         raise
     except Exception as error:  # whatever a server, a driver or a database may raise
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        if len(reason) > LONGEST_REASON:  # the cause stands at the end of nested messages
+        if len(reason) > LONGEST_REASON:  # the cause is at the end of nested messages
             reason = f"{reason[: LONGEST_REASON // 3]} ... {reason[-LONGEST_REASON * 2 // 3 :]}"
         raise BenchError(
             f"MLflow at {shown} was not updated: {reason}\n"
@@ -115,7 +115,7 @@ class _Experiment:
         return written, len(wanted) - written
 
     def _update_parent(self, existing: Sequence[Any]) -> str:
-        """Return the id of the parent run: an existing one, unless it has means too many."""
+        """Return the id of the parent run: an old one, unless it holds metrics no longer wanted."""
         wanted = parent_run(self.records)
         keys = {key for key, _, _ in wanted.metrics}
         kept = next((run for run in existing if set(run.data.metrics) <= keys), None)

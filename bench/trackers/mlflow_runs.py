@@ -51,7 +51,7 @@ class MlflowRun:
 
 
 def parent_run(records: Records) -> MlflowRun:
-    """Return the run that stands for a sweep: means over seeds, and the files of the sweep."""
+    """Return the run that represents a sweep: means over seeds, and the files of the sweep."""
     [sweep] = records.sweeps
     states = [run.state for run in records.runs]
     is_done = set(states) == {"done"}
@@ -176,7 +176,7 @@ def _entries(records: Records, keys: MetricKeys) -> Iterator[tuple[str, RecordEn
 
 
 def _milliseconds(started: object) -> int:
-    """Return milliseconds since 1970; 0 for what is no time."""
+    """Return milliseconds since 1970; 0 for what is not a time."""
     try:
         return int(datetime.fromisoformat(str(started)).timestamp() * 1000)
     except ValueError:

@@ -33,7 +33,7 @@ class StageLosses:
         self.passes += 1
 
     def take(self) -> dict[str, float]:
-        """Return the mean of every term since the last call, and start anew."""
+        """Return the mean of every term since the last call, and start again."""
         self._read()
         means = (self._sums / max(self.passes, 1)).tolist()
         self._sums.zero_()

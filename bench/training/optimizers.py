@@ -69,7 +69,7 @@ class PlayerOptimizer:
         self.torch_optimizer: torch.optim.Optimizer = CLASSES[settings.name](
             self.parameters, lr=rate, fused=True, **options
         )
-        # Steps before a capture are no mistake, of which torch would warn.
+        # torch would warn of steps before a capture, which are not a mistake.
         self.torch_optimizer._warned_capturable_if_run_uncaptured = capturable
         self._rate = settings.rate
 

@@ -242,7 +242,7 @@ def _join(
         for term, weight in summed.items():
             if player in reach[term] and weights[player].get(term) != weight:
                 return None
-    # A term of one side that reaches a player of the other stands in no third backward: a pair of
+    # A term of one side that reaches a player of the other is in no third backward: a pair of
     # term and weight starts in one backward and stays whole. So each pair is still covered once.
     return Backward(summed, players)
 

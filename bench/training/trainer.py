@@ -13,7 +13,7 @@ from bench.console import warn
 from bench.data.base import DataSet
 from bench.data.stream import make_stream
 from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
-from bench.record.jsonl import JsonlWriter, holds, truncate
+from bench.record.jsonl import JsonlWriter, is_intact_until, truncate
 from bench.record.provenance import note_execution, read_execution
 from bench.seeding import seed_for
 from bench.spec.run_config import RunConfig
@@ -64,7 +64,7 @@ class Trainer:
         self._build()
 
     def _build(self) -> None:
-        """Make model, optimizers and passes as they stand before the first iteration."""
+        """Make model, optimizers and passes as they are before the first iteration."""
         training = self.training
         self.start, self.seconds, self._curves_offset = 0, 0.0, 0
         self.model = build_model(training, self.data, self.device)
@@ -237,15 +237,15 @@ class Trainer:
         if state is None:
             return
         if state["step"] >= first_snapshot:
-            _log.warning("begins anew: iteration %d is past a snapshot", state["step"])
+            _log.warning("begins again: iteration %d is past a snapshot", state["step"])
             return
         if state["run"] != self.run_id:
             raise CheckpointError(
                 f"{self.checkpoint} belongs to run {state['run']}, not to {self.run_id}"
             )
-        if not holds(self.curves, state["rows_offset"]):
+        if not is_intact_until(self.curves, state["rows_offset"]):
             path = self.curves
-            warn(f"{path} lacks entries from before the checkpoint, or is damaged: begins anew")
+            warn(f"{path} lacks entries from before the checkpoint, or is damaged: begins again")
             return
         self.start, self.seconds = state["step"], state["seconds"]
         self._curves_offset = int(state["rows_offset"])

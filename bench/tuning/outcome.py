@@ -130,7 +130,7 @@ def _draw(tuning: Tuning, study: Study, folder: Path) -> None:
 
 
 def outcome_text(tuning: Tuning, studies: Sequence[Study], best: BestTrials) -> str:
-    """Return for each study how its trials ended, and the best one beside the first, for people."""
+    """Return for each study how its trials ended, and the best one beside the first."""
     lines = []
     for study in studies:
         trials, variant = study.trials(), study.variant

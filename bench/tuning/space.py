@@ -23,8 +23,8 @@ DIGITS = 4  # of numbers that are tried: what a patch shows is what was run
 class SearchRange(Strict):
     """What one number or word may be: from `low` to `high`, or one of `choices`.
 
-    `keys` are the dotted settings that share the value; the name of the range where empty. With
-    `log` factors count rather than differences.
+    `keys` are the dotted settings that share the value; the name of the range where empty. `log`:
+    propose log-uniformly.
     """
 
     keys: list[str] = []
@@ -110,7 +110,7 @@ class TunedVariant:
         return settings
 
     def tried(self, proposed: Values) -> dict[str, Scalar]:
-        """Return proposed values as they are tried: few digits, but for those to begin with."""
+        """Return proposed values as tried: rounded, except a default value, which stays exact."""
         rounded = {name: self.space[name].rounded(value) for name, value in proposed.items()}
         default = self.default or {}
         for name in rounded.keys() & default.keys():

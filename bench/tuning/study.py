@@ -89,7 +89,7 @@ class LockedTrial:
 
 
 class Study:
-    """The trials of one variant; sent to another process, it opens the storage anew there."""
+    """The trials of one variant; sent to another process, it opens the storage there again."""
 
     def __init__(self, tuning: Tuning, variant: TunedVariant, folder: Path) -> None:
         self.tuning = tuning
@@ -222,9 +222,8 @@ class Study:
     def best(self) -> list[TuningTrial]:
         """Return the trials that no other one beats in all objectives, the best one first.
 
-        First come those that beat the variant as it was, which is the first trial; then that one;
-        then those better by one objective at the cost of another. Among equals decides the least
-        sum of ranks over the objectives.
+        Order: trials that beat the first trial, which is the variant as it was; the first trial;
+        all others. Ties by the least sum of ranks over the objectives.
         """
         complete = [trial for trial in self.trials() if trial.losses]
         front = [trial for trial in complete if not any(t.beats(trial) for t in complete)]

@@ -138,7 +138,7 @@ class _TrialRuns:
             label = f"{self.label}, seed {run.training.seed}"
             copy_equal_run(self.folder.parent, RunTask(path, label, run), self.worker.options)
             try:
-                with self.worker.stop.also(self._cannot_go_on):
+                with self.worker.stop.stop_when(self._cannot_go_on):
                     outcome = _when_free(partial(run_one, run, path, label, self.worker))
             except Interrupted:
                 if self.problem:
@@ -180,7 +180,7 @@ class _TrialRuns:
         return read_jsonl(RunFolder(path).evaluation)
 
     def _cannot_go_on(self) -> bool:
-        """Return whether a new snapshot shows that there is no hope, or has no objective."""
+        """Return whether a new snapshot shows that there is no hope, or lacks an objective."""
         try:
             self._report()
         except BenchError as problem:
@@ -201,7 +201,7 @@ class _TrialRuns:
             self.reported += 1
 
     def _loss(self, criterion: Criterion, runs: Sequence[RunConfig], step: int) -> float:
-        """Return the mean loss of some runs after so many iterations."""
+        """Return the mean loss of some runs after `step` iterations."""
         losses = []
         for run in runs:
             value, protocol = self._value(criterion, run, step)

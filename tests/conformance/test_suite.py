@@ -87,7 +87,7 @@ def test_a_term_that_is_missing_is_named(monkeypatch, terms):
 def test_players_that_are_a_text_are_caught(monkeypatch):
     stages = (Stage("main", "encoder"),)
     text = violation(monkeypatch, suite.players_and_stages_fit, stages=stages)
-    assert text == "the players of stage 'main' are a text; write ('encoder',)"
+    assert text == "the players of stage 'main' are a string; write ('encoder',)"
 
 
 def test_a_gradient_that_is_not_finite_is_caught(monkeypatch, terms):

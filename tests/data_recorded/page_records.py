@@ -40,7 +40,7 @@ def write_small(results):
 
 
 def write_hostile(results):
-    """A sweep whose names hold everything that may end an element or a text."""
+    """A sweep whose names hold everything that may end an element or a string."""
     held = recorded.QUICKSTART["cvae"]
     return recorded.write_sweep(
         results,

@@ -159,7 +159,7 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
 
 
 def write_cost(folder, **changes):
-    """Write what was counted; a text in the place of a number is the reason why there is none."""
+    """Write what was counted; a string in the place of a number is the reason why there is none."""
     rows = [
         {"metric": metric, "value": None if isinstance(value, str) else value}
         | {"reason": value if isinstance(value, str) else ""}

@@ -138,7 +138,7 @@ def test_points_have_no_pictures():
     spec = DataSpec("moons", (2,), ("a", "b"))
     split = Split(torch.zeros(4, 2), torch.tensor([0, 0, 1, 1]))
     data = type(marked(1))(spec, split, split, split, False, "")
-    assert set(reasons(pictures(Halves(), data)).values()) == {"moons are no images"}
+    assert set(reasons(pictures(Halves(), data)).values()) == {"moons are not images"}
 
 
 def test_the_file_has_the_same_bytes_every_time_and_others_for_another_seed(data, tmp_path):

@@ -32,7 +32,7 @@ def test_each_quantity_of_a_metric_that_does_not_apply_has_the_reason(
     moons, moons_samples, contexts
 ):
     found = measure(METRICS, moons_samples, contexts(moons), step=7, split="samples")
-    points = "moons are no images"
+    points = "moons are not images"
     assert found == entries(7, "samples", precision=points, recall=points, anything="never")
 
 

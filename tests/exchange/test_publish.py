@@ -88,7 +88,7 @@ def test_what_is_not_filled_any_more_does_not_stay(claims, tmp_path):
         (tmp_path / "to" / name).write_text("old")
     publish_sweep(claims, cases.SPECS, tmp_path / "to")
     assert not (tmp_path / "to" / "toy.md").exists()
-    assert (tmp_path / "to" / "mine.md").exists(), "it is no table of ours"
+    assert (tmp_path / "to" / "mine.md").exists(), "it is not a table of ours"
 
 
 def test_nobody_learns_where_the_results_were(here, bench):

@@ -30,7 +30,7 @@ def two_models(here):
 
 @pytest.fixture
 def edit(monkeypatch):
-    """Make it look as if a line had been added to source files, and a text replaced in them."""
+    """Make it look as if a line had been added to source files, and a string replaced in them."""
     source_files._file.cache_clear()
     source_files._read.cache_clear()
     read_text = Path.read_text
@@ -70,8 +70,8 @@ def times(here):
 @pytest.mark.parametrize(
     ("file", "kept", "remedy"),
     [
-        (MODEL, "1 run (results/tiny/", "delete their folders to have them anew, or say name=A"),
-        (DATA, "3 runs (results/tiny/", "delete their folders to have them anew, or say name=A"),
+        (MODEL, "1 run (results/tiny/", "delete their folders to do them again, or say name=A"),
+        (DATA, "3 runs (results/tiny/", "delete their folders to do them again, or say name=A"),
         (METRIC, "3 runs (results/tiny/", "delete `done` in their folders to measure them again"),
         (CONTROLS, "1 run (results/tiny/real-", "delete `done` in their folders to measure them"),
     ],
@@ -127,7 +127,7 @@ def test_results_of_other_code_are_used_with_a_note_and_tables_say_so(
 
 
 def moved(origin):
-    """Let all source files of a record have stood elsewhere."""
+    """Let all source files of a record have been elsewhere."""
     for files in origin["sources"].values():
         for name in list(files):
             files[f"elsewhere/{name}"] = files.pop(name)

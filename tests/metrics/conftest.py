@@ -11,7 +11,7 @@ from tests.metrics.networks import save
 
 @pytest.fixture
 def short_training(monkeypatch):
-    """Train classifiers for so many steps."""
+    """Train classifiers for that number of steps."""
 
     def train_for(steps):
         monkeypatch.setattr(small_classifier, "STEPS", steps)

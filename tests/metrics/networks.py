@@ -73,7 +73,7 @@ class Normed(nn.Module):
 
 
 def save(network, path):
-    """Write a network as TorchScript, and return the path as a text."""
+    """Write a network as TorchScript, and return the path as a string."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated
         torch.jit.script(network.eval()).save(str(path))

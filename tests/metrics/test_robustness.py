@@ -35,7 +35,7 @@ BY_FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "within_cla
 def measure(name, samples, context, **options):
     found = metric_of(name, **options).measure(samples, context)
     for one in found:
-        assert one.protocol or one.value is None, "it could stand in any column"
+        assert one.protocol or one.value is None, "it would fit any column"
         assert (one.value is None) == bool(one.reason)
         assert one.value is None or math.isfinite(one.value)
         assert one.error is None or (math.isfinite(one.error) and one.value is not None)

@@ -31,7 +31,7 @@ def loss_of(model, player, values):
 
 
 def iterate(model, batch, optimizers):
-    """Algorithm 1 as it stands: each player descends its own row, all gradients before steps."""
+    """Algorithm 1: each player descends its own weights, all gradients before steps."""
     for stage in model.stages:
         for _ in range(stage.repeat):
             values = model.terms(stage.name, batch, TERMS[stage.name])

@@ -169,7 +169,7 @@ def test_a_run_goes_on_with_half_and_half_again(under_test, small_memory, tmp_pa
     assert f"{whole} {size // 4} from now on, not {size // 2}" in err
     note_execution(tmp_path / "b", micro_batch={"rows": size // 4, "batch_size": size})
     again = trained(under_test.trainer(tmp_path / "b"))
-    assert all(torch.equal(found[name], again[name]) for name in found), "begun anew, in parts"
+    assert all(torch.equal(found[name], again[name]) for name in found), "begun again, in parts"
     assert capsys.readouterr().err == ""
 
 

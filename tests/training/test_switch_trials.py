@@ -80,7 +80,7 @@ def test_what_raises_differs_or_is_slower_is_off_and_the_rest_is_on(clock):
 def test_each_is_tried_on_top_of_what_is_on(clock):
     start = chooser(clock, seconds={"graphs": 0.5, "channels_last": 0.8, "compile": 0.99})
     decision = choose_switches(start, iterations=1000, candidates=EVERY, clock=clock)
-    assert decision.switches == SwitchSet(graphs=True, channels_last=True), "1 % is no gain"
+    assert decision.switches == SwitchSet(graphs=True, channels_last=True), "1 % is not a gain"
     assert decision.reasons[2] == "channels_last on, 1.25 times as fast"
 
 

@@ -29,7 +29,7 @@ class Ended(NamedTuple):
 
 
 class Executor(ABC):
-    """Does tasks somewhere.
+    """An executor of tasks, in this process or elsewhere.
 
     A subclass is constructed with `jobs` (tasks at a time that the user asks for, or None), a
     `Worker` (what to send along), and annotated options of its own, which are the schema of

@@ -9,7 +9,7 @@ from bench.process.worker import Worker
 
 
 class Inline(Executor):
-    """Does tasks at once, in the process that starts them.
+    """An executor that runs tasks in this process, at once.
 
     Args:
         jobs: Has no meaning here: one at a time.

@@ -38,7 +38,7 @@ class _Slot:
 
 
 class Local(Executor):
-    """Does tasks in processes on this machine.
+    """An executor that runs tasks in processes on this machine.
 
     Cores are divided among the slots. Of several GPUs, a process sees only its own.
 

@@ -1,7 +1,7 @@
 """Tasks of a Ray cluster, or of a Ray that is started on this machine.
 
 A node that does not see the results works in a folder of its own, and sends that through Ray's
-object store when the run has ended; so there a run that is interrupted begins anew, and two
+object store when the run has ended; so there a run that is interrupted begins again, and two
 commands do not see each other's work.
 """
 
@@ -28,7 +28,7 @@ ENDINGS = ("done", "failed")
 
 
 class Ray(Executor):
-    """Does tasks on a Ray cluster.
+    """An executor that runs tasks on a Ray cluster.
 
     Args:
         jobs: Tasks given to Ray at a time, 1000 where None; those without room wait there.

@@ -9,7 +9,7 @@ TorchScript with any other suffix, and name it in the sweep:
       - {name: fid, extractor: {path: vggface2.pt2, size: 160}}
 
 Such a file is a program that runs with your rights: use only files that you trust. The first digits
-of its hash stand in every protocol.
+of its hash are in every protocol.
 """
 
 import hashlib
@@ -122,7 +122,7 @@ def _read(path: Path, device: torch.device) -> Callable[[Tensor], Any]:
     program: Callable[[Tensor], Any]
     try:
         if not zipfile.is_zipfile(path):
-            raise ValueError("it is no archive")
+            raise ValueError("it is not an archive")
         if kind == "TorchScript":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated
@@ -133,7 +133,8 @@ def _read(path: Path, device: torch.device) -> Callable[[Tensor], Any]:
 
             program = move_to_device_pass(torch.export.load(path), device).module()
     except Exception as error:  # a damaged file may raise anything
-        raise BenchError(f"{path} is no {kind} network, or damaged: {one_line(error)}") from error
+        reason = one_line(error)
+        raise BenchError(f"{path} is not a {kind} network, or damaged: {reason}") from error
     return program
 
 

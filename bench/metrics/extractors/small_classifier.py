@@ -45,7 +45,7 @@ class SmallClassifier(nn.Module):
 
 
 def steps_for(examples: int) -> int:
-    """Return for how many steps a classifier of so many examples is trained."""
+    """Return for how many steps a classifier of `examples` examples is trained."""
     return max(STEPS, EPOCHS * examples // min(BATCH, examples))
 
 

@@ -30,7 +30,7 @@ def read_weights(path: Path, network: str, remedy: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise NotApplicable(f"there is no file {path} of {network} weights; {remedy}") from None
     except Exception as error:  # a damaged file may raise anything
-        reason = f"{path} is no file of weights, or damaged: {one_line(error)}"
+        reason = f"{path} is not a file of weights, or damaged: {one_line(error)}"
         raise NotApplicable(reason) from error
     if not isinstance(weights, dict):
         raise NotApplicable(f"{path} holds no table of weights")

@@ -13,7 +13,7 @@ from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, Fig
 MOST = 8
 
 WIDE_RANGE = 50
-"""Curves whose largest value is so many times the smallest are drawn on a logarithmic axis."""
+"""Curves whose largest value is this many times the smallest are drawn on a logarithmic axis."""
 
 Curves = dict[FigureVariant, dict[RecordedRun, dict[int, float]]]
 """Variant -> run -> iteration -> value."""

@@ -20,7 +20,7 @@ def tile(
 ) -> Array:
     """Return images `uint8` `[rows, columns, H, W, C]` as one picture with the color's channels.
 
-    `gap` pixels of the color stand between images; `head` sets the first row and column apart.
+    `gap` pixels of the color separate images; `head` sets the first row and column apart.
     """
     if images.dtype != np.uint8 or images.ndim != 5 or images.shape[-1] not in (1, 3):
         raise ValueError(

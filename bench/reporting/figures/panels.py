@@ -29,7 +29,7 @@ class Panel:
     """Images `uint8` `[R, S, H, W, C]` with a title and labels of rows and columns.
 
     Attributes:
-        head: Whether the first row and the first column stand apart.
+        head: Whether the first row and the first column are set apart.
         reason: Why there are no images; `images` then only says how large the panel would be.
     """
 
@@ -89,7 +89,7 @@ def lay_out(lines: Sequence[Sequence[Panel]], width: float = DOUBLE) -> Figure:
 
 
 def wrap(panels: Sequence[Panel], across: int) -> list[list[Panel]]:
-    """Return panels in lines of so many; a line's labels stand before its first panel alone."""
+    """Return panels in lines of `across`; only the first panel of a line has its labels."""
     lines = [panels[start : start + across] for start in range(0, len(panels), across)]
     return [
         [line[0], *(replace(p, rows=()) if p.rows == line[0].rows else p for p in line[1:])]

@@ -18,10 +18,10 @@ PLACES = (
     (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1),
     (1, 2), (-1, 2), (1, -2), (-1, -2), (0, 2), (0, -2),
 )  # fmt: skip
-"""Where a label may stand: steps right and up from its point."""
+"""Where a label may be placed: steps right and up from its point."""
 
 WIDE_RANGE = 30
-"""Values of `x` whose largest is so many times the smallest are drawn on a logarithmic axis."""
+"""Values of `x` whose largest is this many times the smallest are drawn on a logarithmic axis."""
 
 
 class _Point(NamedTuple):

@@ -39,17 +39,20 @@ def styled() -> AbstractContextManager[None]:
 
 
 def color(index: int) -> str:
-    """Return the color of the variant or class of that index."""
+    """Return the color of the variant or class with that index."""
     return COLORS[index % len(COLORS)]
 
 
 def marker(index: int) -> str:
-    """Return the shape of its points; no two of 56 have color and shape in common."""
+    """Return the marker of the variant or class with that index.
+
+    No two of 56 have color and marker in common.
+    """
     return MARKERS[(index + index // len(COLORS) // len(MARKERS)) % len(MARKERS)]
 
 
 def dashes(index: int) -> str | tuple[int, tuple[float, ...]]:
-    """Return the dashes of its lines."""
+    """Return the dash pattern of the variant or class with that index."""
     return DASHES[index % len(DASHES)]
 
 
@@ -60,7 +63,7 @@ def dots(index: int | None, size: float) -> dict[str, Any]:
 
 
 def text_inches(text: str, size: float) -> float:
-    """Return how wide a text of that size is in the figures' font, in inches."""
+    """Return the width of a string of that size in the figures' font, in inches."""
     return float(TextPath((0, 0), text, size=size).get_extents().width) / 72 if text else 0.0
 
 

@@ -40,7 +40,7 @@ _VIEWS: dict[ColumnView, str] = {
 def write_notes(
     contents: TableContents, rows: Sequence[Row], views: Collection[ColumnView]
 ) -> list[Note]:
-    """Return the notes of a table with these rows and views in the order in which they stand."""
+    """Return the notes of a table with these rows and views, in their order below it."""
     records, columns = contents.records, contents.columns
     return [
         *_cells(rows),

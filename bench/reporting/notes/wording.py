@@ -11,7 +11,7 @@ def listed(values: Iterable[object]) -> str:
 
 
 def first_few(values: Sequence[str], most: int, between: str = ", ") -> str:
-    """Return no more than so many values, and how many are left out.
+    """Return at most `most` values, and how many are left out.
 
     >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
     ('a, b and 1 more', 'a, b')
@@ -21,7 +21,7 @@ def first_few(values: Sequence[str], most: int, between: str = ", ") -> str:
 
 
 def seeds_text(numbers: Iterable[int | None]) -> str:
-    """Return seeds for people, in any order, as numbers and spans; empty where there are none.
+    """Return seeds for display, in any order, as numbers and spans; empty where there are none.
 
     >>> seeds_text([2, 0, 1, None, 4, 2]), seeds_text([7])
     ('seeds 0-2, 4', 'seed 7')

@@ -92,7 +92,7 @@ def render_page(description: Mapping[str, Any]) -> str:
 
 
 def _json(value: object) -> str:
-    """Return JSON that may stand inside a script element, whatever text it holds."""
+    """Return JSON that is safe inside a script element, whatever text it holds."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -17,7 +17,7 @@ Settings = Mapping[str, str]
 
 
 def describe_runs(records: Records, variants: PageVariants) -> list[dict[str, Any]]:
-    """Return all runs of each sweep; settings that they share, and those that differ, come once."""
+    """Return all runs, with shared and differing settings listed once per sweep."""
     return [_describe_sweep(sweep.name, records, variants) for sweep in records.sweeps]
 
 

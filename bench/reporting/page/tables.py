@@ -33,7 +33,7 @@ def describe_tables(tables: Sequence[Table], variants: PageVariants) -> list[dic
 
 
 def describe_notes(tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """Return the notes that stand under every one of several tables, to be shown once."""
+    """Return the notes that several tables have in common, to be shown once."""
     return _notes(_shared(tables))
 
 

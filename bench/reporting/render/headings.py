@@ -33,7 +33,7 @@ def caption_text(table: Table) -> str:
 
 
 def _is_single(table: Table) -> bool:
-    """Return whether all columns show one quantity, which then stands in the title alone."""
+    """Return whether all columns show one quantity, which is then only in the title."""
     return len({column.metric for column in table.columns}) == 1
 
 

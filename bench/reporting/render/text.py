@@ -17,7 +17,8 @@ HEAD = 3
 def render_text(table: Table, width: int = WIDTH) -> str:
     """Return a table for the console; columns that do not fit into the width continue below.
 
-    There, and above, a row is left out where it has no number; one without any stands once.
+    Each block omits rows without a number in it; a row without any number appears in the first
+    block.
     """
     labels = _padded([*[""] * HEAD, *(row.label for row in table.rows)])
     lines = textwrap.wrap(title_text(table), width)
@@ -36,7 +37,7 @@ def render_text(table: Table, width: int = WIDTH) -> str:
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines whose parts stand in columns."""
+    """Return lines whose parts are aligned in columns."""
     widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
     return [
         GAP.join(part.ljust(width) for part, width in zip(line, widths, strict=False)).rstrip()

@@ -24,13 +24,16 @@ class Names(_Strict):
     quantities: Mapping[str, Mapping[str, Any]] = {}
 
     def variant(self, name: str, model: str, others: Collection[str]) -> str:
-        """Return the title of the model whose name it has, unless that names one of the others."""
+        """Return the label of a variant.
+
+        It is the model's title if the variant is named after it and no other one has that label.
+        """
         title = self.models.get(name, name) if name == model else name
         return name if title in others else title
 
 
 class _Entry(_Strict):
-    """One table as it stands in the file.
+    """One table of the file.
 
     Attributes:
         source: Which table of the paper it repeats; empty for none.
@@ -94,7 +97,7 @@ def find_tables() -> Path:
 
 
 def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
-    """Read the tables of a file by name; `SpecError` names the key of what is no table."""
+    """Read the tables of a file by name; `SpecError` names the key of what is not a table."""
     path = path or find_tables()
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

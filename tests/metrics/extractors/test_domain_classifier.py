@@ -181,5 +181,5 @@ def test_progress_is_two_lines_on_stderr(contexts, capsys):
 
 
 def test_points_are_not_applicable(contexts, moons):
-    with pytest.raises(NotApplicable, match="moons are no images"):
+    with pytest.raises(NotApplicable, match="moons are not images"):
         domain_classifier(contexts(moons))

@@ -156,8 +156,8 @@ def code(path):
     [
         (foreign, "does not fit the Inception network"),
         (no_table, "holds no table of weights"),
-        (lambda path: path.write_text("x"), "is no file of weights, or damaged"),
-        (code, "is no file of weights, or damaged"),
+        (lambda path: path.write_text("x"), "is not a file of weights, or damaged"),
+        (code, "is not a file of weights, or damaged"),
         (lambda path: None, "there is no file .*--inception-weights"),
     ],
     ids=["foreign", "no table", "damaged", "code", "absent"],

@@ -190,7 +190,7 @@ def test_logits_are_in_the_order_of_the_samples(saved, contexts):
 
 
 def test_points_are_not_applicable(contexts, moons):
-    with pytest.raises(NotApplicable, match="moons are no images"):
+    with pytest.raises(NotApplicable, match="moons are not images"):
         network_logits(contexts(moons), Network(path="net.pt"))
 
 
@@ -247,7 +247,7 @@ def test_a_file_without_a_network_is_an_error(contexts, tmp_path, suffix, conten
     elif content == "weights":
         torch.save({"weight": torch.zeros(1)}, path)
     kind = "torch.export" if suffix == ".pt2" else "TorchScript"
-    message = f"is no {kind} network, or damaged" if content else "there is no file .*net"
+    message = f"is not a {kind} network, or damaged" if content else "there is no file .*net"
     with pytest.raises(BenchError, match=message):
         network_logits(contexts(), Network(path=str(path)))
 

@@ -23,7 +23,7 @@ Page.el = (tag, attributes, ...children) =>
 Page.svg = (tag, attributes, ...children) =>
   Page.fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
-/* A word that may stand behind a # and that no other part of the page has. */
+/* A word that is valid behind a # and that no other part of the page has. */
 Page.slug = (() => {
   const taken = new Set();
   return (text) => {
