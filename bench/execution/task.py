@@ -19,7 +19,7 @@ class Task(ABC):
     path: Path
     label: str  # on the console
 
-    is_run = True  # a control is none
+    is_run = True  # False for a control
     is_portable = False  # whether it can be done in another folder, which is then copied to `path`
 
     @property

@@ -118,4 +118,5 @@ def _sentence(error: dict[str, Any], known: list[str]) -> str:
     for name, symbol in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
         if name in context:
             return f"must be {symbol} {context[name]}, got {shown}"
-    return f"{str(error['msg'])[0].lower()}{str(error['msg'])[1:]}, got {shown}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{message[0].lower()}{message[1:]}, got {shown}"

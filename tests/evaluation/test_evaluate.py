@@ -218,7 +218,7 @@ def arrays(**changes):
         (arrays(y=np.arange(12) % 3 + 1), "y holds labels from 1 to 3; those of blobs are 0 to 2"),
         (arrays(y=np.zeros(12, np.int64)), "no images of '1', '2'; every one"),
         (arrays(y=np.zeros(12)), "y must be integers [N], got float64 [12]"),
-        (arrays(y=np.zeros(3, np.int64)), "x has 12 rows, y has 3 labels"),
+        (arrays(y=np.zeros(3, np.int64)), "x has 12 examples, y has 3 labels"),
     ],
     ids=["names", "floats", "size", "channels first", "color", "from one", "class", "y", "count"],
 )

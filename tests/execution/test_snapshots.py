@@ -1,4 +1,4 @@
-"""Figures at several times of a training, and on the validation split by judges of their own."""
+"""Measurements at several times of a training, and on the validation split by other evaluators."""
 
 import shutil
 import signal
@@ -114,7 +114,7 @@ def test_snapshots_change_neither_the_training_nor_the_last_figures(bench, here)
         (step, split) for step in (4, 8, 12) for split in ("samples", "validation")
     ]
     protocols = {r["split"]: r["protocol"] for r in read_jsonl(often / "evaluation.jsonl")}
-    assert protocols["samples"] != protocols["validation"], "another network has judged"
+    assert protocols["samples"] != protocols["validation"], "another network has measured"
     assert {row["split"] for row in read_jsonl(next((here / "often").glob("tiny/real-*/e*l")))} == {
         "real",
         "validation",

@@ -92,7 +92,7 @@ class Slurm(Executor):
         self._jobs += zip(tasks, jobs, strict=True)
 
     def ended(self, seconds: float) -> list[Ended]:
-        """Return what has ended, judging by the files that jobs leave, and by sacct."""
+        """Return what has ended, by the files that jobs leave, and by sacct."""
         ended = [(task, job) for task, job in self._jobs if job.done()]
         if not ended:
             time.sleep(seconds)

@@ -20,7 +20,7 @@ def draw(data: FigureData) -> CaptionedFigure:
     note = (
         f"Each row moves one dimension of z_u from {-reach:.0f} to {reach:.0f} standard deviations "
         f"of its prior; all others are 0, and z_s is the mean of the class {name!r}. The "
-        "dimensions are those that vary most over test images; their number stands before the "
+        "dimensions are those that vary most over test images; their number is before the "
         "row, the standard deviation of their posterior means in brackets."
     )
     return CaptionedFigure(lay_out(wrap(panels, ACROSS)), [note, *shown.notes])

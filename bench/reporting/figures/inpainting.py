@@ -21,7 +21,7 @@ def draw(data: FigureData) -> CaptionedFigure:
         title = str(region).replace("_", " ")
         line.append(Panel(np.stack(rows)[:, :SHOWN], title, () if line else labels))
     note = (
-        "Real test images, a region of which is hidden by mid-grey; inside of the region stands "
+        "Real test images, a region of which is hidden by mid-grey; inside of the region is "
         "what the decoder makes of the codes of what is left."
     )
     return CaptionedFigure(lay_out([line]), [note, *shown.notes])
