@@ -29,7 +29,7 @@ RENAMED = {"references": "controls"}
 
 @dataclass(frozen=True)
 class Registration:
-    """What a name means: an import path, `module:attribute`, and one line to display."""
+    """The meaning of a name: an import path, `module:attribute`, and one line to display."""
 
     target: str
     summary: str

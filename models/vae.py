@@ -1,4 +1,4 @@
-"""What models with an encoder and a decoder share: how codes are drawn, encoded and decoded."""
+"""Base classes of models with an encoder and a decoder: draw, encode and decode codes."""
 
 from abc import abstractmethod
 from typing import ClassVar

@@ -152,7 +152,7 @@ def make_training_worker(
 
 @contextmanager
 def stoppable(worker: "Worker") -> Iterator[None]:
-    """Where a signal stops the work, say which command continues it, and exit with status 130."""
+    """Exit with status 130 if a signal stops the work, and say which command continues it."""
     from bench.console import say
 
     try:

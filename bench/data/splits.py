@@ -1,4 +1,4 @@
-"""How every data set is split: per class, as a function of the split seed.
+"""Splits of data sets: per class, as a function of the split seed.
 
 The test split is the official one where there is one; else the same number of examples of every
 class. The validation split is then held out of the rest. Every class is in every split, and no

@@ -1,4 +1,4 @@
-"""What `bench evaluate` is asked to measure: images from anywhere, or samples of a finished run."""
+"""The samples of `bench evaluate`: images from anywhere, or samples of a finished run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ DEFAULT_METRICS = (
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What to measure, with the default or what a run knows where None.
+    """A request to measure; None means the default, or what a run knows.
 
     `sample_seed` is for drawing from a run, `training_seed` that of images from elsewhere.
     """

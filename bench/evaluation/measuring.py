@@ -36,7 +36,7 @@ def load_trained(
     model = build_model(training, data, device).eval()
     try:
         model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
-    except Exception as error:  # whatever a damaged file makes of itself
+    except Exception as error:  # a damaged file may raise anything
         if describe_system_error(error) or isinstance(error, FileNotFoundError):
             raise
         reason = str(error).strip().split("\n", 1)[0]

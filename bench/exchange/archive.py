@@ -33,7 +33,7 @@ Name = Annotated[str, Field(pattern=SAFE_NAME)]
 
 
 class Manifest(BaseModel):
-    """What `manifest.json` of an archive says; `judges` are files of classifiers."""
+    """The content of an archive's `manifest.json`; `judges` are files of classifiers."""
 
     format: Literal[1]
     sweep: Name
@@ -115,7 +115,7 @@ def classifier_hash(path: Path) -> str | None:
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True)
         return str(kept["hash"]) if weights_hash(kept["weights"]) == kept["hash"] else None
-    except Exception:  # whatever a damaged file makes of itself
+    except Exception:  # a damaged file may raise anything
         return None
 
 

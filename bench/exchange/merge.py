@@ -20,7 +20,7 @@ from bench.record.sweep_folder import read_sweep_file
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What was imported: runs that are new, runs that stayed, and notices for the user."""
+    """The result of an import: runs that are new, runs that stayed, and notices for the user."""
 
     folder: Path
     added: Sequence[str]

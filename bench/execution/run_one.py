@@ -52,7 +52,7 @@ _log = logging.getLogger("bench")
 
 Entry = dict[str, Any]
 Outcome = Literal["kept", "finished", "failed", "busy"]
-"""How a task ended; `busy`: another process works on it."""
+"""The outcome of a task; `busy`: another process works on it."""
 
 
 def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:

@@ -27,7 +27,7 @@ from bench.spec.sweep_file import Sweep
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """How a sweep ended."""
+    """The outcome of a sweep."""
 
     kept: int  # runs that were done before
     finished: int  # runs

@@ -20,7 +20,7 @@ PACKAGES: dict[registry.Kind, set[str]] = {
     "metric": {"bench.metrics"},
     "control": {"bench.evaluation.controls"},
 }
-"""Where imports of a registered class are followed, beside its own package."""
+"""Packages in which imports of a registered class are followed, beside its own."""
 
 HARNESS_ROOTS = ("bench.training.trainer", "bench.evaluation.measuring", "bench.process.worker")
 HARNESS_PACKAGES = {

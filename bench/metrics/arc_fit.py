@@ -1,4 +1,4 @@
-"""How well generated points cover the arcs of the toy data set."""
+"""Fit of generated points to the arcs of the toy data set."""
 
 from dataclasses import dataclass
 

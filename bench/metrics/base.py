@@ -101,7 +101,7 @@ def unmeasured(names: Iterable[str], protocol: str, reason: str) -> list[Measure
 
 @dataclass
 class Context:
-    """What a metric may use besides the samples.
+    """Everything that a metric may use besides the samples.
 
     Attributes:
         data: The real data.

@@ -61,7 +61,7 @@ class EncoderDecoder:
 
     @property
     def label(self) -> str:
-        """What protocols say about the label."""
+        """The part of protocols that is about the label."""
         return f"label={'given' if self.needs_label else 'none'}"
 
     def depends_on_label(self, part: str) -> bool:

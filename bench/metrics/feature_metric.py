@@ -31,7 +31,7 @@ class FeatureComparison:
 
     @property
     def kind(self) -> str:
-        """What messages call the real images."""
+        """Name of the real images in messages."""
         return {"train": "training", "test": "test"}[self.split]
 
     @property

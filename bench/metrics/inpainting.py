@@ -1,4 +1,4 @@
-"""How well a model fills in what an image lacks."""
+"""Inpainting: a model fills in what an image lacks."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How much of the label can be read from a model's codes."""
+"""Leakage: the label as read from a model's codes."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

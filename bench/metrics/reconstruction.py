@@ -1,4 +1,4 @@
-"""How well a model reconstructs real images: MSE, PSNR, SSIM and LPIPS."""
+"""Reconstruction of real images: MSE, PSNR, SSIM and LPIPS."""
 
 import math
 from dataclasses import dataclass

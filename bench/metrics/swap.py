@@ -1,4 +1,4 @@
-"""What each part of a code carries: images made of the parts of two codes."""
+"""Swaps: images made of the parts of two codes show what each part carries."""
 
 from dataclasses import dataclass
 

@@ -1,1 +1,1 @@
-"""How long things take on this machine."""
+"""Timings of trainings and metrics on this machine."""

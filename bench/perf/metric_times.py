@@ -1,4 +1,4 @@
-"""How long an evaluation takes on this machine, metric by metric."""
+"""Times of an evaluation on this machine, metric by metric."""
 
 import time
 from collections.abc import Iterable, Iterator

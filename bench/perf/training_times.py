@@ -1,4 +1,4 @@
-"""How fast models are trained on this machine, in every mode of execution that it has.
+"""Speed of training on this machine, in every mode of execution that it has.
 
 Clocks and other programs change during a measurement, so all modes take turns, a block of
 iterations each, and the median of the ratios of the rounds is reported.

@@ -22,7 +22,7 @@ from bench.spec.switches import SwitchSet
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the user chose for all runs of a command; no id depends on it."""
+    """Options of the user for all runs of a command; no id depends on them."""
 
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False

@@ -1,1 +1,1 @@
-"""What runs leave on disk: folders and their state, entries, locks, progress, provenance."""
+"""Records of runs on disk: folders and their state, entries, locks, progress, provenance."""

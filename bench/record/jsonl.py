@@ -16,7 +16,7 @@ from bench.errors import BenchError, add_path_to_errors
 from bench.record.files import write_atomically
 
 KEY = ("step", "split", "metric", "protocol")
-"""What tells the entries of a run apart."""
+"""Fields that identify an entry within a run."""
 
 
 class JsonlWriter(AbstractContextManager["JsonlWriter"]):

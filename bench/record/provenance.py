@@ -1,4 +1,4 @@
-"""Where a run came from and how it was executed: code, versions, device, flags, command.
+"""The origin and the execution of a run: code, versions, device, flags, command.
 
 A run is done in one or several sessions, each by one version of the code in one place:
 `provenance.json` holds the first, and the others in its list `continued`. `execution.json` holds

@@ -1,4 +1,4 @@
-"""What a number of the record is called, which values are better, and how it is printed.
+"""Quantities: the title of a number of the record, which values are better, and its printed form.
 
 A metric class declares its quantities (`bench.metrics.base.Metric.quantities`). They are written
 into `sweep.json` when a sweep is run, so that reports import no metric. What is counted or timed is
@@ -22,7 +22,7 @@ QuantityKind = Literal["measured", "counted", "timed"]
 
 @dataclass(frozen=True)
 class Quantity:
-    """What one number means.
+    """The meaning of one number.
 
     Attributes:
         title: Name for display, with the unit.
@@ -60,7 +60,7 @@ COST: Mapping[str, Quantity] = {
     "relevant_code": Quantity("Relevant code", decimals=0),
     "irrelevant_code": Quantity("Irrelevant code", decimals=0),
 }
-"""What is counted before the training: the metrics of `cost.jsonl`."""
+"""Counts made before the training: the quantities of `cost.jsonl`."""
 
 TIMINGS: Mapping[str, Quantity] = {
     "train_seconds": Quantity("Training (s)", decimals=1),
@@ -68,7 +68,7 @@ TIMINGS: Mapping[str, Quantity] = {
     "iterations_per_second": Quantity("Training (iterations / s)"),
     "peak_memory_bytes": Quantity("Peak memory (GiB)", decimals=2, scale=2**-30),
 }
-"""What a clock or the device says of a training: the metrics of `timings.jsonl`."""
+"""Times and memory of a training: the quantities of `timings.jsonl`."""
 
 
 def kind_of(name: str) -> QuantityKind:

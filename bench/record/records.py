@@ -42,7 +42,7 @@ PUBLISHED = "origins.json"
 """Configurations and provenance of all runs; it makes a folder the publication of a sweep."""
 
 KEY_OF_RUN = {"config": "seed", "provenance": "started"}
-"""What a publication keeps once for all runs that share it, and the key that each run has alone."""
+"""Files that a publication keeps once for all runs that share them -> the key that differs."""
 
 
 class RecordEntry(NamedTuple):
@@ -101,7 +101,7 @@ class Records:
 
     @cached_property
     def quantities(self) -> Quantities:
-        """What the numbers mean."""
+        """The quantities of the numbers."""
         return Quantities({k: v for sweep in self.sweeps for k, v in sweep.quantities.items()})
 
     @cached_property

@@ -68,7 +68,7 @@ class RecordedRun:
 
     @property
     def key(self) -> RunKey:
-        """What tells it from other runs."""
+        """Fields that identify the run."""
         return self.sweep, self.id, self.variant
 
     @property

@@ -29,7 +29,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far values computed again are from those on record."""
+    """The distance of values computed again from those on record."""
 
     what: str
     compared: int
@@ -62,7 +62,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """What came out when the run in `folder` was done again.
+    """The result of doing the run in `folder` again.
 
     `changes` says what is not as it was then: code, versions, device, threads.
     """

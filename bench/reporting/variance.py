@@ -1,4 +1,4 @@
-"""How much of the spread over seeds is training, how much sampling, and what classifiers add.
+"""The spread over seeds, divided into training and sampling, and what classifiers add.
 
 The variance over seeds is that of training and sampling together, since each run draws once. That
 of sampling is known from drawing again from the same weights, or estimated by the error over
@@ -22,7 +22,7 @@ from bench.reporting.tables.table_spec import Names
 from bench.spec.reserved_names import EVALUATIONS
 
 CLASSIFIER = re.compile(r"(?<=-classifier@)[0-9a-f]{8}")
-"""What tells one trained classifier of a data set from another, in a protocol."""
+"""The part of a protocol that identifies a trained classifier of a data set."""
 
 MEAN, SEEDS, TRAINING, SAMPLES = "Mean", "Seeds, s.d.", "Training, s.d.", "Samples, s.d."
 SHARE, CLASSIFIERS = "Training, %", "Classifiers, s.d."

@@ -1,1 +1,1 @@
-"""What a sweep may say: settings, run configurations, sweep files, components, preferences."""
+"""Sweeps as users write them: settings, run configurations, components, preferences."""

@@ -13,7 +13,7 @@ from bench.errors import BenchError, UnknownName
 from bench.spec.validation import KeyPath, KeyProblem, validate
 
 SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2}
-"""How many leading arguments of a constructor the harness supplies: the shape of the data; the
+"""Number of leading arguments that the harness supplies: the shape of the data; the
 number of jobs and the worker. All others are options."""
 
 

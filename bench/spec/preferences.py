@@ -18,13 +18,13 @@ class Preferences(Strict):
     """The keys of `~/.config/bench/config.yaml`, which are also options of the command line."""
 
     executor: Component | None = None
-    """Where runs are done: a name, or name and options."""
+    """The executor: a name, or name and options."""
     jobs: Annotated[int, Field(ge=1)] | None = None
     """Runs at a time."""
     allow_code_change: bool = False
     """Whether results are used whose code has changed since."""
     speed: str = "auto"
-    """How trainings are executed: `auto`, `eager`, or names of switches with commas."""
+    """Switches of trainings: `auto`, `eager`, or names with commas."""
 
     @property
     def switches(self) -> SwitchSet | None:

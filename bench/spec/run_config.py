@@ -46,7 +46,7 @@ class RunConfig:
 
     @cached_property
     def measured(self) -> dict[str, Any]:
-        """What is measured on the run itself, as it is written to `config.json`."""
+        """The measuring of the run itself, as it is written to `config.json`."""
         return self.evaluation.model_dump(mode="json", exclude={"controls"})
 
     @cached_property

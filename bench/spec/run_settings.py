@@ -49,7 +49,7 @@ class Staircase(Strict):
 
 
 class Linear(Strict):
-    """A rate that falls in a straight line from `start` on, to `final` of itself at the end."""
+    """A rate that falls in a straight line from `start` on, to `final` times the full rate."""
 
     name: Literal["linear"]
     start: NonNegative = 0.0
@@ -134,7 +134,7 @@ class Training(Strict):
 
 
 class Evaluation(Strict):
-    """What is measured on a finished run; not part of the id."""
+    """The measurements of a finished run; not part of the id."""
 
     metrics: list[Component] = []
     """Names and options of registered metrics."""

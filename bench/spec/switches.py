@@ -12,7 +12,7 @@ CUDA_ONLY = ("graphs", "autotune")
 
 @dataclass(frozen=True)
 class SwitchSet:
-    """Which switches are on; eager mode has none."""
+    """The switches that are on; eager mode has none."""
 
     graphs: bool = False  # capture each stage as a CUDA graph and replay it
     autotune: bool = False  # let cuDNN time its algorithms on each shape, and take the fastest

@@ -1,4 +1,4 @@
-"""What repeats the record of a sweep for other programs: CSV files, pictures and MLflow."""
+"""Mirrors of the record of a sweep for other programs: CSV files, sample grids and MLflow."""
 
 from pathlib import Path
 

@@ -33,7 +33,7 @@ LONGEST_REASON = 240
 STATUS = {"done": "FINISHED", "failed": "FAILED", "running": "RUNNING"}  # any other is KILLED
 
 MOST_RUNS, MOST_METRICS, MOST_PARAMS = 50_000, 1000, 100
-"""How much MLflow takes or gives in one request."""
+"""The most that MLflow takes or gives in one request."""
 
 
 def default_uri(results: Path) -> str:

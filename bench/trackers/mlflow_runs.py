@@ -1,4 +1,4 @@
-"""What MLflow shows of a sweep, made from the record without MLflow."""
+"""The runs of MLflow for a sweep, made from the record without MLflow."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ MetricKeys = Mapping[tuple[str, str, str], str]
 
 @dataclass(frozen=True)
 class MlflowRun:
-    """What MLflow shows as one run."""
+    """One run as MLflow shows it."""
 
     name: str
     state: str

@@ -1,4 +1,4 @@
-"""What a model costs, counted and so the same on every machine.
+"""The cost of a model, counted and so the same on every machine.
 
 One iteration is played as by the trainer, on tensors without memory and values. Multiply-adds are
 those of matrix products and convolutions, which are nearly all of the arithmetic.

@@ -1,4 +1,4 @@
-"""How torch computes on a device during a training, and how long that takes."""
+"""Settings of torch on a device during a training, and timing."""
 
 import time
 from collections.abc import Callable, Iterator

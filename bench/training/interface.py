@@ -70,9 +70,8 @@ class ConditionalGenerator(nn.Module, ABC):
     optimizers: OptimizerTable = {}
 
     #: What the model can do beyond sampling. `encode` and `classify` name the interfaces `Encodes`
-    #: and `Classifies`. One
-    #: with `semi-supervised` is given examples without label if a sweep asks for that, and one with
-    #: `attributes` labels `[B, A]` on data that has them.
+    #: and `Classifies`. With `semi-supervised` it is given examples without label if a sweep asks
+    #: for that, with `attributes` labels `[B, A]` on data that has them.
     capabilities: ClassVar[tuple[str, ...]] = ()
 
     def players(self) -> dict[str, list[nn.Parameter]]:

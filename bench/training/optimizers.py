@@ -1,4 +1,4 @@
-"""How weights move: optimizers, learning-rate schedules, and averages."""
+"""Updates of weights: optimizers, learning-rate schedules, and averages."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which switches a run uses, by short measurements on the device at hand.
+"""Choose the switches of a run by short measurements on the device at hand.
 
 A switch is on if a training with it raises nothing, computes what eager mode does, and is faster.
 """
@@ -17,7 +17,7 @@ from bench.training.device import seconds_per_iteration
 from bench.training.trainer import Trainer
 
 CANDIDATES = (("graphs", 20.0), ("autotune", 20.0), ("channels_last", 60.0), ("compile", 1200.0))
-"""What is tried on CUDA, in this order, with the least seconds of a run for which that can pay."""
+"""Trials on CUDA, in this order, with the least seconds of a run for which each can pay."""
 
 CHECKED = 3  # iterations that are compared
 BLOCKS = 5  # of each kind that are timed, alternating

@@ -1,4 +1,4 @@
-"""What a tuning leaves: its trials as a table and as runs, pictures, and a sweep on test images."""
+"""The outcome of a tuning: trials as a table and as runs, plots, and a sweep on test images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What may vary in a study, and between which values; by default the loss weights."""
+"""The search space of a study: settings and their ranges, by default the loss weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ DIGITS = 4  # of numbers that are tried: what a patch shows is what was run
 
 
 class SearchRange(Strict):
-    """What one number or word may be: from `low` to `high`, or one of `choices`.
+    """The values of one number or word: from `low` to `high`, or one of `choices`.
 
     `keys` are the dotted settings that share the value; the name of the range where empty. `log`:
     propose log-uniformly.

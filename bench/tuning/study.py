@@ -189,7 +189,7 @@ class Study:
 
     @property
     def left(self) -> int:
-        """How many trials have not ended, of those wanted and of any that were begun beyond."""
+        """Number of trials that have not ended, of those wanted and of any begun beyond."""
         trials = self._in_state()
         ended = sum(trial.state.is_finished() for trial in trials)
         return int(max(self.tuning.head.trials, len(trials)) - ended)

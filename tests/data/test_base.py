@@ -68,7 +68,7 @@ def test_the_fingerprint_is_equal_in_another_process():
 
 
 def test_every_source_takes_annotated_keywords_only():
-    for name in registry.TABLES["dataset"]:
+    for name in registry.BUILT_IN["dataset"]:
         parameters = list(inspect.signature(registry.load("dataset", name)).parameters.values())
         assert {"split_seed", "validation_fraction"} <= {p.name for p in parameters}
         for parameter in parameters:

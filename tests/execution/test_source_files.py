@@ -166,8 +166,8 @@ def test_what_is_edited_while_a_sweep_is_at_work_is_recorded_as_it_is_executed(
     model.write_text("from baselines.cvae import CVAE\n\n\nclass Theirs(CVAE):\n    pass\n")
     monkeypatch.syspath_prepend(here)
     entry = registry.Registration("edited_meanwhile:Theirs", "theirs")
-    monkeypatch.setitem(registry.TABLES["model"], "theirs", entry)
-    monkeypatch.setattr(registry, "registered", lambda kind: registry.TABLES[kind])
+    monkeypatch.setitem(registry.BUILT_IN["model"], "theirs", entry)
+    monkeypatch.setattr(registry, "registered", lambda kind: registry.BUILT_IN[kind])
     begin = run_sweep.schedule
 
     def edit_and_begin(*arguments):

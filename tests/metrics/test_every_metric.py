@@ -44,7 +44,7 @@ from tests.metrics.bars import (
     shuffled,
 )
 
-NAMES = tuple(registry.TABLES["metric"])
+NAMES = tuple(registry.BUILT_IN["metric"])
 each_metric = pytest.mark.parametrize("name", NAMES)
 
 KNOWN_ANSWER = {

@@ -25,7 +25,7 @@ def computed(under_test, switches=EAGER):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", list(registry.TABLES["model"]))
+@pytest.mark.parametrize("name", list(registry.BUILT_IN["model"]))
 def test_channels_last_agrees_with_eager_mode(name, precision):
     under_test = small(name).changed(precision=precision)
     found = computed(under_test, SwitchSet(channels_last=True))
@@ -33,7 +33,7 @@ def test_channels_last_agrees_with_eager_mode(name, precision):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(registry.TABLES["model"]))
+@pytest.mark.parametrize("name", list(registry.BUILT_IN["model"]))
 def test_compiled_passes_agree_with_eager_mode(name, monkeypatch):
     if shutil.which("g++") is None:
         monkeypatch.setattr(module, "BACKEND", "aot_eager")

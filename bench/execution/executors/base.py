@@ -1,4 +1,4 @@
-"""What an executor is, and how a process that it starts does a task."""
+"""The base class of executors, and the task as a process that they start does it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

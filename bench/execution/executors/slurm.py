@@ -124,7 +124,7 @@ class Slurm(Executor):
 
 
 class _Job:
-    """What runs on a node: a task that is queued again when Slurm interrupts it."""
+    """A job on a node: a task that is queued again when Slurm interrupts it."""
 
     def __init__(self, task: Task, worker: Worker) -> None:
         self.task = task

@@ -1,4 +1,4 @@
-"""How figures look: sizes of a paper, colors that the color-blind can tell apart, and no dates.
+"""The style of figures: sizes of a paper, colors that the color-blind can tell apart, and no dates.
 
 Colors are those of Okabe & Ito (2008), without yellow, which is too pale for lines on white. No
 meaning hangs on color alone: lines differ in dashes too, points in shape.

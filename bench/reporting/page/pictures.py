@@ -27,7 +27,7 @@ CAPTIONS = {
     "traverse_irrelevant": "The irrelevant code varies along a row, the relevant one stays.",
     "dimensions": "One dimension of the irrelevant code varies along each row.",
 }
-"""What a picture shows, where its name is known; any other is shown by its name alone."""
+"""Captions of pictures by name; any other picture is shown by its name alone."""
 
 ABOVE = {"reconstruction": "originals", "inpainting": "corrupted"}
 """Pictures with the rows of another above theirs; that one is not shown alone."""

@@ -1,4 +1,4 @@
-"""What every form of a table has in common: title, headings, and cells as text."""
+"""Parts that all forms of a table share: title, headings, and cells as text."""
 
 from typing import NamedTuple
 

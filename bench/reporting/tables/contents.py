@@ -1,4 +1,4 @@
-"""What a table shows of a record: its columns, its rows, and the numbers that go into its cells.
+"""The part of a record that a table shows: columns, rows, and the numbers of its cells.
 
 Two numbers share a column only if data set, quantity and protocol are the same. Rows are the real
 test images, other controls, and then the variants in the order of their sweep.
@@ -28,7 +28,7 @@ class TableContents:
 
     @cached_property
     def quantities(self) -> Quantities:
-        """What its numbers mean."""
+        """The quantities of its numbers."""
         return replace(self.records.quantities, overrides=self.spec.names.quantities)
 
     @cached_property

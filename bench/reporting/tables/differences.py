@@ -22,7 +22,7 @@ from bench.reporting.tables.table import TARGETED, Cell, Column, Difference, Rob
 from bench.spec.reserved_names import ELSEWHERE, EVALUATIONS
 
 NO_REFERENCE = "none"
-"""What a user says to compare nothing."""
+"""Value of `--reference` that compares nothing."""
 
 
 def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict[str, Row]:

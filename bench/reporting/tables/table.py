@@ -124,7 +124,7 @@ class Column:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes two columns of different tables the same."""
+        """Key that equal columns of different tables share."""
         return self.data, self.metric, self.protocol, self.view
 
 

@@ -1,4 +1,4 @@
-"""What a table shows, as data: read from `sweeps/tables.yaml`, checked before anything is built."""
+"""Definitions of tables: read from `sweeps/tables.yaml`, checked before anything is built."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -55,7 +55,7 @@ class _Entry(_Strict):
 
 
 class TableSpec(_Entry):
-    """What one table shows: an entry of the file with its name, a number or a word."""
+    """The definition of one table: a section of the file with its name, a number or a word."""
 
     name: str
     names: Names = Names()
