@@ -211,7 +211,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(bench, here, finished,
 
 
 @pytest.mark.parametrize("what", ["both checkpoints", "rows", "fewer rows"])
-def test_what_cannot_be_gone_on_with_is_begun_anew(bench, here, finished, monkeypatch, what):
+def test_a_run_with_damaged_files_begins_again(bench, here, finished, monkeypatch, what):
     _, expected = finished
     stopped_half_way(bench, monkeypatch, "--results", "other")
     folder = next(here.glob("other/tiny/*/checkpoint.pt")).parent
@@ -270,7 +270,7 @@ def test_damaged_curves_cost_no_table(bench, finished):
     assert other.name in (run.parent / "curves.csv").read_text()
 
 
-def test_damaged_weights_are_named_and_can_be_trained_anew(bench, finished):
+def test_damaged_weights_are_named_and_can_be_trained_again(bench, finished):
     (run, _), expected = finished
     (run / "done").unlink()
     (run / "model.pt").write_bytes((run / "model.pt").read_bytes()[:-1000])

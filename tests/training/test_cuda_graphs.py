@@ -51,7 +51,7 @@ def rated(under_test, optimizer="adam"):
 def captured(under_test, folder, monkeypatch, **changes):
     monkeypatch.setattr(cuda_graphs, "CudaGraph", FakeGraph)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
-    monkeypatch.setattr(SwitchSet, "refuse", lambda switches, device: None)
+    monkeypatch.setattr(SwitchSet, "check_device", lambda switches, device: None)
     training = under_test.training.model_copy(update=changes)
     folder.mkdir(exist_ok=True)
     cpu = torch.device("cpu")

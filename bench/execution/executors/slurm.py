@@ -23,7 +23,7 @@ LEAVE = (signal.SIGINT, signal.SIGUSR2)  # from `close`; from Slurm, by way of s
 
 
 class Slurm(Executor):
-    """Does tasks as Slurm jobs.
+    """An executor that runs tasks as Slurm jobs.
 
     Args:
         jobs: Jobs of the array that may run at a time; all where None.
