@@ -100,7 +100,7 @@ def eight_seeds(results):
         variants[variant] = {}
         for seed in range(3 if variant == "few" else 8):
             shared, own = (3 * seed % 8) / 16, ((5 * seed * place) % 8 - 3.5 * (place > 0)) / 64
-            figures = {
+            measured = {
                 "inception_score": (recorded.IS, 8 + score / 2 + shared + own),
                 "intra_class_diversity": (
                     recorded.DIVERSITY,
@@ -109,8 +109,8 @@ def eight_seeds(results):
                 "class_accuracy": (recorded.ACCURACY, 90 + 4 * score + 8 * shared + 8 * own),
             }
             if variant in ("worse", "equal"):
-                figures["leakage_linear"] = ("probe[linear]", None)
-            variants[variant][seed] = figures
+                measured["leakage_linear"] = ("probe[linear]", None)
+            variants[variant][seed] = measured
     for seed in range(8):
         variants["full"][seed]["leakage_linear"] = ("probe[linear]", 12.5 + seed)
     models = dict.fromkeys(variants, "lr_livae") | {"worse": "cgan"}

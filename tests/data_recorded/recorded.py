@@ -83,7 +83,7 @@ def write_sweep(
     runs = []
     for variant, seeds in variants.items():
         model = (models or {}).get(variant, variant)
-        for seed, figures in seeds.items():
+        for seed, measured in seeds.items():
             run = f"{len(runs):02d}{abs(hash_of(sweep, variant, seed)):010x}"[:12]
             runs.append({"id": run, "variant": variant, "model": model, "data": data, "seed": seed})
             runs[-1]["evaluation"] = EVALUATION
@@ -97,7 +97,7 @@ def write_sweep(
                     "batch_size": 96,
                     "objective": {"encoder_u": {"kl": 1.0}},
                 }
-                write_run(folder / run, run, config, figures, state)
+                write_run(folder / run, run, config, measured, state)
     controls = []
     if real is not None:
         run = "real-0a1b2c3d4e5f"
@@ -120,7 +120,7 @@ def write_sweep(
     return folder
 
 
-def write_run(folder, run, config, figures, state="done", *, curve=True):
+def write_run(folder, run, config, measured, state="done", *, curve=True):
     """Write the folder of one run."""
     folder.mkdir()
     write_json(folder / "config.json", {"id": run, "config": config})
@@ -148,7 +148,7 @@ def write_run(folder, run, config, figures, state="done", *, curve=True):
         {"step": config.get("iterations", 0), "split": split, "metric": metric}
         | {"protocol": protocol, "value": value, "reason": "" if value is not None else REASON}
         | ({"error": error[0]} if error else {})
-        for metric, found in figures.items()
+        for metric, found in measured.items()
         for protocol, value, *error in (found if isinstance(found, list) else [found])
     ]
     write_jsonl(folder / "evaluation.jsonl", evaluation)

@@ -309,7 +309,7 @@ def test_the_same_name_is_replaced_and_seeds_make_one_row(bench, theirs, here):
     assert "100.0 ± 0.0 (2)" in out
     assert len(list(here.glob("results/evaluations/real-*"))) == 1
     real = next(line for line in out.splitlines() if line.startswith("real test images"))
-    assert "—" not in real  # the figures of both calls
+    assert "—" not in real  # the measurements of both calls
 
 
 def test_a_run_is_measured_as_its_sweep_measured_it(bench, run, here):

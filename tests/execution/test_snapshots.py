@@ -48,7 +48,7 @@ def run_folder(here, results="results"):
     return config.parent
 
 
-def figures(folder):
+def measurements(folder):
     return [(r["step"], r["split"], r["value"]) for r in read_jsonl(folder / "evaluation.jsonl")]
 
 
@@ -108,8 +108,8 @@ def test_snapshots_change_neither_the_training_nor_the_last_figures(bench, here)
     plain, often = run_folder(here, "plain"), run_folder(here, "often")
     assert (plain / "rows.jsonl").read_bytes() == (often / "rows.jsonl").read_bytes()
     assert same_weights(plain / "model.pt", often / "model.pt")
-    found = figures(often)
-    assert [f for f in found if f[:2] == (12, "samples")] == figures(plain)
+    found = measurements(often)
+    assert [f for f in found if f[:2] == (12, "samples")] == measurements(plain)
     assert [f[:2] for f in found] == [
         (step, split) for step in (4, 8, 12) for split in ("samples", "validation")
     ]
@@ -134,9 +134,9 @@ def test_a_finished_run_is_trained_again_for_its_snapshots_and_says_so(bench, he
     _, _, err = bench(*RUN, THREE, ACCURACY)
     assert "trained again, to keep its weights after iterations [4, 8]" in err
     assert same_weights(here / "before.pt", folder / "model.pt")
-    assert [step for step, _, _ in figures(folder)] == [4, 8, 12]
+    assert [step for step, _, _ in measurements(folder)] == [4, 8, 12]
     _, _, err = bench(*RUN, THREE, ACCURACY, BOTH)
-    assert "trained again" not in err, "other figures need no other weights"
+    assert "trained again" not in err, "other measurements need no other weights"
 
 
 def test_averaged_weights_are_those_of_a_shorter_run(bench, here):
@@ -196,4 +196,4 @@ def test_a_stop_while_a_snapshot_is_measured_leaves_that_and_saves(bench, here, 
     status, _, err = bench(*never)
     assert status == 0, err
     assert "resumed at iteration 4" in (run_folder(here) / "log.txt").read_text()
-    assert [step for step, _, _ in figures(run_folder(here))] == [4, 8, 12]
+    assert [step for step, _, _ in measurements(run_folder(here))] == [4, 8, 12]

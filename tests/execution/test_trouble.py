@@ -25,7 +25,7 @@ RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "--checkpoint-secon
 
 @pytest.fixture
 def finished(already, here):
-    """Return the folders of a sweep of two finished runs, cvae first, and its figures."""
+    """Return the folders of a sweep of two finished runs, cvae first, and its measurements."""
     already(*RUN)
     plan = json.loads((here / "results" / "tiny" / "sweep.json").read_text())
     runs = [Path("results/tiny") / run["id"] for run in plan["runs"]]
