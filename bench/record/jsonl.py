@@ -20,7 +20,7 @@ KEY = ("step", "split", "metric", "protocol")
 
 
 class JsonlWriter(AbstractContextManager["JsonlWriter"]):
-    """Appends entries to a file, whose torn last line is mended; it has one writer at a time."""
+    """Writer that appends entries to a file and mends its torn last line; one at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

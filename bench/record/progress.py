@@ -36,7 +36,7 @@ class Progress:
 
 
 class ProgressFile:
-    """Writes the progress of a run to its folder, about once a second."""
+    """The progress of a run, written to its folder about once a second."""
 
     images = 0  # that one iteration takes from the stream
 

@@ -109,7 +109,7 @@ _FORMULAS: Mapping[Any, Callable[..., int]] = {
 
 
 class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts `multiply_adds`, and collects in `used` the ids of tensors that go into operations.
+    """Counter of `multiply_adds`; `used` collects the ids of tensors that go into operations.
 
     torch's own `FlopCounterMode` refuses the gradients with respect to single parameters.
     """

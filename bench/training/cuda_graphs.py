@@ -59,7 +59,7 @@ class CudaGraph:
 
 
 class CapturedPass:
-    """Plays a stage as `StagePass` does, by replaying it; its optimizers must be capturable.
+    """A `StagePass` as a CUDA graph that is replayed; its optimizers must be capturable.
 
     Capturing moves the players: wrap it in `state_kept`.
     """

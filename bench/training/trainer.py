@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Trains one run, from its beginning or from its checkpoint.
+    """The training of one run, from its beginning or from its checkpoint.
 
     Curves and checkpoints go to `folder`; `run_id` is written into checkpoints, so that none can
     continue another run. An iteration takes `draws` batches from the stream and plays `passes`,

@@ -10,7 +10,7 @@ CellKind = Literal["mean", "counted", "real", "single", "paper", "inapplicable",
 number without an interval; one of the paper; no value, for a reason in a note; no entry."""
 
 ColumnView = Literal["value", "gap", "difference", "iqm", "improvement"]
-"""What a column prints of its cells: the value; its distance from that of the real images; from
+"""The part of its cells that a column prints: the value; its distance from that of the real images; from
 that of the reference row; the interquartile mean; the probability that a run is better than one of
 the reference row."""
 VIEWS: tuple[ColumnView, ...] = get_args(ColumnView)
