@@ -10,9 +10,9 @@ CellKind = Literal["mean", "counted", "real", "single", "paper", "inapplicable",
 number without an interval; one of the paper; no value, for a reason in a note; no entry."""
 
 ColumnView = Literal["value", "gap", "difference", "iqm", "improvement"]
-"""The part of its cells that a column prints: the value; its distance from that of the real images; from
-that of the reference row; the interquartile mean; the probability that a run is better than one of
-the reference row."""
+"""The part of its cells that a column prints: the value; its distance from that of the real
+images; from that of the reference row; the interquartile mean; the probability that a run is better
+than one of the reference row."""
 VIEWS: tuple[ColumnView, ...] = get_args(ColumnView)
 
 ARROWS: dict[Direction | None, str] = {
