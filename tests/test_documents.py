@@ -157,6 +157,11 @@ def test_sweeps_that_are_shown_are_valid(tmp_path):
         assert load_sweep(path).runs
 
 
+def test_every_metric_is_in_the_reference():
+    titles = re.findall(r"^## (\w+)$", DOCUMENTS["docs/reference/metrics.md"], re.MULTILINE)
+    assert titles == list(registry.TABLES["metric"])
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_that_are_shown_exist(document, tmp_path, monkeypatch):
     """Each command's words are read by the command line; nothing is done."""
