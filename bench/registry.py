@@ -23,6 +23,15 @@ from bench.errors import BenchError, UnknownName
 
 Kind = Literal["model", "dataset", "metric", "control", "executor"]
 
+BASES: Mapping[Kind, str] = {
+    "model": "bench.training.interface:ConditionalGenerator",
+    "dataset": "bench.data.base:Source",
+    "metric": "bench.metrics.base:Metric",
+    "control": "bench.evaluation.controls:Control",
+    "executor": "bench.execution.executors.base:Executor",
+}
+"""The base class of each kind."""
+
 RENAMED = {"references": "controls"}
 """Keys of sweeps, and groups of entry points, that have a new name: old name -> new name."""
 
@@ -72,12 +81,17 @@ def load(kind: Kind, name: str) -> type[Any]:
     module, _, attribute = target.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the code of another package raises
         raise BenchError(
             f"the {kind} {name!r} is registered as {target}, which cannot be imported: {error}"
         ) from error
-    if not inspect.isclass(factory):
-        raise BenchError(f"the {kind} {name!r} is registered as {target}: no class")
+    module, _, attribute = BASES[kind].partition(":")
+    base = getattr(importlib.import_module(module), attribute)
+    if not (inspect.isclass(factory) and issubclass(factory, base)):
+        raise BenchError(
+            f"the {kind} {name!r} is registered as {target}, which is not a subclass of "
+            f"{module}.{attribute}"
+        )
     return factory
 
 

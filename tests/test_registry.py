@@ -6,6 +6,7 @@ import pytest
 
 from bench import registry
 from bench.errors import BenchError, UnknownName
+from bench.record.quantities import registered_metrics
 from bench.spec.components import SUPPLIED, options_schema
 
 
@@ -56,7 +57,8 @@ def test_an_unknown_name_keeps_its_message_between_processes():
     [
         ("no_such_module:Thing", "cannot be imported: No module named 'no_such_module'"),
         ("bench.registry:Thing", "cannot be imported: module 'bench.registry' has no attribute"),
-        ("bench.registry:load", "is registered as bench.registry:load: no class"),
+        ("bench.registry:load", "is registered as bench.registry:load, which is not a subclass"),
+        ("bench.metrics.base:Metric", "not a subclass of bench.training.interface.Condit"),
     ],
 )
 def test_a_broken_registration_is_named_and_costs_no_other_model(monkeypatch, target, message):
@@ -65,6 +67,15 @@ def test_a_broken_registration_is_named_and_costs_no_other_model(monkeypatch, ta
     with pytest.raises(BenchError, match=message):
         registry.load("model", "gone")
     assert registry.model_capabilities().keys() == registry.BUILT_IN["model"].keys()
+
+
+def test_a_metric_that_cannot_be_imported_costs_no_report(monkeypatch):
+    kid = registry.BUILT_IN["metric"]["kid"]
+    table = {"bad": registry.Registration("bench.no_such_module:Bad", ""), "kid": kid}
+    monkeypatch.setattr(registry, "registered", lambda kind: table)
+    registered_metrics.cache_clear()
+    assert registered_metrics().keys() == {"kid"}
+    registered_metrics.cache_clear()
 
 
 def test_a_taken_name_is_refused(entry_point):

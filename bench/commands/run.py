@@ -28,6 +28,8 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     """
     from bench.console import say
     from bench.execution.run_sweep import run_sweep, tasks_of
+    from bench.record.run_folder import RunFolder
+    from bench.record.sweep_folder import RETRY
     from bench.spec.sweep_file import load_sweep
 
     sweep = load_sweep(options.find_spec(values["spec"]), values["overrides"])
@@ -51,7 +53,8 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     if outcome.failed:
         files = [path / "failed" for path in outcome.failed if (path / "failed").exists()]
         why = f"cat {files[0]}" if files else next(iter(outcome.failed.values()))
-        retry = ["--retry-failed"] if files and not retry_failed else []
+        is_failed = any(RunFolder(path).status().state == "failed" for path in outcome.failed)
+        retry = [RETRY] if is_failed and not retry_failed else []
         say(f"why: {why}; again: {options.typed_command(*retry)}")
     if outcome.failed or not is_mirrored:
         sys.exit(1)

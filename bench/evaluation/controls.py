@@ -17,6 +17,8 @@ from bench.record.sweep_folder import control_title
 from bench.seeding import generator_for
 from bench.spec.run_config import digest
 
+STREAM = "reference"  # of random numbers: another name would give controls other values
+
 
 class Control(ABC):
     """A control; the registry holds subclasses, which take no options."""
@@ -46,7 +48,7 @@ class Real(Control):
         size, indices = len(y) // data.spec.classes, []
         for label in range(data.spec.classes):
             members = torch.nonzero(data.test.y == label).squeeze(1)
-            order = torch.randperm(len(members), generator=generator_for(0, "control", label))
+            order = torch.randperm(len(members), generator=generator_for(0, STREAM, label))
             indices.append(members[order[:size]])
         return SampleSet(data.test.x[torch.cat(indices)], y, data.spec)
 
@@ -79,7 +81,7 @@ class ShuffledLabels(Control):
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
         """Distribute the real examples over the classes at random."""
         real = Real().samples(data, per_class)
-        order = torch.randperm(len(real.y), generator=generator_for(0, "control", "shuffled"))
+        order = torch.randperm(len(real.y), generator=generator_for(0, STREAM, "shuffled"))
         return SampleSet(real.x[order], real.y, data.spec)
 
 
@@ -92,7 +94,7 @@ class Noise(Control):
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
         """Draw noise."""
         y = _labels(data, per_class)
-        shape, generator = (len(y), *data.spec.shape), generator_for(0, "control", "noise")
+        shape, generator = (len(y), *data.spec.shape), generator_for(0, STREAM, "noise")
         if data.spec.is_image:
             x = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
         else:

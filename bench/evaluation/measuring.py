@@ -115,6 +115,12 @@ def measure(
             measurements = metric.measure(samples, context)
         except NotApplicable as reason:
             measurements = unmeasured(metric.quantities, "", str(reason))
+        for found in measurements:
+            if not {found.metric, found.metric.partition("/")[0]} & {*metric.quantities}:
+                raise BenchError(
+                    f"the metric {metric.name!r} returned a measurement {found.metric!r}, which is "
+                    f"not among its quantities: {', '.join(metric.quantities)}"
+                )
         entries += [{"step": step, "split": split, **found._asdict()} for found in measurements]
     return entries
 

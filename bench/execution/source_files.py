@@ -79,6 +79,8 @@ def _text(node: object, in_message: bool = False) -> str:
         case ast.AST():
             function = getattr(node, "func", None)
             name = getattr(function, "id", getattr(function, "attr", None))
+            if name == "Quantity":  # titles and decimals change no number
+                return "Quantity"
             in_message = in_message or isinstance(node, ast.Raise) or name in MESSAGES
             fields = [
                 f"{name}={_text(value, in_message)}"

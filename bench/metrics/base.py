@@ -175,6 +175,20 @@ class Metric(ABC):
     name: ClassVar[str]
     quantities: ClassVar[Mapping[str, Quantity]]
 
+    def __init_subclass__(cls) -> None:
+        """Refuse a metric, which is a class with a name, without quantities."""
+        super().__init_subclass__()
+        if not hasattr(cls, "name"):
+            return
+        quantities = getattr(cls, "quantities", None)
+        if not isinstance(quantities, Mapping) or not quantities:
+            raise BenchError(
+                f"{cls.__name__} must declare `quantities`, a mapping from names of measurements "
+                f"to Quantity(title, direction, decimals), got {quantities!r}"
+            )
+        if wrong := [name for name, of in quantities.items() if not isinstance(of, Quantity)]:
+            raise BenchError(f"{cls.__name__}.quantities[{wrong[0]!r}] must be a Quantity")
+
     @abstractmethod
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure one sample set.

@@ -81,8 +81,7 @@ def read_jsonl(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
         elif whole or number < len(lines):
             raise BenchError(
                 f"{path}:{number}: not an entry (one JSON object per line is expected); the file "
-                "was damaged by something else than an interruption: delete the folder of this "
-                "run and run the sweep again"
+                "was damaged by something else than an interruption"
             )
     return entries
 

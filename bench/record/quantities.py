@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from bench import registry
 from bench.errors import BenchError
@@ -35,6 +35,13 @@ class Quantity:
     direction: Direction | None = None
     decimals: int | None = None
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.direction not in (None, *get_args(Direction)):
+            known = ", ".join(get_args(Direction))
+            raise BenchError(
+                f"unknown direction {self.direction!r} of {self.title!r}; known: {known}"
+            )
 
     def text(self, value: float, sign: Literal["", "+"] = "") -> str:
         """Return a value as it is printed; with sign `+` positive values get one too.

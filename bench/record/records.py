@@ -111,8 +111,7 @@ class Records:
         They are done, or were measured before further metrics were asked for; those measurements
         stay valid.
         """
-        measured = {entry.run for entry in self.measurements if entry.run.state != "failed"}
-        return tuple(run for run in self.runs if run.state == "done" or run in measured)
+        return tuple(run for run in self.runs if run.state == "done" or run.is_measured)
 
     @cached_property
     def final(self) -> tuple[RecordEntry, ...]:

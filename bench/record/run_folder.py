@@ -27,10 +27,17 @@ class Busy(BenchError):
 
 
 class Status(NamedTuple):
-    """The state of a run; why it failed: the last line of the traceback, or a damaged file."""
+    """The state of a run.
+
+    Attributes:
+        state: The state.
+        reason: Why it failed: the last line of the traceback, or a damaged file.
+        is_measured: Whether it was brought to its end once, maybe for other measurements.
+    """
 
     state: State
     reason: str = ""
+    is_measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,12 +79,12 @@ class RunFolder:
             return Status("missing")
         if (failure := self._failure()) is not None:
             return Status("failed", failure)
-        if (self.path / "done").exists():
-            if damage := self._damage():
-                return Status("failed", damage)
-            if evaluation_id in (None, read_json(self.path / "done")["evaluation"]):
-                return Status("done")
-        return Status("trained" if self.model.exists() else "unfinished")
+        is_measured = (self.path / "done").exists()
+        if damage := self._damage(is_measured):
+            return Status("failed", damage)
+        if is_measured and evaluation_id in (None, read_json(self.path / "done")["evaluation"]):
+            return Status("done", is_measured=True)
+        return Status("trained" if self.model.exists() else "unfinished", "", is_measured)
 
     def _failure(self) -> str | None:
         """Return the last line of the traceback, or None if the run did not fail."""
@@ -90,21 +97,22 @@ class RunFolder:
             return f"cannot read {path}: {error.strerror}"
         return text.splitlines()[-1].strip() if text else "no traceback was recorded"
 
-    def _damage(self) -> str:
+    def _damage(self, is_measured: bool) -> str:
         """Return what is wrong with the files that reports need; empty where nothing is."""
+        remedy = f"--retry-failed measures again, deleting {self.path} begins again"
         try:
-            for name in ("done", "config.json", "provenance.json"):
+            # Of a run under way, `config.json` is written again.
+            for name in ("provenance.json", *("done", "config.json") * is_measured):
                 if (self.path / name).exists():
                     content = read_json(self.path / name)
                     if name == "done" and "evaluation" not in content:
                         raise BenchError(f"{self.path / name} is damaged: it lacks 'evaluation'")
-            for name in ("evaluation.jsonl", "cost.jsonl", "timings.jsonl"):
+            for name in ("evaluation.jsonl", "cost.jsonl", "timings.jsonl") * is_measured:
                 read_jsonl(self.path / name, whole=True)
         except BenchError as problem:
-            return (
-                f"{problem}; other files of this run may be damaged too: --retry-failed measures "
-                f"again, deleting {self.path} begins again"
-            )
+            if "provenance.json" in str(problem):  # which nothing can write again
+                remedy = f"delete {self.path} to have it made again"
+            return f"{problem}; other files of this run may be damaged too: {remedy}"
         except OSError as error:
             return f"cannot read {error.filename or self.path}: {error.strerror}"
         return ""

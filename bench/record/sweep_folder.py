@@ -44,7 +44,7 @@ class RecordedRun:
         seed: None for a control, and for images from elsewhere that have none.
         path: Its folder, which a published run lacks.
         evaluation: Id of what is to be measured; None in sweeps of older versions.
-        state: As `RunFolder.status` decides, with the `reason` of a failed run.
+        state: As `RunFolder.status` decides, with `reason` and `is_measured`.
         iterations: Length of the training; None, as `batch_size`, before the run began.
     """
 
@@ -60,6 +60,7 @@ class RecordedRun:
     evaluation: str | None = None
     state: State = "missing"
     reason: str = ""
+    is_measured: bool = False
     iterations: int | None = None
     batch_size: int | None = None
 
@@ -141,7 +142,7 @@ def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
 
 
 def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str | None) -> RecordedRun:
-    state, reason = RunFolder(run.path).status(run.evaluation)
+    state, reason, is_measured = RunFolder(run.path).status(run.evaluation)
     command = run.command
     if state == "failed" and command.startswith("bench run ") and RETRY not in command:
         command += f" {RETRY}"
@@ -151,6 +152,7 @@ def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str | No
         command=command,
         state=state,
         reason=reason,
+        is_measured=is_measured,
         iterations=config.get("iterations"),
         batch_size=config.get("batch_size"),
     )

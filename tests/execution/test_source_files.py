@@ -67,6 +67,12 @@ def test_all_else_counts(change):
     assert essence(edited(change)) != essence(CODE)
 
 
+def test_titles_and_decimals_of_quantities_do_not_count():
+    before, after = (f'quantities = {{"fid": Quantity("{title}", "lower", 2)}}' for title in "ab")
+    assert essence(before) == essence(after)
+    assert essence(before) != essence(before.replace("fid", "kid"))
+
+
 def test_a_file_that_is_no_python_counts_as_it_is():
     assert essence("x = (") == "x = ("
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from bench import registry
 from bench.data.base import Split
-from bench.errors import NotApplicable
+from bench.errors import BenchError, NotApplicable
+from bench.evaluation.measuring import measure
 from bench.metrics import (
     base,
     density_coverage,
@@ -220,6 +221,32 @@ def test_a_metric_of_another_package_needs_a_name_and_quantities_only(bars, tmp_
 
     (found,) = Darkness().measure(shuffled(bars_samples(bars)), context_of(bars, tmp_path))
     assert found.metric in Darkness.quantities
+
+
+@pytest.mark.parametrize(
+    ("quantities", "message"),
+    [
+        (None, "Dark must declare `quantities`"),
+        ({}, "Dark must declare `quantities`"),
+        (["dark"], "Dark must declare `quantities`"),
+        ({"dark": "Darkness"}, r"Dark.quantities\['dark'\] must be a Quantity"),
+    ],
+)
+def test_a_metric_without_quantities_is_refused_as_it_is_imported(quantities, message):
+    with pytest.raises(BenchError, match=message):
+        type("Dark", (Metric,), {"name": "dark"} | ({"quantities": quantities}))
+
+
+def test_a_measurement_that_is_not_declared_is_refused(bars, tmp_path):
+    class Darkness(Metric):
+        name = "darkness"
+        quantities = {"darkness": Quantity("Darkness", "lower")}
+
+        def measure(self, samples, context):
+            return [Measurement("dark", "mean", 1.0)]
+
+    with pytest.raises(BenchError, match="'dark', which is not among its quantities: darkness"):
+        measure([Darkness()], bars_samples(bars), context_of(bars, tmp_path), step=0, split="real")
 
 
 def bars_samples(data):

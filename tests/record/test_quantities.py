@@ -3,6 +3,7 @@ from dataclasses import asdict
 import pytest
 import recorded
 
+from bench.errors import BenchError
 from bench.record import quantities
 from bench.record.quantities import Quantities, Quantity, kind_of
 
@@ -43,6 +44,11 @@ def test_registered_metrics_are_asked_where_no_sweep_describes_a_name(monkeypatc
     assert Quantities().of_metric("prior_fit") == ("relevant_distance", "irrelevant_kl")
     assert Quantities({"prior_fit": FIT}).of_metric("prior_fit") == ()
     assert Quantities().of_metric("fid") == Quantities().of_metric("nothing") == ()
+
+
+def test_an_unknown_direction_is_refused():
+    with pytest.raises(BenchError, match="unknown direction 'smaller' of 'Size'; known: higher, l"):
+        Quantity("Size", "smaller")
 
 
 def test_descriptions_of_later_versions_are_read():

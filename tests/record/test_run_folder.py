@@ -23,6 +23,24 @@ def test_states_of_a_folder(tmp_path):
     assert folder.status("e").state == "failed"
 
 
+def test_a_run_is_measured_once_it_was_done(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.model.touch()
+    assert not folder.status("e").is_measured
+    folder.finish("e")
+    assert folder.status("e").is_measured
+    assert folder.status("another") == ("trained", "", True)
+    folder.reopen()
+    assert folder.status("e") == ("trained", "", False)
+
+
+def test_damaged_provenance_fails_a_run_that_is_not_done_too(tmp_path):
+    (tmp_path / "provenance.json").write_text("{")
+    assert RunFolder(tmp_path).status("e").state == "failed"
+    assert "delete" in RunFolder(tmp_path).status("e").reason
+    assert "--retry-failed" not in RunFolder(tmp_path).status("e").reason
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"3", b'{"other": 1}'])
 def test_a_done_that_cannot_be_read_is_damaged(tmp_path, content):
     (tmp_path / "done").write_bytes(content)
