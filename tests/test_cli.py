@@ -191,3 +191,11 @@ def _seconds(command):
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
+
+
+@pytest.mark.parametrize("name", ["quikstart", "quickstart.yaml"])
+def test_a_sweep_that_is_not_there_suggests_those_that_ship(bench, name):
+    status, _, err = bench("run", name)
+    assert status == 2
+    assert f"unknown sweep file '{name}' (did you mean 'quickstart'?); known: " in err
+    assert "tiny.yaml" in err

@@ -29,7 +29,8 @@ def export_command(
     packed = archive.export_sweep(folder, name, weights=weights, checkpoints=checkpoints)
     size = name.stat().st_size / 2**20
     click.echo(
-        f"{packed.runs} runs and controls, {packed.classifiers} classifiers, {size:.1f} MiB: {name}"
+        f"runs and controls: {packed.runs}, classifiers: {packed.classifiers}, {size:.1f} MiB, "
+        f"in {name}"
     )
     if packed.left_out:
         click.echo(f"left out, unfinished or in use: {', '.join(packed.left_out)}", err=True)

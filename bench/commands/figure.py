@@ -62,6 +62,7 @@ def figure_command(
     further = [*sweeps, *(word for name in variants for word in ("--variant", name))]
     further += [] if seed is None else ["--seed", str(seed)]
     further += [word for name in metrics for word in ("--metric", name)]
+    further += [] if str(results) == "results" else ["--results", str(results)]
     data_sets = dict.fromkeys(run.data for run in records.runs)
     several = len(data_sets) > 1
     folder = (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 import bench
-from bench.errors import BenchError, Interrupted
+from bench.errors import BenchError, Interrupted, SpecError, describe_unknown
 
 if TYPE_CHECKING:
     from bench.process.worker import Worker
@@ -201,10 +201,13 @@ def load_results(results: Path, sweeps: Sequence[str]) -> "Records":
 
 def find_spec(spec: Path) -> Path:
     """Return the file that a user means: a path, or the name of a sweep that ships with bench."""
-    if spec.exists() or spec.suffix:
+    if spec.exists():
         return spec
-    shipped = sweeps_folder() / f"{spec}.yaml"
-    return shipped if shipped.exists() else spec
+    shipped = {path.stem: path for path in sweeps_folder().glob("*.yaml")}
+    if str(spec) in shipped:
+        return shipped[str(spec)]
+    names = [*(path.name for path in spec.parent.glob("*.yaml")), *sorted(shipped)]
+    raise SpecError(describe_unknown("sweep file", spec.name, names), where=str(spec))
 
 
 def sweeps_folder() -> Path:

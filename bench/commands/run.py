@@ -69,7 +69,7 @@ def _summary(outcome: "SweepOutcome", runs: int, folder: Path) -> str:
         (len(outcome.failed), "failed"),
         (outcome.finished, "finished"),
         (outcome.kept, "kept"),
-        (controls, "controls measured"),
+        (controls, f"control{'s' * (controls > 1)} measured"),
     )
     return f"{', '.join(f'{count} {what}' for count, what in counts if count)}; results in {folder}"
 

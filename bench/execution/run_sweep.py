@@ -59,8 +59,8 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
     write_json(folder / "sweep.json", _description(sweep, tasks, worker.command))
     troubles: dict[Task, str] = {}
     with shown(sweep.name, tasks):
-        for ended, outcome, reason in schedule(todo, executor):
-            say(f"{outcome:<8}  {ended.label}: {ended.path}")
+        for number, (ended, outcome, reason) in enumerate(schedule(todo, executor), start=1):
+            say(f"{outcome:<8}  [{number}/{len(todo)}] {ended.label}: {ended.path}")
             if outcome == "failed":
                 troubles[ended] = reason
                 say(f"          {reason or ended.folder.status().reason}")
@@ -71,9 +71,9 @@ def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
     """Return the tasks of a sweep: the controls first, since they train the classifiers."""
     controls: dict[str, ControlTask] = {}
     runs = []
-    for number, run in enumerate(sweep.runs, start=1):
+    for run in sweep.runs:
         config, data = run.config, run.config.training.data
-        label = f"[{number}/{len(sweep.runs)}] {run.variant}, seed {config.training.seed}"
+        label = f"{run.variant}, seed {config.training.seed}"
         runs.append(RunTask(folder / config.id, label, config))
         for name in config.evaluation.controls if config.evaluation.metrics else []:
             id_ = control_id(name, data, config.evaluation.samples_per_class)

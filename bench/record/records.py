@@ -111,7 +111,7 @@ class Records:
         They are done, or were measured before further metrics were asked for; those measurements
         stay valid.
         """
-        return tuple(run for run in self.runs if run.state == "done" or run.is_measured)
+        return tuple(run for run in self.runs if run.is_measured)
 
     @cached_property
     def final(self) -> tuple[RecordEntry, ...]:
@@ -228,6 +228,7 @@ def _read_publication(folder: Path) -> Records:
                 expected[key],
                 data=row["data"],
                 state=row["state"],
+                is_measured=row["state"] == "done",
                 reason=row["failure"] or "",
                 iterations=row["iterations"] and int(row["iterations"]),
                 batch_size=row["batch_size"] and int(row["batch_size"]),

@@ -30,7 +30,7 @@ def measured(folder):
 def test_results_of_another_machine_join_the_table(bench, here, tiny, monkeypatch):
     status, out, _ = bench("export", "tiny")
     assert status == 0
-    assert "3 runs and controls, 1 classifiers, " in out
+    assert "runs and controls: 3, classifiers: 1, " in out
     first = (here / "tiny.tar.gz").read_bytes()
     os.utime(tiny / "sweep.json", (0, 0))
     bench("export", "tiny", "--to", "again.tar.gz")
@@ -109,7 +109,7 @@ def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, t
     (snapshot / "done").unlink()
     with RunFolder(other).locked():
         _, out, err = bench("export", "tiny")
-    assert "1 runs and controls" in out
+    assert "runs and controls: 1" in out
     assert "left out, unfinished or in use: " in err
     assert one.name in err
     assert other.name in err

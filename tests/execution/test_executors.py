@@ -83,7 +83,7 @@ def test_all_is_done_but_what_fails_and_the_last_line_says_so(run, here):
     words = (*RUN, WILD, "seeds=[0]", *CONTROL, "--jobs", "1")
     status, err = run(*words)
     assert status == 1, err
-    assert "finished  noise blobs: results/tiny/noise-" in err
+    assert re.search(r"^finished  \[\d/3\] noise blobs: results/tiny/noise-", err, re.MULTILINE)
     assert "1 failed, 1 finished; results in results/tiny" in err
     last = err.splitlines()[-1]
     why = re.fullmatch(r"why: cat (\S+); again: bench run tiny.yaml .* --retry-failed", last)

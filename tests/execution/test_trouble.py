@@ -336,5 +336,5 @@ def test_a_control_that_fails_is_something_to_do(bench, here, already, monkeypat
     assert "1 failed, 2 kept; results in" in err
     assert err.splitlines()[-1].startswith("why: cat results/tiny/real-")
     _, _, err = bench(*RUN, metrics)
-    assert "2 kept, 1 controls measured; results in" in err
+    assert "2 kept, 1 control measured; results in" in err
     assert "nothing to do: all 2 runs are done" in bench(*RUN, metrics)[2]

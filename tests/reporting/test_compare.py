@@ -52,7 +52,7 @@ def test_runs_are_named_by_folder_id_or_its_beginning(tmp_path):
     lines = text(tmp_path, first, second)
     assert f"quickstart/{first}" in lines
     assert "+1.25" in lines  # 8.5 - 7.25, both of seed 0
-    assert "one common seed has no spread" in lines
+    assert "significance cannot be reached" in lines
 
 
 def test_runs_of_different_seeds_are_shown_and_not_compared(tmp_path):

@@ -39,13 +39,14 @@ def significance_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[N
         notes.append(Note("Where nearer to a target is better, distances to it are compared."))
     if any(difference.n < FEWEST_FOR_CLAIMS for difference in differences):
         items = tuple(text for column, of in by_column for text in _size(column, of))
-        no_size = " no size: one common seed has no spread, nor have equal differences."
+        power = (
+            f" In a test of one pair of rows, {100 * POWER:.0f} of 100 such experiments would find "
+            "a true difference of:"
+        )
         notes.append(
             Note(
                 f"With fewer than {FEWEST_FOR_CLAIMS} common seeds significance cannot be reached, "
-                f"and no difference from {references} is claimed. In a test of one pair of rows, "
-                f"{100 * POWER:.0f} of 100 such experiments would find a true difference of"
-                f"{':' if items else no_size}",
+                f"and no difference from {references} is claimed.{power if items else ''}",
                 items,
             )
         )

@@ -7,10 +7,26 @@ from bench.record.records import RecordEntry, Records
 from bench.reporting.notes.table_notes import write_notes
 from bench.reporting.statistics import t_interval
 from bench.reporting.tables.contents import TableContents
-from bench.reporting.tables.differences import add_differences, add_robust, find_references
-from bench.reporting.tables.table import TARGETED, VIEWS, Cell, Column, ColumnView, Row, Table
+from bench.reporting.tables.differences import (
+    NO_REFERENCE,
+    add_differences,
+    add_robust,
+    find_references,
+)
+from bench.reporting.tables.table import (
+    TARGETED,
+    VIEWS,
+    Cell,
+    Column,
+    ColumnView,
+    Note,
+    Row,
+    Table,
+)
 from bench.reporting.tables.table_spec import TableSpec
 from bench.spec.reserved_names import REAL
+
+NO_ROW = "Nothing is compared, since no row is {!r}; `--reference` names another one."
 
 
 def build_table(
@@ -34,7 +50,10 @@ def build_table(
     ]
     name = spec.reference if reference is None else reference
     must_exist = reference is not None and spec.is_measured
-    rows = add_differences(rows, columns, find_references(rows, name, must_exist=must_exist))
+    references = find_references(rows, name, must_exist=must_exist)
+    rows = add_differences(rows, columns, references)
+    is_uncompared = not references and spec.is_measured and name != NO_REFERENCE
+    no_reference = [Note(NO_ROW.format(name))] if "difference" in show and is_uncompared else []
     if not {"iqm", "improvement"}.isdisjoint(show):
         rows = add_robust(rows, columns)
     shown = [
@@ -52,7 +71,7 @@ def build_table(
         rows=tuple(
             replace(row, cells=tuple(row.cells[index] for index, _ in shown)) for row in rows
         ),
-        notes=tuple(write_notes(contents, rows, {view for _, view in shown})),
+        notes=(*no_reference, *write_notes(contents, rows, {view for _, view in shown})),
     )
 
 

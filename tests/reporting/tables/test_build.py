@@ -43,6 +43,13 @@ def test_one_seed_has_no_interval(tmp_path):
     assert "1 of 1 done, seed 4." in cases.notes(built)
 
 
+def test_differences_from_a_row_that_is_not_there_are_explained(tmp_path):
+    recorded.write_sweep(tmp_path, variants={"cvae": recorded.QUICKSTART["cvae"]})
+    shown = cases.notes(cases.build(tmp_path, "summary", show=("difference",)))
+    assert "Nothing is compared, since no row is 'lr_livae'; `--reference` names" in shown
+    assert "Nothing is compared" not in cases.notes(cases.build(tmp_path, "summary"))
+
+
 def test_six_seeds_bring_no_claim_either(tmp_path):
     six = {"cvae": {seed: {"inception_score": (recorded.IS, 7.0 + seed)} for seed in range(6)}}
     recorded.write_sweep(tmp_path, variants=six)

@@ -125,7 +125,7 @@ def test_equal_differences_do_not_promise_to_find_a_difference_of_nothing():
     found = add_differences(rows, columns, find_references(rows, "ref", must_exist=True))
     assert found[1].cells[0].difference.detectable is None
     [note] = significance_notes(columns, found)
-    assert note.text.endswith("no size: one common seed has no spread, nor have equal differences.")
+    assert note.text.endswith("and no difference from ref is claimed.")
     assert not note.items
 
 
