@@ -78,7 +78,7 @@ def run(executor, bench, bench_process):
     return run
 
 
-@executors("inline", "local", "ray")
+@executors("inline", "local", "slurm", "ray")
 def test_all_is_done_but_what_fails_and_the_last_line_says_so(run, here):
     words = (*RUN, WILD, "seeds=[0]", *CONTROL, "--jobs", "1")
     status, err = run(*words)
