@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := bench models baselines
 
-.PHONY: quickstart test test-slow check docs format golden readme clean
+.PHONY: quickstart test test-slow check lint types docs format golden readme clean
 
 quickstart: $(VENV)/.bench  ## Train six models on real digits and print both tables.
 	$(BIN)/bench run quickstart --jobs 2
@@ -17,13 +17,17 @@ test: $(VENV)/.test  ## Run the fast tests; a third process uses the time in whi
 test-slow: $(VENV)/.test  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -q -m slow
 
-check: $(VENV)/.lint  ## Lint, types and docstrings.
+check: lint types docs  ## Lint, types, docstrings, documentation; make -j2 uses two cores.
+
+lint: $(VENV)/.lint  ## Lint code and docstrings.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/pydoclint --quiet $(CODE)
 
-docs: $(VENV)/.docs  ## Build the documentation into build/docs; broken links and references fail.
+types: $(VENV)/.lint  ## Check types.
+	$(BIN)/mypy
+
+docs: $(VENV)/.lint  ## Build the documentation into build/docs; broken links and references fail.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 format: $(VENV)/.lint  ## Rewrite the code in the house format.
@@ -52,10 +56,6 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@ $(VENV)/.bench
 
-$(VENV)/.docs: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
-	@touch $@ $(VENV)/.bench
-
 $(VENV)/.lint: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,lint,docs]'
 	@touch $@ $(VENV)/.test $(VENV)/.bench
