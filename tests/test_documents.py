@@ -87,6 +87,7 @@ def test_a_newcomers_model_gets_into_the_table(run_here):
     assert re.search(r"^real test images +0\.\d+", table, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_images_from_anywhere_get_into_the_table(tmp_path, run_here):
     sweep = yaml.safe_load(block(README, "yaml", "name: mine"))
     del sweep["variants"]["mine"]

@@ -96,8 +96,8 @@ def unfold(page):
 @pytest.mark.parametrize(
     ("name", "viewport"),
     [
-        ("small", PHONE),
         ("hostile", DESKTOP),
+        pytest.param("small", PHONE, marks=pytest.mark.slow),
         pytest.param("small", DESKTOP, marks=pytest.mark.slow),
         pytest.param("hostile", PHONE, marks=pytest.mark.slow),
     ],
