@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchvision
 
+from bench import registry
 from bench.cli import main
 from bench.data.base import DataSet, DataSpec, Split, fingerprint
 from bench.data.digits import Digits
@@ -20,6 +21,7 @@ from bench.metrics.extractors import domain_classifier as domain
 from bench.metrics.extractors import small_classifier
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.record.files import write_atomically
+from tests.packages import write_package
 
 sys.path.insert(0, str(Path(__file__).parent / "data_recorded"))
 
@@ -82,6 +84,19 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(TINY)
     return tmp_path
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install packages in this process; the arguments are those of `write_package`."""
+
+    def install(*package):
+        write_package(tmp_path / "site", *package)
+        monkeypatch.syspath_prepend(tmp_path / "site")
+        registry.registered.cache_clear()
+
+    yield install
+    registry.registered.cache_clear()
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.commands.list_ import LISTED
+from bench.data.blobs import Blobs
+from bench.errors import DataMissing
 from bench.process.worker import Worker
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
@@ -150,6 +152,19 @@ def test_unwritable_results_are_named(bench, here):
     status, _, err = bench("run", "tiny.yaml", "--results", "file/x")
     assert status == 2
     assert "cannot write results to" in err
+
+
+def test_missing_data_is_tried_once_for_all_runs(bench, monkeypatch):
+    loads = []
+
+    def load(self):
+        loads.append(self)
+        raise DataMissing("no blobs")
+
+    monkeypatch.setattr(Blobs, "load", load)
+    status, _, err = bench("run", "tiny.yaml", "--no-mlflow")
+    assert (status, len(loads)) == (2, 1)
+    assert err.count("no blobs") == 1
 
 
 def test_missing_data_is_said_before_anything_starts(bench):

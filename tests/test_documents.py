@@ -59,25 +59,10 @@ def run_here(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.fixture
-def my_package(tmp_path, monkeypatch):
-    """Install the README's model by hand, as pip would."""
+def test_a_newcomers_model_gets_into_the_table(run_here, install):
     points = tomllib.loads(block(README, "toml", "bench.models"))["project"]["entry-points"]
-    site, info = tmp_path / "site", tmp_path / "site" / "my_package-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "my_package").mkdir()
-    (site / "my_package" / "tiny_cvae.py").write_text(block(README, "python", "class TinyCVAE"))
-    lines = [f"{name} = {value}" for name, value in points["bench.models"].items()]
-    (info / "entry_points.txt").write_text("\n".join(["[bench.models]", *lines, ""]))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
-    monkeypatch.syspath_prepend(site)
-    registry.registered.cache_clear()
-    yield
-    registry.registered.cache_clear()
-
-
-@pytest.mark.usefixtures("my_package")
-def test_a_newcomers_model_gets_into_the_table(run_here):
+    model = block(README, "python", "class TinyCVAE")
+    install("my-package", {"my_package/tiny_cvae.py": model}, points)
     Path("mine.yaml").write_text(block(README, "yaml", "name: mine"))
     run_here(["check", "tiny_cvae"])
     short = ("seeds=[0]", "base.iterations=5", "base.metrics=[intra_class_diversity]")

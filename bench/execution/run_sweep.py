@@ -22,6 +22,7 @@ from bench.process.worker import Worker
 from bench.record.files import write_json
 from bench.record.run_folder import Busy, remove_partial
 from bench.spec.reserved_names import REAL
+from bench.spec.run_config import canonical_json
 from bench.spec.sweep_file import Sweep
 
 
@@ -127,13 +128,16 @@ def _reopen_failed(task: RunTask, started: float) -> None:
 
 def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
     """Load every data set before the first task starts, and name all that are missing at once."""
-    problems: dict[str, None] = {}
+    problems: dict[str, str] = {}
     for task in tasks:
         training = task.config.training
+        key = canonical_json([training.data, training.unlabeled])
+        if key in problems:  # trying again may take as long, as a download without network does
+            continue
         try:
             size = len(worker.context(task.config).data.train)
         except DataMissing as error:
-            problems[str(error)] = None
+            problems[key] = str(error)
             continue
         if training.labeled_fraction == 1 and training.labeled_rows > size:
             raise SpecError(
@@ -142,7 +146,7 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
                 key="batch_size",
             )
     if problems:
-        raise DataMissing("\n".join(problems))
+        raise DataMissing("\n".join(dict.fromkeys(problems.values())))
 
 
 def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[str, Any]:

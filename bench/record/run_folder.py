@@ -99,19 +99,22 @@ class RunFolder:
 
     def _damage(self, is_measured: bool) -> str:
         """Return what is wrong with the files that reports need; empty where nothing is."""
-        remedy = f"--retry-failed measures again, deleting {self.path} begins again"
+        provenance, config, done = (
+            self.path / name for name in ("provenance.json", "config.json", "done")
+        )
+        remedy = f"delete {self.path} to have it made again"
         try:
-            # Of a run under way, `config.json` is written again.
-            for name in ("provenance.json", *("done", "config.json") * is_measured):
-                if (self.path / name).exists():
-                    content = read_json(self.path / name)
-                    if name == "done" and "evaluation" not in content:
-                        raise BenchError(f"{self.path / name} is damaged: it lacks 'evaluation'")
-            for name in ("evaluation.jsonl", "cost.jsonl", "timings.jsonl") * is_measured:
-                read_jsonl(self.path / name, whole=True)
+            if provenance.exists():
+                read_json(provenance)
+            if is_measured:  # what follows is written again by a run that is not done
+                remedy = f"--retry-failed measures again, deleting {self.path} begins again"
+                if "evaluation" not in read_json(done):
+                    raise BenchError(f"{done} is damaged: it lacks 'evaluation'")
+                if config.exists():
+                    read_json(config)
+                for name in ("evaluation.jsonl", "cost.jsonl", "timings.jsonl"):
+                    read_jsonl(self.path / name, whole=True)
         except BenchError as problem:
-            if "provenance.json" in str(problem):  # which nothing can write again
-                remedy = f"delete {self.path} to have it made again"
             return f"{problem}; other files of this run may be damaged too: {remedy}"
         except OSError as error:
             return f"cannot read {error.filename or self.path}: {error.strerror}"

@@ -2,8 +2,6 @@
 
 import pytest
 
-from bench import registry
-
 MODEL = '''
 """The mean image of each class, with noise: the simplest conditional generator."""
 import torch
@@ -43,19 +41,9 @@ variants:
 
 
 @pytest.fixture
-def installed(here, monkeypatch):
-    """Install a package by hand, as pip would."""
-    site = here / "site"
-    info = site / "mine-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "mine.py").write_text(MODEL)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[bench.models]\nclass_mean = mine:ClassMean\n")
+def installed(here, install):
+    install("mine", {"mine.py": MODEL}, {"bench.models": {"class_mean": "mine:ClassMean"}})
     (here / "mine.yaml").write_text(SPEC)
-    monkeypatch.syspath_prepend(site)
-    registry.registered.cache_clear()
-    yield
-    registry.registered.cache_clear()
 
 
 @pytest.mark.usefixtures("installed")

@@ -14,6 +14,7 @@ from bench.reporting.compare import compare_text, find_runs
 from bench.reporting.page.document import describe_page
 from bench.reporting.render import RENDERERS
 from bench.reporting.tables.build import build_table, filled_tables
+from tests.packages import write_package
 
 METRIC = '''
 """The darkness of samples."""
@@ -44,11 +45,8 @@ variants:
 def results(tmp_path_factory):
     """Run a sweep where the package is installed; reports below are made where it is not."""
     here = tmp_path_factory.mktemp("external")
-    info = here / "site" / "mine-1.0.dist-info"
-    info.mkdir(parents=True)
-    (here / "site" / "mine.py").write_text(METRIC)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[bench.metrics]\ndarkness = mine:Darkness\n")
+    points = {"bench.metrics": {"darkness": "mine:Darkness"}}
+    write_package(here / "site", "mine", {"mine.py": METRIC}, points)
     (here / "mine.yaml").write_text(SWEEP)
     ran = subprocess.run(
         [sys.executable, "-m", "bench", "run", "mine.yaml", "--no-mlflow"],

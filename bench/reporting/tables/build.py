@@ -52,7 +52,7 @@ def build_table(
     must_exist = reference is not None and spec.is_measured
     references = find_references(rows, name, must_exist=must_exist)
     rows = add_differences(rows, columns, references)
-    is_uncompared = not references and spec.is_measured and name != NO_REFERENCE
+    is_uncompared = not references and spec.is_measured and name not in NO_REFERENCE
     no_reference = [Note(NO_ROW.format(name))] if "difference" in show and is_uncompared else []
     if not {"iqm", "improvement"}.isdisjoint(show):
         rows = add_robust(rows, columns)

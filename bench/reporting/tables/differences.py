@@ -21,8 +21,8 @@ from bench.reporting.statistics import (
 from bench.reporting.tables.table import TARGETED, Cell, Column, Difference, Robust, Row
 from bench.spec.reserved_names import ELSEWHERE, EVALUATIONS
 
-NO_REFERENCE = "none"
-"""Value of `--reference` that compares nothing."""
+NO_REFERENCE = ("", "none")
+"""Names of a reference row by which nothing is compared; `none` is a value of `--reference`."""
 
 
 def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict[str, Row]:
@@ -32,7 +32,7 @@ def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict
     empty or `none` means no reference. A row is compared within its own sweep if the reference is
     there, else with the first one.
     """
-    if name in ("", NO_REFERENCE):
+    if name in NO_REFERENCE:
         return {}
     trained = [row for row in rows if row.model and row.sweep != EVALUATIONS]
     names = {row.label: (row.label, row.variant, f"{row.sweep}/{row.variant}") for row in trained}

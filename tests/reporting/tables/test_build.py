@@ -48,6 +48,9 @@ def test_differences_from_a_row_that_is_not_there_are_explained(tmp_path):
     shown = cases.notes(cases.build(tmp_path, "summary", show=("difference",)))
     assert "Nothing is compared, since no row is 'lr_livae'; `--reference` names" in shown
     assert "Nothing is compared" not in cases.notes(cases.build(tmp_path, "summary"))
+    for nothing in ("", "none"):
+        unasked = cases.build(tmp_path, "summary", show=("difference",), reference=nothing)
+        assert "Nothing is compared" not in cases.notes(unasked)
 
 
 def test_six_seeds_bring_no_claim_either(tmp_path):
