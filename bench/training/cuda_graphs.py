@@ -46,8 +46,7 @@ class CudaGraph:
             finally:
                 torch.cuda.set_sync_debug_mode(mode)
         torch.cuda.current_stream().wait_stream(self._stream)
-        where = {"stream": self._stream, "capture_error_mode": "thread_local"}
-        with torch.cuda.graph(self._graph, **where):
+        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
             return work()
 
     def replay(self) -> None:

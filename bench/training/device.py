@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -32,17 +33,18 @@ def numerics(training: Training, device: torch.device, *, autotune: bool = False
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
-    enabled, warns = (
+    filling: Any = torch.utils.deterministic
+    enabled, warns, fills = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
+        filling.fill_uninitialized_memory,
     )
-    fills = torch.utils.deterministic.fill_uninitialized_memory
     exact = device.type == "cuda" and not autotune
     if training.deterministic:
         torch.use_deterministic_algorithms(True)
     elif exact and not enabled:
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, hides no error
+        filling.fill_uninitialized_memory = False  # costs time, hides no error
     cudnn.deterministic = exact or training.deterministic
     cudnn.benchmark = autotune and not training.deterministic
     matmul.allow_tf32 = cudnn.allow_tf32 = training.precision == "tf32"
@@ -50,7 +52,7 @@ def numerics(training: Training, device: torch.device, *, autotune: bool = False
         yield
     finally:
         torch.use_deterministic_algorithms(enabled, warn_only=warns)
-        torch.utils.deterministic.fill_uninitialized_memory = fills
+        filling.fill_uninitialized_memory = fills
         matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
 
 

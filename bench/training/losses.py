@@ -32,7 +32,7 @@ class Losses:
     def take(self) -> dict[str, float]:
         """Return the mean of every term since the last call, and start again."""
         self._read()
-        means = {}
+        means: dict[str, float] = {}
         for stage_pass in self._passes:
             stage = stage_pass.stage.name
             values = (self._sums[stage] / max(self._counts[stage], 1)).tolist()

@@ -261,7 +261,7 @@ def reached_leaves(term: Tensor) -> set[int]:
     return leaves
 
 
-def compiled(method: MethodType) -> Callable[..., Any]:
+def compiled(method: Any) -> Callable[..., Any]:
     """Return a method of fixed shapes that is compiled, with its gradients, at the first call.
 
     Random numbers come from the kernels of eager mode, so that they are the same.
