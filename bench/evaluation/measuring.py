@@ -62,7 +62,7 @@ def refuse_other_data(folder: Path, data: DataSet) -> None:
     path = folder / provenance.NAME
     if not path.exists():
         return
-    before = str(read_json(path)["data_fingerprint"])
+    before = str(read_json(path).get("data_fingerprint", data.fingerprints))
     if not before.startswith(data.fingerprints):
         raise BenchError(
             f"the data set {data.spec.name!r} is not the one that {folder} was trained on "

@@ -13,6 +13,7 @@ from bench.console import say
 from bench.errors import BenchError, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
+from bench.execution.data_change import check_data
 from bench.execution.display import shown
 from bench.execution.executors.base import Executor
 from bench.execution.scheduler import schedule
@@ -50,13 +51,15 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
         sources_of(task.config)  # before anyone edits them
     kept = {task for task in tasks if task.state() == "done"}
     check_code(tasks, worker.options)
+    data = check_data(tasks, worker)
     for task in tasks:
         if task.is_run:
-            copy_equal_run(results, task, worker.options)
+            copy_equal_run(results, task, worker.options, data)
         if worker.options.retry_failed:
             _reopen_failed(task, started)
     todo = [task for task in tasks if task.state() not in ("done", "failed")]
     _load_data(todo, worker)
+    check_data(tasks, worker)  # again, since some may have been downloaded
     write_json(folder / "sweep.json", _description(sweep, tasks, worker.command))
     troubles: dict[Task, str] = {}
     with shown(sweep.name, tasks):
