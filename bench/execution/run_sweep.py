@@ -174,6 +174,7 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
                 "data": run.config.training.data["name"],
                 "seed": run.config.training.seed,
                 "evaluation": run.config.evaluation_id,
+                **_path_of(run.config.training.data),
             }
             for run in sweep.runs
         ],
@@ -183,8 +184,13 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
                 "control": task.control,
                 "data": task.config.training.data["name"],
                 "evaluation": task.config.evaluation_id,
+                **_path_of(task.config.training.data),
             }
             for task in tasks
             if isinstance(task, ControlTask)
         ],
     }
+
+
+def _path_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"path": data["path"]} if "path" in data else {}
