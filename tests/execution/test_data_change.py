@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.made_once import copy_faces_sweep, draw_faces
+from tests.made_once import FACES, copy_faces_sweep, draw_faces
 
 RUN = ("run", "faces.yaml", "--no-mlflow", "--device", "cpu")
 
@@ -90,3 +90,58 @@ def test_equal_runs_on_other_data_are_not_copied(bench, faces):
     shutil.rmtree(faces)
     copy_faces_sweep(faces.parent.parent)
     assert "copied from results/faces/" in bench(*RUN, "name=again")[2]
+
+
+def test_results_from_other_data_are_not_imported_beside_each_other(bench, here, faces):
+    [then] = fingerprints(faces)
+    assert bench("export", "faces")[0] == 0
+    shutil.rmtree(faces)
+    for variant in ("cvae", "other"):  # on both sides, and on one alone
+        (here / "faces.yaml").write_text(FACES.replace("cvae: {}", f"{variant}: {{}}"))
+        assert bench(*RUN, "seeds=[1]")[0] == 0
+        [now] = fingerprints(faces)
+        before = sorted(faces.iterdir())
+        status, _, err = bench("import", "faces.tar.gz")
+        assert status == 2
+        assert f": fingerprint {now[:12]} of results/faces/" in err
+        assert f", {then[:12]} of " in err
+        assert sorted(faces.iterdir()) == before, "nothing was imported"
+    assert bench("import", "faces.tar.gz", "--into", "theirs")[0] == 0
+    _, out, _ = bench("report", "faces", "theirs")
+    assert f"faces@{now[:8]}: fingerprint {now[:12]}" in out
+    assert f"faces@{then[:8]}: fingerprint {then[:12]}" in out
+
+
+def test_a_run_is_not_evaluated_on_other_data_nor_a_row_continued_on_them(bench, here, faces):
+    [run] = (path.parent for path in faces.glob("*/model.pt"))
+    quick = ("--metric", "intra_class_diversity_native", "--device", "cpu")
+    status, _, err = bench("evaluate", str(run), *quick, "--name", "again")
+    assert status == 2
+    assert "the data set 'faces' is not the one that" in err
+    copy_faces_sweep(here)
+    data = "{name: folder, path: faces, image_size: 8, channels: 1, test_per_class: 2}"
+    words = ("evaluate", "faces", "--data", data, *quick, "--name", "theirs")
+    assert bench(*words, "--seed", "0")[0] == 0
+    draw_faces(here / "faces", seed=1)
+    status, _, err = bench(*words, "--seed", "1")
+    assert status == 2
+    assert re.search(
+        r"evaluations/set-\w+ \(theirs\) was measured on other data \(fingerprint", err
+    )
+    assert len(list(here.glob("results/evaluations/set-*"))) == 1
+
+
+def test_a_study_does_not_go_on_with_other_data(bench, here):
+    draw_faces(here / "faces")
+    space = "{cvae: {optimizers.default.rate: {low: 1e-4, high: 1e-2}}}"
+    metric = "objectives: [intra_class_diversity_native]"
+    text = FACES.replace("test_per_class: 2", "test_per_class: 2, validation_fraction: 0.5")
+    (here / "tune.yaml").write_text(f"{text}{metric}\nspace: {space}\ntrials: 1\n")
+    words = ("tune", "tune.yaml", "--no-mlflow", "--device", "cpu")
+    status, _, err = bench(*words)
+    assert status == 0, err
+    draw_faces(here / "faces", seed=1)
+    status, _, err = bench(*words, "trials=2")
+    assert status == 2
+    assert "trial 0, seed 0 (" in err
+    assert "what is here now" in err
