@@ -8,8 +8,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import recorded
+from PIL import Image
 
 from bench.cli import main
 from bench.trackers.mlflow import update_mlflow
@@ -24,17 +26,21 @@ def _folder():
     return Path(tempfile.mkdtemp(dir=Path(os.environ["BENCH_DATA"]).parent))
 
 
-@functools.cache
-def _tiny_sweep():
-    place = _folder()
-    (place / "tiny.yaml").write_text(TINY)
+def _run(place, *words):
     with (
         contextlib.chdir(place),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
         pytest.raises(SystemExit, match=r"^0$"),
     ):
-        main([*RUN, METRICS])
+        main(list(words))
+
+
+@functools.cache
+def _tiny_sweep():
+    place = _folder()
+    (place / "tiny.yaml").write_text(TINY)
+    _run(place, *RUN, METRICS)
     return place / "results"
 
 
@@ -69,3 +75,42 @@ def copy_mirrored_sweep(results):
     """Copy a recorded sweep that MLflow is up to date with; artifacts stay where they were."""
     shutil.copytree(_mirrored_results(), results, dirs_exist_ok=True)
     return results / "quickstart"
+
+
+FACES = """\
+name: faces
+base:
+  data: {name: folder, path: faces, image_size: 8, channels: 1, test_per_class: 2}
+  model: {name: cvae, width: 0.25, latent: 4}
+  iterations: 2
+  batch_size: 4
+  samples_per_class: 2
+  metrics: [intra_class_diversity_native]
+seeds: [0]
+variants: {cvae: {}}
+"""
+
+
+def draw_faces(folder, seed=0):
+    """Write a few random images in three class folders, in the place of any that are there."""
+    pixels = np.random.default_rng(seed)
+    for name in ("a", "b", "c"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(8):
+            image = Image.fromarray(pixels.integers(0, 256, (8, 8), np.uint8))
+            image.save(folder / name / f"{number}.png")
+
+
+@functools.cache
+def _faces_sweep():
+    place = _folder()
+    draw_faces(place / "faces")
+    (place / "faces.yaml").write_text(FACES)
+    _run(place, "run", "faces.yaml", "--no-mlflow", "--device", "cpu")
+    return place
+
+
+def copy_faces_sweep(to):
+    """Copy a sweep on a folder of images with its first seed, the images, and its results."""
+    shutil.copytree(_faces_sweep(), to, dirs_exist_ok=True)
+    return to / "results" / "faces"

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_one_failed_run_does_not_stop_the_others(bench, here):
     assert "nothing to do" not in err
 
 
-def test_changed_data_is_noticed(bench, here, monkeypatch):
+def test_data_that_change_after_the_sweep_was_checked_are_noticed(bench, here, monkeypatch):
     bench(*RUN, "seeds=[0]")
     for done in here.glob("results/tiny/*/done"):
         done.unlink()
@@ -112,8 +113,7 @@ def test_changed_data_is_noticed(bench, here, monkeypatch):
 
     def other(self, run):
         context = real(self, run)
-        object.__setattr__(context.data, "fingerprint", "0" * 64)
-        return context
+        return replace(context, data=replace(context.data, fingerprint="0" * 64))
 
     monkeypatch.setattr(Worker, "context", other)
     status, _, err = bench(*RUN, "seeds=[0]")

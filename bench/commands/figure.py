@@ -45,6 +45,7 @@ def figure_command(
 
     Example: bench figure swaps digits --variant lr_livae --variant ccvae
     """
+    from bench.record.data_names import in_file_name
     from bench.reporting.figures.catalog import FIGURES, find_figure
 
     if is_list:
@@ -71,7 +72,7 @@ def figure_command(
         command = shlex.join(["bench", "figure", figure.name, *further])
         for data in (FigureData(records, name, variants, seed, metrics) for name in data_sets):
             _make_pictures(data, figure.needs, device, threads)
-            name = f"{figure.name}-{data.data}" if several else figure.name
+            name = f"{figure.name}-{in_file_name(data.data)}" if several else figure.name
             try:
                 files = write_figure(figure, data, folder, command, name)
             except NotApplicable as reason:

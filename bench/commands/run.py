@@ -38,10 +38,13 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     folder = results / sweep.name
     if values["dry_run"]:
         from bench.execution.code_change import check_code
+        from bench.execution.data_change import check_data
         from bench.execution.dry_run import dry_run_text
 
         click.echo(dry_run_text(sweep, results))
-        check_code(tasks_of(sweep, folder), worker.options)
+        tasks = tasks_of(sweep, folder)
+        check_code(tasks, worker.options)
+        check_data(tasks, worker)
         return
     with options.stoppable(worker):
         executor = make_executor()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec, to_bytes
 from bench.errors import BenchError, NotApplicable, RunFailed, describe_system_error
-from bench.metrics.base import Context, Metric, SampleSet, unmeasured
+from bench.metrics.base import Context, Measurement, Metric, SampleSet, unmeasured
 from bench.record import provenance
 from bench.record.files import read_json, write_atomically
 from bench.seeding import generator_for
@@ -62,7 +62,7 @@ def refuse_other_data(folder: Path, data: DataSet) -> None:
     path = folder / provenance.NAME
     if not path.exists():
         return
-    before = str(read_json(path)["data_fingerprint"])
+    before = str(read_json(path).get("data_fingerprint", data.fingerprints))
     if not before.startswith(data.fingerprints):
         raise BenchError(
             f"the data set {data.spec.name!r} is not the one that {folder} was trained on "
@@ -121,8 +121,18 @@ def measure(
                     f"the metric {metric.name!r} returned a measurement {found.metric!r}, which is "
                     f"not among its quantities: {', '.join(metric.quantities)}"
                 )
-        entries += [{"step": step, "split": split, **found._asdict()} for found in measurements]
+        named = [_naming_files(found, metric) for found in measurements]
+        entries += [{"step": step, "split": split, **found._asdict()} for found in named]
     return entries
+
+
+def _naming_files(found: Measurement, metric: Metric) -> Measurement:
+    """Return a measurement whose protocol tells versions of files among the options apart."""
+    hashes = {option: whole[:8] for option, whole in metric.file_hashes.items()}
+    added = [f"{option}@{part}" for option, part in hashes.items() if part not in found.protocol]
+    if not added or (found.value is None and not found.protocol):
+        return found
+    return found._replace(protocol=f"{found.protocol}[{','.join(added)}]")
 
 
 def validation_metric(component: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from bench.evaluation.measuring import save_samples
 from bench.metrics.base import SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance
-from bench.record.files import write_json
+from bench.record.files import read_json, write_json
 from bench.record.jsonl import by_key, read_jsonl, write_jsonl
 from bench.record.run_folder import RunFolder
 from bench.record.sweep_folder import read_sweep_file
@@ -35,7 +35,25 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
     """Refuse a name that a row cannot have, before anything is measured."""
     if not name.strip() or name in registry.registered("control"):
         raise SpecError(f"a row cannot be called {name!r}", where="--name")
-    _read_plan(results / EVALUATIONS, name, given.model)
+    root = results / EVALUATIONS
+    plan = _read_plan(root, name, given.model)
+    now, replaced = given.context.data.fingerprint, _row_id(given, name)
+    for entry in [*plan["runs"], *plan["controls"]]:
+        path = root / entry["id"]
+        if entry["id"] == replaced or not (path / provenance.NAME).exists():
+            continue
+        before = read_json(path / provenance.NAME).get("data_fingerprint", now)
+        if read_json(path / "config.json")["config"].get("data") == given.data and before != now:
+            row = entry.get("variant", "the real images")
+            raise BenchError(
+                f"{path} ({row}) was measured on other data (fingerprint {before[:12]}) than there "
+                f"are now (fingerprint {now[:12]}), and both would be one data set in a table; "
+                "delete that folder, or keep the new data at another path"
+            )
+
+
+def _row_id(given: GivenSamples, name: str) -> str:
+    return f"set-{digest({'name': name, 'data': given.data, 'seed': given.seed})}"
 
 
 def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker) -> str:
@@ -46,7 +64,7 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
     given, root = result.given, results / EVALUATIONS
     count = result.given.samples.per_class
     row = {
-        "id": f"set-{digest({'name': name, 'data': given.data, 'seed': given.seed})}",
+        "id": _row_id(given, name),
         "variant": name,
         "model": given.model,
         "data": given.data["name"],

@@ -12,6 +12,7 @@ from typing import Any
 from bench.data.base import data_root
 from bench.errors import BenchError
 from bench.exchange.archive import CHECKPOINTS, SAFE_NAME, WEIGHTS, classifier_hash, extract
+from bench.exchange.same_data import refuse_other_fingerprints
 from bench.record.files import read_json, write_atomically, write_json
 from bench.record.jsonl import by_key, read_jsonl
 from bench.record.run_folder import Busy, RunFolder, arriving
@@ -52,7 +53,9 @@ def merge_archive(path: Path, results: Path, into: str | None = None) -> ImportR
 
 
 def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str]) -> None:
-    """Refuse other measurements of the same run, and other configurations of the same variant."""
+    """Refuse other data of the same name, measurements of a run, or configurations of a variant."""
+    if (folder / "sweep.json").exists():
+        refuse_other_fingerprints(path, unpacked, folder)
     problems = [
         f"  {folder / run}: {text}"
         for run in runs

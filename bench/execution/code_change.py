@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.console import say
 from bench.errors import BenchError
+from bench.execution.data_change import KnownData
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
 from bench.process.worker import RunOptions
@@ -94,11 +95,11 @@ def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
         say(f"note: {_counted(others)} kept; the harness has changed since: {named}")
 
 
-def copy_equal_run(results: Path, task: RunTask, options: RunOptions) -> None:
+def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: KnownData) -> None:
     """Copy a run that is done in another sweep, unless it has a folder here: equal ids, equal runs.
 
-    Unless that is allowed, a run of another model or data set is not copied, and one that other
-    metrics have measured is measured again.
+    A run on other `data` is not copied. Unless that is allowed, a run of other code of a model or
+    data set is not copied either, and one that other metrics have measured is measured again.
     """
     if task.path.exists():
         return
@@ -111,6 +112,9 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions) -> None:
             if change.learned and not options.allow_code_change:
                 files = first_few(change.learned, MOST_FILES)
                 say(f"  not copied from {other}: changed since: {files}")
+                continue
+            if why := data.accept(other, task):
+                say(f"  not copied from {other}: {why}")
                 continue
             again = change.measured and not options.allow_code_change
             left = shutil.ignore_patterns("lock", *(["done"] if again else []))

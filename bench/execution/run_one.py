@@ -169,7 +169,7 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
     fingerprint = data.fingerprints
     if folder.has_learned and (path := folder.path / provenance.NAME).exists():
         recorded = read_json(path)
-        before = recorded["data_fingerprint"]
+        before = recorded.get("data_fingerprint", fingerprint)
         if before != fingerprint:
             raise BenchError(
                 f"the data set {data.spec.name!r} is not the one that this run began with "

@@ -13,6 +13,7 @@ from bench.console import say
 from bench.errors import BenchError, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
+from bench.execution.data_change import check_data
 from bench.execution.display import shown
 from bench.execution.executors.base import Executor
 from bench.execution.scheduler import schedule
@@ -50,13 +51,15 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
         sources_of(task.config)  # before anyone edits them
     kept = {task for task in tasks if task.state() == "done"}
     check_code(tasks, worker.options)
+    data = check_data(tasks, worker)
     for task in tasks:
         if task.is_run:
-            copy_equal_run(results, task, worker.options)
+            copy_equal_run(results, task, worker.options, data)
         if worker.options.retry_failed:
             _reopen_failed(task, started)
     todo = [task for task in tasks if task.state() not in ("done", "failed")]
     _load_data(todo, worker)
+    check_data(tasks, worker)  # again, since some may have been downloaded
     write_json(folder / "sweep.json", _description(sweep, tasks, worker.command))
     troubles: dict[Task, str] = {}
     with shown(sweep.name, tasks):
@@ -171,6 +174,7 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
                 "data": run.config.training.data["name"],
                 "seed": run.config.training.seed,
                 "evaluation": run.config.evaluation_id,
+                **_path_of(run.config.training.data),
             }
             for run in sweep.runs
         ],
@@ -180,8 +184,13 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
                 "control": task.control,
                 "data": task.config.training.data["name"],
                 "evaluation": task.config.evaluation_id,
+                **_path_of(task.config.training.data),
             }
             for task in tasks
             if isinstance(task, ControlTask)
         ],
     }
+
+
+def _path_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"path": data["path"]} if "path" in data else {}

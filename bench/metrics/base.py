@@ -170,10 +170,13 @@ class Metric(ABC):
         name: The registry name.
         quantities: What the metric measures, by the names of its measurements; measurements
             `name/part` share the quantity `name`. Tables, comparisons and figures read it.
+        file_hashes: SHA-256 of each file among the options, set by the harness. It is added to
+            protocols that do not name its first 8 digits themselves.
     """
 
     name: ClassVar[str]
     quantities: ClassVar[Mapping[str, Quantity]]
+    file_hashes: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls) -> None:
         """Refuse a metric, which is a class with a name, without quantities."""

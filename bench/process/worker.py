@@ -35,7 +35,8 @@ class Worker:
     """The device, loaded data, threads and stop signal that all runs of a process share.
 
     Sent to another process, it arrives without loaded data, and finds the device there. `weights`
-    are files of downloaded networks, by name; `command` is recorded as provenance.
+    are files of downloaded networks, by name; `command` is recorded as provenance; `fingerprints`
+    are those of data sets that were loaded before it was sent, which must be the same there.
     """
 
     device_name: str = "auto"  # or cpu, cuda, cuda:1, ...
@@ -44,6 +45,7 @@ class Worker:
     threads: int | None = None  # None: by the size of the examples
     options: RunOptions = RunOptions()
     stop: StopSignal = field(default_factory=StopSignal)
+    fingerprints: dict[str, str] = field(default_factory=dict)
     _contexts: dict[str, Context] = field(default_factory=dict)
 
     @cached_property
@@ -82,6 +84,12 @@ class Worker:
         key = canonical_json(component)
         if key not in self._contexts:
             data = construct("dataset", component).load()
+            expected = self.fingerprints.setdefault(key, data.fingerprint)
+            if data.fingerprint != expected:
+                raise BenchError(
+                    f"the data set {data.spec.name!r} has the fingerprint {data.fingerprint[:12]} "
+                    f"here and now, and had {expected[:12]} where this command began"
+                )
             self._contexts[key] = Context(data, self.device, data_root(), self.weights)
         return self._contexts[key]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.console import say
 from bench.errors import BenchError, UnknownName
+from bench.record.data_names import name_data_sets
 from bench.record.files import read_json
 from bench.record.jsonl import read_jsonl
 from bench.record.quantities import Quantities
@@ -194,6 +195,10 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
         for part in ("sweeps", "runs", "measurements", "timings", "cost")
     }
     origins = {key: value for records in parts for key, value in records.origins.items()}
+    named = name_data_sets(joined["runs"])
+    joined["runs"] = tuple(named.values())
+    for part in ("measurements", "timings", "cost"):
+        joined[part] = tuple(entry._replace(run=named[entry.run]) for entry in joined[part])
     return Records(results, **joined, origins=origins)
 
 
@@ -222,18 +227,27 @@ def _read_publication(folder: Path) -> Records:
         return tuple(_entry(runs[row["run"], row["variant"]], row) for row in rows)
 
     try:
+        content = read_json(folder / PUBLISHED)
+        origins = {
+            (sweep.name, run, kind): {**group["shared"], own: value}
+            for kind, own in KEY_OF_RUN.items()
+            for group in content[kind]
+            for run, value in group["runs"].items()
+        }
         for row in _read_csv(folder / "runs.csv", [*_AXES, *_LENGTH]):
             key = row["run"], row["variant"]
+            origin = origins.get((sweep.name, row["run"], "provenance"), {})
             runs[key] = replace(
                 expected[key],
                 data=row["data"],
+                called=row["data"],
+                fingerprint=origin.get("data_fingerprint", ""),
                 state=row["state"],
                 is_measured=row["state"] == "done",
                 reason=row["failure"] or "",
                 iterations=row["iterations"] and int(row["iterations"]),
                 batch_size=row["batch_size"] and int(row["batch_size"]),
             )
-        content = read_json(folder / PUBLISHED)
         return Records(
             results=folder.parent,
             sweeps=(sweep,),
@@ -241,12 +255,7 @@ def _read_publication(folder: Path) -> Records:
             measurements=entries("measurements", "figures.csv"),
             timings=entries("timings", "timings.csv"),
             cost=entries("cost", "cost.csv"),
-            origins={
-                (sweep.name, run, kind): {**group["shared"], own: value}
-                for kind, own in KEY_OF_RUN.items()
-                for group in content[kind]
-                for run, value in group["runs"].items()
-            },
+            origins=origins,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BenchError(f"the publication {folder} is damaged: {error!r}") from error

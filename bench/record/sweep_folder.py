@@ -46,6 +46,9 @@ class RecordedRun:
         evaluation: Id of what is to be measured; None in sweeps of older versions.
         state: As `RunFolder.status` decides, with `reason` and `is_measured`.
         iterations: Length of the training; None, as `batch_size`, before the run began.
+        data_path: Where its data were read from; empty where that is not known.
+        fingerprint: That of its data; empty before they were loaded, and in old records.
+        called: What its data are called where no other data set has that name.
     """
 
     sweep: str
@@ -63,6 +66,9 @@ class RecordedRun:
     is_measured: bool = False
     iterations: int | None = None
     batch_size: int | None = None
+    data_path: str = ""
+    fingerprint: str = ""
+    called: str = ""
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -117,6 +123,8 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
                 **{name: entry[name] for name in ("id", "variant", "model", "data", "seed")},
                 is_control=is_control,
                 evaluation=entry.get("evaluation"),
+                data_path=entry.get("path", ""),
+                called=entry["data"],
             )
             for is_control, entries in ((False, content["runs"]), (True, controls))
             for entry in entries
@@ -133,22 +141,26 @@ def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
     """Read what `read_plan` reads, with the state of each run from its folder."""
     sweep, runs = read_plan(folder)
     configs = [_config(run.path) for run in runs]
-    paths = [_data_path(config) for config in configs]
-    only = known.pop() if len(known := set(paths) - {None}) == 1 else None
+    paths = [_data_path(config) or run.data_path for run, config in zip(runs, configs, strict=True)]
+    only = known.pop() if len(known := set(paths) - {""}) == 1 else ""
     return sweep, [
-        _with_state(run, config, path or only)
+        _with_state(run, config, path or only if run.data in FROM_PATHS else path)
         for run, config, path in zip(runs, configs, paths, strict=True)
     ]
 
 
-def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str | None) -> RecordedRun:
+def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str) -> RecordedRun:
     state, reason, is_measured = RunFolder(run.path).status(run.evaluation)
     command = run.command
     if state == "failed" and command.startswith("bench run ") and RETRY not in command:
         command += f" {RETRY}"
+    called = Path(data_path).stem.lower() if run.data in FROM_PATHS and data_path else run.data
     return replace(
         run,
-        data=Path(data_path).stem.lower() if run.data in FROM_PATHS and data_path else run.data,
+        data=called,
+        called=called,
+        data_path=data_path,
+        fingerprint=_fingerprint(run.path),
         command=command,
         state=state,
         reason=reason,
@@ -164,6 +176,12 @@ def _config(folder: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _data_path(config: Mapping[str, Any]) -> str | None:
+def _fingerprint(folder: Path) -> str:
+    with suppress(BenchError):
+        return str(read_json(folder / "provenance.json").get("data_fingerprint", ""))
+    return ""
+
+
+def _data_path(config: Mapping[str, Any]) -> str:
     data = config.get("data")
-    return data.get("path") if isinstance(data, dict) else None
+    return str(data.get("path", "")) if isinstance(data, dict) else ""

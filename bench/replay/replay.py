@@ -91,6 +91,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     if task.path.resolve() == folder.resolve():
         raise BenchError(f"{task.path} is the run itself; name another folder with --into")
     worker, changes = _prepared(folder, run, worker)
+    refuse_other_data(task.path, worker.context(run).data)  # if it was done again before
     change = code_change(task)
     if change is not None and change.version:
         files = ", ".join(sorted({*change.learned, *change.measured, *change.harness}))

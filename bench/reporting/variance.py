@@ -15,6 +15,7 @@ from bench.record.quantities import Quantity
 from bench.record.records import RecordEntry, Records, load_records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.grouping import grouped
+from bench.reporting.notes.data_sets import data_notes
 from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import standard_deviation
 from bench.reporting.tables.table import Cell, Column, Note, Row, Table
@@ -87,7 +88,12 @@ def variance_table(records: Records, names: Names) -> Table:
         Column("", "", title, Quantity(title, decimals=0 if title == SHARE else None))
         for title in COLUMNS
     )
-    notes = [*_notes(records, rows), *([Note("Protocols:", tuple(protocols))] if protocols else [])]
+    kept_apart = data_notes(records, {entry.run.data for entry in final})
+    notes = [
+        *kept_apart,
+        *_notes(records, rows),
+        *([Note("Protocols:", tuple(protocols))] if protocols else []),
+    ]
     only_rows = tuple(row for _, row in rows)
     return Table("variance", "Where the spread comes from", columns, only_rows, tuple(notes))
 

@@ -10,19 +10,28 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from bench import registry
 from bench.errors import BenchError, UnknownName
+from bench.spec.option_files import FILE_HASHES, hash_files, unchanged_files
 from bench.spec.validation import KeyPath, KeyProblem, validate
 
 SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2}
 """Number of leading arguments that the harness supplies: the shape of the data; the
 number of jobs and the worker. All others are options."""
 
+WITH_FILES: tuple[registry.Kind, ...] = ("model", "metric")
+"""Kinds whose files are part of the configuration; the files of data have fingerprints."""
+
 
 def construct(kind: registry.Kind, component: Mapping[str, Any], *supplied: object) -> Any:
     """Return the object that a complete component describes."""
-    options = {key: value for key, value in component.items() if key != "name"}
+    options = {k: v for k, v in component.items() if k not in ("name", FILE_HASHES)}
     factory = registry.load(kind, component["name"])
     schema = options_schema(factory, len(supplied))
-    return factory(*supplied, **dict(schema.model_validate_json(json.dumps(options))))
+    checked = schema.model_validate_json(json.dumps(options))
+    files = unchanged_files(component["name"], checked, component.get(FILE_HASHES, {}))
+    built = factory(*supplied, **dict(checked))
+    if files and kind == "metric":
+        object.__setattr__(built, "file_hashes", files)  # metrics may be frozen
+    return built
 
 
 def complete_component(
@@ -36,9 +45,16 @@ def complete_component(
         factory = registry.load(kind, given["name"])
     except UnknownName as error:
         raise KeyProblem((*path, "name"), str(error)) from error
-    options = {key: value for key, value in given.items() if key != "name"}
+    options = {k: v for k, v in given.items() if k not in ("name", FILE_HASHES)}
     checked: BaseModel = validate(options_schema(factory, SUPPLIED.get(kind, 0)), options, path)
-    return {"name": given["name"], **checked.model_dump(mode="json")}
+    complete = {"name": given["name"], **checked.model_dump(mode="json")}
+    if kind in WITH_FILES:
+        try:
+            files = given.get(FILE_HASHES) or hash_files(checked)
+        except KeyProblem as problem:
+            raise KeyProblem((*path, *problem.path), problem.message) from problem
+        complete |= {FILE_HASHES: files} if files else {}
+    return complete
 
 
 def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:

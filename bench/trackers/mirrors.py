@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bench.console import say
 from bench.errors import BenchError
+from bench.record.data_names import in_file_name
 from bench.record.pictures import RecordedSamples, read_samples
 from bench.record.records import Records, load_records
 from bench.reporting.figures.grids import save_image_grid
@@ -44,4 +45,4 @@ def _draw_samples(records: Records, folder: Path) -> None:
             order = dict.fromkeys([*first, *shown])
             panels = {variant: shown[variant].x for variant in order}
             names = next(iter(shown.values())).names
-            save_image_grid(panels, names, folder / f"samples-{data}.png")
+            save_image_grid(panels, names, folder / f"samples-{in_file_name(data)}.png")

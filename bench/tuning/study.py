@@ -131,8 +131,8 @@ class Study:
         elif known != digest(content):
             raise BenchError(
                 f"the study of {self.variant.name!r} in {self.folder} was begun with other "
-                "settings, seeds, objectives or ranges, and trials of both cannot be compared; "
-                f"give {self.tuning.path} another name, or delete the folder"
+                "settings, files, seeds, objectives or ranges, and trials of both cannot be "
+                f"compared; give {self.tuning.path} another name, or delete the folder"
             )
 
     @contextmanager

@@ -11,11 +11,12 @@ from bench.console import say
 from bench.errors import BenchError, Interrupted, UnknownName
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
+from bench.execution.data_change import KnownData, check_data
 from bench.execution.executors.base import Executor
 from bench.execution.run_one import Outcome, measure_control, run_one
 from bench.execution.scheduler import schedule
 from bench.execution.source_files import sources_of
-from bench.execution.task import RunTask, Task
+from bench.execution.task import ControlTask, RunTask, Task
 from bench.process.worker import Worker
 from bench.record.jsonl import read_jsonl
 from bench.record.run_folder import RunFolder, State, remove_partial
@@ -32,7 +33,9 @@ Entry = dict[str, Any]
 
 def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) -> None:
     """Do the trials that are left of the studies of one file, and close the executor."""
-    check_code([task for study in studies for task in _begun_runs(study)], worker.options)
+    begun = [task for study in studies for task in _begun_runs(study)]
+    check_code(begun, worker.options)
+    check_data([*begun, *map(_real_images, studies)], worker)
     tasks = []
     for study in studies:
         remove_partial(study.folder)
@@ -58,6 +61,13 @@ def _begun_runs(study: Study) -> Iterator[RunTask]:
         for seed in trial.runs:
             run = study.variant.run(trial.values, int(seed))
             yield RunTask(study.folder / run.id, f"trial {trial.number}, seed {seed}", run)
+
+
+def _real_images(study: Study) -> ControlTask:
+    """Return the control that all trials of a study share."""
+    run = study.variant.run({}, study.tuning.head.seeds[0])
+    id_ = control_id(REAL, run.training.data, run.evaluation.samples_per_class)
+    return ControlTask(study.folder / id_, f"real {run.training.data['name']}", run, REAL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +132,8 @@ class _TrialRuns:
         self.worker = worker
         self.label = f"{study.variant.name}, trial {trial.number + 1} of {head.trials}"
         self.runs = [study.variant.run(trial.values, seed) for seed in head.seeds]
+        self.data = KnownData(worker)
+        self.real_path = _real_images(study).path
         self.real: list[Entry] = []
         self.reported = 0  # intermediate losses
         self.is_hopeless = False
@@ -136,7 +148,8 @@ class _TrialRuns:
         for run in self.runs:
             path = self.folder / run.id
             label = f"{self.label}, seed {run.training.seed}"
-            copy_equal_run(self.folder.parent, RunTask(path, label, run), self.worker.options)
+            task = RunTask(path, label, run)
+            copy_equal_run(self.folder.parent, task, self.worker.options, self.data)
             try:
                 with self.worker.stop.stop_when(self._cannot_go_on):
                     outcome = _when_free(partial(run_one, run, path, label, self.worker))
@@ -172,9 +185,7 @@ class _TrialRuns:
 
     def _measure_real(self) -> list[Entry]:
         """Return the entries of the real validation images, measured unless they are there."""
-        run = self.runs[0]
-        name = control_id(REAL, run.training.data, run.evaluation.samples_per_class)
-        path = self.folder / name
+        run, path = self.runs[0], self.real_path
         if _when_free(partial(measure_control, REAL, run, path, self.worker)) == "failed":
             raise BenchError(f"the real images could not be measured; why: cat {path / 'failed'}")
         return read_jsonl(RunFolder(path).evaluation)

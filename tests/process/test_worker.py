@@ -1,9 +1,13 @@
-"""What a process does to torch before it computes on a GPU; calls stand in for the GPU."""
+"""What a process does to torch before it computes on a GPU (calls stand in for it); its data."""
 
 import os
+import pickle
 
+import pytest
 import torch
 
+from bench.data.blobs import Blobs
+from bench.errors import BenchError
 from bench.process.worker import Worker
 
 
@@ -22,3 +26,14 @@ def test_a_gpu_becomes_the_current_one_and_rounds_nothing(monkeypatch):
         cudnn.allow_tf32 = before
     assert chosen == [device] == [torch.device("cuda", 1)]
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_a_process_has_the_data_of_the_one_that_started_it(monkeypatch):
+    here = Worker("cpu")
+    here.context_of({"name": "blobs"})
+    there = pickle.loads(pickle.dumps(here))
+    assert there.context_of({"name": "blobs"}).data.fingerprint in here.fingerprints.values()
+    other = Blobs(split_seed=1).load()
+    monkeypatch.setattr(Blobs, "load", lambda source: other)
+    with pytest.raises(BenchError, match=f"has the fingerprint {other.fingerprint[:12]} here"):
+        pickle.loads(pickle.dumps(here)).context_of({"name": "blobs"})

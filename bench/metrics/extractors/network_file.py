@@ -51,7 +51,7 @@ class Network(Strict):
         color: Whether gray images are repeated to three channels.
     """
 
-    path: str
+    path: Annotated[Path, Field(strict=False)]
     gives: Literal["logits", "features"] = "logits"
     size: Annotated[int, Field(gt=0)] | None = None
     range: tuple[float, float] = (-1.0, 1.0)
@@ -90,7 +90,7 @@ def _extractors(context: Context, network: Network) -> dict[str, FeatureExtracto
 
 
 def _open(context: Context, network: Network) -> dict[str, FeatureExtractor]:
-    path = Path(network.path).expanduser()
+    path = network.path.expanduser()
     if not path.is_file():
         raise BenchError(f"there is no file {path} of a network")
     program = _read(path, context.device)

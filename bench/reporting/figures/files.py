@@ -7,6 +7,7 @@ from bench.record.files import write_atomically, write_text
 from bench.reporting.figures import style
 from bench.reporting.figures.catalog import PaperFigure
 from bench.reporting.figures.figure_data import FigureData
+from bench.reporting.notes.data_sets import data_notes
 
 
 def write_figure(
@@ -20,7 +21,8 @@ def write_figure(
         drawn = figure.draw(data)
     title = f"{data.names.data.get(data.data, data.data)}: {figure.title}."
     repeats = f"Repeats the form of the paper's Figure {figure.number}." if figure.number else ""
-    notes = [title, repeats, *drawn.notes, f"Made by: {command}"]
+    same_name = [" ".join([n.text, *n.items]) for n in data_notes(data.records, {data.data})]
+    notes = [title, repeats, *drawn.notes, *same_name, f"Made by: {command}"]
     wrapper = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False)
     caption = "".join(f"{wrapper.fill(note)}\n" for note in notes if note)
     paths = [folder / f"{name}.{form}" for form in ("pdf", "png", "txt")]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.notes.data_sets import data_notes
 from bench.reporting.notes.empty_cells import empty_cell_notes
 from bench.reporting.notes.origins import evaluation_notes, origin_notes
 from bench.reporting.notes.significance import significance_notes
@@ -49,6 +50,7 @@ def write_notes(
         *_directions(columns),
         *_protocols(columns, rows, records.untrained),
         *_runs(records),
+        *data_notes(records, {column.data for column in columns}),
         *evaluation_notes(records, rows),
         *origin_notes(records, columns, rows),
         *_paper_columns(contents),

@@ -255,7 +255,8 @@ def test_a_file_without_a_network_is_an_error(contexts, tmp_path, suffix, conten
 RUN = {"model": {"name": "cvae"}, "data": {"name": "blobs"}, "seed": 0, "iterations": 2}
 
 
-def test_a_sweep_names_the_file_and_its_options():
+def test_a_sweep_names_the_file_and_its_options(here):
+    (here / "net.pt2").touch()
     option = {"path": "net.pt2", "size": 160, "range": [0, 1]}
     run = run_config.complete_settings({**RUN, "metrics": [{"name": "fid", "extractor": option}]})
     (metric,) = run.metrics()

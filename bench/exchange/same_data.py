@@ -1,0 +1,41 @@
+"""The data behind an archive and behind the sweep that it is merged into: they must be the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.record import provenance
+from bench.record.files import read_json
+from bench.record.sweep_folder import read_sweep_file
+from bench.spec.run_config import canonical_json
+
+DIGITS = 12  # that a message shows of a fingerprint
+
+
+def refuse_other_fingerprints(archive: Path, unpacked: Path, folder: Path) -> None:
+    """Refuse an archive in which a variant, or a data set by its settings, is on other data."""
+    here = dict(_fingerprints(folder, folder))
+    for what, (run, found) in _fingerprints(unpacked, unpacked / "runs"):
+        mine, known = here.get(what, (run, found))
+        if known != found:
+            raise BenchError(
+                f"{archive} has results from other data than {folder}, which would be averaged as "
+                f"if they were alike ({what}): fingerprint {known[:DIGITS]} of {folder / mine}, "
+                f"{found[:DIGITS]} of {run} in the archive; nothing was imported; to have both: "
+                "--into ANOTHER_NAME"
+            )
+
+
+def _fingerprints(plan: Path, runs: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield what must be on one data set, each variant and each data component, with a run."""
+    content = read_sweep_file(plan)
+    for entry in [*content.get("runs", []), *content.get("controls", [])]:
+        files = (runs / entry["id"] / name for name in (provenance.NAME, "config.json"))
+        origin, document = (read_json(file) if file.exists() else {} for file in files)
+        found = str(origin.get("data_fingerprint", ""))
+        if not found or (runs / entry["id"] / "failed").exists():
+            continue
+        if "variant" in entry:
+            yield f"the variant {entry['variant']!r}", (entry["id"], found)
+        if data := document.get("config", {}).get("data"):
+            yield f"data {canonical_json(data)}", (entry["id"], found.split("+")[0])

@@ -1,0 +1,112 @@
+"""Results from other data than the present ones: refused, since a mean over both is of neither."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.execution.task import RunTask
+from bench.process.worker import Worker
+from bench.record import provenance
+from bench.record.files import read_json
+from bench.record.run_folder import RunFolder
+from bench.reporting.notes.wording import first_few
+from bench.spec.components import construct
+from bench.spec.run_config import canonical_json
+
+MOST_RUNS = 4  # that a message names of one version
+DIGITS = 12  # that a message shows of a fingerprint
+
+Component = Mapping[str, Any]
+
+
+class KnownData:
+    """The fingerprint of each data set of a sweep, as far as it is known without a download."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._recorded: dict[str, str] = {}
+
+    def present(self, component: Component) -> str:
+        """Return the fingerprint of data that are here; empty where they are not, or damaged."""
+        with suppress(BenchError, OSError):  # who needs these data loads them, and says it then
+            if construct("dataset", component).missing() is None:
+                return self._worker.context_of(component).data.fingerprint
+        return ""
+
+    def accept(self, folder: Path, task: RunTask) -> str:
+        """Accept the data of the run in `folder` as those of a task, or return why not."""
+        made = list(_recorded(folder, task))
+        for component, found in made:
+            known = self._recorded.get(canonical_json(component)) or self.present(component)
+            if known and known != found:
+                return (
+                    f"it was made from {_called(component)} with fingerprint {found[:DIGITS]}, "
+                    f"here they have {known[:DIGITS]}"
+                )
+        self._recorded |= {canonical_json(component): found for component, found in made}
+        return ""
+
+
+def check_data(tasks: Iterable[RunTask], worker: Worker) -> KnownData:
+    """Raise unless all results of some tasks are from the same data, those that are here now.
+
+    Failed runs are checked only with --retry-failed. Data that would be downloaded are not here.
+    """
+    known = KnownData(worker)
+    made: dict[str, dict[str, list[RunTask]]] = {}
+    components: dict[str, Component] = {}
+    for task in tasks:
+        is_left = (task.path / "failed").exists() and not worker.options.retry_failed
+        if is_left or not _has_results(task.folder):
+            continue
+        for component, found in _recorded(task.path, task):
+            key = canonical_json(component)
+            components[key] = component
+            made.setdefault(key, {}).setdefault(found, []).append(task)
+    problems = []
+    for key, versions in made.items():
+        present = known.present(components[key])
+        if len({*versions, present} - {""}) > 1:
+            problems += [f"  {_called(components[key])}", *_lines(versions, present)]
+    if problems:
+        folder = next(iter(next(iter(made.values())).values()))[0].path.parent
+        raise BenchError(
+            f"{folder} holds results from other data, which would be averaged with those from "
+            "these as if they were alike:\n" + "\n".join(problems) + "\nto keep both, say "
+            "name=ANOTHER or keep the new data at another path; to do these runs again, delete "
+            "their folders"
+        )
+    for [tasks_of_one] in map(dict.values, made.values()):
+        known.accept(tasks_of_one[0].path, tasks_of_one[0])
+    return known
+
+
+def _has_results(folder: RunFolder) -> bool:
+    return folder.has_learned or (folder.path / "done").exists()
+
+
+def _recorded(folder: Path, task: RunTask) -> Iterator[tuple[Component, str]]:
+    """Yield the data sets of a run or control with their fingerprints on record, if they are."""
+    origin: Mapping[str, Any] = {}
+    with suppress(BenchError):  # the run fails as soon as it is taken up, and alone
+        origin = read_json(folder / provenance.NAME)
+    training = task.config.training
+    components = [training.data, *filter(None, [task.is_run and training.unlabeled])]
+    found = filter(None, str(origin.get("data_fingerprint", "")).split("+"))
+    yield from zip(components, found, strict=False)
+
+
+def _called(component: Component) -> str:
+    return f"data {' '.join(str(component[key]) for key in ('name', 'path') if key in component)}"
+
+
+def _lines(versions: Mapping[str, Sequence[RunTask]], present: str) -> Iterator[str]:
+    """Yield a line for each version of a data set: its fingerprint, and who has it."""
+    for found, tasks in versions.items():
+        runs = first_few([f"{task.label} ({task.path})" for task in tasks], MOST_RUNS)
+        where = ", which is here now" if found == present else ""
+        yield f"    fingerprint {found[:DIGITS]}{where}: {runs}"
+    if present and present not in versions:
+        yield f"    fingerprint {present[:DIGITS]}: what is here now"

@@ -1,0 +1,85 @@
+"""Files and folders that are options: what they hold is part of the configuration.
+
+A component keeps the SHA-256 of each under `FILE_HASHES`, so ids, copies, imports and comparisons
+know them without further code, and an object is only built from the very same files.
+"""
+
+import functools
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from bench.errors import BenchError
+from bench.spec.validation import KeyProblem
+
+FILE_HASHES = "file-hashes"
+"""A key of complete components that no option can have: dotted option -> SHA-256."""
+
+DIGITS = 12  # that a message shows of a hash
+
+
+def hash_files(options: BaseModel) -> dict[str, str]:
+    """Return the SHA-256 of each file or folder among checked options, by its dotted option.
+
+    These are options annotated as `Path`, which must be there, and strings that look like the path
+    of something that is there.
+    """
+    hashes = {}
+    for option, path in _paths(options):
+        if not path.exists():
+            raise KeyProblem(tuple(option.split(".")), f"there is no file or folder {path}")
+        hashes[option] = _hash(path)
+    return hashes
+
+
+def unchanged_files(what: str, options: BaseModel, recorded: Mapping[str, str]) -> dict[str, str]:
+    """Return what was recorded of the files among checked options; raise if one has changed."""
+    unchanged = {}
+    for option, path in _paths(options, known=recorded):
+        if option not in recorded:
+            continue
+        now = _hash(path) if path.exists() else ""
+        if now != recorded[option]:
+            found = f"is {now[:DIGITS]} now" if now else "is not there any more"
+            raise BenchError(
+                f"{path}, the option {option} of {what}, {found}, and had the SHA-256 "
+                f"{recorded[option][:DIGITS]} when this was configured; put that file back, or run "
+                "the sweep again, for which another file is another setting"
+            )
+        unchanged[option] = now
+    return unchanged
+
+
+def _paths(value: Any, at: str = "", known: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
+    """Yield the files and folders in a value, with their dotted keys."""
+    if isinstance(value, Path):
+        yield at, value.expanduser()
+    elif isinstance(value, str):
+        path = Path(value).expanduser()
+        if at in known or (("/" in value or path.suffix) and path.exists()):
+            yield at, path
+    elif isinstance(value, BaseModel | Mapping | list | tuple):
+        pairs = enumerate(value) if isinstance(value, list | tuple) else dict(value).items()
+        for key, inner in pairs:
+            yield from _paths(inner, f"{at}.{key}" if at else str(key), known)
+
+
+def _hash(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of all files in a folder."""
+    if not path.is_dir():
+        return _hash_file(path, path.stat().st_size, path.stat().st_mtime_ns)
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            digest.update(f"{file.relative_to(path).as_posix()}\0{_hash(file)}\n".encode())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _hash_file(path: Path, size: int, mtime_ns: int) -> str:
+    """Return the SHA-256 of a file, read once in this process while it stays as it is."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
