@@ -5,6 +5,7 @@ does not have the data.
 """
 
 import hashlib
+import math
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bench.errors import DataMissing
+from bench.errors import BenchError, DataMissing
 
 
 @dataclass(frozen=True)
@@ -194,15 +195,31 @@ def to_float(x: Tensor) -> Tensor:
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
 
-def to_bytes(x: Tensor) -> Tensor:
+ROUNDING = 1 / 127.5
+"""How far images may lie outside of `[-1, 1]`: one 8-bit level, about the precision of bfloat16."""
+
+
+def to_bytes(x: Tensor, what: str = "images") -> Tensor:
     """Map what networks produce to what is stored: the inverse of `to_float`.
 
     Args:
-        x: `float32` images, which are clamped to `[-1, 1]`, or points `[N, 2]`.
+        x: `float32` images in `[-1, 1]`, or points `[N, 2]`.
+        what: The name of `x` in messages.
 
     Returns:
         `uint8` images, rounded to the nearest level; points unchanged.
+
+    Raises:
+        BenchError: If values are not finite, or images lie outside of `[-1, 1]` by more than
+            `ROUNDING`.
     """
+    low, high = torch.stack(x.aminmax()).tolist()
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise BenchError(f"{what} contain values that are not finite")
     if x.ndim == 2:
         return x
+    if low < -1 - ROUNDING or high > 1 + ROUNDING:
+        as_bytes = low >= 0 and high > 16
+        remedy = "x / 127.5 - 1 maps [0, 255] there" if as_bytes else "a tanh ends there"
+        raise BenchError(f"{what} range from {low:.3g} to {high:.3g}, not in [-1, 1]; {remedy}")
     return x.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)

@@ -9,7 +9,13 @@ from bench import registry
 from bench.errors import BenchError, SpecError, describe_unknown
 from bench.evaluation.controls import Real
 from bench.evaluation.external_images import read_images
-from bench.evaluation.measuring import draw_samples, load_trained, measure, refuse_other_data
+from bench.evaluation.measuring import (
+    draw_samples,
+    load_trained,
+    measure,
+    refuse_other_data,
+    remark_on_range,
+)
 from bench.metrics.base import Context, Metric, SampleSet
 from bench.process.worker import Worker
 from bench.record.files import read_json
@@ -218,8 +224,10 @@ def _draw(
         model = load_trained(training, context.data, weights, worker.device)
         samples = draw_samples(model, context.data.spec, per_class, seed, worker.device)
     origin = {"run": str(path.resolve()), "sample_seed": seed, "per_class": per_class}
+    remark = remark_on_range(samples, context.data)
+    notices = () if remark is None else (remark,)
     context = replace(context, model=model)
-    return GivenSamples(path, request, training.data, context, samples, origin, training)
+    return GivenSamples(path, request, training.data, context, samples, origin, training, notices)
 
 
 def _drawn_before(path: Path, training: Training) -> int:

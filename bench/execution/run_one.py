@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bench.console import say
+from bench.console import say, warn
 from bench.data.base import DataSet
 from bench.errors import BenchError, NotApplicable, describe_system_error
 from bench.evaluation.code_pictures import save_pictures
@@ -24,6 +24,7 @@ from bench.evaluation.measuring import (
     measure,
     measure_model,
     measured_splits,
+    remark_on_range,
     save_samples,
     save_weights,
 )
@@ -74,6 +75,8 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
                 earlier = (_snapshot_entries(run, folder, step, context) for step in run.steps[:-1])
                 entries = list(chain.from_iterable(earlier))
                 samples, last = measure_model(run, model, context, run.steps[-1])
+                if remark := remark_on_range(samples, context.data):
+                    warn(f"{label}: {remark}")
                 write_jsonl(folder.evaluation, [*entries, *last])
                 save_samples(samples, path, context.data)
                 _save_pictures(replace(context, model=model), run.training.seed, path)

@@ -23,7 +23,7 @@ from bench.training.checkpoint import load_checkpoint, save_checkpoint
 from bench.training.cuda_graphs import AnyPass, compile_and_capture, state_kept
 from bench.training.device import numerics
 from bench.training.gradient_accumulation import OutOfMemory, halved, out_of_memory_at
-from bench.training.interface import Batch, ConditionalGenerator
+from bench.training.interface import Batch, ConditionalGenerator, begin_training
 from bench.training.losses import StageLosses
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import make_passes, stage_weights
@@ -181,7 +181,7 @@ class Trainer:
 
     def prepare(self) -> None:
         """Compile and capture the passes as the switches say; the state stays as it is."""
-        self.model.train()
+        begin_training(self.model)
         if self.switches.compile or self.switches.graphs:
             unchanged = state_kept(self.model, self.optimizers.values())
             with numerics(self.training, autotune=self.switches.autotune), unchanged:
@@ -285,15 +285,21 @@ class Trainer:
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
-    """Return a new model; refuse parameters that belong to no player.
+    """Return a new model; refuse trainable parameters without a player, and players of frozen ones.
 
     It is initialized on the CPU, so that the device cannot change the numbers.
     """
     torch.manual_seed(seed_for(training.seed, "init"))
     model = RunConfig(training, Evaluation()).model(data.spec).to(device)
     owned = {id(p) for parameters in model.players().values() for p in parameters}
-    if orphans := [name for name, p in model.named_parameters() if id(p) not in owned]:
+    named = dict(model.named_parameters())
+    if orphans := [n for n, p in named.items() if p.requires_grad and id(p) not in owned]:
         raise BenchError(
             f"{type(model).__name__}: these parameters belong to no player: {', '.join(orphans)}"
+        )
+    if frozen := [n for n, p in named.items() if not p.requires_grad and id(p) in owned]:
+        raise BenchError(
+            f"{type(model).__name__}: these parameters have requires_grad=False, but belong to a "
+            f"player: {', '.join(frozen)}"
         )
     return model
