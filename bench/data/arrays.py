@@ -4,6 +4,7 @@ Arrays may come from any file, so messages begin with its path and name the arra
 """
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,6 +107,19 @@ def image_shape(path: Path, key: str, x: Array) -> tuple[int, int, int]:
     if math.prod(x.shape) == 0:
         raise BenchError(f"{path}: {key} is empty, {list(x.shape)}")
     return (x.shape[3] if x.ndim == 4 else 1), x.shape[1], x.shape[2]
+
+
+def refuse_too_large(path: Path, shape: Sequence[int], itemsize: int = 1) -> None:
+    """Refuse an array that does not fit into the memory of this machine."""
+    size, memory = (
+        math.prod(shape) * itemsize,
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    )
+    if size > memory:
+        raise BenchError(
+            f"{path}: images {list(shape)} take {size / 2**30:.1f} GiB, but this machine has "
+            f"{memory / 2**30:.1f} GiB of memory"
+        )
 
 
 def flatten_labels(y: Array) -> Array:

@@ -10,7 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -103,6 +103,7 @@ class DataSet:
         fingerprint: SHA-256 over the bytes of all splits, 64 hexadecimal digits.
         unlabeled: Further training examples without label `[N, ...]`, those of another data set.
         unlabeled_fingerprint: The fingerprint of that data set.
+        notices: What a user of the data should know, such as files that were left out.
     """
 
     spec: DataSpec
@@ -113,6 +114,7 @@ class DataSet:
     fingerprint: str
     unlabeled: Tensor | None = None
     unlabeled_fingerprint: str = ""
+    notices: tuple[str, ...] = ()
 
     @property
     def fingerprints(self) -> str:
@@ -141,7 +143,13 @@ class Source(ABC):
 
     A subclass takes its options as annotated keyword arguments of `__init__`, against which the
     options in a sweep are checked. A dataclass whose fields are the options is the shortest form.
+
+    Attributes:
+        later_options: Options that are newer than runs on such data: they are left out of the
+            configuration where they have their default, so that the ids of those runs stay.
     """
+
+    later_options: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -167,10 +175,25 @@ class Source(ABC):
             return str(error)
         return None
 
+    def describe_files(self) -> dict[str, Any]:
+        """Return what the user's own files are, for `bench data`, as plain data."""
+        return {}
+
 
 def data_root() -> Path:
     """Return the folder of the decoded data sets: `$BENCH_DATA`, or `~/.cache/bench`."""
-    return Path(os.environ.get("BENCH_DATA") or Path.home() / ".cache" / "bench")
+    return home_path(os.environ.get("BENCH_DATA") or "~/.cache/bench")
+
+
+def home_path(path: str) -> Path:
+    """Return a path in which `~` is the home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise BenchError(
+            f"the home folder of {path} is not known: set HOME, or give a path without ~ "
+            "(BENCH_DATA is the folder of decoded data)"
+        ) from error
 
 
 def fingerprint(*splits: Split) -> str:

@@ -38,7 +38,11 @@ def complete_component(
         raise KeyProblem((*path, "name"), str(error)) from error
     options = {key: value for key, value in given.items() if key != "name"}
     checked: BaseModel = validate(options_schema(factory, SUPPLIED.get(kind, 0)), options, path)
-    return {"name": given["name"], **checked.model_dump(mode="json")}
+    complete = checked.model_dump(mode="json")
+    for option in getattr(factory, "later_options", ()):  # ids are older than these
+        if complete[option] == type(checked).model_fields[option].default:
+            del complete[option]
+    return {"name": given["name"], **complete}
 
 
 def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:

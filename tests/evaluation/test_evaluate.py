@@ -273,7 +273,7 @@ def test_what_is_no_image_is_left_out_and_told(bench, theirs):
         picture.save(theirs / "1" / "more.jpg")
     status, _, err = bench("evaluate", "theirs", *ONE)
     assert status == 0
-    assert "left out 1 files that are not images" in err
+    assert "left out 1 .txt files: 0/labels.txt" in err
     assert "JPEG files differ from what the generator made" in err
 
 
