@@ -175,7 +175,7 @@ class Folder(HeldOutTestOptions, Source):
             stat, name = path.stat(), self._below(path)
             files.append((name, label, stat.st_size, stat.st_mtime_ns, boxes.get(name)))
         version = 1  # of the decoding
-        content = [version, self.image_size, self.channels, self.crop, files]
+        content: list[Any] = [version, self.image_size, self.channels, self.crop, files]
         if self.background is not None:
             content.append(self.background)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

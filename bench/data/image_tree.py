@@ -93,8 +93,8 @@ def list_images(
 ) -> list[Path]:
     """Return the image files of a class, with `nested` also those in folders inside of it.
 
-    It is None where there is no such choice. What is not read is added to `left_out`. A `BenchError` names a file that is no regular one,
-    such as a link to nothing.
+    It is None where there is no such choice. What is not read is added to `left_out`. A
+    `BenchError` names a file that is no regular one, such as a link to nothing.
     """
     images = []
     for path in _walk(folder, nested is True):

@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from bench.data.arrays import flatten_labels, image_shape
+from bench.data.arrays import (
+    check_integers,
+    flatten_labels,
+    image_shape,
+    refuse_zeros_and_ones,
+)
 from bench.data.base import DataSpec, Split, fingerprint
 from bench.data.image_files import in_threads, named_problems, open_image
 from bench.data.image_tree import (
@@ -144,8 +149,7 @@ def _decode(path: Path, spec: DataSpec) -> Array:
 def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     x, y = read_arrays(path, "x", "y")
     y = flatten_labels(y)
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise BenchError(f"{path}: y must be integers [N], got {y.dtype} {list(y.shape)}")
+    check_integers(path, "y", y)
     if len(x) != len(y):
         raise BenchError(f"{path}: x has {len(x)} examples, y has {len(y)} labels")
     if not len(y):
@@ -160,17 +164,13 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, l
         if x.shape[1:] != spec.shape or x.dtype not in (np.float32, np.float64):
             raise BenchError(f"{path}: x must be floats [N, 2], got {x.dtype} {list(x.shape)}")
         return torch.from_numpy(x.astype(np.float32)), labels, []
-    if x.ndim == 4 and x.shape[1:] == spec.shape and x.shape[3] not in (1, 3):
-        raise BenchError(
-            f"{path}: x is [N, C, H, W], {list(x.shape)}; channels come last: x.transpose(0, 2, 3, "
-            "1)"
-        )
     shape = image_shape(path, "x", x)
     if shape != spec.shape:
         raise BenchError(
             f"{path}: x holds {_size(shape)}, those of {spec.name} are {_size(spec.shape)}; "
             "nothing is resized here, since that would change the measurements"
         )
+    refuse_zeros_and_ones(path, "x", x)
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(x)), labels, []
 

@@ -298,5 +298,5 @@ def test_one_folder_too_high_is_answered(tmp_path):
 
 
 def test_images_that_do_not_fit_into_memory_are_refused(root):
-    with pytest.raises(BenchError, match=r"images \[8, 9000000, 9000000, 3\] take .* GiB"):
+    with pytest.raises(BenchError, match=r"an array of \[8, 9000000, 9000000, 3\] takes .* GiB"):
         source(root, image_size=9_000_000).load()
