@@ -185,6 +185,19 @@ def data_root() -> Path:
     return home_path(os.environ.get("BENCH_DATA") or "~/.cache/bench")
 
 
+def made_data_root() -> Path:
+    """Return the folder of decoded data sets, made if need be; refuse one that cannot be."""
+    root = data_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(
+            f"cannot make the folder {root} for decoded data and classifiers: {error.strerror}; "
+            "set BENCH_DATA to a folder that can be written to"
+        ) from error
+    return root
+
+
 def home_path(path: str) -> Path:
     """Return a path in which `~` is the home folder."""
     try:

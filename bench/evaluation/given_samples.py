@@ -60,10 +60,10 @@ def read_request(
     training_seed: int | None = None,
 ) -> EvaluationRequest:
     """Read the command line: data set and metrics, each as a name or in YAML."""
-    dataset = None if data is None else _component("dataset", "--data", data)
+    dataset = None if data is None else read_component("dataset", "--data", data)
     components, built = [], []
     for text in metrics or DEFAULT_METRICS:
-        components.append(_component("metric", "--metric", text))
+        components.append(read_component("metric", "--metric", text))
         try:
             built.append(construct("metric", components[-1]))
         except ValueError as error:
@@ -72,7 +72,8 @@ def read_request(
     return EvaluationRequest(dataset, *chosen, per_class, sample_seed, training_seed)
 
 
-def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
+def read_component(kind: Kind, option: str, text: str) -> dict[str, Any]:
+    """Return the complete component that a text of the command line means."""
     where = f"command line, {option} {text}"
     given = parse_component(text, where)
     try:
@@ -81,7 +82,7 @@ def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
         hint = ""
         if kind == "dataset" and Path(text).exists():
             as_data = "npz" if Path(text).is_file() else "folder"
-            hint = f"; images at a path are --data '{{name: {as_data}, path: {text}}}'"
+            hint = f"; images at a path are {option} '{{name: {as_data}, path: {text}}}'"
         key = ".".join(map(str, problem.path))
         raise SpecError(problem.message + hint, where=where, key=key) from problem
 

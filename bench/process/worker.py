@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bench.data.base import DataSpec, data_root
+from bench.data.base import DataSpec, made_data_root
 from bench.errors import BenchError
 from bench.metrics.base import Context
 from bench.process.memory import keep_freed_memory
@@ -82,7 +82,7 @@ class Worker:
         key = canonical_json(component)
         if key not in self._contexts:
             data = construct("dataset", component).load()
-            self._contexts[key] = Context(data, self.device, data_root(), self.weights)
+            self._contexts[key] = Context(data, self.device, made_data_root(), self.weights)
         return self._contexts[key]
 
     def threads_for(self, spec: DataSpec) -> int:
