@@ -202,8 +202,10 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
         "per_class": images.samples.per_class,
     }
     context = worker.context_of(request.data)
+    remark = remark_on_range(images.samples, context.data)
+    notices = (*context.data.notices, *images.notices, *filter(None, [remark]))
     return GivenSamples(
-        path, request, request.data, context, images.samples, origin, notices=images.notices
+        path, request, request.data, context, images.samples, origin, notices=notices
     )
 
 
@@ -226,7 +228,7 @@ def _draw(
         samples = draw_samples(model, context.data.spec, per_class, seed, worker.device)
     origin = {"run": str(path.resolve()), "sample_seed": seed, "per_class": per_class}
     remark = remark_on_range(samples, context.data)
-    notices = () if remark is None else (remark,)
+    notices = (*context.data.notices, *filter(None, [remark]))
     context = replace(context, model=model)
     return GivenSamples(path, request, training.data, context, samples, origin, training, notices)
 

@@ -24,6 +24,7 @@ from bench.evaluation.measuring import (
     measure,
     measure_model,
     measured_splits,
+    remark_before_training,
     remark_on_range,
     save_samples,
     save_weights,
@@ -233,6 +234,8 @@ def _trained(
             with worker.stop.interruptible():  # the training is saved as soon as this is left
                 _snapshot_entries(run, folder, step, context)
 
+    if remark := remark_before_training(run.training, data, worker.device):
+        warn(f"{label}: {remark}")
     trainer = start(settle_switches(run.training, folder.path, worker, start, label))
     progress.images = run.training.batch_size * trainer.draws
 

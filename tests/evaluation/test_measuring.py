@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bench import registry
 from bench.data.base import to_bytes
 from bench.data.blobs import Blobs
 from bench.errors import BenchError, NotApplicable
@@ -92,4 +93,19 @@ def test_samples_without_a_dark_pixel_are_remarked(values, is_odd):
     x = to_bytes(values(torch.randn(6, 1, 8, 8)))
     remark = remark_on_range(SampleSet(x, torch.arange(6) % 3, data.spec), data)
     assert (remark is not None) == is_odd
-    assert not is_odd or "if the model returns images in [0, 1], return x * 2 - 1" in remark
+    assert not is_odd or "if they were made for [0, 1], x * 2 - 1 maps" in remark
+
+
+def test_a_run_tells_of_bad_samples_before_its_training(bench, here, monkeypatch):
+    cvae = registry.load("model", "cvae")
+    sample = cvae.sample
+    monkeypatch.setattr(cvae, "sample", lambda *a: 127.5 * sample(*a) + 127.5)
+    status, _, err = bench(
+        *("run", "tiny.yaml", "base.model=cvae", "base.iterations=2", "base.controls=[]"),
+        *("base.metrics=[]", "seeds=[0]", "--no-mlflow", "--allow-code-change"),
+    )
+    assert status == 1
+    text = "x / 127.5 - 1 maps [0, 255] there); then measuring may fail, too"
+    assert "WARNING: cvae, seed 0: before its training, sampling fails" in err
+    assert text in err
+    assert err.index(text) < err.index("failed")
