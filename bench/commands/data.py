@@ -58,7 +58,10 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
     for first, *counts in rows:
         cells = (f"{c:>{w}}" for c, w in zip(counts, widths[1:], strict=True))
         yield "  ".join((f"  {first:<{widths[0]}}", *cells))
-    for key, value in summary["files"].items():
+    files = dict(summary["files"])
+    for names in files.pop("equal_files", [])[:SHOWN]:
+        yield f"equal files: {', '.join(names[:SHOWN])}"
+    for key, value in files.items():
         if value:
             yield f"{key.replace('_', ' ')}: {_plain(value)}"
     repeated = summary["repeated"]

@@ -41,6 +41,7 @@ from bench.data.image_tree import (
     list_images,
 )
 from bench.data.splits import HeldOutTestOptions
+from bench.data.summary import content_hashes
 from bench.errors import BenchError, DataMissing, SpecError
 
 Files = dict[str, list[tuple[Path, int]]]
@@ -129,14 +130,7 @@ class Folder(HeldOutTestOptions, Source):
         """Decode the images, or read what an earlier call decoded, and split them."""
         spec = self.spec
         files, left_out = self._files(spec)
-        boxes = read_boxes(self._boxes) if self._boxes else {}
-        npz = data_root() / f"folder-{spec.name}-{self._key(files, boxes)}.npz"
-        if npz.is_file():
-            arrays = npz_files.read(npz, spec.classes)
-        else:
-            arrays = Arrays(*(a for part in files.values() for a in self._decode(part, boxes)))
-            npz_files.write(npz, arrays)
-        train, test = arrays.splits()
+        train, test = self._arrays(spec, files).splits()
         data = self.divide_all(spec, train, test, flip=self.flip)
         return replace(data, notices=tuple(left_out_text(self._root, left_out)))
 
@@ -147,10 +141,30 @@ class Folder(HeldOutTestOptions, Source):
         return super().missing()
 
     def describe_files(self) -> dict[str, Any]:
-        """Return what the image files are, by their heads alone."""
-        files, left_out = self._files(self.spec)
-        found = describe_images([path for part in files.values() for path, _ in part])
-        return {**found, "left_out": {kind: len(paths) for kind, paths in left_out.items()}}
+        """Return what the image files are, by their heads, and which show the same image."""
+        spec = self.spec
+        files, left_out = self._files(spec)
+        paths = [path for part in files.values() for path, _ in part]
+        equal: dict[bytes, list[str]] = {}
+        splits = filter(None, self._arrays(spec, files).splits())
+        hashes = itertools.chain.from_iterable(content_hashes(split.x) for split in splits)
+        for path, content in zip(paths, hashes, strict=True):
+            equal.setdefault(content, []).append(self._below(path))
+        return {
+            **describe_images(paths),
+            "left_out": {kind: len(names) for kind, names in left_out.items()},
+            "equal_files": [names for names in equal.values() if len(names) > 1],
+        }
+
+    def _arrays(self, spec: DataSpec, files: Files) -> Arrays:
+        """Return the images of all files: decoded, or read from what an earlier call decoded."""
+        boxes = read_boxes(self._boxes) if self._boxes else {}
+        npz = data_root() / f"folder-{spec.name}-{self._key(files, boxes)}.npz"
+        if npz.is_file():
+            return npz_files.read(npz, spec.classes)
+        arrays = Arrays(*(a for part in files.values() for a in self._decode(part, boxes)))
+        npz_files.write(npz, arrays)
+        return arrays
 
     def _files(self, spec: DataSpec) -> tuple[Files, LeftOut]:
         """Return the image files of all classes, and what else there is."""

@@ -90,6 +90,7 @@ def test_the_command_shows_counts_files_and_what_was_left_out(bench, pets, here)
         "files: 13",
         "widths: 8 to 13",
         "in several classes: 1",
+        "equal files: cats/dog.png, dogs/0.png",
         "pets: left out 1 .gif files: cats/a.gif",
     ):
         assert line in lines
