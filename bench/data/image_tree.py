@@ -15,7 +15,7 @@ PARTS = {
 }
 """Folder names in small letters -> the split that they are usually made for."""
 
-MADE_BY_SYSTEMS = ("thumbs.db", "desktop.ini")
+MADE_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "icon\r")
 NAMED = 3  # files that a message names
 
 FOLDERS = {
@@ -103,7 +103,7 @@ def list_images(
         elif path.suffix.lower() not in SUFFIXES:
             kind = f"{path.suffix.lower() or 'nameless'} files"
         elif not path.is_file():
-            target = "a link to nothing" if path.is_symlink() else "not a regular file"
+            target = "not a regular file" if path.exists() else "a link to nothing"
             raise BenchError(f"{path} is {target}; mend or remove it")
         else:
             images.append(path)
@@ -122,6 +122,8 @@ def list_beside(root: Path, parts: Iterable[Path], left_out: LeftOut) -> None:
             kind = "folders beside those of the splits"
         elif not path.is_dir() and path.suffix.lower() in SUFFIXES:
             kind = "images in no folder of a class"
+        elif path.is_symlink() and not path.exists():
+            kind = "links to nothing"
         else:
             continue
         left_out.setdefault(kind, []).append(path.relative_to(root).as_posix())

@@ -203,6 +203,10 @@ LEFT_OUT = {
         lambda root: (root / "cats" / "x.png").mkdir(),
         "1 folders in classes (nested: true reads them): cats/x.png",
     ),
+    "class that is a link": (
+        lambda root: (root / "birds").symlink_to("nothing"),
+        "1 links to nothing: birds",
+    ),
     "beside": (lambda root: draw(root / "a.png"), "1 images in no folder of a class: a.png"),
 }
 
