@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.spec import run_config
 from bench.spec.run_settings import Training
 from bench.spec.validation import KeyProblem
-from bench.training.interface import Batch, ConditionalGenerator, as_given
+from bench.training.interface import Batch, ConditionalGenerator, as_given, begin_training
 from bench.training.passes import StagePass, make_passes
 from bench.training.trainer import Trainer, build_model
 
@@ -77,7 +77,9 @@ class ModelUnderTest:
 
     def model(self) -> ConditionalGenerator:
         """Return a new model in training mode; all of them are equal."""
-        return build_model(self.training, self.data, CPU).train()
+        model = build_model(self.training, self.data, CPU)
+        begin_training(model)
+        return model
 
     def passes(self) -> list[StagePass]:
         """Return a pass for each stage in which a player moves, all of one new model."""

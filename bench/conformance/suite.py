@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import bench
-from bench.conformance.model_under_test import ModelUnderTest, Violation
+from bench.conformance.model_under_test import CPU, ModelUnderTest, Violation
+from bench.data.base import to_bytes
 from bench.errors import BenchError, Interrupted
+from bench.evaluation.measuring import draw_samples, remark_on_range
 from bench.seeding import generator_for
-from bench.training.interface import Code, Encodes, Infers, Switches
+from bench.training.interface import Code, Encodes, Infers, Switches, frozen_modules
 from bench.training.passes import StagePass, reached_leaves
 
 
@@ -43,6 +45,15 @@ def check_model(
         yield str(check.__doc__).splitlines()[0].rstrip("."), problem
         if problem is not None and check in ESSENTIAL:
             return
+
+
+def sample_remark(
+    name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
+) -> str | None:
+    """Return a remark on the samples of a model that breaks no rule, before any training."""
+    under_test = ModelUnderTest.of(name, options, data)
+    samples = draw_samples(under_test.model().eval(), under_test.data.spec, 10, 0, CPU)
+    return remark_on_range(samples, under_test.data)
 
 
 def _model_traceback(error: Exception) -> str:
@@ -131,6 +142,22 @@ def players_move_only_their_own(under_test: ModelUnderTest) -> None:
         _require(moved, f"player {player!r} descends its terms, but nothing of it moved")
 
 
+def frozen_modules_stay_as_they_are(under_test: ModelUnderTest) -> None:
+    """Modules of frozen parameters alone stay in evaluation mode, and their buffers as they are."""
+    trainer = under_test.trainer()
+    trainer.prepare()
+    before = deepcopy(trainer.model)
+    for step in range(2):
+        trainer.iterate(step)
+    now = frozen_modules(trainer.model)
+    for name, module in frozen_modules(before).items():
+        _require(
+            not any(part.training for part in now[name].modules()),
+            f"{name} is frozen, but the model puts it in training mode; who calls train() on it?",
+        )
+        _refuse_difference(module, now[name], f"in the frozen {name} after two iterations")
+
+
 def shared_backwards_give_each_players_gradient(under_test: ModelUnderTest) -> None:
     """The planned backwards give the gradients that one backward a player gives."""
     for planned, literal in zip(under_test.passes(), under_test.passes(), strict=True):
@@ -178,9 +205,8 @@ def samples_are_a_function_of_the_generator(under_test: ModelUnderTest) -> None:
     _require(shape == expected, f"sample() returned {shape}, not {expected}")
     _require(torch.equal(first, again), "the same generator gave different samples")
     _require(not torch.equal(first, other), "different generators gave the same samples")
-    low, high = first.aminmax()
-    problem = f"samples range from {low:.3g} to {high:.3g}, not in [-1, 1]"
-    _require(not spec.is_image or -1 <= low <= high <= 1, problem)
+    _require_range(first, "samples")
+    _require_range(other, "samples")
 
 
 def codes_fit_if_it_encodes(under_test: ModelUnderTest) -> None:
@@ -196,6 +222,7 @@ def codes_fit_if_it_encodes(under_test: ModelUnderTest) -> None:
             raise Violation(f"a code is {list(part.shape)}, expected [{len(x)}, D]")
     problem = f"decode() returned {list(decoded.shape)}, not {list(x.shape)}"
     _require(decoded.shape == x.shape, problem)
+    _require_range(decoded, "decoded images")
 
 
 def posteriors_fit_if_it_infers(under_test: ModelUnderTest) -> None:
@@ -309,6 +336,14 @@ def attributes_are_welcome(under_test: ModelUnderTest) -> None:
             check(attributed)
 
 
+def _require_range(x: Tensor, what: str) -> None:
+    """Raise a `Violation` if what a model returned does not have the range of the data."""
+    try:
+        to_bytes(x.float(), what)
+    except BenchError as error:
+        raise Violation(str(error)) from error
+
+
 def _refuse_difference(first: nn.Module, second: nn.Module, when: str) -> None:
     """Raise a `Violation` that says when, if two models differ in a parameter or a buffer."""
     other = second.state_dict()
@@ -337,6 +372,7 @@ CHECKS: tuple[Check, ...] = (
     players_and_stages_fit,
     *ON_TERMS,
     players_move_only_their_own,
+    frozen_modules_stay_as_they_are,
     samples_are_a_function_of_the_generator,
     codes_fit_if_it_encodes,
     posteriors_fit_if_it_infers,

@@ -4,6 +4,7 @@ Arrays may come from any file, so messages begin with its path and name the arra
 """
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from bench.data.base import Split
 from bench.errors import BenchError
 
 Array = np.ndarray[Any, Any]
+BYTES = np.dtype(np.uint8)
 
 
 class Arrays(NamedTuple):
@@ -82,10 +84,7 @@ def check_arrays(path: Path, arrays: Arrays, classes: int | None = None) -> None
         if arrays.attributes is not None:
             _check_attributes(path, f"y_{part}", y, arrays.attributes)
             continue
-        if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-            raise BenchError(
-                f"{path}: y_{part} must be integers [N], got {y.dtype} {list(y.shape)}"
-            )
+        check_integers(path, f"y_{part}", y)
         classes = classes or int(y.max()) + 1
         if y.min() < 0 or y.max() >= classes:
             raise BenchError(
@@ -94,18 +93,65 @@ def check_arrays(path: Path, arrays: Arrays, classes: int | None = None) -> None
             )
 
 
+def check_integers(path: Path, key: str, y: Array) -> None:
+    """Refuse labels that are not integers `[N]`, and say how to make them so."""
+    if y.ndim == 1 and np.issubdtype(y.dtype, np.integer):
+        return
+    remedy = ""
+    if y.ndim == 2 and y.dtype.kind in "biuf":
+        remedy = f"; one-hot labels are integers by {key}.argmax(axis=1)"
+    elif y.ndim == 1:
+        remedy = f"; np.unique({key}, return_inverse=True) gives names and integers"
+    raise BenchError(f"{path}: {key} must be integers [N], got {y.dtype} {list(y.shape)}{remedy}")
+
+
 def image_shape(path: Path, key: str, x: Array) -> tuple[int, int, int]:
     """Return the shape `(C, H, W)` of the images of an array; refuse arrays of anything else."""
     if x.dtype != np.uint8:
-        raise BenchError(f"{path}: {key} has dtype {x.dtype}, expected uint8 (0 to 255)")
+        raise BenchError(
+            f"{path}: {key} has dtype {x.dtype}, expected uint8 (0 to 255){_as_bytes(key, x)}"
+        )
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
+        is_channels_first = x.ndim == 4 and x.shape[1] in (1, 3)
+        remedy = f"; {key}.transpose(0, 2, 3, 1) puts them there" if is_channels_first else ""
         raise BenchError(
             f"{path}: {key} must be [N, H, W], or [N, H, W, C] with 1 or 3 channels in the last "
-            f"place, got {list(x.shape)}"
+            f"place, got {list(x.shape)}{remedy}"
         )
     if math.prod(x.shape) == 0:
         raise BenchError(f"{path}: {key} is empty, {list(x.shape)}")
     return (x.shape[3] if x.ndim == 4 else 1), x.shape[1], x.shape[2]
+
+
+def _as_bytes(key: str, x: Array) -> str:
+    """Return the range of an array, and how to make bytes of it."""
+    if x.dtype.kind not in "biuf" or not x.size:
+        return ""
+    low, high = float(x.min()), float(x.max())
+    ranges = {(0, 1): f"255 * {key}", (-1, 1): f"127.5 * {key} + 127.5", (0, 255): key}
+    levels = [level for (a, b), level in ranges.items() if a <= low <= high <= b]
+    remedy = f"; np.rint({levels[0]}).astype(np.uint8) makes it so" if levels else ""
+    return f", and ranges from {low:.3g} to {high:.3g}{remedy}"
+
+
+def refuse_zeros_and_ones(path: Path, key: str, x: Array) -> None:
+    """Refuse bytes that are 0 or 1 alone, as images in [0, 1] become where they are cast."""
+    if x.dtype == np.uint8 and x.max() == 1:
+        raise BenchError(
+            f"{path}: {key} holds 0 and 1 alone, which is black; images are 0 to 255 (were they in "
+            f"[0, 1] before they became uint8? then np.rint(255 * {key}) first)"
+        )
+
+
+def refuse_too_large(path: Path, shape: Sequence[int], dtype: np.dtype[Any] = BYTES) -> None:
+    """Refuse an array that does not fit into the memory of this machine."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise BenchError(
+            f"{path}: an array of {list(shape)} takes {size / 2**30:.1f} GiB, but this machine has "
+            f"{memory / 2**30:.1f} GiB of memory"
+        )
 
 
 def flatten_labels(y: Array) -> Array:

@@ -5,16 +5,17 @@ does not have the data.
 """
 
 import hashlib
+import math
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from bench.errors import DataMissing
+from bench.errors import BenchError, DataMissing
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class DataSet:
         fingerprint: SHA-256 over the bytes of all splits, 64 hexadecimal digits.
         unlabeled: Further training examples without label `[N, ...]`, those of another data set.
         unlabeled_fingerprint: The fingerprint of that data set.
+        notices: What a user of the data should know, such as files that were left out.
     """
 
     spec: DataSpec
@@ -112,6 +114,7 @@ class DataSet:
     fingerprint: str
     unlabeled: Tensor | None = None
     unlabeled_fingerprint: str = ""
+    notices: tuple[str, ...] = ()
 
     @property
     def fingerprints(self) -> str:
@@ -140,7 +143,13 @@ class Source(ABC):
 
     A subclass takes its options as annotated keyword arguments of `__init__`, against which the
     options in a sweep are checked. A dataclass whose fields are the options is the shortest form.
+
+    Attributes:
+        later_options: Options that are newer than runs on such data: they are left out of the
+            configuration where they have their default, so that the ids of those runs stay.
     """
+
+    later_options: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -166,10 +175,38 @@ class Source(ABC):
             return str(error)
         return None
 
+    def describe_files(self) -> dict[str, Any]:
+        """Return what the user's own files are, for `bench data`, as plain data."""
+        return {}
+
 
 def data_root() -> Path:
     """Return the folder of the decoded data sets: `$BENCH_DATA`, or `~/.cache/bench`."""
-    return Path(os.environ.get("BENCH_DATA") or Path.home() / ".cache" / "bench")
+    return home_path(os.environ.get("BENCH_DATA") or "~/.cache/bench")
+
+
+def made_data_root() -> Path:
+    """Return the folder of decoded data sets, made if need be; refuse one that cannot be."""
+    root = data_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(
+            f"cannot make the folder {root} for decoded data and classifiers: {error.strerror}; "
+            "set BENCH_DATA to a folder that can be written to"
+        ) from error
+    return root
+
+
+def home_path(path: str) -> Path:
+    """Return a path in which `~` is the home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise BenchError(
+            f"the home folder of {path} is not known: set HOME, or give a path without ~ "
+            "(BENCH_DATA is the folder of decoded data)"
+        ) from error
 
 
 def fingerprint(*splits: Split) -> str:
@@ -202,15 +239,31 @@ def to_float(x: Tensor, levels: Tensor = LEVELS) -> Tensor:
     return levels.to(x.device).index_select(0, x.int().flatten()).view(x.shape)
 
 
-def to_bytes(x: Tensor) -> Tensor:
+ROUNDING = 1 / 127.5
+"""How far images may lie outside of `[-1, 1]`: one 8-bit level, about the precision of bfloat16."""
+
+
+def to_bytes(x: Tensor, what: str = "images") -> Tensor:
     """Map what networks produce to what is stored: the inverse of `to_float`.
 
     Args:
-        x: `float32` images, which are clamped to `[-1, 1]`, or points `[N, 2]`.
+        x: `float32` images in `[-1, 1]`, or points `[N, 2]`.
+        what: The name of `x` in messages.
 
     Returns:
         `uint8` images, rounded to the nearest level; points unchanged.
+
+    Raises:
+        BenchError: If values are not finite, or images lie outside of `[-1, 1]` by more than
+            `ROUNDING`.
     """
+    low, high = torch.stack(x.aminmax()).tolist()
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise BenchError(f"{what} contain values that are not finite")
     if x.ndim == 2:
         return x
+    if low < -1 - ROUNDING or high > 1 + ROUNDING:
+        as_bytes = low >= 0 and high > 16
+        remedy = "x / 127.5 - 1 maps [0, 255] there" if as_bytes else "a tanh ends there"
+        raise BenchError(f"{what} range from {low:.3g} to {high:.3g}, not in [-1, 1]; {remedy}")
     return x.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)

@@ -1,8 +1,10 @@
 """Any tree of image files with one folder a class.
 
 `ROOT/CLASS/*.png` (also jpg, jpeg, webp, bmp), or `ROOT/train/CLASS/*` and `ROOT/test/CLASS/*`
-where a set has an official test split. Decoded images are kept in the data folder, under a name
-made from the list of files (path, size, time) and the options, so a changed tree is decoded again.
+(also `Training`, `test_set`, ...) where a set has an official test split. Images that 8-bit gray or
+RGB cannot show as they are, such as those with 16 bits, are refused; what is left out is told.
+Decoded images are kept in the data folder, under a name made from the list of files (path, size,
+time) and the options, so a changed tree is decoded again.
 
 FaceScrub at 64x64: keep the aligned face crops as `ROOT/PERSON/*.jpg`, one folder for each of
 the 530 people, and use the defaults, `data: {name: folder, path: ROOT}`. From the uncropped
@@ -18,20 +20,32 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from PIL import ImageColor
 
 from bench.data import npz_files
-from bench.data.arrays import Array, Arrays
-from bench.data.base import DataSet, DataSpec, Source, data_root
-from bench.data.image_files import Box, Crop, decode_images, read_boxes
+from bench.data.arrays import Array, Arrays, refuse_too_large
+from bench.data.base import DataSet, DataSpec, Source, data_root, home_path
+from bench.data.image_files import Box, Crop, decode_images, describe_images, read_boxes
+from bench.data.image_tree import (
+    SUFFIXES,
+    LeftOut,
+    class_folders,
+    find_parts,
+    left_out_text,
+    list_beside,
+    list_images,
+)
 from bench.data.splits import HeldOutTestOptions
+from bench.data.summary import content_hashes
 from bench.errors import BenchError, DataMissing, SpecError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+Files = dict[str, list[tuple[Path, int]]]
+"""Training or test -> image files and their labels."""
 
 
 @dataclass(kw_only=True)
@@ -39,8 +53,8 @@ class Folder(HeldOutTestOptions, Source):
     """Images in class folders.
 
     The name in tables is that of the root folder, or of the one above where the root is called
-    `images`. Classes are the sorted names of the class folders. The other options are those of
-    `SplitOptions` and `HeldOutTestOptions`.
+    `images`. Classes are the sorted names of the class folders, in the order of numbers where all
+    names are numbers. The other options are those of `SplitOptions` and `HeldOutTestOptions`.
 
     Attributes:
         path: The root folder; `~` is the home folder.
@@ -51,6 +65,9 @@ class Folder(HeldOutTestOptions, Source):
         boxes: CSV file `path,x,y,w,h` with paths below the root, or the `bounding_boxes.txt` of
             CUB-200-2011.
         flip: Whether training batches are flipped left to right at random.
+        background: The color that transparent images are laid on, such as `white` or `#808080`;
+            they are refused where it is null.
+        nested: Whether images in folders inside of a class folder are images of the class.
 
     Raises:
         SpecError: If an option is out of range, or `crop` and `boxes` contradict each other.
@@ -63,6 +80,10 @@ class Folder(HeldOutTestOptions, Source):
     boxes: str | None = None
     flip: bool = True
     test_per_class: int = 10
+    background: str | None = None
+    nested: bool = False
+
+    later_options = ("background", "nested")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,18 +95,26 @@ class Folder(HeldOutTestOptions, Source):
             raise SpecError(f"crop must be center, none or boxes, got {self.crop!r}")
         if (self.crop == "boxes") != (self.boxes is not None):
             raise SpecError("crop: boxes and a file of boxes belong together")
-        self._root = Path(self.path).expanduser()
-        self._boxes = Path(self.boxes).expanduser() if self.boxes is not None else None
+        if self.background is not None:
+            try:
+                ImageColor.getrgb(self.background)
+            except ValueError as error:
+                raise SpecError(
+                    f"background must be a color such as white or #808080, got {self.background!r}"
+                ) from error
+        self._root = home_path(self.path)
+        self._boxes = home_path(self.boxes) if self.boxes is not None else None
 
     @property
     def spec(self) -> DataSpec:
         """The shape; only the names of the folders are read."""
-        parts = self._parts()
+        parts = find_parts(self._root)
         train, names = parts["train"], class_folders(parts["train"])
         if len(names) < 2:
             raise DataMissing(
                 f"{train} holds {len(names)} class folders, at least 2 are needed; "
                 f"images are expected as {train}/CLASS/*.png"
+                + (f"; is it the folder {train / names[0]} that you mean?" if names else "")
             )
         if odd := set(names) ^ set(class_folders(parts.get("test", train))):
             raise BenchError(
@@ -100,16 +129,10 @@ class Folder(HeldOutTestOptions, Source):
     def load(self) -> DataSet:
         """Decode the images, or read what an earlier call decoded, and split them."""
         spec = self.spec
-        parts = {part: _files(root, spec.class_names) for part, root in self._parts().items()}
-        boxes = read_boxes(self._boxes) if self._boxes else {}
-        npz = data_root() / f"folder-{spec.name}-{self._key(parts, boxes)}.npz"
-        if npz.is_file():
-            arrays = npz_files.read(npz, spec.classes)
-        else:
-            arrays = Arrays(*(a for files in parts.values() for a in self._decode(files, boxes)))
-            npz_files.write(npz, arrays)
-        train, test = arrays.splits()
-        return self.divide_all(spec, train, test, flip=self.flip)
+        files, left_out = self._files(spec)
+        train, test = self._arrays(spec, files).splits()
+        data = self.divide_all(spec, train, test, flip=self.flip)
+        return replace(data, notices=tuple(left_out_text(self._root, left_out)))
 
     def missing(self) -> str | None:
         """Return which folder or file is not there, or None."""
@@ -117,22 +140,58 @@ class Folder(HeldOutTestOptions, Source):
             return f"there is no file {self._boxes}, which the boxes are read from"
         return super().missing()
 
-    def _parts(self) -> dict[str, Path]:
-        if not self._root.is_dir():
-            raise DataMissing(
-                f"there is no folder {self._root}; images are expected as "
-                f"{self._root}/CLASS/*.png, or below train and test folders"
-            )
-        parts = {part: self._root / part for part in ("train", "test")}
-        return parts if all(p.is_dir() for p in parts.values()) else {"train": self._root}
+    def describe_files(self) -> dict[str, Any]:
+        """Return what the image files are, by their heads, and which show the same image."""
+        spec = self.spec
+        files, left_out = self._files(spec)
+        paths = [path for part in files.values() for path, _ in part]
+        equal: dict[bytes, list[str]] = {}
+        splits = filter(None, self._arrays(spec, files).splits())
+        hashes = itertools.chain.from_iterable(content_hashes(split.x) for split in splits)
+        for path, content in zip(paths, hashes, strict=True):
+            equal.setdefault(content, []).append(self._below(path))
+        return {
+            **describe_images(paths),
+            "left_out": {kind: len(names) for kind, names in left_out.items()},
+            "equal_files": [names for names in equal.values() if len(names) > 1],
+        }
 
-    def _key(self, parts: Mapping[str, list[tuple[Path, int]]], boxes: Mapping[str, Box]) -> str:
+    def _arrays(self, spec: DataSpec, files: Files) -> Arrays:
+        """Return the images of all files: decoded, or read from what an earlier call decoded."""
+        boxes = read_boxes(self._boxes) if self._boxes else {}
+        npz = data_root() / f"folder-{spec.name}-{self._key(files, boxes)}.npz"
+        if npz.is_file():
+            return npz_files.read(npz, spec.classes)
+        arrays = Arrays(*(a for part in files.values() for a in self._decode(part, boxes)))
+        npz_files.write(npz, arrays)
+        return arrays
+
+    def _files(self, spec: DataSpec) -> tuple[Files, LeftOut]:
+        """Return the image files of all classes, and what else there is."""
+        parts, left_out = find_parts(self._root), LeftOut()
+        files: Files = {part: [] for part in parts}
+        for part, root in parts.items():
+            for label, name in enumerate(spec.class_names):
+                paths = list_images(self._root, root / name, left_out, nested=self.nested)
+                if not paths:
+                    others = left_out_text(self._root, left_out)
+                    raise DataMissing(
+                        f"{root / name} holds no image ({', '.join(sorted(SUFFIXES))})"
+                        + "".join(f"; {line}" for line in others)
+                    )
+                files[part] += [(path, label) for path in paths]
+        list_beside(self._root, parts.values(), left_out)
+        return files, left_out
+
+    def _key(self, parts: Files, boxes: Mapping[str, Box]) -> str:
         files = []
         for path, label in itertools.chain(*parts.values()):
             stat, name = path.stat(), self._below(path)
             files.append((name, label, stat.st_size, stat.st_mtime_ns, boxes.get(name)))
         version = 1  # of the decoding
-        content = [version, self.image_size, self.channels, self.crop, files]
+        content: list[Any] = [version, self.image_size, self.channels, self.crop, files]
+        if self.background is not None:
+            content.append(self.background)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def _decode(
@@ -143,31 +202,9 @@ class Folder(HeldOutTestOptions, Source):
         if self._boxes is not None and None in crops:
             path = paths[crops.index(None)]
             raise BenchError(f"{self._boxes}: has no box for {self._below(path)}")
-        x = decode_images(paths, self.image_size, self.channels, self.crop, crops)
+        refuse_too_large(self._root, (len(paths), self.image_size, self.image_size, self.channels))
+        x = decode_images(paths, self.image_size, self.channels, self.crop, crops, self.background)
         return x, np.array(labels, np.int64)
 
     def _below(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
-
-
-def class_folders(root: Path) -> list[str]:
-    """Return the names of the folders in a folder, without those that tools make."""
-    hidden = (".", "__")  # .git, .ipynb_checkpoints, __MACOSX
-    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(hidden))
-
-
-def _files(root: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """Return the image files of all classes with their labels."""
-    files = []
-    for label, name in enumerate(class_names):
-        paths = sorted(p for p in (root / name).iterdir() if is_image_file(p))
-        if not paths:
-            raise DataMissing(f"{root / name} holds no image ({', '.join(sorted(SUFFIXES))})")
-        files += [(path, label) for path in paths]
-    return files
-
-
-def is_image_file(path: Path) -> bool:
-    """Return whether a file has the name of an image."""
-    # macOS leaves `._NAME.jpg` beside a copied image; that is not an image.
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

@@ -5,37 +5,75 @@ The resize differs between projects and moves a Fréchet distance, so there is e
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from bench.errors import BenchError, DataMissing
 
 Crop = Literal["center", "none", "boxes"]
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels of the original image."""
 
 _AT_ONCE = 4096
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+NAMED = 5  # files that a message names
+DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or less, no CMYK
+
+
+def open_image(path: Path, background: str | None = None) -> Image.Image:
+    """Return an image file, upright, without transparent pixels; its mode is one of `DEPTHS`.
+
+    Transparent images are laid on the color `background`. A `BenchError` refuses an image that is
+    damaged, or that 8-bit gray or RGB could not show as it is.
+    """
+    try:
+        with Image.open(path) as opened:
+            mode, frames = opened.mode, getattr(opened, "n_frames", 1)
+            if opened.format == "MPO":  # a photograph, followed by previews of it
+                frames = 1
+            if opened.format == "PNG" and ";16" in str(opened.tile):  # Pillow drops the low bits
+                mode = mode if mode == "I;16" else f"{mode} with 16 bits"
+            image = ImageOps.exif_transpose(opened)
+            rgba = image.convert("RGBA") if image.has_transparency_data else None
+    except Exception as error:  # a damaged file may raise anything
+        raise BenchError(f"{path}: not a readable image ({error}); mend or remove it") from error
+    if mode not in DEPTHS:
+        raise BenchError(f"{path}: is of mode {mode}, 8-bit gray or RGB is needed; convert it")
+    if frames > 1:
+        raise BenchError(f"{path}: has {frames} frames, one is needed; save the one that is meant")
+    if rgba is None or np.asarray(rgba)[..., 3].min() == 255:
+        return image
+    if background is None:
+        raise BenchError(
+            f"{path}: is transparent in places; what lies behind is not known "
+            "(the data set `folder` has the option `background`)"
+        )
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba).convert("RGB")
 
 
 def decode_image(
-    path: Path, image_size: int, channels: int, crop: Crop, box: Box | None = None
+    path: Path,
+    image_size: int,
+    channels: int,
+    crop: Crop,
+    box: Box | None = None,
+    background: str | None = None,
 ) -> np.ndarray[Any, Any]:
     """Return one image file as a square, `uint8` `[H, W, C]`.
 
     `center` takes the largest centered square; `none` takes the whole image and `boxes` the box,
-    both stretched to a square. The part of a box outside the image is cut off.
+    both stretched to a square. The part of a box outside the image is cut off. What is transparent
+    is laid on the color `background`.
     """
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-    except UNREADABLE as error:
-        raise BenchError(f"{path}: not a readable image ({error}); mend or remove it") from error
+    image = open_image(path, background).convert("RGB" if channels == 3 else "L")
     width, height = image.size
     region = (0.0, 0.0, float(width), float(height))
     if crop == "center":
@@ -55,19 +93,72 @@ def decode_image(
 
 
 def decode_images(
-    paths: Sequence[Path], image_size: int, channels: int, crop: Crop, boxes: Sequence[Box | None]
+    paths: Sequence[Path],
+    image_size: int,
+    channels: int,
+    crop: Crop,
+    boxes: Sequence[Box | None],
+    background: str | None = None,
 ) -> np.ndarray[Any, Any]:
-    """Decode many files, several at a time; return `uint8` `[N, H, W, C]` in their order."""
+    """Decode many files, several at a time; return `uint8` `[N, H, W, C]` in their order.
+
+    A `BenchError` names those that cannot be used, several at once.
+    """
     images = np.empty((len(paths), image_size, image_size, channels), np.uint8)
 
-    def fill(index: int) -> None:
-        images[index] = decode_image(paths[index], image_size, channels, crop, boxes[index])
+    def fill(index: int) -> str | None:
+        try:
+            images[index] = decode_image(
+                paths[index], image_size, channels, crop, boxes[index], background
+            )
+        except BenchError as error:
+            return str(error)
+        return None
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow works without the GIL
-        for start in range(0, len(paths), _AT_ONCE):  # what waits for a thread takes memory, too
-            for _ in pool.map(fill, range(start, min(start + _AT_ONCE, len(paths)))):
-                pass
+    problems: list[str] = []
+    for start in range(0, len(paths), _AT_ONCE):  # what waits for a thread takes memory, too
+        several = range(start, min(start + _AT_ONCE, len(paths)))
+        problems += filter(None, in_threads(fill, several))
+    if problems:
+        raise BenchError(named_problems(problems))
     return images
+
+
+def describe_images(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return formats, modes and sizes of image files, by their heads alone."""
+
+    def head(path: Path) -> tuple[str, str, tuple[int, int], bool]:
+        try:
+            with Image.open(path) as image:
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+                return image.format or "", image.mode, image.size, turned
+        except Exception:  # decoding says what is wrong
+            return "damaged", "", (0, 0), False
+
+    heads = in_threads(head, paths)
+    formats, modes, sizes, turned = (Counter(column) for column in zip(*heads, strict=True))
+    widths, heights = zip(*sizes, strict=True)
+    return {
+        "files": len(paths),
+        "formats": dict(formats),
+        "modes": dict(modes),
+        "sizes": len(sizes),
+        "widths": [min(widths), max(widths)],
+        "heights": [min(heights), max(heights)],
+        "turned_by_exif": turned[True],
+    }
+
+
+def in_threads(function: Callable[[_In], _Out], values: Iterable[_In]) -> list[_Out]:
+    """Return what a function gives for each value; Pillow decodes without holding the GIL."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(function, values))
+
+
+def named_problems(problems: Sequence[str]) -> str:
+    """Return the first problems, a line each, and how many more there are."""
+    more = [f"and {len(problems) - NAMED} more files"] if len(problems) > NAMED else []
+    return "\n".join([*problems[:NAMED], *more])
 
 
 def read_boxes(path: Path) -> dict[str, Box]:

@@ -4,14 +4,13 @@ Images are `uint8` `[N, H, W]` or `[N, H, W, C]`. Labels are integers `[N]` from
 Keras, or several binary labels 0 or 1 `[N, A]` with their names in an array `attributes`.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bench.data import npz_files
-from bench.data.arrays import image_shape
-from bench.data.base import DataSet, DataSpec, Source
+from bench.data.arrays import Array, image_shape
+from bench.data.base import DataSet, DataSpec, Source, home_path
 from bench.data.class_names import check_attributes, name_combinations
 from bench.data.splits import HeldOutTestOptions
 from bench.errors import BenchError, DataMissing, SpecError
@@ -38,7 +37,7 @@ class Npz(HeldOutTestOptions, Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._path = Path(self.path).expanduser()
+        self._path = home_path(self.path)
 
     @property
     def spec(self) -> DataSpec:
@@ -52,7 +51,7 @@ class Npz(HeldOutTestOptions, Source):
         attributes: tuple[str, ...] = ()
         combinations: tuple[tuple[int, ...], ...] = ()
         if head.attributes is None:
-            names = tuple(map(str, range(int(head.y_train.max()) + 1)))
+            names = self._labels(head.y_train)
         else:
             attributes = tuple(head.attributes.tolist())
             check_attributes(attributes)
@@ -70,10 +69,27 @@ class Npz(HeldOutTestOptions, Source):
     def load(self) -> DataSet:
         """Read, check and split the file."""
         spec = self.spec
+        unread = npz_files.unread_names(self._path)
         arrays = npz_files.read(self._path, spec.classes)
         if spec.attributes:
             arrays = arrays.combined(spec.attributes, spec.combinations)
             if arrays.y_test is not None and arrays.y_test.min() < 0:
                 raise BenchError(f"{self._path}: y_test has a combination that y_train lacks")
         train, test = arrays.splits()
-        return self.divide_all(spec, train, test, flip=self.flip)
+        data = self.divide_all(spec, train, test, flip=self.flip)
+        text = f"{self._path}: left out arrays that are not read: {', '.join(unread)}"
+        return replace(data, notices=(text,) if unread else ())
+
+    def _labels(self, y: Array) -> tuple[str, ...]:
+        """Return the labels as names; refuse labels that have a gap."""
+        present = np.unique(y)
+        count, last = len(present), int(present[-1])
+        if last != count - 1:
+            first = int(np.flatnonzero(present != np.arange(count))[0])
+            begins_at_1 = (first, last) == (0, count)
+            remedy = "y - 1" if begins_at_1 else "np.unique(y, return_inverse=True)[1]"
+            raise BenchError(
+                f"{self._path}: the {count} labels of y_train go up to {last}, and none is "
+                f"{first}; labels are 0 to {count - 1}, as {remedy} gives them"
+            )
+        return tuple(map(str, range(count)))

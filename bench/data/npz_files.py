@@ -5,21 +5,33 @@ compressed, because they are read at every start.
 """
 
 import contextlib
+import difflib
 import os
 import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
-from bench.data.arrays import Array, Arrays, check_arrays, flatten_labels
+from bench.data.arrays import (
+    Array,
+    Arrays,
+    check_arrays,
+    flatten_labels,
+    refuse_too_large,
+    refuse_zeros_and_ones,
+)
 from bench.errors import BenchError, DataMissing
 
-_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, RuntimeError, KeyError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def read(path: Path, classes: int | None = None) -> Arrays:
@@ -27,7 +39,9 @@ def read(path: Path, classes: int | None = None) -> Arrays:
     with _open(path) as npz:
         keys = [key for key in Arrays._fields if key in npz or key not in Arrays._field_defaults]
         arrays = Arrays(**{key: _array(path, npz, key) for key in keys})
-    return _checked(path, arrays, classes)
+    arrays = _checked(path, arrays, classes)
+    refuse_zeros_and_ones(path, "x_train", arrays.x_train)
+    return arrays
 
 
 def read_head(path: Path) -> Arrays:
@@ -35,15 +49,11 @@ def read_head(path: Path) -> Arrays:
     with _open(path) as npz:
         y = _array(path, npz, "y_train")
         attributes = _array(path, npz, "attributes") if "attributes" in npz else None
-        with (
-            _reading(path, npz, "x_train"),
-            zipfile.ZipFile(path) as archive,
-            archive.open("x_train.npy") as member,
-        ):
-            is_first = npy.read_magic(member) == (1, 0)
-            read_header = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
-            shape, _, dtype = read_header(member)
-    x = np.broadcast_to(np.zeros((), dtype), shape)
+        shape, dtype = _header(path, npz, "x_train")
+        if dtype == np.uint8:
+            x: Array = np.broadcast_to(np.zeros((), dtype), shape)
+        else:
+            x = _array(path, npz, "x_train")  # so that the error can say its range
     return _checked(path, Arrays(x, y, attributes=attributes))
 
 
@@ -51,6 +61,17 @@ def read_arrays(path: Path, *keys: str) -> list[Array]:
     """Read the arrays of these names, unchecked."""
     with _open(path, keys) as npz:
         return [_array(path, npz, key) for key in keys]
+
+
+def unread_names(path: Path) -> list[str]:
+    """Return the names of arrays that are not read; refuse one that seems to be misspelled."""
+    with _open(path) as npz:
+        unread = [name for name in npz.files if name not in Arrays._fields]
+        absent = [key for key in Arrays._fields if key not in npz]
+    for name in unread:
+        if near := difflib.get_close_matches(name.lower(), absent, n=1, cutoff=0.8):
+            raise BenchError(f"{path}: has an array {name}, which is not read; is {near[0]} meant?")
+    return unread
 
 
 def write(path: Path, arrays: Arrays) -> None:
@@ -96,7 +117,11 @@ def _open(path: Path, keys: tuple[str, ...] = Arrays._fields[:4]) -> Iterator[Np
 @contextlib.contextmanager
 def _reading(path: Path, npz: NpzFile, key: str) -> Iterator[None]:
     if key not in npz:
-        raise BenchError(f"{path}: has no array {key}, only {', '.join(npz.files) or 'nothing'}")
+        others = [name for name in npz.files if name not in Arrays._fields]
+        near = difflib.get_close_matches(key, others, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        names = ", ".join(npz.files) or "nothing"
+        raise BenchError(f"{path}: has no array {key}, only {names}{hint}")
     try:
         yield
     except _UNREADABLE as error:
@@ -104,5 +129,24 @@ def _reading(path: Path, npz: NpzFile, key: str) -> Iterator[None]:
 
 
 def _array(path: Path, npz: NpzFile, key: str) -> Array:
+    refuse_too_large(path, *_header(path, npz, key))
     with _reading(path, npz, key):
         return np.asarray(npz[key])
+
+
+def _header(path: Path, npz: NpzFile, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of an array; refuse one of objects, which are programs."""
+    with (
+        _reading(path, npz, key),
+        zipfile.ZipFile(path) as archive,
+        archive.open(f"{key}.npy") as member,
+    ):
+        is_first = npy.read_magic(member) == (1, 0)
+        read_header = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
+        shape, _, dtype = read_header(member)
+    if dtype.hasobject:
+        raise BenchError(
+            f"{path}: {key} holds Python objects, {list(shape)}, which are not read; make it an "
+            "array of numbers: images of one size, stacked"
+        )
+    return shape, dtype

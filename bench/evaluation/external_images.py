@@ -4,18 +4,28 @@ Where classes differ in size, which images are used follows from their content a
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
-from bench.data.arrays import flatten_labels, image_shape
+from bench.data.arrays import (
+    check_integers,
+    flatten_labels,
+    image_shape,
+    refuse_zeros_and_ones,
+)
 from bench.data.base import DataSpec, Split, fingerprint
-from bench.data.folders import class_folders, is_image_file
-from bench.data.image_files import UNREADABLE
+from bench.data.image_files import in_threads, named_problems, open_image
+from bench.data.image_tree import (
+    SUFFIXES,
+    LeftOut,
+    class_folders,
+    left_out_text,
+    list_beside,
+    list_images,
+)
 from bench.data.npz_files import read_arrays
 from bench.errors import BenchError, DataMissing, describe_unknown
 from bench.metrics.balanced_set import balanced
@@ -25,7 +35,6 @@ Array = np.ndarray[Any, Any]
 
 NAMED = 8  # classes that a message lists
 LOSSY = (".jpg", ".jpeg")
-DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or less, no CMYK
 
 
 class ExternalImages(NamedTuple):
@@ -71,30 +80,37 @@ def read_images(path: Path, spec: DataSpec, per_class: int | None = None) -> Ext
 def _read_folder(root: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     if not spec.is_image:
         raise BenchError(f"{root}: {spec.name} are not images; points come in an .npz with x and y")
-    files = [
+    left_out = LeftOut()
+    labeled = [
         (path, label)
         for name, label in _class_labels(root, spec).items()
-        for path in sorted((root / name).iterdir())
-        if not path.name.startswith(".")
+        for path in list_images(root, root / name, left_out)
     ]
-    labeled = [(path, label) for path, label in files if is_image_file(path)]
+    list_beside(root, [root], left_out)
     if not labeled:
         raise DataMissing(f"{root}: its folders hold no images (PNG or JPEG)")
     paths, labels = zip(*labeled, strict=True)
-    others = len(files) - len(labeled)
-    notices = [f"{root}: left out {others} files that are not images"] if others else []
+    notices = left_out_text(root, left_out)
     if any(path.suffix.lower() in LOSSY for path in paths):
         notices.append(f"{root}: JPEG files differ from what the generator made; prefer PNG")
-    with ThreadPoolExecutor(8) as pool:  # Pillow works without the GIL
-        images = list(pool.map(lambda path: _decode(path, spec), paths))
-    return torch.from_numpy(np.stack(images)), torch.tensor(labels), notices
+
+    def decode(path: Path) -> Array | str:
+        try:
+            return _decode(path, spec)
+        except BenchError as error:
+            return str(error)
+
+    decoded = in_threads(decode, paths)
+    if problems := [one for one in decoded if isinstance(one, str)]:
+        raise BenchError(named_problems(problems))
+    return torch.from_numpy(np.stack(decoded)), torch.tensor(labels), notices
 
 
 def _class_labels(root: Path, spec: DataSpec) -> dict[str, int]:
     """Return the label of each class folder, which is named by the class or by its label."""
     names, known = class_folders(root), spec.class_names
     if not names:
-        loose = any(is_image_file(path) for path in root.iterdir())
+        loose = any(path.suffix.lower() in SUFFIXES for path in root.iterdir())
         raise DataMissing(
             f"{root} holds {'images, but' if loose else ''} no folder of images for each class; "
             f"expected {root}/CLASS/*.png, CLASS being a class of {spec.name}: {_listed(known)}"
@@ -116,22 +132,13 @@ def _class_labels(root: Path, spec: DataSpec) -> dict[str, int]:
 def _decode(path: Path, spec: DataSpec) -> Array:
     """Return an image file as `uint8` `[C, H, W]`, exactly as it is."""
     channels, height, width = spec.shape
-    try:
-        with Image.open(path) as opened:
-            if opened.mode not in DEPTHS:
-                raise BenchError(f"{path}: is of mode {opened.mode}, 8-bit gray or RGB is needed")
-            image = ImageOps.exif_transpose(opened).convert("RGBA")
-    except UNREADABLE as error:
-        raise BenchError(f"{path}: not a readable image ({error})") from error
+    image = open_image(path)
     if image.size != (width, height):
         raise BenchError(
             f"{path}: is {image.size[0]}x{image.size[1]} pixels, images of {spec.name} are "
             f"{width}x{height}; nothing is resized here, since that would change the measurements"
         )
-    pixels = np.asarray(image)
-    colors, alpha = pixels[..., :3], pixels[..., 3]
-    if alpha.min() < 255:
-        raise BenchError(f"{path}: is transparent in places; what lies behind is not known")
+    colors = np.asarray(image.convert("RGB"))
     if channels == 1:
         if (colors != colors[..., :1]).any():
             raise BenchError(f"{path}: has colors, images of {spec.name} are gray")
@@ -142,8 +149,7 @@ def _decode(path: Path, spec: DataSpec) -> Array:
 def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     x, y = read_arrays(path, "x", "y")
     y = flatten_labels(y)
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise BenchError(f"{path}: y must be integers [N], got {y.dtype} {list(y.shape)}")
+    check_integers(path, "y", y)
     if len(x) != len(y):
         raise BenchError(f"{path}: x has {len(x)} examples, y has {len(y)} labels")
     if not len(y):
@@ -158,17 +164,13 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, l
         if x.shape[1:] != spec.shape or x.dtype not in (np.float32, np.float64):
             raise BenchError(f"{path}: x must be floats [N, 2], got {x.dtype} {list(x.shape)}")
         return torch.from_numpy(x.astype(np.float32)), labels, []
-    if x.ndim == 4 and x.shape[1:] == spec.shape and x.shape[3] not in (1, 3):
-        raise BenchError(
-            f"{path}: x is [N, C, H, W], {list(x.shape)}; channels come last: x.transpose(0, 2, 3, "
-            "1)"
-        )
     shape = image_shape(path, "x", x)
     if shape != spec.shape:
         raise BenchError(
             f"{path}: x holds {_size(shape)}, those of {spec.name} are {_size(spec.shape)}; "
             "nothing is resized here, since that would change the measurements"
         )
+    refuse_zeros_and_ones(path, "x", x)
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(x)), labels, []
 

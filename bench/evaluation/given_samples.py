@@ -9,7 +9,13 @@ from bench import registry
 from bench.errors import BenchError, SpecError, describe_unknown
 from bench.evaluation.controls import Real
 from bench.evaluation.external_images import read_images
-from bench.evaluation.measuring import draw_samples, load_trained, measure, refuse_other_data
+from bench.evaluation.measuring import (
+    draw_samples,
+    load_trained,
+    measure,
+    refuse_other_data,
+    remark_on_range,
+)
 from bench.metrics.base import Context, Metric, SampleSet
 from bench.process.worker import Worker
 from bench.record.files import read_json
@@ -54,10 +60,10 @@ def read_request(
     training_seed: int | None = None,
 ) -> EvaluationRequest:
     """Read the command line: data set and metrics, each as a name or in YAML."""
-    dataset = None if data is None else _component("dataset", "--data", data)
+    dataset = None if data is None else read_component("dataset", "--data", data)
     components, built = [], []
     for text in metrics or DEFAULT_METRICS:
-        components.append(_component("metric", "--metric", text))
+        components.append(read_component("metric", "--metric", text))
         try:
             built.append(construct("metric", components[-1]))
         except ValueError as error:
@@ -66,7 +72,8 @@ def read_request(
     return EvaluationRequest(dataset, *chosen, per_class, sample_seed, training_seed)
 
 
-def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
+def read_component(kind: Kind, option: str, text: str) -> dict[str, Any]:
+    """Return the complete component that a text of the command line means."""
     where = f"command line, {option} {text}"
     given = parse_component(text, where)
     try:
@@ -75,7 +82,7 @@ def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
         hint = ""
         if kind == "dataset" and Path(text).exists():
             as_data = "npz" if Path(text).is_file() else "folder"
-            hint = f"; images at a path are --data '{{name: {as_data}, path: {text}}}'"
+            hint = f"; images at a path are {option} '{{name: {as_data}, path: {text}}}'"
         key = ".".join(map(str, problem.path))
         raise SpecError(problem.message + hint, where=where, key=key) from problem
 
@@ -195,8 +202,10 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
         "per_class": images.samples.per_class,
     }
     context = worker.context_of(request.data)
+    remark = remark_on_range(images.samples, context.data)
+    notices = (*context.data.notices, *images.notices, *filter(None, [remark]))
     return GivenSamples(
-        path, request, request.data, context, images.samples, origin, notices=images.notices
+        path, request, request.data, context, images.samples, origin, notices=notices
     )
 
 
@@ -218,8 +227,10 @@ def _draw(
         model = load_trained(training, context.data, weights, worker.device)
         samples = draw_samples(model, context.data.spec, per_class, seed, worker.device)
     origin = {"run": str(path.resolve()), "sample_seed": seed, "per_class": per_class}
+    remark = remark_on_range(samples, context.data)
+    notices = (*context.data.notices, *filter(None, [remark]))
     context = replace(context, model=model)
-    return GivenSamples(path, request, training.data, context, samples, origin, training)
+    return GivenSamples(path, request, training.data, context, samples, origin, training, notices)
 
 
 def _drawn_before(path: Path, training: Training) -> int:

@@ -74,19 +74,57 @@ def refuse_other_data(folder: Path, data: DataSet) -> None:
 def draw_samples(
     model: ConditionalGenerator, spec: DataSpec, per_class: int, seed: int, device: torch.device
 ) -> SampleSet:
-    """Draw the sample set of a model in evaluation mode, ordered by class; refuse NaN.
+    """Draw the sample set of a model in evaluation mode, ordered by class.
 
-    Batch `b` draws from the stream `("samples", b)` of `seed`, that of the run.
+    Batch `b` draws from the stream `("samples", b)` of `seed`, that of the run. A `BenchError` says
+    if samples do not have the shape or the range of the data.
     """
     labels = torch.arange(spec.classes).repeat_interleave(per_class)
-    parts = []
-    for index, y in enumerate(torch.split(labels, SAMPLING_BATCH)):
-        given = as_given(model, spec, y.to(device))
-        x = model.sample(given, generator_for(seed, "samples", index))
-        if not bool(torch.isfinite(x).all()):
-            raise BenchError("the model's samples contain values that are not finite")
-        parts.append(to_bytes(x.float()).cpu())
-    return SampleSet(torch.cat(parts), labels, spec)
+    batches = enumerate(torch.split(labels, SAMPLING_BATCH))
+    x = torch.cat([_draw(model, spec, y, seed, index, device) for index, y in batches])
+    return SampleSet(x, labels, spec)
+
+
+def _draw(
+    model: ConditionalGenerator,
+    spec: DataSpec,
+    y: Tensor,
+    seed: int,
+    batch: int,
+    device: torch.device,
+) -> Tensor:
+    """Draw one batch of samples, as they are stored."""
+    x = model.sample(as_given(model, spec, y.to(device)), generator_for(seed, "samples", batch))
+    if list(x.shape) != (expected := [len(y), *spec.shape]) or not x.is_floating_point():
+        raise BenchError(
+            f"the model's samples are {x.dtype} {list(x.shape)}, expected float {expected}"
+        )
+    return to_bytes(x.float(), "the model's samples").cpu()
+
+
+@torch.inference_mode()
+def remark_before_training(training: Training, data: DataSet, device: torch.device) -> str | None:
+    """Return what is wrong with a few samples of the model as it is initialized, or None."""
+    model, y = build_model(training, data, device).eval(), torch.arange(min(data.spec.classes, 4))
+    try:
+        _draw(model, data.spec, y, training.seed, 0, device)
+    except Exception as error:  # of the model's own code, which may need to be trained first
+        return f"before its training, sampling fails ({error}); then measuring may fail, too"
+    return None
+
+
+def remark_on_range(samples: SampleSet, data: DataSet) -> str | None:
+    """Return a remark on samples that seem to be in [0, 1]: none is dark, real images are."""
+    if not samples.spec.is_image:
+        return None
+    darkest = int(samples.x.min())
+    # Where everything has saturated at 1, it is another fault.
+    if not 128 <= darkest < 250 or int(data.train.x.min()) >= 64:
+        return None
+    return (
+        f"no pixel of {len(samples.x)} samples is below {darkest / 127.5 - 1:.2f}, training images "
+        "go down to -1: if they were made for [0, 1], x * 2 - 1 maps them to [-1, 1]"
+    )
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.data.base import Source
+from bench.data.summary import data_notices
+from bench.errors import BenchError
 from bench.record.records import load_records
 from bench.record.run_folder import RunFolder, State
 from bench.reporting.status import states_text
@@ -31,8 +34,17 @@ def dry_run_text(sweep: Sweep, results: Path) -> str:
     lines.append("  " + states_text(states))
     lines.append("  " + _estimate(left, results))
     sources = {canonical_json(r.config.training.data): r.config.source() for r in sweep.runs}
-    missing = [source.missing() for source in sources.values()]
-    return "\n".join(lines + [f"notice: {text}" for text in missing if text is not None])
+    notices = [line for source in sources.values() for line in _notices(source)]
+    return "\n".join(lines + [f"notice: {text}" for text in notices])
+
+
+def _notices(source: Source) -> list[str]:
+    """Return why a data set cannot be loaded, or what its user should know."""
+    try:
+        missing = source.missing()
+        return data_notices(source.load()) if missing is None else [missing]
+    except BenchError as error:
+        return [str(error)]
 
 
 def _estimate(left: Iterable[Training], results: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bench.console import say
+from bench.console import say, warn
 from bench.data.base import DataSet
 from bench.errors import BenchError, NotApplicable, describe_system_error
 from bench.evaluation.code_pictures import save_pictures
@@ -24,6 +24,8 @@ from bench.evaluation.measuring import (
     measure,
     measure_model,
     measured_splits,
+    remark_before_training,
+    remark_on_range,
     save_samples,
     save_weights,
 )
@@ -74,6 +76,8 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
                 earlier = (_snapshot_entries(run, folder, step, context) for step in run.steps[:-1])
                 entries = list(chain.from_iterable(earlier))
                 samples, last = measure_model(run, model, context, run.steps[-1])
+                if remark := remark_on_range(samples, context.data):
+                    warn(f"{label}: {remark}")
                 write_jsonl(folder.evaluation, [*entries, *last])
                 save_samples(samples, path, context.data)
                 _save_pictures(replace(context, model=model), run.training.seed, path)
@@ -236,6 +240,8 @@ def _trained(
             with worker.stop.interruptible():  # the training is saved as soon as this is left
                 _snapshot_entries(run, folder, step, context)
 
+    if remark := remark_before_training(run.training, data, worker.device):
+        warn(f"{label}: {remark}")
     trainer = start(settle_switches(run, data.spec, folder.path, worker, start, label))
     progress.images = run.training.batch_size * trainer.draws
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from bench import registry
 from bench.console import say
+from bench.data.base import data_root
+from bench.data.summary import data_notices
 from bench.errors import BenchError, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
@@ -132,16 +134,27 @@ def _reopen_failed(task: RunTask, started: float) -> None:
 def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
     """Load every data set before the first task starts, and name all that are missing at once."""
     problems: dict[str, str] = {}
+    told: set[str] = set()
+    if tasks and data_root().exists() and not os.access(data_root(), os.W_OK):
+        say(
+            f"note: {data_root()} cannot be written to; runs end after their training if their "
+            "metrics need a classifier that is not there yet (BENCH_DATA names another folder)"
+        )
     for task in tasks:
         training = task.config.training
         key = canonical_json([training.data, training.unlabeled])
         if key in problems:  # trying again may take as long, as a download without network does
             continue
         try:
-            size = len(worker.context(task.config).data.train)
+            data = worker.context(task.config).data
+            size = len(data.train)
         except DataMissing as error:
             problems[key] = str(error)
             continue
+        if key not in told:
+            told.add(key)
+            for line in data_notices(data):
+                say(f"note: {line}")
         if training.labeled_fraction == 1 and training.labeled_rows > size:
             raise SpecError(
                 f"{training.batch_size} is more than the {size} training examples of "

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.data.base import Split
+from bench.data.summary import content_hashes
 from bench.metrics.base import Context, SampleSet
 
 RealSplit = Literal["train", "test"]
@@ -87,9 +88,3 @@ def ordered_by_content(split: Split, most: int | None = None) -> Split:
     keys = list(zip(content_hashes(split.x), split.y.tolist(), strict=True))
     indices = torch.tensor(sorted(range(len(keys)), key=keys.__getitem__)[:most])
     return Split(split.x[indices], split.y[indices])
-
-
-def content_hashes(x: Tensor) -> list[bytes]:
-    """Return a hash of the bytes of each example `[N, ...]`."""
-    # Not Python's own hash, which changes from process to process.
-    return [hashlib.blake2b(one.tobytes(), digest_size=16).digest() for one in x.numpy()]

@@ -15,7 +15,7 @@ from bench.data.base import DataSet, Split, to_float
 from bench.errors import BenchError
 from bench.spec.run_settings import Training
 from bench.training.device import numerics
-from bench.training.interface import Batch, as_given
+from bench.training.interface import Batch, as_given, begin_training
 from bench.training.passes import make_passes
 from bench.training.trainer import build_model
 
@@ -29,7 +29,8 @@ class PlainLoop:
         self.training = training
         self.device = device
         self.spec = data.spec
-        self.model = build_model(training, data, device).train()
+        self.model = build_model(training, data, device)
+        begin_training(self.model)
         self._passes, self.draws = make_passes(self.model, training.objective, {})
         self._optimizers = {
             player: torch.optim.Adam(parameters, lr=5e-4, betas=(0.0, 0.9))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bench.data.base import DataSpec, data_root
+from bench.data.base import DataSpec, made_data_root
 from bench.errors import BenchError, DeviceLost
 from bench.metrics.base import Context
 from bench.process.memory import keep_freed_memory
@@ -90,7 +90,7 @@ class Worker:
                     f"the data set {data.spec.name!r} has the fingerprint {data.fingerprint[:12]} "
                     f"here and now, and had {expected[:12]} where this command began"
                 )
-            self._contexts[key] = Context(data, self.device, data_root(), self.weights)
+            self._contexts[key] = Context(data, self.device, made_data_root(), self.weights)
         return self._contexts[key]
 
     def threads_for(self, spec: DataSpec) -> int:

@@ -48,6 +48,9 @@ def complete_component(
     options = {k: v for k, v in given.items() if k not in ("name", FILE_HASHES)}
     checked: BaseModel = validate(options_schema(factory, SUPPLIED.get(kind, 0)), options, path)
     complete = {"name": given["name"], **checked.model_dump(mode="json")}
+    for option in getattr(factory, "later_options", ()):  # ids are older than these
+        if complete[option] == type(checked).model_fields[option].default:
+            del complete[option]
     if kind in WITH_FILES:
         try:
             files = given.get(FILE_HASHES) or hash_files(checked)

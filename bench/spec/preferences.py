@@ -37,7 +37,7 @@ class Preferences(Strict):
 
 def preferences_path() -> Path:
     """Return the path of the file: in `$XDG_CONFIG_HOME`, by default `~/.config`."""
-    root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    root = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # never raises
     return Path(root) / "bench" / "config.yaml"
 
 

@@ -19,7 +19,7 @@ from bench.errors import NotApplicable
 from bench.record.jsonl import write_jsonl
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training
-from bench.training.interface import Batch, ConditionalGenerator, Encodes, as_given
+from bench.training.interface import Batch, ConditionalGenerator, Encodes, as_given, begin_training
 from bench.training.passes import draw_offsets, make_passes
 
 FILE = "cost.jsonl"
@@ -67,7 +67,7 @@ def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
 
 def _iteration(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int]:
     """Count the passes of an iteration, forward and backward; nobody steps."""
-    model.train()
+    begin_training(model)
     passes, _ = make_passes(model, training.objective, {}, precision=training.precision)
     with OperationCounter() as counter:
         for stage_pass, _ in passes:

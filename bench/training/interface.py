@@ -78,10 +78,14 @@ class ConditionalGenerator(nn.Module, ABC):
         """Return who owns which parameters; by default each child module with any is a player.
 
         Returns:
-            Player name -> parameters. Every parameter of the model belongs to a player. It may
-            belong to several, each with an optimizer state of its own for it.
+            Player name -> parameters. Every parameter of the model belongs to a player, except
+            those with `requires_grad=False`, which belong to none. It may belong to several, each
+            with an optimizer state of its own for it.
         """
-        players = {name: list(child.parameters()) for name, child in self.named_children()}
+        players = {
+            name: [p for p in child.parameters() if p.requires_grad]
+            for name, child in self.named_children()
+        }
         return {name: parameters for name, parameters in players.items() if parameters}
 
     @abstractmethod
@@ -180,6 +184,23 @@ class Switches(Protocol):
             Codes in which its part is at the mean of the prior given the new value.
         """
         ...
+
+
+def frozen_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules, by name, that have parameters, none of which requires a gradient."""
+    frozen = {}
+    for name, module in model.named_modules():
+        parameters = list(module.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            frozen[name] = module
+    return frozen
+
+
+def begin_training(model: nn.Module) -> None:
+    """Put a model in training mode, but leave frozen modules and all inside in evaluation mode."""
+    model.train()
+    for module in frozen_modules(model).values():
+        module.eval()
 
 
 def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:

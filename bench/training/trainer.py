@@ -24,7 +24,7 @@ from bench.training.checkpoint import load_checkpoint, save_checkpoint
 from bench.training.cuda_graphs import CapturedIteration, state_kept
 from bench.training.device import numerics, torch_warnings_settled
 from bench.training.gradient_accumulation import OutOfMemory, halved, out_of_memory_at
-from bench.training.interface import Batch, ConditionalGenerator
+from bench.training.interface import Batch, ConditionalGenerator, begin_training
 from bench.training.losses import Losses
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import make_passes, stage_weights
@@ -186,7 +186,7 @@ class Trainer:
 
         On a GPU the iteration is tried in any case.
         """
-        self.model.train()
+        begin_training(self.model)
         if self.switches.compile or self.switches.graphs or self.device.type == "cuda":
             draws = self.stream.draws(0, self.draws)
             with self._numerics(), torch_warnings_settled(), state_kept(self._tensors):
@@ -317,15 +317,21 @@ class Trainer:
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
-    """Return a new model; refuse parameters that belong to no player.
+    """Return a new model; refuse trainable parameters without a player, and players of frozen ones.
 
     It is initialized on the CPU, so that the device cannot change the numbers.
     """
     torch.manual_seed(seed_for(training.seed, "init"))
     model = RunConfig(training, Evaluation()).model(data.spec).to(device)
     owned = {id(p) for parameters in model.players().values() for p in parameters}
-    if orphans := [name for name, p in model.named_parameters() if id(p) not in owned]:
+    named = dict(model.named_parameters())
+    if orphans := [n for n, p in named.items() if p.requires_grad and id(p) not in owned]:
         raise BenchError(
             f"{type(model).__name__}: these parameters belong to no player: {', '.join(orphans)}"
+        )
+    if frozen := [n for n, p in named.items() if not p.requires_grad and id(p) in owned]:
+        raise BenchError(
+            f"{type(model).__name__}: these parameters have requires_grad=False, but belong to a "
+            f"player: {', '.join(frozen)}"
         )
     return model

@@ -1,11 +1,15 @@
 """The conformance suite is able to fail, and says where."""
 
+import inspect
+
 import pytest
 import torch
+from torch import nn
 
 from bench import registry
 from bench.conformance import suite
 from bench.conformance.model_under_test import ModelUnderTest, Violation
+from bench.errors import BenchError
 from bench.training.interface import Code, Stage
 from tests.small import OPTIONS, small
 
@@ -172,6 +176,67 @@ def test_samples_out_of_range_are_caught(monkeypatch):
         sample=lambda self, y, generator=None: 9 * sample(self, y, generator) + 2,
     )
     assert "not in [-1, 1]" in text
+
+
+def test_samples_in_zero_to_one_are_remarked(bench, monkeypatch):
+    sample = CVAE.sample
+    monkeypatch.setattr(CVAE, "sample", lambda *a: sample(*a) / 2 + 0.5)
+    status, out, _ = bench("check", "cvae", "width=0.25", "latent=4")
+    assert status == 0
+    assert "note  no pixel of 30 samples is below 0." in out
+
+
+def frozen_encoder(self, spec, **options):
+    """Make a cVAE with a network that is not trained, and its batch norm."""
+    INIT(self, spec, **options)
+    self.backbone = nn.Sequential(nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1)).requires_grad_(False)
+
+
+INIT, TERMS = CVAE.__init__, CVAE.terms
+
+
+@pytest.fixture
+def frozen(monkeypatch):
+    frozen_encoder.__signature__ = inspect.signature(INIT)
+    frozen_encoder.__annotations__ = INIT.__annotations__
+
+    def terms(self, stage, batch, wanted):
+        self.backbone(batch.x)
+        return TERMS(self, stage, batch, wanted)
+
+    monkeypatch.setattr(CVAE, "__init__", frozen_encoder)
+    monkeypatch.setattr(CVAE, "terms", terms)
+    return terms
+
+
+@pytest.mark.usefixtures("frozen")
+def test_frozen_modules_belong_to_no_player_and_stay_in_evaluation_mode():
+    under_test = ModelUnderTest.of("cvae", OPTIONS["cvae"])
+    assert "backbone" not in under_test.model().players()
+    for check in (suite.players_and_stages_fit, suite.frozen_modules_stay_as_they_are):
+        check(under_test)
+    trainer = under_test.trainer()
+    trainer.prepare()
+    trainer.iterate(0)
+    assert trainer.model.backbone[1].running_mean.tolist() == [0]
+
+
+def test_a_frozen_module_that_the_model_trains_is_caught(frozen, monkeypatch):
+    def broken(self, *args):
+        self.backbone.train()
+        return frozen(self, *args)
+
+    text = violation(monkeypatch, suite.frozen_modules_stay_as_they_are, terms=broken)
+    assert text.startswith("backbone is frozen, but the model puts it in training mode")
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_player_of_frozen_parameters_is_refused(monkeypatch):
+    players = CVAE.players
+    owns = lambda self: {**players(self), "more": list(self.backbone.parameters())}  # noqa: E731
+    monkeypatch.setattr(CVAE, "players", owns)
+    with pytest.raises(BenchError, match=r"requires_grad=False, but belong to a player: backbone"):
+        ModelUnderTest.of("cvae", OPTIONS["cvae"]).model()
 
 
 def switching(code, attribute, values):

@@ -1,6 +1,7 @@
 """What every source keeps to, and the two forms of an image."""
 
 import inspect
+import math
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from bench.data.base import fingerprint, to_bytes, to_float
 from bench.data.blobs import Blobs
 from bench.data.digits import DigitAttributes, Digits
 from bench.data.moons import Moons
+from bench.errors import BenchError
 
 LEVELS = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
 
@@ -25,8 +27,37 @@ def test_range_is_minus_one_to_one():
     assert (x.min().item(), x.max().item()) == (-1, 1)
 
 
-def test_values_outside_are_clamped():
-    assert to_bytes(torch.tensor([[[[-3.0, 3.0]]]])).flatten().tolist() == [0, 255]
+def image(*values):
+    return torch.tensor([[[list(values)]]])
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        image(-50.0, 0.0, 50.0).tanh(),
+        image(-200.0, 0.0, 200.0).sigmoid() * 2 - 1,
+        image(-1.0, 0.0, 1.0).bfloat16() * (1 + 2**-7),
+        image(-1.0, 0.0, 1.0).half() * (1 + 2**-10),
+    ],
+    ids=["tanh", "sigmoid", "bfloat16", "float16"],
+)
+def test_saturation_and_rounding_are_within_the_range(x):
+    assert to_bytes(x.float()).flatten().tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (image(-1.02, 0.0), r"images range from -1.02 to 0, not in \[-1, 1\]; a tanh ends there"),
+        (image(0.0, 255.0), r"range from 0 to 255, .*; x / 127.5 - 1 maps \[0, 255\] there"),
+        (image(0.0, math.nan), "images contain values that are not finite"),
+        (image(0.0, -math.inf), "images contain values that are not finite"),
+        (torch.tensor([[math.nan, 0.0]]), "images contain values that are not finite"),
+    ],
+)
+def test_values_outside_are_refused(x, message):
+    with pytest.raises(BenchError, match=message):
+        to_bytes(x)
 
 
 def test_points_pass_unchanged():

@@ -1,4 +1,5 @@
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -62,6 +63,9 @@ def test_absent_file_is_reported(path):
         _ = source.spec
 
 
+FLOATS = np.linspace(0, 1, 18 * 64).reshape(18, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -72,7 +76,25 @@ def test_absent_file_is_reported(path):
         ({"x_train": np.zeros((18, 3, 8, 8), "u1")}, r"channels in the last place, got \[18, 3"),
         ({"x_train": np.zeros((0, 8, 8), "u1")}, r"x_train is empty, \[0, 8, 8\]"),
         ({"x_train": np.zeros((17, 8, 8), "u1")}, "x_train has 17 images, y_train has 18 labels"),
-        ({"x_train": np.array([{}] * 18)}, "x_train "),
+        ({"x_train": np.array([{}] * 18)}, r"x_train holds Python objects, \[18\], which are"),
+        ({"y_train": np.array([{}] * 18)}, r"y_train holds Python objects"),
+        ({"x_train": FLOATS}, r"from 0 to 1; np.rint\(255 \* x_train\).astype\(np.uint8\)"),
+        ({"x_train": FLOATS > 0}, r"dtype bool, .* from 0 to 1; np.rint\(255 \* x_train\)"),
+        ({"x_train": FLOATS * 2 - 1}, r"from -1 to 1; np.rint\(127.5 \* x_train \+ 127.5\)"),
+        ({"x_train": FLOATS * 255}, r"from 0 to 255; np.rint\(x_train\).astype\(np.uint8\)"),
+        ({"x_train": (FLOATS * 255).astype(int)}, r"dtype int64, .* from 0 to 255; np.rint"),
+        ({"x_train": FLOATS * 1000}, r"from 0 to 1e\+03$"),
+        ({"x_train": (FLOATS > 0).astype("u1")}, "x_train holds 0 and 1 alone, which is black"),
+        ({"x_train": np.zeros((18, 8, 8, 4), "u1")}, r"1 or 3 channels .*, got \[18, 8, 8, 4\]$"),
+        ({"x_train": np.zeros((18, 3, 8, 8), "u1")}, r"x_train.transpose\(0, 2, 3, 1\)"),
+        ({"x_train": np.zeros((18, 64), "u1")}, r"x_train must be \[N, H, W\], .* got \[18, 64\]"),
+        ({"y_train": np.eye(3)[np.arange(18) % 3]}, r"integers by y_train.argmax\(axis=1\)"),
+        ({"y_train": np.arange(18) % 3 + 0.5}, r"got float64 \[18\]; np.unique\(y_train"),
+        ({"y_train": np.array(list("abc") * 6)}, r"got <U1 \[18\]; np.unique\(y_train"),
+        ({"y_train": np.arange(18) % 3 + 1}, "go up to 3, and none is 0; .* as y - 1 gives them"),
+        ({"y_train": np.arange(18) % 3 * 10**9}, "3 labels .* up to 2000000000, and none is 1;"),
+        ({"x_train": None, "X_train": FLOATS}, r"no array x_train, .*did you mean 'X_train'\?"),
+        ({"x_test": None, "y_test": None, "X_test": FLOATS}, "array X_test, .*; is x_test meant?"),
         ({"x_test": np.zeros((6, 9, 8), "u1")}, r"images are \[9, 8\] in x_test, but \[8, 8\]"),
         ({"y_test": np.zeros(6)}, r"y_test must be integers \[N\], got float64 \[6\]"),
         ({"y_test": np.full(6, 3)}, "y_test holds labels from 3 to 3; with 3 classes they are 0"),
@@ -186,4 +208,26 @@ def test_combination_of_test_images_alone_is_refused(path, arrays):
     nothing = VALUES[given.y_test] * 0
     savez(path, given, attributes=HATS, y_train=VALUES[given.y_train], y_test=nothing)
     with pytest.raises(BenchError, match="y_test has a combination that y_train lacks"):
+        Npz(path=str(path)).load()
+
+
+def test_arrays_that_are_not_read_are_told(path, arrays):
+    savez(path, arrays((8, 8), classes=3), x_val=np.zeros(3), ids=np.zeros(3))
+    [notice] = Npz(path=str(path), validation_fraction=0).load().notices
+    assert notice == f"{path}: left out arrays that are not read: x_val, ids"
+
+
+def test_an_array_larger_than_the_memory_is_refused_by_its_head(path):
+    with zipfile.ZipFile(path, "w") as archive, archive.open("y_train.npy", "w") as member:
+        shape = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 8, 8)}
+        np.lib.format.write_array_header_1_0(member, shape)
+    with pytest.raises(BenchError, match=r"an array of \[1000000000000, 8, 8\] takes .* GiB"):
+        npz_files.read_arrays(path, "y_train")
+
+
+def test_a_member_that_is_no_array_is_named(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train", b"1")
+        archive.writestr("y_train", b"1")
+    with pytest.raises(BenchError, match="y_train is damaged and cannot be read"):
         Npz(path=str(path)).load()

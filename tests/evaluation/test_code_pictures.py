@@ -49,7 +49,7 @@ def reasons(found):
 
 
 def image(z_s, z_u):
-    return to_bytes(torch.cat((z_s, z_u)).view(1, 8, 8)).numpy().transpose(1, 2, 0)
+    return to_bytes(torch.cat((z_s, z_u)).view(1, 8, 8).clamp(-1, 1)).numpy().transpose(1, 2, 0)
 
 
 def test_a_swap_has_the_upper_half_of_its_row_and_the_lower_half_of_its_column(data):

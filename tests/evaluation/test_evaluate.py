@@ -205,14 +205,18 @@ def arrays(**changes):
     ("content", "text"),
     [
         ({"x_train": np.zeros(1)}, "has no array x, only x_train"),
-        (arrays(x=np.zeros((12, 8, 8), np.float32)), "x has dtype float32, expected uint8"),
+        (
+            arrays(x=np.full((12, 8, 8), 0.5, np.float32)),
+            "x has dtype float32, expected uint8 (0 to 255), and ranges from 0.5 to 0.5; np.rint(",
+        ),
+        (arrays(x=np.ones((12, 8, 8), np.uint8)), "x holds 0 and 1 alone, which is black"),
         (
             arrays(x=np.zeros((12, 9, 9), np.uint8)),
             "x holds 9x9 gray images, those of blobs are 8x8",
         ),
         (
             arrays(x=np.zeros((12, 1, 8, 8), np.uint8)),
-            "channels come last: x.transpose(0, 2, 3, 1)",
+            "1 or 3 channels in the last place, got [12, 1, 8, 8]; x.transpose(0, 2, 3, 1)",
         ),
         (arrays(x=np.zeros((12, 8, 8, 3), np.uint8)), "x holds 8x8 color images"),
         (arrays(y=np.arange(12) % 3 + 1), "y holds labels from 1 to 3; those of blobs are 0 to 2"),
@@ -220,7 +224,18 @@ def arrays(**changes):
         (arrays(y=np.zeros(12)), "y must be integers [N], got float64 [12]"),
         (arrays(y=np.zeros(3, np.int64)), "x has 12 examples, y has 3 labels"),
     ],
-    ids=["names", "floats", "size", "channels first", "color", "from one", "class", "y", "count"],
+    ids=[
+        "names",
+        "floats",
+        "ones",
+        "size",
+        "channels first",
+        "color",
+        "from one",
+        "class",
+        "y",
+        "count",
+    ],
 )
 def test_arrays_that_do_not_fit_are_refused(bench, here, content, text):
     np.savez(here / "bad.npz", **content)
@@ -273,7 +288,7 @@ def test_what_is_no_image_is_left_out_and_told(bench, theirs):
         picture.save(theirs / "1" / "more.jpg")
     status, _, err = bench("evaluate", "theirs", *ONE)
     assert status == 0
-    assert "left out 1 files that are not images" in err
+    assert "left out 1 .txt files: 0/labels.txt" in err
     assert "JPEG files differ from what the generator made" in err
 
 

@@ -1,10 +1,17 @@
-"""Entries of the record where a metric does not apply."""
+"""What a model returns is what is scored; entries where a metric does not apply."""
 
-from bench.errors import NotApplicable
-from bench.evaluation.measuring import inapplicable, measure
-from bench.metrics.base import Metric
+import pytest
+import torch
+
+from bench import registry
+from bench.data.base import to_bytes
+from bench.data.blobs import Blobs
+from bench.errors import BenchError, NotApplicable
+from bench.evaluation.measuring import draw_samples, inapplicable, measure, remark_on_range
+from bench.metrics.base import Metric, SampleSet
 from bench.metrics.precision_recall import PrecisionRecall
 from bench.record.quantities import Quantity
+from tests.small import GRAY
 
 
 class Anything(Metric):
@@ -40,3 +47,65 @@ def test_each_quantity_of_a_control_that_does_not_exist_has_the_reason():
     found = inapplicable(METRICS, NotApplicable("no such"), split="real")
     none = "no such"
     assert found == entries(0, "real", precision=none, recall=none, anything=none)
+
+
+class Returns:
+    """A model whose samples are what a function of their number gives."""
+
+    capabilities = ()
+
+    def __init__(self, make):
+        self.make = make
+
+    def sample(self, y, generator):
+        return self.make(len(y))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda n: torch.full((n, 1, 8, 8), 200.0), "range from 200 to 200, not in"),
+        (lambda n: torch.full((n, 1, 8, 8), -1.5), "range from -1.5 to -1.5, not in"),
+        (lambda n: torch.zeros(n, 1, 8, 8) / 0, "samples contain values that are not finite"),
+        (lambda n: torch.zeros(n, 8, 8), r"are torch.float32 \[6, 8, 8\], expected float \[6, 1"),
+        (lambda n: torch.zeros(n, 1, 8, 8, dtype=torch.uint8), "are torch.uint8"),
+    ],
+    ids=["0 to 255", "below", "nan", "shape", "integers"],
+)
+def test_samples_that_are_not_of_the_range_and_shape_are_refused(make, message):
+    with pytest.raises(BenchError, match=message):
+        draw_samples(Returns(make), GRAY, 2, 0, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("values", "is_odd"),
+    [
+        (lambda x: x.sigmoid(), True),
+        (lambda x: (9 * x).tanh(), False),
+        (lambda x: x.abs() * 0 + 1, False),
+        (lambda x: x * 0 - 1, False),
+    ],
+    ids=["0 to 1", "tanh", "white", "black"],
+)
+def test_samples_without_a_dark_pixel_are_remarked(values, is_odd):
+    torch.manual_seed(0)
+    data = Blobs().load()
+    x = to_bytes(values(torch.randn(6, 1, 8, 8)))
+    remark = remark_on_range(SampleSet(x, torch.arange(6) % 3, data.spec), data)
+    assert (remark is not None) == is_odd
+    assert not is_odd or "if they were made for [0, 1], x * 2 - 1 maps" in remark
+
+
+def test_a_run_tells_of_bad_samples_before_its_training(bench, here, monkeypatch):
+    cvae = registry.load("model", "cvae")
+    sample = cvae.sample
+    monkeypatch.setattr(cvae, "sample", lambda *a: 127.5 * sample(*a) + 127.5)
+    status, _, err = bench(
+        *("run", "tiny.yaml", "base.model=cvae", "base.iterations=2", "base.controls=[]"),
+        *("base.metrics=[]", "seeds=[0]", "--no-mlflow", "--allow-code-change"),
+    )
+    assert status == 1
+    text = "x / 127.5 - 1 maps [0, 255] there); then measuring may fail, too"
+    assert "WARNING: cvae, seed 0: before its training, sampling fails" in err
+    assert text in err
+    assert err.index(text) < err.index("failed")

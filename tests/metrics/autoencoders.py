@@ -59,7 +59,7 @@ class Halves(nn.Module):
         return Code(upper, lower)
 
     def decode(self, code, y=None):
-        return torch.cat(code, dim=1).view(-1, 1, 8, 8)
+        return torch.cat(code, dim=1).view(-1, 1, 8, 8).clamp(-1, 1)
 
 
 class Exchanged(Halves):

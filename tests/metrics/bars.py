@@ -72,7 +72,7 @@ class Bars(nn.Module):
 
     def decode(self, code, y=None):
         level = (LOWEST + STEP * code.relevant.sum(dim=1, keepdim=True)) / 127.5 - 1
-        return (level + code.irrelevant).view(-1, *self.shape) + self.wrong
+        return ((level + code.irrelevant).view(-1, *self.shape) + self.wrong).clamp(-1, 1)
 
     def posterior(self, x, y=None):
         return Posterior(*((part, torch.full_like(part, 0.01)) for part in self.encode(x)))

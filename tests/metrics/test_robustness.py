@@ -208,7 +208,11 @@ def test_a_model_that_breaks_is_an_error(name, part, bars, tmp_path):
     if part == "images" and name in ("leakage", "prior_fit"):
         assert None not in values(name, samples_of(bars), context), "nothing is decoded"
         return
-    message = "decoded real codes to values" if part == "images" else "values that are not finite"
+    message = (
+        "decoded from real codes contain values"
+        if part == "images"
+        else "values that are not finite"
+    )
     with pytest.raises(BenchError, match=message):
         measure(name, samples_of(bars), context)
 
