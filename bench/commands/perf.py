@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,26 +72,41 @@ def metrics_(
 @click.option(
     "--no-compile", is_flag=True, help="Leave out what takes a minute a model to compile."
 )
-@click.option("--json", "path", type=options.FILE, help="Also write this file.")
+@click.option(
+    "--seconds",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Most seconds of each way of a model, its start included. A slower way takes part in "
+    "fewer rounds, and what has not started by then is left out.",
+)
+@click.option(
+    "--json", "path", type=options.FILE, help="Also write this file, anew after every round."
+)
 @options.add(options.DEVICE, options.THREADS)
 def train_(
     models: tuple[str, ...],
     data: str,
     batch_size: int,
     no_compile: bool,
+    seconds: float,
     path: Path | None,
     device: str,
     threads: int | None,
 ) -> None:
     """Time the training of MODELS (by default: all), each given as a name or in YAML.
 
-    A plain eager loop with a DataLoader, our eager mode and every switch take turns of half a
-    second in one process, and are compared as ratios within each turn.
+    Plain eager loops with a DataLoader, our eager mode, every switch and precision take turns of
+    half a second in one process, and are compared as ratios within each turn. "of ceiling" is the
+    share of the arithmetic that products of two large matrices of random numbers reach in the same
+    precision. "unfinished" in the JSON file names models whose rows are incomplete or missing.
     """
     from datetime import UTC, datetime
 
     from bench import registry
+    from bench.perf.ceilings import measure_ceilings
     from bench.perf.training_times import time_training
+    from bench.process.cores import usable_cores
     from bench.record.files import write_json
     from bench.record.provenance import collect
 
@@ -98,22 +114,44 @@ def train_(
     runs = [_run(name, "MODELS", data, batch_size=batch_size) for name in names]
     worker = _worker(device, threads)
     loaded = worker.context(runs[0]).data
-    timed = []
-    for run in runs:
-        timed.append(time_training(run, worker, compiling=not no_compile))
-        click.echo(_training_text(timed[-1]))
+    used = worker.threads_for(loaded.spec)
+    models_timed: list[Any] = []
     report = {
-        **collect(worker.device, worker.command, loaded.fingerprint, timed[0]["threads"]),
+        **collect(worker.device, worker.command, loaded.fingerprint, used),
         "data": runs[0].training.data,
         "date": datetime.now(UTC).date().isoformat(),
-        "models": timed,
+        "ceilings": [],
+        "models": models_timed,
+        "unfinished": list(names),
     }
+
+    def keep(timed: Mapping[str, Any], index: int) -> None:
+        models_timed[index:] = [timed]
+        if path is not None:
+            write_json(path, report)
+
+    if path is not None:
+        write_json(path, report)  # what cannot be written is said before anything is measured
+    all_threads = {used, usable_cores()} if worker.device.type == "cpu" else {used}
+    report["ceilings"] = measure_ceilings(worker.device, all_threads)
+    for index, run in enumerate(runs):
+        timed = time_training(
+            run,
+            worker,
+            compiling=not no_compile,
+            limit=seconds,
+            ceilings=report["ceilings"],
+            keep=partial(keep, index=index),
+        )
+        report["unfinished"] = list(names[index + 1 :])
+        keep(timed, index)
+        click.echo(_training_text(timed))
+    speeds = (_ceiling_text(ceiling) for ceiling in report["ceilings"])
+    click.echo(f"products of large matrices reach {', '.join(speeds)}")
     click.echo(
         f"{report['device_name']} ({report['device']}), torch {report['versions']['torch']}, "
         f"{report['threads']} threads, {report['date']}"
     )
-    if path is not None:
-        write_json(path, report)
 
 
 def _worker(device: str, threads: int | None) -> "Worker":
@@ -144,6 +182,7 @@ def _training_text(timed: Mapping[str, Any]) -> str:
         "x plain": ("times_plain_loop", 1, ".2f"),
         "x eager": ("times_eager", 1, ".2f"),
         "x one process": ("times_one_process", 1, ".2f"),
+        "of ceiling": ("share_of_ceiling", 1, ".1%"),
     }
     lines = [
         f"{json.dumps(timed['model'])}, batches of {timed['batch_size']}",
@@ -157,6 +196,11 @@ def _training_text(timed: Mapping[str, Any]) -> str:
         note = f"  {row['mode']:40}  n/a: {row['reason']}"
         lines.append(note if row["reason"] else line.rstrip())
     return "\n".join([*lines, ""])
+
+
+def _ceiling_text(ceiling: Mapping[str, Any]) -> str:
+    threads = f" with {ceiling['threads']} threads" if ceiling["threads"] > 1 else ""
+    return f"{ceiling['flop_per_second'] / 1e12:.3g} TFLOP/s in {ceiling['precision']}{threads}"
 
 
 def _metrics_text(timed: Mapping[str, Any]) -> str:
