@@ -1,5 +1,6 @@
 """Trainings in processes of their own, which take turns when they are asked to."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import get_context
@@ -14,14 +15,13 @@ import torch
 
 from bench.data.base import DataSet
 from bench.errors import BenchError
+from bench.perf.turns import WARM_UP
 from bench.process.memory import keep_freed_memory
 from bench.process.worker import Worker
 from bench.spec.run_settings import Training
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.device import seconds_per_iteration
 from bench.training.trainer import Trainer
-
-WARM_UP = 3  # iterations before anything is timed
 
 
 class TrainingProcesses:
@@ -65,14 +65,17 @@ class TrainingProcesses:
             pipe.close()
 
     def seconds(self, count: int, used: int) -> float:
-        """Let the first `used` processes train `count` iterations each; return the longest time.
+        """Let the first `used` processes train `count` iterations each; return the mean of one.
 
-        It is the mean of an iteration, in seconds.
+        It ends when the last of them is done.
         """
         pipes = self._pipes[:used]
+        began = time.perf_counter()
         for pipe in pipes:
             pipe.send(count)
-        return float(max(map(_receive, pipes)))
+        for pipe in pipes:
+            _receive(pipe)
+        return (time.perf_counter() - began) / count
 
 
 def _receive(pipe: Connection) -> Any:
@@ -95,7 +98,7 @@ def times_one_process(training: Training, data: DataSet, count: int, rounds: int
 def _serve(
     pipe: Connection, training: Training, data: DataSet, device_name: str, switches: SwitchSet
 ) -> None:
-    """Train as many iterations as are asked for, again and again; answer with their seconds."""
+    """Train as many iterations as are asked for, and answer; again and again."""
     keep_freed_memory()
     torch.set_num_threads(1)
     device, step = Worker(device_name).device, WARM_UP
@@ -106,5 +109,8 @@ def _serve(
         pipe.send("ready")
         while True:
             count = pipe.recv()
-            pipe.send(seconds_per_iteration(trainer.iterate, device, step, count))
+            seconds_per_iteration(
+                trainer.iterate, device, step, count
+            )  # which waits for the device
             step += count
+            pipe.send("done")

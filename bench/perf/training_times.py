@@ -4,10 +4,8 @@ Clocks and other programs change during a measurement, so all modes take turns, 
 of iterations that fills one, and the median of the ratios of the rounds is reported.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -19,7 +17,8 @@ import torch
 from bench.data.base import DataSet
 from bench.perf.limits import cpu_threads, time_limit
 from bench.perf.plain_loop import PlainLoop
-from bench.perf.training_processes import WARM_UP, times_one_process
+from bench.perf.training_processes import times_one_process
+from bench.perf.turns import ROUNDS, Contender, describe_error
 from bench.process.cores import usable_cores
 from bench.process.worker import Worker
 from bench.spec.run_config import RunConfig
@@ -29,73 +28,34 @@ from bench.training.cost import count_cost
 from bench.training.device import seconds_per_iteration
 from bench.training.trainer import Trainer
 
-ROUNDS = 5
-TURN_SECONDS = 0.5
 PLAIN, EAGER_MODE = "plain loop", "eager"
-TO_COME = "not measured yet"
 
 Start = Callable[[Training, DataSet, torch.device], PlainLoop | Trainer]
 
 
 @dataclass
-class Mode:
-    """A mode of execution, its training or why there is none, and how its turns went.
+class Mode(Contender):
+    """A mode of execution; `precision` is that of most of its arithmetic."""
 
-    `seconds` are those of an iteration in each round, None where the mode sat out; `precision` is
-    that of most of its arithmetic, `spent` its time so far.
-    """
-
-    name: str
     start: Start
     precision: str = "float32"
     threads: int | None = None
-    loop: PlainLoop | Trainer | None = None
-    reason: str = TO_COME
     steps: int = 0  # iterations done
-    count: int = 1  # of iterations in a turn
-    spent: float = 0.0
-    seconds: list[float | None] = field(default_factory=list)
 
-    def begin(self, training: Training, data: DataSet, device: torch.device, limit: float) -> None:
-        """Start the training, and find how many iterations fill a turn."""
-        with self._going_on_after_errors(), time_limit(limit):
-            self.loop = self.start(training, data, device)
-            self._iterate(WARM_UP)
-            self.count = max(1, round(TURN_SECONDS / self._iterate(WARM_UP)))
-            self.reason = ""
+    def started(
+        self, training: Training, data: DataSet, device: torch.device
+    ) -> Callable[[int], float]:
+        """Start the training; return what times so many of its iterations."""
+        return partial(self._iterate, self.start(training, data, device))
 
-    def take_turn(self, limit: float) -> None:
-        """Train for a turn, except where that would take all seconds together above the limit."""
-        if self.loop is None:
-            return
-        known = [seconds for seconds in self.seconds if seconds is not None]
-        if known and self.spent + self.count * median(known) > limit:
-            self.seconds.append(None)
-            return
-        with self._going_on_after_errors():
-            self.seconds.append(self._iterate(self.count))
-
-    def _iterate(self, count: int) -> float:
+    def _iterate(self, loop: PlainLoop | Trainer, count: int) -> float:
         """Return the mean seconds of iterations, after those whose batches lay ready."""
-        loop = self.loop
-        assert loop is not None
         ready = -(-loop.ahead // loop.draws) if isinstance(loop, PlainLoop) else 0
         with cpu_threads(self.threads or torch.get_num_threads()):
             for step in range(ready):
                 loop.iterate(self.steps + step)
             first, self.steps = self.steps + ready, self.steps + ready + count
             return seconds_per_iteration(loop.iterate, loop.device, first, count)
-
-    @contextmanager
-    def _going_on_after_errors(self) -> Iterator[None]:
-        """Count the time; keep an error as the reason why there is no such mode."""
-        began = time.monotonic()
-        try:
-            yield
-        except Exception as error:
-            line = (str(error).strip().splitlines() or [""])[0]
-            self.loop, self.reason = None, f"{type(error).__name__}: {line[:160]}"
-        self.spent += time.monotonic() - began
 
 
 def time_training(
@@ -122,6 +82,7 @@ def time_training(
             "model": training.model,
             "batch_size": training.batch_size,
             "threads": threads,
+            "images_per_iteration": counted["images_per_iteration"],
             "flop_per_iteration": multiply_adds and 2 * multiply_adds,
         }
         modes = modes_of(device, compiling)
@@ -130,7 +91,7 @@ def time_training(
             return timed | {"rows": [_row(mode, modes, timed, ceilings) for mode in modes]}
 
         for mode in modes:
-            mode.begin(training, data, device, limit)
+            mode.begin(partial(mode.started, training, data, device), limit)
             keep(known())
         for _ in range(ROUNDS):
             for mode in modes:
@@ -150,21 +111,17 @@ def _row(
 ) -> dict[str, Any]:
     """Return a mode as plain data, compared with the plain loop, eager mode and its ceiling."""
     row: dict[str, Any] = {"mode": mode.name, "reason": mode.reason, "total_seconds": mode.spent}
-    known = [seconds for seconds in mode.seconds if seconds is not None]
-    if mode.loop is None or not known:
+    if mode.reason or not mode.known_seconds:
         return row
     for base in modes:
-        if base.name in (PLAIN, EAGER_MODE):
-            pairs = zip(base.seconds, mode.seconds, strict=False)
-            if ratios := [a / b for a, b in pairs if a is not None and b is not None]:
-                row[f"times_{base.name.replace(' ', '_')}"] = median(ratios)
-    seconds = median(known)
-    images = mode.loop.draws * timed["batch_size"]
+        if base.name in (PLAIN, EAGER_MODE) and (ratio := mode.times(base)) is not None:
+            row[f"times_{base.name.replace(' ', '_')}"] = ratio
+    seconds = median(mode.known_seconds)
     row |= {
-        "rounds": len(known),
+        "rounds": len(mode.known_seconds),
         "iterations": mode.count,
         "seconds_per_iteration": seconds,
-        "images_per_second": images / seconds,
+        "images_per_second": timed["images_per_iteration"] / seconds,
     }
     if (flop := timed["flop_per_iteration"]) is None:
         return row
@@ -188,7 +145,7 @@ def _two_processes(
         with time_limit(limit):
             row["times_one_process"] = times_one_process(training, data, eager.count, ROUNDS)
     except Exception as error:
-        row["reason"] = f"{type(error).__name__}: {error}"
+        row["reason"] = describe_error(error)
     return row
 
 

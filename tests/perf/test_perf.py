@@ -5,6 +5,7 @@ import json
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import torch
 from bench.data.base import to_float
 from bench.errors import BenchError
 from bench.metrics.extractors import small_classifier
-from bench.perf import ceilings, limits, training_times
+from bench.perf import ceilings, limits, training_times, turns
 from bench.perf.plain_loop import PlainLoop
 from bench.perf.training_times import Mode
 from bench.record import files
@@ -28,7 +29,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(small_classifier, "STEPS", 1)
     monkeypatch.setattr(small_classifier, "EPOCHS", 0)
     monkeypatch.setattr(training_times, "ROUNDS", 2)
-    monkeypatch.setattr(training_times, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
     monkeypatch.setattr(ceilings, "SIDES", {"cpu": 64})
     monkeypatch.setattr(ceilings, "BLOCK_SECONDS", 0.0)
 
@@ -212,17 +213,17 @@ class FakeLoop:
 def fake(monkeypatch):
     """Make a mode of an iteration of so many seconds, begun."""
     clock = [0.0]
-    monkeypatch.setattr(training_times.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(turns.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(
         training_times,
         "seconds_per_iteration",
         lambda *what: seconds_per_iteration(*what, clock=lambda: clock[0]),
     )
-    monkeypatch.setattr(training_times, "TURN_SECONDS", 0.5)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.5)
 
     def fake(name, seconds, limit=100.0):
         mode = Mode(name, lambda *what: FakeLoop(clock, seconds))
-        mode.begin(None, None, None, limit)
+        mode.begin(partial(mode.started, None, None, None), limit)
         return mode
 
     return fake
@@ -239,7 +240,7 @@ def test_every_mode_has_its_own_count_and_slow_ones_sit_out(fake):
     assert slow.seconds == [4.0, 4.0, None, None, None]
     assert len(eager.seconds) == len(graphs.seconds) == 5
     assert None not in eager.seconds + graphs.seconds
-    timed = {"batch_size": 8, "threads": 1, "flop_per_iteration": None}
+    timed = {"images_per_iteration": 16, "threads": 1, "flop_per_iteration": None}
     rows = {mode.name: training_times._row(mode, modes, timed, ()) for mode in modes}
     assert rows["plain loop"]["rounds"] == 2
     assert rows["graphs"]["times_plain_loop"] == pytest.approx(4000)
@@ -255,11 +256,11 @@ def test_a_mode_takes_at_least_one_turn(fake):
 
 def test_ratios_are_taken_within_rounds():
     def mode(name, *seconds):
-        return Mode(name, None, loop=FakeLoop, seconds=list(seconds), reason="")
+        return Mode(name, None, seconds=list(seconds), reason="")
 
     modes = [mode("plain loop", 4.0, 40.0, 8.0), mode("eager", 2.0, 20.0, 2.0)]
     modes.append(mode("graphs", 1.0, 10.0, 4.0))
-    timed = {"batch_size": 8, "threads": 1, "flop_per_iteration": 80}
+    timed = {"images_per_iteration": 16, "threads": 1, "flop_per_iteration": 80}
     ceilings = [
         {"precision": "bfloat16", "threads": 1, "flop_per_second": 1},
         {"precision": "float32", "threads": 2, "flop_per_second": 1},
@@ -268,7 +269,7 @@ def test_ratios_are_taken_within_rounds():
     row = training_times._row(modes[2], modes, timed, ceilings)
     assert (row["times_plain_loop"], row["times_eager"]) == (4, 2)
     assert row["seconds_per_iteration"] == 4
-    assert row["images_per_second"] == 2 * 8 / 4
+    assert row["images_per_second"] == 16 / 4
     assert row["share_of_ceiling"] == 0.5
 
 
