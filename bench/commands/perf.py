@@ -144,7 +144,9 @@ def train_(
 @perf.command("seeds")
 @click.argument("model")
 @click.option("--data", default="digits", help="Data set, in YAML.")
-@click.option("--seeds", default=8, show_default=True, type=click.IntRange(2), help="How many.")
+@click.option(
+    "--seeds", default=8, show_default=True, type=click.IntRange(2, 32), help="At most 32."
+)
 @click.option("--precision", default="float32", type=click.Choice(["float32", "tf32", "bfloat16"]))
 @click.option("--batch-size", default=96, type=click.IntRange(1))
 @SECONDS
