@@ -1,6 +1,7 @@
 """Several seeds on one device: each way is timed, and none changes what a seed computes."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -61,6 +62,64 @@ def test_a_process_that_dies_is_named(capfd):
     ):
         pass
     assert "Error" in capfd.readouterr().err
+
+
+class FakeGenerator:
+    """A generator that holds a state which can be shared, as those of a GPU do."""
+
+    def __init__(self):
+        self.state = object()
+
+    def graphsafe_get_state(self):
+        return self.state
+
+    def graphsafe_set_state(self, state):
+        self.state = state
+
+
+def test_every_seed_has_a_stream_and_random_numbers_of_its_own(monkeypatch):
+    """What a GPU would do, with stand-ins for its streams and generators."""
+    under_test, default, streams, seen = small(), FakeGenerator(), [None], []
+    before = default.state
+
+    @contextmanager
+    def entered(stream):
+        streams.append(stream)
+        yield
+        streams.pop()
+
+    def start(training, data, device, switches):
+        assert switches.graphs
+        trainer = start_trainer(training, data, device)
+        iterate = trainer.iterate
+
+        def watched(step):
+            seen.append((training.seed, step, streams[-1], default.state))
+            iterate(step)
+
+        trainer.iterate = watched
+        seen.append((training.seed, "start", streams[-1], default.state))
+        return trainer
+
+    monkeypatch.setattr(several_seeds, "start_trainer", start)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    monkeypatch.setattr(torch.cuda, "stream", entered)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "default_generators", (default,))
+    on_cpu = torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda *device: (FakeGenerator if device else on_cpu)())
+    trainings = [under_test.training.model_copy(update={"seed": seed}) for seed in range(3)]
+    noted = {}
+    timed = several_seeds._in_one_process(trainings, under_test.data, torch.device("cpu"), noted)
+    assert noted == {"difference_from_alone": 0.0}
+    assert timed(6) > 0
+    side_by_side = [entry for entry in seen if entry[2] is not None]
+    places = {seed: {entry[2:] for entry in side_by_side if entry[0] == seed} for seed in range(3)}
+    assert all(len(places[seed]) == 1 for seed in places), "always the same"
+    assert len({part for (place,) in places.values() for part in place}) == 6, "each its own"
+    assert [entry[:2] for entry in side_by_side[-3:]] == [(0, 4), (1, 4), (2, 4)]
+    assert default.state is before
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
