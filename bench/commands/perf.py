@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 SYNTHETIC = (
     "{name: blobs, image_size: 32, channels: 3, classes: 10, per_class: 500, "
     "validation_fraction: 0, test_per_class: 500}"
+)
+
+SECONDS = click.option(
+    "--seconds",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Most seconds of each way of a model, its start included. A slower way takes part in "
+    "fewer rounds, and what has not started by then is left out.",
+)
+JSON = click.option(
+    "--json", "path", type=options.FILE, help="Also write this file, anew after every round."
 )
 
 
@@ -71,49 +84,144 @@ def metrics_(
 @click.option(
     "--no-compile", is_flag=True, help="Leave out what takes a minute a model to compile."
 )
-@click.option("--json", "path", type=options.FILE, help="Also write this file.")
+@SECONDS
+@JSON
 @options.add(options.DEVICE, options.THREADS)
 def train_(
     models: tuple[str, ...],
     data: str,
     batch_size: int,
     no_compile: bool,
+    seconds: float,
     path: Path | None,
     device: str,
     threads: int | None,
 ) -> None:
     """Time the training of MODELS (by default: all), each given as a name or in YAML.
 
-    A plain eager loop with a DataLoader, our eager mode and every switch take turns of half a
-    second in one process, and are compared as ratios within each turn.
+    Plain eager loops with a DataLoader, our eager mode, every switch and precision take turns of
+    half a second in one process, and are compared as ratios within each round. "of ceiling" is the
+    share of the arithmetic that products of two large matrices of random numbers reach in the same
+    precision. "unfinished" in the JSON file names models whose rows are incomplete or missing.
     """
-    from datetime import UTC, datetime
-
     from bench import registry
+    from bench.perf.ceilings import measure_ceilings
     from bench.perf.training_times import time_training
-    from bench.record.files import write_json
-    from bench.record.provenance import collect
+    from bench.process.cores import usable_cores
 
     names = models or tuple(registry.registered("model"))
     runs = [_run(name, "MODELS", data, batch_size=batch_size) for name in names]
     worker = _worker(device, threads)
-    loaded = worker.context(runs[0]).data
-    timed = []
-    for run in runs:
-        timed.append(time_training(run, worker, compiling=not no_compile))
-        click.echo(_training_text(timed[-1]))
-    report = {
-        **collect(worker.device, worker.command, loaded.fingerprint, timed[0]["threads"]),
-        "data": runs[0].training.data,
+    report = _report(runs[0], worker)
+    report |= {"ceilings": [], "models": [], "unfinished": list(names)}
+
+    def keep(timed: Mapping[str, Any], index: int) -> None:
+        report["models"][index:] = [timed]
+        _write(path, report)
+
+    _write(path, report)  # what cannot be written is said before anything is measured
+    counts = {report["threads"]}
+    if worker.device.type == "cpu":
+        counts.add(usable_cores())
+    report["ceilings"] = measure_ceilings(worker.device, counts)
+    for index, run in enumerate(runs):
+        timed = time_training(
+            run,
+            worker,
+            compiling=not no_compile,
+            limit=seconds,
+            ceilings=report["ceilings"],
+            keep=partial(keep, index=index),
+        )
+        report["unfinished"] = list(names[index + 1 :])
+        keep(timed, index)
+        click.echo(_training_text(timed))
+    speeds = (_ceiling_text(ceiling) for ceiling in report["ceilings"])
+    click.echo(f"products of large matrices reach {', '.join(speeds)}")
+    click.echo(_machine_text(report))
+
+
+@perf.command("seeds")
+@click.argument("model")
+@click.option("--data", default="digits", help="Data set, in YAML.")
+@click.option(
+    "--seeds", default=8, show_default=True, type=click.IntRange(2, 32), help="At most 32."
+)
+@click.option("--precision", default="float32", type=click.Choice(["float32", "tf32", "bfloat16"]))
+@click.option("--batch-size", default=96, type=click.IntRange(1))
+@SECONDS
+@JSON
+@options.add(options.DEVICE, options.THREADS)
+def seeds_(
+    model: str,
+    data: str,
+    seeds: int,
+    precision: str,
+    batch_size: int,
+    seconds: float,
+    path: Path | None,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Time several seeds of MODEL on one device: one by one, in processes, and in one process.
+
+    Seconds are those of an iteration of any seed. On a GPU all ways replay CUDA graphs; in one
+    process each seed has a stream and random numbers of its own.
+    """
+    from bench.perf.several_seeds import time_seeds
+
+    run = _run(model, "MODEL", data, batch_size=batch_size, precision=precision)
+    worker = _worker(device, threads)
+    report = _report(run, worker) | {"unfinished": True}
+
+    def keep(timed: Mapping[str, Any]) -> None:
+        report.update(timed)
+        _write(path, report)
+
+    _write(path, report)
+    timed = time_seeds(run, seeds, worker, limit=seconds, keep=keep)
+    report["unfinished"] = False
+    keep(timed)
+    click.echo(f"{seeds} seeds, {precision}, {_training_text(timed)}")
+    best = next(row for row in timed["rows"] if row["mode"] == timed["fastest"])
+    if "times_one_by_one" in best:
+        click.echo(
+            f"fastest: {best['mode']}, {best['times_one_by_one']:.2f} times as fast as one by one"
+        )
+    if "difference_from_alone" in timed:
+        click.echo(
+            f"beside each other, seeds differ from alone by {timed['difference_from_alone']:.2g}"
+        )
+    click.echo(_machine_text(report))
+
+
+def _report(run: "RunConfig", worker: "Worker") -> dict[str, Any]:
+    """Describe the machine and the data of a measurement."""
+    from datetime import UTC, datetime
+
+    from bench.record.provenance import collect
+
+    data = worker.context(run).data
+    threads = worker.threads_for(data.spec)
+    return {
+        **collect(worker.device, worker.command, data.fingerprint, threads),
+        "data": run.training.data,
         "date": datetime.now(UTC).date().isoformat(),
-        "models": timed,
     }
-    click.echo(
+
+
+def _write(path: Path | None, report: Mapping[str, Any]) -> None:
+    from bench.record.files import write_json
+
+    if path is not None:
+        write_json(path, report)
+
+
+def _machine_text(report: Mapping[str, Any]) -> str:
+    return (
         f"{report['device_name']} ({report['device']}), torch {report['versions']['torch']}, "
         f"{report['threads']} threads, {report['date']}"
     )
-    if path is not None:
-        write_json(path, report)
 
 
 def _worker(device: str, threads: int | None) -> "Worker":
@@ -137,14 +245,18 @@ def _run(model: str, option: str, data: str, **settings: Any) -> "RunConfig":
 
 
 def _training_text(timed: Mapping[str, Any]) -> str:
-    """Return the timings of one model as a table."""
+    """Return the timings of one model as a table, without columns that no row has."""
     columns = {
         "ms/iter": ("seconds_per_iteration", 1e3, ".2f"),
         "images/s": ("images_per_second", 1, ".0f"),
         "x plain": ("times_plain_loop", 1, ".2f"),
         "x eager": ("times_eager", 1, ".2f"),
         "x one process": ("times_one_process", 1, ".2f"),
+        "x one by one": ("times_one_by_one", 1, ".2f"),
+        "of ceiling": ("share_of_ceiling", 1, ".1%"),
     }
+    used = {key for row in timed["rows"] for key in row}
+    columns = {title: column for title, column in columns.items() if column[0] in used}
     lines = [
         f"{json.dumps(timed['model'])}, batches of {timed['batch_size']}",
         f"  {'':40}" + "".join(f"  {title:>{max(len(title), 9)}}" for title in columns),
@@ -157,6 +269,11 @@ def _training_text(timed: Mapping[str, Any]) -> str:
         note = f"  {row['mode']:40}  n/a: {row['reason']}"
         lines.append(note if row["reason"] else line.rstrip())
     return "\n".join([*lines, ""])
+
+
+def _ceiling_text(ceiling: Mapping[str, Any]) -> str:
+    threads = f" with {ceiling['threads']} threads" if ceiling["threads"] > 1 else ""
+    return f"{ceiling['flop_per_second'] / 1e12:.3g} TFLOP/s in {ceiling['precision']}{threads}"
 
 
 def _metrics_text(timed: Mapping[str, Any]) -> str:

@@ -1,11 +1,13 @@
 """A training loop without the harness, to measure the harness against.
 
-A `DataLoader` that makes float images one by one, float32, eager mode, `torch.optim.Adam` at the
-harness's rate and betas; on a GPU, loader workers and pinned memory. Losses are not read back, and
-networks share gradients as with detached tensors, by the plan of `bench.training.passes`.
+A `DataLoader` that makes float images one by one, eager mode, and torch's optimizers as they are
+without further options, at constant rates; on a GPU, loader workers and pinned memory. It plays the
+passes of an iteration on as many batches as we do. Losses are not read back, and networks share
+gradients as with detached tensors, by the plan of `bench.training.passes`.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -13,38 +15,51 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.data.base import DataSet, Split, to_float
 from bench.errors import BenchError
-from bench.spec.run_settings import Training
-from bench.training.device import numerics
+from bench.spec.run_settings import Training, optimizer_settings
 from bench.training.interface import Batch, as_given, begin_training
+from bench.training.optimizers import CLASSES
 from bench.training.passes import make_passes
 from bench.training.trainer import build_model
 
 WORKERS = 4  # of the loader, for a GPU; on a CPU they would take what the networks compute with
+PREFETCHED = 2  # batches that each worker makes before they are asked for
 
 
 class PlainLoop:
-    """Train a model with the rate of 5e-4 and without schedules, in full batches only."""
+    """Train a model in full batches, in its precision; `tf32` is that of convolutions alone.
 
-    def __init__(self, training: Training, data: DataSet, device: torch.device) -> None:
-        self.training = training
+    `ahead` is the number of batches that loader workers can have ready after a pause.
+    """
+
+    def __init__(
+        self, training: Training, data: DataSet, device: torch.device, *, tf32: bool = False
+    ) -> None:
         self.device = device
         self.spec = data.spec
         self.model = build_model(training, data, device)
         begin_training(self.model)
-        self._passes, self.draws = make_passes(self.model, training.objective, {})
-        self._optimizers = {
-            player: torch.optim.Adam(parameters, lr=5e-4, betas=(0.0, 0.9))
-            for player, parameters in self.model.players().items()
-        }
-        on_gpu = device.type == "cuda"
+        self._tf32 = tf32
+        self._passes, self.draws = make_passes(
+            self.model, training.objective, {}, precision=training.precision
+        )
+        self._optimizers = {}
+        for player, parameters in self.model.players().items():
+            settings = optimizer_settings(training.optimizers[player])
+            options = settings.model_dump(exclude={"name", "rate", "schedule"})
+            self._optimizers[player] = CLASSES[settings.name](
+                parameters, lr=settings.rate, **options
+            )
+        workers = WORKERS if device.type == "cuda" else 0
+        self.ahead = workers * PREFETCHED
         self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
             _Examples(data.train, data.flip),
             batch_size=training.batch_size,
             shuffle=True,
             drop_last=True,
-            num_workers=WORKERS if on_gpu else 0,
-            persistent_workers=on_gpu,
-            pin_memory=on_gpu,
+            num_workers=workers,
+            prefetch_factor=PREFETCHED if workers else None,
+            persistent_workers=workers > 0,
+            pin_memory=workers > 0,
         )
         if not len(self._loader):
             raise BenchError(f"{len(data.train)} examples make no batch of {training.batch_size}")
@@ -53,7 +68,7 @@ class PlainLoop:
     def iterate(self, step: int) -> None:
         """Train one iteration."""
         current, batch = -1, None
-        with numerics(self.training, self.device):
+        with _rounding(self._tf32):
             for stage_pass, offset in self._passes:
                 while batch is None or offset > current:
                     current, batch = current + 1, next(self._batches)
@@ -70,6 +85,21 @@ class PlainLoop:
             for x, y in self._loader:
                 labels = as_given(self.model, self.spec, y).to(self.device, non_blocking=True)
                 yield Batch(x.to(self.device, non_blocking=True), labels, len(y))
+
+
+@contextmanager
+def _rounding(convolutions: bool) -> Iterator[None]:
+    """Round what goes into convolutions to TensorFloat-32, or not; what goes into products, never.
+
+    With convolutions rounded this is how torch is delivered.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32, cudnn.allow_tf32 = False, convolutions
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 class _Examples(Dataset[tuple[Tensor, int]]):

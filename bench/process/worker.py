@@ -13,6 +13,7 @@ import torch
 from bench.data.base import DataSpec, made_data_root
 from bench.errors import BenchError, DeviceLost
 from bench.metrics.base import Context
+from bench.process.cores import usable_cores
 from bench.process.memory import keep_freed_memory
 from bench.process.stop_signal import StopSignal
 from bench.spec.components import construct
@@ -95,7 +96,7 @@ class Worker:
 
     def threads_for(self, spec: DataSpec) -> int:
         """Return the CPU threads for such data, the same always, since last digits depend on it."""
-        return self.threads or (1 if spec.is_small else torch.get_num_threads())
+        return self.threads or (1 if spec.is_small else usable_cores())
 
     def check_device(self) -> None:
         """Raise `DeviceLost` if the device no longer works for this process.

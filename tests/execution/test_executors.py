@@ -213,6 +213,17 @@ def test_no_gpu_is_given_more_runs_than_asked(monkeypatch, jobs, options, slots)
     assert ("5 were asked for" in str(executor)) == (slots == 4)
 
 
+@pytest.mark.parametrize(
+    ("jobs", "threads", "slots", "share"),
+    [(None, None, 6, "1"), (2, None, 2, "3"), (4, None, 4, "1"), (9, None, 9, "1"), (2, 5, 2, "5")],
+)
+def test_cores_are_divided_among_processes(monkeypatch, jobs, threads, slots, share):
+    monkeypatch.setattr("bench.execution.executors.local.usable_cores", lambda: 6)
+    executor = Local(jobs, Worker("cpu", threads=threads))
+    assert executor.slots == slots
+    assert set(executor._variables(0).values()) == {share}
+
+
 def test_variables_of_a_process_come_and_go_and_no_other_is_touched(monkeypatch):
     monkeypatch.setenv("KEPT", "before")
     monkeypatch.delenv("NEW", raising=False)

@@ -22,6 +22,7 @@ from bench.console import redirect_messages, say
 from bench.errors import BenchError, DeviceLost, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, execute_task
+from bench.process.cores import usable_cores
 from bench.process.stop_signal import STOPPING, StopSignal
 from bench.process.worker import Worker
 
@@ -55,7 +56,7 @@ class Local(Executor):
         self.worker = worker
         self._gpus = _gpus() if worker.device_name in ("auto", "cuda") else []
         room = len(self._gpus) * (per_gpu or 1)
-        self.slots = jobs or room or torch.get_num_threads()
+        self.slots = jobs or room or usable_cores()
         if per_gpu is not None and room:
             self.slots = min(self.slots, room)
         self.asked = jobs or self.slots
@@ -146,7 +147,7 @@ class Local(Executor):
 
     def _variables(self, number: int) -> dict[str, str]:
         """Return the environment of a process, which torch reads when it is imported."""
-        share = max(1, torch.get_num_threads() // self.slots)
+        share = max(1, usable_cores() // self.slots)
         variables = dict.fromkeys(THREADS, str(self.worker.threads or share))
         if len(self._gpus) > 1:
             variables["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]

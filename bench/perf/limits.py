@@ -1,0 +1,41 @@
+"""What a measurement may use: seconds, and CPU threads."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+AGAIN_SECONDS = 5.0  # until the exception is raised again, where something has swallowed it
+
+
+class OutOfTime(Exception):
+    """Something takes longer than it may."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `OutOfTime` in the main thread, which this is, if the block takes longer."""
+
+    def give_up(number: int, frame: FrameType | None) -> None:
+        raise OutOfTime(f"not ready after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let torch compute with that many CPU threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,199 @@
+"""Throughput of several seeds of one model on one device, by every way to train them there.
+
+The ways take turns. On a GPU each of them replays CUDA graphs, so that they differ in nothing else.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+
+from bench.data.base import DataSet
+from bench.perf.training_processes import TrainingProcesses
+from bench.perf.training_times import start_trainer
+from bench.perf.turns import ROUNDS, Contender
+from bench.process.worker import Worker
+from bench.spec.run_config import RunConfig
+from bench.spec.run_settings import Training
+from bench.spec.switches import EAGER, SwitchSet
+from bench.training.cost import count_cost
+from bench.training.device import seconds_per_iteration
+from bench.training.switch_trials import CHECKED, differences
+from bench.training.trainer import Trainer
+
+ONE_BY_ONE = "one by one"
+Timed = Callable[[int], float]
+
+
+def time_seeds(
+    run: RunConfig,
+    seeds: int,
+    worker: Worker,
+    *,
+    limit: float,
+    keep: Callable[[dict[str, Any]], None] = lambda timed: None,
+) -> dict[str, Any]:
+    """Time that many seeds of a run in every way; return plain data with a row for each way.
+
+    Seconds are those of an iteration of any seed, so that N seeds beside each other that are each
+    as fast as one alone take an Nth. `limit` is the most seconds of a way, its start included;
+    `keep` is called with what is known so far, after every start and every round.
+    """
+    data, device, training = worker.context(run).data, worker.device, run.training
+    trainings = [training.model_copy(update={"seed": seed}) for seed in range(seeds)]
+    on_gpu = device.type == "cuda"
+    switches = SwitchSet(graphs=True) if on_gpu else EAGER
+    images = {e.metric: e.value for e in count_cost(training, data.spec)}["images_per_iteration"]
+    assert images is not None  # every model has stages
+    one_by_one, processes = Contender(ONE_BY_ONE), Contender(f"{seeds} processes")
+    graphs = Contender(f"{seeds} graphs in one process")
+    contenders = [one_by_one, processes, graphs]
+    with worker.computing(data.spec), ExitStack() as stack:
+        timed: dict[str, Any] = {
+            "model": training.model,
+            "batch_size": training.batch_size,
+            "precision": training.precision,
+            "seeds": seeds,
+            "switches": switches.names,
+            "threads": torch.get_num_threads(),
+            "images_per_iteration": images,
+        }
+
+        def known() -> dict[str, Any]:
+            rows = [_row(contender, one_by_one, images) for contender in contenders]
+            best = max(rows, key=lambda row: row.get("times_one_by_one", 0.0))
+            return timed | {"rows": rows, "fastest": best["mode"]}
+
+        def begin(contender: Contender, start: Callable[[], Timed]) -> None:
+            contender.begin(start, limit)
+            keep(known())
+
+        begin(one_by_one, partial(_one_by_one, training, data, device, switches))
+        opened = TrainingProcesses(trainings, data, str(device), switches)
+        begin(processes, partial(_in_processes, stack, opened, seeds))
+        if on_gpu:
+            begin(graphs, partial(_in_one_process, trainings, data, device, timed))
+        else:
+            graphs.reason = f"CUDA graphs need a CUDA device, not {device.type}"
+        for _ in range(ROUNDS):
+            for contender in contenders:
+                contender.take_turn(limit)
+            keep(known())
+        return known()
+
+
+def _row(contender: Contender, base: Contender, images: int) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "mode": contender.name,
+        "reason": contender.reason,
+        "total_seconds": contender.spent,
+    }
+    if contender.reason or not contender.known_seconds:
+        return row
+    if (ratio := contender.times(base)) is not None:
+        row["times_one_by_one"] = ratio
+    seconds = median(contender.known_seconds)
+    return row | {
+        "rounds": len(contender.known_seconds),
+        "seconds_per_iteration": seconds,
+        "images_per_second": images / seconds,
+    }
+
+
+def _one_by_one(
+    training: Training, data: DataSet, device: torch.device, switches: SwitchSet
+) -> Timed:
+    """Return what trains one seed; the next would take as long."""
+    return _timing(start_trainer(training, data, device, switches).iterate, device, 1)
+
+
+def _in_processes(stack: ExitStack, processes: TrainingProcesses, seeds: int) -> Timed:
+    """Start the processes, which end with the stack; return what trains all of them."""
+    stack.enter_context(processes)
+    return lambda count: processes.seconds(max(1, count // seeds), seeds) / seeds
+
+
+def _timing(
+    iterate: Callable[[int], None], device: torch.device, seeds: int, first: int = 0
+) -> Timed:
+    """Return what trains some iterations of all seeds together, and the mean seconds of one."""
+    done = first
+
+    def timed(count: int) -> float:
+        nonlocal done
+        each = max(1, count // seeds)
+        begin, done = done, done + each
+        return seconds_per_iteration(iterate, device, begin, each) / seeds
+
+    return timed
+
+
+def _in_one_process(
+    trainings: Sequence[Training], data: DataSet, device: torch.device, timed: dict[str, Any]
+) -> Timed:
+    """Capture the graphs of all seeds, check them, and return what replays them side by side.
+
+    How far the first and the last seed come out from where they do alone is noted in `timed`: what
+    graphs share by mistake (random numbers, a workspace) would show there.
+    """
+    together = SideBySide(trainings, data, device)
+    for step in range(CHECKED):
+        together.iterate(step)
+    distances = []
+    for index in (0, -1):
+        alone = start_trainer(trainings[index], data, device, SwitchSet(graphs=True))
+        for step in range(CHECKED):
+            alone.iterate(step)
+        torch.cuda.synchronize(device)
+        moved = differences(weights(alone), weights(together.trainers[index]))
+        distances.append(float(moved.max()))
+    timed["difference_from_alone"] = max(distances)
+    return _timing(together.iterate, device, len(trainings), CHECKED)
+
+
+def weights(trainer: Trainer) -> list[torch.Tensor]:
+    """Return the parameters that a trainer has now."""
+    return [parameter.detach() for parameter in trainer.model.parameters()]
+
+
+class SideBySide:
+    """Trainers of one process whose iterations are CUDA graphs on streams of their own.
+
+    A graph reads seed and offset of its random numbers from the state that the default generator
+    had when it was captured. With a common state, one seed would draw what another was seeded for.
+    There can be 32: torch has so many streams and then gives out the first again, and graphs that
+    were captured on one stream share a workspace of cuBLAS.
+    """
+
+    def __init__(self, trainings: Sequence[Training], data: DataSet, device: torch.device) -> None:
+        self._own = [
+            (torch.cuda.Stream(device), torch.Generator(device))  # type: ignore[no-untyped-call]
+            for _ in trainings
+        ]
+        self.trainers: list[Trainer] = []
+        for index, training in enumerate(trainings):
+            with self._of(index):
+                self.trainers.append(start_trainer(training, data, device, SwitchSet(graphs=True)))
+            torch.cuda.synchronize(device)
+
+    def iterate(self, step: int) -> None:
+        """Launch one iteration of every trainer."""
+        for index, trainer in enumerate(self.trainers):
+            with self._of(index):
+                trainer.iterate(step)
+
+    @contextmanager
+    def _of(self, index: int) -> Iterator[None]:
+        """Use the stream and the random numbers of a trainer."""
+        stream, generator = self._own[index]
+        default = torch.cuda.default_generators[torch.cuda.current_device()]
+        before = default.graphsafe_get_state()
+        default.graphsafe_set_state(generator.graphsafe_get_state())
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            default.graphsafe_set_state(before)

@@ -1,0 +1,79 @@
+"""Turns of several contenders, so that changing clocks and other programs disturb all alike."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+
+from bench.perf.limits import time_limit
+
+ROUNDS = 5
+TURN_SECONDS = 0.5
+WARM_UP = 3  # iterations before anything is timed
+TO_COME = "not measured yet"
+
+
+@dataclass
+class Contender:
+    """Something that iterates: how many iterations fill a turn, and how its turns went.
+
+    `reason` says why there is nothing to time and is empty otherwise. `seconds` are those of an
+    iteration in each round, None where it sat out; `spent` is all of its time.
+    """
+
+    name: str
+    reason: str = field(default=TO_COME, kw_only=True)
+    count: int = field(default=1, kw_only=True)
+    spent: float = field(default=0.0, kw_only=True)
+    seconds: list[float | None] = field(default_factory=list, kw_only=True)
+    timed: Callable[[int], float] | None = field(default=None, kw_only=True)
+
+    def begin(self, start: Callable[[], Callable[[int], float]], limit: float) -> None:
+        """Start it, and find how many iterations fill a turn, in at most `limit` seconds.
+
+        `start` returns what does so many iterations and returns the mean seconds of one.
+        """
+        with self._going_on_after_errors(), time_limit(limit):
+            timed = start()
+            timed(WARM_UP)
+            self.count = max(1, round(TURN_SECONDS / timed(WARM_UP)))
+            self.timed, self.reason = timed, ""
+
+    def take_turn(self, limit: float) -> None:
+        """Iterate for a turn, but sit out where all turns would together take too many seconds."""
+        if self.timed is None:
+            return
+        known = self.known_seconds
+        if known and self.spent + self.count * median(known) > limit:
+            self.seconds.append(None)
+            return
+        with self._going_on_after_errors():
+            self.seconds.append(self.timed(self.count))
+
+    @property
+    def known_seconds(self) -> list[float]:
+        """The seconds of an iteration in the rounds that it took part in."""
+        return [seconds for seconds in self.seconds if seconds is not None]
+
+    def times(self, base: "Contender") -> float | None:
+        """Return how many times as fast it is as another: the median over common rounds."""
+        pairs = zip(base.seconds, self.seconds, strict=False)
+        ratios = [a / b for a, b in pairs if a is not None and b is not None]
+        return median(ratios) if ratios else None
+
+    @contextmanager
+    def _going_on_after_errors(self) -> Iterator[None]:
+        """Count the time; keep an error as the reason why there is nothing to time."""
+        began = time.monotonic()
+        try:
+            yield
+        except Exception as error:
+            self.timed, self.reason = None, describe_error(error)
+        self.spent += time.monotonic() - began
+
+
+def describe_error(error: Exception) -> str:
+    """Return the type of an error and its first line."""
+    line = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {line[:160]}"
