@@ -1,7 +1,8 @@
 """The conformance suite: what every registered model must do, the user's own included.
 
-A check is a function that raises a `Violation` if the model breaks a rule; the first line of its
-docstring is its title. The suite runs in this repository's tests and behind `bench check NAME`.
+A check is a function that raises a `Violation` if the model breaks a rule, or a `Remark`; the first
+line of its docstring is its title. The suite runs in this repository's tests and behind
+`bench check NAME`.
 """
 
 import os
@@ -11,36 +12,47 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 import bench
-from bench.conformance.model_under_test import ModelUnderTest, Violation
+from bench.conformance.fake_cuda import play_on_fake_cuda
+from bench.conformance.model_under_test import ModelUnderTest, Remark, Violation
 from bench.errors import BenchError, Interrupted
 from bench.seeding import generator_for
 from bench.training.interface import Code, Encodes, Infers, Switches
 from bench.training.passes import StagePass, reached_leaves
 
 
+class Finding(NamedTuple):
+    """The title of a check, and what it found: a problem, a remark, or nothing."""
+
+    title: str
+    problem: str | None = None
+    remark: str | None = None
+
+
 def check_model(
     name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
-) -> Iterator[tuple[str, str | None]]:
-    """Yield the title of each check and the problem that it found in a model, or None.
+) -> Iterator[Finding]:
+    """Yield what each check found in a model.
 
     Nothing follows a failed check of `ESSENTIAL`, since all others would fail for the same reason.
     """
     under_test = ModelUnderTest.of(name, options, data)
     for check in CHECKS:
-        problem = None
+        problem = remark = None
         try:
             check(under_test)
+        except Remark as found:
+            remark = str(found)
         except BenchError as error:
             problem = str(error)
         except Exception as error:
             problem = _model_traceback(error)
-        yield str(check.__doc__).splitlines()[0].rstrip("."), problem
+        yield Finding(str(check.__doc__).splitlines()[0].rstrip("."), problem, remark)
         if problem is not None and check in ESSENTIAL:
             return
 
@@ -289,11 +301,16 @@ def terms_trace_as_one_graph(under_test: ModelUnderTest) -> None:
             ) from error
 
 
+def stages_run_on_a_gpu(under_test: ModelUnderTest) -> None:
+    """Every stage runs on a GPU, without waiting for it."""
+    play_on_fake_cuda(under_test.training, under_test.data.spec)
+
+
 def examples_without_label_are_welcome(under_test: ModelUnderTest) -> None:
     """If it is semi-supervised, half of the examples may lack a label."""
     if "semi-supervised" in under_test.model().capabilities:
         half = under_test.changed(labeled_fraction=0.5)
-        for check in ON_TERMS:
+        for check in (*ON_TERMS, stages_run_on_a_gpu):
             check(half)
 
 
@@ -344,6 +361,7 @@ CHECKS: tuple[Check, ...] = (
     ten_iterations_lower_reconstruct,
     examples_without_label_are_welcome,
     attributes_are_welcome,
+    stages_run_on_a_gpu,  # last, since a remark ends the checks of the two before it
 )
 ESSENTIAL = CHECKS[:2]
 """Checks without which no other one makes sense."""
