@@ -25,14 +25,13 @@ def check_command(name: str, options: tuple[str, ...], data: str) -> None:
     given = dict(parse_option(option) for option in options)
     component = parse_component(data, "--data")
     made = failures = 0
-    for title, problem in suite.check_model(name, given, component):
+    for found in suite.check_model(name, given, component):
         made += 1
-        click.echo(f"{'ok' if problem is None else 'FAIL':<4}  {title}")
-        if problem is not None:
-            failures += 1
-            click.echo("      " + problem.strip().replace("\n", "\n      "))
-    if not failures and (remark := suite.sample_remark(name, given, component)):
-        click.echo(f"note  {remark}")
+        failures += found.problem is not None
+        state = "FAIL" if found.problem else "note" if found.remark else "ok"
+        click.echo(f"{state:<4}  {found.title}")
+        if text := found.problem or found.remark:
+            click.echo("      " + text.strip().replace("\n", "\n      "))
     left = len(suite.CHECKS) - made
     rest = f"; the other {left} checks need this one" if left else ""
     click.echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")

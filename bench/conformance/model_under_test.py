@@ -28,6 +28,10 @@ class Violation(BenchError):
     """The model breaks a rule of the interface."""
 
 
+class Remark(BenchError):
+    """The model breaks no rule, but something is slow, or probably not what is meant."""
+
+
 @dataclass(frozen=True)
 class ModelUnderTest:
     """A registered model with its options, and a small data set."""

@@ -1,7 +1,8 @@
 """The conformance suite: what every registered model must do, the user's own included.
 
-A check is a function that raises a `Violation` if the model breaks a rule; the first line of its
-docstring is its title. The suite runs in this repository's tests and behind `bench check NAME`.
+A check is a function that raises a `Violation` if the model breaks a rule, or a `Remark`; the first
+line of its docstring is its title. The suite runs in this repository's tests and behind
+`bench check NAME`.
 """
 
 import os
@@ -11,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 import bench
-from bench.conformance.model_under_test import CPU, ModelUnderTest, Violation
+from bench.conformance.fake_cuda import play_on_fake_cuda
+from bench.conformance.model_under_test import CPU, ModelUnderTest, Remark, Violation
 from bench.data.base import to_bytes
 from bench.errors import BenchError, Interrupted
 from bench.evaluation.measuring import draw_samples, remark_on_range
@@ -26,34 +28,35 @@ from bench.training.interface import Code, Encodes, Infers, Switches, frozen_mod
 from bench.training.passes import StagePass, reached_leaves
 
 
+class Finding(NamedTuple):
+    """The title of a check, and what it found: a problem, a remark, or nothing."""
+
+    title: str
+    problem: str | None = None
+    remark: str | None = None
+
+
 def check_model(
     name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
-) -> Iterator[tuple[str, str | None]]:
-    """Yield the title of each check and the problem that it found in a model, or None.
+) -> Iterator[Finding]:
+    """Yield what each check found in a model.
 
     Nothing follows a failed check of `ESSENTIAL`, since all others would fail for the same reason.
     """
     under_test = ModelUnderTest.of(name, options, data)
     for check in CHECKS:
-        problem = None
+        problem = remark = None
         try:
             check(under_test)
+        except Remark as found:
+            remark = str(found)
         except BenchError as error:
             problem = str(error)
         except Exception as error:
             problem = _model_traceback(error)
-        yield str(check.__doc__).splitlines()[0].rstrip("."), problem
+        yield Finding(str(check.__doc__).splitlines()[0].rstrip("."), problem, remark)
         if problem is not None and check in ESSENTIAL:
             return
-
-
-def sample_remark(
-    name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
-) -> str | None:
-    """Return a remark on the samples of a model that breaks no rule, before any training."""
-    under_test = ModelUnderTest.of(name, options, data)
-    samples = draw_samples(under_test.model().eval(), under_test.data.spec, 10, 0, CPU)
-    return remark_on_range(samples, under_test.data)
 
 
 def _model_traceback(error: Exception) -> str:
@@ -209,6 +212,16 @@ def samples_are_a_function_of_the_generator(under_test: ModelUnderTest) -> None:
     _require_range(other, "samples")
 
 
+def samples_use_the_whole_range(under_test: ModelUnderTest) -> None:
+    """Samples of images use negative values too."""
+    try:
+        samples = draw_samples(under_test.model().eval(), under_test.data.spec, 10, 0, CPU)
+    except Exception:  # the check before this one says why
+        return
+    if remark := remark_on_range(samples, under_test.data):
+        raise Remark(remark)
+
+
 def codes_fit_if_it_encodes(under_test: ModelUnderTest) -> None:
     """If it encodes, codes are [B, D] and decode to the shape of the data."""
     model, (x, y, _) = under_test.model().eval(), under_test.batch
@@ -316,11 +329,16 @@ def terms_trace_as_one_graph(under_test: ModelUnderTest) -> None:
             ) from error
 
 
+def stages_run_on_a_gpu(under_test: ModelUnderTest) -> None:
+    """Every stage runs on a GPU, without waiting for it."""
+    play_on_fake_cuda(under_test.training, under_test.data.spec)
+
+
 def examples_without_label_are_welcome(under_test: ModelUnderTest) -> None:
     """If it is semi-supervised, half of the examples may lack a label."""
     if "semi-supervised" in under_test.model().capabilities:
         half = under_test.changed(labeled_fraction=0.5)
-        for check in ON_TERMS:
+        for check in (*ON_TERMS, stages_run_on_a_gpu):
             check(half)
 
 
@@ -374,12 +392,14 @@ CHECKS: tuple[Check, ...] = (
     players_move_only_their_own,
     frozen_modules_stay_as_they_are,
     samples_are_a_function_of_the_generator,
+    samples_use_the_whole_range,
     codes_fit_if_it_encodes,
     posteriors_fit_if_it_infers,
     switching_changes_one_attribute,
     ten_iterations_lower_reconstruct,
     examples_without_label_are_welcome,
     attributes_are_welcome,
+    stages_run_on_a_gpu,  # last, since a remark ends the checks of the two before it
 )
 ESSENTIAL = CHECKS[:2]
 """Checks without which no other one makes sense."""

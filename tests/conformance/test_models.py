@@ -44,8 +44,9 @@ LIGHT = [
 ]
 WHOLE = (*MODELS, "strong", "guided", "linear laplace")
 """Cases that go through the whole suite, which itself takes labels away and adds attributes."""
+ELSEWHERE = [suite.stages_run_on_a_gpu]  # test_fake_cuda.py
 CHECKED = [
-    *((case, check) for case in WHOLE for check in suite.CHECKS),
+    *((case, check) for case in WHOLE for check in suite.CHECKS if check not in ELSEWHERE),
     *((case, check) for case in CASES if case not in WHOLE for check in LIGHT),
     ("moments", suite.resume_is_bit_exact),
     ("moments", suite.terms_trace_as_one_graph),

@@ -6,28 +6,10 @@ import torch
 from bench.errors import BenchError, Interrupted
 from bench.spec.run_settings import Average
 from bench.spec.switches import SwitchSet
-from bench.training import cuda_graphs
 from bench.training.cuda_graphs import state_kept
 from bench.training.trainer import Trainer
+from tests.fake_graph import rated, use_fake_graphs
 from tests.small import small
-
-
-class FakeGraph:
-    """Like a CUDA graph, it returns into the same memory and never looks at its arguments again."""
-
-    def __init__(self):
-        self.replays = 0
-
-    def capture(self, work):
-        for _ in range(3):
-            work()
-        self.work = work
-        self.out = work()
-        return self.out
-
-    def replay(self):
-        self.replays += 1
-        self.out.copy_(self.work())
 
 
 @pytest.fixture(params=["cvae", "lr_livae"])
@@ -35,23 +17,8 @@ def under_test(request):
     return small(request.param)
 
 
-def rated(under_test, optimizer="adam"):
-    """The same with a rate that falls at every step."""
-    table = {}
-    for player in under_test.model().players():
-        row = {"name": optimizer, "rate": 1e-3}
-        if optimizer == "sgd":
-            row |= {"momentum": 0.9, "weight_decay": 0.0}
-        else:
-            row |= {"betas": [0.0, 0.9], "eps": 1e-8}
-        schedule = {"name": "linear", "start": 0.0, "final": 0.0, "unit": "iterations"}
-        table[player] = {**row, "schedule": schedule}
-    return table
-
-
 def captured(under_test, folder, monkeypatch, **changes):
-    monkeypatch.setattr(cuda_graphs, "CudaGraph", FakeGraph)
-    monkeypatch.setattr(SwitchSet, "check_device", lambda switches, device: None)
+    use_fake_graphs(monkeypatch)
     training = under_test.training.model_copy(update=changes)
     folder.mkdir(exist_ok=True)
     cpu = torch.device("cpu")
