@@ -183,7 +183,7 @@ def test_samples_in_zero_to_one_are_remarked(bench, monkeypatch):
     monkeypatch.setattr(CVAE, "sample", lambda *a: sample(*a) / 2 + 0.5)
     status, out, _ = bench("check", "cvae", "width=0.25", "latent=4")
     assert status == 0
-    assert "note  no pixel of 30 samples is below 0." in out
+    assert "note  Samples of images use negative values too\n      no pixel of 30 samples is" in out
 
 
 def frozen_encoder(self, spec, **options):
