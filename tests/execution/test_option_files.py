@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from bench.record.quantities import registered_metrics
 from bench.spec import option_files
 from bench.spec.run_config import complete_settings
 from bench.spec.validation import KeyProblem
@@ -60,7 +61,9 @@ def filed(here, install):
     (files / "tables").mkdir(parents=True)
     for name in ("weights.txt", "note.txt", "tables/one.txt"):
         (files / name).write_text("1.0")
-    return files
+    registered_metrics.cache_clear()
+    yield files
+    registered_metrics.cache_clear()
 
 
 def runs(here, sweep="filed"):

@@ -119,7 +119,7 @@ def test_a_trial_that_somebody_holds_is_left_to_them(write, here):
 def test_a_study_does_not_go_on_with_another_question(write, here):
     finished(study(write, here), (1.0, 1.0))
     finished(study(write, here, ("trials: 4", "trials: 9")), (1.0, 1.0))
-    with pytest.raises(BenchError, match="begun with other settings, seeds, objectives or ranges"):
+    with pytest.raises(BenchError, match="begun with other settings, files, seeds, objectives"):
         study(write, here, ("seeds: [0, 3]", "seeds: [0]"))
 
 
