@@ -199,6 +199,7 @@ def _report(run: "RunConfig", worker: "Worker") -> dict[str, Any]:
     """Describe the machine and the data of a measurement."""
     from datetime import UTC, datetime
 
+    from bench.perf.ceilings import bfloat16_units
     from bench.record.provenance import collect
 
     data = worker.context(run).data
@@ -207,6 +208,7 @@ def _report(run: "RunConfig", worker: "Worker") -> dict[str, Any]:
         **collect(worker.device, worker.command, data.fingerprint, threads),
         "data": run.training.data,
         "date": datetime.now(UTC).date().isoformat(),
+        "bfloat16_units": bfloat16_units() if worker.device.type == "cpu" else [],
     }
 
 
@@ -218,8 +220,9 @@ def _write(path: Path | None, report: Mapping[str, Any]) -> None:
 
 
 def _machine_text(report: Mapping[str, Any]) -> str:
+    device = ", ".join([f"{report['device_name']} ({report['device']})", *report["bfloat16_units"]])
     return (
-        f"{report['device_name']} ({report['device']}), torch {report['versions']['torch']}, "
+        f"{device}, torch {report['versions']['torch']}, "
         f"{report['threads']} threads, {report['date']}"
     )
 

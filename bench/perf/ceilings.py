@@ -1,6 +1,7 @@
 """The arithmetic that a device reaches at best: the product of two large matrices."""
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,15 @@ from bench.training.device import seconds_per_iteration
 
 SIDES = {"cpu": 2048, "cuda": 8192}  # of the matrices
 BLOCKS, BLOCK_SECONDS = 8, 0.15  # the fastest block counts
+
+
+def bfloat16_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
+    """Return the instructions of the processor that multiply bfloat16, as Linux names them."""
+    try:
+        flags = set(cpuinfo.read_text().split())
+    except OSError:  # not Linux
+        return []
+    return [name for name in ("amx_bf16", "avx512_bf16", "bf16") if name in flags]
 
 
 def measure_ceilings(device: torch.device, threads: Collection[int]) -> list[dict[str, Any]]:

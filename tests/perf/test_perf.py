@@ -300,6 +300,20 @@ def test_a_ceiling_is_of_random_numbers_in_the_precision(monkeypatch):
     assert all(len(a.unique()) > 100 for a in seen)
 
 
+@pytest.mark.parametrize(
+    ("line", "units"),
+    [
+        ("flags\t\t: avx512_bf16 amx_bf16 avx512f", ["amx_bf16", "avx512_bf16"]),
+        ("flags\t\t: avx2 avx512f", []),
+        ("Features\t: asimd bf16 i8mm", ["bf16"]),
+    ],
+)
+def test_instructions_for_bfloat16_are_named(tmp_path, line, units):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\n")
+    assert ceilings.bfloat16_units(tmp_path / "cpuinfo") == units
+    assert ceilings.bfloat16_units(tmp_path / "none") == []
+
+
 def test_plain_loops_round_as_they_say():
     under_test, seen = small(), []
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
