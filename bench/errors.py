@@ -59,6 +59,13 @@ class RunFailed(BenchError):
     """A run stopped because of what it computed, such as a loss that is not finite."""
 
 
+class DeviceLost(BenchError):
+    """A GPU refuses all further work of this process, after an error in a kernel.
+
+    The text follows the words "this process".
+    """
+
+
 class CheckpointError(BenchError):
     """A checkpoint is damaged or belongs to another run."""
 

@@ -295,7 +295,7 @@ def ten_iterations_lower_reconstruct(under_test: ModelUnderTest) -> None:
     for step in range(10):
         for stage_pass in passes:
             torch.manual_seed(step)
-            stage_pass.play(under_test.batch, step)
+            stage_pass.play(under_test.batch)
     after = under_test.terms(measured, frozenset({"reconstruct"}))["reconstruct"]
     _require(after < before, f"reconstruct went from {before.item():.4g} to {after.item():.4g}")
 

@@ -219,16 +219,24 @@ def fingerprint(*splits: Split) -> str:
     return digest.hexdigest()
 
 
-def to_float(x: Tensor) -> Tensor:
+LEVELS = torch.arange(256).float().div_(127.5).sub_(1)
+"""What networks see of each stored level, `[256]`. A table, since CUDA multiplies by the reciprocal
+where a CPU divides, which gives other bits for 111 of the levels."""
+
+
+def to_float(x: Tensor, levels: Tensor = LEVELS) -> Tensor:
     """Map stored examples to what networks see.
 
     Args:
         x: `uint8` images, or `float32` points.
+        levels: `LEVELS`, on the device of `x` if that must not wait for a copy of the table.
 
     Returns:
-        `float32`, images in `[-1, 1]`; points unchanged.
+        `float32`, images in `[-1, 1]`; points unchanged. The same bits on every device.
     """
-    return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
+    if x.dtype != torch.uint8:
+        return x
+    return levels.to(x.device).index_select(0, x.int().flatten()).view(x.shape)
 
 
 ROUNDING = 1 / 127.5

@@ -6,15 +6,30 @@ images in the same order.
 """
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from bench.data.base import Batch, DataSet, DataSpec, Split, to_float
+from bench.data.base import LEVELS, Batch, DataSet, DataSpec, Split, to_float
 from bench.data.splits import choose_per_class
 from bench.errors import SpecError
 from bench.seeding import generator_for
 from bench.spec.run_settings import Training
+
+AHEAD = 128  # draws that are determined and sent to the device at a time
+
+
+class Draws(NamedTuple):
+    """Successive draws: all that tells one batch from another, on the device.
+
+    Attributes:
+        indices: The examples that each takes, `int64` `[D, B]`.
+        flips: 255 where an image is mirrored, else 0, `uint8` `[D, B]`; all 0 without flips.
+    """
+
+    indices: Tensor
+    flips: Tensor
 
 
 class Stream:
@@ -51,33 +66,54 @@ class Stream:
         self.batch_size, self.labeled_rows = batch_size, labeled
         self._seed, self._flip, self._device = seed, flip, torch.device(device)
         x, y = split.x, split.y
-        self._pools = [_Pool(0, len(x), labeled, seed, "order", self._device)]
+        self._pools = [_Pool(0, len(x), labeled, seed, "order")]
         if unlabeled is not None:
             taken = batch_size - labeled
             size = len(unlabeled)
-            pool = _Pool(len(x), size, taken, seed, "unlabeled order", self._device)
+            pool = _Pool(len(x), size, taken, seed, "unlabeled order")
             self._pools.append(pool)
             x, y = torch.cat((x, unlabeled)), torch.cat((y, y.new_full((size,), -1)))
         if attributes is not None:
             y = attributes.attributes_of(y)
         self.draws_per_epoch = max(1, len(x) // batch_size)
         self._x, self._y = x.to(self._device).contiguous(), y.to(self._device)
+        self._levels = LEVELS.to(self._device)
+        self._first, self._ahead = 0, self._determine(0, 0)
 
     def batch(self, draw: int) -> Batch:
         """Return the batch of a draw, counted from 0, as new tensors on the device."""
-        if draw < 0:
-            raise ValueError(f"draws count from 0, got {draw}")
-        parts = [pool.indices(draw) for pool in self._pools]
-        indices = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return self.assemble(self.draws(draw, 1), 0)
+
+    def draws(self, first: int, count: int) -> Draws:
+        """Return so many draws from number `first` on, as views that may only be read."""
+        if first < 0:
+            raise ValueError(f"draws count from 0, got {first}")
+        start = first - self._first
+        if start < 0 or start + count > len(self._ahead.indices):
+            self._first, self._ahead = first, self._determine(first, max(AHEAD, count))
+            start = 0
+        return Draws(*(part[start : start + count] for part in self._ahead))
+
+    def assemble(self, draws: Draws, number: int) -> Batch:
+        """Return the batch of one of several draws, as new tensors, without waiting for a GPU."""
+        indices, flips = draws.indices[number], draws.flips[number]
         x, y = self._x.index_select(0, indices), self._y.index_select(0, indices)
         if self._flip:
-            generator = generator_for(self._seed, "flip", draw)
-            is_flipped = torch.rand(self.batch_size, 1, 1, 1, generator=generator) < 0.5
-            mask = (is_flipped.to(torch.uint8) * 255).to(self._device, non_blocking=True)
             # Masked images become x ^ (x ^ flipped) = flipped. On bytes this is five times as fast
             # as torch.where on the CPU, and unlike boolean indexing it never waits for a GPU.
-            x ^= (x ^ x.flip(3)) & mask
-        return Batch(to_float(x), y, self.labeled_rows)
+            x ^= (x ^ x.flip(3)) & flips.view(-1, 1, 1, 1)
+        return Batch(to_float(x, self._levels), y, self.labeled_rows)
+
+    def _determine(self, first: int, count: int) -> Draws:
+        indices = torch.empty(count, self.batch_size, dtype=torch.int64)
+        flips = torch.zeros(count, self.batch_size, dtype=torch.uint8)
+        for row, draw in enumerate(range(first, first + count)):
+            indices[row] = torch.cat([pool.indices(draw) for pool in self._pools])
+            if self._flip:
+                generator = generator_for(self._seed, "flip", draw)
+                is_flipped = torch.rand(self.batch_size, 1, 1, 1, generator=generator) < 0.5
+                flips[row] = 255 * is_flipped.flatten()
+        return Draws(indices.to(self._device), flips.to(self._device))
 
 
 class _Pool:
@@ -87,11 +123,9 @@ class _Pool:
     out of it. A draw of more examples than there are is an epoch of repeated permutations.
     """
 
-    def __init__(
-        self, first: int, size: int, taken: int, seed: int, purpose: str, device: torch.device
-    ) -> None:
+    def __init__(self, first: int, size: int, taken: int, seed: int, purpose: str) -> None:
         self._first, self._size, self._taken = first, size, taken
-        self._seed, self._purpose, self._device = seed, purpose, device
+        self._seed, self._purpose = seed, purpose
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def indices(self, draw: int) -> Tensor:
@@ -101,7 +135,7 @@ class _Pool:
             generator = generator_for(self._seed, self._purpose, epoch)
             repeats = -(-self._taken // self._size)
             permutations = [torch.randperm(self._size, generator=generator) for _ in range(repeats)]
-            self._order = (torch.cat(permutations) + self._first).to(self._device)
+            self._order = torch.cat(permutations) + self._first
             self._epoch = epoch
         return self._order[position * self._taken :][: self._taken]
 

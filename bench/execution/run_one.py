@@ -60,8 +60,8 @@ Outcome = Literal["kept", "finished", "failed", "busy"]
 def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
     """Do what is left to train and measure of a run.
 
-    Errors of the machine (see `describe_system_error`) and `Interrupted` are raised; the next
-    command continues the run.
+    Errors of the machine (see `describe_system_error`), `DeviceLost` and `Interrupted` are raised;
+    the next command continues the run.
     """
     folder = RunFolder(path)
 
@@ -82,7 +82,7 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
                 save_samples(samples, path, context.data)
                 _save_pictures(replace(context, model=model), run.training.seed, path)
 
-    return _fill_locked(folder, run.evaluation_id, fill)
+    return _fill_locked(folder, run.evaluation_id, fill, worker)
 
 
 def measure_control(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcome:
@@ -111,7 +111,7 @@ def measure_control(name: str, run: RunConfig, path: Path, worker: Worker) -> Ou
                     save_samples(samples, path, split_context.data)
             write_jsonl(folder.evaluation, entries)
 
-    return _fill_locked(folder, run.evaluation_id, fill, retry=True)
+    return _fill_locked(folder, run.evaluation_id, fill, worker, retry=True)
 
 
 class _LogFile(logging.FileHandler):
@@ -137,7 +137,12 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 
 def _fill_locked(
-    folder: RunFolder, evaluation_id: str, fill: Callable[[], None], *, retry: bool = False
+    folder: RunFolder,
+    evaluation_id: str,
+    fill: Callable[[], None],
+    worker: Worker,
+    *,
+    retry: bool = False,
 ) -> Outcome:
     """Lock a folder, fill it unless it is done, and mark it as done or failed."""
     with suppress(Busy), folder.locked(), _logging_to(folder.path / "log.txt"):
@@ -154,6 +159,7 @@ def _fill_locked(
             _log.exception("run failed")
             if describe_system_error(error):  # so that the next command continues the run
                 raise
+            worker.check_device()  # likewise
             folder.fail(traceback.format_exc())
             return "failed"
         folder.finish(evaluation_id)
@@ -236,7 +242,7 @@ def _trained(
 
     if remark := remark_before_training(run.training, data, worker.device):
         warn(f"{label}: {remark}")
-    trainer = start(settle_switches(run.training, folder.path, worker, start, label))
+    trainer = start(settle_switches(run, data.spec, folder.path, worker, start, label))
     progress.images = run.training.batch_size * trainer.draws
 
     model = trainer.train(

@@ -1,20 +1,26 @@
 """Choose the switches of a run.
 
-None if `deterministic`; else those demanded, those recorded, none on a CPU, or the measured ones.
+None if `deterministic`; else those demanded, those recorded, none on a CPU, or the measured ones. A
+measurement is kept beside the data sets, so that the seeds of a sweep are measured once, and all of
+them are executed alike.
 """
 
 import gc
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from bench.console import say
+from bench.data.base import DataSpec, data_root
 from bench.errors import BenchError
+from bench.execution.source_files import sources_of
 from bench.process.worker import Worker
-from bench.record.provenance import EXECUTION, note_execution, read_execution
-from bench.spec.run_settings import Training
+from bench.record.files import read_json, write_json
+from bench.record.provenance import EXECUTION, HARNESS, note_execution, read_execution
+from bench.spec.run_config import RunConfig, digest
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.gradient_accumulation import allocator_message
 from bench.training.switch_trials import SwitchDecision, choose_switches
@@ -24,7 +30,8 @@ _log = logging.getLogger(__name__)
 
 
 def settle_switches(
-    training: Training,
+    run: RunConfig,
+    spec: DataSpec,
     folder: Path,
     worker: Worker,
     start: Callable[[SwitchSet], Trainer],
@@ -37,7 +44,7 @@ def settle_switches(
     choose differently from run to run, which changes last digits. `start` makes a new trainer.
     """
     device, demanded = worker.device, worker.options.switches
-    if training.deterministic:
+    if run.training.deterministic:
         decision = SwitchDecision(EAGER, ("deterministic",))
     elif demanded is not None:
         demanded.check_device(device.type)
@@ -47,23 +54,48 @@ def settle_switches(
     elif device.type != "cuda":
         decision = SwitchDecision(EAGER, ("the default on a CPU",))
     else:
-        try:
-            decision = choose_switches(
-                start,
-                iterations=training.iterations,
-                precision=training.precision,
-            )
-        except (RuntimeError, MemoryError) as error:
-            if (reason := allocator_message(error)) is None:
-                raise
-            decision = SwitchDecision(EAGER, (f"no room to try anything: {reason}",))
-        gc.collect()
-        torch.cuda.empty_cache()
+        decision = _measured(run, spec, start, device)
         say(f"  {label}: executed as {decision}")
     _log.info("executed as %s", decision)
     entry = {"on": decision.switches.names, "device": device.type, "why": list(decision.reasons)}
     note_execution(folder, switches=entry)
     return decision.switches
+
+
+def _measured(
+    run: RunConfig, spec: DataSpec, start: Callable[[SwitchSet], Trainer], device: torch.device
+) -> SwitchDecision:
+    """Return the choice of an equal run on such a device, or measure now."""
+    kept = data_root() / "switches" / f"{_key(run, spec, device)}.json"
+    if kept.exists():
+        with suppress(BenchError, KeyError, TypeError):  # what is damaged is measured again
+            found = read_json(kept)
+            return SwitchDecision(SwitchSet.of(found["on"]), tuple(found["why"]))
+    try:
+        decision = choose_switches(
+            start, iterations=run.training.iterations, precision=run.training.precision
+        )
+    except (RuntimeError, MemoryError) as error:
+        if (reason := allocator_message(error)) is None:
+            raise
+        return SwitchDecision(EAGER, (f"no room to try anything: {reason}",))
+    finally:
+        gc.collect()
+        torch.cuda.empty_cache()
+    with suppress(OSError):
+        write_json(kept, {"on": decision.switches.names, "why": list(decision.reasons)})
+    return decision
+
+
+def _key(run: RunConfig, spec: DataSpec, device: torch.device) -> str:
+    """Return the hash of all that a measurement depends on: not the seed, nor what images show."""
+    training = run.training.model_dump(mode="json", exclude={"seed", "data", "unlabeled"})
+    sources = sources_of(run)
+    name = torch.cuda.get_device_name(device)
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    versions = torch.__version__, torch.version.cuda, cudnn
+    code = [sources["model"], sources[HARNESS]]
+    return digest([training, spec.shape, spec.classes, spec.attributes, name, versions, code])
 
 
 def _recorded(folder: Path, device: torch.device) -> SwitchSet | None:

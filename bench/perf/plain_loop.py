@@ -53,7 +53,7 @@ class PlainLoop:
     def iterate(self, step: int) -> None:
         """Train one iteration."""
         current, batch = -1, None
-        with numerics(self.training):
+        with numerics(self.training, self.device):
             for stage_pass, offset in self._passes:
                 while batch is None or offset > current:
                     current, batch = current + 1, next(self._batches)

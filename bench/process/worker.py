@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bench.data.base import DataSpec, made_data_root
-from bench.errors import BenchError
+from bench.errors import BenchError, DeviceLost
 from bench.metrics.base import Context
 from bench.process.memory import keep_freed_memory
 from bench.process.stop_signal import StopSignal
@@ -88,6 +88,19 @@ class Worker:
     def threads_for(self, spec: DataSpec) -> int:
         """Return the CPU threads for such data, the same always, since last digits depend on it."""
         return self.threads or (1 if spec.is_small else torch.get_num_threads())
+
+    def check_device(self) -> None:
+        """Raise `DeviceLost` if the device no longer works for this process.
+
+        An error inside a kernel, such as an index out of range, is told by every later call.
+        """
+        if self.device.type != "cuda":
+            return
+        try:
+            torch.cuda.synchronize(self.device)
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise DeviceLost(f"cannot use {self.device} any more: {reason}") from error
 
     @contextmanager
     def computing(self, spec: DataSpec) -> Iterator[None]:

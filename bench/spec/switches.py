@@ -14,8 +14,8 @@ CUDA_ONLY = ("graphs", "autotune")
 class SwitchSet:
     """The switches that are on; eager mode has none."""
 
-    graphs: bool = False  # capture each stage as a CUDA graph and replay it
-    autotune: bool = False  # let cuDNN time its algorithms on each shape, and take the fastest
+    graphs: bool = False  # capture an iteration as a CUDA graph and replay it
+    autotune: bool = False  # let cuDNN time its algorithms, also those that vary in last digits
     channels_last: bool = False  # of images, and of weights of convolutions
     compile: bool = False  # terms and gradients of each stage, by `torch.compile`
 

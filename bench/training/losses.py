@@ -1,68 +1,81 @@
 """Training curves, without waiting for the device."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.errors import RunFailed
+from bench.training.passes import StagePass
 
 
-class StageLosses:
-    """Sums of a stage's terms since the last point of the curves.
+class Losses:
+    """Sums of all terms, stage by stage, since the last point of the curves.
 
-    Values stay on the device until a point is due. They are then added up pass by pass in float64,
-    so that the sums do not depend on how often they are read. A value that is not finite raises
-    `RunFailed` when it is read, which names the players that descend the term.
+    Values stay on the device until a point is due. They are then fetched in one transfer, and added
+    up pass by pass in float64, so that the sums do not depend on how often they are read. A value
+    that is not finite raises `RunFailed` when it is read, which names the players that descend it.
+    `passes` are those of an iteration, in their order.
     """
 
-    def __init__(
-        self, stage: str, terms: tuple[str, ...], weights: Mapping[str, Mapping[str, float]]
-    ) -> None:
-        self.stage = stage
-        self.terms = terms
-        self.weights = weights
-        self.passes = 0
-        self._sums = torch.zeros(len(terms), dtype=torch.float64)
+    def __init__(self, passes: Sequence[StagePass]) -> None:
+        self._passes = passes
         self._unread: list[tuple[int, Tensor]] = []
+        self._sums = {p.stage.name: torch.zeros(len(p.terms), dtype=torch.float64) for p in passes}
+        self._counts = dict.fromkeys(self._sums, 0)
 
     def add(self, step: int, values: Tensor) -> None:
-        """Add the terms `[T]` of a pass; nobody may write to that tensor afterwards."""
+        """Add the terms of an iteration, one pass after the other; nobody may write there later."""
         self._unread.append((step, values))
-        self.passes += 1
 
     def take(self) -> dict[str, float]:
         """Return the mean of every term since the last call, and start again."""
         self._read()
-        means = (self._sums / max(self.passes, 1)).tolist()
-        self._sums.zero_()
-        self.passes = 0
-        return {f"{self.stage}/{t}": mean for t, mean in zip(self.terms, means, strict=True)}
+        means: dict[str, float] = {}
+        for stage_pass in self._passes:
+            stage = stage_pass.stage.name
+            values = (self._sums[stage] / max(self._counts[stage], 1)).tolist()
+            means |= {f"{stage}/{t}": v for t, v in zip(stage_pass.terms, values, strict=True)}
+        for stage, sums in self._sums.items():
+            sums.zero_()
+            self._counts[stage] = 0
+        return means
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, dict[str, Any]]:
         """Return what a checkpoint keeps."""
         self._read()
-        return {"sums": self._sums, "passes": self.passes}
+        return {
+            stage: {"sums": sums, "passes": self._counts[stage]}
+            for stage, sums in self._sums.items()
+        }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, dict[str, Any]]) -> None:
         """Continue from a checkpoint."""
-        self._sums.copy_(state["sums"])
-        self.passes = state["passes"]
+        for stage, sums in self._sums.items():
+            sums.copy_(state[stage]["sums"])
+            self._counts[stage] = state[stage]["passes"]
 
     def _read(self) -> None:
-        """Add up what has come in, fetched from the device in one transfer."""
         if not self._unread:
             return
-        values = torch.stack([values for _, values in self._unread]).double().cpu()
-        for index, term_index in (~values.isfinite()).nonzero().tolist():
-            step, term = self._unread[index][0], self.terms[term_index]
-            players = ", ".join(player for player in self.weights if term in self.weights[player])
-            raise RunFailed(
-                f"term {term!r} of stage {self.stage!r} was not finite at iteration {step} "
-                f"(descended by {players}); a smaller rate, a weight closer to the default, or "
-                "clip_norm may help"
-            )
-        for of_pass in values:
-            self._sums += of_pass
+        read = torch.stack([values for _, values in self._unread]).double().cpu()
+        steps = [step for step, _ in self._unread]
         self._unread.clear()
+        for step, values in zip(steps, read, strict=True):
+            parts = values.split([len(p.terms) for p in self._passes])
+            for stage_pass, part in zip(self._passes, parts, strict=True):
+                if not part.isfinite().all():
+                    _refuse(stage_pass, part, step)
+                self._sums[stage_pass.stage.name] += part
+                self._counts[stage_pass.stage.name] += 1
+
+
+def _refuse(stage_pass: StagePass, values: Tensor, step: int) -> None:
+    term = stage_pass.terms[int((~values.isfinite()).nonzero()[0])]
+    players = ", ".join(p for p, weights in stage_pass.weights.items() if term in weights)
+    raise RunFailed(
+        f"term {term!r} of stage {stage_pass.stage.name!r} was not finite at iteration {step} "
+        f"(descended by {players}); a smaller rate, a weight closer to the default, or "
+        "clip_norm may help"
+    )

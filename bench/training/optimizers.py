@@ -43,8 +43,8 @@ def rate_factor(
 class PlayerOptimizer:
     """A player's optimizer: its own moments, its own rate.
 
-    `iterations` and `epoch` are as for `rate_factor`. If steps are to be captured in a CUDA graph
-    (`capturable`), the rate lies on the device, where a replay reads it.
+    `iterations` and `epoch` are as for `rate_factor`. If steps can be captured in a CUDA graph
+    (`capturable`), the rate lies on the device, as float32, where a replay reads it.
     """
 
     def __init__(
@@ -87,14 +87,11 @@ class PlayerOptimizer:
             else:
                 group["lr"] = rate
 
-    def step(self, gradients: list[Tensor], step: int | None, clip_norm: float | None) -> None:
-        """Move the player once, by a gradient for each of its parameters.
+    def step(self, gradients: list[Tensor], clip_norm: float | None) -> None:
+        """Move the player once, at the present rate, by a gradient for each of its parameters.
 
-        `step` is the iteration, for the schedule; None leaves the rate as it is. `clip_norm` bounds
-        the norm of all gradients together.
+        `clip_norm` bounds the norm of all gradients together.
         """
-        if step is not None:
-            self.set_rate(step)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = with_strides_of(parameter, gradient)
         if clip_norm is not None:
@@ -134,18 +131,34 @@ class MovingAverage:
 
     After every iteration each average moves by `1 - decay` towards its parameter. The first
     iterations use the smaller decay `(1 + t) / (10 + t)`, so that the initialization is soon
-    forgotten.
+    forgotten. `capturable` is as for `PlayerOptimizer`.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], decay: float, *, capturable: bool = False
+    ) -> None:
         self.parameters = list(parameters)
         self.decay = decay
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
+        self._share = 1.0  # of the way that an update moves
+        self._share_on_device = self.averages[0].new_ones(()) if capturable else None
 
-    def update(self, step: int) -> None:
-        """Move the averages towards the weights after iteration `step`, counted from 0."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.averages, [p.detach() for p in self.parameters], 1 - decay)
+    def set_step(self, step: int) -> None:
+        """Set how far the next update moves: that after iteration `step`, counted from 0."""
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        if share == self._share:
+            return
+        self._share = share
+        if self._share_on_device is not None:
+            self._share_on_device.fill_(share)
+
+    def update(self) -> None:
+        """Move the averages towards the weights."""
+        weights = [parameter.detach() for parameter in self.parameters]
+        if self._share_on_device is None:
+            torch._foreach_lerp_(self.averages, weights, self._share)
+        else:
+            torch._foreach_lerp_(self.averages, weights, [self._share_on_device] * len(weights))
 
     def averaged(self, named: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
         """Return the averages of those parameters that have one, by name."""

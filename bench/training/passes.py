@@ -7,6 +7,7 @@ the first pass finds which terms reach which parameters, and plans few backwards
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -57,11 +58,8 @@ class StagePass:
         # Eager passes do not refer to themselves, so that their memory is freed with them.
         self._compiled = compiled(self.gradients) if compile else None
 
-    def play(self, batch: Batch, step: int | None) -> Tensor:
-        """Move the players of the stage once; return the terms `[T]`, detached.
-
-        `step` is the iteration, for the schedules; None leaves the rates as they are.
-        """
+    def play(self, batch: Batch) -> Tensor:
+        """Move the players of the stage once, at their present rates; return the terms `[T]`."""
         # The first pass is never compiled: the plan is read off its graph.
         compute = (self._compiled if self._plan else None) or self.gradients
         if self.micro_batch is None:
@@ -69,7 +67,7 @@ class StagePass:
         else:
             values, gradients = accumulate(compute, split(batch, self.micro_batch))
         for player, of_player in gradients.items():
-            self.optimizers[player].step(of_player, step, self.clip_norm)
+            self.optimizers[player].step(of_player, self.clip_norm)
         return values
 
     def gradients(self, batch: Batch) -> tuple[Tensor, Gradients]:
@@ -263,16 +261,24 @@ def reached_leaves(term: Tensor) -> set[int]:
     return leaves
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of fixed shapes that is compiled, with its gradients, at the first call.
+def compiled(method: Any) -> Callable[..., Any]:
+    """Return a method of fixed shapes that is compiled, with its gradients, at the first call.
 
     Random numbers come from the kernels of eager mode, so that they are the same.
     """
     from torch._dynamo import config
 
+    # torch keeps what it compiles with the code of a function, and refuses to compile one more than
+    # a few times. With code of its own, each training is compiled once and freed with it.
+    function = method.__func__
+    copy = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
     options: dict[str, Any] = {"fallback_random": True} if BACKEND == "inductor" else {}
     traced = torch.compile(
-        function, fullgraph=True, dynamic=False, backend=BACKEND, options=options or None
+        MethodType(copy, method.__self__),
+        fullgraph=True,
+        dynamic=False,
+        backend=BACKEND,
+        options=options or None,
     )
 
     def call(*arguments: Any) -> Any:

@@ -3,7 +3,8 @@
 import gc
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from bench.console import warn
 from bench.data.base import DataSet
-from bench.data.stream import make_stream
+from bench.data.stream import Draws, make_stream
 from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
 from bench.record.jsonl import JsonlWriter, is_intact_until, truncate
 from bench.record.provenance import note_execution, read_execution
@@ -20,11 +21,11 @@ from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training, optimizer_settings
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.checkpoint import load_checkpoint, save_checkpoint
-from bench.training.cuda_graphs import AnyPass, compile_and_capture, state_kept
-from bench.training.device import numerics
+from bench.training.cuda_graphs import CapturedIteration, state_kept
+from bench.training.device import numerics, torch_warnings_settled
 from bench.training.gradient_accumulation import OutOfMemory, halved, out_of_memory_at
 from bench.training.interface import Batch, ConditionalGenerator, begin_training
-from bench.training.losses import StageLosses
+from bench.training.losses import Losses
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import make_passes, stage_weights
 
@@ -38,8 +39,9 @@ class Trainer:
 
     Curves and checkpoints go to `folder`; `run_id` is written into checkpoints, so that none can
     continue another run. An iteration takes `draws` batches from the stream and plays `passes`,
-    each with the number of its draw. `micro_batch` is the number of examples at a time, if memory
-    does not suffice for batches. `start` is the first iteration, `seconds` all time of training.
+    each with the number of its draw within the iteration. `micro_batch` is the number of examples
+    at a time, if memory does not suffice for batches. `start` is the first iteration, `seconds` all
+    time of training.
     """
 
     def __init__(
@@ -80,7 +82,8 @@ class Trainer:
                 optimizer_settings(training.optimizers[player]),
                 iterations=training.iterations,
                 epoch=self.stream.draws_per_epoch,
-                capturable=self.switches.graphs,
+                # On a GPU always, so that graphs and eager mode step by the same bits.
+                capturable=self.switches.graphs or self.device.type == "cuda",
             )
             for player, parameters in players.items()
             if player in moving
@@ -88,8 +91,10 @@ class Trainer:
         self.average: MovingAverage | None = None
         if training.average:
             averaged = {id(p): p for player in training.average.players for p in players[player]}
-            self.average = MovingAverage(averaged.values(), training.average.decay)
-        passes, self.draws = make_passes(
+            self.average = MovingAverage(
+                averaged.values(), training.average.decay, capturable=self.switches.graphs
+            )
+        self.passes, self.draws = make_passes(
             self.model,
             objective,
             self.optimizers,
@@ -98,10 +103,8 @@ class Trainer:
             micro_batch=self.micro_batch,
             compile=self.switches.compile,
         )
-        self.passes: Sequence[tuple[AnyPass, int]] = passes
-        self.losses = {
-            p.stage.name: StageLosses(p.stage.name, p.terms, p.weights) for p, _ in passes
-        }
+        self.losses = Losses([stage_pass for stage_pass, _ in self.passes])
+        self._captured: CapturedIteration | None = None
 
     def train(
         self,
@@ -159,8 +162,7 @@ class Trainer:
 
                 losses = None
                 if done % every == 0 or done == iterations:
-                    stages = [stage.take() for stage in self.losses.values()]
-                    losses = {name: mean for means in stages for name, mean in means.items()}
+                    losses = self.losses.take()
                     for name, mean in losses.items():
                         curves.write(step=done, split="train", metric=name, protocol="", value=mean)
                 on_iteration(done, losses)
@@ -180,32 +182,63 @@ class Trainer:
             self.seconds += time.monotonic() - began
 
     def prepare(self) -> None:
-        """Compile and capture the passes as the switches say; the state stays as it is."""
+        """Compile and capture an iteration as the switches say; the state stays as it is.
+
+        On a GPU the iteration is tried in any case.
+        """
         begin_training(self.model)
-        if self.switches.compile or self.switches.graphs:
-            unchanged = state_kept(self.model, self.optimizers.values())
-            with numerics(self.training, autotune=self.switches.autotune), unchanged:
-                self.passes = compile_and_capture(self.passes, self._batch(0), self.switches)
+        if self.switches.compile or self.switches.graphs or self.device.type == "cuda":
+            draws = self.stream.draws(0, self.draws)
+            with self._numerics(), torch_warnings_settled(), state_kept(self._tensors):
+                for _ in range(2):  # the plans of backwards, then what is compiled by them
+                    self._play(draws)
+                if self.switches.graphs:
+                    self._captured = CapturedIteration(self._play, draws)
 
     def iterate(self, step: int) -> None:
         """Do one iteration, without curves and checkpoints."""
-        with numerics(self.training, autotune=self.switches.autotune):
+        with self._numerics():
             seed = seed_for(self.training.seed, "train", step)
             torch.default_generator.manual_seed(seed)  # `torch.manual_seed` visits all devices
             if self.device.type == "cuda":
                 torch.cuda.manual_seed(seed)
-            for stage_pass, offset in self.passes:
-                batch = self._batch(step * self.draws + offset)
-                values = stage_pass.play(batch, step)
-                self.losses[stage_pass.stage.name].add(step, values)
+            for optimizer in self.optimizers.values():
+                optimizer.set_rate(step)
             if self.average:
-                self.average.update(step)
+                self.average.set_step(step)
+            draws = self.stream.draws(step * self.draws, self.draws)
+            self.losses.add(step, (self._captured or self._play)(draws))
 
-    def _batch(self, draw: int) -> Batch:
-        batch = self.stream.batch(draw)
+    def _play(self, draws: Draws) -> Tensor:
+        """Do what an iteration computes on the device; return the terms of all passes."""
+        values = []
+        assembled = -1
+        for stage_pass, number in self.passes:
+            if number != assembled:
+                batch, assembled = self._batch(draws, number), number
+            values.append(stage_pass.play(batch))
+        if self.average:
+            self.average.update()
+        return torch.cat(values)
+
+    def _batch(self, draws: Draws, number: int) -> Batch:
+        batch = self.stream.assemble(draws, number)
         if self.switches.channels_last and batch.x.ndim == 4:
             return batch._replace(x=batch.x.contiguous(memory_format=torch.channels_last))
         return batch
+
+    def _numerics(self) -> AbstractContextManager[None]:
+        return numerics(self.training, self.device, autotune=self.switches.autotune)
+
+    def _tensors(self) -> Iterator[Tensor]:
+        """Yield all that an iteration changes."""
+        yield from self.model.parameters()
+        yield from self.model.buffers()
+        for optimizer in self.optimizers.values():
+            for state in optimizer.torch_optimizer.state.values():
+                yield from (value for value in state.values() if isinstance(value, Tensor))
+        if self.average:
+            yield from self.average.averages
 
     def _sampling_weights(self) -> dict[str, Tensor]:
         """Return the weights that samples would come from now, which may only be read."""
@@ -217,7 +250,7 @@ class Trainer:
 
     def _save(self, done: int, seconds: float, curves: JsonlWriter) -> None:
         # Refused if a loss is not finite: a broken model would break every resumption.
-        losses = {name: stage.state() for name, stage in self.losses.items()}
+        losses = self.losses.state()
         curves.flush()
         state = {
             "run": self.run_id,
@@ -255,8 +288,7 @@ class Trainer:
         if self.average:
             for average, saved in zip(self.average.averages, state["average"], strict=True):
                 average.copy_(saved)
-        for name, losses in self.losses.items():
-            losses.restore(state["losses"][name])
+        self.losses.restore(state["losses"])
         _log.info("resumed at iteration %d", self.start)
 
     def _use_smaller_parts(self, step: int, reason: str) -> None:
@@ -277,7 +309,7 @@ class Trainer:
         )
         note_execution(self.folder, micro_batch={"rows": fewer, "batch_size": size})
         self.micro_batch = fewer
-        del self.model, self.optimizers, self.average, self.passes, self.losses
+        del self.model, self.optimizers, self.average, self.passes, self.losses, self._captured
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.errors import Interrupted
+from bench.errors import BenchError, Interrupted
+from bench.execution.executors.inline import Inline
 from bench.execution.executors.local import Local, _environment
 from bench.process.worker import Worker
 from tests.execution.sweeps import RUN as SWEEP
@@ -38,6 +39,19 @@ class Deaf:
         with suppress(Interrupted):
             signal.raise_signal(signal.SIGTERM)
         return "finished"
+
+
+class Broken:
+    """A task whose kernel does what is not allowed: the device tells it to all later calls."""
+
+    def execute(self, worker):
+        worker.device = torch.device("cuda")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.cuda, "synchronize", self.fail)
+            worker.check_device()
+
+    def fail(self, device):
+        raise RuntimeError("CUDA error: why\nand more")
 
 
 def executors(*fast):
@@ -159,6 +173,22 @@ def test_a_process_leaves_that_was_asked_to_stop_as_its_task_came_to_an_end():
     leaver.start()
     leaver.join(60)
     assert not leaver.is_alive(), "the process waits for another task"
+
+
+def test_a_process_that_lost_its_gpu_leaves():
+    executor = Local(1, Worker("cpu"))
+    try:
+        executor.start([Broken()])
+        ((_, outcome, reason),) = executor.ended(60)
+        assert (outcome, reason) == ("lost", "cannot use cuda any more: CUDA error: why")
+        assert not executor._pool, "the next task gets a new one"
+    finally:
+        executor.close()
+
+
+def test_inline_ends_when_the_gpu_is_lost():
+    with pytest.raises(BenchError, match=r"this process cannot use cuda .*; the same command"):
+        Inline(1, Worker("cpu")).start([Broken()])
 
 
 def test_what_inline_does_not_take_is_said(bench, already):

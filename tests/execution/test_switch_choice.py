@@ -31,14 +31,21 @@ def settle(under_test, tmp_path, monkeypatch):
         return SwitchDecision(SwitchSet(compile=True), ("compile on, 2.00 times as fast",))
 
     monkeypatch.setattr(switch_choice, "choose_switches", choose)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: settle.device_name)
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
 
     def settle(device=CPU, demanded=None, **changes):
-        training = under_test.training.model_copy(update=changes)
+        run = under_test.changed(**changes).run
         options = RunOptions(switches=demanded)
         worker = SimpleNamespace(device=device, options=options)
-        return switch_choice.settle_switches(training, tmp_path, worker, lambda s: None, "run")
+        spec, start = under_test.data.spec, lambda switches: None
+        folder = tmp_path / f"seed {run.training.seed}"
+        folder.mkdir(exist_ok=True)
+        return switch_choice.settle_switches(run, spec, folder, worker, start, "run")
 
-    settle.measured, settle.file = measured, tmp_path / "execution.json"
+    settle.measured, settle.file = measured, tmp_path / "seed 0" / "execution.json"
+    settle.device_name = "a card"
+    settle.file.parent.mkdir()
     return settle
 
 
@@ -59,6 +66,20 @@ def test_a_gpu_measures_once_says_so_and_goes_on_with_what_it_found(settle, caps
     assert settle(CUDA) == SwitchSet(compile=True)
     assert len(settle.measured) == 1
     assert settle(CPU) == EAGER, "found on another kind of device"
+
+
+def test_equal_runs_on_equal_devices_are_measured_once(settle, tmp_path):
+    for seed in (0, 1):
+        assert settle(CUDA, seed=seed) == SwitchSet(compile=True)
+    assert len(settle.measured) == 1
+    settle(CUDA, seed=2, precision="bfloat16")
+    settle.device_name = "another card"
+    settle(CUDA, seed=3)
+    assert len(settle.measured) == 3
+    for kept in (tmp_path / "data" / "switches").iterdir():
+        kept.write_text('{"on": ["warp"]}')
+    settle(CUDA, seed=4)
+    assert len(settle.measured) == 4, "what is damaged is measured again"
 
 
 def test_a_gpu_without_room_to_measure_is_eager(settle, monkeypatch):

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.errors import DeviceLost
 from bench.execution import run_sweep
+from bench.process.worker import Worker
 from bench.record.run_folder import RunFolder
 from bench.training.trainer import Trainer
 from tests.execution.sweeps import csv
@@ -338,3 +340,22 @@ def test_a_control_that_fails_is_something_to_do(bench, here, already, monkeypat
     _, _, err = bench(*RUN, metrics)
     assert "2 kept, 1 control measured; results in" in err
     assert "nothing to do: all 2 runs are done" in bench(*RUN, metrics)[2]
+
+
+def test_a_lost_gpu_fails_no_run_and_the_same_command_goes_on(bench, here, monkeypatch):
+    def broken(self, step):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    def lost(self):
+        raise DeviceLost("cannot use cuda:0 any more: CUDA error: device-side assert triggered")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "iterate", broken)
+        patch.setattr(Worker, "check_device", lost)
+        status, _, err = bench(*RUN)
+    assert status == 2, err
+    assert "this process cannot use cuda:0 any more: CUDA error: device-side assert" in err
+    assert "the same command continues" in err
+    assert not list(here.glob("results/tiny/*/failed"))
+    status, _, err = bench(*RUN)
+    assert status == 0, err

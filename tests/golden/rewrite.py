@@ -26,9 +26,11 @@ def first_iterations(name):
     values: dict[str, list[float]] = {}
     for step in range(ITERATIONS):
         torch.manual_seed(step)
+        for optimizer in trainer.optimizers.values():
+            optimizer.set_rate(step)
         for stage_pass, offset in trainer.passes:
             batch = trainer.stream.batch(step * trainer.draws + offset)
-            found = stage_pass.play(batch._replace(x=batch.x.double()), step)
+            found = stage_pass.play(batch._replace(x=batch.x.double()))
             for term, value in zip(stage_pass.terms, found.tolist(), strict=True):
                 values.setdefault(f"{stage_pass.stage.name}/{term}", []).append(value)
     return values

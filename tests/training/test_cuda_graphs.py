@@ -1,12 +1,13 @@
-"""Capturing a stage, with a graph that runs the captured function again: all but CUDA itself."""
+"""Capturing an iteration, with a graph that runs the captured function again: all but CUDA."""
 
 import pytest
 import torch
 
 from bench.errors import BenchError, Interrupted
+from bench.spec.run_settings import Average
 from bench.spec.switches import SwitchSet
 from bench.training import cuda_graphs
-from bench.training.cuda_graphs import CapturedPass, state_kept
+from bench.training.cuda_graphs import state_kept
 from bench.training.trainer import Trainer
 from tests.small import small
 
@@ -14,8 +15,8 @@ from tests.small import small
 class FakeGraph:
     """Like a CUDA graph, it returns into the same memory and never looks at its arguments again."""
 
-    def __init__(self, pool):
-        self.pool, self.replays = pool, 0
+    def __init__(self):
+        self.replays = 0
 
     def capture(self, work):
         for _ in range(3):
@@ -50,7 +51,6 @@ def rated(under_test, optimizer="adam"):
 
 def captured(under_test, folder, monkeypatch, **changes):
     monkeypatch.setattr(cuda_graphs, "CudaGraph", FakeGraph)
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(SwitchSet, "check_device", lambda switches, device: None)
     training = under_test.training.model_copy(update=changes)
     folder.mkdir(exist_ok=True)
@@ -66,45 +66,41 @@ def weights(trainer):
         for value in state.values()
         if isinstance(value, torch.Tensor)
     ]
-    return [*trainer.model.state_dict().values(), *moments]
+    averages = trainer.average.averages if trainer.average else []
+    return [*trainer.model.state_dict().values(), *averages, *moments]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_replays_train_as_eager_mode_does(under_test, tmp_path, monkeypatch, optimizer):
-    changes = {"optimizers": rated(under_test, optimizer), "clip_norm": 0.5}
+    changes = {
+        "optimizers": rated(under_test, optimizer),
+        "clip_norm": 0.5,
+        "average": Average(decay=0.9, players=["decoder"]),
+    }
     eager = under_test.trainer(tmp_path / "a", **changes)
     replayed = captured(under_test, tmp_path / "b", monkeypatch, **changes)
     eager.train(), replayed.train()
-    assert all(isinstance(played, CapturedPass) for played, _ in replayed.passes)
+    assert replayed._captured._graph.replays == under_test.training.iterations
     for a, b in zip(weights(eager), weights(replayed), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)  # the rate is float32 on a device
-    for stage in eager.losses:
-        found = [trainer.losses[stage].take() for trainer in (eager, replayed)]
-        assert found[1] == pytest.approx(found[0], rel=1e-4)
+    found = [trainer.losses.take() for trainer in (eager, replayed)]
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
-def test_preparing_changes_nothing_and_shares_graphs_between_passes(
-    under_test, tmp_path, monkeypatch
-):
-    trainer = captured(under_test, tmp_path / "a", monkeypatch)
-    before = [value.clone() for value in trainer.model.state_dict().values()]
+def test_preparing_changes_nothing(under_test, tmp_path, monkeypatch):
+    average = Average(decay=0.9, players=["decoder"])
+    trainer = captured(under_test, tmp_path / "a", monkeypatch, average=average)
+    before = [value.clone() for value in trainer._tensors()]
     trainer.prepare()
-    for old, new in zip(before, trainer.model.state_dict().values(), strict=True):
-        assert torch.equal(old, new)
-    moments = weights(trainer)[len(before) :]
-    assert moments, "the optimizers have their states"
-    assert all(not value.any() for value in moments)
-    assert len({id(played) for played, _ in trainer.passes}) == len(trainer.losses)
-
-
-def test_graphs_share_memory_with_those_that_live_as_long(under_test, tmp_path, monkeypatch):
-    pools = []
-    for name in "ab":  # torch refuses a second use of memory whose graphs are gone
-        trainer = captured(under_test, tmp_path / name, monkeypatch)
-        trainer.prepare()
-        pools.append({played._graph.pool for played, _ in trainer.passes})
-    assert [len(own) for own in pools] == [1, 1]
-    assert pools[0] != pools[1]
+    after = list(trainer._tensors())
+    assert len(after) > len(before), "the optimizers have their moments"
+    known = {id(value): value for value in after}
+    for old, new in zip(before, [*trainer.model.parameters()], strict=False):
+        assert torch.equal(old, known.pop(id(new)))
+    averages = [known.pop(id(value)) for value in trainer.average.averages]
+    assert all(map(torch.equal, averages, trainer.average.parameters))
+    buffers = {id(value) for value in trainer.model.buffers()}
+    assert all(not value.any() for key, value in known.items() if key not in buffers)
 
 
 def test_a_resumed_run_replays_to_the_same_end(under_test, tmp_path, monkeypatch):
@@ -136,20 +132,20 @@ def test_an_eager_checkpoint_goes_on_captured(under_test, tmp_path, monkeypatch)
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_a_replay_reads_its_own_batch_and_returns_a_copy(under_test, tmp_path, monkeypatch):
+def test_a_replay_reads_its_own_draws_and_returns_a_copy(under_test, tmp_path, monkeypatch):
     trainer = captured(under_test, tmp_path / "a", monkeypatch)
     trainer.prepare()
-    played, _ = trainer.passes[-1]
-    batch = trainer.stream.batch(0)
-    first = played.play(batch, 0)
+    iteration, ours = trainer._captured, trainer._captured._draws
+    draws = trainer.stream.draws(0, trainer.draws)
+    first = iteration(draws)
     kept = first.clone()
-    other = trainer.stream.batch(1)
-    played.play(other, 1)
+    other = trainer.stream.draws(trainer.draws, trainer.draws)
+    iteration(other)
     assert torch.equal(first, kept)
-    assert torch.equal(played._batch.x, other.x)
-    assert torch.equal(played._batch.y, other.y)
-    batch.x.zero_()
-    assert not torch.equal(played._batch.x, batch.x), "callers may write into their own batches"
+    assert torch.equal(ours.indices, other.indices)
+    assert not torch.equal(ours.indices, draws.indices)
+    iteration(draws)
+    assert not torch.equal(ours.indices, other.indices), "what was given is only read"
 
 
 def test_state_kept_undoes_in_place(under_test, tmp_path):
@@ -157,7 +153,7 @@ def test_state_kept_undoes_in_place(under_test, tmp_path):
     trainer.iterate(0)
     before = [value.clone() for value in weights(trainer)]
     places = [value.data_ptr() for value in weights(trainer)]
-    with state_kept(trainer.model, trainer.optimizers.values()):
+    with state_kept(trainer._tensors):
         trainer.iterate(1)
     assert all(torch.equal(a, b) for a, b in zip(before, weights(trainer), strict=True))
     assert places == [value.data_ptr() for value in weights(trainer)]

@@ -64,7 +64,7 @@ def moved(batch, size, kind=run_settings.SGD):
         for player, parameters in model.players().items()
     }
     stage = StagePass(model, model.stages[0], model.objective, optimizers, micro_batch=size)
-    values = [stage.play(batch, step) for step in range(3)]
+    values = [stage.play(batch) for _ in range(3)]
     return torch.stack(values), torch.cat([p.detach().flatten() for p in model.parameters()])
 
 

@@ -31,7 +31,7 @@ def test_steps_equal_torchs_own(chosen, reference):
     optimizer = reference([theirs])
     for step in range(5):
         gradient = torch.sin(torch.arange(7.0) + step)
-        player.step([gradient.clone()], step, None)
+        player.step([gradient.clone()], None)
         theirs.grad = gradient
         optimizer.step()
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
@@ -48,14 +48,14 @@ def test_gradients_and_moments_that_lie_otherwise_go_to_their_own_weights(chosen
     for value in (gradient, gradient.contiguous()):
         parameter = nn.Parameter(torch.zeros(2, 3))
         player = PlayerOptimizer([parameter], chosen, iterations=10, epoch=5)
-        player.step([value], 0, None)
+        player.step([value], None)
         state = deepcopy(player.torch_optimizer.state_dict())
         for moments in state["state"].values():
             for name, moment in moments.items():
                 if isinstance(moment, torch.Tensor) and moment.ndim == 2:
                     moments[name] = moment.t().contiguous().t()  # as of another memory format
         player.restore(state)
-        player.step([2 * value.flip(0)], 1, None)
+        player.step([2 * value.flip(0)], None)
         moved.append(parameter.detach())
     assert torch.equal(*moved)
     assert moved[0][0, 1] != moved[0][1, 0]
@@ -69,7 +69,7 @@ def test_a_capturable_rate_is_a_tensor_that_follows_the_schedule():
     found = []
     for step in range(4):
         player.set_rate(step)
-        player.step([torch.ones(1)], None, None)
+        player.step([torch.ones(1)], None)
         found.append(rate.item())
     assert found == [1.0, 0.75, 0.5, 0.25]
     assert parameter.item() == -2.5
@@ -82,7 +82,8 @@ def test_schedule_scales_the_rate():
     player = PlayerOptimizer([parameter], chosen, iterations=10, epoch=3)
     places = []
     for step in range(8):
-        player.step([torch.ones(1)], step, None)
+        player.set_rate(step)
+        player.step([torch.ones(1)], None)
         places.append(parameter.item())
     assert places == [-1, -2, -3, -4, -5, -6, -6.5, -7]
 
@@ -93,16 +94,32 @@ def test_linear_schedule_ends_at_its_final_share():
     assert factors == pytest.approx([1, 1, 0.55, 0.1])
 
 
-def test_average_follows_the_closed_form():
+@pytest.mark.parametrize("capturable", [False, True])
+def test_average_follows_the_closed_form(capturable):
     parameter = nn.Parameter(torch.zeros(1))
-    average = MovingAverage([parameter], 0.5)
+    average = MovingAverage([parameter], 0.5, capturable=capturable)
     expected = 0.0
     for step in range(6):
         with torch.no_grad():
             parameter.fill_(step)
-        average.update(step)
+        average.set_step(step)
+        average.update()
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * step
     assert average.averages[0].item() == pytest.approx(expected)
     average.install()
     assert parameter.item() == pytest.approx(expected)
+
+
+def test_averages_have_the_same_bits_whether_captured_or_not():
+    torch.manual_seed(0)
+    parameters = [nn.Parameter(torch.randn(7, 5)), nn.Parameter(torch.randn(3))]
+    eager, captured = (MovingAverage(parameters, 0.9, capturable=c) for c in (False, True))
+    for step in range(120):
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.add_(torch.randn_like(parameter))
+        for average in (eager, captured):
+            average.set_step(step)
+            average.update()
+    assert all(map(torch.equal, eager.averages, captured.averages))

@@ -105,7 +105,7 @@ def optimizers(model):
 
 def test_all_gradients_are_taken_before_any_step():
     model = Duel()
-    StagePass(model, model.stages[0], model.objective, optimizers(model)).play(BATCH, 0)
+    StagePass(model, model.stages[0], model.objective, optimizers(model)).play(BATCH)
     assert model.a.item() == pytest.approx(2.0 - 0.1 * 3.0)
     assert model.b.item() == pytest.approx(3.0 + 0.1 * 2.0)  # from the old a, not the new one
 
@@ -113,7 +113,7 @@ def test_all_gradients_are_taken_before_any_step():
 def test_a_weight_scales_the_gradient_and_zero_freezes():
     model = Duel()
     table = {"low": {"product": 4.0}, "high": {"negated": 0.0}}
-    StagePass(model, model.stages[0], table, optimizers(model)).play(BATCH, 0)
+    StagePass(model, model.stages[0], table, optimizers(model)).play(BATCH)
     assert model.a.item() == pytest.approx(2.0 - 0.1 * 4.0 * 3.0)
     assert model.b.item() == 3.0
 
@@ -121,7 +121,7 @@ def test_a_weight_scales_the_gradient_and_zero_freezes():
 def test_clipping_bounds_each_players_gradient():
     model = Duel()
     made = StagePass(model, model.stages[0], model.objective, optimizers(model), clip_norm=0.5)
-    made.play(BATCH, 0)
+    made.play(BATCH)
     assert model.a.item() == pytest.approx(2.0 - 0.1 * 0.5, abs=1e-6)
 
 
@@ -137,7 +137,7 @@ def test_a_parameter_that_its_loss_does_not_reach_is_named():
     model = Dead()
     made = StagePass(model, model.stages[0], model.objective, optimizers(model))
     with pytest.raises(BenchError, match="'unused' belongs to the player 'low'"):
-        made.play(BATCH, 0)
+        made.play(BATCH)
 
 
 def test_a_term_that_is_not_returned_is_named():
@@ -145,7 +145,7 @@ def test_a_term_that_is_not_returned_is_named():
     table = {"low": {"product": 1.0, "sum": 1.0}}
     made = StagePass(model, model.stages[0], table, optimizers(model))
     with pytest.raises(BenchError, match="did not return the wanted terms sum"):
-        made.play(BATCH, 0)
+        made.play(BATCH)
 
 
 def test_players_may_share_parameters_with_their_own_moments():
@@ -159,7 +159,7 @@ def test_players_may_share_parameters_with_their_own_moments():
     model = Shared()
     made = optimizers(model)
     for stage in model.stages:
-        StagePass(model, stage, model.objective, made).play(BATCH, 0)
+        StagePass(model, stage, model.objective, made).play(BATCH)
     assert model.a.item() == pytest.approx(2.0 - 2 * 0.1 * 3.0)
 
 

@@ -138,9 +138,9 @@ def test_an_ablation_sees_the_same_data_in_the_same_order():
         trainer = under_test.trainer(objective=table)
         stage_pass = next(p for p, _ in trainer.passes if p.stage.name == "main")
         play, batches = stage_pass.play, []
-        stage_pass.play = lambda b, s, play=play, batches=batches: (
+        stage_pass.play = lambda b, play=play, batches=batches: (
             batches.append(b.x.clone()),
-            play(b, s),
+            play(b),
         )[1]
         for step in range(6):
             trainer.iterate(step)

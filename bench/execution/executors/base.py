@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Literal, NamedTuple
 
-from bench.errors import BenchError, Interrupted
+from bench.errors import BenchError, DeviceLost, Interrupted
 from bench.execution.run_one import Outcome
 from bench.execution.task import Task, execute_task
 from bench.process.stop_signal import STOPPING, StopSignal
@@ -69,6 +69,8 @@ def execute_remotely(
             return execute_task(task, worker)
     except Interrupted:
         return "lost", STOPPED
+    except DeviceLost as error:
+        return "lost", str(error)
 
 
 def import_extra(module: str, extra: str) -> ModuleType:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from bench.errors import BenchError, DeviceLost
 from bench.execution.executors.base import Ended, Executor
 from bench.execution.task import Task, execute_task
 from bench.process.worker import Worker
@@ -29,7 +30,10 @@ class Inline(Executor):
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Do tasks."""
-        self._ended += [Ended(task, *execute_task(task, self.worker)) for task in tasks]
+        try:
+            self._ended += [Ended(task, *execute_task(task, self.worker)) for task in tasks]
+        except DeviceLost as error:
+            raise BenchError(f"this process {error}; the same command continues") from error
 
     def ended(self, seconds: float) -> list[Ended]:
         """Return what has been done."""

@@ -19,7 +19,7 @@ from multiprocessing.context import SpawnProcess
 import torch
 
 from bench.console import redirect_messages, say
-from bench.errors import BenchError, Interrupted
+from bench.errors import BenchError, DeviceLost, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, execute_task
 from bench.process.stop_signal import STOPPING, StopSignal
@@ -95,6 +95,8 @@ class Local(Executor):
                 say(message)
                 continue
             task, slot.task = slot.task, None
+            if message[0] == "lost" and number in self._pool:
+                self._close_slot(number)  # it is leaving by itself
             if task is not None:
                 ended.append(Ended(task, *message))
         return ended
@@ -185,7 +187,11 @@ def _serve(pipe: Connection, worker: Worker) -> None:
     with suppress(EOFError, BrokenPipeError, Interrupted), worker.stop.listening():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         while not worker.stop():  # a request that came while a task ended is not repeated
-            pipe.send(execute_task(pipe.recv(), worker))
+            try:
+                pipe.send(execute_task(pipe.recv(), worker))
+            except DeviceLost as error:
+                pipe.send(("lost", str(error)))
+                return
 
 
 def _follow_parent() -> None:
