@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := bench models baselines
 
-.PHONY: quickstart test test-slow check lint types docs format golden readme clean
+.PHONY: quickstart test test-slow test-gpu check lint types docs format golden readme clean
 
 quickstart: $(VENV)/.bench  ## Train six models on real digits and print both tables.
 	$(BIN)/bench run quickstart --jobs 2
@@ -16,6 +16,9 @@ test: $(VENV)/.test  ## Run the fast tests; a third process uses the time in whi
 
 test-slow: $(VENV)/.test  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -q -m slow
+
+test-gpu: $(VENV)/.test  ## Run what needs a CUDA device, planned for 90 seconds.
+	$(BIN)/python -m pytest -q -m "gpu and not slow" tests/gpu
 
 check: lint types docs  ## Lint, types, docstrings, documentation; make -j2 uses two cores.
 

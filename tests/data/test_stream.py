@@ -187,12 +187,3 @@ def test_points_cannot_be_flipped():
 def test_negative_draw_is_refused():
     with pytest.raises(ValueError, match="draws count from 0, got -1"):
         stream().batch(-1)
-
-
-@pytest.mark.gpu
-def test_device_does_not_change_the_batches():
-    on_cpu, on_gpu = stream(flip=True), stream(flip=True, device="cuda")
-    for draw in range(9):
-        batch = on_gpu.batch(draw)
-        assert batch.x.is_cuda
-        assert batch.x.cpu().equal(on_cpu.batch(draw).x)
