@@ -13,7 +13,7 @@ from bench.metrics.base import SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import write_json
-from bench.record.jsonl import by_key, read_jsonl, write_jsonl
+from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.run_folder import RunFolder
 from bench.record.sweep_folder import read_sweep_file
 from bench.spec.reserved_names import EVALUATIONS, REAL
@@ -113,4 +113,4 @@ def _write_run(
 
 def _merged(path: Path, entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries of a file, with new ones in the place of those of the same protocol."""
-    return list((by_key(read_jsonl(path)) | by_key(entries)).values())
+    return list((by_key(read_entries(path)) | by_key(entries)).values())
