@@ -13,7 +13,7 @@ from bench.execution.task import RunTask
 from bench.process.worker import RunOptions
 from bench.record import provenance
 from bench.record.provenance import HARNESS, changed_files, comparable_sources, version_text
-from bench.record.run_folder import RunFolder, arriving
+from bench.record.run_folder import LOCK, RunFolder, arriving
 from bench.reporting.notes.wording import first_few
 
 MOST_FILES = 4  # that a message names
@@ -111,7 +111,7 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions) -> None:
                 say(f"  not copied from {other}: changed since: {files}")
                 continue
             again = change.measured and not options.allow_code_change
-            left = shutil.ignore_patterns("lock", *(["done"] if again else []))
+            left = shutil.ignore_patterns(f"{LOCK}*", *(["done"] if again else []))
             with arriving(task.path) as partial:
                 shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
             harness = ", by another version of the harness" if change.harness else ""

@@ -34,9 +34,10 @@ from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import write_json
 from bench.record.jsonl import read_entries, write_jsonl
+from bench.record.locks import Busy
 from bench.record.progress import ProgressFile
 from bench.record.provenance import HARNESS, changed_files, comparable_sources
-from bench.record.run_folder import Busy, RunFolder
+from bench.record.run_folder import RunFolder
 from bench.spec.components import construct
 from bench.spec.reserved_names import REAL
 from bench.spec.run_config import RunConfig

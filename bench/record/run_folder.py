@@ -4,19 +4,20 @@
 or that is under way: then a process holds its lock.
 """
 
-import fcntl
+import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
-from bench.errors import BenchError, DamagedRecord
+from bench.errors import DamagedRecord
 from bench.record.files import read_json, write_json, write_text
 from bench.record.jsonl import read_entries
+from bench.record.locks import Busy, hold, is_held
 from bench.record.provenance import Origin, read_provenance
 from bench.record.shapes import ConfigFile, DoneFile
 
@@ -25,8 +26,7 @@ State = Literal["missing", "unfinished", "trained", "done", "failed"]
 damaged file."""
 
 
-class Busy(BenchError):
-    """Another process is working on this run."""
+LOCK = "lock"
 
 
 class Status(NamedTuple):
@@ -121,6 +121,15 @@ class RunFolder:
             return f"{problem}; other files of this run may be damaged too: {remedy}"
         return ""
 
+    def check(self) -> None:
+        """Raise a `DamagedRecord` unless all that is kept of the run is what it should be."""
+        origin = read_provenance(self.path)
+        if os.path.lexists(self.path / "config.json"):
+            read_config(self.path)
+        read_entries(self.path / "rows.jsonl")
+        if os.path.lexists(self.path / "done"):
+            self._check_done(origin)
+
     def _check_done(self, origin: Origin) -> None:
         """Raise a `DamagedRecord` unless everything is there that `done` promises."""
         fewest = read_json(self.path / "done", DoneFile).get("measurements", 1)
@@ -163,46 +172,55 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, to_write: bool = True) -> Iterator[None]:
         """Lock the folder, made if need be, for this process; `Busy` if another process has it.
 
-        The system releases the lock when its holder dies, however it dies.
+        The lock vanishes with its holder, however that dies. Who only reads (`to_write=False`)
+        needs none where nobody can write.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as file:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Busy(f"{self.path} is locked by another process") from error
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(hold(self._lock))
+            except OSError as error:
+                if to_write or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                    raise
             yield
 
     def is_locked(self) -> bool:
         """Return whether some process works on the run; False also where that cannot be seen."""
-        try:
-            if (self.path / "lock").exists():
-                with self.locked():
-                    pass
-        except Busy:
-            return True
-        except OSError:
-            pass
-        return False
+        return is_held(self._lock)
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / LOCK
 
 
 @contextmanager
 def arriving(path: Path) -> Iterator[Path]:
     """Make the folder of a run whole or not at all: yield one beside it that takes its place."""
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    lock = partial.with_suffix(".lock")
     try:
-        with RunFolder(partial).locked():
+        with hold(lock):
+            partial.mkdir()
             yield partial
             partial.rename(path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial, lock)
 
 
 def remove_partial(folder: Path) -> None:
     """Remove from the folder of a sweep what `arriving` left when a process died."""
     for partial in folder.glob(".*.partial"):
-        if (partial / "lock").exists() and not RunFolder(partial).is_locked():
-            shutil.rmtree(partial, ignore_errors=True)
+        lock = partial.with_suffix(".lock")
+        with suppress(Busy), hold(lock):
+            _remove(partial, lock)
+
+
+def _remove(partial: Path, lock: Path) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    for file in lock.parent.glob(f"{lock.name}*"):
+        with suppress(OSError):
+            file.unlink()

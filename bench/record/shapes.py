@@ -180,6 +180,12 @@ class PlanFile(Shape):
     references: list[PlannedControl] = []
 
 
+class ManifestHead(Shape):
+    """What `manifest.json` of an archive has in every format."""
+
+    format: Int64
+
+
 class SharedOrigin(Shape):
     """What the runs of a publication share, and the one key that differs between them."""
 

@@ -21,7 +21,8 @@ from bench.execution.task import RunTask
 from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.jsonl import read_entries
-from bench.record.run_folder import Busy, RunFolder, read_config
+from bench.record.locks import Busy
+from bench.record.run_folder import RunFolder, read_config
 from bench.replay.comparison import (
     Entry,
     ReplayReport,

@@ -4,7 +4,6 @@ A sweep is an experiment with one parent run, which has means over seeds; its ru
 run with the digest of what it should hold is left alone, any other is written again.
 """
 
-import fcntl
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Any
 
 from bench.console import suggest_command
 from bench.errors import BenchError
+from bench.record.locks import hold
 from bench.record.records import Records, load_records
 from bench.trackers.mlflow_runs import MlflowRun, child_runs, parent_run
 
@@ -53,8 +53,7 @@ def update_mlflow(folder: Path, uri: str | None = None) -> str:
     try:
         if "://" not in uri or uri.startswith("file:"):
             raise ValueError("its file store is retired; give an sqlite:/// or http:// address")
-        with (results / ".mlflow.lock").open("w") as file, _quiet():
-            fcntl.flock(file, fcntl.LOCK_EX)  # one process writes at a time
+        with hold(results / ".mlflow.lock", wait=True), _quiet():  # one process writes at a time
             written, kept = _Experiment(uri, records).update()
     except BenchError:
         raise

@@ -1,13 +1,11 @@
 """Folders of runs: states and locks."""
 
-import errno
-import fcntl
-
 import pytest
 
 from bench.record.files import write_json
 from bench.record.jsonl import write_jsonl
-from bench.record.run_folder import Busy, RunFolder
+from bench.record.locks import Busy
+from bench.record.run_folder import RunFolder
 
 ENTRIES = [{"metric": "fid", "value": value} for value in (1.0, 2.0)]
 
@@ -92,12 +90,3 @@ def test_one_process_locks_a_folder(tmp_path):
         with pytest.raises(Busy, match="locked by another process"), folder.locked():
             pass
     assert not folder.is_locked()
-
-
-def test_a_file_system_without_locks_is_not_busy(tmp_path, monkeypatch):
-    def refuse(file, how):
-        raise OSError(errno.ENOTSUP, "no locks here")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(OSError, match="no locks here"), RunFolder(tmp_path).locked():
-        pass
