@@ -113,7 +113,7 @@ def _configurations(plan: Path, runs: Path) -> dict[str, Mapping[str, Any]]:
         config = settings_of(runs / entry["id"])
         if "seed" in config:
             data = {key: (config.get(key) or {}) | {"path": None} for key in ("data", "unlabeled")}
-            configurations[entry["variant"]] = config | data | {"seed": None}
+            configurations[entry["variant"]] = {**config, **data, "seed": None}
     return configurations
 
 

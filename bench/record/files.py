@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from bench.errors import DamagedRecord, add_path_to_errors
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
@@ -88,17 +91,32 @@ def check_shape(path: Path, content: Any, shape: type[BaseModel]) -> dict[str, A
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     r"""Return CSV text: lines end in a line feed, floats are exact, None is an empty field.
 
+    Text that a spreadsheet would execute begins with an apostrophe, which `csv_text` takes away.
+
     >>> to_csv(["n", "value"], [(1, 0.1), (None, 2.0)])
     'n,value\n1,0.1\n,2.0\n'
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    # float() also turns NumPy's numbers into those that repr writes exactly and plainly
-    writer.writerows(
-        [repr(float(value)) if isinstance(value, float) else value for value in row] for row in rows
-    )
+    writer.writerow(map(_csv_cell, header))
+    writer.writerows(map(_csv_cell, row) for row in rows)
     return buffer.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, str):
+        return f"'{value}" if _FORMULA.match(value) else value
+    # float() also turns NumPy's numbers into those that repr writes exactly and plainly
+    return repr(float(value)) if isinstance(value, float) else value
+
+
+def csv_text(cell: str) -> str:
+    """Return the text that `to_csv` wrote as a cell.
+
+    >>> csv_text("'=1+1"), csv_text("'tis")
+    ('=1+1', "'tis")
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

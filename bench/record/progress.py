@@ -86,7 +86,9 @@ def read_progress(folder: Path) -> Progress | None:
         fields = ProgressFields.model_validate_json(read_regular(folder / NAME))
     except (DamagedRecord, ValueError):
         return None
-    progress = Progress(**fields.model_dump(include=set(Progress.__match_args__)))
+    progress = Progress(
+        fields.phase, fields.step, fields.iterations, fields.images_per_second, fields.losses
+    )
     return (
         progress if RunFolder(folder).is_locked() else None
     )  # or else the process that wrote it has died

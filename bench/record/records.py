@@ -15,8 +15,10 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from pydantic import BaseModel
+
 from bench.errors import DamagedRecord, UnknownName
-from bench.record.files import check_shape, read_json, read_regular
+from bench.record.files import check_shape, csv_text, read_json, read_regular
 from bench.record.jsonl import read_entries
 from bench.record.left_out import say_left_out
 from bench.record.provenance import read_provenance
@@ -213,8 +215,8 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
             problems.append(problem)
     if problems and not parts:
         raise problems[0]
-    for problem in problems:
-        say_left_out(problem)
+    for left_out in problems:
+        say_left_out(left_out)
     joined: dict[str, Any] = {
         part: tuple(chain.from_iterable(getattr(records, part) for records in parts))
         for part in ("sweeps", "runs", "measurements", "timings", "cost")
@@ -277,11 +279,10 @@ def _read_publication(folder: Path) -> Records:
 def _read_origins(folder: Path, sweep: str) -> dict[tuple[str, str, str], Mapping[str, Any]]:
     path = folder / PUBLISHED
     content = read_json(path, PublishedFile)
+    shapes: dict[str, type[BaseModel]] = {"config": RunSettingsFile, "provenance": ProvenanceFile}
     return {
-        (sweep, run, kind): check_shape(path, {**group["shared"], own: value}, shape)
-        for (kind, own), shape in zip(
-            KEY_OF_RUN.items(), (RunSettingsFile, ProvenanceFile), strict=True
-        )
+        (sweep, run, kind): check_shape(path, {**group["shared"], own: value}, shapes[kind])
+        for kind, own in KEY_OF_RUN.items()
         for group in content[kind]
         for run, value in group["runs"].items()
     }
@@ -293,7 +294,8 @@ def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
         reader = csv.DictReader(io.StringIO(read_regular(path).decode(), newline=""))
         if lacking := set(columns) - set(reader.fieldnames or ()):
             raise DamagedRecord(f"cannot read {path}: it lacks {', '.join(sorted(lacking))}")
-        yield from ({name: value or None for name, value in row.items()} for row in reader)
+        for row in reader:
+            yield {name: csv_text(value) if value else None for name, value in row.items()}
     except (UnicodeDecodeError, csv.Error) as error:
         raise DamagedRecord(f"cannot read {path}: {error}") from error
 

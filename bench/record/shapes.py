@@ -17,6 +17,10 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Name = Annotated[str, Field(pattern=SAFE_NAME, max_length=200)]
 
 
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+"""Text for display, without characters that control a terminal."""
+
+
 class Shape(BaseModel):
     """Keys of a JSON object; values are not converted."""
 
@@ -122,7 +126,7 @@ class MicroBatch(Shape):
     batch_size: Count
 
 
-class Switches(Shape):
+class SwitchesNote(Shape):
     """Switches that a training was executed with."""
 
     on: list[str]
@@ -133,51 +137,51 @@ class ExecutionFile(Shape):
     """`execution.json`."""
 
     micro_batch: MicroBatch | None = None
-    switches: Switches | None = None
+    switches: SwitchesNote | None = None
 
 
 class QuantityFields(Shape):
     """The meaning of a number."""
 
-    title: str
+    title: Text
     direction: Direction | None = None
     decimals: Annotated[int, Field(ge=0, le=20)] | None = None
     scale: FiniteFloat = 1.0
 
 
-class PlannedRun(Shape):
+class PlanRun(Shape):
     """A run that a sweep expects."""
 
     id: Name
-    variant: str
-    model: str
-    data: str
+    variant: Text
+    model: Text
+    data: Text
     seed: Int64 | None
     evaluation: str | None = None
 
 
-class PlannedControl(Shape):
+class PlanControl(Shape):
     """A control that a sweep expects; older versions called it a reference."""
 
     id: Name
-    data: str
-    control: str | None = None
-    reference: str | None = None
-    variant: str | None = None
-    model: str | None = None
+    data: Text
+    control: Text | None = None
+    reference: Text | None = None
+    variant: Text | None = None
+    model: Text | None = None
     evaluation: str | None = None
 
 
 class PlanFile(Shape):
     """`sweep.json`."""
 
-    title: str
-    spec: str
-    command: str
+    title: Text
+    spec: Text
+    command: Text
     quantities: dict[str, QuantityFields] = {}
-    runs: list[PlannedRun]
-    controls: list[PlannedControl] = []
-    references: list[PlannedControl] = []
+    runs: list[PlanRun]
+    controls: list[PlanControl] = []
+    references: list[PlanControl] = []
 
 
 class ManifestHead(Shape):
