@@ -108,7 +108,7 @@ def _conflict(present: Path, packed: Path) -> str:
 
 def _configurations(plan: Path, runs: Path) -> dict[str, Mapping[str, Any]]:
     """Return the configuration of each variant that was trained, but for the seed and paths."""
-    configurations = {}
+    configurations: dict[str, Mapping[str, Any]] = {}
     for entry in read_sweep_file(plan)["runs"]:
         config = settings_of(runs / entry["id"])
         if "seed" in config:
