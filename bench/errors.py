@@ -70,6 +70,13 @@ class CheckpointError(BenchError):
     """A checkpoint is damaged or belongs to another run."""
 
 
+class DamagedRecord(BenchError):
+    """A file of the record cannot be read, or does not hold what it should; the message names it.
+
+    Commands on many runs leave that run out and say so.
+    """
+
+
 class Interrupted(BaseException):
     """The user or the system asked to stop; all iterations so far are saved.
 

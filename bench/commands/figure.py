@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.commands import cli, options
-from bench.errors import BenchError, NotApplicable
+from bench.errors import BenchError, NotApplicable, describe_system_error
 
 if TYPE_CHECKING:
     from bench.reporting.figures.figure_data import FigureData
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--metric", "metrics", multiple=True, help="A metric or loss to show; may be repeated."
 )
-@options.add(options.DEVICE, options.THREADS, options.RESULTS)
+@options.add(options.DEVICE, options.THREADS, options.TO, options.RESULTS)
 def figure_command(
     words: tuple[str, ...],
     is_list: bool,
@@ -35,6 +35,7 @@ def figure_command(
     metrics: tuple[str, ...],
     device: str,
     threads: int | None,
+    to: Path | None,
     results: Path,
 ) -> None:
     """Draw a figure as PDF and PNG, with its caption.
@@ -66,7 +67,7 @@ def figure_command(
     further += [] if str(results) == "results" else ["--results", str(results)]
     data_sets = dict.fromkeys(run.data for run in records.runs)
     several = len(data_sets) > 1
-    folder = (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
+    folder = to or (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
     is_made = False
     for figure in wanted:
         command = shlex.join(["bench", "figure", figure.name, *further])
@@ -74,7 +75,8 @@ def figure_command(
             _make_pictures(data, figure.needs, device, threads)
             name = f"{figure.name}-{in_file_name(data.data)}" if several else figure.name
             try:
-                files = write_figure(figure, data, folder, command, name)
+                with options.writing_to(folder):
+                    files = write_figure(figure, data, folder, command, name)
             except NotApplicable as reason:
                 about = f"{figure.name}, {data.data}" if several else figure.name
                 click.echo(f"{about}: not made: {reason}", err=True)
@@ -109,5 +111,5 @@ def _make_pictures(
         click.echo(f"making pictures of {run.path}", err=True)
         try:
             save_pictures_of(run.path, worker)
-        except BenchError as error:
-            click.echo(f"warning: {error}", err=True)
+        except (BenchError, OSError) as error:
+            click.echo(f"warning: {describe_system_error(error) or error}", err=True)

@@ -12,7 +12,14 @@ import click
 from click.core import ParameterSource
 
 import bench
-from bench.errors import BenchError, Interrupted, SpecError, describe_unknown
+from bench.console import mask_passwords
+from bench.errors import (
+    BenchError,
+    Interrupted,
+    SpecError,
+    describe_system_error,
+    describe_unknown,
+)
 
 if TYPE_CHECKING:
     from bench.process.worker import Worker
@@ -110,6 +117,19 @@ class ExecutionOptions(WorkerOptions):
     no_mlflow: bool
 
 
+TO = click.option("--to", type=FOLDER, help="Folder to write to.  [default: beside the results]")
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Say where else to write what cannot be written to a folder."""
+    try:
+        yield
+    except OSError as error:
+        what = describe_system_error(error) or f"{error.strerror}: {error.filename or folder}"
+        raise BenchError(f"nothing was written to {folder}: {what}; or give --to FOLDER") from error
+
+
 def add(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     """Return a decorator that gives a command several options, listed in this order by --help."""
     return lambda command: functools.reduce(lambda c, option: option(c), options[::-1], command)
@@ -164,8 +184,11 @@ def stoppable(worker: "Worker") -> Iterator[None]:
 
 
 def typed_command(*more: str) -> str:
-    """Return the command line as it was typed, quoted for a shell, with further words."""
-    return shlex.join(["bench", *click.get_current_context().obj, *more])
+    """Return the command line as it was typed, quoted for a shell, with further words.
+
+    Passwords are masked, since it is shown and recorded.
+    """
+    return shlex.join(["bench", *map(mask_passwords, click.get_current_context().obj), *more])
 
 
 NOT_RECORDED = ("dry_run", "retry_failed", "allow_code_change", "no_mlflow", "mlflow_uri")

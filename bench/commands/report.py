@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.commands import cli, options
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.reporting.tables.table import ColumnView
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     default="text",
     help="How tables are printed; they are written in all of these.",
 )
-@options.RESULTS
+@options.add(options.TO, options.RESULTS)
 def report_command(
     sweeps: tuple[str, ...],
     tables: tuple[str, ...],
@@ -56,6 +57,7 @@ def report_command(
     page: bool,
     variance: bool,
     form: str,
+    to: Path | None,
     results: Path,
 ) -> None:
     """Print tables, and write them beside the results.
@@ -78,7 +80,7 @@ def report_command(
     show: list[ColumnView] = ["difference"] if differences else []
     if robust:
         show += ["iqm", "improvement"]
-    folder = results / sweeps[0] if len(sweeps) == 1 else results
+    folder = to or (results / sweeps[0] if len(sweeps) == 1 else results)
     is_table_named = bool(tables or is_all or variance)
     filled = []
     if page or is_all:
@@ -87,7 +89,8 @@ def report_command(
         from bench.reporting.page.document import describe_page, render_page
 
         description = describe_page(records, filled, specs["summary"].names)
-        write_text(folder / "report.html", render_page(description))
+        with options.writing_to(folder):
+            write_text(folder / "report.html", render_page(description))
         click.echo(f"written to {folder / 'report.html'}", err=True)
         if not is_table_named:
             return
@@ -101,11 +104,16 @@ def report_command(
         made = [build(specs["summary"])]
     if variance:
         made.append(variance_table(records, specs["summary"].names))
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
-    suffix = "" if rule == "last" else f"-{rule.replace('/', '-')}"
     for table in made:
         click.echo(RENDERERS[form](table))
-        for kind, render in RENDERERS.items():
-            name = f"table-{table.name}{suffix}{SUFFIXES[kind]}"
-            write_text(folder / "tables" / name, render(table))
+    suffix = "" if rule == "last" else f"-{rule.replace('/', '-')}"
+    try:
+        with options.writing_to(folder / "tables"):
+            for table in made:
+                for kind, render in RENDERERS.items():
+                    name = f"table-{table.name}{suffix}{SUFFIXES[kind]}"
+                    write_text(folder / "tables" / name, render(table))
+    except BenchError as problem:  # the tables are there, on the console
+        click.echo(f"warning: {problem}", err=True)
+        return
     click.echo(f"written to {folder / 'tables'}", err=True)

@@ -13,18 +13,17 @@ from torch import Tensor
 
 from bench.data.base import Split, to_bytes
 from bench.errors import BenchError, NotApplicable
-from bench.evaluation.measuring import load_trained, refuse_other_data
+from bench.evaluation.measuring import load_trained, refuse_other_data, trained_settings
 from bench.metrics.balanced_set import ordered_by_content
 from bench.metrics.base import Context
 from bench.metrics.encoder_decoder import EncoderDecoder
 from bench.metrics.inpainting import corrupt, fill_in, regions
 from bench.metrics.swap import exchange
 from bench.process.worker import Worker
-from bench.record.files import read_json, write_atomically
+from bench.record.files import write_atomically
 from bench.record.pictures import FILE
 from bench.record.run_folder import RunFolder
 from bench.seeding import generator_for
-from bench.spec.run_config import recorded_training
 from bench.training.interface import Code, Infers
 
 CLASSES = 10  # that are shown, the first ones
@@ -141,7 +140,7 @@ def save_pictures_of(folder: Path, worker: Worker) -> None:
     run = RunFolder(folder)
     if not run.model.exists():
         raise BenchError(f"{folder} holds no weights (model.pt) to make pictures with")
-    training = recorded_training(read_json(folder / "config.json")["config"])
+    training = trained_settings(folder)
     context = worker.context_of(training.data)
     refuse_other_data(folder, context.data)
     with worker.computing(context.data.spec):

@@ -1,6 +1,6 @@
 """The samples of `bench evaluate`: images from anywhere, or samples of a finished run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from bench.evaluation.measuring import (
     measure,
     refuse_other_data,
     remark_on_range,
+    trained_settings,
 )
 from bench.metrics.base import Context, Metric, SampleSet
 from bench.process.worker import Worker
-from bench.record.files import read_json
-from bench.record.run_folder import RunFolder
+from bench.record.run_folder import RunFolder, read_config
+from bench.record.sweep_folder import settings_of
 from bench.registry import Kind
 from bench.spec.components import complete_component, construct
 from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL
-from bench.spec.run_config import recorded_training
 from bench.spec.run_settings import Evaluation, Training
 from bench.spec.validation import KeyProblem
 
@@ -178,10 +178,10 @@ def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> Give
         raise BenchError(f"{path} is the folder of a whole sweep; name one of its runs{named}")
     if not (path / "config.json").exists():
         return _read(path, request, worker)
-    config = read_json(path / "config.json").get("config")
-    if not isinstance(config, dict) or "model" not in config or "evaluated" in config:
+    config = read_config(path)["config"]
+    if not config.get("model") or "evaluated" in config:
         raise BenchError(f"{path} holds measurements, but no model; name the folder of a run")
-    return _draw(path, config, request, worker)
+    return _draw(path, request, worker)
 
 
 def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
@@ -209,16 +209,14 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
     )
 
 
-def _draw(
-    path: Path, config: Mapping[str, Any], request: EvaluationRequest, worker: Worker
-) -> GivenSamples:
+def _draw(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
     for value, option in ((request.data, "--data"), (request.training_seed, "--seed")):
         if value is not None:
             raise SpecError("is for images; a run knows its own", where=option)
     weights = RunFolder(path).model
     if not weights.exists():
         raise BenchError(f"{path} holds no trained model; finish it with: bench run SWEEP")
-    training = recorded_training(config)
+    training = trained_settings(path)
     context = worker.context_of(training.data)
     refuse_other_data(path, context.data)
     per_class = request.per_class or _drawn_before(path, training)
@@ -235,6 +233,7 @@ def _draw(
 
 def _drawn_before(path: Path, training: Training) -> int:
     """Return how many samples of each class the sweep of a run drew, as far as that is known."""
-    configs = [read_json(p)["config"] for p in path.parent.glob(f"{REAL}-*/config.json")]
-    counts = {int(c["samples_per_class"]) for c in configs if c["data"] == training.data}
-    return counts.pop() if len(counts) == 1 else int(Evaluation().samples_per_class)
+    configs = [settings_of(p.parent) for p in path.parent.glob(f"{REAL}-*/config.json")]
+    counts = {c.get("samples_per_class") for c in configs if c.get("data") == training.data}
+    count = counts.pop() if len(counts) == 1 else None
+    return count or int(Evaluation().samples_per_class)

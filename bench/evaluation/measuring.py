@@ -12,13 +12,20 @@ import torch
 from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec, to_bytes
-from bench.errors import BenchError, NotApplicable, RunFailed, describe_system_error
+from bench.errors import (
+    BenchError,
+    DamagedRecord,
+    NotApplicable,
+    RunFailed,
+    describe_system_error,
+)
 from bench.metrics.base import Context, Measurement, Metric, SampleSet, unmeasured
-from bench.record import provenance
-from bench.record.files import read_json, write_atomically
+from bench.record.files import write_atomically
+from bench.record.provenance import read_provenance
+from bench.record.run_folder import read_config
 from bench.seeding import generator_for
 from bench.spec.components import construct
-from bench.spec.run_config import RunConfig
+from bench.spec.run_config import RunConfig, recorded_training
 from bench.spec.run_settings import Training
 from bench.training.gradient_accumulation import allocator_message
 from bench.training.interface import ConditionalGenerator, as_given
@@ -34,17 +41,44 @@ def load_trained(
 ) -> ConditionalGenerator:
     """Return a model in evaluation mode with the weights in a file; refuse another model's."""
     model = build_model(training, data, device).eval()
-    try:
+    with _named_if_damaged(weights):
         model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+    return model
+
+
+def load_weights(weights: Path) -> dict[str, Tensor]:
+    """Return the weights in a file; a `DamagedRecord` if it holds none."""
+    with _named_if_damaged(weights):
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+            raise ValueError("it holds something else")
+    return dict(state)
+
+
+@contextmanager
+def _named_if_damaged(weights: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # a damaged file may raise anything
         if describe_system_error(error) or isinstance(error, FileNotFoundError):
             raise
         reason = str(error).strip().split("\n", 1)[0]
-        raise BenchError(
+        raise DamagedRecord(
             f"{weights} is damaged, or not of this model ({reason}); delete it and run the sweep "
             "again: the same weights are then trained again"
         ) from error
-    return model
+
+
+def trained_settings(folder: Path) -> Training:
+    """Return what the run in a folder was trained as; a `DamagedRecord` if that is not told."""
+    settings = read_config(folder)["config"]
+    try:
+        return recorded_training(settings)
+    except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DamagedRecord(
+            f"{folder / 'config.json'} does not describe a run that was trained: {reason}"
+        ) from error
 
 
 def save_weights(weights: Path, state: Mapping[str, Tensor]) -> None:
@@ -59,10 +93,9 @@ def refuse_other_data(folder: Path, data: DataSet) -> None:
 
     Where `data` has no unlabeled examples, those of the run are not compared.
     """
-    path = folder / provenance.NAME
-    if not path.exists():
+    before = read_provenance(folder).get("data_fingerprint")
+    if before is None:
         return
-    before = str(read_json(path).get("data_fingerprint", data.fingerprints))
     if not before.startswith(data.fingerprints):
         raise BenchError(
             f"the data set {data.spec.name!r} is not the one that {folder} was trained on "

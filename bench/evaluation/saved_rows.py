@@ -12,10 +12,10 @@ from bench.evaluation.measuring import save_samples
 from bench.metrics.base import SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance
-from bench.record.files import read_json, write_json
-from bench.record.jsonl import by_key, read_jsonl, write_jsonl
+from bench.record.files import write_json
+from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.run_folder import RunFolder
-from bench.record.sweep_folder import read_sweep_file
+from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.reserved_names import EVALUATIONS, REAL
 from bench.spec.run_config import digest
 from bench.trackers.mirrors import write_mirrors
@@ -40,10 +40,12 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
     now, replaced = given.context.data.fingerprint, _row_id(given, name)
     for entry in [*plan["runs"], *plan["controls"]]:
         path = root / entry["id"]
-        if entry["id"] == replaced or not (path / provenance.NAME).exists():
-            continue
-        before = read_json(path / provenance.NAME).get("data_fingerprint", now)
-        if read_json(path / "config.json")["config"].get("data") == given.data and before != now:
+        before = provenance.read_provenance(path).get("data_fingerprint") or now
+        if (
+            before != now
+            and entry["id"] != replaced
+            and settings_of(path).get("data") == given.data
+        ):
             row = entry.get("variant", "the real images")
             raise BenchError(
                 f"{path} ({row}) was measured on other data (fingerprint {before[:12]}) than there "
@@ -131,4 +133,4 @@ def _write_run(
 
 def _merged(path: Path, entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries of a file, with new ones in the place of those of the same protocol."""
-    return list((by_key(read_jsonl(path)) | by_key(entries)).values())
+    return list((by_key(read_entries(path)) | by_key(entries)).values())

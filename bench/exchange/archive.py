@@ -5,7 +5,6 @@ import io
 import json
 import re
 import tarfile
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,21 +14,21 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from bench.data.base import data_root
-from bench.errors import BenchError, UnknownName
-from bench.record.files import read_json, write_atomically
-from bench.record.run_folder import Busy, RunFolder
-from bench.record.sweep_folder import read_plan, read_sweep_file
+from bench.errors import BenchError, DamagedRecord, UnknownName
+from bench.record.checks import check_run
+from bench.record.files import read_regular, write_atomically
+from bench.record.left_out import say_left_out
+from bench.record.locks import Busy
+from bench.record.run_folder import LOCK, RunFolder
+from bench.record.shapes import Name
+from bench.record.sweep_folder import read_plan
 
 FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
 WEIGHTS = ("model.pt",)
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.pt.previous")
-TEMPORARY = ("lock", "progress.json")
+TEMPORARY = (LOCK, "progress.json", ".")
 LARGEST = 8 * 2**20  # bytes of a file that is packed
-SAFE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
-DAMAGE = (OSError, tarfile.TarError, EOFError, zlib.error, LookupError, TypeError, ValueError)
-
-Name = Annotated[str, Field(pattern=SAFE_NAME)]
 
 
 class Manifest(BaseModel):
@@ -46,7 +45,7 @@ class ExportedArchive:
     """An archive that was written."""
 
     runs: int  # with controls
-    left_out: tuple[str, ...]  # runs that have not ended, or are locked by another process
+    left_out: tuple[str, ...]  # runs that have not ended, are locked by another process, or damaged
     classifiers: int
 
 
@@ -65,7 +64,7 @@ def export_sweep(
     classifiers = {f"judges/{path.name}": path.read_bytes() for path in _classifiers(content)}
     manifest = Manifest(format=FORMAT, sweep=sweep.name, runs=runs, judges=sorted(classifiers))
     text = json.dumps(manifest.model_dump(), indent=2, sort_keys=True) + "\n"
-    content |= {"sweep.json": (folder / "sweep.json").read_bytes(), **classifiers}
+    content |= {"sweep.json": read_regular(folder / "sweep.json"), **classifiers}
     try:
         write_atomically(target, _tar(content | {MANIFEST: text.encode()}))
     except OSError as error:
@@ -75,16 +74,20 @@ def export_sweep(
 
 
 def _files(folder: Path, extra: Sequence[str], *, unfinished: bool) -> dict[str, bytes]:
-    """Return the files of a run by name; none if it has not ended, or is locked."""
+    """Return the files of a run by name; none if it has not ended, is locked, or is damaged."""
     if not folder.is_dir():
         return {}
-    with suppress(Busy), RunFolder(folder).locked():
-        if unfinished or any((folder / name).exists() for name in ("done", "failed")):
-            return {
-                path.relative_to(folder).as_posix(): path.read_bytes()
-                for path in sorted(folder.rglob("*"))
-                if _is_packed(path, extra)
-            }
+    with suppress(Busy), RunFolder(folder).locked(to_write=False):
+        try:
+            check_run(folder)
+            if unfinished or any((folder / name).exists() for name in ("done", "failed")):
+                return {
+                    path.relative_to(folder).as_posix(): read_regular(path)
+                    for path in sorted(folder.rglob("*"))
+                    if _is_packed(path, extra)
+                }
+        except DamagedRecord as problem:
+            say_left_out(problem)
     return {}
 
 
@@ -93,7 +96,7 @@ def _is_packed(path: Path, extra: Sequence[str]) -> bool:
         return False
     if path.name in extra:
         return True
-    is_temporary = path.name in TEMPORARY or path.name[0] == "." or ".partial" in path.name
+    is_temporary = path.name.startswith(TEMPORARY) or ".partial" in path.name
     is_left_out = is_temporary or path.name in WEIGHTS + CHECKPOINTS
     return not is_left_out and path.stat().st_size <= LARGEST
 
@@ -131,35 +134,6 @@ def _tar(content: Mapping[str, bytes]) -> bytes:
             member.size, member.mode = len(content[name]), 0o644
             archive.addfile(member, io.BytesIO(content[name]))
     return buffer.getvalue()
-
-
-def extract(path: Path, target: Path) -> Manifest:
-    """Unpack an archive and return its manifest; refuse damaged, incomplete and unsafe ones."""
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                names = member.name.split("/")
-                if not member.isreg() or not all(re.fullmatch(SAFE_NAME, name) for name in names):
-                    raise BenchError(
-                        f"{path} holds {member.name!r}, which is not a plain file below its own "
-                        "folder; bench export writes no such thing, and nothing of it was used"
-                    )
-                archive.extract(member, target, filter="data")
-        content = read_json(target / MANIFEST)
-        if content["format"] != FORMAT:
-            raise BenchError(
-                f"{path} has format {content['format']}, this program reads format {FORMAT}"
-            )
-        manifest = Manifest.model_validate(content)
-        plan = read_sweep_file(target)
-        expected = [entry["id"] for part in ("runs", "controls") for entry in plan.get(part, [])]
-        is_safe = all(re.fullmatch(SAFE_NAME, run) for run in expected)
-        is_whole = all((target / "runs" / run).is_dir() for run in manifest.runs)
-        if not (is_safe and is_whole and all((target / n).is_file() for n in manifest.judges)):
-            raise ValueError("something that it names is not in it, or has an unsafe name")
-    except DAMAGE as error:
-        raise BenchError(f"{path} is not a file of bench export, or damaged ({error})") from error
-    return manifest
 
 
 def find_sweep_folder(results: Path, name: str) -> Path:

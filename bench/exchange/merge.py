@@ -3,20 +3,24 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from bench.data.base import data_root
 from bench.errors import BenchError
-from bench.exchange.archive import CHECKPOINTS, SAFE_NAME, WEIGHTS, classifier_hash, extract
+from bench.exchange.archive import CHECKPOINTS, WEIGHTS, classifier_hash
 from bench.exchange.same_data import refuse_other_fingerprints
-from bench.record.files import read_json, write_atomically, write_json
-from bench.record.jsonl import by_key, read_jsonl
-from bench.record.run_folder import Busy, RunFolder, arriving
-from bench.record.sweep_folder import read_sweep_file
+from bench.exchange.unpack import unpack
+from bench.record.files import write_atomically, write_json
+from bench.record.jsonl import by_key, read_entries
+from bench.record.locks import Busy
+from bench.record.run_folder import RunFolder, arriving, read_config
+from bench.record.shapes import SAFE_NAME
+from bench.record.sweep_folder import read_sweep_file, settings_of
 
 
 @dataclass(frozen=True)
@@ -29,25 +33,39 @@ class ImportResult:
     notices: Sequence[str]
 
 
-def merge_archive(path: Path, results: Path, into: str | None = None) -> ImportResult:
-    """Merge an archive into the sweep `into`, by default the one that it was exported from."""
+def merge_archive(
+    path: Path, results: Path, into: str | None = None, *, accept_programs: bool = False
+) -> ImportResult:
+    """Merge an archive into the sweep `into`, by default the one that it was exported from.
+
+    Runs that were measured by networks in files, which are programs, are refused unless accepted.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         unpacked = Path(scratch)
-        manifest = extract(path, unpacked)
+        manifest = unpack(path, unpacked)
         name = into or manifest.sweep
         if not re.fullmatch(SAFE_NAME, name):
             raise BenchError(f"{name!r} cannot be the name of a sweep")
         folder = results / name
+        programs = _programs(unpacked, manifest.runs)
+        if programs and not accept_programs:
+            raise BenchError(
+                f"{path} has runs that were measured by networks in files: {', '.join(programs)}; "
+                "measuring them again here would run the files of these names as programs, with "
+                "your rights; nothing was imported; if you trust them: --accept-programs"
+            )
         _refuse_conflicts(path, unpacked, folder, manifest.runs)
+        plan = _merged_plan(unpacked, folder)
         added = [run for run in manifest.runs if _add(unpacked / "runs" / run, folder / run)]
-        _merge_plans(unpacked, folder)
-        notices = [text for file in manifest.judges if (text := _add_classifier(unpacked / file))]
+        write_json(folder / "sweep.json", plan)
+        notices = [f"measuring these runs again runs the program {name}" for name in programs]
+        notices += [text for file in manifest.judges if (text := _add_classifier(unpacked / file))]
     kept = [run for run in manifest.runs if run not in added]
     notices += [
-        f"{folder / run} has not ended here, and was left as it is: it is under way in another "
-        "process, or failed there too"
+        f"{folder / run} is not done here, and was left as it is: it is under way in another "
+        "process, or is not done there either"
         for run in kept
-        if not (folder / run / "done").exists()
+        if RunFolder(folder / run).status().state != "done"
     ]
     return ImportResult(folder, added, kept, notices)
 
@@ -59,7 +77,7 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
     problems = [
         f"  {folder / run}: {text}"
         for run in runs
-        if (folder / run / "done").exists()
+        if RunFolder(folder / run).status().is_measured
         and (text := _conflict(folder / run, unpacked / "runs" / run))
     ]
     if problems:
@@ -83,7 +101,7 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
 def _conflict(present: Path, packed: Path) -> str:
     """Return the first measurement whose values differ for the same protocol; or ""."""
     paths = (present, packed)
-    entries, others = (by_key(read_jsonl(RunFolder(path).evaluation)) for path in paths)
+    entries, others = (by_key(read_entries(RunFolder(path).evaluation)) for path in paths)
     for key, entry in entries.items():
         value, other = entry.get("value"), others.get(key, entry).get("value")
         if value != other:
@@ -93,13 +111,12 @@ def _conflict(present: Path, packed: Path) -> str:
 
 def _configurations(plan: Path, runs: Path) -> dict[str, Mapping[str, Any]]:
     """Return the configuration of each variant that was trained, but for the seed and paths."""
-    configurations = {}
+    configurations: dict[str, Mapping[str, Any]] = {}
     for entry in read_sweep_file(plan)["runs"]:
-        path = runs / entry["id"] / "config.json"
-        config = read_json(path)["config"] if path.exists() else {}
+        config = settings_of(runs / entry["id"])
         if "seed" in config:
             data = {key: (config.get(key) or {}) | {"path": None} for key in ("data", "unlabeled")}
-            configurations[entry["variant"]] = config | data | {"seed": None}
+            configurations[entry["variant"]] = {**config, **data, "seed": None}
     return configurations
 
 
@@ -109,9 +126,9 @@ def _add(arrived: Path, target: Path) -> bool:
         with arriving(target) as partial:
             shutil.copytree(arrived, partial, dirs_exist_ok=True)
         return True
-    ends = [name for name in ("done", "failed") if (arrived / name).exists()]
+    is_whole = RunFolder(arrived).status().state == "done"
     with suppress(Busy), RunFolder(target).locked():
-        if (target / "done").exists() or ends != ["done"]:
+        if RunFolder(target).status().is_measured or not is_whole:
             return False
         RunFolder(target).reopen()
         for name in CHECKPOINTS + WEIGHTS:
@@ -127,8 +144,25 @@ def _add(arrived: Path, target: Path) -> bool:
     return False
 
 
-def _merge_plans(unpacked: Path, folder: Path) -> None:
-    """Add the runs and controls of the archive's `sweep.json` to the sweep here."""
+def _programs(unpacked: Path, runs: Sequence[str]) -> list[str]:
+    """Return the files of networks that runs were measured by."""
+
+    def named(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            extractor = value.get("extractor")
+            if isinstance(extractor, dict):
+                yield str(extractor.get("path"))
+        for part in value.values() if isinstance(value, dict) else value:
+            if isinstance(part, dict | list):
+                yield from named(part)
+
+    configs = [unpacked / "runs" / run for run in runs]
+    found = (named(read_config(c)) for c in configs if (c / "config.json").exists())
+    return list(dict.fromkeys(chain.from_iterable(found)))
+
+
+def _merged_plan(unpacked: Path, folder: Path) -> dict[str, Any]:
+    """Return the plan of the sweep here, with the runs and controls of the archive."""
     packed = read_sweep_file(unpacked)
     merged = read_sweep_file(folder) if (folder / "sweep.json").exists() else packed
     for part, axes in (("runs", ("id", "variant")), ("controls", ("id",))):
@@ -138,18 +172,19 @@ def _merge_plans(unpacked: Path, folder: Path) -> None:
         merged[part] = list(entries.values())
     if quantities := packed.get("quantities", {}) | merged.get("quantities", {}):
         merged["quantities"] = quantities
-    write_json(folder / "sweep.json", merged | {"sweep": folder.name})
+    return merged | {"sweep": folder.name}
 
 
 def _add_classifier(arrived: Path) -> str:
-    """Keep a classifier, so that new runs are measured by it; return why not, or nothing."""
+    """Keep a classifier, so that new runs are measured by it; return what to tell the user."""
     target = data_root() / "extractors" / arrived.name
     digits = classifier_hash(arrived)
     if digits is None:
         return f"{arrived.name}, a classifier that measured these runs, is damaged and was left out"
     if not target.exists():
         write_atomically(target, arrived.read_bytes())
-    elif classifier_hash(target) != digits:
+        return f"new runs on the same data are measured by the classifier that came along: {target}"
+    if classifier_hash(target) != digits:
         return (
             f"{target} is another network than the one that measured these runs ({digits[:8]}), so "
             "their measurements are in separate columns; delete it and import again to "

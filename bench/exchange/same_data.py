@@ -1,12 +1,12 @@
 """The data behind an archive and behind the sweep that it is merged into: they must be the same."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from bench.errors import BenchError
-from bench.record import provenance
-from bench.record.files import read_json
-from bench.record.sweep_folder import read_sweep_file
+from bench.errors import BenchError, DamagedRecord
+from bench.record.provenance import read_provenance
+from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.run_config import canonical_json
 
 DIGITS = 12  # that a message shows of a fingerprint
@@ -30,12 +30,13 @@ def _fingerprints(plan: Path, runs: Path) -> Iterator[tuple[str, tuple[str, str]
     """Yield what must be on one data set, each variant and each data component, with a run."""
     content = read_sweep_file(plan)
     for entry in [*content.get("runs", []), *content.get("controls", [])]:
-        files = (runs / entry["id"] / name for name in (provenance.NAME, "config.json"))
-        origin, document = (read_json(file) if file.exists() else {} for file in files)
-        found = str(origin.get("data_fingerprint", ""))
-        if not found or (runs / entry["id"] / "failed").exists():
+        path = runs / entry["id"]
+        found = None
+        with suppress(DamagedRecord):  # such a run is in no table
+            found = read_provenance(path).get("data_fingerprint")
+        if not found or (path / "failed").exists():
             continue
         if "variant" in entry:
             yield f"the variant {entry['variant']!r}", (entry["id"], found)
-        if data := document.get("config", {}).get("data"):
+        if data := settings_of(path).get("data"):
             yield f"data {canonical_json(data)}", (entry["id"], found.split("+")[0])

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.console import say
-from bench.errors import BenchError
+from bench.errors import BenchError, DamagedRecord
 from bench.execution.data_change import KnownData
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
 from bench.process.worker import RunOptions
 from bench.record import provenance
-from bench.record.files import read_json
 from bench.record.provenance import HARNESS, changed_files, comparable_sources, version_text
-from bench.record.run_folder import RunFolder, arriving
+from bench.record.run_folder import LOCK, RunFolder, arriving
 from bench.reporting.notes.wording import first_few
 
 MOST_FILES = 4  # that a message names
@@ -39,12 +38,11 @@ def code_change(task: RunTask) -> CodeChange | None:
     """
     folder = task.folder
     is_done = task.state() == "done"
-    path = folder.path / provenance.NAME
     if not (is_done or folder.has_learned):
         return None
     try:
-        sessions = provenance.sessions_of(read_json(path)) if path.exists() else [{}]
-    except BenchError:  # the run fails as soon as it is taken up, and alone
+        sessions = provenance.sessions_of(provenance.read_provenance(folder.path))
+    except DamagedRecord:  # the run fails as soon as it is taken up, and alone
         return None
     now = sources_of(task.config)
     last = {part: session for session in sessions for part in session.get("sources", {})}
@@ -106,7 +104,7 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
     for other in sorted(results.glob(f"*/{task.path.name}")):
         # Errors: another process is at work on it or was faster, or files are damaged.
         with suppress(OSError, BenchError), RunFolder(other).locked():
-            if not (RunFolder(other).model.exists() and (other / "done").exists()):
+            if not (RunFolder(other).model.exists() and RunFolder(other).status().is_measured):
                 continue
             change = code_change(RunTask(other, task.label, task.config)) or CodeChange("")
             if change.learned and not options.allow_code_change:
@@ -117,7 +115,7 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
                 say(f"  not copied from {other}: {why}")
                 continue
             again = change.measured and not options.allow_code_change
-            left = shutil.ignore_patterns("lock", *(["done"] if again else []))
+            left = shutil.ignore_patterns(f"{LOCK}*", *(["done"] if again else []))
             with arriving(task.path) as partial:
                 shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
             harness = ", by another version of the harness" if change.harness else ""

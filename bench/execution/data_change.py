@@ -5,11 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, DamagedRecord
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
-from bench.record import provenance
-from bench.record.files import read_json
+from bench.record.provenance import read_provenance
 from bench.record.run_folder import RunFolder
 from bench.reporting.notes.wording import first_few
 from bench.spec.components import construct
@@ -90,11 +89,11 @@ def _has_results(folder: RunFolder) -> bool:
 def _recorded(folder: Path, task: RunTask) -> Iterator[tuple[Component, str]]:
     """Yield the data sets of a run or control with their fingerprints on record, if they are."""
     origin: Mapping[str, Any] = {}
-    with suppress(BenchError):  # the run fails as soon as it is taken up, and alone
-        origin = read_json(folder / provenance.NAME)
+    with suppress(DamagedRecord):  # the run fails as soon as it is taken up, and alone
+        origin = read_provenance(folder)
     training = task.config.training
     components = [training.data, *filter(None, [task.is_run and training.unlabeled])]
-    found = filter(None, str(origin.get("data_fingerprint", "")).split("+"))
+    found = filter(None, (origin.get("data_fingerprint") or "").split("+"))
     yield from zip(components, found, strict=False)
 
 

@@ -34,11 +34,12 @@ from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context
 from bench.process.worker import Worker
 from bench.record import provenance
-from bench.record.files import read_json, write_json
-from bench.record.jsonl import read_jsonl, write_jsonl
+from bench.record.files import write_json
+from bench.record.jsonl import read_entries, write_jsonl
+from bench.record.locks import Busy
 from bench.record.progress import ProgressFile
 from bench.record.provenance import HARNESS, changed_files, comparable_sources
-from bench.record.run_folder import Busy, RunFolder
+from bench.record.run_folder import RunFolder
 from bench.spec.components import construct
 from bench.spec.reserved_names import REAL
 from bench.spec.run_config import RunConfig
@@ -171,9 +172,8 @@ def _fill_locked(
 def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:
     """Write what the run is and where it comes from; refuse to continue it with other data."""
     fingerprint = data.fingerprints
-    if folder.has_learned and (path := folder.path / provenance.NAME).exists():
-        recorded = read_json(path)
-        before = recorded.get("data_fingerprint", fingerprint)
+    if folder.has_learned and (recorded := provenance.read_provenance(folder.path)):
+        before = recorded.get("data_fingerprint") or fingerprint
         if before != fingerprint:
             raise BenchError(
                 f"the data set {data.spec.name!r} is not the one that this run began with "
@@ -284,7 +284,7 @@ def _snapshot_entries(
         write_jsonl(snapshot.evaluation, entries)
         save_samples(samples, snapshot.path)
         snapshot.finish(run.evaluation_id)
-    return read_jsonl(snapshot.evaluation)
+    return read_entries(snapshot.evaluation)
 
 
 def _save_pictures(context: Context, seed: int, folder: Path) -> None:

@@ -23,7 +23,8 @@ from bench.execution.source_files import sources_of
 from bench.execution.task import ControlTask, RunTask, Task
 from bench.process.worker import Worker
 from bench.record.files import write_json
-from bench.record.run_folder import Busy, remove_partial
+from bench.record.locks import Busy
+from bench.record.run_folder import remove_partial
 from bench.spec.reserved_names import REAL
 from bench.spec.run_config import canonical_json
 from bench.spec.sweep_file import Sweep

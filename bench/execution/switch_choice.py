@@ -15,11 +15,12 @@ import torch
 
 from bench.console import say
 from bench.data.base import DataSpec, data_root
-from bench.errors import BenchError
+from bench.errors import BenchError, DamagedRecord
 from bench.execution.source_files import sources_of
 from bench.process.worker import Worker
 from bench.record.files import read_json, write_json
 from bench.record.provenance import EXECUTION, HARNESS, note_execution, read_execution
+from bench.record.shapes import KeptSwitches
 from bench.spec.run_config import RunConfig, digest
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.gradient_accumulation import allocator_message
@@ -68,8 +69,8 @@ def _measured(
     """Return the choice of an equal run on such a device, or measure now."""
     kept = data_root() / "switches" / f"{_key(run, spec, device)}.json"
     if kept.exists():
-        with suppress(BenchError, KeyError, TypeError):  # what is damaged is measured again
-            found = read_json(kept)
+        with suppress(DamagedRecord, TypeError):  # what is damaged is measured again
+            found = read_json(kept, KeptSwitches)
             return SwitchDecision(SwitchSet.of(found["on"]), tuple(found["why"]))
     try:
         decision = choose_switches(

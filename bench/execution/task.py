@@ -8,7 +8,8 @@ from pathlib import Path
 from bench.errors import Interrupted, describe_system_error
 from bench.execution.run_one import Outcome, measure_control, run_one
 from bench.process.worker import Worker
-from bench.record.run_folder import Busy, RunFolder, State
+from bench.record.locks import Busy
+from bench.record.run_folder import RunFolder, State
 from bench.spec.run_config import RunConfig, digest
 
 

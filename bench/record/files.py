@@ -4,12 +4,19 @@ import csv
 import io
 import json
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, add_path_to_errors
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from bench.errors import DamagedRecord, add_path_to_errors
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
@@ -39,33 +46,77 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; a file that has none is a `BenchError` that names it."""
+def read_regular(path: Path) -> bytes:
+    """Return the content of a plain file; a `DamagedRecord` if it is anything else, or absent."""
     try:
-        content = json.loads(path.read_bytes())
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may have no end
+            raise DamagedRecord(f"cannot read {path}: it is not a plain file")
+        return path.read_bytes()
     except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror}") from error
+        raise DamagedRecord(f"cannot read {path}: {error.strerror}") from error
+
+
+def decode_json(text: bytes) -> Any:
+    """Return the value of JSON; a `ValueError` for NaN, text that is no UTF-8, and deep nesting."""
+    return from_json(text, allow_inf_nan=False)
+
+
+def read_json(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON object in a file; a `DamagedRecord` names one that has not this shape."""
+    raw = read_regular(path)
+    try:
+        return check_shape(path, decode_json(raw), shape)
     except ValueError as error:
-        raise BenchError(f"cannot read {path}: it is damaged ({error})") from error
+        raise DamagedRecord(f"cannot read {path}: it is damaged ({error})") from error
+
+
+def check_shape(path: Path, content: Any, shape: type[BaseModel]) -> dict[str, Any]:
+    """Return the content of a file as it is; a `DamagedRecord` if it has not this shape."""
     if not isinstance(content, dict):
-        raise BenchError(f"cannot read {path}: it is damaged (a JSON object is expected)")
+        raise DamagedRecord(f"cannot read {path}: it is damaged (a JSON object is expected)")
+    try:
+        shape.model_validate(content)
+        json.dumps(content, allow_nan=False)  # 1e999 is infinite
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise DamagedRecord(
+            f"cannot read {path}: it is damaged ({where}: {problem['msg']})"
+        ) from error
+    except ValueError as error:
+        raise DamagedRecord(f"cannot read {path}: it is damaged ({error})") from error
     return content
 
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     r"""Return CSV text: lines end in a line feed, floats are exact, None is an empty field.
 
+    Text that a spreadsheet would execute begins with an apostrophe, which `csv_text` takes away.
+
     >>> to_csv(["n", "value"], [(1, 0.1), (None, 2.0)])
     'n,value\n1,0.1\n,2.0\n'
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    # float() also turns NumPy's numbers into those that repr writes exactly and plainly
-    writer.writerows(
-        [repr(float(value)) if isinstance(value, float) else value for value in row] for row in rows
-    )
+    writer.writerow(map(_csv_cell, header))
+    writer.writerows(map(_csv_cell, row) for row in rows)
     return buffer.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, str):
+        return f"'{value}" if _FORMULA.match(value) else value
+    # float() also turns NumPy's numbers into those that repr writes exactly and plainly
+    return repr(float(value)) if isinstance(value, float) else value
+
+
+def csv_text(cell: str) -> str:
+    """Return the text that `to_csv` wrote as a cell.
+
+    >>> csv_text("'=1+1"), csv_text("'tis")
+    ('=1+1', "'tis")
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,11 +12,16 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, add_path_to_errors
-from bench.record.files import write_atomically
+from pydantic import TypeAdapter, ValidationError
+
+from bench.errors import BenchError, DamagedRecord, add_path_to_errors
+from bench.record.files import decode_json, read_regular, write_atomically
+from bench.record.shapes import Entry
 
 KEY = ("step", "split", "metric", "protocol")
 """Fields that identify an entry within a run."""
+
+_ENTRIES = TypeAdapter(list[Entry])
 
 
 class JsonlWriter(AbstractContextManager["JsonlWriter"]):
@@ -65,12 +70,11 @@ def read_jsonl(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
     """Return the complete entries of a file, none where there is no file.
 
     An unparsable last line is left out; in a file that was written at once (`whole`) it is damage,
-    as is any other unparsable line: a `BenchError` that names the file and the line.
+    as is any other unparsable line: a `DamagedRecord` that names the file and the line.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return []
+    lines = read_regular(path).split(b"\n")
     entries = []
     for number, line in enumerate(lines, start=1):
         if not line and number == len(lines):
@@ -79,10 +83,25 @@ def read_jsonl(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
         if entry is not None:
             entries.append(entry)
         elif whole or number < len(lines):
-            raise BenchError(
+            raise DamagedRecord(
                 f"{path}:{number}: not an entry (one JSON object per line is expected); the file "
                 "was damaged by something else than an interruption"
             )
+    return entries
+
+
+def read_entries(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
+    """Return what `read_jsonl` returns, if every line is an `Entry`; else a `DamagedRecord`."""
+    entries = read_jsonl(path, whole=whole)
+    try:
+        _ENTRIES.validate_python(entries)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        index, *where = problem["loc"]
+        raise DamagedRecord(
+            f"{path}:{int(index) + 1}: an entry needs a metric, and a value that is a number or "
+            f"null ({'.'.join(map(str, where))}: {problem['msg']})"
+        ) from error
     return entries
 
 
@@ -123,16 +142,12 @@ def _encode(entry: Mapping[str, object], path: Path) -> bytes:
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:
-    """Return the entry in a line, or None where there is none; NaN and infinities are not JSON."""
+    """Return the entry in a line, or None where there is none."""
     try:
-        entry = json.loads(line, parse_constant=_refuse)
-    except ValueError:  # also UnicodeDecodeError and JSONDecodeError
+        entry = decode_json(line)
+    except ValueError:
         return None
     return entry if isinstance(entry, dict) else None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def _mend_tail(path: Path) -> None:

@@ -26,16 +26,46 @@ or 3. There are `N` real test images, at most 10, one of each class shown, and `
 Where the label is the relevant code, a row is made with the label of its class.
 """
 
+import io
+import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import DamagedRecord
+from bench.record.files import read_regular
+from bench.record.left_out import say_left_out
 
 FILE = "pictures.npz"
+SAMPLES_FILE = "samples.npz"
+LARGEST = 2**30
+"""Bytes of the arrays of a file that is read."""
+
+AXES: Mapping[str, str] = {
+    "originals": "NHWC",
+    "names": "N",
+    "label_given": "",
+    "reconstruction": "NHWC",
+    "swaps": "NNHWC",
+    "regions": "R",
+    "corrupted": "RNHWC",
+    "inpainting": "RNHWC",
+    "traverse_relevant": "NTHWC",
+    "traverse_classes": "NTHWC",
+    "traverse_irrelevant": "NTHWC",
+    "dimensions": "DTHWC",
+    "dimensions_index": "D",
+    "dimensions_spread": "D",
+    "dimensions_values": "T",
+    "missing": "MP",
+}
+"""The axes of the arrays of `pictures.npz`; a letter has one length in a file."""
+
 Array = np.ndarray[Any, np.dtype[Any]]
+K = TypeVar("K")
 
 
 class RecordedPictures(NamedTuple):
@@ -58,16 +88,27 @@ class RecordedSamples(NamedTuple):
 
 
 def read_pictures(folder: Path) -> RecordedPictures:
-    """Read the pictures of a run; `bench figure` makes those that an older run lacks."""
-    arrays = _read(folder / FILE)
-    missing = arrays.pop("missing", np.empty((0, 2), dtype=str))
-    return RecordedPictures(arrays, {str(name): str(reason) for name, reason in missing})
+    """Read the pictures of a run; none of a damaged file, which is named to the user.
+
+    `bench figure` makes those that an older run lacks.
+    """
+    try:
+        return check_pictures(folder)
+    except DamagedRecord as problem:
+        say_left_out(problem)
+        return RecordedPictures({}, {})
 
 
 def read_samples(folder: Path) -> RecordedSamples | None:
-    """Read the samples of a run, a control or a snapshot; None where none were kept."""
-    arrays = _read(folder / "samples.npz")
-    return RecordedSamples(arrays["x"], tuple(map(str, arrays["names"]))) if arrays else None
+    """Read the samples of a run, a control or a snapshot; None where none were kept.
+
+    None also for a damaged file, which is named to the user.
+    """
+    try:
+        return check_samples(folder)
+    except DamagedRecord as problem:
+        say_left_out(problem)
+        return None
 
 
 def read_snapshots(folder: Path) -> dict[int, RecordedSamples]:
@@ -77,12 +118,76 @@ def read_snapshots(folder: Path) -> dict[int, RecordedSamples]:
     return {step: kept for step, kept in sorted(samples.items()) if kept is not None}
 
 
+def check_pictures(folder: Path) -> RecordedPictures:
+    """Read the pictures of a run; a `DamagedRecord` for arrays that are not as in the table."""
+    path = folder / FILE
+    arrays = _read(path)
+    lengths: dict[str, int] = {"P": 2}
+    for name, array in arrays.items():
+        axes = AXES.get(name)
+        if axes is None:
+            continue
+        if len(axes) != array.ndim or any(
+            lengths.setdefault(axis, length) != length
+            for axis, length in zip(axes, array.shape, strict=True)
+        ):
+            raise _damaged(path, f"{name} has the shape {array.shape}")
+        if axes[-1:] == "C" and not _are_images(array):
+            raise _damaged(path, f"{name} holds no images")
+    missing = arrays.pop("missing", np.empty((0, 2), dtype=str))
+    return RecordedPictures(arrays, {str(name): str(reason) for name, reason in missing})
+
+
+def check_samples(folder: Path) -> RecordedSamples | None:
+    """Read samples, None where none were kept; a `DamagedRecord` for what are no samples."""
+    path = folder / SAMPLES_FILE
+    if not (arrays := _read(path)):
+        return None
+    if not {"x", "names"} <= arrays.keys():
+        raise _damaged(path, "it lacks x or names")
+    x, names = arrays["x"], arrays["names"]
+    are_points = x.ndim == 3 and x.dtype.kind == "f" and x.shape[-1] == 2 and x.size
+    if not (are_points and np.isfinite(x).all()) and not (x.ndim == 5 and _are_images(x)):
+        raise _damaged(path, f"x is {x.dtype} of the shape {x.shape}")
+    if names.shape != x.shape[:1]:
+        raise _damaged(path, f"names has the shape {names.shape}")
+    return RecordedSamples(x, tuple(map(str, names)))
+
+
+def samples_alike(samples: Mapping[K, RecordedSamples]) -> dict[K, RecordedSamples]:
+    """Return the samples that fit beside the first: of the same classes and size."""
+
+    def form(of: RecordedSamples) -> tuple[object, ...]:
+        return of.names, of.x.shape[2:]
+
+    first = next(iter(samples.values()), None)
+    return {key: of for key, of in samples.items() if first and form(of) == form(first)}
+
+
+def _are_images(array: Array) -> bool:
+    return array.dtype == np.uint8 and array.size > 0 and array.shape[-1] in (1, 3)
+
+
+def _damaged(path: Path, what: object) -> DamagedRecord:
+    return DamagedRecord(f"{path} is damaged ({what}); delete it to have it made again")
+
+
 def _read(path: Path) -> dict[str, Array]:
-    """Return the arrays of a file, none where there is no file; name a damaged one."""
-    if not path.exists():
+    """Return the arrays of a file, none where there is no file."""
+    if not os.path.lexists(path):
         return {}
+    content = io.BytesIO(read_regular(path))
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BenchError(f"{path} is damaged ({error}); delete it to have it made again") from error
+        with zipfile.ZipFile(content) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+        if size > LARGEST:
+            raise ValueError(f"it holds {size} bytes")
+        with np.load(content, allow_pickle=False) as loaded:
+            arrays = {name: np.asarray(loaded[name]) for name in loaded}
+        for name, array in arrays.items():
+            "\n".join([name, *(array.ravel() if array.dtype.kind == "U" else ())]).encode()
+            if array.dtype.kind not in "biufU":
+                raise ValueError(f"{name} is {array.dtype}")
+    except Exception as error:  # a damaged file may raise anything
+        raise _damaged(path, str(error).split("\n")[0] or type(error).__name__) from error
+    return arrays

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.errors import DamagedRecord
+from bench.record.files import read_regular
 from bench.record.run_folder import RunFolder
+from bench.record.shapes import ProgressFields
 
 NAME = "progress.json"
 TRAINING, MEASURING = "training", "measuring"
@@ -80,9 +83,12 @@ class ProgressFile:
 def read_progress(folder: Path) -> Progress | None:
     """Return the progress of a run; None where no process is at work on it."""
     try:
-        progress = Progress(**json.loads((folder / NAME).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        fields = ProgressFields.model_validate_json(read_regular(folder / NAME))
+    except (DamagedRecord, ValueError):
         return None
+    progress = Progress(
+        fields.phase, fields.step, fields.iterations, fields.images_per_second, fields.losses
+    )
     return (
         progress if RunFolder(folder).is_locked() else None
     )  # or else the process that wrote it has died

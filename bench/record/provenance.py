@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bench
-from bench.errors import BenchError
+from bench.errors import DamagedRecord
 from bench.record.files import read_json, write_json
+from bench.record.shapes import ExecutionFile, ProvenanceFile
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,7 @@ def write_session(folder: Path, origin: Origin, *, forget: bool) -> None:
     if forget or not path.exists():
         write_json(path, origin)
         return
-    recorded = read_json(path)
+    recorded = read_json(path, ProvenanceFile)
     *_, last = sessions_of(recorded)
     used = {part: last.get("sources", {}).get(part) for part in origin["sources"]}
     places = [{k: v for k, v in s.items() if k not in NOT_OF_THE_PLACE} for s in (origin, last)]
@@ -108,10 +109,16 @@ def write_session(folder: Path, origin: Origin, *, forget: bool) -> None:
         write_json(path, recorded)
 
 
+def read_provenance(folder: Path) -> Origin:
+    """Return where a run came from; nothing where that was not recorded."""
+    path = folder / NAME
+    return read_json(path, ProvenanceFile) if os.path.lexists(path) else {}
+
+
 def read_execution(folder: Path) -> dict[str, Any]:
     """Return how a run was executed, key -> plain data; nothing of an absent or damaged file."""
-    with suppress(BenchError):
-        return read_json(folder / EXECUTION)
+    with suppress(DamagedRecord):
+        return read_json(folder / EXECUTION, ExecutionFile)
     return {}
 
 

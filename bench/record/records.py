@@ -5,20 +5,35 @@ published sweep has CSV files in place of the folders of its runs; its tables co
 """
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from bench.console import say
-from bench.errors import BenchError, UnknownName
+from pydantic import BaseModel
+
+from bench.errors import DamagedRecord, UnknownName
 from bench.record.data_names import name_data_sets
-from bench.record.files import read_json
-from bench.record.jsonl import read_jsonl
+from bench.record.files import check_shape, csv_text, read_json, read_regular
+from bench.record.jsonl import read_entries
+from bench.record.left_out import say_left_out
+from bench.record.provenance import read_provenance
 from bench.record.quantities import Quantities
-from bench.record.sweep_folder import RecordedRun, RecordedSweep, RunKey, read_plan, read_sweep
+from bench.record.run_folder import State
+from bench.record.shapes import ProvenanceFile, PublishedFile, RunSettingsFile
+from bench.record.sweep_folder import (
+    RecordedRun,
+    RecordedSweep,
+    RunKey,
+    read_plan,
+    read_sweep,
+    settings_of,
+)
 from bench.spec.reserved_names import REAL
 
 if TYPE_CHECKING:
@@ -138,14 +153,15 @@ class Records:
 
     def config(self, run: RecordedRun) -> Mapping[str, Any]:
         """Return the complete configuration of a run; empty where there is none."""
-        if (path := run.path / "config.json").exists():
-            return dict(read_json(path).get("config", {}))
+        if settings := settings_of(run.path):
+            return settings
         return self.origins.get((run.sweep, run.id, "config"), {})
 
     def provenance(self, run: RecordedRun) -> Mapping[str, Any]:
-        """Return where a run came from; empty where that was not recorded."""
-        if (path := run.path / "provenance.json").exists():
-            return read_json(path)
+        """Return where a run came from; empty where that was not recorded, or is damaged."""
+        with suppress(DamagedRecord):  # which makes it a failed run
+            if origin := read_provenance(run.path):
+                return origin
         return self.origins.get((run.sweep, run.id, "provenance"), {})
 
     def rows(self, name: FrameName) -> Iterator[tuple[str | int | float | None, ...]]:
@@ -183,13 +199,25 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
 
     Raises:
         UnknownName: If a sweep has no results.
-        BenchError: If a file is damaged; names it.
+        DamagedRecord: If the plan of a sweep that was named, or of all, is damaged. Where all
+            were asked for, a damaged one is left out, as are damaged files of runs.
     """
     known = sorted(path.parent.name for path in results.glob("*/sweep.json"))
     names = known if sweeps is None else list(dict.fromkeys(sweeps))
     if unknown := [name for name in names if name not in known]:
         raise UnknownName("sweep", unknown[0], known)
-    parts = [_read_sweep(results / name) for name in names]
+    parts, problems = [], []
+    for name in names:
+        try:
+            parts.append(_read_sweep(results / name))
+        except DamagedRecord as problem:
+            if sweeps is not None:
+                raise
+            problems.append(problem)
+    if problems and not parts:
+        raise problems[0]
+    for left_out in problems:
+        say_left_out(left_out)
     joined: dict[str, Any] = {
         part: tuple(chain.from_iterable(getattr(records, part) for records in parts))
         for part in ("sweeps", "runs", "measurements", "timings", "cost")
@@ -227,21 +255,17 @@ def _read_publication(folder: Path) -> Records:
         return tuple(_entry(runs[row["run"], row["variant"]], row) for row in rows)
 
     try:
-        content = read_json(folder / PUBLISHED)
-        origins = {
-            (sweep.name, run, kind): {**group["shared"], own: value}
-            for kind, own in KEY_OF_RUN.items()
-            for group in content[kind]
-            for run, value in group["runs"].items()
-        }
+        origins = _read_origins(folder, sweep.name)
         for row in _read_csv(folder / "runs.csv", [*_AXES, *_LENGTH]):
             key = row["run"], row["variant"]
             origin = origins.get((sweep.name, row["run"], "provenance"), {})
+            if row["state"] not in get_args(State):
+                raise ValueError(f"there is no state {row['state']!r}")
             runs[key] = replace(
                 expected[key],
-                data=row["data"],
-                called=row["data"],
-                fingerprint=origin.get("data_fingerprint", ""),
+                data=row["data"] or "",
+                called=row["data"] or "",
+                fingerprint=origin.get("data_fingerprint") or "",
                 state=row["state"],
                 is_measured=row["state"] == "done",
                 reason=row["failure"] or "",
@@ -257,40 +281,42 @@ def _read_publication(folder: Path) -> Records:
             cost=entries("cost", "cost.csv"),
             origins=origins,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise BenchError(f"the publication {folder} is damaged: {error!r}") from error
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise DamagedRecord(f"the publication {folder} is damaged: {error!r}") from error
+
+
+def _read_origins(folder: Path, sweep: str) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    path = folder / PUBLISHED
+    content = read_json(path, PublishedFile)
+    shapes: dict[str, type[BaseModel]] = {"config": RunSettingsFile, "provenance": ProvenanceFile}
+    return {
+        (sweep, run, kind): check_shape(path, {**group["shared"], own: value}, shapes[kind])
+        for kind, own in KEY_OF_RUN.items()
+        for group in content[kind]
+        for run, value in group["runs"].items()
+    }
 
 
 def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file of `bench.trackers.csv_files`; an empty field is None."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if lacking := set(columns) - set(reader.fieldnames or ()):
-                raise BenchError(f"cannot read {path}: it lacks {', '.join(sorted(lacking))}")
-            yield from ({name: value or None for name, value in row.items()} for row in reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BenchError(f"cannot read {path}: {error}") from error
+        reader = csv.DictReader(io.StringIO(read_regular(path).decode(), newline=""))
+        if lacking := set(columns) - set(reader.fieldnames or ()):
+            raise DamagedRecord(f"cannot read {path}: it lacks {', '.join(sorted(lacking))}")
+        for row in reader:
+            yield {name: csv_text(value) if value else None for name, value in row.items()}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DamagedRecord(f"cannot read {path}: {error}") from error
 
 
 def _read_entries(runs: Iterable[RecordedRun], name: str) -> tuple[RecordEntry, ...]:
-    entries = []
+    entries: list[RecordEntry] = []
     for run in runs:
         try:
-            lines = read_jsonl(run.path / name)
-        except (BenchError, OSError) as problem:  # must not cost the report of all other runs
+            entries += [_entry(run, line) for line in read_entries(run.path / name)]
+        except DamagedRecord as problem:  # must not cost the report of all other runs
             if run.state != "failed":  # a failed run says it as its reason
-                say(f"warning: left out: {problem}")
-            continue
-        for number, line in enumerate(lines, start=1):
-            numbers = line.get("value", ""), line.get("error")
-            is_number = all(part is None or isinstance(part, int | float) for part in numbers)
-            if not isinstance(line.get("metric"), str) or not is_number:
-                raise BenchError(
-                    f"{run.path / name}:{number}: an entry needs a metric, and a value that is a "
-                    f"number or null; got {line}"
-                )
-            entries.append(_entry(run, line))
+                say_left_out(problem)
     return tuple(entries)
 
 
@@ -299,10 +325,17 @@ def _entry(run: RecordedRun, line: Mapping[str, Any]) -> RecordEntry:
     return RecordEntry(
         run=run,
         metric=line["metric"],
-        value=None if value is None else float(value),
+        value=None if value is None else _finite(value),
         step=int(line.get("step") or 0),
         split=line.get("split") or "",
         protocol=line.get("protocol") or "",
         reason=line.get("reason") or "",
-        error=None if error is None else float(error),
+        error=None if error is None else _finite(error),
     )
+
+
+def _finite(number: float | str) -> float:
+    """Return a number; a `ValueError` for NaN and infinities, which a CSV file may hold."""
+    if not isfinite(value := float(number)):
+        raise ValueError(f"{number} is not finite")
+    return value

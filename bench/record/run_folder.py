@@ -4,26 +4,29 @@
 or that is under way: then a process holds its lock.
 """
 
-import fcntl
+import errno
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
-from bench.errors import BenchError
+from bench.errors import DamagedRecord
 from bench.record.files import read_json, write_json, write_text
-from bench.record.jsonl import read_jsonl
+from bench.record.jsonl import read_entries
+from bench.record.locks import Busy, hold, is_held
+from bench.record.provenance import Origin, read_provenance
+from bench.record.shapes import ConfigFile, DoneFile
 
 State = Literal["missing", "unfinished", "trained", "done", "failed"]
 """Nothing there; begun; trained, but not measured as asked; trained and measured; an error, or a
 damaged file."""
 
 
-class Busy(BenchError):
-    """Another process is working on this run."""
+LOCK = "lock"
 
 
 class Status(NamedTuple):
@@ -40,11 +43,17 @@ class Status(NamedTuple):
     is_measured: bool = False
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the content of the `config.json` of a run; a `DamagedRecord` where there is none."""
+    return read_json(folder / "config.json", ConfigFile)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of one run, `<results>/<sweep>/<id>`; it may not exist yet."""
 
     path: Path
+    is_snapshot: bool = False  # which has no configuration and provenance of its own
 
     @property
     def model(self) -> Path:
@@ -68,7 +77,7 @@ class RunFolder:
 
     def snapshot(self, step: int) -> "RunFolder":
         """Return the folder of the snapshot after `step` iterations, which is like a run's."""
-        return RunFolder(self.path / "snapshots" / str(step))
+        return RunFolder(self.path / "snapshots" / str(step), is_snapshot=True)
 
     def status(self, evaluation_id: str | None = None) -> Status:
         """Return the state of the run.
@@ -82,9 +91,12 @@ class RunFolder:
         is_measured = (self.path / "done").exists()
         if damage := self._damage(is_measured):
             return Status("failed", damage)
-        if is_measured and evaluation_id in (None, read_json(self.path / "done")["evaluation"]):
+        if is_measured and evaluation_id in (None, self._measured_as()):
             return Status("done", is_measured=True)
         return Status("trained" if self.model.exists() else "unfinished", "", is_measured)
+
+    def _measured_as(self) -> str:
+        return str(read_json(self.path / "done", DoneFile)["evaluation"])
 
     def _failure(self) -> str | None:
         """Return the last line of the traceback, or None if the run did not fail."""
@@ -99,26 +111,42 @@ class RunFolder:
 
     def _damage(self, is_measured: bool) -> str:
         """Return what is wrong with the files that reports need; empty where nothing is."""
-        provenance, config, done = (
-            self.path / name for name in ("provenance.json", "config.json", "done")
-        )
         remedy = f"delete {self.path} to have it made again"
         try:
-            if provenance.exists():
-                read_json(provenance)
+            origin = read_provenance(self.path)
             if is_measured:  # what follows is written again by a run that is not done
                 remedy = f"--retry-failed measures again, deleting {self.path} begins again"
-                if "evaluation" not in read_json(done):
-                    raise BenchError(f"{done} is damaged: it lacks 'evaluation'")
-                if config.exists():
-                    read_json(config)
-                for name in ("evaluation.jsonl", "cost.jsonl", "timings.jsonl"):
-                    read_jsonl(self.path / name, whole=True)
-        except BenchError as problem:
+                self._check_done(origin)
+        except DamagedRecord as problem:
             return f"{problem}; other files of this run may be damaged too: {remedy}"
-        except OSError as error:
-            return f"cannot read {error.filename or self.path}: {error.strerror}"
         return ""
+
+    def check(self) -> None:
+        """Raise a `DamagedRecord` unless all that is kept of the run is what it should be."""
+        origin = read_provenance(self.path)
+        if os.path.lexists(self.path / "config.json"):
+            read_config(self.path)
+        read_entries(self.path / "rows.jsonl")
+        if os.path.lexists(self.path / "done"):
+            self._check_done(origin)
+
+    def _check_done(self, origin: Origin) -> None:
+        """Raise a `DamagedRecord` unless everything is there that `done` promises."""
+        fewest = read_json(self.path / "done", DoneFile).get("measurements", 1)
+        if not self.is_snapshot:
+            if not origin:
+                raise DamagedRecord(f"{self.path / 'provenance.json'} is lost")
+            config = read_config(self.path)
+            if config.get("evaluation", {}).get("metrics") == []:
+                fewest = 0
+        if not os.path.lexists(self.evaluation):
+            raise DamagedRecord(f"{self.evaluation} is lost")
+        if (found := len(read_entries(self.evaluation, whole=True))) < fewest:
+            raise DamagedRecord(
+                f"{self.evaluation} holds {found} measurements of {fewest}; the rest is lost"
+            )
+        for name in () if self.is_snapshot else ("cost.jsonl", "timings.jsonl"):
+            read_entries(self.path / name, whole=True)
 
     def saved(self) -> float:
         """Return when progress was last saved, in seconds since 1970, or 0 where nothing was."""
@@ -130,8 +158,9 @@ class RunFolder:
         return max(times)
 
     def finish(self, evaluation_id: str) -> None:
-        """Mark the run as complete."""
-        write_json(self.path / "done", {"evaluation": evaluation_id})
+        """Mark the run as complete, with all of its measurements."""
+        count = len(read_entries(self.evaluation))
+        write_json(self.path / "done", {"evaluation": evaluation_id, "measurements": count})
 
     def fail(self, text: str) -> None:
         """Mark the run as failed, with the traceback."""
@@ -143,46 +172,55 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, to_write: bool = True) -> Iterator[None]:
         """Lock the folder, made if need be, for this process; `Busy` if another process has it.
 
-        The system releases the lock when its holder dies, however it dies.
+        The lock vanishes with its holder, however that dies. Who only reads (`to_write=False`)
+        needs none where nobody can write.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as file:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Busy(f"{self.path} is locked by another process") from error
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(hold(self._lock))
+            except OSError as error:
+                if to_write or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                    raise
             yield
 
     def is_locked(self) -> bool:
         """Return whether some process works on the run; False also where that cannot be seen."""
-        try:
-            if (self.path / "lock").exists():
-                with self.locked():
-                    pass
-        except Busy:
-            return True
-        except OSError:
-            pass
-        return False
+        return is_held(self._lock)
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / LOCK
 
 
 @contextmanager
 def arriving(path: Path) -> Iterator[Path]:
     """Make the folder of a run whole or not at all: yield one beside it that takes its place."""
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    lock = partial.with_suffix(".lock")
     try:
-        with RunFolder(partial).locked():
+        with hold(lock):
+            partial.mkdir()
             yield partial
             partial.rename(path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial, lock)
 
 
 def remove_partial(folder: Path) -> None:
     """Remove from the folder of a sweep what `arriving` left when a process died."""
     for partial in folder.glob(".*.partial"):
-        if (partial / "lock").exists() and not RunFolder(partial).is_locked():
-            shutil.rmtree(partial, ignore_errors=True)
+        lock = partial.with_suffix(".lock")
+        with suppress(Busy), hold(lock):
+            _remove(partial, lock)
+
+
+def _remove(partial: Path, lock: Path) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    for file in lock.parent.glob(f"{lock.name}*"):
+        with suppress(OSError):
+            file.unlink()

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.errors import BenchError
+from bench.errors import DamagedRecord
 from bench.record.files import read_json
+from bench.record.provenance import read_provenance
 from bench.record.quantities import Quantity
-from bench.record.run_folder import RunFolder, State
+from bench.record.run_folder import RunFolder, State, read_config
+from bench.record.shapes import PlanFile
 from bench.spec.reserved_names import REAL
 
 RETRY = "--retry-failed"
@@ -92,7 +94,10 @@ def control_title(name: str) -> str:
 
 def read_sweep_file(folder: Path) -> dict[str, Any]:
     """Return the `sweep.json` of a folder, with keys of older versions renamed."""
-    content = read_json(folder / "sweep.json")
+    try:
+        content = read_json(folder / "sweep.json", PlanFile)
+    except DamagedRecord as problem:
+        raise DamagedRecord(f"{problem}; running the sweep again writes it again") from problem
     if "references" in content:
         content["controls"] = [
             {("control" if key == "reference" else key): value for key, value in entry.items()}
@@ -104,43 +109,37 @@ def read_sweep_file(folder: Path) -> dict[str, Any]:
 def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
     """Read `sweep.json` in `results/<sweep>`: the sweep, and its runs as if none had begun."""
     content = read_sweep_file(folder)
-    try:
-        sweep = RecordedSweep(
-            folder.name,
-            content["title"],
-            content["spec"],
-            content["command"],
-            {name: Quantity.of(fields) for name, fields in content.get("quantities", {}).items()},
+    sweep = RecordedSweep(
+        folder.name,
+        content["title"],
+        content["spec"],
+        content["command"],
+        {name: Quantity.of(fields) for name, fields in content.get("quantities", {}).items()},
+    )
+    controls = [
+        {"variant": entry.get("control", REAL), "model": entry.get("control", REAL)}
+        | {"seed": None, **entry}
+        for entry in content.get("controls", [])
+    ]
+    runs = [
+        RecordedRun(
+            **{"sweep": sweep.name, "command": sweep.command, "path": folder / entry["id"]},
+            **{name: entry[name] for name in ("id", "variant", "model", "data", "seed")},
+            is_control=is_control,
+            evaluation=entry.get("evaluation"),
+            data_path=entry.get("path") or "",
+            called=entry["data"],
         )
-        controls = [
-            {"variant": entry.get("control", REAL), "model": entry.get("control", REAL)}
-            | {"seed": None, **entry}
-            for entry in content.get("controls", [])
-        ]
-        runs = [
-            RecordedRun(
-                **{"sweep": sweep.name, "command": sweep.command, "path": folder / entry["id"]},
-                **{name: entry[name] for name in ("id", "variant", "model", "data", "seed")},
-                is_control=is_control,
-                evaluation=entry.get("evaluation"),
-                data_path=entry.get("path", ""),
-                called=entry["data"],
-            )
-            for is_control, entries in ((False, content["runs"]), (True, controls))
-            for entry in entries
-        ]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BenchError(
-            f"{folder / 'sweep.json'} is not the plan of a sweep ({error} is missing or of the "
-            "wrong kind); run the sweep again to write it again"
-        ) from error
+        for is_control, entries in ((False, content["runs"]), (True, controls))
+        for entry in entries
+    ]
     return sweep, runs
 
 
 def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
     """Read what `read_plan` reads, with the state of each run from its folder."""
     sweep, runs = read_plan(folder)
-    configs = [_config(run.path) for run in runs]
+    configs = [settings_of(run.path) for run in runs]
     paths = [_data_path(config) or run.data_path for run, config in zip(runs, configs, strict=True)]
     only = known.pop() if len(known := set(paths) - {""}) == 1 else ""
     return sweep, [
@@ -170,18 +169,23 @@ def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str) -> 
     )
 
 
-def _config(folder: Path) -> Mapping[str, Any]:
-    with suppress(BenchError):  # a damaged one makes it a failed run
-        return dict(read_json(folder / "config.json").get("config", {}))
+def settings_of(folder: Path) -> Mapping[str, Any]:
+    """Return the configuration of a run; nothing where there is none.
+
+    Nothing also for a damaged file: of a finished run it makes a failed one, otherwise it is
+    written again.
+    """
+    with suppress(DamagedRecord):
+        settings: Mapping[str, Any] = read_config(folder)["config"]
+        return settings
     return {}
 
 
 def _fingerprint(folder: Path) -> str:
-    with suppress(BenchError):
-        return str(read_json(folder / "provenance.json").get("data_fingerprint", ""))
+    with suppress(DamagedRecord):
+        return read_provenance(folder).get("data_fingerprint") or ""
     return ""
 
 
 def _data_path(config: Mapping[str, Any]) -> str:
-    data = config.get("data")
-    return str(data.get("path", "")) if isinstance(data, dict) else ""
+    return (config.get("data") or {}).get("path") or ""

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
+from bench.evaluation.measuring import load_weights
 from bench.record import provenance
-from bench.record.files import read_json
 from bench.record.jsonl import by_key
 from bench.record.provenance import (
     changed_files,
     comparable_sources,
     read_execution,
+    read_provenance,
     sessions_of,
     version_text,
 )
@@ -124,9 +125,7 @@ def compare_entries(what: str, then: Iterable[Entry], now: Iterable[Entry]) -> D
 
 def compare_weights(then: Path, now: Path) -> Deviation:
     """Compare two files of weights; deviations are relative to the largest weight of a tensor."""
-    before, after = (
-        torch.load(path, map_location="cpu", weights_only=True) for path in (then, now)
-    )
+    before, after = load_weights(then), load_weights(now)
 
     def deviation(name: str) -> float:
         old, new = before[name].double(), after[name].double()
@@ -134,23 +133,29 @@ def compare_weights(then: Path, now: Path) -> Deviation:
             return 0.0
         return float((old - new).abs().max() / old.abs().max().clamp(min=FLOOR))
 
-    shared = sorted(before.keys() & after.keys())
+    shared = sorted(
+        name
+        for name in before.keys() & after.keys()
+        if before[name].shape == after[name].shape and before[name].numel()
+    )
+    if not shared:
+        return Deviation("weights", 0, 0.0, "", tuple(sorted({*before, *after})))
     worst = max(shared, key=deviation)
-    unmatched = tuple(sorted(before.keys() ^ after.keys()))
+    unmatched = tuple(sorted({*before, *after} - {*shared}))
     return Deviation("weights", len(shared), deviation(worst), worst, unmatched)
 
 
 def changes_since(folder: Path, now: provenance.Origin) -> tuple[str, ...]:
     """Return in words what `now` has that a run did not have when it was done."""
-    path = folder / provenance.NAME
-    if not path.exists():
+    recorded = read_provenance(folder)
+    if not recorded:
         return ("where it was done is not on record",)
     notes = read_execution(folder)
-    if switches := notes.pop("switches", {}).get("on"):  # else it was eager, as here
+    if switches := (notes.pop("switches", None) or {}).get("on"):  # else it was eager, as here
         notes["switches"] = ", ".join(switches)
     changes = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
     present = _environment(now)
-    for session in sessions_of(read_json(path)):
+    for session in sessions_of(recorded):
         for key, value in _environment(session).items():
             if key in present and value != present[key]:
                 changes[f"{key.replace('_', ' ')}: {value} then, {present[key]} now"] = None

@@ -20,9 +20,9 @@ from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
 from bench.record import provenance
-from bench.record.files import read_json
-from bench.record.jsonl import read_jsonl
-from bench.record.run_folder import Busy, RunFolder
+from bench.record.jsonl import read_entries
+from bench.record.locks import Busy
+from bench.record.run_folder import RunFolder, read_config
 from bench.replay.comparison import (
     Entry,
     ReplayReport,
@@ -44,7 +44,7 @@ def read_run(folder: Path) -> RunConfig:
     path = folder / "config.json"
     if not path.exists():
         raise BenchError(f"{folder} is not the folder of a run: it has no config.json")
-    document = read_json(path)
+    document = read_config(folder)
     try:
         training = run_config.recorded_training(document["config"]).model_dump(mode="json")
         return run_config.complete_settings(training | document.get("evaluation", {}))
@@ -61,7 +61,7 @@ def verify_run(
     It ends where losses were recorded. With `measurements`, kept weights are measured as well.
     """
     run = read_run(folder)
-    losses = read_jsonl(folder / "rows.jsonl")
+    losses = read_entries(folder / "rows.jsonl")
     if not losses:
         raise BenchError(f"{folder} has no losses on record to compare with")
     if measurements and not run.evaluation.metrics:
@@ -77,7 +77,7 @@ def verify_run(
         then = [entry for entry in losses if entry["step"] <= end]
         deviations = [compare_entries(what, then, _first_losses(run, worker, end))]
         if measurements:
-            measured = read_jsonl(RunFolder(folder).evaluation)
+            measured = read_entries(RunFolder(folder).evaluation)
             then = [entry for entry in measured if entry["step"] in kept]
             deviations.append(compare_entries("measurements", then, _measured(run, kept, worker)))
     return ReplayReport(folder, tuple(deviations), changes)
@@ -110,7 +110,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     say(f"{'was done again before' if outcome == 'kept' else 'done again'}, in {task.path}")
     names = {"losses": "rows.jsonl", "measurements": "evaluation.jsonl"}
     deviations = [
-        compare_entries(what, read_jsonl(folder / name), read_jsonl(task.path / name))
+        compare_entries(what, read_entries(folder / name), read_entries(task.path / name))
         for what, name in names.items()
         if (folder / name).exists() and (what == "losses" or run.evaluation.metrics)
     ]
@@ -123,8 +123,7 @@ def _prepared(folder: Path, run: RunConfig, worker: Worker) -> tuple[Worker, tup
     """Return a worker with as many threads as the run had, and what has changed since."""
     data = worker.context(run).data
     refuse_other_data(folder, data)
-    origin = folder / provenance.NAME
-    threads = read_json(origin).get("threads") if origin.exists() else None
+    threads = provenance.read_provenance(folder).get("threads")
     worker = replace(worker, threads=worker.threads or threads)
     threads = worker.threads_for(data.spec)
     now = provenance.collect(
@@ -148,7 +147,7 @@ def _first_losses(run: RunConfig, worker: Worker, end: int) -> list[Entry]:
                 stop=lambda: reached >= end or worker.stop(),
                 checkpoint_seconds=float("inf"),
             )
-        return read_jsonl(Path(scratch) / "rows.jsonl")
+        return read_entries(Path(scratch) / "rows.jsonl")
 
 
 def _kept_weights(run: RunConfig, folder: RunFolder) -> dict[int, Path]:

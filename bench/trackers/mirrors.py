@@ -5,7 +5,7 @@ from pathlib import Path
 from bench.console import say
 from bench.errors import BenchError
 from bench.record.data_names import in_file_name
-from bench.record.pictures import RecordedSamples, read_samples
+from bench.record.pictures import RecordedSamples, read_samples, samples_alike
 from bench.record.records import Records, load_records
 from bench.reporting.figures.grids import save_image_grid
 from bench.trackers.csv_files import write_csv
@@ -40,6 +40,7 @@ def _draw_samples(records: Records, folder: Path) -> None:
             if run.data == data and run.variant not in shown:
                 samples = read_samples(run.path)
                 shown |= {run.variant: samples} if samples and samples.are_images else {}
+        shown = samples_alike(shown)
         if len(shown) > 1:
             first = [variant for variant in records.untrained if variant in shown]
             order = dict.fromkeys([*first, *shown])

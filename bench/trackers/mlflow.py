@@ -4,20 +4,23 @@ A sweep is an experiment with one parent run, which has means over seeds; its ru
 run with the digest of what it should hold is left alone, any other is written again.
 """
 
-import fcntl
 import logging
 import os
 import re
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from uuid import uuid4
 
-from bench.console import suggest_command
+from bench.console import mask_passwords, suggest_command
 from bench.errors import BenchError
+from bench.record.locks import hold
 from bench.record.records import Records, load_records
 from bench.trackers.mlflow_runs import MlflowRun, child_runs, parent_run
 
@@ -31,6 +34,9 @@ DEFAULTS = {
 
 LONGEST_REASON = 240
 STATUS = {"done": "FINISHED", "failed": "FAILED", "running": "RUNNING"}  # any other is KILLED
+
+MOST_TRIES = 3
+"""At a database that cannot be opened; MLflow's default takes 109 seconds."""
 
 MOST_RUNS, MOST_METRICS, MOST_PARAMS = 50_000, 1000, 100
 """The most that MLflow takes or gives in one request."""
@@ -48,26 +54,62 @@ def update_mlflow(folder: Path, uri: str | None = None) -> str:
     """
     results, sweep = folder.parent, folder.name
     uri = uri or default_uri(results)
-    shown = re.sub(r"://[^/@]*@", "://***@", uri)
     records = load_records(results, [sweep])
     try:
         if "://" not in uri or uri.startswith("file:"):
             raise ValueError("its file store is retired; give an sqlite:/// or http:// address")
-        with (results / ".mlflow.lock").open("w") as file, _quiet():
-            fcntl.flock(file, fcntl.LOCK_EX)  # one process writes at a time
+        with hold(results / ".mlflow.lock", wait=True), _quiet():  # one process writes at a time
+            _prepare_database(uri)
             written, kept = _Experiment(uri, records).update()
     except BenchError:
         raise
     except Exception as error:  # whatever a server, a driver or a database may raise
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        reason = _masked(str(error).strip().split("\n")[0], uri) or type(error).__name__
         if len(reason) > LONGEST_REASON:  # the cause is at the end of nested messages
             reason = f"{reason[: LONGEST_REASON // 3]} ... {reason[-LONGEST_REASON * 2 // 3 :]}"
         raise BenchError(
-            f"MLflow at {shown} was not updated: {reason}\n"
-            f"nothing is lost, all results are in {folder}; catch up with: "
+            f"MLflow at {mask_passwords(uri)} was not updated: {reason}\n"
+            f"nothing is lost, all results are in {folder} (a damaged database can be moved away: "
+            "it is made again from them); catch up with: "
             + suggest_command(results, "mirror", sweep)
         ) from error
-    return f"MLflow: {written} runs written, {kept} were up to date, at {shown}"
+    return f"MLflow: {written} runs written, {kept} were up to date, at {mask_passwords(uri)}"
+
+
+def _masked(text: str, uri: str) -> str:
+    """Return a text without the password of an address, which drivers also print alone."""
+    given = re.match(r"[^:]*://[^:@/]*:(.+)@", uri)
+    for password in {given[1], unquote(given[1])} if given else ():
+        text = text.replace(password, "***")
+    return mask_passwords(text)
+
+
+def _prepare_database(uri: str) -> None:
+    """Make a new SQLite database whole or not at all; raise at once if one cannot be written.
+
+    MLflow makes tables one by one, refuses a database that lacks some, and tries an address that
+    fails again for minutes.
+    """
+    import mlflow.store.db.utils
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    mlflow.store.db.utils.MAX_RETRY_COUNT = MOST_TRIES
+    if not uri.startswith("sqlite:///") or "?" in uri:
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not path.exists():
+        partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+        try:
+            store = SqlAlchemyStore(f"sqlite:///{partial}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+            store.engine.dispose()
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("CREATE TABLE bench_can_write (a)")
+        database.execute("ROLLBACK")
 
 
 class _Experiment:

@@ -15,7 +15,7 @@ from bench.reporting.statistics import t_interval
 from bench.spec.reserved_names import REAL
 
 LONGEST_VALUE = 500
-LONGEST_KEY = 240
+LONGEST_KEY = 230  # MLflow takes 250, with our prefixes and hashes
 
 FILES = ("config.json", "provenance.json", "samples.png")
 SWEEP_FILES = ("*.json", "*.csv", "*.png", "report.html", "tables/*", "figures/*")
@@ -68,7 +68,12 @@ def parent_run(records: Records) -> MlflowRun:
         params={},
         metrics=[(key, value, 0) for key, value in means_over_seeds(records).items()],
         folder=folder,
-        files=[path for pattern in SWEEP_FILES for path in sorted(folder.glob(pattern))],
+        files=[
+            path
+            for pattern in SWEEP_FILES
+            for path in sorted(folder.glob(pattern))
+            if path.is_file()
+        ],
         note=f"{sweep.title}\n\n    {sweep.command}",
     )
 
@@ -82,7 +87,8 @@ def child_runs(records: Records) -> list[MlflowRun]:
         if entry.value is not None:
             metrics.setdefault(entry.run, []).append((key, entry.value, entry.step))
     for entry in records.measurements:
-        protocols.setdefault(entry.run, {})[f"protocol.{keys[_identity(entry)]}"] = entry.protocol
+        key = safe_key(f"protocol.{keys[_identity(entry)]}")
+        protocols.setdefault(entry.run, {})[key] = entry.protocol
     children = []
     for run in records.runs:
         if run.state == "missing":
@@ -95,7 +101,7 @@ def child_runs(records: Records) -> list[MlflowRun]:
         tags |= {"failure": run.reason} if run.reason else {}
         tags |= protocols.get(run, {})
         child = MlflowRun(
-            name=f"{run.variant}, seed {seed}" if seed else run.title,
+            name=(f"{run.variant[:LONGEST_KEY]}, seed {seed}" if seed else run.title)[:LONGEST_KEY],
             state=run.state,
             tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
             params=_params(records.config(run)),
@@ -127,7 +133,7 @@ def means_over_seeds(records: Records) -> dict[str, float]:
         means |= {f"{key}/mean": interval.mean, f"{key}/n": float(interval.n)}
         if interval.half_width is not None:
             means[f"{key}/half_width"] = interval.half_width
-    return means
+    return {safe_key(key): value for key, value in means.items()}
 
 
 def safe_key(key: str) -> str:

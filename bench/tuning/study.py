@@ -4,7 +4,6 @@ A running trial whose process has died, and so lost its lock, is continued by th
 is proposed follows from the seed of the file, the number of the trial and the trials before it.
 """
 
-import fcntl
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from optuna.trial import TrialState
 
 from bench.errors import BenchError
 from bench.record.jsonl import JsonlWriter
+from bench.record.locks import Busy, hold
 from bench.seeding import seed_for
 from bench.spec.run_config import digest
 from bench.tuning.space import Scalar, SearchRange, TunedVariant
@@ -173,18 +173,16 @@ class Study:
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
 
     def _lock(self, stack: ExitStack, number: int) -> bool:
-        file = stack.enter_context((self._locks / f"{number}.lock").open("w"))
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            stack.enter_context(hold(self._locks / f"{number}.lock"))
+        except Busy:
             return False
         return True
 
     @contextmanager
     def _choosing(self) -> Iterator[None]:
         """Wait until no other process chooses a trial."""
-        with (self._locks / "choice.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with hold(self._locks / "choice.lock", wait=True):
             yield
 
     @property

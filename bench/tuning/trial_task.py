@@ -18,7 +18,7 @@ from bench.execution.scheduler import schedule
 from bench.execution.source_files import sources_of
 from bench.execution.task import ControlTask, RunTask, Task
 from bench.process.worker import Worker
-from bench.record.jsonl import read_jsonl
+from bench.record.jsonl import read_entries
 from bench.record.run_folder import RunFolder, State, remove_partial
 from bench.reporting.snapshot_selection import loss
 from bench.spec.reserved_names import REAL, VALIDATION
@@ -188,7 +188,7 @@ class _TrialRuns:
         run, path = self.runs[0], self.real_path
         if _when_free(partial(measure_control, REAL, run, path, self.worker)) == "failed":
             raise BenchError(f"the real images could not be measured; why: cat {path / 'failed'}")
-        return read_jsonl(RunFolder(path).evaluation)
+        return read_entries(RunFolder(path).evaluation)
 
     def _cannot_go_on(self) -> bool:
         """Return whether a new snapshot shows that there is no hope, or lacks an objective."""
@@ -222,7 +222,7 @@ class _TrialRuns:
         return _mean(losses)
 
     def _value(self, criterion: Criterion, run: RunConfig, step: int) -> tuple[float, str]:
-        entries = read_jsonl(self._snapshot(run, step).evaluation)
+        entries = read_entries(self._snapshot(run, step).evaluation)
         return _find([e for e in entries if e["step"] == step], criterion.metric)
 
     def _snapshot(self, run: RunConfig, step: int) -> RunFolder:

@@ -28,7 +28,7 @@ def write_small(results):
         draw = np.random.default_rng(number)
         write_samples(run, draw=draw)
         if not run.name.startswith("real"):
-            images = draw.integers(0, 256, (3, 4, 8, 8, 1), dtype=np.uint8)
+            images = draw.integers(0, 256, (4, 4, 8, 8, 1), dtype=np.uint8)
             np.savez_compressed(
                 run / "pictures.npz",
                 swaps=images,

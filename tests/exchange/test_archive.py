@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.exchange import unpack
 from bench.record.run_folder import RunFolder
 from tests.made_once import METRICS, RUN, copy_mlflow_database, copy_tiny_sweep
 
@@ -77,8 +78,9 @@ def test_other_measurements_of_the_same_run_are_refused(bench, here, tiny):
     shutil.copytree(tiny, here / "there" / "tiny")
     shutil.rmtree(next((here / "there").glob("tiny/real-*")))
     path = next(p.parent for p in here.glob("there/tiny/*/model.pt")) / "evaluation.jsonl"
-    row = json.loads(path.read_text().splitlines()[0])
-    path.write_text(json.dumps(row | {"value": 0.5}) + "\n")
+    first, *rest = path.read_text().splitlines()
+    row = json.loads(first)
+    path.write_text("\n".join([json.dumps(row | {"value": 0.5}), *rest, ""]))
     status, _, err = bench("import", "tiny.tar.gz", "--results", "there")
     assert status == 2
     assert "has other measurements of runs that are here; nothing was imported" in err
@@ -103,7 +105,8 @@ def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, t
     one, other = sorted(path.parent for path in tiny.glob("*/model.pt"))
     snapshot = one / "snapshots" / "6"
     snapshot.mkdir(parents=True)
-    (snapshot / "done").write_text("{}")
+    (snapshot / "done").write_text('{"evaluation": "e"}')
+    shutil.copy(one / "evaluation.jsonl", snapshot)
     bench("export", "tiny", "--to", "whole.tar.gz")
     (one / "done").unlink()
     (snapshot / "done").unlink()
@@ -123,7 +126,7 @@ def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, t
     (other / "done").unlink()
     with RunFolder(other).locked():
         _, out, err = bench("import", "whole.tar.gz")
-    assert f"{other.relative_to(here)} has not ended here, and was left as it is" in err
+    assert f"{other.relative_to(here)} is not done here, and was left as it is" in err
 
 
 def test_weights_come_if_asked(bench, here, tiny):
@@ -193,3 +196,90 @@ def test_what_is_no_export_is_named(bench, here):
     status, _, err = bench("export", "tini")
     assert status == 2
     assert "unknown sweep 'tini'" in err
+
+
+def repack(source, target, change):
+    """Write an archive again with other files: `change` gets them by name."""
+    with tarfile.open(source) as archive:
+        held = {member.name: archive.extractfile(member).read() for member in archive}
+    change(held)
+    with tarfile.open(target, "w:gz") as archive:
+        for name, data in held.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+
+
+def edited(held, name, change):
+    """Change the JSON of the first run's file of that name."""
+    path = min(key for key in held if key.endswith(name) and "/real-" not in key)
+    content = json.loads(held[path])
+    change(content)
+    held[path] = json.dumps(content).encode()
+
+
+FOREIGN = {
+    "config.json": lambda content: content["config"].update(iterations=13),
+    "sweep.json": lambda content: content["runs"][0].update(seed=5),
+    "manifest.json": lambda content: content["runs"].pop(),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_run_that_is_not_what_its_name_says_is_refused(bench, here, tiny, name):
+    bench("export", "tiny")
+    repack("tiny.tar.gz", "odd.tar.gz", lambda held: edited(held, name, FOREIGN[name]))
+    status, _, err = bench("import", "odd.tar.gz", "--results", "there")
+    assert status == 2
+    assert "nothing was imported" in err
+    assert not (here / "there").exists()
+
+
+def test_programs_are_refused_unless_they_are_accepted(bench, here, tiny):
+    def add(content):
+        content["evaluation"]["metrics"].append({"name": "fid", "extractor": {"path": "net.pt2"}})
+
+    bench("export", "tiny")
+    repack("tiny.tar.gz", "odd.tar.gz", lambda held: edited(held, "config.json", add))
+    status, _, err = bench("import", "odd.tar.gz", "--results", "there")
+    assert status == 2
+    assert "net.pt2" in err
+    assert "--accept-programs" in err
+    assert not (here / "there").exists()
+    status, _, err = bench("import", "odd.tar.gz", "--results", "there", "--accept-programs")
+    assert status == 0
+    assert "note: measuring these runs again runs the program net.pt2" in err
+
+
+BOMBS = {
+    "a record": lambda run: {f"{run}/rows.jsonl": b"0" * (9 << 20)},
+    "weights": lambda run: {f"{run}/model.pt": b"\0" * (80 << 20)},
+    "many": lambda run: {f"{run}/a{n}.txt": b"\0" * (8 << 20) for n in range(9)},
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_unpacks_to_far_more_than_records_is_refused(bench, here, tiny, monkeypatch, bomb):
+    monkeypatch.setattr(unpack, "ALWAYS", 8 << 20)
+    bench("export", "tiny")
+
+    def add(held):
+        run = min(name for name in held if name.endswith("done")).rpartition("/")[0]
+        held.update(BOMBS[bomb](run))
+
+    repack("tiny.tar.gz", "bomb.tar.gz", add)
+    status, _, err = bench("import", "bomb.tar.gz", "--results", "there")
+    assert status == 2, err
+    assert not (here / "there").exists()
+
+
+def test_a_damaged_run_here_gives_way_to_a_whole_one(bench, here, tiny):
+    bench("export", "tiny")
+    run = min(path.parent for path in tiny.glob("*/model.pt"))
+    before = (run / "evaluation.jsonl").read_bytes()
+    (run / "evaluation.jsonl").unlink()
+    _, _, err = bench("export", "tiny", "--to", "less.tar.gz")
+    assert f"left out: {run.relative_to(here) / 'evaluation.jsonl'} is lost" in err
+    _, out, _ = bench("import", "tiny.tar.gz")
+    assert "1 added, 2 kept" in out
+    assert (run / "evaluation.jsonl").read_bytes() == before

@@ -204,16 +204,42 @@ def test_a_run_with_a_damaged_file_is_a_failed_one_and_the_others_stay(tmp_path,
 def test_a_plan_without_its_runs_is_refused(tmp_path, content):
     folder = recorded.write_sweep(tmp_path)
     (folder / "sweep.json").write_text(content)
-    with pytest.raises(BenchError, match=r"sweep\.json is not the plan of a sweep \("):
+    with pytest.raises(BenchError, match=r"sweep\.json: it is damaged \((title|runs): "):
         load_records(tmp_path)
 
 
-@pytest.mark.parametrize("entry", [{"value": 1.0}, {"metric": "a"}, {"metric": "a", "value": "b"}])
-def test_an_entry_without_metric_or_value_is_named(tmp_path, entry):
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *({"value": 1.0}, {"metric": "a"}, {"metric": "a", "value": "b"}),
+        *({"metric": "a", "value": 1.0, "step": step} for step in (2**63, -1, "3", True)),
+    ],
+)
+def test_an_entry_that_is_none_fails_its_run_alone(tmp_path, entry):
     folder = recorded.write_sweep(tmp_path)
     write_jsonl(next(iter(folder.glob("00*"))) / "evaluation.jsonl", [entry])
-    with pytest.raises(BenchError, match=r"evaluation\.jsonl:1: an entry needs a metric, and a va"):
-        load_records(tmp_path)
+    first, *others = load_records(tmp_path).runs
+    assert "evaluation.jsonl:1: an entry needs a metric, and a va" in first.reason
+    assert {run.state for run in others} == {"done"}
+
+
+@pytest.mark.parametrize("name", ["config.json", "provenance.json", "evaluation.jsonl"])
+def test_a_finished_run_that_lost_a_file_is_a_failed_one(tmp_path, name):
+    path = next(recorded.write_sweep(tmp_path).glob("00*")) / name
+    path.unlink()
+    assert str(path) in load_records(tmp_path).runs[0].reason
+    path.write_bytes(b"")
+    assert str(path) in load_records(tmp_path).runs[0].reason
+
+
+def test_a_damaged_sweep_is_left_out_unless_it_is_named(tmp_path, capsys):
+    for name in ("a", "b"):
+        recorded.write_sweep(tmp_path, name)
+    (tmp_path / "a" / "sweep.json").write_text("{}")
+    assert [sweep.name for sweep in load_records(tmp_path).sweeps] == ["b"]
+    assert "left out: cannot read" in capsys.readouterr().err
+    with pytest.raises(BenchError, match="running the sweep again"):
+        load_records(tmp_path, ["a", "b"])
 
 
 def test_reports_need_neither_torch_nor_pandas_nor_mlflow(tmp_path):

@@ -1,11 +1,21 @@
 """Folders of runs: states and locks."""
 
-import errno
-import fcntl
-
 import pytest
 
-from bench.record.run_folder import Busy, RunFolder
+from bench.record.files import write_json
+from bench.record.jsonl import write_jsonl
+from bench.record.locks import Busy
+from bench.record.run_folder import RunFolder
+
+ENTRIES = [{"metric": "fid", "value": value} for value in (1.0, 2.0)]
+
+
+def write_record(folder):
+    """Write what a run has before it is done."""
+    folder.model.touch()
+    write_json(folder.path / "config.json", {"config": {}})
+    write_json(folder.path / "provenance.json", {"started": "2026"})
+    write_jsonl(folder.evaluation, ENTRIES)
 
 
 def test_states_of_a_folder(tmp_path):
@@ -13,7 +23,7 @@ def test_states_of_a_folder(tmp_path):
     assert folder.status("e").state == "missing"
     with folder.locked():
         assert folder.status("e").state == "unfinished"
-    folder.model.touch()
+    write_record(folder)
     assert folder.status("e").state == "trained"
     folder.finish("e")
     assert folder.status("e").state == "done"
@@ -25,7 +35,7 @@ def test_states_of_a_folder(tmp_path):
 
 def test_a_run_is_measured_once_it_was_done(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.model.touch()
+    write_record(folder)
     assert not folder.status("e").is_measured
     folder.finish("e")
     assert folder.status("e").is_measured
@@ -39,6 +49,28 @@ def test_damaged_provenance_fails_a_run_that_is_not_done_too(tmp_path):
     assert RunFolder(tmp_path).status("e").state == "failed"
     assert "delete" in RunFolder(tmp_path).status("e").reason
     assert "--retry-failed" not in RunFolder(tmp_path).status("e").reason
+
+
+def test_measurements_that_were_lost_are_missed(tmp_path):
+    folder = RunFolder(tmp_path)
+    write_record(folder)
+    folder.finish("e")
+    write_jsonl(folder.evaluation, [*ENTRIES, *ENTRIES])
+    assert folder.status("e").state == "done", "bench evaluate --record adds some"
+    write_jsonl(folder.evaluation, ENTRIES[:1])
+    assert "holds 1 measurements of 2" in folder.status("e").reason
+
+
+def test_a_run_of_no_metrics_has_no_measurements(tmp_path):
+    folder = RunFolder(tmp_path)
+    write_record(folder)
+    write_jsonl(folder.evaluation, [])
+    folder.finish("e")
+    assert folder.status("e").state == "done"
+    write_json(tmp_path / "done", {"evaluation": "e"})  # as older versions did
+    assert folder.status("e").state == "failed"
+    write_json(tmp_path / "config.json", {"config": {}, "evaluation": {"metrics": []}})
+    assert folder.status("e").state == "done"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"3", b'{"other": 1}'])
@@ -58,12 +90,3 @@ def test_one_process_locks_a_folder(tmp_path):
         with pytest.raises(Busy, match="locked by another process"), folder.locked():
             pass
     assert not folder.is_locked()
-
-
-def test_a_file_system_without_locks_is_not_busy(tmp_path, monkeypatch):
-    def refuse(file, how):
-        raise OSError(errno.ENOTSUP, "no locks here")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(OSError, match="no locks here"), RunFolder(tmp_path).locked():
-        pass

@@ -1,6 +1,11 @@
+import errno
+from pathlib import Path
+
 import cases
 import pytest
 import recorded
+
+from bench.record import files
 
 
 @pytest.fixture
@@ -93,3 +98,36 @@ def test_one_seed_and_no_reference_are_fine(bench, here):
         status, out, err = bench("report", "quickstart", *words)
         assert status == 0, err
         assert "7" in out
+
+
+@pytest.fixture
+def read_only(here, monkeypatch):
+    """Results on a disk that nobody can write to, as far as our own writer goes."""
+    write = files.write_atomically
+
+    def refuse(path, content):
+        if Path("results").resolve() in Path(path).resolve().parents:
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        write(path, content)
+
+    recorded.write_sweep(here / "results")
+    monkeypatch.setattr(files, "write_atomically", refuse)
+    monkeypatch.setattr("bench.reporting.figures.files.write_atomically", refuse)
+
+
+def test_tables_are_printed_from_a_disk_that_cannot_be_written(bench, read_only):
+    status, out, err = bench("report", "quickstart")
+    assert (status, "Lr-LiVAE" in out) == (0, True)
+    assert "warning: nothing was written to results/quickstart/tables: Read-only file sys" in err
+    assert "--to FOLDER" in err
+    status, _, err = bench("report", "quickstart", "--to", "elsewhere", "--page")
+    assert (status, err) == (0, "written to elsewhere/report.html\n")
+
+
+def test_figures_of_a_disk_that_cannot_be_written_go_elsewhere(bench, here, read_only):
+    status, _, err = bench("figure", "seeds", "quickstart")
+    assert status == 2
+    assert "--to FOLDER" in err
+    status, _, err = bench("figure", "seeds", "quickstart", "--to", "elsewhere")
+    assert status == 0, err
+    assert (here / "elsewhere" / "seeds.pdf").exists()

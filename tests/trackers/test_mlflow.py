@@ -1,7 +1,9 @@
 """MLflow on a database in a temporary folder, copied for each test: making one is slow."""
 
+import errno
 import gc
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -171,6 +173,76 @@ def test_a_server_that_does_not_answer_fails_fast_with_the_command_that_catches_
     assert text.startswith("MLflow at http://***@127.0.0.1:9 was not updated: ")
     assert "nothing is lost" in text
     assert f"bench mirror quickstart --results {tmp_path / 'results'}" in text
+
+
+ADDRESSES = {
+    "postgresql://someone:sec@ret/word@127.0.0.1:9/db": ("someone", "sec@ret/word"),
+    "http://127.0.0.1:9/?token=sec-ret": ("sec-ret",),
+    "nonsense://me:secret@host": ("me:", "secret"),
+}
+
+
+@pytest.mark.parametrize("uri", ADDRESSES)
+def test_no_password_is_printed(tmp_path, uri):
+    folder = recorded.write_sweep(tmp_path / "results")
+    with pytest.raises(BenchError) as caught:
+        update_mlflow(folder, uri)
+    assert not [secret for secret in ADDRESSES[uri] if secret in str(caught.value)]
+
+
+def _folder(path):
+    path.mkdir()
+
+
+def _text(path):
+    path.write_text("no database" * 100)
+
+
+def _half_made(path):
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE datasets (a)")
+    database.close()
+
+
+@pytest.mark.parametrize("make", [_folder, _text, _half_made])
+def test_what_is_no_database_is_named_soon(tmp_path, make):
+    folder = recorded.write_sweep(tmp_path / "results")
+    make(tmp_path / "results" / "mlflow.db")
+    began = time.monotonic()
+    with pytest.raises(BenchError, match="a damaged database can be moved away"):
+        update_mlflow(folder)
+    assert time.monotonic() - began < 30
+
+
+def test_a_database_that_cannot_be_written_is_named_soon(results, monkeypatch):
+    connect = sqlite3.connect
+
+    def read_only(path, **options):
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    monkeypatch.setattr("bench.trackers.mlflow.sqlite3.connect", read_only)
+    with pytest.raises(BenchError, match="attempt to write a readonly database"):
+        update_mlflow(recorded.write_sweep(results))
+
+
+def test_a_database_that_was_not_finished_is_not_there(tmp_path, monkeypatch):
+    from mlflow.store.db import utils
+
+    def fill_up(engine):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = recorded.write_sweep(tmp_path / "results")
+    monkeypatch.setattr(utils, "_initialize_tables", fill_up)
+    with pytest.raises(BenchError, match="No space left"):
+        update_mlflow(folder)
+    assert not list((tmp_path / "results").glob("*mlflow.db*"))
+
+
+def test_names_may_be_of_any_length(results):
+    long = "v" * 400
+    held = {"inception_score": ("protocol " * 100, 7.0), "m" * 400: ("p", 1.0)}
+    folder = recorded.write_sweep(results, variants={long: {0: held}}, models={long: "cvae"})
+    assert "2 runs written" in update_mlflow(folder)
 
 
 def test_the_retired_file_store_is_refused(tmp_path):

@@ -21,6 +21,7 @@ from bench.errors import BenchError, describe_system_error
 from bench.execution.executors.base import Ended, Executor, execute_remotely, import_extra
 from bench.execution.task import Task
 from bench.process.worker import Worker
+from bench.record.run_folder import LOCK
 
 GRACE_S = 60.0
 POLL_S = 0.1
@@ -148,7 +149,7 @@ def _pack(folder: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted(folder.iterdir(), key=lambda path: path.name in ENDINGS):
-            if path.name != "lock":
+            if not path.name.startswith(LOCK):
                 archive.add(path, path.name)
     return buffer.getvalue()
 

@@ -15,6 +15,7 @@ from bench.record.pictures import (
     RecordedSamples,
     read_pictures,
     read_samples,
+    samples_alike,
 )
 from bench.record.quantities import COST, TIMINGS, kind_of
 from bench.record.records import RecordEntry, Records
@@ -113,7 +114,8 @@ class FigureData:
     def samples(self, *, images: bool) -> dict[FigureVariant, RecordedSamples]:
         """Return the samples of the chosen variants that are images, or that are points."""
         samples = {v: read_samples(v.run.path) for v in self.variants if v.run}
-        return {v: kept for v, kept in samples.items() if kept and kept.are_images == images}
+        kept = {v: of for v, of in samples.items() if of and of.are_images == images}
+        return samples_alike(kept)
 
     @cached_property
     def real(self) -> RecordedSamples | None:

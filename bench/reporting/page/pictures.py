@@ -1,5 +1,6 @@
 """Pictures of runs as plain data: their samples, and the arrays of `pictures.npz`."""
 
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.errors import BenchError
+from bench.errors import DamagedRecord
+from bench.record.files import read_regular
+from bench.record.left_out import say_left_out
 from bench.record.pictures import Array, read_pictures, read_samples
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
@@ -104,7 +107,12 @@ def _pictures(run: RecordedRun) -> Iterator[_Picture]:
     if samples and samples.are_images:
         yield _Picture(SAMPLES, run, ImageSheet(samples.x, cut=True), samples.names)
     elif samples and drawing.exists():
-        yield _Picture(SAMPLES, run, ImageSheet(_read_drawing(drawing)), is_drawing=True)
+        try:
+            sheet = ImageSheet(_read_drawing(drawing))
+        except DamagedRecord as problem:
+            say_left_out(problem)
+        else:
+            yield _Picture(SAMPLES, run, sheet, is_drawing=True)
     arrays = read_pictures(run.path).arrays
     images = {name: array for name, array in arrays.items() if _are_images(array)}
     for name in images:
@@ -122,7 +130,8 @@ def _compose(name: str, images: Mapping[str, Array]) -> Array:
 
 
 def _are_images(array: Array) -> bool:
-    return array.dtype == np.uint8 and array.ndim >= 4 and array.shape[-1] in (1, 3)
+    is_filled = array.dtype == np.uint8 and array.ndim >= 4 and array.size > 0
+    return is_filled and array.shape[-1] in (1, 3)
 
 
 def _table(images: Array) -> Array:
@@ -133,9 +142,9 @@ def _table(images: Array) -> Array:
 def _read_drawing(path: Path) -> Array:
     """Return a drawing of points as a table of one image, in the size of the page."""
     try:
-        with Image.open(path) as page:
+        with Image.open(io.BytesIO(read_regular(path))) as page:
             height = round(page.height * POINTS_WIDTH / page.width)
             small = page.convert("RGB").resize((POINTS_WIDTH, height), Image.Resampling.LANCZOS)
-    except OSError as error:
-        raise BenchError(f"{path} is damaged ({error}); delete it") from error
+    except Exception as error:  # a damaged file may raise anything
+        raise DamagedRecord(f"{path} is damaged ({error}); delete it") from error
     return np.asarray(small)[None, None]

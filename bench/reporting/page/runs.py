@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.record.files import flatten
+from bench.errors import DamagedRecord
+from bench.record.files import flatten, read_regular
 from bench.record.records import Records
 from bench.reporting.grouping import grouped
 from bench.reporting.page.variants import PageVariants
@@ -80,5 +81,7 @@ def _settings(content: Mapping[str, Any], leave_out: Sequence[str] = LEFT_OUT) -
 
 
 def _traceback(folder: Path) -> str:
-    path = folder / "failed"
-    return path.read_text(errors="replace").strip() if path.exists() else ""
+    try:
+        return read_regular(folder / "failed").decode(errors="replace").strip()
+    except DamagedRecord:  # mostly, since it is not there
+        return ""

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (Greek letters look like Latin ones)
 """A table as LaTeX, for a paper that loads the package booktabs."""
 
 import re
@@ -7,6 +8,13 @@ from itertools import groupby
 from bench.reporting.render.headings import caption_text, headings, row_texts
 from bench.reporting.tables.table import Table
 
+_GREEK = (
+    *("αalpha", "βbeta", "γgamma", "δdelta", "εepsilon", "ζzeta", "ηeta", "θtheta", "ιiota"),
+    *("κkappa", "λlambda", "μmu", "νnu", "ξxi", "πpi", "ρrho", "σsigma", "τtau", "υupsilon"),
+    *("φphi", "χchi", "ψpsi", "ωomega", "ΓGamma", "ΘTheta", "ΛLambda", "ΞXi", "ΠPi", "ΣSigma"),
+    *("ΦPhi", "ΨPsi", "ΩOmega", "ΔDelta"),
+)
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -14,14 +22,28 @@ _LATEX = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "≈": r"$\approx$",
+    "≠": r"$\neq$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "∞": r"$\infty$",
+    "−": r"$-$",
+    "→": r"$\to$",
     "±": r"$\pm$",
     "—": "---",
-    "Δ": r"$\Delta$",
     "`": "",
     "<": r"$<$",
     ">": r"$>$",
     "|": r"\textbar{}",
-} | {character: f"\\{character}" for character in "&%$#_{}"}
+}
+_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+_LATEX |= {letter[0]: rf"$\{letter[1:]}$" for letter in _GREEK}
+
+_UNKNOWN = "«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ"
+_FOREIGN = (
+    r"[^\x00-\x7e\u00a0-\u017e\u2010-\u2015\u2018\u2019\u201c\u201d\u2020-\u2022\u2026"
+    rf"\u2030\u20ac\u2122]|[{_UNKNOWN}]"
+)
+"""Characters that pdfLaTeX cannot print without further packages and fonts."""
 
 
 def render_latex(table: Table) -> str:
@@ -30,6 +52,7 @@ def render_latex(table: Table) -> str:
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{_latex(caption_text(table))}}}",
+        rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}",
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
     ]
@@ -43,7 +66,10 @@ def render_latex(table: Table) -> str:
             + _latex(text.rest)
             for text in row_texts(row, table)
         ]
-        lines.append(" & ".join([_latex(row.label), *cells]) + r" \\")
+        label = _latex(row.label)
+        # after a line's end, LaTeX takes these for an option of it
+        guard = "{}" if label.startswith(("[", "*")) else ""
+        lines.append(" & ".join([guard + label, *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip", r"{\footnotesize\raggedright"]
     for note in table.notes:
         command = rf" \texttt{{{_latex(note.command)}}}" if note.command else ""
@@ -72,4 +98,12 @@ def _number(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    """Return a text that LaTeX prints; what pdfLaTeX cannot, it prints as code points."""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    known = "".join(_LATEX.get(c, c) for c in plain)
+    return re.sub(f"(?:{_FOREIGN})+", _foreign, known)
+
+
+def _foreign(found: re.Match[str]) -> str:
+    points = " ".join(f"U+{ord(character):04X}" for character in found[0])
+    return rf"\ifdefined\Umathcode {found[0]}\else\texttt{{{points}}}\fi{{}}"

@@ -1,9 +1,13 @@
+# ruff: noqa: RUF001 (characters that look like others are what is tested)
 import csv
 import io
 import re
+import shutil
+import subprocess
 
 import pytest
 
+from bench.record.files import csv_text
 from bench.record.quantities import Quantity
 from bench.reporting.render import render_csv, render_latex, render_markdown, render_text
 from bench.reporting.tables.table import Cell, Column, Note, Row, Table
@@ -97,3 +101,53 @@ def test_a_table_without_columns_is_its_rows_and_notes():
     assert render_text(empty).splitlines()[0] == "All metrics"
     for render in (render_csv, render_markdown, render_latex):
         assert render(empty).endswith("\n")
+
+
+HOSTILE = (
+    *("[2pt] first", "*starred", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "αβΩ コード 🙂"),
+    *("a`b``c", "<b>&lt;</b>", "# head", "tab\tnew\nline", "ąđŁžšœ ¿¡", "\\end{tabular}", "a\x07b"),
+    *("#$%&_{}~^\\", "“quoted” – 1…", "−1 ≠ ∞ → ×²", "|", "\u202etfel", "e\u0301", ""),
+)
+
+
+@pytest.fixture
+def hostile():
+    rows = tuple(Row(name, "s", name, (Cell("mean", 1.0, None, 1),)) for name in HOSTILE)
+    notes = (Note("`a` and [b]", HOSTILE, "bench run 'a`b``c' <x>"), *map(Note, HOSTILE))
+    return Table("h/1", HOSTILE[12], (column("c [α] コ"),), rows, notes)
+
+
+def test_text_in_csv_is_no_formula_and_comes_back(hostile):
+    rows = list(csv.DictReader(io.StringIO(render_csv(hostile), newline="")))
+    assert not [row["row"] for row in rows if row["row"][:1] in tuple("=+-@\t\r")]
+    assert [csv_text(row["row"]) for row in rows] == list(HOSTILE)
+
+
+def test_hostile_names_stay_in_their_cells_in_markdown(hostile):
+    text = render_markdown(hostile)
+    lines = text.splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == len(HOSTILE) + 2
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
+    assert "<b>" not in text
+    assert "&lt;" not in text
+    assert "``` bench run 'a`b``c' <x> ```" in text
+
+
+def test_a_row_of_latex_is_no_option_of_the_one_before(hostile):
+    assert "\n{}[2pt] first &" in render_latex(hostile)
+    assert "\n{}*starred &" in render_latex(hostile)
+    assert r"$\alpha$$\beta$$\Omega$" in render_latex(hostile)
+    assert r"\label{tab:h-1}" in render_latex(hostile)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
+def test_latex_compiles_whatever_the_names_are(hostile, tmp_path):
+    rules = r"\newcommand\cmidrule{\cmidrulei}\def\cmidrulei(#1)#2{}"
+    rules += "".join(rf"\let\{name}rule\hline" for name in ("top", "mid", "bottom"))
+    document = r"\documentclass{article}" + rules + r"\begin{document}" + render_latex(hostile)
+    (tmp_path / "a.tex").write_text(document + r"\end{document}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert made.returncode == 0, made.stdout[-3000:]
