@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from bench.commands import cli
+from bench.commands import cli, echo
 
 
 @cli.command("check")
@@ -26,11 +26,11 @@ def check_command(name: str, options: tuple[str, ...], data: str) -> None:
     made = failures = 0
     for title, problem in suite.check_model(name, given, parse_component(data, "--data")):
         made += 1
-        click.echo(f"{'ok' if problem is None else 'FAIL':<4}  {title}")
+        echo(f"{'ok' if problem is None else 'FAIL':<4}  {title}")
         if problem is not None:
             failures += 1
-            click.echo("      " + problem.strip().replace("\n", "\n      "))
+            echo("      " + problem.strip().replace("\n", "\n      "))
     left = len(suite.CHECKS) - made
     rest = f"; the other {left} checks need this one" if left else ""
-    click.echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
+    echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
     sys.exit(1 if failures else 0)

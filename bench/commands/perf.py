@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 
 if TYPE_CHECKING:
     from bench.process.worker import Worker
@@ -34,7 +34,7 @@ def perf() -> None:
     "--samples-per-class",
     "per_class",
     default=500,
-    type=click.IntRange(2),
+    type=click.IntRange(2, 10**6),
     metavar="N",
     help="Samples of each class.",
 )
@@ -61,13 +61,13 @@ def metrics_(
     wanted = read_request(None, metrics or tuple(registry.registered("metric")))
     training = _run(model, "--model", data).training
     timings = time_metrics(wanted.metrics, training, per_class, _worker(device, threads))
-    click.echo(json.dumps(timings, indent=2) if as_json else _metrics_text(timings))
+    echo(json.dumps(timings, indent=2) if as_json else _metrics_text(timings))
 
 
 @perf.command("train")
 @click.argument("models", nargs=-1)
 @click.option("--data", default="digits", help="Data set, in YAML.")
-@click.option("--batch-size", default=96, type=click.IntRange(1))
+@click.option("--batch-size", default=96, type=click.IntRange(1, 10**6))
 @click.option(
     "--no-compile", is_flag=True, help="Leave out what takes a minute a model to compile."
 )
@@ -101,14 +101,14 @@ def train_(
     timed = []
     for run in runs:
         timed.append(time_training(run, worker, compiling=not no_compile))
-        click.echo(_training_text(timed[-1]))
+        echo(_training_text(timed[-1]))
     report = {
         **collect(worker.device, worker.command, loaded.fingerprint, timed[0]["threads"]),
         "data": runs[0].training.data,
         "date": datetime.now(UTC).date().isoformat(),
         "models": timed,
     }
-    click.echo(
+    echo(
         f"{report['device_name']} ({report['device']}), torch {report['versions']['torch']}, "
         f"{report['threads']} threads, {report['date']}"
     )
@@ -124,7 +124,8 @@ def _worker(device: str, threads: int | None) -> "Worker":
 
 def _run(model: str, option: str, data: str, **settings: Any) -> "RunConfig":
     """Return the configuration of a model on a data set, both as given on the command line."""
-    from bench.spec.located_yaml import Located, parse_value
+    from bench.spec.located import Located
+    from bench.spec.located_yaml import parse_value
     from bench.spec.run_config import complete_settings
 
     settings |= {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 
 if TYPE_CHECKING:
     from bench.reporting.tables.table import ColumnView
@@ -88,7 +88,7 @@ def report_command(
 
         description = describe_page(records, filled, specs["summary"].names)
         write_text(folder / "report.html", render_page(description))
-        click.echo(f"written to {folder / 'report.html'}", err=True)
+        echo(f"written to {folder / 'report.html'}", err=True)
         if not is_table_named:
             return
     build = partial(build_table, records=records, reference=reference, show=show)
@@ -96,7 +96,7 @@ def report_command(
     if is_all:
         made += [table for table in filled if table.name not in tables]
         if left := [name for name in specs if name not in {table.name for table in made}]:
-            click.echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)
+            echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)
     if not is_table_named:
         made = [build(specs["summary"])]
     if variance:
@@ -104,8 +104,8 @@ def report_command(
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     suffix = "" if rule == "last" else f"-{rule.replace('/', '-')}"
     for table in made:
-        click.echo(RENDERERS[form](table))
+        echo(RENDERERS[form](table))
         for kind, render in RENDERERS.items():
             name = f"table-{table.name}{suffix}{SUFFIXES[kind]}"
             write_text(folder / "tables" / name, render(table))
-    click.echo(f"written to {folder / 'tables'}", err=True)
+    echo(f"written to {folder / 'tables'}", err=True)

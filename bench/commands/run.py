@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 from bench.errors import BenchError, describe_system_error
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         from bench.execution.code_change import check_code
         from bench.execution.dry_run import dry_run_text
 
-        click.echo(dry_run_text(sweep, results))
+        echo(dry_run_text(sweep, results))
         check_code(tasks_of(sweep, folder), worker.options)
         return
     with options.stoppable(worker):

@@ -1,5 +1,6 @@
 """The samples of `bench evaluate`: images from anywhere, or samples of a finished run."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +16,13 @@ from bench.process.worker import Worker
 from bench.record.files import read_json
 from bench.record.run_folder import RunFolder
 from bench.registry import Kind
-from bench.spec.components import complete_component, construct
+from bench.spec.components import complete_component, construct, refusing
+from bench.spec.located import Located
 from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL
 from bench.spec.run_config import recorded_training
 from bench.spec.run_settings import Evaluation, Training
-from bench.spec.validation import KeyProblem
+from bench.spec.validation import KeyProblem, dotted
 
 DEFAULT_METRICS = (
     "inception_score",
@@ -57,11 +59,10 @@ def read_request(
     dataset = None if data is None else _component("dataset", "--data", data)
     components, built = [], []
     for text in metrics or DEFAULT_METRICS:
+        where = Located({}, f"command line, --metric {text}")
         components.append(_component("metric", "--metric", text))
-        try:
+        with where.locating_errors(), refusing(()):
             built.append(construct("metric", components[-1]))
-        except ValueError as error:
-            raise SpecError(str(error), where=f"command line, --metric {text}") from error
     chosen = tuple(components), tuple(built)
     return EvaluationRequest(dataset, *chosen, per_class, sample_seed, training_seed)
 
@@ -73,11 +74,14 @@ def _component(kind: Kind, option: str, text: str) -> dict[str, Any]:
         return complete_component(kind, given, ())
     except KeyProblem as problem:
         hint = ""
-        if kind == "dataset" and Path(text).exists():
+        if kind == "dataset" and os.path.exists(text):
             as_data = "npz" if Path(text).is_file() else "folder"
             hint = f"; images at a path are --data '{{name: {as_data}, path: {text}}}'"
-        key = ".".join(map(str, problem.path))
-        raise SpecError(problem.message + hint, where=where, key=key) from problem
+        errors = [
+            SpecError(part.message + hint, where=where, key=dotted(part.path))
+            for part in problem.parts
+        ]
+        raise SpecError.all_of(errors) from problem
 
 
 @dataclass(frozen=True)
@@ -157,10 +161,11 @@ def measure_given(given: GivenSamples, worker: Worker) -> EvaluationResult:
 
 def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
     """Read images from a path, or draw samples from the run in it; refuse any other path."""
-    if not path.exists():
+    if not os.path.exists(path):
         neighbors = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise BenchError(f"{path}: {describe_unknown('file or folder', path.name, neighbors)}")
-    if path.is_file() and path.suffix != ".npz":
+        message = describe_unknown("file or folder", path.name, neighbors)
+        raise SpecError(message, where=str(path))
+    if not path.is_dir() and not (path.is_file() and path.suffix == ".npz"):
         raise BenchError(
             f"{path}: expected a folder of images with one sub-folder a class, an .npz with x and "
             "y, or the folder of a run"
@@ -186,7 +191,8 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
             f"{path}: say which data set these images imitate, --data NAME, where NAME is one of "
             f"{known}; or in YAML, as in a sweep: --data '{{name: folder, path: faces}}'"
         )
-    spec = construct("dataset", request.data).spec
+    with Located({}, "command line, --data").locating_errors(), refusing(()):
+        spec = construct("dataset", request.data).spec
     images = read_images(path, spec, request.per_class)
     origin = {
         "path": str(path.resolve()),
@@ -209,7 +215,10 @@ def _draw(
     weights = RunFolder(path).model
     if not weights.exists():
         raise BenchError(f"{path} holds no trained model; finish it with: bench run SWEEP")
-    training = recorded_training(config)
+    try:
+        training = recorded_training(config)
+    except BenchError as error:
+        raise SpecError(str(error), where=str(path / "config.json")) from error
     context = worker.context_of(training.data)
     refuse_other_data(path, context.data)
     per_class = request.per_class or _drawn_before(path, training)
@@ -224,6 +233,7 @@ def _draw(
 
 def _drawn_before(path: Path, training: Training) -> int:
     """Return how many samples of each class the sweep of a run drew, as far as that is known."""
-    configs = [read_json(p)["config"] for p in path.parent.glob(f"{REAL}-*/config.json")]
-    counts = {int(c["samples_per_class"]) for c in configs if c["data"] == training.data}
+    configs = [read_json(p).get("config") for p in path.parent.glob(f"{REAL}-*/config.json")]
+    known = [c for c in configs if isinstance(c, dict) and c.get("data") == training.data]
+    counts = {n for c in known if isinstance(n := c.get("samples_per_class"), int)}
     return counts.pop() if len(counts) == 1 else int(Evaluation().samples_per_class)

@@ -3,13 +3,14 @@
 import inspect
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
 from bench import registry
-from bench.errors import BenchError, UnknownName
+from bench.errors import BenchError, shortened, value_text
 from bench.spec.validation import KeyPath, KeyProblem, validate
 
 SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2}
@@ -31,14 +32,33 @@ def complete_component(
     """Return a component with all options; a `KeyProblem` below `path` names a wrong one."""
     if not isinstance(given.get("name"), str):
         known = ", ".join(registry.registered(kind))
-        raise KeyProblem(path, f"needs the key 'name', one of: {known}")
+        has_name, got = "name" in given, value_text(given.get("name"))
+        problem = f"expected one of {known}; got {got}" if has_name else f"is required: {known}"
+        raise KeyProblem((*path, "name"), problem)
     try:
         factory = registry.load(kind, given["name"])
-    except UnknownName as error:
+        schema = options_schema(factory, SUPPLIED.get(kind, 0))
+    except BenchError as error:
         raise KeyProblem((*path, "name"), str(error)) from error
     options = {key: value for key, value in given.items() if key != "name"}
-    checked: BaseModel = validate(options_schema(factory, SUPPLIED.get(kind, 0)), options, path)
+    checked: BaseModel = validate(schema, options, path)
     return {"name": given["name"], **checked.model_dump(mode="json")}
+
+
+@contextmanager
+def refusing(path: KeyPath, what: str = "") -> Iterator[None]:
+    """Turn whatever the code of a component raises at its options into a `KeyProblem` at `path`."""
+    try:
+        yield
+    except KeyProblem:
+        raise
+    except Exception as error:
+        reason = str(error)
+        if isinstance(error, OSError):
+            reason = f"{error.strerror}: {error.filename}"
+        elif not isinstance(error, BenchError | ValueError):
+            reason = f"{type(error).__name__}: {error}"
+        raise KeyProblem(path, f"{what}{shortened(reason, 1000)}") from error
 
 
 def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:

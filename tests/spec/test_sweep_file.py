@@ -156,7 +156,7 @@ ERRORS = {
     "zero": (("batch_size: 16", "batch_size: 0"), 6, "must be > 0"),
     "empty seeds": (("seeds: [0, 1]", "seeds: []"), 9, "at least 1 item"),
     "seed twice": (("seeds: [0, 1]", "seeds: [1, 1]"), 9, "seeds: seeds must be distinct"),
-    "negative seed": (("seeds: [0, 1]", "seeds: [-1]"), 9, "seeds must be >= 0"),
+    "negative seed": (("seeds: [0, 1]", "seeds: [-1]"), 9, "must be >= 0"),
     "seed in base": (("iterations: 10", "iterations: 10\n  seed: 1"), 6, "'seeds' of the sweep"),
     "optimizer": (
         ("a: {}", "a: {optimizers: {decoder: {name: adamm}}}"),
@@ -170,7 +170,7 @@ ERRORS = {
     ),
     "optimizer player": (("a: {}", "a: {optimizers: {decode: {rate: 1}}}"), 11, "'decoder'"),
     "same run twice": (("b: {model: {width: 0.5}}", "b: {}"), 12, "same run as 'a'"),
-    "broken YAML": (("seeds: [0, 1]", "seeds: [0, 1"), 10, "not valid YAML"),
+    "broken YAML": (("seeds: [0, 1]", "seeds: [0, 1"), 9, "the [ of this line is not closed"),
     "key twice": (("batch_size: 16", "iterations: 16"), 6, "duplicate key"),
     "tab": (("  model: cvae", "\tmodel: cvae"), 3, "not valid YAML"),
     "no name": (("name: demo\n", ""), 1, "is required"),
