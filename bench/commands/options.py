@@ -187,6 +187,8 @@ def make_training_worker(
     )
     worker = make_worker(reproducing_command(), values, options=run_options)
     executor = preferences.executor or {}
+    if values["dry_run"] and executor.get("name") in ("inline", "local"):
+        _ = worker.device  # which elsewhere may be there
     return worker, lambda: construct("executor", executor, preferences.jobs, worker)
 
 

@@ -39,7 +39,9 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     if values["dry_run"]:
         from bench.execution.code_change import check_code
         from bench.execution.dry_run import dry_run_text
+        from bench.execution.sweep_owner import refuse_other_sweep
 
+        refuse_other_sweep(sweep, folder)
         echo(dry_run_text(sweep, results))
         check_code(tasks_of(sweep, folder), worker.options)
         return

@@ -1,5 +1,6 @@
 """Components: a registered name and its options, completed once and built from then on."""
 
+import functools
 import inspect
 import json
 import typing
@@ -61,6 +62,7 @@ def refusing(path: KeyPath, what: str = "") -> Iterator[None]:
         raise KeyProblem(path, f"{what}{shortened(reason, 1000)}") from error
 
 
+@functools.cache
 def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:
     """Return the schema of a class's options: its constructor's parameters after `supplied`."""
     title = f"{factory.__module__}.{factory.__qualname__}"

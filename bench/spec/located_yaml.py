@@ -47,6 +47,10 @@ _SYNTAX = {
     "mapping values are not allowed": "a second ': ' in the value; put a text with it into quotes",
     r"found character '\t'": "a tab; indent with spaces",
     "could not find expected ':'": "': ' is missing behind a key",
+    "that cannot start any token": "a text that begins so has to stand in quotes",
+    "expected the node content": "a value is missing here",
+    "sequence entries are not allowed": "a list cannot begin here; '- ' belongs on a new line",
+    "expected '<document start>'": "something behind the end of the document",
     "expected <block end>": "this line, or its indentation, does not go with those above",
 }
 """Words of PyYAML -> what is wrong; the line is the one where the part began, or where it broke."""

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ class SweepFile(Strict):
 
     stand_ins: ClassVar[Mapping[str, Any]] = {"name": "unnamed", "seeds": [0]}
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    name: Annotated[str, Field(max_length=100)]
     """Name of the folder under the results."""
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
     """One line for tables and pages."""
@@ -50,6 +51,8 @@ class SweepFile(Strict):
     @field_validator("name")
     @classmethod
     def _is_free(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            raise ValueError("is for a folder: letters, digits, '.', '-' and '_' alone")
         if name == EVALUATIONS:
             raise ValueError("that folder is where `bench evaluate` keeps its rows")
         return name

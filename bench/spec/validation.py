@@ -152,5 +152,7 @@ def _sentence(error: dict[str, Any], known: list[str]) -> str:
     for name, symbol in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
         if name in context:
             return f"must be {symbol} {context[name]}, got {given}"
+    if kind == "string_pattern_mismatch":
+        return f"expected the form {context['pattern']}, got {given}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{message[0].lower()}{message[1:]}, got {given}"

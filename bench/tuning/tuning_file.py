@@ -43,7 +43,7 @@ class TuningFile(SweepFile):
     """Variant -> dotted key -> range; the loss weights of its model where a variant has none."""
     sampler_seed: Seed = 0
     """Seed of what is proposed."""
-    storage: str = ""
+    storage: Annotated[str, Field(pattern=r"^$|^[A-Za-z][A-Za-z0-9+]*://")] = ""
     """Address of an Optuna database; a journal beside the results where empty."""
 
 
@@ -88,9 +88,11 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     metrics = head.base.get("metrics") or [name.partition("/")[0] for name in head.objectives]
     objectives: list[Criterion] = []
     if head.objectives == document.value.get("objectives"):
-        for index in range(len(head.objectives)):
+        measured = _called(metrics)
+        quantities = _quantities(measured)
+        for index, metric in enumerate(head.objectives):
             with _collecting(errors):
-                objectives.append(_objective(document, head, _called(metrics), index))
+                objectives.append(_objective(document, metric, index, measured, quantities))
     on_validation = {"splits": [VALIDATION], "controls": [REAL], "metrics": metrics}
     variants: list[TunedVariant] = []
     known = []
@@ -98,8 +100,8 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
         known.append(name)
         with _collecting(errors):
             check_variant_name(document, name)
-            measured = settings.merged(Located.of(on_validation))
-            variants.append(_variant(document, head, name, measured))
+            settings = settings.merged(Located.of(on_validation))
+            variants.append(_variant(document, head, name, settings))
     for name in head.space:
         if name not in known:
             message = describe_unknown("variant", name, known)
@@ -124,16 +126,20 @@ def _called(metrics: object) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def _objective(
-    document: Located, head: TuningFile, metrics: Sequence[str], index: int
-) -> Criterion:
-    """Return an objective; its direction comes from the metric, or from the file of the tables."""
+def _quantities(metrics: Sequence[str]) -> Quantities:
+    """Return what metrics measure, as their classes and the file of the tables describe it."""
     overrides = next(iter(load_tables().values())).names.quantities
     known = registered_metrics()
     described = {n: q for m in metrics if m in known for n, q in known[m].quantities.items()}
-    metric, path = head.objectives[index], ("objectives", index)
-    quantity = Quantities(described, overrides)[metric]
-    measured = {*metrics, *described}
+    return Quantities(described, overrides)
+
+
+def _objective(
+    document: Located, metric: str, index: int, metrics: Sequence[str], quantities: Quantities
+) -> Criterion:
+    """Return an objective; its direction comes from the metric, or from the file of the tables."""
+    quantity, path = quantities[metric], ("objectives", index)
+    measured = {*metrics, *quantities.described}
     if metric.partition("/")[0] not in measured:
         raise document.error(path, describe_unknown("quantity", metric, measured))
     if quantity.direction is None:
