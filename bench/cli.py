@@ -1,5 +1,6 @@
 """The command line: all commands, and how errors are shown."""
 
+import codecs
 import errno
 import io
 import os
@@ -47,8 +48,23 @@ def _check_words(words: Sequence[str]) -> None:
     """Refuse words that are not text: with control characters, or bytes that are not UTF-8."""
     for word in words:
         if wrong := next((c for c in word if is_control(c) and c not in "\n\t"), None):
-            problem = "control character" if wrong.isascii() else "character"
-            raise BenchError(f"the {problem} {wrong!r} in {shortened(word)!r} is not text")
+            if "\udc80" <= wrong <= "\udcff":
+                raise BenchError(f"{shortened(word)!r} is not UTF-8, or the locale is not (LC_ALL)")
+            raise BenchError(f"the control character {wrong!r} in {shortened(word)!r} is not text")
+
+
+ASCII = str.maketrans("─│→←↑↓–—−…×·≤≥≈", "-|><^v---.x.<>~")  # noqa: RUF001
+"""Characters of tables that a terminal may lack, and what stands for them in the same width."""
+
+
+def spell_out(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Replace what an encoding lacks: an error handler of `codecs` for output."""
+    assert isinstance(error, UnicodeEncodeError)
+    wrong = error.object[error.start : error.end].translate(ASCII)
+    return wrong.encode("ascii", "backslashreplace").decode(), error.end
+
+
+codecs.register_error(spell_out.__name__, spell_out)
 
 
 def _open_streams() -> None:
@@ -66,5 +82,5 @@ def _open_streams() -> None:
             os.set_inheritable(number, True)
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what a terminal lacks is spelled out
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=spell_out.__name__)

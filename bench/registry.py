@@ -101,7 +101,7 @@ def load(kind: Kind, name: str) -> type[Any]:
     if not (inspect.isclass(factory) and issubclass(factory, base)):
         raise BenchError(
             f"the {kind} {name!r} is registered as {target}, which is not a subclass of "
-            f"{module}.{attribute}"
+            f"{module}.{attribute}; derive it from that class"
         )
     return factory
 

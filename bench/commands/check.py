@@ -19,18 +19,20 @@ def check_command(name: str, options: tuple[str, ...], data: str) -> None:
 
     Example: bench check my_model width=0.5 --data '{name: blobs, image_size: 32, channels: 3}'
     """
-    from bench.conformance import suite
+    from bench.conformance.findings import check_model
+    from bench.conformance.suite import CHECKS
     from bench.spec.located_yaml import parse_component, parse_option
 
     given = dict(parse_option(option) for option in options)
     made = failures = 0
-    for title, problem in suite.check_model(name, given, parse_component(data, "--data")):
+    component = parse_component(data, "--data")
+    for title, outcome, text, place in check_model(name, given, component):
         made += 1
-        echo(f"{'ok' if problem is None else 'FAIL':<4}  {title}")
-        if problem is not None:
-            failures += 1
-            echo("      " + problem.strip().replace("\n", "\n      "))
-    left = len(suite.CHECKS) - made
-    rest = f"; the other {left} checks need this one" if left else ""
+        failures += outcome == "FAIL"
+        echo(f"{outcome:<4}  {title}" + (f": {text}" if outcome == "n/a" else ""))
+        if outcome == "FAIL":
+            echo("      " + "\n".join(filter(None, (text, place))).replace("\n", "\n      "))
+    left = len(CHECKS) - made
+    rest = f"; {left} other checks would only find the same" if left else ""
     echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
     sys.exit(1 if failures else 0)

@@ -18,6 +18,7 @@ from bench.record import provenance
 from bench.record.files import read_json, write_atomically
 from bench.seeding import generator_for
 from bench.spec.components import construct
+from bench.spec.places import place_of
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
 from bench.training.gradient_accumulation import allocator_message
@@ -83,6 +84,9 @@ def draw_samples(
     for index, y in enumerate(torch.split(labels, SAMPLING_BATCH)):
         given = as_given(model, spec, y.to(device))
         x = model.sample(given, generator_for(seed, "samples", index))
+        if x.shape != (len(y), *spec.shape):
+            shape, place = [len(y), *spec.shape], place_of(type(model), "sample")
+            raise BenchError(f"sample() returned {list(x.shape)}, not {shape} ({place})")
         if not bool(torch.isfinite(x).all()):
             raise BenchError("the model's samples contain values that are not finite")
         parts.append(to_bytes(x.float()).cpu())

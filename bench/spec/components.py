@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from bench import registry
 from bench.errors import BenchError, shortened, value_text
+from bench.spec.places import place_of
 from bench.spec.validation import KeyPath, KeyProblem, validate
 
 SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2}
@@ -23,7 +24,7 @@ def construct(kind: registry.Kind, component: Mapping[str, Any], *supplied: obje
     """Return the object that a complete component describes."""
     options = {key: value for key, value in component.items() if key != "name"}
     factory = registry.load(kind, component["name"])
-    schema = options_schema(factory, len(supplied))
+    schema = options_schema(factory, len(supplied))  # type: ignore[arg-type]
     return factory(*supplied, **dict(schema.model_validate_json(json.dumps(options))))
 
 
@@ -38,7 +39,7 @@ def complete_component(
         raise KeyProblem((*path, "name"), problem)
     try:
         factory = registry.load(kind, given["name"])
-        schema = options_schema(factory, SUPPLIED.get(kind, 0))
+        schema = options_schema(factory, SUPPLIED.get(kind, 0))  # type: ignore[arg-type]
     except BenchError as error:
         raise KeyProblem((*path, "name"), str(error)) from error
     options = {key: value for key, value in given.items() if key != "name"}
@@ -59,7 +60,8 @@ def refusing(path: KeyPath, what: str = "") -> Iterator[None]:
             reason = f"{error.strerror}: {error.filename}"
         elif not isinstance(error, BenchError | ValueError):
             reason = f"{type(error).__name__}: {error}"
-        raise KeyProblem(path, f"{what}{shortened(reason, 1000)}") from error
+        first, *_ = reason.splitlines() or [""]
+        raise KeyProblem(path, f"{what}{shortened(first, 1000)}") from error
 
 
 @functools.cache
@@ -72,12 +74,12 @@ def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise BenchError(
                 f"{title} takes *args or **kwargs; options must be named parameters, since the "
-                "signature is their schema"
+                f"signature is their schema ({place_of(factory)})"
             )
         if parameter.name not in hints:
             raise BenchError(
                 f"{title}: option {parameter.name!r} needs a type annotation, since the signature "
-                "is the schema"
+                f"is the schema ({place_of(factory)})"
             )
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.errors import BenchError, describe_unknown, shortened
 from bench.spec.components import complete_component, construct, refusing
+from bench.spec.declaration import building, check_declaration
 from bench.spec.run_settings import Evaluation, Optimizer, RunSettings, Training
 from bench.spec.sizes import refuse_too_large
 from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate
@@ -254,8 +255,11 @@ def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerat
     """Return a model without memory, to read what it declares: players, objective, optimizers."""
     import torch
 
-    with refusing(("model",), f"{model['name']} on {spec.name}: "), torch.device("meta"):
-        built: ConditionalGenerator = construct("model", model, spec)
+    factory, path = registry.load("model", model["name"]), ("model",)
+    with refusing(path, f"{model['name']} on {spec.name}: "), building(factory, path):
+        with torch.device("meta"):
+            built: ConditionalGenerator = construct("model", model, spec)
+        check_declaration(built, path)
     return built
 
 

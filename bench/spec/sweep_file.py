@@ -24,7 +24,7 @@ from bench.spec.located_yaml import MOST_IN_NAME, parse_option, read_yaml
 from bench.spec.reserved_names import EVALUATIONS
 from bench.spec.run_config import RunConfig, complete_settings
 from bench.spec.run_settings import RunSettings, Seed, Strict
-from bench.spec.validation import MOST_PROBLEMS, KeyProblem, describe_unknown_key, validate
+from bench.spec.validation import MOST_PROBLEMS, KeyPath, KeyProblem, describe_unknown_key, validate
 
 MOST_RUNS = 10_000  # of a sweep
 NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sweeps
@@ -178,8 +178,10 @@ def check_variant_name(document: Located, name: str) -> None:
     elif len(name) > MOST_IN_NAME:
         problem = f"has {len(name)} characters, at most {MOST_IN_NAME} fit; write variants instead"
     if problem:
-        where = "variants" if name in document.value.get("variants", ()) else "grid"
-        raise document.error((where, name), f"{shortened(name)!r} {problem}")
+        content = document.value
+        path: KeyPath = ("grid",) if content.get("grid") else ("base", "model")
+        path = ("variants", name) if name in content.get("variants", ()) else path
+        raise document.error(path, f"{shortened(name)!r} {problem}")
 
 
 def complete_variant(settings: Located, variant: str, seed: int) -> RunConfig:
