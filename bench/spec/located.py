@@ -72,7 +72,7 @@ class Located:
         content = dict(before)
         for name, part in changes.items():
             content[name] = content[name].merged(part, name) if name in content else part
-        return Located(content, self.mark)
+        return Located(content, patch.mark if key in COMPONENTS and patch.mark else self.mark)
 
     def error(self, path: KeyPath, message: str, note: str = "") -> SpecError:
         """Return the error for a wrong part, with the place where it was written."""
