@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from bench.conformance.model_under_test import Violation
 from bench.spec.places import is_ours, place_in
@@ -19,11 +19,18 @@ class _Shown(Exception):
     """The value of a tensor was asked for."""
 
 
-class _Closed(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __torch_dispatch__(
+ASKING = {
+    getattr(torch.Tensor, name)
+    for name in ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
+}
+"""What Python code gets values of tensors by; operations of torch may look at them on a CPU."""
+
+
+class _Closed(TorchFunctionMode):
+    def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        if function is torch.ops.aten._local_scalar_dense.default:
+        if function in ASKING:
             raise _Shown
         return function(*args, **(kwargs or {}))
 
@@ -32,7 +39,7 @@ class _Closed(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def refusing_to_show_values() -> Iterator[None]:
     """Raise a `Violation` with the line that asks for the value of a tensor."""
     try:
-        with _Closed():  # type: ignore[no-untyped-call]
+        with _Closed():
             yield
     except _Shown as error:
         problem = (

@@ -18,7 +18,7 @@ from bench.errors import SpecError, describe_unknown, is_control, shortened
 from bench.spec.located import Located
 from bench.spec.validation import KeyPath, dotted
 
-MOST_BYTES = 1 << 18  # which take a second
+MOST_BYTES = 1 << 17  # which take half a second
 MOST_VALUES = 50_000  # with aliases written out
 MOST_DEPTH = 32
 MOST_CHARACTERS = 10_000  # of a text

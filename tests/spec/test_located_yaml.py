@@ -140,7 +140,7 @@ UNREADABLE = {
         lambda path: path.write_bytes(b"a: 1\nb: \xfc"),
         "yaml:2: has bytes that",
     ),
-    "large": (lambda path: path.write_text("a: 1\n" * MOST_BYTES), "is larger than 256 KiB"),
+    "large": (lambda path: path.write_text("a: 1\n" * MOST_BYTES), "is larger than 128 KiB"),
 }
 
 
