@@ -1,15 +1,17 @@
 """The command line: all commands, and how errors are shown."""
 
+import codecs
+import errno
+import io
 import os
 import pkgutil
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
-import click
-
 from bench import commands
-from bench.commands import cli
-from bench.errors import BenchError, describe_system_error
+from bench.commands import cli, echo
+from bench.errors import BenchError, describe_system_error, is_control, shortened
 
 for module in pkgutil.iter_modules(commands.__path__):  # which add themselves to `cli`
     import_module(f"{commands.__name__}.{module.name}")
@@ -20,21 +22,56 @@ def main(arguments: list[str] | None = None) -> None:
     _open_streams()
     try:
         words = sys.argv[1:] if arguments is None else arguments
+        _check_words(words)
         cli.main(words, obj=words)
     except BenchError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        _end_with(str(error))
     except OSError as error:
+        if error.errno in _PATHS:
+            _end_with(f"{error.strerror}: {shortened(str(error.filename))}")
         if (description := describe_system_error(error)) is None:
             raise
-        click.echo(f"error: {description}", err=True)
-        sys.exit(2)
+        _end_with(description)
+
+
+_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
+"""Errors of paths that no file can have."""
+
+
+def _end_with(error: str) -> None:
+    """Print an error, and exit."""
+    echo(f"error: {error}", err=True)
+    sys.exit(2)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse words that are not text: with control characters, or bytes that are not UTF-8."""
+    for word in words:
+        if wrong := next((c for c in word if is_control(c) and c not in "\n\t"), None):
+            if "\udc80" <= wrong <= "\udcff":
+                raise BenchError(f"{shortened(word)!r} is not UTF-8, or the locale is not (LC_ALL)")
+            raise BenchError(f"the control character {wrong!r} in {shortened(word)!r} is not text")
+
+
+ASCII = str.maketrans("─│→←↑↓–—−…×·≤≥≈", "-|><^v---.x.<>~")  # noqa: RUF001
+"""Characters of tables that a terminal may lack, and what stands for them in the same width."""
+
+
+def spell_out(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Replace what an encoding lacks: an error handler of `codecs` for output."""
+    assert isinstance(error, UnicodeEncodeError)
+    wrong = error.object[error.start : error.end].translate(ASCII)
+    return wrong.encode("ascii", "backslashreplace").decode(), error.end
+
+
+codecs.register_error(spell_out.__name__, spell_out)
 
 
 def _open_streams() -> None:
     """Connect streams that are closed (`2>&-`) to the null device, also for child processes.
 
-    Otherwise the next file that is opened would take the place of stderr.
+    Otherwise the next file that is opened would take the place of stderr. Output never fails for
+    want of a character in the terminal's encoding.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -44,3 +81,6 @@ def _open_streams() -> None:
                 os.close(opened)
             os.set_inheritable(number, True)
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=spell_out.__name__)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.errors import printable
+
 
 class _Console(Console):
     """A console that survives a closed pipe, where rich would end the process."""
@@ -32,7 +34,7 @@ def console() -> Console:
 
 def _print(text: str) -> None:
     with suppress(OSError, ValueError):  # the terminal is gone; the work is not
-        console().print(text, soft_wrap=True)
+        console().print(printable(text), soft_wrap=True)
 
 
 _say: Callable[[str], None] = _print

@@ -2,11 +2,14 @@
 
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 MOST_NAMES = 40  # in a message
+MOST_LINES = 20  # of a message
 
 _REMEDIES = {
     errno.ENOSPC: "free some space there",
@@ -27,14 +30,37 @@ class BenchError(Exception):
 
 
 class SpecError(BenchError):
-    """A sweep file or an override says something that cannot be run.
+    """A text of the user that says what cannot be done: a sweep file, an override, an option.
 
-    `where` is like `sweeps/a.yaml:7`, `key` like `base.model`.
+    `where` is like `sweeps/a.yaml:7`, `key` like `base.model`; `note` follows the message. `parts`
+    are the problems of one text, each a `SpecError`: one, or several after `all_of`.
     """
 
-    def __init__(self, message: str, *, where: str = "", key: str = "") -> None:
-        prefix = ": ".join(part for part in (where, key) if part)
-        super().__init__(f"{prefix}: {message}" if prefix else message)
+    def __init__(self, message: str, *, where: str = "", key: str = "", note: str = "") -> None:
+        self.parts: Sequence[SpecError] = (self,)
+        self.problem = (where, key, message)
+        text = ": ".join(part for part in (shortened(where, 300), shortened(key), message) if part)
+        super().__init__(shortened(text, 1500) + note)
+
+    def __reduce__(self) -> tuple[type[BenchError], tuple[object, ...]]:
+        return SpecError, self.args  # to another process
+
+    @classmethod
+    def all_of(cls, errors: Iterable["SpecError"]) -> "SpecError":
+        """Return all problems as one error, unknown names first; equal ones are named once."""
+        found: dict[object, SpecError] = {}
+        for part in (part for error in errors for part in error.parts):
+            found.setdefault(part.problem, part)
+        # What follows from a misspelled name is less useful than the name.
+        parts = sorted(found.values(), key=lambda part: not part.problem[2].startswith("unknown"))
+        if len(parts) == 1:
+            return parts[0]
+        shown = [f"  {part}" for part in parts[: MOST_LINES - 2]]
+        more = [f"  and {len(parts) - len(shown)} more"] if len(parts) > len(shown) else []
+        error = cls(f"{len(parts)} problems:")
+        error.parts = parts
+        error.args = ("\n".join([*error.args, *shown, *more]),)
+        return error
 
 
 class UnknownName(BenchError):
@@ -113,7 +139,50 @@ def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     "unknown model 'cvea' (did you mean 'cvae'?); known: cvae, lr_livae"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    near = nearest(name, names)
+    hint = f" (did you mean {shortened(near)!r}?)" if near else ""
     more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
-    return f"unknown {kind} {name!r}{hint}; known: {', '.join(names[:MOST_NAMES]) or 'none'}{more}"
+    listed = shortened(", ".join(map(shortened, names[:MOST_NAMES])), 1000) or "none"
+    return f"unknown {kind} {shortened(name)!r}{hint}; known: {listed}{more}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant, or None."""
+    # difflib takes seconds for long names, which nobody has meant
+    near = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """Return a text without its middle, if it is longer than a message should be."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 3 :]}"
+
+
+def value_text(value: object) -> str:
+    """Return a value of the user as messages show it: short, and in one line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, str | int | float | bool | dict | list):
+        return shortened(json.dumps(value, ensure_ascii=False))
+    return shortened(repr(value))
+
+
+BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that show the text behind them in another order than it is written."""
+
+
+def is_control(character: str) -> bool:
+    """Return whether a character would change how others are shown, or is no character at all."""
+    is_other = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+    return is_other or character in BIDIRECTIONAL
+
+
+def printable(text: str) -> str:
+    r"""Return a text for a terminal: control characters but line feed and tab are spelled out.
+
+    >>> printable("\x1b[31mred")
+    '\\x1b[31mred'
+    """
+    if text.isprintable():
+        return text
+    return "".join(repr(c)[1:-1] if is_control(c) and c not in "\n\t" else c for c in text)

@@ -14,7 +14,7 @@ import inspect
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -38,10 +38,14 @@ RENAMED = {"references": "controls"}
 
 @dataclass(frozen=True)
 class Registration:
-    """The meaning of a name: an import path, `module:attribute`, and one line to display."""
+    """The meaning of a name: an import path, `module:attribute`, and one line to display.
+
+    A `problem` says why the name cannot be used; all others can.
+    """
 
     target: str
     summary: str
+    problem: str = ""
 
 
 _FILE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -56,19 +60,22 @@ BUILT_IN: Mapping[Kind, Mapping[str, Registration]] = {
 def registered(kind: Kind) -> dict[str, Registration]:
     """Return the names of one kind: built-in ones first, then those of other packages."""
     table, group = dict(BUILT_IN[kind]), f"{kind}s"
+    for point in entry_points(group=f"bench.{group}"):
+        registration = Registration(point.value, f"from {_package(point)}")
+        if known := table.get(point.name):
+            problem = (
+                f"{_package(point)} registers the {kind} {point.name!r} as {point.value}, but that "
+                f"name belongs to {known.target}; rename one of them"
+            )
+            registration = replace(known, problem=problem)
+        table[point.name] = registration
     for old in (old for old, new in RENAMED.items() if new == group):
         for point in entry_points(group=f"bench.{old}"):
-            raise BenchError(
+            problem = (
                 f"{_package(point)} registers {point.name!r} in the entry point group "
                 f"bench.{old}, which is called bench.{group} now"
             )
-    for point in entry_points(group=f"bench.{group}"):
-        if point.name in table:
-            raise BenchError(
-                f"{_package(point)} registers the {kind} {point.name!r} as {point.value}, "
-                f"but that name belongs to {table[point.name].target}; rename one of them"
-            )
-        table[point.name] = Registration(point.value, f"from {_package(point)}")
+            table.setdefault(point.name, Registration(point.value, "", problem))
     return table
 
 
@@ -77,20 +84,24 @@ def load(kind: Kind, name: str) -> type[Any]:
     table = registered(kind)
     if name not in table:
         raise UnknownName(kind, name, table)
+    if table[name].problem:
+        raise BenchError(table[name].problem)
     target = table[name].target
     module, _, attribute = target.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # whatever the code of another package raises
+    except (Exception, SystemExit) as error:  # whatever the code of another package raises
+        tells = isinstance(error, ImportError | AttributeError)
+        reason = str(error) if tells else f"{type(error).__name__}: {error}"
         raise BenchError(
-            f"the {kind} {name!r} is registered as {target}, which cannot be imported: {error}"
+            f"the {kind} {name!r} is registered as {target}, which cannot be imported: {reason}"
         ) from error
     module, _, attribute = BASES[kind].partition(":")
     base = getattr(importlib.import_module(module), attribute)
     if not (inspect.isclass(factory) and issubclass(factory, base)):
         raise BenchError(
             f"the {kind} {name!r} is registered as {target}, which is not a subclass of "
-            f"{module}.{attribute}"
+            f"{module}.{attribute}; derive it from that class"
         )
     return factory
 
@@ -100,8 +111,16 @@ def model_capabilities() -> dict[str, tuple[str, ...]]:
     capabilities = {}
     for name in registered("model"):
         with suppress(BenchError):
-            capabilities[name] = tuple(load("model", name).capabilities)
+            capabilities[name] = capabilities_of(name)
     return capabilities
+
+
+def capabilities_of(model: str) -> tuple[str, ...]:
+    """Return what a model declares to do beyond sampling."""
+    declared = load("model", model).capabilities
+    if not isinstance(declared, tuple | list) or not all(isinstance(c, str) for c in declared):
+        raise BenchError(f"the capabilities of {model!r} are {declared!r}, not a tuple of names")
+    return tuple(declared)
 
 
 def _package(point: EntryPoint) -> str:

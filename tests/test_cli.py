@@ -1,5 +1,6 @@
 """Commands as they are typed, and what they print."""
 
+import io
 import json
 import re
 import subprocess
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import main
 from bench.commands.list_ import LISTED
 from bench.data.blobs import Blobs
 from bench.errors import DataMissing
 from bench.process.worker import Worker
+from tests.conftest import TINY
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
 
@@ -135,14 +138,24 @@ def test_data_that_change_after_the_sweep_was_checked_are_noticed(bench, here, m
         (("report", "nothing"), "nothing"),
         (("status", "nothing"), "nothing"),
         (("report",), "there is nothing in results yet"),
+        (("run", "tiny.yaml", "--device", "gpu", "--dry-run"), "'gpu' is not one of auto, cpu"),
+        (("run", "tiny.yaml", "--threads", "1000000"), "not in the range 1<=x<=1024"),
+        (("run", "tiny.yaml", "--jobs", "1000000"), "not in the range 1<=x<=1024"),
+        (("run", "tiny.yaml", "--checkpoint-seconds", "nan"), "nan is not a number"),
+        (("run", "tiny.yaml", "--checkpoint-seconds", "-1"), "not in the range"),
+        (("run", "tiny.yaml", "title=a\x1bb"), "the control character '\\x1b' in"),
+        (("run", "tiny.yaml", "title=\udcff"), "is not UTF-8"),
+        (("run", "a" * 5000), "unknown sweep file"),
+        (("evaluate", "~nouser/x", "--data", "blobs"), "unknown file or folder 'x'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_mistakes_cost_nothing(bench, here, words, text):
     status, _, err = bench(*words)
     assert status == 2, err
-    assert "error: " in err
+    assert "error: " in err.lower()
     assert text in err
+    assert len(err) < 2000
     assert "Traceback" not in err
     assert not list(here.glob("results/*/*/config.json"))
 
@@ -186,6 +199,37 @@ def test_check_passes_on_a_built_in_model(bench):
     status, out, _ = bench("check", "cvae")
     assert status == 0, out
     assert out.endswith("cvae: conforms\n")
+
+
+def test_two_files_of_one_name_do_not_hide_each_others_runs(bench, here):
+    bench(*RUN, "seeds=[0]", "base.iterations=1")
+    other = (here / "tiny.yaml").read_text().replace("  cvae: ", "  another: ")
+    (here / "other.yaml").write_text(other)
+    for words in (("--dry-run",), ()):
+        status, _, err = bench("run", "other.yaml", "--device", "cpu", *words)
+        assert status == 2
+        assert "results/tiny holds the runs of tiny.yaml, which has other variants (cvae)" in err
+    (here / "tiny.yaml").rename(here / "moved.yaml")
+    assert bench("run", "other.yaml", "--device", "cpu", "--dry-run")[0] == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_output_degrades_with_the_encoding_of_the_terminal(monkeypatch, here, encoding):
+    (here / "tiny.yaml").write_text(
+        TINY.replace("name: tiny", "name: tiny\ntitle: ü → ─ 日"), "utf-8"
+    )
+    buffer = io.BytesIO()
+    with io.TextIOWrapper(buffer, encoding=encoding) as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        with pytest.raises(SystemExit) as end:
+            main(["run", "tiny.yaml", "--dry-run"])
+        stream.flush()
+        text = buffer.getvalue().decode("utf-8" if encoding == "ascii" else encoding)
+    assert not end.value.code
+    expected = (
+        "> - \\u65e5" if encoding in ("latin-1", "cp1252") else "→ ─ 日"
+    )  # click: ascii is UTF-8
+    assert f"ü {expected}" in text.splitlines()[0]
 
 
 def test_errors_that_are_not_the_users_show_their_traceback(bench, monkeypatch):

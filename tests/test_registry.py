@@ -78,18 +78,46 @@ def test_a_metric_that_cannot_be_imported_costs_no_report(monkeypatch):
     registered_metrics.cache_clear()
 
 
-def test_a_taken_name_is_refused(entry_point):
+def test_a_name_that_is_taken_is_unusable_and_costs_no_other(entry_point):
     entry_point("bench.models", "cvae")
     with pytest.raises(BenchError, match="that name belongs to"):
-        registry.registered("model")
+        registry.load("model", "cvae")
+    others = registry.BUILT_IN["model"].keys() - {"cvae"}
+    assert registry.model_capabilities().keys() == others
 
 
 def test_a_group_of_entry_points_with_an_old_name_is_refused(entry_point):
     entry_point("bench.references", "gray")
     message = "'gray' in the entry point group bench.references, which is called bench.controls now"
     with pytest.raises(BenchError, match=message):
-        registry.registered("control")
-    assert "cvae" in registry.registered("model")
+        registry.load("control", "gray")
+    registry.load("control", "real")
+
+
+FAULTY = {
+    "raises": "raise RuntimeError('no license')",
+    "leaves": "import sys; sys.exit(3)",
+    "capable": (
+        "from bench.training.interface import ConditionalGenerator\n"
+        "class Thing(ConditionalGenerator):\n    capabilities = None\n"
+    ),
+}
+
+
+def test_faulty_plug_ins_cost_only_their_own_names(bench, install):
+    files = {f"faulty_{name}.py": text for name, text in FAULTY.items()}
+    targets = {name: f"faulty_{name}:Thing" for name in FAULTY}
+    install("faulty", files, {"bench.models": targets | {"odd": "faulty_raises"}})
+    status, out, _ = bench("list", "models")
+    assert status == 0
+    told = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert "semi-supervised" in told["lr_livae"]
+    assert all(told[name].startswith("(not usable: ") for name in (*FAULTY, "odd"))
+    assert "RuntimeError: no license" in told["raises"]
+    for words in (("run", "tiny.yaml", "--dry-run"), ("check", "raises")):
+        status, _, err = bench(*words)
+        assert status == (2 if words[0] == "check" else 0), err
+    assert "'raises' is registered as faulty_raises:Thing, which cannot be imported" in err
 
 
 def test_options_without_annotation_are_refused():

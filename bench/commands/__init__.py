@@ -3,8 +3,14 @@
 import click
 
 import bench
+from bench.errors import printable
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
+
+
+def echo(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Print a text without control characters; all output of commands goes through here."""
+    click.echo(printable(text), nl=nl, err=err)
 
 
 @click.group(context_settings=SETTINGS)

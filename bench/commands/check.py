@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from bench.commands import cli
+from bench.commands import cli, echo
 
 
 @cli.command("check")
@@ -19,20 +19,20 @@ def check_command(name: str, options: tuple[str, ...], data: str) -> None:
 
     Example: bench check my_model width=0.5 --data '{name: blobs, image_size: 32, channels: 3}'
     """
-    from bench.conformance import suite
+    from bench.conformance.findings import check_model
+    from bench.conformance.suite import CHECKS
     from bench.spec.located_yaml import parse_component, parse_option
 
     given = dict(parse_option(option) for option in options)
     component = parse_component(data, "--data")
     made = failures = 0
-    for found in suite.check_model(name, given, component):
+    for title, outcome, text, place in check_model(name, given, component):
         made += 1
-        failures += found.problem is not None
-        state = "FAIL" if found.problem else "note" if found.remark else "ok"
-        click.echo(f"{state:<4}  {found.title}")
-        if text := found.problem or found.remark:
-            click.echo("      " + text.strip().replace("\n", "\n      "))
-    left = len(suite.CHECKS) - made
-    rest = f"; the other {left} checks need this one" if left else ""
-    click.echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
+        failures += outcome == "FAIL"
+        echo(f"{outcome:<4}  {title}" + (f": {text}" if outcome == "n/a" else ""))
+        if outcome in ("FAIL", "note"):
+            echo("      " + "\n".join(filter(None, (text, place))).replace("\n", "\n      "))
+    left = len(CHECKS) - made
+    rest = f"; {left} other checks would only find the same" if left else ""
+    echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
     sys.exit(1 if failures else 0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 from bench.errors import BenchError
 
 
@@ -28,4 +28,4 @@ def compare_command(first: str, second: str, results: Path) -> None:
     if shared := set(sides[0].runs) & set(sides[1].runs):
         what = "are the same" if sides[0].runs == sides[1].runs else "overlap"
         raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")
-    click.echo(compare_text(records, *sides))
+    echo(compare_text(records, *sides))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def data_command(name: str, sheet: Path | None, as_json: bool) -> None:
     source = construct("dataset", read_component("dataset", "bench data", name))
     data = source.load()
     summary = summarize(data) | {"files": source.describe_files()}
-    click.echo(json.dumps(summary, indent=2) if as_json else "\n".join(_lines(summary)))
+    echo(json.dumps(summary, indent=2) if as_json else "\n".join(_lines(summary)))
     if sheet is not None:
         _draw(data, sheet)
         say(f"written: {sheet}")

@@ -6,7 +6,7 @@ from typing import Unpack
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 from bench.errors import BenchError
 
 
@@ -23,20 +23,20 @@ from bench.errors import BenchError
 @click.option(
     "--samples-per-class",
     "per_class",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10**6),
     metavar="N",
     help="Images of each class; by default all there are, of a run as many as its sweep drew.",
 )
 @click.option(
     "--sample-seed",
-    type=click.IntRange(0),
+    type=options.SEED,
     metavar="N",
     help="Seed to draw from a run with; by default its own.",
 )
 @click.option("--name", help="Keep the measurements as a row of this name, for `bench report`.")
 @click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=options.SEED,
     metavar="N",
     help="Seed of the training behind the images: with --name, sets of several seeds make one row.",
 )
@@ -82,7 +82,7 @@ def evaluate_command(
         say(line)
     result = measure_given(given, worker)
     summary = result.summary
-    click.echo(json.dumps(summary, indent=2) if as_json else measurements_text(summary))
+    echo(json.dumps(summary, indent=2) if as_json else measurements_text(summary))
     if record:
         file = add_to_run(result)
         sweep = target.resolve().parent

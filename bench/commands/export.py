@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 
 
 @cli.command("export")
@@ -28,9 +28,9 @@ def export_command(
     name = target or Path(f"{folder.resolve().name}.tar.gz")
     packed = archive.export_sweep(folder, name, weights=weights, checkpoints=checkpoints)
     size = name.stat().st_size / 2**20
-    click.echo(
+    echo(
         f"runs and controls: {packed.runs}, classifiers: {packed.classifiers}, {size:.1f} MiB, "
         f"in {name}"
     )
     if packed.left_out:
-        click.echo(f"left out, unfinished or in use: {', '.join(packed.left_out)}", err=True)
+        echo(f"left out, unfinished or in use: {', '.join(packed.left_out)}", err=True)

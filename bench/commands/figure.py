@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 from bench.errors import BenchError, NotApplicable, describe_system_error
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--all", "is_all", is_flag=True, help="Make every figure that the record allows.")
 @click.option("--variant", "variants", multiple=True, help="A variant to show; may be repeated.")
 @click.option(
-    "--seed", type=click.IntRange(0), help="Seed whose pictures are shown.  [default: the first]"
+    "--seed", type=options.SEED, help="Seed whose pictures are shown.  [default: the first]"
 )
 @click.option(
     "--metric", "metrics", multiple=True, help="A metric or loss to show; may be repeated."
@@ -51,7 +51,7 @@ def figure_command(
 
     if is_list:
         for known in FIGURES.values():
-            click.echo(f"{known.name:<14}  {known.summary}")
+            echo(f"{known.name:<14}  {known.summary}")
         return
     if not words and not is_all:
         raise BenchError(f"name a figure ({', '.join(FIGURES)}), or give --all")
@@ -79,11 +79,11 @@ def figure_command(
                     files = write_figure(figure, data, folder, command, name)
             except NotApplicable as reason:
                 about = f"{figure.name}, {data.data}" if several else figure.name
-                click.echo(f"{about}: not made: {reason}", err=True)
+                echo(f"{about}: not made: {reason}", err=True)
                 continue
             is_made = True
-            click.echo(files[-1].read_text(), nl=False)
-            click.echo(f"written to {files[0]} and {files[1].name}\n", err=True)
+            echo(files[-1].read_text(encoding="utf-8"), nl=False)
+            echo(f"written to {files[0]} and {files[1].name}\n", err=True)
     if not is_made:
         raise BenchError("no figure could be made")
 
@@ -108,8 +108,8 @@ def _make_pictures(
         from bench.process.worker import Worker
 
         worker = worker or Worker(device, threads=threads)
-        click.echo(f"making pictures of {run.path}", err=True)
+        echo(f"making pictures of {run.path}", err=True)
         try:
             save_pictures_of(run.path, worker)
         except (BenchError, OSError) as error:
-            click.echo(f"warning: {describe_system_error(error) or error}", err=True)
+            echo(f"warning: {describe_system_error(error) or error}", err=True)

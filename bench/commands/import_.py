@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 
 
 @cli.command("import")
@@ -28,10 +28,10 @@ def import_command(file: Path, into: str | None, accept_programs: bool, results:
 
     imported = merge_archive(file, results, into, accept_programs=accept_programs)
     for notice in imported.notices:
-        click.echo(f"note: {notice}", err=True)
+        echo(f"note: {notice}", err=True)
     write_mirrors(imported.folder, to_mlflow=False)
-    click.echo(f"{len(imported.added)} added, {len(imported.kept)} kept, in {imported.folder}")
+    echo(f"{len(imported.added)} added, {len(imported.kept)} kept, in {imported.folder}")
     commands = [
         suggest_command(results, word, imported.folder.name) for word in ("report", "mirror")
     ]
-    click.echo("{}; for MLflow: {}".format(*commands), err=True)
+    echo("{}; for MLflow: {}".format(*commands), err=True)

@@ -6,7 +6,8 @@ from typing import get_args
 import click
 
 from bench import registry
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
+from bench.errors import BenchError
 
 KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
 LISTED = (*KINDS, "sweeps", "tables", "figures")
@@ -22,7 +23,7 @@ def list_command(what: str) -> None:
     lines = list(_lines(what))
     width = max((len(name) for name, _ in lines), default=0)
     for name, line in lines:
-        click.echo(f"{name:<{width}}  {line}".rstrip())
+        echo(f"{name:<{width}}  {line}".rstrip())
 
 
 def _lines(what: str) -> Iterable[tuple[str, str]]:
@@ -38,8 +39,20 @@ def _lines(what: str) -> Iterable[tuple[str, str]]:
         from bench.reporting.figures.catalog import FIGURES
 
         return [(name, figure.summary) for name, figure in FIGURES.items()]
-    can = registry.model_capabilities() if what == "models" else {}
     return [
-        (name, registration.summary + (f" [{', '.join(can[name])}]" if can.get(name) else ""))
+        (name, _summary(KINDS[what], name, registration))
         for name, registration in registry.registered(KINDS[what]).items()
     ]
+
+
+def _summary(kind: registry.Kind, name: str, registration: registry.Registration) -> str:
+    """Return the line of a name, or why it cannot be used."""
+    if registration.problem:
+        return f"(not usable: {registration.problem})"
+    if kind != "model":
+        return registration.summary
+    try:
+        can = registry.capabilities_of(name)
+    except BenchError as error:
+        return f"(not usable: {error})"
+    return registration.summary + (f" [{', '.join(can)}]" if can else "")

@@ -1,6 +1,8 @@
 """Options that several commands share, and what is made of them."""
 
 import functools
+import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +21,7 @@ from bench.errors import (
     SpecError,
     describe_system_error,
     describe_unknown,
+    shortened,
 )
 
 if TYPE_CHECKING:
@@ -38,10 +41,44 @@ RESULTS = click.option(
     envvar="BENCH_RESULTS",
     help="Root folder of all results.",
 )
-DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+SEED = click.IntRange(0, 2**63 - 1)
+
+
+class Finite(click.FloatRange):
+    """A number of at least 0; neither NaN nor infinite."""
+
+    name = "number"
+
+    def __init__(self) -> None:
+        super().__init__(0, 1e9)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; NaN lies in every range."""
+        number = float(super().convert(value, param, ctx))
+        if number != number:
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
+
+
+class Device(click.ParamType):  # type: ignore[type-arg]
+    """A name of a device; whether it is there is seen where it is used."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
+            self.fail(f"{shortened(value)!r} is not one of {DEVICES}", param, ctx)
+        return str(value)
+
+
+DEVICES = "auto, cpu, cuda, cuda:1, ..."
+DEVICE = click.option("--device", type=Device(), default="auto", help=DEVICES)
 THREADS = click.option(
     "--threads",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1024),
     help="CPU threads of a run; by default one for small images, else its share of the cores.",
 )
 MLFLOW_URI = click.option(
@@ -68,7 +105,9 @@ EXECUTION = (
     click.argument("spec", type=click.Path(path_type=Path)),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
     click.option("--dry-run", is_flag=True, help="Show what would be done, then stop."),
-    click.option("--jobs", "-j", type=click.IntRange(1), help="Runs at a time.  [default: 1]"),
+    click.option(
+        "--jobs", "-j", type=click.IntRange(1, 1024), help="Runs at a time.  [default: 1]"
+    ),
     click.option(
         "--executor",
         help="Where runs are done, a name or {name: ..., option: ...}; see `bench list "
@@ -86,7 +125,9 @@ EXECUTION = (
         default=None,
         help="Whether to use results whose code has changed since.  [default: refuse]",
     ),
-    click.option("--checkpoint-seconds", default=30.0, help="Time between checkpoints."),
+    click.option(
+        "--checkpoint-seconds", type=Finite(), default=30.0, help="Time between checkpoints."
+    ),
     MLFLOW_URI,
     click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow."),
 )
@@ -167,6 +208,8 @@ def make_training_worker(
     )
     worker = make_worker(reproducing_command(), values, options=run_options)
     executor = preferences.executor or {}
+    if values["dry_run"] and executor.get("name") in ("inline", "local"):
+        _ = worker.device  # which elsewhere may be there
     return worker, lambda: construct("executor", executor, preferences.jobs, worker)
 
 
@@ -224,7 +267,7 @@ def load_results(results: Path, sweeps: Sequence[str]) -> "Records":
 
 def find_spec(spec: Path) -> Path:
     """Return the file that a user means: a path, or the name of a sweep that ships with bench."""
-    if spec.exists():
+    if os.path.exists(spec):
         return spec
     shipped = {path.stem: path for path in sweeps_folder().glob("*.yaml")}
     if str(spec) in shipped:

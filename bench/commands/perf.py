@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 
 if TYPE_CHECKING:
     from bench.process.worker import Worker
@@ -47,7 +47,7 @@ def perf() -> None:
     "--samples-per-class",
     "per_class",
     default=500,
-    type=click.IntRange(2),
+    type=click.IntRange(2, 10**6),
     metavar="N",
     help="Samples of each class.",
 )
@@ -74,13 +74,13 @@ def metrics_(
     wanted = read_request(None, metrics or tuple(registry.registered("metric")))
     training = _run(model, "--model", data).training
     timings = time_metrics(wanted.metrics, training, per_class, _worker(device, threads))
-    click.echo(json.dumps(timings, indent=2) if as_json else _metrics_text(timings))
+    echo(json.dumps(timings, indent=2) if as_json else _metrics_text(timings))
 
 
 @perf.command("train")
 @click.argument("models", nargs=-1)
 @click.option("--data", default="digits", help="Data set, in YAML.")
-@click.option("--batch-size", default=96, type=click.IntRange(1))
+@click.option("--batch-size", default=96, type=click.IntRange(1, 10**6))
 @click.option(
     "--no-compile", is_flag=True, help="Leave out what takes a minute a model to compile."
 )
@@ -135,10 +135,10 @@ def train_(
         )
         report["unfinished"] = list(names[index + 1 :])
         keep(timed, index)
-        click.echo(_training_text(timed))
+        echo(_training_text(timed))
     speeds = (_ceiling_text(ceiling) for ceiling in report["ceilings"])
-    click.echo(f"products of large matrices reach {', '.join(speeds)}")
-    click.echo(_machine_text(report))
+    echo(f"products of large matrices reach {', '.join(speeds)}")
+    echo(_machine_text(report))
 
 
 @perf.command("seeds")
@@ -182,17 +182,13 @@ def seeds_(
     timed = time_seeds(run, seeds, worker, limit=seconds, keep=keep)
     report["unfinished"] = False
     keep(timed)
-    click.echo(f"{seeds} seeds, {precision}, {_training_text(timed)}")
+    echo(f"{seeds} seeds, {precision}, {_training_text(timed)}")
     best = next(row for row in timed["rows"] if row["mode"] == timed["fastest"])
     if "times_one_by_one" in best:
-        click.echo(
-            f"fastest: {best['mode']}, {best['times_one_by_one']:.2f} times as fast as one by one"
-        )
+        echo(f"fastest: {best['mode']}, {best['times_one_by_one']:.2f} times as fast as one by one")
     if "difference_from_alone" in timed:
-        click.echo(
-            f"beside each other, seeds differ from alone by {timed['difference_from_alone']:.2g}"
-        )
-    click.echo(_machine_text(report))
+        echo(f"beside each other, seeds differ from alone by {timed['difference_from_alone']:.2g}")
+    echo(_machine_text(report))
 
 
 def _report(run: "RunConfig", worker: "Worker") -> dict[str, Any]:
@@ -235,7 +231,8 @@ def _worker(device: str, threads: int | None) -> "Worker":
 
 def _run(model: str, option: str, data: str, **settings: Any) -> "RunConfig":
     """Return the configuration of a model on a data set, both as given on the command line."""
-    from bench.spec.located_yaml import Located, parse_value
+    from bench.spec.located import Located
+    from bench.spec.located_yaml import parse_value
     from bench.spec.run_config import complete_settings
 
     settings |= {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 
 
 @cli.command("publish")
@@ -30,4 +30,4 @@ def publish_command(sweep: str, folder: Path, figures: tuple[str, ...], results:
 
     records = load_records(results, [sweep])
     files = publish_sweep(records, load_tables(), folder / sweep, figures)
-    click.echo(f"{len(files)} files written to {folder / sweep}", err=True)
+    echo(f"{len(files)} files written to {folder / sweep}", err=True)

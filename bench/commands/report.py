@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def report_command(
         description = describe_page(records, filled, specs["summary"].names)
         with options.writing_to(folder):
             write_text(folder / "report.html", render_page(description))
-        click.echo(f"written to {folder / 'report.html'}", err=True)
+        echo(f"written to {folder / 'report.html'}", err=True)
         if not is_table_named:
             return
     build = partial(build_table, records=records, reference=reference, show=show)
@@ -99,13 +99,13 @@ def report_command(
     if is_all:
         made += [table for table in filled if table.name not in tables]
         if left := [name for name in specs if name not in {table.name for table in made}]:
-            click.echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)
+            echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)
     if not is_table_named:
         made = [build(specs["summary"])]
     if variance:
         made.append(variance_table(records, specs["summary"].names))
     for table in made:
-        click.echo(RENDERERS[form](table))
+        echo(RENDERERS[form](table))
     suffix = "" if rule == "last" else f"-{rule.replace('/', '-')}"
     try:
         with options.writing_to(folder / "tables"):
@@ -114,6 +114,6 @@ def report_command(
                     name = f"table-{table.name}{suffix}{SUFFIXES[kind]}"
                     write_text(folder / "tables" / name, render(table))
     except BenchError as problem:  # the tables are there, on the console
-        click.echo(f"warning: {problem}", err=True)
+        echo(f"warning: {problem}", err=True)
         return
-    click.echo(f"written to {folder / 'tables'}", err=True)
+    echo(f"written to {folder / 'tables'}", err=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 from bench.errors import BenchError, describe_system_error
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         from bench.execution.code_change import check_code
         from bench.execution.data_change import check_data
         from bench.execution.dry_run import dry_run_text
+        from bench.execution.sweep_owner import refuse_other_sweep
 
-        click.echo(dry_run_text(sweep, results))
+        refuse_other_sweep(sweep, folder)
+        echo(dry_run_text(sweep, results))
         tasks = tasks_of(sweep, folder)
         check_code(tasks, worker.options)
         check_data(tasks, worker)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 
 
 @cli.command("status")
@@ -15,4 +15,4 @@ def status_command(sweeps: tuple[str, ...], results: Path) -> None:
     from bench.record.records import load_records
     from bench.reporting.status import status_text
 
-    click.echo(status_text(load_records(results, sweeps or None)))
+    echo(status_text(load_records(results, sweeps or None)))

@@ -4,7 +4,7 @@ from typing import Unpack
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 
 
 @cli.command("tune")
@@ -30,7 +30,7 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
     names = tuning.select(variants)
     worker, make_executor = options.make_training_worker(values)
     if values["dry_run"]:
-        click.echo(tuning_plan_text(tuning))
+        echo(tuning_plan_text(tuning))
         return
     results = values["results"]
     folder = results / tuning.head.name
@@ -44,7 +44,7 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
             best = write_outcome(tuning, studies, results, worker.command)
             to_mlflow, uri = not values["no_mlflow"], values["mlflow_uri"]
             write_mirrors(folder, to_mlflow=to_mlflow, uri=uri, pictures=False)
-    click.echo(outcome_text(tuning, studies, best))
+    echo(outcome_text(tuning, studies, best))
     if best:
         command = suggest_command(results, "run", str(folder / "tuned.yaml"))
         say(f"trials and plots in {folder}; on test images: {command}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bench.commands import cli, options
+from bench.commands import cli, echo, options
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = click.option(
     "--tolerance",
-    type=click.FloatRange(0),
+    type=options.Finite(),
     default=1e-3,
     help="Largest relative deviation that agrees; 0 asks for the same bits.",
 )
@@ -24,7 +24,10 @@ TOLERANCE = click.option(
 @cli.command("verify")
 @click.argument("run")
 @click.option(
-    "--iterations", type=click.IntRange(1), default=1, help="Iterations to do again, at least."
+    "--iterations",
+    type=click.IntRange(1, 10**9),
+    default=1,
+    help="Iterations to do again, at least.",
 )
 @click.option("--measurements", is_flag=True, help="Measure the kept weights again as well.")
 @options.add(TOLERANCE, *options.WORKER)
@@ -67,11 +70,11 @@ def compare_runs(
             except BenchError as error:
                 if len(folders) == 1:
                     raise
-                click.echo(f"FAILED   {folder}\n  {error}")
+                echo(f"FAILED   {folder}\n  {error}")
                 continue
-            click.echo(report.text(tolerance))
+            echo(report.text(tolerance))
             agreeing += report.agrees(tolerance)
     if len(folders) > 1:
-        click.echo(f"{agreeing} of {len(folders)} runs agree")
+        echo(f"{agreeing} of {len(folders)} runs agree")
     if agreeing < len(folders):
         sys.exit(1)

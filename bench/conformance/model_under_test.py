@@ -15,17 +15,22 @@ from bench.data.base import DataSet
 from bench.data.stream import make_stream
 from bench.errors import BenchError
 from bench.spec import run_config
+from bench.spec.declaration import ModelProblem
 from bench.spec.run_settings import Training
 from bench.spec.validation import KeyProblem
 from bench.training.interface import Batch, ConditionalGenerator, as_given, begin_training
-from bench.training.passes import StagePass, make_passes
+from bench.training.passes import StagePass, make_passes, terms_problem
 from bench.training.trainer import Trainer, build_model
 
 CPU = torch.device("cpu")
 
 
 class Violation(BenchError):
-    """The model breaks a rule of the interface."""
+    """The model breaks a rule of the interface; `place` is the line, if it is known."""
+
+    def __init__(self, problem: str, place: str = "") -> None:
+        self.place = place
+        super().__init__(problem)
 
 
 class Remark(BenchError):
@@ -53,6 +58,9 @@ class ModelUnderTest:
         try:
             run = run_config.complete_settings({**component, **brief, **settings})
         except KeyProblem as problem:
+            for part in problem.parts:
+                if isinstance(part, ModelProblem):
+                    raise part from problem
             raise BenchError(str(problem)) from problem
         return cls(run, run.source().load())
 
@@ -97,11 +105,8 @@ class ModelUnderTest:
         wanted = stage_pass.wanted if wanted is None else wanted
         torch.manual_seed(0)
         values = stage_pass.model.terms(stage_pass.stage.name, self.batch, wanted)
-        if missing := sorted(wanted - values.keys()):
-            raise Violation(
-                f"stage {stage_pass.stage.name!r} does not return {', '.join(missing)} where "
-                f"{', '.join(sorted(wanted))} are wanted"
-            )
+        if problem := terms_problem(sorted(wanted), values):
+            raise Violation(f"stage {stage_pass.stage.name!r} {problem}")
         return values
 
     def trainer(self, folder: Path | None = None, **changes: Any) -> Trainer:

@@ -5,66 +5,29 @@ line of its docstring is its title. The suite runs in this repository's tests an
 `bench check NAME`.
 """
 
-import os
 import tempfile
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-import bench
 from bench.conformance.fake_cuda import play_on_fake_cuda
 from bench.conformance.model_under_test import CPU, ModelUnderTest, Remark, Violation
+from bench.conformance.watching import (
+    line_that_changes,
+    refuse_other_randomness,
+    refusing_to_show_values,
+)
 from bench.data.base import to_bytes
-from bench.errors import BenchError, Interrupted
+from bench.errors import BenchError, Interrupted, NotApplicable
 from bench.evaluation.measuring import draw_samples, remark_on_range
 from bench.seeding import generator_for
 from bench.training.interface import Code, Encodes, Infers, Switches, frozen_modules
 from bench.training.passes import StagePass, reached_leaves
-
-
-class Finding(NamedTuple):
-    """The title of a check, and what it found: a problem, a remark, or nothing."""
-
-    title: str
-    problem: str | None = None
-    remark: str | None = None
-
-
-def check_model(
-    name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
-) -> Iterator[Finding]:
-    """Yield what each check found in a model.
-
-    Nothing follows a failed check of `ESSENTIAL`, since all others would fail for the same reason.
-    """
-    under_test = ModelUnderTest.of(name, options, data)
-    for check in CHECKS:
-        problem = remark = None
-        try:
-            check(under_test)
-        except Remark as found:
-            remark = str(found)
-        except BenchError as error:
-            problem = str(error)
-        except Exception as error:
-            problem = _model_traceback(error)
-        yield Finding(str(check.__doc__).splitlines()[0].rstrip("."), problem, remark)
-        if problem is not None and check in ESSENTIAL:
-            return
-
-
-def _model_traceback(error: Exception) -> str:
-    """Return an error with the traceback lines that belong neither to bench nor to torch."""
-    folders = tuple(f"{package.__path__[0]}{os.sep}" for package in (bench, torch))
-    stack = traceback.extract_tb(error.__traceback__)
-    lines = [frame for frame in stack if not frame.filename.startswith(folders)] or stack[-3:]
-    return "".join((*traceback.format_list(lines), *traceback.format_exception_only(error)))
 
 
 def _require(rule: object, problem: str) -> None:
@@ -75,16 +38,8 @@ def _require(rule: object, problem: str) -> None:
 
 def players_and_stages_fit(under_test: ModelUnderTest) -> None:
     """Every parameter has a player, and stages and objective name only players."""
-    model = under_test.model()  # refuses parameters without a player
+    model = under_test.model()  # refuses what `check_declaration` does
     players = set(model.players())
-    for stage in model.stages:
-        named: object = stage.players
-        text = f"the players of stage {stage.name!r} are a string; write ({named!r},)"
-        _require(not isinstance(named, str), text)
-        unknown = sorted(set(stage.players) - players)
-        _require(not unknown, f"stage {stage.name!r} moves {unknown}, which are not players")
-    unknown = sorted(set(model.objective) - players)
-    _require(not unknown, f"the objective has weights for {unknown}, which are not players")
     idle = sorted(players - {player for stage in model.stages for player in stage.players})
     _require(not idle, f"the players {idle} move in no stage")
 
@@ -95,11 +50,25 @@ def terms_are_scalars(under_test: ModelUnderTest) -> None:
         values = under_test.terms(stage_pass)
         for term in sorted(stage_pass.wanted):
             value = values[term]
+            shown = value.tolist() if value.ndim == 0 else "numbers"
             _require(
                 value.ndim == 0 and value.dtype == torch.float32 and torch.isfinite(value),
-                f"term {term!r} is {value.dtype} {list(value.shape)} {value.tolist()}, "
+                f"term {term!r} is {value.dtype} {list(value.shape)} {shown}, "
                 "expected one finite float32 number",
             )
+
+
+def terms_do_not_look_at_values(under_test: ModelUnderTest) -> None:
+    """No term asks for the value of a tensor, as `.item()`, `float()` and `if` do."""
+    for stage_pass in under_test.passes():
+        with refusing_to_show_values():
+            under_test.terms(stage_pass)
+
+
+def terms_draw_from_torch(under_test: ModelUnderTest) -> None:
+    """Terms draw from torch, not from NumPy or from `random`."""
+    for stage_pass in under_test.passes():
+        refuse_other_randomness(partial(under_test.terms, stage_pass))
 
 
 def subset_of_terms_has_the_same_values(under_test: ModelUnderTest) -> None:
@@ -174,9 +143,11 @@ def shared_backwards_give_each_players_gradient(under_test: ModelUnderTest) -> N
             for single, shared in zip(expected, gradients[player], strict=True):
                 scale = single.abs().max().item() + 1e-6
                 _require(
+                    single.isfinite().all(), f"the gradient of player {player!r} is not finite"
+                )
+                _require(
                     (single - shared).abs().max().item() <= 1e-4 * scale,
-                    f"the gradient of player {player!r} is not finite, or differs from that of "
-                    "its own loss",
+                    f"the gradient of player {player!r} differs from that of its own loss",
                 )
 
 
@@ -190,7 +161,8 @@ def resume_is_bit_exact(under_test: ModelUnderTest) -> None:
             under_test.trainer(folder / "halted").train(stop=lambda: next(steps))
         resumed = under_test.trainer(folder / "halted").train()
         curves = [(folder / run / "rows.jsonl").read_bytes() for run in ("straight", "halted")]
-    _refuse_difference(straight, resumed, "after a resumption")
+    when = "after a resumption; what outlasts an iteration belongs into buffers (register_buffer)"
+    _refuse_difference(straight, resumed, when)
     problem = "the curves of a resumed run differ from those of the uninterrupted one"
     _require(curves[0] == curves[1], problem)
 
@@ -202,8 +174,13 @@ def samples_are_a_function_of_the_generator(under_test: ModelUnderTest) -> None:
     with torch.inference_mode():
         first, again, other = (model.sample(y, generator_for(s, "contract")) for s in (0, 0, 1))
     _refuse_difference(before, model, "by sampling")
-    problem = "sample() drew from the default generator instead of the one it was given"
-    _require(torch.equal(random_state, torch.get_rng_state()), problem)
+    draw = partial(model.sample, y, generator_for(0, "contract"))
+    with torch.inference_mode():
+        refuse_other_randomness(draw)
+    if not torch.equal(random_state, torch.get_rng_state()):
+        problem = "sample() drew from the default generator instead of the one it was given"
+        state = torch.default_generator.get_state
+        raise Violation(problem, line_that_changes(lambda: state().tolist(), draw))
     shape, expected = list(first.shape), [len(y), *spec.shape]
     _require(shape == expected, f"sample() returned {shape}, not {expected}")
     _require(torch.equal(first, again), "the same generator gave different samples")
@@ -226,7 +203,7 @@ def codes_fit_if_it_encodes(under_test: ModelUnderTest) -> None:
     """If it encodes, codes are [B, D] and decode to the shape of the data."""
     model, (x, y, _) = under_test.model().eval(), under_test.batch
     if not isinstance(model, Encodes):
-        return
+        raise NotApplicable("the model does not encode")
     with torch.inference_mode():
         code = model.encode(x, y)
         decoded = model.decode(code, y)
@@ -242,7 +219,7 @@ def posteriors_fit_if_it_infers(under_test: ModelUnderTest) -> None:
     """If it infers, posteriors have the means that it encodes, and every class has a prior."""
     model, (x, y, _) = under_test.model().eval(), under_test.batch
     if not isinstance(model, Infers):
-        return
+        raise NotApplicable("the model has no posterior")
     with torch.inference_mode():
         posterior = model.posterior(x, y)
         code = model.encode(x, y) if isinstance(model, Encodes) else Code(None, None)
@@ -270,7 +247,8 @@ def switching_changes_one_attribute(under_test: ModelUnderTest) -> None:
     """If it switches attributes, only the attribute's own part of the code changes."""
     model, spec = under_test.model().eval(), under_test.data.spec
     if not (spec.attributes and isinstance(model, Switches) and isinstance(model, Encodes)):
-        return
+        why = "the model does not switch" if spec.attributes else "the data has no attributes"
+        raise NotApplicable(why)
     x, y, _ = under_test.batch
     ones = torch.ones(len(x), dtype=torch.int64)
     owners: dict[int, str] = {}  # column of the relevant code -> attribute
@@ -303,7 +281,7 @@ def ten_iterations_lower_reconstruct(under_test: ModelUnderTest) -> None:
     passes = [p for p, _ in under_test.trainer().passes if isinstance(p, StagePass)]
     measured = next((p for p in passes if "reconstruct" in p.wanted), None)
     if measured is None:
-        return
+        raise NotApplicable("the model has no term of that name")
     before = under_test.terms(deepcopy(measured), frozenset({"reconstruct"}))["reconstruct"]
     for step in range(10):
         for stage_pass in passes:
@@ -336,21 +314,24 @@ def stages_run_on_a_gpu(under_test: ModelUnderTest) -> None:
 
 def examples_without_label_are_welcome(under_test: ModelUnderTest) -> None:
     """If it is semi-supervised, half of the examples may lack a label."""
-    if "semi-supervised" in under_test.model().capabilities:
-        half = under_test.changed(labeled_fraction=0.5)
-        for check in (*ON_TERMS, stages_run_on_a_gpu):
-            check(half)
+    if "semi-supervised" not in under_test.model().capabilities:
+        raise NotApplicable("the model needs a label for every example")
+    half = under_test.changed(labeled_fraction=0.5)
+    for check in (*ON_TERMS, stages_run_on_a_gpu):
+        check(half)
 
 
 def attributes_are_welcome(under_test: ModelUnderTest) -> None:
     """If it is made for attributes, it conforms on data that has them."""
-    if "attributes" in under_test.model().capabilities and not under_test.data.spec.attributes:
-        data = {"name": "digit_attributes"}
-        try:
-            attributed = under_test.changed(data=data)
-        except BenchError:  # options for one label, say the size of its code
-            attributed = ModelUnderTest.of(under_test.training.model["name"], data=data)
-        for check in CHECKS:
+    if "attributes" not in under_test.model().capabilities or under_test.data.spec.attributes:
+        raise NotApplicable("the model is not made for attributes, or was given them above")
+    data = {"name": "digit_attributes"}
+    try:
+        attributed = under_test.changed(data=data)
+    except BenchError:  # options for one label, say the size of its code
+        attributed = ModelUnderTest.of(under_test.training.model["name"], data=data)
+    for check in CHECKS:
+        with suppress(NotApplicable):
             check(attributed)
 
 
@@ -380,6 +361,8 @@ Check = Callable[[ModelUnderTest], None]
 
 ON_TERMS: tuple[Check, ...] = (
     terms_are_scalars,
+    terms_do_not_look_at_values,
+    terms_draw_from_torch,
     subset_of_terms_has_the_same_values,
     terms_reach_their_players,
     shared_backwards_give_each_players_gradient,

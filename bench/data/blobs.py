@@ -6,6 +6,7 @@ label-irrelevant.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
@@ -13,6 +14,9 @@ from bench.data.base import DataSet, DataSpec, Source, Split
 from bench.data.splits import HeldOutTestOptions
 from bench.errors import SpecError
 from bench.seeding import generator_for
+from bench.spec.run_settings import at_most
+
+IN_MEMORY = "the set is drawn in memory"
 
 
 @dataclass(kw_only=True)
@@ -29,11 +33,11 @@ class Blobs(HeldOutTestOptions, Source):
         per_class: Training images of each class, those for validation included.
     """
 
-    image_size: int = 8
-    channels: int = 1
-    classes: int = 3
-    per_class: int = 40
-    test_per_class: int = 10
+    image_size: Annotated[int, at_most(1024, IN_MEMORY)] = 8
+    channels: Annotated[int, at_most(1024, IN_MEMORY)] = 1
+    classes: Annotated[int, at_most(10_000, IN_MEMORY)] = 3
+    per_class: Annotated[int, at_most(100_000, IN_MEMORY)] = 40
+    test_per_class: Annotated[int, at_most(100_000, IN_MEMORY)] = 10
 
     def __post_init__(self) -> None:
         super().__post_init__()

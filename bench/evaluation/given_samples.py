@@ -1,5 +1,6 @@
 """The samples of `bench evaluate`: images from anywhere, or samples of a finished run."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +23,12 @@ from bench.process.worker import Worker
 from bench.record.run_folder import RunFolder, read_config
 from bench.record.sweep_folder import settings_of
 from bench.registry import Kind
-from bench.spec.components import complete_component, construct
+from bench.spec.components import complete_component, construct, refusing
+from bench.spec.located import Located
 from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL
 from bench.spec.run_settings import Evaluation, Training
-from bench.spec.validation import KeyProblem
+from bench.spec.validation import KeyProblem, dotted
 
 DEFAULT_METRICS = (
     "inception_score",
@@ -63,11 +65,10 @@ def read_request(
     dataset = None if data is None else read_component("dataset", "--data", data)
     components, built = [], []
     for text in metrics or DEFAULT_METRICS:
+        where = Located({}, f"command line, --metric {text}")
         components.append(read_component("metric", "--metric", text))
-        try:
+        with where.locating_errors(), refusing(()):
             built.append(construct("metric", components[-1]))
-        except ValueError as error:
-            raise SpecError(str(error), where=f"command line, --metric {text}") from error
     chosen = tuple(components), tuple(built)
     return EvaluationRequest(dataset, *chosen, per_class, sample_seed, training_seed)
 
@@ -80,11 +81,14 @@ def read_component(kind: Kind, option: str, text: str) -> dict[str, Any]:
         return complete_component(kind, given, ())
     except KeyProblem as problem:
         hint = ""
-        if kind == "dataset" and Path(text).exists():
+        if kind == "dataset" and os.path.exists(text):
             as_data = "npz" if Path(text).is_file() else "folder"
             hint = f"; images at a path are {option} '{{name: {as_data}, path: {text}}}'"
-        key = ".".join(map(str, problem.path))
-        raise SpecError(problem.message + hint, where=where, key=key) from problem
+        errors = [
+            SpecError(part.message + hint, where=where, key=dotted(part.path))
+            for part in problem.parts
+        ]
+        raise SpecError.all_of(errors) from problem
 
 
 @dataclass(frozen=True)
@@ -164,10 +168,11 @@ def measure_given(given: GivenSamples, worker: Worker) -> EvaluationResult:
 
 def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
     """Read images from a path, or draw samples from the run in it; refuse any other path."""
-    if not path.exists():
+    if not os.path.exists(path):
         neighbors = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise BenchError(f"{path}: {describe_unknown('file or folder', path.name, neighbors)}")
-    if path.is_file() and path.suffix != ".npz":
+        message = describe_unknown("file or folder", path.name, neighbors)
+        raise SpecError(message, where=str(path))
+    if not path.is_dir() and not (path.is_file() and path.suffix == ".npz"):
         raise BenchError(
             f"{path}: expected a folder of images with one sub-folder a class, an .npz with x and "
             "y, or the folder of a run"
@@ -193,7 +198,8 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
             f"{path}: say which data set these images imitate, --data NAME, where NAME is one of "
             f"{known}; or in YAML, as in a sweep: --data '{{name: folder, path: faces}}'"
         )
-    spec = construct("dataset", request.data).spec
+    with Located({}, "command line, --data").locating_errors(), refusing(()):
+        spec = construct("dataset", request.data).spec
     images = read_images(path, spec, request.per_class)
     origin = {
         "path": str(path.resolve()),

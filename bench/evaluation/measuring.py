@@ -25,6 +25,7 @@ from bench.record.provenance import read_provenance
 from bench.record.run_folder import read_config
 from bench.seeding import generator_for
 from bench.spec.components import construct
+from bench.spec.places import place_of
 from bench.spec.run_config import RunConfig, recorded_training
 from bench.spec.run_settings import Training
 from bench.training.gradient_accumulation import allocator_message
@@ -130,7 +131,8 @@ def _draw(
     x = model.sample(as_given(model, spec, y.to(device)), generator_for(seed, "samples", batch))
     if list(x.shape) != (expected := [len(y), *spec.shape]) or not x.is_floating_point():
         raise BenchError(
-            f"the model's samples are {x.dtype} {list(x.shape)}, expected float {expected}"
+            f"sample() returned {x.dtype} {list(x.shape)}, not float {expected} "
+            f"({place_of(type(model), 'sample')})"
         )
     return to_bytes(x.float(), "the model's samples").cpu()
 

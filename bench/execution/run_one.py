@@ -41,6 +41,7 @@ from bench.record.progress import ProgressFile
 from bench.record.provenance import HARNESS, changed_files, comparable_sources
 from bench.record.run_folder import RunFolder
 from bench.spec.components import construct
+from bench.spec.places import place_in
 from bench.spec.reserved_names import REAL
 from bench.spec.run_config import RunConfig
 from bench.spec.switches import SwitchSet
@@ -161,12 +162,21 @@ def _fill_locked(
             if describe_system_error(error):  # so that the next command continues the run
                 raise
             worker.check_device()  # likewise
-            folder.fail(traceback.format_exc())
+            folder.fail(_explained(error))
             return "failed"
         folder.finish(evaluation_id)
         _log.info("finished")
         return "finished"
     return "busy"
+
+
+def _explained(error: Exception) -> str:
+    """Return a traceback; its last line, the reason, names the line of a model's code."""
+    text, place = traceback.format_exc(), place_in(error)
+    if not place or isinstance(error, BenchError):
+        return text
+    first, *_ = str(error).strip().splitlines() or [""]
+    return f"{text}{type(error).__name__}: {first} ({place})\n"
 
 
 def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:

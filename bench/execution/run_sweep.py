@@ -20,6 +20,7 @@ from bench.execution.display import shown
 from bench.execution.executors.base import Executor
 from bench.execution.scheduler import schedule
 from bench.execution.source_files import sources_of
+from bench.execution.sweep_owner import refuse_other_sweep
 from bench.execution.task import ControlTask, RunTask, Task
 from bench.process.worker import Worker
 from bench.record.files import write_json
@@ -47,6 +48,7 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
     ends when all are done. A `BenchError` says what is wrong before anything starts.
     """
     folder = results / sweep.name
+    refuse_other_sweep(sweep, folder)
     started = _refuse_unwritable(folder)
     remove_partial(folder)
     tasks = tasks_of(sweep, folder)

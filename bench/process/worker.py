@@ -19,6 +19,7 @@ from bench.process.stop_signal import StopSignal
 from bench.spec.components import construct
 from bench.spec.run_config import RunConfig, canonical_json
 from bench.spec.switches import SwitchSet
+from bench.training.gradient_accumulation import allocator_message
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,13 @@ class Worker:
         """Return a data set with its caches, loaded once in this process, without a model."""
         key = canonical_json(component)
         if key not in self._contexts:
-            data = construct("dataset", component).load()
+            try:
+                data = construct("dataset", component).load()
+            except (RuntimeError, MemoryError) as error:
+                if (reason := allocator_message(error)) is None:
+                    raise
+                what = f"the data set {component['name']} does not fit into memory"
+                raise BenchError(f"{what}: {reason}") from error
             expected = self.fingerprints.setdefault(key, data.fingerprint)
             if data.fingerprint != expected:
                 raise BenchError(

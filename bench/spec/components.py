@@ -1,16 +1,19 @@
 """Components: a registered name and its options, completed once and built from then on."""
 
+import functools
 import inspect
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
 from bench import registry
-from bench.errors import BenchError, UnknownName
+from bench.errors import BenchError, shortened, value_text
 from bench.spec.option_files import FILE_HASHES, hash_files, unchanged_files
+from bench.spec.places import place_of
 from bench.spec.validation import KeyPath, KeyProblem, validate
 
 SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2}
@@ -25,7 +28,7 @@ def construct(kind: registry.Kind, component: Mapping[str, Any], *supplied: obje
     """Return the object that a complete component describes."""
     options = {k: v for k, v in component.items() if k not in ("name", FILE_HASHES)}
     factory = registry.load(kind, component["name"])
-    schema = options_schema(factory, len(supplied))
+    schema = options_schema(factory, len(supplied))  # type: ignore[arg-type]
     checked = schema.model_validate_json(json.dumps(options))
     files = unchanged_files(component["name"], checked, component.get(FILE_HASHES, {}))
     built = factory(*supplied, **dict(checked))
@@ -40,13 +43,16 @@ def complete_component(
     """Return a component with all options; a `KeyProblem` below `path` names a wrong one."""
     if not isinstance(given.get("name"), str):
         known = ", ".join(registry.registered(kind))
-        raise KeyProblem(path, f"needs the key 'name', one of: {known}")
+        has_name, got = "name" in given, value_text(given.get("name"))
+        problem = f"expected one of {known}; got {got}" if has_name else f"is required: {known}"
+        raise KeyProblem((*path, "name"), problem)
     try:
         factory = registry.load(kind, given["name"])
-    except UnknownName as error:
+        schema = options_schema(factory, SUPPLIED.get(kind, 0))  # type: ignore[arg-type]
+    except BenchError as error:
         raise KeyProblem((*path, "name"), str(error)) from error
     options = {k: v for k, v in given.items() if k not in ("name", FILE_HASHES)}
-    checked: BaseModel = validate(options_schema(factory, SUPPLIED.get(kind, 0)), options, path)
+    checked: BaseModel = validate(schema, options, path)
     complete = {"name": given["name"], **checked.model_dump(mode="json")}
     for option in getattr(factory, "later_options", ()):  # ids are older than these
         if complete[option] == type(checked).model_fields[option].default:
@@ -60,6 +66,24 @@ def complete_component(
     return complete
 
 
+@contextmanager
+def refusing(path: KeyPath, what: str = "") -> Iterator[None]:
+    """Turn whatever the code of a component raises at its options into a `KeyProblem` at `path`."""
+    try:
+        yield
+    except KeyProblem:
+        raise
+    except Exception as error:
+        reason = str(error)
+        if isinstance(error, OSError):
+            reason = f"{error.strerror}: {error.filename}"
+        elif not isinstance(error, BenchError | ValueError):
+            reason = f"{type(error).__name__}: {error}"
+        first, *_ = reason.splitlines() or [""]
+        raise KeyProblem(path, f"{what}{shortened(first, 1000)}") from error
+
+
+@functools.cache
 def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:
     """Return the schema of a class's options: its constructor's parameters after `supplied`."""
     title = f"{factory.__module__}.{factory.__qualname__}"
@@ -69,12 +93,12 @@ def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise BenchError(
                 f"{title} takes *args or **kwargs; options must be named parameters, since the "
-                "signature is their schema"
+                f"signature is their schema ({place_of(factory)})"
             )
         if parameter.name not in hints:
             raise BenchError(
                 f"{title}: option {parameter.name!r} needs a type annotation, since the signature "
-                "is the schema"
+                f"is the schema ({place_of(factory)})"
             )
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)

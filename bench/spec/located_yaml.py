@@ -1,129 +1,243 @@
-"""YAML whose every value remembers file and line, for messages, and patches of such values."""
+"""YAML of users: a subset that means one thing, read with bounds, whose values know their lines.
 
-import json
+Whatever the text is, it ends in plain data or in a `SpecError`. PyYAML splits it into events; the
+data is made of them here, since PyYAML's own constructors recurse without bound, expand aliases
+without bound, and raise what they like on values that do not fit.
+"""
+
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import stat
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bench.errors import SpecError, describe_unknown
-from bench.spec.validation import KeyPath, KeyProblem, dotted
+from bench.errors import SpecError, describe_unknown, is_control, shortened
+from bench.spec.located import Located
+from bench.spec.validation import KeyPath, dotted
 
-COMPONENTS = ("model", "data")  # settings with a name and options of their own
+MOST_BYTES = 1 << 17  # which take half a second
+MOST_VALUES = 50_000  # with aliases written out
+MOST_DEPTH = 32
+MOST_CHARACTERS = 10_000  # of a text
+MOST_IN_NAME = 200  # characters of a key
+LARGEST = 2**63 - 1  # an integer that files, databases and torch can hold
+
+_FLOAT = r"(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9_]+|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+_SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "bool": (r"true|True|false|False", lambda text: text in ("true", "True")),
+    "null": (r"~|null|Null|", lambda text: None),
+    "int": (r"[-+]?(?:0|[1-9][0-9_]*)", lambda text: int(text.replace("_", ""))),
+    "float": (
+        rf"[-+]?{_FLOAT}|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN)",
+        lambda text: float(re.sub(r"_|\.(?=[infaN])", "", text)),
+    ),
+    "str": (r"(?s:.*)", str),
+}
+"""What plain text means, in this order: `1e-3` is a number, `no` and `on` are words."""
+
+_TAGS = {f"tag:yaml.org,2002:{name}": name for name in (*_SCALARS, "map", "seq")}
+
+_SYNTAX = {
+    "while parsing a flow mapping": "the { of this line is not closed, or lacks a comma",
+    "while parsing a flow sequence": "the [ of this line is not closed, or lacks a comma",
+    "while scanning a quoted scalar": "the quoted text that begins here is not closed, or wrong",
+    "mapping values are not allowed": "a second ': ' in the value; put a text with it into quotes",
+    r"found character '\t'": "a tab; indent with spaces",
+    "could not find expected ':'": "': ' is missing behind a key",
+    "that cannot start any token": "a text that begins so has to stand in quotes",
+    "expected the node content": "a value is missing here",
+    "sequence entries are not allowed": "a list cannot begin here; '- ' belongs on a new line",
+    "expected '<document start>'": "something behind the end of the document",
+    "expected <block end>": "this line, or its indentation, does not go with those above",
+}
+"""Words of PyYAML -> what is wrong; the line is the one where the part began, or where it broke."""
 
 
-@dataclass(frozen=True)
-class Located:
-    """Plain data in which every part knows where it was written."""
+class _Invalid(yaml.YAMLError):
+    """The text cannot be read further."""
 
-    content: Any  # a scalar, or a mapping or list of further parts
-    mark: str = ""  # `file:line`, or the text of an override; unknown where empty
 
-    @classmethod
-    def of(cls, value: Any, mark: str = "") -> "Located":
-        """Return plain data with one mark for all of it."""
-        if isinstance(value, dict):
-            return cls({key: cls.of(part, mark) for key, part in value.items()}, mark)
-        return cls(
-            [cls.of(part, mark) for part in value] if isinstance(value, list) else value, mark
-        )
+class _Reader:
+    """The events of one YAML text, made into data; problems that do not end it are collected."""
 
-    @property
-    def value(self) -> Any:
-        """The plain data."""
-        if isinstance(self.content, dict):
-            return {key: part.value for key, part in self.content.items()}
-        if isinstance(self.content, list):
-            return [part.value for part in self.content]
-        return self.content
+    def __init__(self, text: str, mark: Callable[[int], str]) -> None:
+        self.loader: Any = yaml.SafeLoader(text)
+        self.mark = mark
+        self.problems: list[SpecError] = []
+        self.values = 0
+        self.anchors: dict[str, tuple[Located, int] | None] = {}  # with the number of its values
 
-    def at(self, path: KeyPath) -> "Located":
-        """Return one part."""
-        part = self
-        for key in path:
-            part = part.content[key]
+    def document(self) -> Located:
+        """Return the only document of the text; an empty text is null."""
+        self.loader.get_event()  # of the stream
+        if self.loader.check_event(yaml.StreamEndEvent):
+            return Located(None, self.mark(1))
+        self.loader.get_event()
+        content = self._value((), 0)
+        self.loader.get_event()
+        if not self.loader.check_event(yaml.StreamEndEvent):
+            self._stop(self.loader.peek_event(), (), "a second document (---); one is expected")
+        return content
+
+    def _report(self, event: Any, path: KeyPath, message: str) -> None:
+        where = self.mark(event.start_mark.line + 1)
+        self.problems.append(SpecError(message, where=where, key=dotted(path)))
+
+    def _stop(self, event: Any, path: KeyPath, message: str) -> None:
+        self._report(event, path, message)
+        raise _Invalid
+
+    def _value(self, path: KeyPath, depth: int) -> Located:
+        event = self.loader.get_event()
+        mark = self.mark(event.start_mark.line + 1)
+        self.values += 1
+        if self.values > MOST_VALUES:
+            self._stop(event, path, f"more than {MOST_VALUES} values, with aliases written out")
+        if depth > MOST_DEPTH:
+            self._stop(event, path[:3], f"nested more than {MOST_DEPTH} deep")
+        if isinstance(event, yaml.AliasEvent):
+            return replace(self._alias(event, path), mark=mark)
+        before = self.values
+        if event.anchor:
+            self.anchors[event.anchor] = None
+        content: Any
+        if isinstance(event, yaml.ScalarEvent):
+            content = self._scalar(event, path)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._check_tag(event, path, "seq")
+            content = []
+            while not self.loader.check_event(yaml.SequenceEndEvent):
+                content.append(self._value((*path, len(content)), depth + 1))
+            self.loader.get_event()
+        else:
+            self._check_tag(event, path, "map")
+            content = self._mapping(path, depth + 1)
+        part = Located(content, mark)
+        if event.anchor:
+            self.anchors[event.anchor] = part, self.values - before
         return part
 
-    def where(self, path: KeyPath) -> str:
-        """Return where a part, or else the nearest part around it, was written."""
-        part, mark = self, self.mark
-        for key in path:
-            try:
-                part = part.at((key,))
-            except (LookupError, TypeError):
-                break
-            mark = part.mark or mark
-        return mark
+    def _alias(self, event: Any, path: KeyPath) -> Located:
+        if event.anchor not in self.anchors:
+            self._report(event, path, describe_unknown("anchor", event.anchor, self.anchors))
+            return Located(None)
+        if (known := self.anchors[event.anchor]) is None:
+            self._report(event, path, f"*{shortened(event.anchor)} is a part of itself")
+            return Located(None)
+        self.values += known[1]
+        return known[0]
 
-    def merged(self, patch: "Located", key: str = "") -> "Located":
-        """Return this with a patch laid over it: mappings are merged, all else is replaced.
+    def _mapping(self, path: KeyPath, depth: int) -> dict[str, Located]:
+        """Return a mapping; what `<<` merges lies below its own keys."""
+        content: dict[str, Located] = {}
+        merged: list[Located] = []
+        while not self.loader.check_event(yaml.MappingEndEvent):
+            event = self.loader.peek_event()
+            if not isinstance(event, yaml.ScalarEvent):
+                self._stop(event, path, "a key must be a word, not a list, a mapping or an alias")
+            self.loader.get_event()
+            key, below = event.value, (*path, event.value)
+            self._check_key(event, path)
+            value = self._value(below, depth)
+            if key == "<<" and event.style is None:
+                merged += value.content if isinstance(value.content, list) else [value]
+                if not all(isinstance(part.content, dict) for part in merged):
+                    self._stop(event, below, "merges mappings alone, such as <<: *name")
+            elif key in content:
+                self._report(event, below, "duplicate key")
+            else:
+                content[key] = replace(value, mark=self.mark(event.start_mark.line + 1))
+        self.loader.get_event()
+        for part in merged:
+            content = {**part.content, **content}
+        return content
 
-        A model or data set may be a name alone. One of another name replaces the whole component,
-        since the options of one mean nothing to another.
-        """
-        before, changes = self.content, patch.content
-        if key in COMPONENTS:
-            before = {"name": self} if isinstance(before, str) else before
-            changes = {"name": patch} if isinstance(changes, str) else changes
-        if not (isinstance(before, dict) and isinstance(changes, dict)):
-            return patch
-        names = [part["name"].value for part in (before, changes) if "name" in part]
-        if key in COMPONENTS and names[1:] and names[0] != names[1]:
-            return patch
-        content = dict(before)
-        for name, part in changes.items():
-            content[name] = content[name].merged(part, name) if name in content else part
-        return Located(content, self.mark)
+    def _check_key(self, event: Any, path: KeyPath) -> None:
+        key = event.value
+        if not key.strip() or key != key.strip():
+            problem = "is empty" if not key.strip() else "begins or ends with a space"
+            self._report(event, path, f"the key {key!r} {problem}")
+        elif any(map(is_control, key)):
+            self._report(event, path, f"the key {shortened(key)!r} is not one line of plain text")
+        elif len(key) > MOST_IN_NAME:
+            problem = f"a key of {len(key)} characters; {MOST_IN_NAME} are enough"
+            self._report(event, path, problem)
+        self._check_tag(event, path, "str")
 
-    def error(self, path: KeyPath, message: str) -> SpecError:
-        """Return the error for a wrong part, with the place where it was written."""
-        return SpecError(message, where=self.where(path), key=dotted(path))
+    def _scalar(self, event: Any, path: KeyPath) -> Any:
+        """Return the value of a scalar; None where it is a problem."""
+        text = event.value
+        tag = "str"
+        if event.implicit[0]:  # neither quotes nor a tag
+            tag = next(name for name, (form, _) in _SCALARS.items() if re.fullmatch(form, text))
+        elif not event.implicit[1]:
+            tag = _TAGS.get(event.tag, "")
+            if tag not in _SCALARS:
+                return self._check_tag(event, path, "")
+            forms = [_SCALARS[name][0] for name in (tag, *(("int",) if tag == "float" else ()))]
+            if not any(re.fullmatch(form, text) for form in forms):
+                return self._report(event, path, f"{shortened(text)!r} is not of the type !!{tag}")
+        if len(text) > (64 if tag in ("int", "float") else MOST_CHARACTERS):
+            what = "number" if tag in ("int", "float") else "text"
+            return self._report(event, path, f"a {what} of {len(text)} characters is too long")
+        if wrong := next((c for c in text if is_control(c) and c not in "\n\t"), None):
+            problem = f"the control character {wrong!r} in a text"
+            return self._report(event, path, problem)
+        value = _SCALARS[tag][1](text)
+        if tag == "int" and abs(value) > LARGEST:
+            return self._report(event, path, f"{text} is beyond 2^63 - 1, the largest whole number")
+        if tag == "float" and not abs(value) < float("inf"):
+            return self._report(event, path, f"{text} is not a finite number")
+        return value
 
-    @contextmanager
-    def locating_errors(self, addition: str = "") -> Iterator[None]:
-        """Turn a `KeyProblem` with this data into a `SpecError` that says where the key is."""
-        try:
-            yield
-        except KeyProblem as problem:
-            raise self.error(problem.path, problem.message + addition) from problem
+    def _check_tag(self, event: Any, path: KeyPath, expected: str) -> None:
+        if event.tag not in (None, "!") and _TAGS.get(event.tag) != expected:
+            tag = shortened(event.tag.replace("tag:yaml.org,2002:", "!!"))
+            self._report(event, path, f"the tag {tag} is not known here; write the value plainly")
 
 
-def nested(keys: Sequence[str], value: Located) -> Located:
-    """Return `{a: {b: value}}` for the keys `a, b`."""
-    for key in reversed(keys):
-        value = Located({key: value}, value.mark)
-    return value
+def _parse(text: str, mark: Callable[[int], str]) -> Located:
+    """Return the data of a YAML text; `mark` says where a line of it is."""
+    if wrong := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        where = mark(text.count("\n", 0, wrong.start()) + 1)
+        raise SpecError(f"the control character {wrong.group()!r} is not text", where=where)
+    if len(text) > MOST_BYTES:
+        size = f"{len(text) >> 10} KiB; at most {MOST_BYTES >> 10} are read"
+        raise SpecError(f"a text of {size}", where=mark(1))
+    reader = _Reader(text, mark)
+    try:
+        content = reader.document()
+    except _Invalid:
+        pass
+    except yaml.MarkedYAMLError as error:
+        message, line = _syntax_problem(error)
+        reader.problems.append(SpecError(f"is not valid YAML: {message}", where=mark(line)))
+    finally:
+        reader.loader.dispose()
+    if reader.problems:
+        raise SpecError.all_of(reader.problems)
+    return content
 
 
-class Loader(yaml.SafeLoader):
-    """YAML as people mean it: `1e-3` is a number, `no` and `on` are words."""
-
-
-Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"^(?:true|True|false|False)$", "tTfF"),
-    ("null", r"^(?:~|null|Null|)$", ["~", "n", "N", ""]),
-    ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", "-+0123456789"),
-    (
-        "float",
-        r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9_]+|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?$"
-        r"|^[-+]?\.(?:inf|Inf)$|^\.(?:nan|NaN)$",
-        "-+0123456789.",
-    ),
-):
-    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+def _syntax_problem(error: yaml.MarkedYAMLError) -> tuple[str, int]:
+    """Return what is wrong with a text that is not YAML, and the line."""
+    problem = " ".join(part for part in (error.context, error.problem) if part)
+    mark = error.problem_mark or error.context_mark
+    for words, message in _SYNTAX.items():
+        if words in problem:
+            problem = message
+            if words == error.context:  # what is not closed is missed far below
+                mark = error.context_mark
+            break
+    return problem, mark.line + 1 if mark else 1
 
 
 def parse_value(text: str, where: str) -> Any:
     """Return the value of a YAML string; the error for one that is not YAML says `where` it is."""
-    try:
-        return yaml.load(text, Loader=Loader)
-    except yaml.YAMLError as error:
-        raise SpecError(f"is not YAML: {error}", where=where) from error
+    return _parse(text, lambda line: where).value
 
 
 def parse_component(text: str, where: str) -> dict[str, Any]:
@@ -139,53 +253,46 @@ def parse_option(text: str) -> tuple[str, Any]:
     """Return key and value of a `key=value` from the command line, the value in YAML."""
     key, equals, value = text.partition("=")
     where = f"command line, {text}"
-    if not equals or not key:
+    if not equals or not all(part.strip() for part in key.split(".")):
         raise SpecError("an override reads path=value, as in base.iterations=500", where=where)
+    if key.count(".") >= MOST_DEPTH:
+        raise SpecError(f"nested more than {MOST_DEPTH} deep", where=where)
     return key, parse_value(value, where)
 
 
-def read_yaml(path: Path) -> Located:
+def read_yaml(path: Path, kind: str = "sweep file") -> Located:
     """Read a file that is one YAML mapping, with marks `file:line`; refuse duplicate keys."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        names = [neighbor.name for neighbor in path.parent.glob("*.yaml")]
-        message = describe_unknown("sweep file", path.name, names)
-        raise SpecError(message, where=str(path)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot be read: {error}", where=str(path)) from error
-    loader = Loader(text)
-    try:
-        node = loader.get_single_node()
-        document = _construct(loader, node, path, ()) if node else Located({})
-    except yaml.YAMLError as error:
-        where, problem = str(path), str(error)
-        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-            where += f":{error.problem_mark.line + 1}"
-            problem = " ".join(part for part in (error.context, error.problem) if part)
-        raise SpecError(f"is not valid YAML: {problem}", where=where) from error
-    finally:
-        loader.dispose()
+    document = _parse(_text_of(path, kind), lambda line: f"{path}:{line}")
+    if document.content is None:
+        document = Located({})
     if not isinstance(document.content, dict):
         raise SpecError("expected a mapping (key: value)", where=f"{path}:1")
     return replace(document, mark=f"{path}:1")
 
 
-def _construct(loader: Loader, node: yaml.Node, file: Path, path: KeyPath) -> Located:
-    """Return a node of a YAML file; the mark of a value is the line of its key."""
-    content: Any
-    if isinstance(node, yaml.MappingNode):
-        content = {}
-        for key_node, value_node in node.value:
-            key = loader.construct_object(key_node)
-            mark = f"{file}:{key_node.start_mark.line + 1}"
-            if not isinstance(key, str):
-                key = json.dumps(key) if isinstance(key, int | float | bool) else str(key)
-            if key in content:
-                raise SpecError("duplicate key", where=mark, key=dotted((*path, key)))
-            content[key] = replace(_construct(loader, value_node, file, (*path, key)), mark=mark)
-    elif isinstance(node, yaml.SequenceNode):
-        content = [_construct(loader, n, file, (*path, i)) for i, n in enumerate(node.value)]
-    else:
-        content = loader.construct_object(node)
-    return Located(content, f"{file}:{node.start_mark.line + 1}")
+def _text_of(path: Path, kind: str) -> str:
+    """Return the text of a file; a pipe, which may never end, is not read."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+            raise SpecError(f"is {what}, not a file", where=str(path))
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        names = [neighbor.name for neighbor in path.parent.glob("*.yaml")]
+        message = describe_unknown(kind, path.name, names)
+        raise SpecError(message, where=str(path)) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SpecError(f"cannot be read: {reason}", where=str(path)) from error
+    if len(content) > MOST_BYTES:
+        problem = f"is larger than {MOST_BYTES >> 10} KiB, which no {kind} needs"
+        raise SpecError(problem, where=str(path))
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        is_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        line = 1 if is_16 else content.count(b"\n", 0, error.start) + 1
+        problem = "is UTF-16" if is_16 else "has bytes that are not UTF-8"
+        raise SpecError(f"{problem}; save it as UTF-8", where=f"{path}:{line}") from error

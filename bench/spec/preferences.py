@@ -8,10 +8,13 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.spec.components import complete_component
-from bench.spec.located_yaml import Located, parse_value, read_yaml
-from bench.spec.run_settings import Component, Strict
+from bench.spec.located import Located
+from bench.spec.located_yaml import parse_value, read_yaml
+from bench.spec.run_settings import Component, Strict, at_most
 from bench.spec.switches import SwitchSet, parse_speed
-from bench.spec.validation import KeyProblem, validate
+from bench.spec.validation import KeyProblem, KeyProblems, validate
+
+MOST_JOBS = 1024
 
 
 class Preferences(Strict):
@@ -19,7 +22,9 @@ class Preferences(Strict):
 
     executor: Component | None = None
     """The executor: a name, or name and options."""
-    jobs: Annotated[int, Field(ge=1)] | None = None
+    jobs: Annotated[int, Field(ge=1), at_most(MOST_JOBS, "each takes memory of its own")] | None = (
+        None
+    )
     """Runs at a time."""
     allow_code_change: bool = False
     """Whether results are used whose code has changed since."""
@@ -47,7 +52,7 @@ def load_preferences(**given: Any) -> Preferences:
     The executor is complete; where none is named, several jobs are done by `local`.
     """
     path = preferences_path()
-    document = read_yaml(path) if path.is_file() else Located({})
+    document = read_yaml(path, "file of preferences") if os.path.exists(path) else Located({})
     for key, value in given.items():
         if value is not None:
             where = f"command line, --{key} {value}"
@@ -55,8 +60,12 @@ def load_preferences(**given: Any) -> Preferences:
             document = Located({**document.content, key: Located.of(plain, where)}, document.mark)
     with document.locating_errors():
         preferences: Preferences = validate(Preferences, document.value, ())
+        problems = KeyProblems()
         several = (preferences.jobs or 1) > 1
         executor = preferences.executor or {"name": "local" if several else "inline"}
-        executor = complete_component("executor", executor, ("executor",))
-        _ = preferences.switches
+        with problems.collecting():
+            executor = complete_component("executor", executor, ("executor",))
+        with problems.collecting():
+            _ = preferences.switches
+        problems.refuse()
     return preferences.model_copy(update={"executor": executor})

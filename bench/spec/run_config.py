@@ -11,10 +11,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.errors import BenchError, SpecError, describe_unknown
-from bench.spec.components import complete_component, construct
+from bench.errors import BenchError, describe_unknown, shortened
+from bench.spec.components import complete_component, construct, refusing
+from bench.spec.declaration import building, check_declaration
 from bench.spec.run_settings import Evaluation, Optimizer, RunSettings, Training
-from bench.spec.validation import KeyPath, KeyProblem, validate
+from bench.spec.sizes import refuse_too_large
+from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate
 
 if TYPE_CHECKING:
     from bench.data.base import DataSpec, Source
@@ -96,39 +98,90 @@ def recorded_training(canonical: Mapping[str, Any]) -> Training:
     fields = dict(canonical)
     if (version := fields.pop("schema", None)) != SCHEMA_VERSION:
         raise BenchError(f"written with schema {version}, this is schema {SCHEMA_VERSION}")
-    return Training.model_validate_json(json.dumps(fields))
+    try:
+        return Training.model_validate_json(json.dumps(fields))
+    except ValueError as error:
+        raise BenchError(f"is no configuration of a run: {shortened(str(error), 300)}") from error
 
 
 def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
-    """Check the settings of one run and fill in every default; a `KeyProblem` names a wrong key."""
-    settings: RunSettings = validate(RunSettings, raw, ())
-    data = complete_component("dataset", settings.data, ("data",))
-    model = complete_component("model", settings.model, ("model",))
-    metrics = [
-        complete_component("metric", metric, ("metrics", index))
-        for index, metric in enumerate(settings.metrics)
-    ]
+    """Check the settings of one run and fill in every default; a `KeyProblem` has all problems."""
+    problems = KeyProblems()
+    settings, usable = _read_settings(raw, problems)
+    training: dict[str, Any] = {name: getattr(settings, name) for name in Training.model_fields}
+    evaluation: dict[str, Any] = {name: getattr(settings, name) for name in Evaluation.model_fields}
+    evaluation["metrics"] = []
+    for index, metric in enumerate(settings.metrics):
+        with problems.collecting():
+            component = complete_component("metric", metric, ("metrics", index))
+            with refusing(("metrics", index)):
+                construct("metric", component)
+            evaluation["metrics"].append(component)
     for index, name in enumerate(settings.controls):
-        _refuse_unknown("control", name, registry.registered("control"), ("controls", index))
-    evaluation: dict[str, Any] = {
-        "metrics": metrics,
-        "samples_per_class": settings.samples_per_class,
-        "controls": list(dict.fromkeys(settings.controls)),
-        "snapshots": settings.snapshots,
-        "splits": _splits(settings, data),
-    }
-    spec = _spec(data, ("data",))
-    declared = _declared_by(model, spec)
-    training: dict[str, Any] = {name: getattr(settings, name) for name in Training.model_fields} | {
-        "model": model,
-        "data": data,
-        "objective": _edit_objective(declared, settings.objective),
-        "optimizers": _edit_optimizers(declared, settings.optimizers),
-        **_supervision(settings, spec, model["name"], declared.capabilities),
-    }
+        with problems.collecting():
+            _refuse_unknown("control", name, registry.registered("control"), ("controls", index))
+    evaluation["controls"] = list(dict.fromkeys(settings.controls))
+    spec = declared = None
+    if "data" in usable:
+        with problems.collecting():
+            training["data"] = complete_component("dataset", settings.data, ("data",))
+            spec = _spec(training["data"], ("data",))
+        with problems.collecting():
+            evaluation["splits"] = _splits(settings, training["data"])
+    if "model" in usable:
+        with problems.collecting():
+            training["model"] = complete_component("model", settings.model, ("model",))
+            declared = _declared_by(training["model"], spec) if spec else None
+    if spec and declared:
+        training |= _declared_settings(settings, declared, spec, training["model"], problems)
+    problems.refuse()
+    complete = Training.model_construct(**training)
+    if spec and declared:
+        size = int(settings.samples_per_class)
+        refuse_too_large(complete, declared, spec, samples=size * spec.classes)
+    return RunConfig(complete, Evaluation.model_construct(**evaluation))
+
+
+def _read_settings(
+    raw: Mapping[str, Any], problems: KeyProblems
+) -> tuple[RunSettings, Collection[str]]:
+    """Return settings, and the keys that were given well; others have stand-ins.
+
+    So one wrong key keeps no other one from being checked.
+    """
+    settings: RunSettings
+    try:
+        settings = validate(RunSettings, raw, ())
+    except KeyProblem as problem:
+        problems.found += problem.parts
+    else:
+        return settings, raw.keys()
+    wrong = {problem.path[:1] for problem in problems.found}
+    usable = {key: value for key, value in raw.items() if (key,) not in wrong}
+    stand_ins = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
+    settings = validate(RunSettings, stand_ins | usable, ())
+    return settings, usable.keys()
+
+
+def _declared_settings(
+    settings: RunSettings,
+    declared: "ConditionalGenerator",
+    spec: "DataSpec",
+    model: Mapping[str, Any],
+    problems: KeyProblems,
+) -> dict[str, Any]:
+    """Return the settings that depend on what a model declares."""
+    found: dict[str, Any] = {}
+    with problems.collecting(), refusing(("model",), f"{model['name']} on {spec.name}: "):
+        found["objective"] = _edit_objective(declared, settings.objective)
+    with problems.collecting(), refusing(("model",), f"{model['name']} on {spec.name}: "):
+        found["optimizers"] = _edit_optimizers(declared, settings.optimizers)
+    with problems.collecting():
+        found |= _supervision(settings, spec, model["name"], declared.capabilities)
     for index, player in enumerate(settings.average.players if settings.average else []):
-        _refuse_unknown("player", player, declared.players(), ("average", "players", index))
-    return RunConfig(Training.model_construct(**training), Evaluation.model_construct(**evaluation))
+        with problems.collecting():
+            _refuse_unknown("player", player, declared.players(), ("average", "players", index))
+    return found
 
 
 def _refuse_unknown(kind: str, name: str, known: Collection[str], path: KeyPath) -> None:
@@ -153,10 +206,8 @@ def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:
 
 def _spec(data: dict[str, Any], path: KeyPath) -> "DataSpec":
     """Return the shape of a data set, without loading it."""
-    try:
+    with refusing(path):
         spec: DataSpec = construct("dataset", data).spec
-    except (SpecError, ValueError) as error:
-        raise KeyProblem(path, str(error)) from error
     return spec
 
 
@@ -204,11 +255,11 @@ def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerat
     """Return a model without memory, to read what it declares: players, objective, optimizers."""
     import torch
 
-    try:
+    factory, path = registry.load("model", model["name"]), ("model",)
+    with refusing(path, f"{model['name']} on {spec.name}: "), building(factory, path):
         with torch.device("meta"):
             built: ConditionalGenerator = construct("model", model, spec)
-    except (ValueError, TypeError) as error:
-        raise KeyProblem(("model",), f"{model['name']} on {spec.name}: {error}") from error
+        check_declaration(built, path)
     return built
 
 

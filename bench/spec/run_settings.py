@@ -4,17 +4,31 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 
-def _named(value: Any) -> Any:
+def as_component(value: Any) -> Any:
     """Expand the shorthand `cvae` to `{name: cvae}`."""
     return {"name": value} if isinstance(value, str) else value
 
 
-Component = Annotated[dict[str, Any], BeforeValidator(_named)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+def at_most(limit: float, why: str) -> AfterValidator:
+    """Return a bound of a number, with its reason for the message."""
+
+    def check(value: float) -> float:
+        if value > limit:
+            raise ValueError(f"must be at most {limit:_}, since {why}")
+        return value
+
+    return AfterValidator(check)
+
+
+Component = Annotated[dict[str, Any], BeforeValidator(as_component)]
+IN_FLOAT32 = at_most(1e30, "trainings compute in float32")
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), IN_FLOAT32]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), IN_FLOAT32]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0), at_most(2**63 - 1, "seeds are kept as 64-bit integers")]
 Unit = Literal["iterations", "epochs"]
 
 
@@ -65,7 +79,7 @@ class Adam(Strict):
 
     name: Literal["adam"] = "adam"
     rate: Positive = 5e-4
-    betas: tuple[float, float] = (0.0, 0.9)
+    betas: tuple[Beta, Beta] = (0.0, 0.9)
     eps: Positive = 1e-8
     schedule: Schedule = Constant()
 
@@ -104,11 +118,11 @@ class Training(Strict):
     """The model: its registered name, or its name and options."""
     data: Component
     """The data set: its registered name, or its name and options."""
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     """Seed of initialization, data order and noise."""
-    iterations: Annotated[int, Field(gt=0)]
+    iterations: Annotated[int, Field(gt=0), at_most(10**9, "more would take years")]
     """Trips through the stages of the model."""
-    batch_size: Annotated[int, Field(gt=0)] = 96
+    batch_size: Annotated[int, Field(gt=0), at_most(10**6, "a batch is held in memory")] = 96
     """Examples of a batch."""
     labeled_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training examples of each class that keep their label."""
@@ -138,11 +152,13 @@ class Evaluation(Strict):
 
     metrics: list[Component] = []
     """Names and options of registered metrics."""
-    samples_per_class: Annotated[int, Field(gt=0)] = 500
+    samples_per_class: Annotated[
+        int, Field(gt=0), at_most(10**6, "all samples are held in memory")
+    ] = 500
     """Samples drawn of each class; of controls and real images as many."""
     controls: list[str] = ["real"]
     """Names of registered controls, a row of the tables each."""
-    snapshots: Annotated[int, Field(gt=0)] = 1
+    snapshots: Annotated[int, Field(gt=0), at_most(1000, "the weights of each are kept")] = 1
     """How often a run is measured, in equal parts of its training; the last time is the last
     iteration. The weights of each time are kept."""
     splits: Annotated[list[Literal["test", "validation"]], Field(min_length=1)] = ["test"]

@@ -1,52 +1,72 @@
 """From a sweep file to checked runs; a `SpecError` names the file, the line and the key."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from bench import registry
-from bench.errors import BenchError, SpecError
-from bench.spec.located_yaml import Located, nested, parse_option, read_yaml
+from bench.errors import (
+    BenchError,
+    SpecError,
+    describe_unknown,
+    is_control,
+    shortened,
+    value_text,
+)
+from bench.spec.located import Located, nested
+from bench.spec.located_yaml import MOST_IN_NAME, parse_option, read_yaml
 from bench.spec.reserved_names import EVALUATIONS
 from bench.spec.run_config import RunConfig, complete_settings
-from bench.spec.run_settings import RunSettings, Strict
-from bench.spec.validation import describe_unknown_key, validate
+from bench.spec.run_settings import RunSettings, Seed, Strict
+from bench.spec.validation import MOST_PROBLEMS, KeyPath, KeyProblem, describe_unknown_key, validate
 
+MOST_RUNS = 10_000  # of a sweep
 NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sweeps
 
 
 class SweepFile(Strict):
     """The top level of a sweep file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the folder under the results; several sweeps may share one."""
-    title: str = ""
+    stand_ins: ClassVar[Mapping[str, Any]] = {"name": "unnamed", "seeds": [0]}
+
+    name: Annotated[str, Field(max_length=100)]
+    """Name of the folder under the results."""
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
     """One line for tables and pages."""
     base: dict[str, Any]
     """Settings that all runs share."""
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
     """Each variant is run once for each."""
     variants: dict[str, dict[str, Any]] = {}
     """Name -> patch of the base; one variant without a patch where empty."""
-    grid: dict[str, list[Any]] = {}
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     """Dotted path -> values; every variant is run for the product."""
 
     @field_validator("name")
     @classmethod
     def _is_free(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            raise ValueError("is for a folder: letters, digits, '.', '-' and '_' alone")
         if name == EVALUATIONS:
             raise ValueError("that folder is where `bench evaluate` keeps its rows")
         return name
 
+    @field_validator("title")
+    @classmethod
+    def _is_one_line(cls, title: str) -> str:
+        if "\n" in title:
+            raise ValueError("must be one line")
+        return title
+
     @field_validator("seeds")
     @classmethod
     def _are_distinct(cls, seeds: list[int]) -> list[int]:
-        if min(seeds) < 0:
-            raise ValueError("seeds must be >= 0")
         if len(set(seeds)) < len(seeds):
             raise ValueError("seeds must be distinct")
         return seeds
@@ -74,31 +94,59 @@ class Sweep:
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read and check a sweep file; overrides are `dotted.path=value`, with values in YAML."""
-    document, head = read_spec(path, overrides, SweepFile)
+    """Read and check a sweep file; overrides are `dotted.path=value`, with values in YAML.
+
+    A `SpecError` has all problems of the file.
+    """
+    document, head, errors = read_spec(path, overrides, SweepFile)
     runs: dict[str, PlannedRun] = {}
     for variant, settings in variants_of(document, head):
-        config = complete_variant(settings, variant, head.seeds[0])
+        if len(errors) > MOST_PROBLEMS:
+            break
+        try:
+            check_variant_name(document, variant)
+            config = complete_variant(settings, variant, head.seeds[0])
+        except SpecError as error:
+            errors.append(error)
+            continue
         for seed in head.seeds:
             run = PlannedRun(variant, config.with_seed(seed))
             if run.config.id in runs:
-                raise document.error(
-                    ("variants", variant),
+                same = (
                     f"describes the same run as {runs[run.config.id].variant!r} (seed {seed}); "
-                    "two variants must differ in something that is trained",
+                    "two variants must differ in something that is trained"
                 )
+                errors.append(document.error(("variants", variant), same))
+                break
             runs[run.config.id] = run
+    if errors:
+        raise SpecError.all_of(errors)
     return Sweep(head.name, head.title, path, tuple(runs.values()))
 
 
-def read_spec(path: Path, overrides: Sequence[str], schema: type[Spec]) -> tuple[Located, Spec]:
-    """Return a sweep file, and its top level as an object."""
-    document = read_yaml(path)
+def read_spec(
+    path: Path, overrides: Sequence[str], schema: type[Spec]
+) -> tuple[Located, Spec, list[SpecError]]:
+    """Return a sweep file, its top level as an object, and what is wrong with that.
+
+    What is wrong is left out of the object, so that the rest can be checked.
+    """
+    document, errors = read_yaml(path), []
     for override in overrides:
-        document = _override(document, override, schema)
-    with document.locating_errors():
-        head: Spec = validate(schema, document.value, ())
-    return document, head
+        try:
+            document = _override(document, override, schema)
+        except SpecError as error:
+            errors.append(error)
+    plain = document.value
+    try:
+        return document, validate(schema, plain, ()), errors
+    except KeyProblem as problem:
+        errors += [document.error(part.path, part.message) for part in problem.parts]
+        wrong = {part.path[:1] for part in problem.parts}
+    usable = {key: value for key, value in plain.items() if (key,) not in wrong}
+    if "base" not in usable:
+        raise SpecError.all_of(errors)
+    return document, validate(schema, {**schema.stand_ins, **usable}, ()), errors
 
 
 def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
@@ -108,22 +156,38 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
     model_name = model.get("name", "base") if isinstance(model, dict) else model
     patched = [(v, base.merged(document.at(("variants", v)))) for v in head.variants]
     grid = [[(key, value) for value in document.at(("grid", key)).content] for key in head.grid]
-    for variant, patched_base in patched or [(str(model_name), base)]:
+    runs = math.prod([len(patched) or 1, len(head.seeds), *map(len, grid)])
+    if runs > MOST_RUNS:
+        raise document.error(("grid",), f"describes {runs} runs; at most {MOST_RUNS} are possible")
+    for variant, patched_base in patched or [(value_text(model_name).strip('"'), base)]:
         for point in itertools.product(*grid):
             settings, name = patched_base, variant
             for key, value in point:
                 settings = settings.merged(nested(key.split("."), value))
                 name += f", {key.rsplit('.', 1)[-1]}={value.value}"
-            if name in registry.registered("control"):
-                message = f"{name!r} is the name of a control row; give the variant another name"
-                raise document.error(("variants", name), message)
-            if "seed" in settings.value:
-                raise settings.error(("seed",), "belongs into the list 'seeds' of the sweep")
             yield name, settings
+
+
+def check_variant_name(document: Located, name: str) -> None:
+    """Raise a `SpecError` for a name that a variant, or a point of the grid, cannot have."""
+    problem = ""
+    if name in registry.registered("control"):
+        problem = "is the name of a control row; give the variant another name"
+    elif any(map(is_control, name)):
+        problem = "is not one line of plain text; write variants instead of a grid"
+    elif len(name) > MOST_IN_NAME:
+        problem = f"has {len(name)} characters, at most {MOST_IN_NAME} fit; write variants instead"
+    if problem:
+        content = document.value
+        path: KeyPath = ("grid",) if content.get("grid") else ("base", "model")
+        path = ("variants", name) if name in content.get("variants", ()) else path
+        raise document.error(path, f"{shortened(name)!r} {problem}")
 
 
 def complete_variant(settings: Located, variant: str, seed: int) -> RunConfig:
     """Complete the settings of a variant, whose name is for messages."""
+    if "seed" in settings.value:
+        raise settings.error(("seed",), "belongs into the list 'seeds' of the sweep")
     settings = settings.merged(Located.of({"seed": seed}))
     with settings.locating_errors(f" (variant {variant!r})"):
         return complete_settings(settings.value)
@@ -132,13 +196,29 @@ def complete_variant(settings: Located, variant: str, seed: int) -> RunConfig:
 def _override(document: Located, override: str, schema: type[SweepFile]) -> Located:
     path, value = parse_option(override)
     where = f"command line, {override}"
-    keys = path.split(".")
+    keys = _keys_of(document, path)
     if keys[0] not in schema.model_fields:
         hint = ""
         if keys[0] in RunSettings.model_fields:
             hint = f"; settings of the runs belong under base: base.{override}"
         raise SpecError(describe_unknown_key(keys[0], schema.model_fields) + hint, where=where)
+    known = document.value.get(keys[0])
+    if keys[0] == "variants" and keys[2:] and isinstance(known, dict) and keys[1] not in known:
+        raise SpecError(describe_unknown("variant", keys[1], known), where=where)
     return document.merged(nested(keys, Located.of(value, where)))
+
+
+def _keys_of(document: Located, path: str) -> list[str]:
+    """Split a dotted path into keys; a key of the document, or of a grid, may have dots itself."""
+    words, keys, part = path.split("."), list[str](), document
+    while words:
+        known = part.content if isinstance(part.content, dict) else {}
+        joined = (n for n in range(len(words), 1, -1) if ".".join(words[:n]) in known)
+        count = next(joined, len(words) if keys == ["grid"] else 1)
+        keys.append(".".join(words[:count]))
+        words = words[count:]
+        part = known.get(keys[-1], Located(None))
+    return keys
 
 
 def find_sweeps(folder: Path = Path("sweeps")) -> list[Path]:
@@ -149,6 +229,6 @@ def find_sweeps(folder: Path = Path("sweeps")) -> list[Path]:
 def sweep_title(path: Path) -> str:
     """Return the title of a sweep file, or why it cannot be read."""
     try:
-        return str(read_yaml(path).value.get("title", ""))
+        return shortened(str(read_yaml(path).value.get("title", "")))
     except BenchError as error:
-        return f"({error})"
+        return f"({' '.join(str(error).split())})"

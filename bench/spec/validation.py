@@ -1,25 +1,52 @@
 """Validation of plain data against a schema, with pydantic's messages rewritten in plain words."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.errors import BenchError, describe_unknown
+from bench.errors import BenchError, describe_unknown, nearest, value_text
 from bench.registry import RENAMED
+
+MOST_PROBLEMS = 100  # of one configuration; messages show fewer
 
 KeyPath = tuple[str | int, ...]
 """The keys and indices that lead to a value."""
 
 
 class KeyProblem(BenchError):
-    """A wrong key; whoever read the configuration knows where its path was written."""
+    """A wrong key; whoever read the configuration knows where its path was written.
 
-    def __init__(self, path: KeyPath, message: str) -> None:
+    `parts` are the problems of one configuration: this one, or those that it was made of.
+    """
+
+    def __init__(self, path: KeyPath, message: str, parts: Sequence["KeyProblem"] = ()) -> None:
         self.path = path
         self.message = message
-        super().__init__(f"{dotted(path)}: {message}")
+        self.parts = parts or (self,)
+        super().__init__("\n".join(f"{dotted(p.path)}: {p.message}" for p in self.parts))
+
+
+class KeyProblems:
+    """The wrong keys of one configuration, collected so that all are told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[KeyProblem] = []
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Keep a `KeyProblem` instead of raising it."""
+        try:
+            yield
+        except KeyProblem as problem:
+            self.found += problem.parts
+
+    def refuse(self) -> None:
+        """Raise what was found as one `KeyProblem`."""
+        if self.found:
+            raise KeyProblem(self.found[0].path, self.found[0].message, self.found)
 
 
 def dotted(path: KeyPath) -> str:
@@ -28,7 +55,7 @@ def dotted(path: KeyPath) -> str:
 
 
 def validate(schema: Any, value: Any, path: KeyPath) -> Any:
-    """Return plain data as an object of a schema, or raise a `KeyProblem` below `path`."""
+    """Return plain data as an object of a schema; a `KeyProblem` has all that is wrong with it."""
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -37,12 +64,23 @@ def validate(schema: Any, value: Any, path: KeyPath) -> Any:
     try:
         return adapter.validate_json(text)
     except ValidationError as error:
-        # A misspelled key is both unknown and missing; that it is unknown tells more.
-        first = min(error.errors(include_url=False), key=lambda e: e["type"] == "missing")
-        known = _keys_beside(adapter, first["loc"])
+        errors = error.errors(include_url=False)[:MOST_PROBLEMS]
+    keys = adapter.json_schema(mode="validation")
+    problems: dict[KeyPath, KeyProblem] = {}  # of each alternative of a union, the first
+    for found in errors:
+        known = _keys_beside(keys, found["loc"])
         # Tags of discriminated unions are in pydantic's path, but not in the user's file.
-        location = _path_in(value, first["loc"])
-        raise KeyProblem((*path, *location), _sentence(dict(first), known)) from error
+        location = (*path, *_path_in(value, found["loc"]))
+        problems.setdefault(location, KeyProblem(location, _sentence(dict(found), known)))
+    unknown = [e["loc"] for e in errors if e["type"] == "extra_forbidden"]
+    missing = [e["loc"] for e in errors if e["type"] == "missing"]
+    for loc in unknown:  # a misspelled key is also missing; that it is unknown tells more
+        beside = {str(m[-1]): m for m in missing if m[:-1] == loc[:-1]}
+        meant = RENAMED.get(str(loc[-1])) or nearest(str(loc[-1]), beside)
+        if meant in beside:
+            problems.pop((*path, *_path_in(value, beside[meant])), None)
+    parts = [*problems.values()]
+    raise KeyProblem(parts[0].path, parts[0].message, parts)
 
 
 def describe_unknown_key(key: str, known: Iterable[str]) -> str:
@@ -53,9 +91,8 @@ def describe_unknown_key(key: str, known: Iterable[str]) -> str:
     return describe_unknown("key", key, known)
 
 
-def _keys_beside(adapter: TypeAdapter[Any], location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that the schema allows where pydantic reports an error."""
-    schema = adapter.json_schema(mode="validation")
+def _keys_beside(schema: dict[str, Any], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that a JSON schema allows where pydantic reports an error."""
 
     def alternatives(node: dict[str, Any]) -> list[dict[str, Any]]:
         if "$ref" in node:
@@ -102,21 +139,20 @@ _EXPECTED = {
 
 def _sentence(error: dict[str, Any], known: list[str]) -> str:
     """Return an error of pydantic in plain words."""
-    kind, given, context = error["type"], error.get("input"), error.get("ctx") or {}
-    shown = json.dumps(given) if isinstance(given, str | int | float | bool) else repr(given)
-    if given is None:
-        shown = "nothing"
+    kind, context, given = error["type"], error.get("ctx") or {}, value_text(error.get("input"))
     if kind == "extra_forbidden":
         return describe_unknown_key(str(error["loc"][-1]), known)
     if kind == "missing":
         return f"is required; known keys: {', '.join(sorted(known))}"
     if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, got {shown}"
+        return f"expected {_EXPECTED[kind]}, got {given}"
     if kind in ("literal_error", "union_tag_invalid"):
         allowed = context.get("expected") or context.get("expected_tags")
-        return f"expected one of {allowed}, got {shown}"
+        return f"expected one of {allowed}, got {given}"
     for name, symbol in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
         if name in context:
-            return f"must be {symbol} {context[name]}, got {shown}"
+            return f"must be {symbol} {context[name]}, got {given}"
+    if kind == "string_pattern_mismatch":
+        return f"expected the form {context['pattern']}, got {given}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{message[0].lower()}{message[1:]}, got {shown}"
+    return f"{message[0].lower()}{message[1:]}, got {given}"

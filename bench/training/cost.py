@@ -4,7 +4,9 @@ One iteration is played as by the trainer, on tensors without memory and values.
 those of matrix products and convolutions, which are nearly all of the arithmetic.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +43,7 @@ def write_cost(training: Training, spec: DataSpec, folder: Path) -> None:
 
 def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
     """Return what a model costs (`bench.record.quantities.COST`), without touching random state."""
-    with FakeTensorMode():
+    with FakeTensorMode(), _quiet(logging.getLogger("torch._subclasses.fake_tensor")):
         model = RunConfig(training, Evaluation()).model(spec)
         size = training.batch_size
         y = as_given(model, spec, torch.zeros(size, dtype=torch.int64))
@@ -63,6 +65,16 @@ def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
                 reason = f"it cannot be counted: {type(error).__name__}: {line}"
             entries += [CostEntry(m, n, reason) for m, n in zip(metrics, counts, strict=True)]
     return entries
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Silence a logger: the training will say, without a traceback, what is wrong with a model."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _iteration(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int]:

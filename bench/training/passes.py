@@ -4,7 +4,7 @@ All gradients of a pass are taken before anyone steps. One backward a player wou
 the first pass finds which terms reach which parameters, and plans few backwards for all players.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import FunctionType, MethodType
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import BenchError
+from bench.spec.places import place_of
 from bench.training.gradient_accumulation import Gradients, accumulate, split
 from bench.training.interface import Batch, ConditionalGenerator, Objective, Stage
 from bench.training.optimizers import PlayerOptimizer
@@ -99,11 +100,10 @@ class StagePass:
     def _make_plan(
         self, values: Mapping[str, Tensor]
     ) -> list[tuple["Backward", list[nn.Parameter]]]:
-        if missing := [term for term in self.terms if term not in values]:
-            raise BenchError(
-                f"stage {self.stage.name!r} of {type(self.model).__name__} did not return the "
-                f"wanted terms {', '.join(missing)}; it returned {', '.join(values) or 'none'}"
-            )
+        if problem := terms_problem(self.terms, values):
+            factory = type(self.model)
+            place = place_of(factory, "terms")
+            raise BenchError(f"stage {self.stage.name!r} of {factory.__name__} {problem} ({place})")
         leaves = {term: reached_leaves(values[term]) for term in self.terms}
         self._refuse_unreached(leaves)
         owned = {player: set(map(id, p)) for player, p in self.parameters.items()}
@@ -133,8 +133,27 @@ class StagePass:
                     raise BenchError(
                         f"parameter {names.get(id(parameter), '?')!r} belongs to the player "
                         f"{player!r}, but none of the terms it descends in stage "
-                        f"{self.stage.name!r} ({', '.join(weights)}) depends on it"
+                        f"{self.stage.name!r} ({', '.join(weights)}) depends on it "
+                        f"({place_of(type(self.model), 'terms')})"
                     )
+
+
+def terms_problem(wanted: Iterable[str], values: object) -> str:
+    """Return what is wrong with what `terms` returned, or an empty string."""
+    if not isinstance(values, Mapping):
+        return f"returned {type(values).__name__}, not a dict term -> tensor"
+    if missing := [term for term in wanted if term not in values]:
+        return (
+            f"did not return the wanted terms {', '.join(missing)}; it returned "
+            f"{', '.join(values) or 'none'}: return them, or take them out of the objective"
+        )
+    for term in wanted:
+        value = values[term]
+        if not isinstance(value, Tensor):
+            return f"returned {type(value).__name__} as term {term!r}, not a tensor"
+        if value.ndim:
+            return f"returned {list(value.shape)} numbers as term {term!r}; take their mean"
+    return ""
 
 
 def make_passes(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from bench.spec.located_yaml import Located, nested
+from bench.spec.located import Located, nested
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Strict
 from bench.spec.sweep_file import complete_variant
@@ -20,6 +20,9 @@ FACTOR = 10.0  # how far a loss weight may move from its value, up and down, if 
 DIGITS = 4  # of numbers that are tried: what a patch shows is what was run
 
 
+Bound = Annotated[float, Field(ge=-1e30, le=1e30)]
+
+
 class SearchRange(Strict):
     """The values of one number or word: from `low` to `high`, or one of `choices`.
 
@@ -28,8 +31,8 @@ class SearchRange(Strict):
     """
 
     keys: list[str] = []
-    low: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    high: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    low: Bound | None = None
+    high: Bound | None = None
     log: bool = True
     integer: bool = False
     choices: list[Scalar] = []
@@ -41,6 +44,8 @@ class SearchRange(Strict):
                 raise ValueError("give low and high, or choices, not both")
             if len(self.choices) < 2:
                 raise ValueError("choices must be at least two")
+            if any(self.choices.index(choice) < n for n, choice in enumerate(self.choices)):
+                raise ValueError("choices must be distinct")
             return self
         if self.low is None or self.high is None:
             raise ValueError("needs low and high, or choices")
@@ -48,6 +53,8 @@ class SearchRange(Strict):
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"low must be above 0, got {self.low}; or set log: false")
+        if self.integer and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError("low and high of an integer must be whole numbers")
         return self
 
     def contains(self, value: object) -> bool:

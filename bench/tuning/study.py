@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
-from bench.errors import BenchError
+from bench.errors import BenchError, SpecError
 from bench.record.jsonl import JsonlWriter
 from bench.record.locks import Busy, hold
 from bench.seeding import seed_for
@@ -98,7 +98,7 @@ class Study:
         self._locks = folder / "trials" / digest(variant.name)
         self._locks.mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with self._choosing():
+        with self._choosing(), _explaining(tuning):
             self._study = optuna.create_study(
                 storage=_storage(tuning.head.storage, folder),
                 study_name=f"{tuning.head.name}/{variant.name}",
@@ -106,6 +106,7 @@ class Study:
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP // 2),
                 load_if_exists=True,
             )
+        with self._choosing():
             self._begin()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -256,6 +257,18 @@ class Study:
                 found = {}
             shares.append(found)
         return shares
+
+
+@contextmanager
+def _explaining(tuning: Tuning) -> Iterator[None]:
+    """Say which address is wrong where a database cannot be opened, whatever its library raises."""
+    try:
+        yield
+    except Exception as error:
+        if not tuning.head.storage:
+            raise
+        reason = str(error).splitlines()[0]
+        raise SpecError(reason, where=str(tuning.path), key="storage") from error
 
 
 def _storage(address: str, folder: Path) -> BaseStorage | str:

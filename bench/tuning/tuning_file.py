@@ -1,19 +1,26 @@
 """A tuning file: a sweep file with `trials`, `objectives` and a `space`, checked as a whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from bench.errors import SpecError, describe_unknown
 from bench.record.quantities import Direction, Quantities, registered_metrics
 from bench.reporting.tables.table_spec import load_tables
-from bench.spec.located_yaml import Located
+from bench.spec.located import Located
 from bench.spec.reserved_names import REAL, VALIDATION
-from bench.spec.run_settings import Evaluation
-from bench.spec.sweep_file import SweepFile, complete_variant, read_spec, variants_of
+from bench.spec.run_settings import Evaluation, Seed, as_component, at_most
+from bench.spec.sweep_file import (
+    SweepFile,
+    check_variant_name,
+    complete_variant,
+    read_spec,
+    variants_of,
+)
 from bench.tuning.space import SearchRange, TunedVariant, weights_space
 
 FIXED = (*Evaluation.model_fields, "data", "seed")  # what trials must share to be comparable
@@ -22,15 +29,21 @@ FIXED = (*Evaluation.model_fields, "data", "seed")  # what trials must share to 
 class TuningFile(SweepFile):
     """The top level of a tuning file."""
 
-    trials: Annotated[int, Field(gt=0)]
+    stand_ins: ClassVar[Mapping[str, Any]] = {
+        **SweepFile.stand_ins,
+        "trials": 1,
+        "objectives": ["none"],
+    }
+
+    trials: Annotated[int, Field(gt=0), at_most(100_000, "each is a training")]
     """Trials of each variant."""
     objectives: Annotated[list[str], Field(min_length=1)]
     """The measurements on validation images that trials are compared by."""
     space: dict[str, dict[str, SearchRange]] = {}
     """Variant -> dotted key -> range; the loss weights of its model where a variant has none."""
-    sampler_seed: Annotated[int, Field(ge=0)] = 0
+    sampler_seed: Seed = 0
     """Seed of what is proposed."""
-    storage: str = ""
+    storage: Annotated[str, Field(pattern=r"^$|^[A-Za-z][A-Za-z0-9+]*://")] = ""
     """Address of an Optuna database; a journal beside the results where empty."""
 
 
@@ -71,45 +84,71 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
 
     `overrides` are `dotted.path=value`.
     """
-    document, head = read_spec(path, overrides, TuningFile)
+    document, head, errors = read_spec(path, overrides, TuningFile)
     metrics = head.base.get("metrics") or [name.partition("/")[0] for name in head.objectives]
-    called = [metric["name"] if isinstance(metric, dict) else metric for metric in metrics]
-    objectives = tuple(_objectives(document, head, called))
+    objectives: list[Criterion] = []
+    if head.objectives == document.value.get("objectives"):
+        measured = _called(metrics)
+        quantities = _quantities(measured)
+        for index, metric in enumerate(head.objectives):
+            with _collecting(errors):
+                objectives.append(_objective(document, metric, index, measured, quantities))
     on_validation = {"splits": [VALIDATION], "controls": [REAL], "metrics": metrics}
-    settings = {
-        name: settings.merged(Located.of(on_validation))
-        for name, settings in variants_of(document, head)
-    }
+    variants: list[TunedVariant] = []
+    known = []
+    for name, settings in variants_of(document, head):
+        known.append(name)
+        with _collecting(errors):
+            check_variant_name(document, name)
+            settings = settings.merged(Located.of(on_validation))
+            variants.append(_variant(document, head, name, settings))
     for name in head.space:
-        if name not in settings:
-            where = document.where(("space", name))
-            raise SpecError(describe_unknown("variant", name, settings), where=where, key="space")
-    variants = tuple(_variant(document, head, *item) for item in settings.items())
-    return Tuning(path, head, objectives, variants)
+        if name not in known:
+            message = describe_unknown("variant", name, known)
+            errors.append(document.error(("space", name), message))
+    if errors:
+        raise SpecError.all_of(errors)
+    return Tuning(path, head, tuple(objectives), tuple(variants))
 
 
-def _objectives(document: Located, head: TuningFile, metrics: Sequence[str]) -> Iterator[Criterion]:
-    """Return the objectives; a direction comes from the metric, or from the file of the tables."""
+@contextmanager
+def _collecting(errors: list[SpecError]) -> Iterator[None]:
+    try:
+        yield
+    except SpecError as error:
+        errors.append(error)
+
+
+def _called(metrics: object) -> list[str]:
+    """Return the names in a list of metrics that is not checked yet."""
+    components = map(as_component, metrics if isinstance(metrics, list) else [])
+    names = (component.get("name") for component in components if isinstance(component, dict))
+    return [name for name in names if isinstance(name, str)]
+
+
+def _quantities(metrics: Sequence[str]) -> Quantities:
+    """Return what metrics measure, as their classes and the file of the tables describe it."""
     overrides = next(iter(load_tables().values())).names.quantities
     known = registered_metrics()
     described = {n: q for m in metrics if m in known for n, q in known[m].quantities.items()}
-    quantities = Quantities(described, overrides)
-    measured = {*metrics, *described}
-    for index, metric in enumerate(head.objectives):
-        quantity = quantities[metric]
-        where = document.where(("objectives", index))
-        if metric.partition("/")[0] not in measured:
-            raise SpecError(
-                describe_unknown("quantity", metric, measured), where=where, key="objectives"
-            )
-        if quantity.direction is None:
-            raise SpecError(
-                f"no direction is declared for {metric}; declare it in its metric, or under "
-                "`metrics` in tables.yaml",
-                where=where,
-                key="objectives",
-            )
-        yield Criterion(metric, quantity.title, quantity.direction)
+    return Quantities(described, overrides)
+
+
+def _objective(
+    document: Located, metric: str, index: int, metrics: Sequence[str], quantities: Quantities
+) -> Criterion:
+    """Return an objective; its direction comes from the metric, or from the file of the tables."""
+    quantity, path = quantities[metric], ("objectives", index)
+    measured = {*metrics, *quantities.described}
+    if metric.partition("/")[0] not in measured:
+        raise document.error(path, describe_unknown("quantity", metric, measured))
+    if quantity.direction is None:
+        raise document.error(
+            path,
+            f"no direction is declared for {metric}; declare it in its metric, or under "
+            "`metrics` in tables.yaml",
+        )
+    return Criterion(metric, quantity.title, quantity.direction)
 
 
 def _variant(document: Located, head: TuningFile, name: str, settings: Located) -> TunedVariant:

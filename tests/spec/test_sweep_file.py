@@ -156,7 +156,7 @@ ERRORS = {
     "zero": (("batch_size: 16", "batch_size: 0"), 6, "must be > 0"),
     "empty seeds": (("seeds: [0, 1]", "seeds: []"), 9, "at least 1 item"),
     "seed twice": (("seeds: [0, 1]", "seeds: [1, 1]"), 9, "seeds: seeds must be distinct"),
-    "negative seed": (("seeds: [0, 1]", "seeds: [-1]"), 9, "seeds must be >= 0"),
+    "negative seed": (("seeds: [0, 1]", "seeds: [-1]"), 9, "must be >= 0"),
     "seed in base": (("iterations: 10", "iterations: 10\n  seed: 1"), 6, "'seeds' of the sweep"),
     "optimizer": (
         ("a: {}", "a: {optimizers: {decoder: {name: adamm}}}"),
@@ -170,7 +170,7 @@ ERRORS = {
     ),
     "optimizer player": (("a: {}", "a: {optimizers: {decode: {rate: 1}}}"), 11, "'decoder'"),
     "same run twice": (("b: {model: {width: 0.5}}", "b: {}"), 12, "same run as 'a'"),
-    "broken YAML": (("seeds: [0, 1]", "seeds: [0, 1"), 10, "not valid YAML"),
+    "broken YAML": (("seeds: [0, 1]", "seeds: [0, 1"), 9, "the [ of this line is not closed"),
     "key twice": (("batch_size: 16", "iterations: 16"), 6, "duplicate key"),
     "tab": (("  model: cvae", "\tmodel: cvae"), 3, "not valid YAML"),
     "no name": (("name: demo\n", ""), 1, "is required"),
@@ -215,6 +215,57 @@ ERRORS = {
         11,
         "must be <= 1",
     ),
+    "seed beyond 64 bits": (
+        ("seeds: [0, 1]", "seeds: [9223372036854775808]"),
+        9,
+        "is beyond 2^63 - 1, the largest whole number",
+    ),
+    "years of training": (
+        ("iterations: 10", "iterations: 10_000_000_000"),
+        5,
+        "must be at most 1_000_000_000, since more would take years",
+    ),
+    "more samples than memory": (
+        ("samples_per_class: 5", "samples_per_class: 1_000_001"),
+        7,
+        "since all samples are held in memory",
+    ),
+    "batch of one with batch norm": (("batch_size: 16", "batch_size: 1"), 6, "at least 2 for cvae"),
+    "model beyond memory": (
+        ("{model: {width: 0.5}}", "{model: {width: 20000}}"),
+        12,
+        "parameters with gradients and optimizers need",
+    ),
+    "model beyond integers": (("{width: 0.5}", "{width: 1e9}"), 12, "too large for any memory"),
+    "weight beyond float32": (
+        ("a: {}", "a: {objective: {decoder: {reconstruct: 1e39}}}"),
+        11,
+        "must be at most 1e+30, since trainings compute in float32",
+    ),
+    "not a number": (
+        ("a: {}", "a: {objective: {decoder: {reconstruct: .nan}}}"),
+        11,
+        ".nan is not a finite number",
+    ),
+    "list for a name": (("name: demo", "name: [demo]"), 1, 'expected a string, got ["demo"]'),
+    "list for a model": (("model: cvae", "model: {name: [cvae]}"), 3, 'got ["cvae"]'),
+    "empty grid": (("seeds: [0, 1]", "seeds: [0]\ngrid: {iterations: []}"), 10, "at least 1 item"),
+    "number for variants": (
+        ("variants:\n  a: {}\n  b: {model: {width: 0.5}}", "variants: 1.5"),
+        10,
+        "expec",
+    ),
+    "list in metrics": (("[inception_score]", "[[a]]"), 8, "expected a mapping"),
+    "endless grid": (
+        ("seeds: [0, 1]", f"seeds: [0]\ngrid: {{a: {[*range(200)]}, b: {[*range(200)]}}}"),
+        10,
+        "describes 80000 runs; at most 10000 are possible",
+    ),
+    "blank name": (("a: {}", "' ': {}"), 11, "the key ' ' is empty"),
+    "name of two lines": (("a: {}", '"a\\nb": {}'), 11, "is not one line of plain text"),
+    "title of two lines": (("name: demo", 'name: demo\ntitle: "a\\nb"'), 2, "must be one line"),
+    "name of a control": (("a: {}", "noise: {}"), 11, "is the name of a control row"),
+    "home of nobody": (("data: digits", "data: {name: folder, path: ~nouser/x}"), 4, "data: "),
     "impossible size": (("data: digits", "data: {name: blobs, image_size: 9}"), 3, "9"),
 }
 
@@ -228,6 +279,58 @@ def test_a_mistake_is_named_with_file_line_and_remedy(write, change, line, text)
     message = str(caught.value)
     assert f"{path}:{line}" in message
     assert text in message
+
+
+def test_all_problems_are_told_at_once_unknown_names_first(write):
+    text = (
+        GOOD.replace("cvae", "cvea")
+        .replace("batch_size: 16", "batch_size: 0\n  batch_siez: 3")
+        .replace("iterations: 10", "iterations: ten")
+        .replace("a: {}", "a: {metrics: [fidd], objective: {x: {y: -1}}}")
+        .replace("[0, 1]", "[-1]")
+    )
+    path = write(text)
+    with pytest.raises(SpecError) as caught:
+        load_sweep(path, ["base.controls=[nois]", "seads=3"])
+    head, *lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert head == f"{len(lines)} problems:"
+    expected = [
+        "command line, seads=3: unknown key 'seads'",
+        f"{path}:7: batch_siez: unknown key",
+        f"{path}:12: metrics.0.name: unknown metric 'fidd'",
+        "command line, base.controls=[nois]: controls.0: unknown control 'nois'",
+        f"{path}:3: model.name: unknown model 'cvea'",
+        f"{path}:10: seeds.0: must be >= 0",
+        f"{path}:5: iterations: expected a whole number",
+        f"{path}:6: batch_size: must be > 0",
+        f"{path}:12: objective.x.y: must be >= 0",
+    ]
+    assert len(lines) == len(expected)
+    assert all(any(line.startswith(text) for line in lines) for text in expected), lines
+    is_unknown = ["unknown" in line for line in lines]
+    assert is_unknown == sorted(is_unknown, reverse=True)
+
+
+def test_a_message_is_never_longer_than_a_screen(write):
+    many = "".join(f"  v{n}: {{wrong{n}: 1}}\n" for n in range(50))
+    with pytest.raises(SpecError) as caught:
+        load_sweep(write(GOOD + many))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "50 problems:"
+    assert len(lines) == 20
+    assert lines[-1].strip() == "and 32 more"
+
+
+def test_overrides_name_variants_that_exist_and_keys_with_dots(write):
+    text = GOOD + "  v0.5: {model: {width: 0.25}}\ngrid: {model.latent: [2]}\n"
+    with pytest.raises(SpecError, match=r"unknown variant 'aa' \(did you mean 'a'\?\)"):
+        load_sweep(write(text), ["variants.aa.batch_size=4"])
+    sweep = load_sweep(write(text), ["variants.v0.5.batch_size=4", "grid.model.latent=[3]"])
+    last = sweep.runs[-1]
+    assert (last.variant, last.config.training.batch_size) == ("v0.5, latent=3", 4)
+    assert (
+        load_sweep(write(text), ["variants.new={batch_size: 4}"]).runs[-1].variant.startswith("new")
+    )
 
 
 def supervision(write, **keys):

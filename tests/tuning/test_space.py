@@ -91,7 +91,7 @@ RATE = "optimizers.default.rate: {low: 1e-4, high: 1e-2}"
     ("old", "new", "message"),
     [
         ("trials: 4", "trails: 4", r":10: trails: unknown key 'trails' \(did you mean 'tri"),
-        ("  cgan:\n    opt", "  cgam:\n    opt", r":16: space: unknown variant 'cgam' \(did"),
+        ("  cgan:\n    opt", "  cgam:\n    opt", r":16: space.cgam: unknown variant 'cgam' \(did"),
         ("high: 1e-2", "hihg: 1e-2", r":17: space.cgan.*hihg: unknown key 'hihg' \(did you"),
         ("high: 1e-2", "high: 1e-5", r":17: .*low must be below high, got 0.0001 and 1e-05"),
         ("low: 1e-4", "low: 0", r":17: .*low must be above 0, got 0.0; or set log: false"),
@@ -108,7 +108,7 @@ RATE = "optimizers.default.rate: {low: 1e-4, high: 1e-2}"
         (
             "objectives: [class_accuracy, within",
             "objectives: [class_acuracy, within",
-            r":11: objectives: unknown quantity 'class_acuracy' \(did you mean 'class_acc",
+            r":11: objectives.0: unknown quantity 'class_acuracy' \(did you mean 'class_acc",
         ),
         (
             "data: blobs",

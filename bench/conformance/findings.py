@@ -1,0 +1,87 @@
+"""What the suite finds in a model: one finding for each mistake, with the line of the code."""
+
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from bench import registry
+from bench.conformance import suite
+from bench.conformance.model_under_test import ModelUnderTest, Remark
+from bench.errors import BenchError, NotApplicable
+from bench.spec.declaration import ModelProblem
+from bench.spec.places import place_in, place_of
+
+METHODS: dict[suite.Check, str] = {
+    **dict.fromkeys(suite.ON_TERMS, "terms"),
+    suite.players_move_only_their_own: "terms",
+    suite.ten_iterations_lower_reconstruct: "terms",
+    suite.examples_without_label_are_welcome: "terms",
+    suite.attributes_are_welcome: "terms",
+    suite.stages_run_on_a_gpu: "terms",
+    suite.samples_are_a_function_of_the_generator: "sample",
+    suite.samples_use_the_whole_range: "sample",
+    suite.codes_fit_if_it_encodes: "encode",
+    suite.posteriors_fit_if_it_infers: "posterior",
+    suite.switching_changes_one_attribute: "switch",
+}
+"""The method that a check is about; after a failure, further checks of it would find the same."""
+
+
+class Finding(NamedTuple):
+    """What a check found: `ok`, `FAIL`, `note` or `n/a`, with the text for it, and its line."""
+
+    title: str
+    outcome: str
+    text: str = ""
+    place: str = ""
+
+
+def check_model(
+    name: str, options: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
+) -> Iterator[Finding]:
+    """Yield what each check finds in a model.
+
+    What would only find a failure again is left out: all after a failed check of `ESSENTIAL`, and
+    checks of the same method after any other.
+    """
+    try:
+        under_test = ModelUnderTest.of(name, options, data)
+    except ModelProblem as problem:
+        yield Finding(
+            problem.rule or _title(suite.CHECKS[0]), "FAIL", problem.problem, problem.place
+        )
+        return
+    factory = registry.load("model", name)
+    failed: set[str] = set()
+    for check in suite.CHECKS:
+        method = METHODS.get(check, check.__name__)
+        if method in failed:
+            continue
+        finding = _finding(check, under_test)
+        if finding.outcome == "FAIL":
+            failed.add(method)
+            if not finding.place:
+                finding = finding._replace(place=place_of(factory, method))
+        yield finding
+        if finding.outcome == "FAIL" and check in suite.ESSENTIAL:
+            return
+
+
+def _finding(check: suite.Check, under_test: ModelUnderTest) -> Finding:
+    title = _title(check)
+    try:
+        check(under_test)
+    except NotApplicable as reason:
+        return Finding(title, "n/a", str(reason))
+    except Remark as remark:
+        return Finding(title, "note", str(remark))
+    except BenchError as error:
+        return Finding(title, "FAIL", str(error), getattr(error, "place", ""))
+    except Exception as error:
+        text = "".join(traceback.format_exception_only(error)).strip()
+        return Finding(title, "FAIL", text, place_in(error))
+    return Finding(title, "ok")
+
+
+def _title(check: suite.Check) -> str:
+    return str(check.__doc__).splitlines()[0].rstrip(".")

@@ -1,0 +1,112 @@
+"""What the class of a model declares, checked without training it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError, shortened
+from bench.spec.places import place_in, place_of
+from bench.spec.validation import KeyPath, KeyProblem
+
+if TYPE_CHECKING:
+    from bench.training.interface import ConditionalGenerator
+
+BUILT = "It can be built from the shape of the data, without looking at values"
+
+REMEDIES = {
+    "before Module.__init__() call": "begin __init__ with super().__init__()",
+    "meta tensor": "a constructor must not look at values, since it also runs without memory",
+    "with abstract method": "write it, as ConditionalGenerator describes it",
+    "positional argument": "the first argument is the shape of the data, spec: DataSpec",
+}
+"""Words of an error -> what helps."""
+
+
+class ModelProblem(KeyProblem):
+    """A mistake in the code of a model, where it is, and the rule that it breaks."""
+
+    def __init__(self, path: KeyPath, problem: str, place: str, rule: str = "") -> None:
+        self.problem = problem
+        self.place = place
+        self.rule = rule
+        super().__init__(path, f"{problem} ({place})" if place else problem)
+
+
+@contextmanager
+def building(factory: type, path: KeyPath) -> Iterator[None]:
+    """Turn what the constructor of a model raises, but for refused options, into `ModelProblem`."""
+    try:
+        yield
+    except (BenchError, ValueError):  # about options or the shape of the data
+        raise
+    except Exception as error:
+        first, *_ = str(error).splitlines() or [""]
+        problem = f"{factory.__name__} cannot be built: {type(error).__name__}: {first}"
+        if "overflow" in first.lower():
+            raise ValueError("a layer is too large for any memory") from error
+        help_ = next((text for words, text in REMEDIES.items() if words in first), "")
+        problem = "; ".join(filter(None, (shortened(problem, 500), help_)))
+        place = place_in(error) or place_of(factory)
+        raise ModelProblem(path, problem, place, BUILT) from error
+
+
+def check_declaration(model: "ConditionalGenerator", path: KeyPath = ()) -> None:
+    """Raise a `ModelProblem` unless stages and objective are declared and name the players."""
+    factory = type(model)
+    if found := _players_problem(model) or _stages_problem(model) or _objective_problem(model):
+        attribute, problem = found
+        raise ModelProblem(path, f"{factory.__name__}: {problem}", place_of(factory, attribute))
+
+
+Found = tuple[str, str] | None
+"""An attribute of a class and what is wrong with it; None where nothing is."""
+
+
+def _players_problem(model: "ConditionalGenerator") -> Found:
+    players: Any = model.players()
+    if not isinstance(players, Mapping):
+        return "players", f"players() returns {type(players).__name__}, not a dict"
+    owned = {id(p) for parameters in players.values() for p in parameters}
+    orphans = [name for name, p in model.named_parameters() if id(p) not in owned]
+    if not orphans:
+        return None
+    is_listed = "players" in vars(type(model))
+    names = shortened(", ".join(orphans), 300)
+    remedy = "add them there" if is_listed else "put them into child modules, or write players()"
+    problem = f"these parameters belong to no player: {names}; {remedy}"
+    return "players" if is_listed else "__init__", problem
+
+
+def _stages_problem(model: "ConditionalGenerator") -> Found:
+    players, stages = model.players(), getattr(model, "stages", None)
+    problem = ""
+    if stages is None:
+        problem = 'stages is missing; write stages = (Stage("main", ("PLAYER", ...)),)'
+    elif not isinstance(stages, Sequence) or not stages:
+        problem = f"stages is {shortened(repr(stages))}, not a tuple; write (Stage(...),)"
+    elif wrong := [stage for stage in stages if not hasattr(stage, "players")]:
+        problem = f"stages holds {shortened(repr(wrong[0]))}, which is no Stage"
+    elif strings := [stage for stage in stages if isinstance(stage.players, str)]:
+        name, players = strings[0].name, strings[0].players
+        problem = f"the players of stage {name!r} are a string; write ({players!r},)"
+    else:
+        for stage in stages:
+            if unknown := [player for player in stage.players if player not in players]:
+                problem = f"stage {stage.name!r} moves {unknown}, which are not players; "
+                problem += f"the players are {', '.join(players)}"
+    return ("stages", problem) if problem else None
+
+
+def _objective_problem(model: "ConditionalGenerator") -> Found:
+    players, objective = model.players(), getattr(model, "objective", None)
+    problem = ""
+    if objective is None:
+        problem = 'objective is missing; write objective = {"PLAYER": {"TERM": 1.0}}'
+    elif not isinstance(objective, Mapping) or not all(
+        isinstance(weights, Mapping) for weights in objective.values()
+    ):
+        problem = "objective is not a table player -> term -> weight"
+    elif unknown := [player for player in objective if player not in players]:
+        problem = f"the objective has weights for {unknown}, which are not players; "
+        problem += f"the players are {', '.join(players)}"
+    return ("objective", problem) if problem else None

@@ -1,0 +1,65 @@
+"""What a run needs of a machine's memory, as far as its configuration says."""
+
+import os
+from typing import TYPE_CHECKING
+
+from bench.spec.run_settings import Training
+from bench.spec.validation import KeyProblem
+
+if TYPE_CHECKING:
+    from bench.data.base import DataSpec
+    from bench.training.interface import ConditionalGenerator
+
+STATES = {"adam": 2, "adamw": 2, "sgd": 1}
+"""Numbers that an optimizer keeps for each parameter, at most."""
+
+
+def machine_memory() -> int:
+    """Return the bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def refuse_too_large(
+    training: Training, model: "ConditionalGenerator", spec: "DataSpec", samples: int
+) -> None:
+    """Raise a `KeyProblem` if weights, a batch or the samples of a run cannot fit into memory.
+
+    `model` is one without memory; `samples` are those of all classes.
+    """
+    example = 1
+    for size in spec.shape:
+        example *= size
+    parameters = sum(p.numel() for p in model.parameters())
+    states = sum(
+        p.numel() * (1 + STATES[training.optimizers[player]["name"]])  # with the gradient
+        for player, owned in model.players().items()
+        for p in owned
+    )
+    needs = {
+        "model": (
+            4 * (parameters + states),
+            f"{parameters:.3g} parameters with gradients and optimizers",
+        ),
+        "batch_size": (4 * example * training.batch_size, "a batch"),
+        "samples_per_class": (2 * example * samples, "samples and real images"),
+    }
+    memory = machine_memory()
+    for key, (needed, what) in needs.items():
+        if needed > memory:
+            raise KeyProblem(
+                (key,),
+                f"{what} need {needed / 2**30:.4g} GiB; this machine has {memory / 2**30:.3g}",
+            )
+    if training.batch_size == 1 and any(_needs_two(module) for module in model.modules()):
+        raise KeyProblem(
+            ("batch_size",),
+            f"must be at least 2 for {training.model['name']}, since batch norm compares the "
+            "examples of a batch",
+        )
+
+
+def _needs_two(module: object) -> bool:
+    """Return whether a module normalizes by one number of each example and channel."""
+    from torch.nn import BatchNorm1d
+
+    return isinstance(module, BatchNorm1d)
