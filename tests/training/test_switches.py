@@ -44,8 +44,14 @@ def test_channels_last_agrees_with_eager_mode(name, precision):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", list(registry.BUILT_IN["model"]))
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        *((name, "float32") for name in registry.BUILT_IN["model"]),
+        ("cvae", "bfloat16"),
+        ("lr_livae", "bfloat16"),
+    ],
+)
 def test_compiled_passes_agree_with_eager_mode(name, precision, monkeypatch):
     if shutil.which("g++") is None:
         monkeypatch.setattr(module, "BACKEND", "aot_eager")
