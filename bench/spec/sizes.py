@@ -1,5 +1,6 @@
 """What a run needs of a machine's memory, as far as its configuration says."""
 
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,7 @@ def refuse_too_large(
 
     `model` is one without memory; `samples` are those of all classes.
     """
-    example = 1
-    for size in spec.shape:
-        example *= size
+    example = math.prod(spec.shape)
     parameters = sum(p.numel() for p in model.parameters())
     states = sum(
         p.numel() * (1 + STATES[training.optimizers[player]["name"]])  # with the gradient

@@ -4,6 +4,7 @@ from importlib import import_module
 
 import pytest
 
+from bench.record.quantities import registered_metrics
 from tests.fuzz.generators import GENERATORS
 from tests.fuzz.harness import failures
 
@@ -15,6 +16,7 @@ def warm():
     """Import what the commands import, which takes seconds that no case is to pay for."""
     for module in ("execution.run_sweep", "tuning.study", "evaluation.saved_rows"):
         import_module(f"bench.{module}")
+    registered_metrics()
 
 
 def check(kind, seeds, folder, capsys):
