@@ -31,7 +31,7 @@ VARIANTS = {
 }
 BROKEN_SWEEP = """\
 name: broken
-base: {model: broken, data: blobs, iterations: 9, batch_size: 16}
+base: {model: broken, data: blobs, iterations: 9, batch_size: 16, metrics: []}
 seeds: [0]
 """
 BROKEN = '''
