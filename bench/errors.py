@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,11 @@ _REMEDIES = {
     errno.ESTALE: "check the network disk",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "close other programs",
+    errno.EISDIR: "move away what stands there",
+    errno.ENOTDIR: "move away what stands there",
+    errno.ELOOP: "move away what stands there",
+    errno.ENXIO: "move away what stands there",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 
 
@@ -110,3 +116,13 @@ def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
     return f"unknown {kind} {name!r}{hint}; known: {', '.join(names[:MOST_NAMES]) or 'none'}{more}"
+
+
+def mask_passwords(text: str) -> str:
+    """Return a text without the users and passwords of addresses in it.
+
+    >>> mask_passwords("http://me:p@ss/word@host:5000 and postgresql://host/db?password=secret")
+    'http://***@host:5000 and postgresql://host/db?password=***'
+    """
+    text = re.sub(r"(?<=://)[^\s'\"]*@", "***@", text)
+    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\"]+", r"\1=***", text)
