@@ -1,7 +1,6 @@
 """Messages for the user; all on stderr, since stdout is for data."""
 
 import logging
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -55,16 +54,6 @@ def redirect_messages(to: Callable[[str], None]) -> None:
     """Send the messages of this process to a function, for example to the process that prints."""
     global _say
     _say = to
-
-
-def mask_passwords(text: str) -> str:
-    """Return a text without the users and passwords of addresses in it.
-
-    >>> mask_passwords("http://me:p@ss/word@host:5000 and postgresql://host/db?password=secret")
-    'http://***@host:5000 and postgresql://host/db?password=***'
-    """
-    text = re.sub(r"(?<=://)[^\s'\"]*@", "***@", text)
-    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\"]+", r"\1=***", text)
 
 
 def suggest_command(results: Path, *words: str) -> str:

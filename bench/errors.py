@@ -3,6 +3,7 @@
 import difflib
 import errno
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ _REMEDIES = {
     errno.ESTALE: "check the network disk",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "close other programs",
+    errno.EISDIR: "move away what stands there",
+    errno.ENOTDIR: "move away what stands there",
+    errno.ELOOP: "move away what stands there",
+    errno.ENXIO: "move away what stands there",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 
 
@@ -186,3 +192,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(repr(c)[1:-1] if is_control(c) and c not in "\n\t" else c for c in text)
+
+
+def mask_passwords(text: str) -> str:
+    """Return a text without the users and passwords of addresses in it.
+
+    >>> mask_passwords("http://me:p@ss/word@host:5000 and postgresql://host/db?password=secret")
+    'http://***@host:5000 and postgresql://host/db?password=***'
+    """
+    text = re.sub(r"(?<=://)[^\s'\"]*@", "***@", text)
+    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\"]+", r"\1=***", text)

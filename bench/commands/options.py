@@ -14,13 +14,13 @@ import click
 from click.core import ParameterSource
 
 import bench
-from bench.console import mask_passwords
 from bench.errors import (
     BenchError,
     Interrupted,
     SpecError,
     describe_system_error,
     describe_unknown,
+    mask_passwords,
     shortened,
 )
 

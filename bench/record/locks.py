@@ -44,6 +44,7 @@ def hold(lock: Path, *, wait: bool = False) -> Iterator[None]:
             raise Busy(f"{lock.parent} is locked by another process") from error
         except OSError as error:
             if error.errno not in NO_LOCKS:
+                error.filename = str(lock)  # as the user knows it
                 raise
             _tell(lock, error)
             try:

@@ -18,7 +18,7 @@ from bench.errors import DamagedRecord
 from bench.record.files import read_json, write_json, write_text
 from bench.record.jsonl import read_entries
 from bench.record.locks import Busy, hold, is_held
-from bench.record.provenance import Origin, read_provenance
+from bench.record.provenance import read_provenance
 from bench.record.shapes import ConfigFile, DoneFile
 
 State = Literal["missing", "unfinished", "trained", "done", "failed"]
@@ -113,29 +113,29 @@ class RunFolder:
         """Return what is wrong with the files that reports need; empty where nothing is."""
         remedy = f"delete {self.path} to have it made again"
         try:
-            origin = read_provenance(self.path)
+            read_provenance(self.path)
             if is_measured:  # what follows is written again by a run that is not done
                 remedy = f"--retry-failed measures again, deleting {self.path} begins again"
-                self._check_done(origin)
+                self._check_done()
         except DamagedRecord as problem:
             return f"{problem}; other files of this run may be damaged too: {remedy}"
         return ""
 
     def check(self) -> None:
         """Raise a `DamagedRecord` unless all that is kept of the run is what it should be."""
-        origin = read_provenance(self.path)
+        read_provenance(self.path)
         if os.path.lexists(self.path / "config.json"):
             read_config(self.path)
         read_entries(self.path / "rows.jsonl")
         if os.path.lexists(self.path / "done"):
-            self._check_done(origin)
+            self._check_done()
 
-    def _check_done(self, origin: Origin) -> None:
+    def _check_done(self) -> None:
         """Raise a `DamagedRecord` unless everything is there that `done` promises."""
         fewest = read_json(self.path / "done", DoneFile).get("measurements", 1)
         if not self.is_snapshot:
-            if not origin:
-                raise DamagedRecord(f"{self.path / 'provenance.json'} is lost")
+            if not os.path.lexists(path := self.path / "provenance.json"):
+                raise DamagedRecord(f"{path} is lost")
             config = read_config(self.path)
             if config.get("evaluation", {}).get("metrics") == []:
                 fewest = 0
@@ -168,8 +168,10 @@ class RunFolder:
 
     def reopen(self) -> None:
         """Remove `done` and `failed`."""
-        for name in ("done", "failed"):
-            (self.path / name).unlink(missing_ok=True)
+        for path in (self.path / "done", self.path / "failed"):
+            if path.is_dir() and not path.is_symlink():  # damage
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self, *, to_write: bool = True) -> Iterator[None]:

@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
-from bench.console import mask_passwords, suggest_command
-from bench.errors import BenchError
+from bench.console import suggest_command
+from bench.errors import BenchError, mask_passwords
 from bench.record.locks import hold
 from bench.record.records import Records, load_records
 from bench.trackers.mlflow_runs import MlflowRun, child_runs, parent_run

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
+import recorded
 from rich.console import Console
 
 from bench.execution import display
@@ -20,7 +21,7 @@ CONFIG = SimpleNamespace(evaluation_id=EVALUATION)
 
 
 def task_at(path):
-    path.mkdir()
+    recorded.write_measured(path)
     return RunTask(path, f"variant {path.name}", CONFIG)
 
 
@@ -96,7 +97,7 @@ def test_bars_on_a_terminal(tasks, monkeypatch, terminal):
 
 
 def test_controls_are_shown_and_not_counted(tasks, tmp_path):
-    (tmp_path / "real").mkdir()
+    recorded.write_measured(tmp_path / "real")
     control = ControlTask(tmp_path / "real", "real blobs", CONFIG, "real")
     sweep = SweepProgress("mine", [control, *tasks])
     assert sweep.summary() == "1 of 4 done, 0 running"

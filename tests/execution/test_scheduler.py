@@ -4,6 +4,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+import recorded
 
 from bench.errors import Interrupted
 from bench.execution import scheduler
@@ -112,6 +113,7 @@ def test_what_nobody_has_timed_comes_first_then_the_longest(tasks, monkeypatch):
 def test_a_task_that_another_process_holds_is_waited_for(tasks, monkeypatch):
     monkeypatch.setattr(scheduler, "POLL_S", 0.01)
     a, b = tasks("a", "b")
+    recorded.write_measured(a.path)
     executor = Scripted(1, {})
     with a.folder.locked():
         found = scheduler.schedule([a, b], executor)

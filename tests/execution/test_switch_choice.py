@@ -108,9 +108,9 @@ def test_deterministic_runs_are_eager(settle):
 
 
 def test_what_others_recorded_stays(settle):
-    settle.file.write_text('{"micro_batch": 24}')
+    settle.file.write_text('{"micro_batch": {"rows": 24, "batch_size": 96}}')
     settle()
-    assert json.loads(settle.file.read_text())["micro_batch"] == 24
+    assert json.loads(settle.file.read_text())["micro_batch"]["rows"] == 24
 
 
 def test_names_of_another_version_are_an_error(settle):

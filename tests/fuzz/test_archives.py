@@ -11,7 +11,7 @@ from tests.fuzz.damage import DAMAGES
 from tests.fuzz.test_records import broken
 from tests.made_once import copy_tiny_sweep
 
-FAST = 40
+FAST = 25
 
 ODD_NAMES = ("../x", "/x", "a/../../x", "runs/\n", "runs/" + "a" * 300, "a/b/c/d/e/f/g", "", "runs")
 

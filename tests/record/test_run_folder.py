@@ -1,6 +1,7 @@
 """Folders of runs: states and locks."""
 
 import pytest
+import recorded
 
 from bench.record.files import write_json
 from bench.record.jsonl import write_jsonl
@@ -12,10 +13,8 @@ ENTRIES = [{"metric": "fid", "value": value} for value in (1.0, 2.0)]
 
 def write_record(folder):
     """Write what a run has before it is done."""
+    recorded.write_measured(folder.path, (1.0, 2.0))
     folder.model.touch()
-    write_json(folder.path / "config.json", {"config": {}})
-    write_json(folder.path / "provenance.json", {"started": "2026"})
-    write_jsonl(folder.evaluation, ENTRIES)
 
 
 def test_states_of_a_folder(tmp_path):
