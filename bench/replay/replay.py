@@ -31,15 +31,17 @@ from bench.replay.comparison import (
     compare_weights,
 )
 from bench.spec import run_config
+from bench.spec.option_files import FILE_HASHES
 from bench.spec.run_config import RunConfig
 from bench.training.trainer import Trainer
 
 
-def read_run(folder: Path) -> RunConfig:
+def read_run(folder: Path, *, measured: bool = True) -> RunConfig:
     """Return the configuration of a run from its record; old ones name no metrics.
 
     It is completed again, so that losses are added in the order of the model's objective: the
-    record is sorted by name, and sums of floats depend on the order.
+    record is sorted by name, and sums of floats depend on the order. Files that are options of
+    metrics must be those of then, unless nothing is `measured`.
     """
     path = folder / "config.json"
     if not path.exists():
@@ -47,7 +49,13 @@ def read_run(folder: Path) -> RunConfig:
     document = read_config(folder)
     try:
         training = run_config.recorded_training(document["config"]).model_dump(mode="json")
-        return run_config.complete_settings(training | document.get("evaluation", {}))
+        evaluation = document.get("evaluation", {})
+        if not measured:
+            metrics = [dict(component) for component in evaluation.get("metrics") or []]
+            for component in metrics:
+                component.pop(FILE_HASHES, None)
+            evaluation = {**evaluation, "metrics": metrics}
+        return run_config.complete_settings(training | evaluation)
     except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise BenchError(f"{path} does not describe a run that was trained: {reason}") from error
@@ -60,7 +68,7 @@ def verify_run(
 
     It ends where losses were recorded. With `measurements`, kept weights are measured as well.
     """
-    run = read_run(folder)
+    run = read_run(folder, measured=measurements)
     losses = read_entries(folder / "rows.jsonl")
     if not losses:
         raise BenchError(f"{folder} has no losses on record to compare with")

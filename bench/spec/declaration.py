@@ -67,14 +67,19 @@ def _players_problem(model: "ConditionalGenerator") -> Found:
     if not isinstance(players, Mapping):
         return "players", f"players() returns {type(players).__name__}, not a dict"
     owned = {id(p) for parameters in players.values() for p in parameters}
-    orphans = [name for name, p in model.named_parameters() if id(p) not in owned]
-    if not orphans:
-        return None
+    misplaced = {n: p for n, p in model.named_parameters() if p.requires_grad != (id(p) in owned)}
+    orphans = [name for name, p in misplaced.items() if p.requires_grad]
     is_listed = "players" in vars(type(model))
-    names = shortened(", ".join(orphans), 300)
-    remedy = "add them there" if is_listed else "put them into child modules, or write players()"
-    problem = f"these parameters belong to no player: {names}; {remedy}"
-    return "players" if is_listed else "__init__", problem
+    if orphans:
+        remedy = "put them into child modules, or write players()"
+        problem = f"belong to no player: {shortened(', '.join(orphans), 300)}; "
+        problem += "add them there" if is_listed else remedy
+    elif misplaced:
+        problem = "have requires_grad=False, but belong to a player: "
+        problem += shortened(", ".join(misplaced), 300)
+    else:
+        return None
+    return "players" if is_listed else "__init__", f"these parameters {problem}"
 
 
 def _stages_problem(model: "ConditionalGenerator") -> Found:

@@ -15,7 +15,7 @@ from bench.errors import BenchError, describe_unknown, shortened
 from bench.spec.components import complete_component, construct, refusing
 from bench.spec.declaration import building, check_declaration
 from bench.spec.run_settings import Evaluation, Optimizer, RunSettings, Training
-from bench.spec.sizes import refuse_too_large
+from bench.spec.sizes import refuse_impossible_sizes
 from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
     complete = Training.model_construct(**training)
     if spec and declared:
         size = int(settings.samples_per_class)
-        refuse_too_large(complete, declared, spec, samples=size * spec.classes)
+        refuse_impossible_sizes(complete, declared, spec, samples=size * spec.classes)
     return RunConfig(complete, Evaluation.model_construct(**evaluation))
 
 

@@ -18,7 +18,7 @@ MOST_MEMORY = 4 * 2**40
 """Bytes for one run; what the machine that reads a sweep lacks, the one that trains may have."""
 
 
-def refuse_too_large(
+def refuse_impossible_sizes(
     training: Training, model: "ConditionalGenerator", spec: "DataSpec", samples: int
 ) -> None:
     """Raise a `KeyProblem` if weights, a batch or the samples of a run fit into no memory.

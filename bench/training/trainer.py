@@ -13,10 +13,11 @@ from torch import Tensor
 from bench.console import warn
 from bench.data.base import DataSet
 from bench.data.stream import Draws, make_stream
-from bench.errors import BenchError, CheckpointError, Interrupted, RunFailed
+from bench.errors import CheckpointError, Interrupted, RunFailed
 from bench.record.jsonl import JsonlWriter, is_intact_until, truncate
 from bench.record.provenance import note_execution, read_execution
 from bench.seeding import seed_for
+from bench.spec.declaration import check_declaration
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training, optimizer_settings
 from bench.spec.switches import EAGER, SwitchSet
@@ -317,21 +318,11 @@ class Trainer:
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
-    """Return a new model; refuse trainable parameters without a player, and players of frozen ones.
+    """Return a new model; a `ModelProblem` says what is wrong with what it declares.
 
     It is initialized on the CPU, so that the device cannot change the numbers.
     """
     torch.manual_seed(seed_for(training.seed, "init"))
     model = RunConfig(training, Evaluation()).model(data.spec).to(device)
-    owned = {id(p) for parameters in model.players().values() for p in parameters}
-    named = dict(model.named_parameters())
-    if orphans := [n for n, p in named.items() if p.requires_grad and id(p) not in owned]:
-        raise BenchError(
-            f"{type(model).__name__}: these parameters belong to no player: {', '.join(orphans)}"
-        )
-    if frozen := [n for n, p in named.items() if not p.requires_grad and id(p) in owned]:
-        raise BenchError(
-            f"{type(model).__name__}: these parameters have requires_grad=False, but belong to a "
-            f"player: {', '.join(frozen)}"
-        )
+    check_declaration(model, ("model",))
     return model

@@ -84,7 +84,7 @@ def test_what_is_no_model_is_refused(name):
 RUNS = {
     "WrongSize": "RuntimeError: The size of tensor a (8) must match the size of tensor b (64)",
     "TermNotReturned": "BenchError: stage 'main' of TermNotReturned did not return the wanted",
-    "WrongShape": "BenchError: sample() returned [9, 64], not [9, 1, 8, 8]",
+    "WrongShape": "BenchError: sample() returned torch.float32 [9, 64], not float [9, 1, 8, 8]",
 }
 
 

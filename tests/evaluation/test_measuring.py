@@ -67,8 +67,8 @@ class Returns:
         (lambda n: torch.full((n, 1, 8, 8), 200.0), "range from 200 to 200, not in"),
         (lambda n: torch.full((n, 1, 8, 8), -1.5), "range from -1.5 to -1.5, not in"),
         (lambda n: torch.zeros(n, 1, 8, 8) / 0, "samples contain values that are not finite"),
-        (lambda n: torch.zeros(n, 8, 8), r"are torch.float32 \[6, 8, 8\], expected float \[6, 1"),
-        (lambda n: torch.zeros(n, 1, 8, 8, dtype=torch.uint8), "are torch.uint8"),
+        (lambda n: torch.zeros(n, 8, 8), r"returned torch.float32 \[6, 8, 8\], not float \[6, 1"),
+        (lambda n: torch.zeros(n, 1, 8, 8, dtype=torch.uint8), "returned torch.uint8"),
     ],
     ids=["0 to 255", "below", "nan", "shape", "integers"],
 )

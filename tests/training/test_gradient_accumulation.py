@@ -210,8 +210,9 @@ def test_labels_that_cannot_be_shared_out_are_named(tmp_path):
 
 
 def test_notes_of_others_stay(tmp_path):
-    note_execution(tmp_path, micro_batch={"rows": 2})
-    note_execution(tmp_path, compiled=True)
-    assert read_execution(tmp_path) == {"micro_batch": {"rows": 2}, "compiled": True}
+    notes = {"micro_batch": {"rows": 2, "batch_size": 4}, "compiled": True}
+    for name, note in notes.items():
+        note_execution(tmp_path, **{name: note})
+    assert read_execution(tmp_path) == notes
     (tmp_path / "execution.json").write_text("{")
     assert read_execution(tmp_path) == {}
