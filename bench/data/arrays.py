@@ -79,6 +79,8 @@ def check_arrays(path: Path, arrays: Arrays, classes: int | None = None) -> None
                 f"{path}: images are {list(x.shape[1:])} in x_{part}, but "
                 f"{list(arrays.x_train.shape[1:])} in x_train"
             )
+        if not y.ndim:
+            check_integers(path, f"y_{part}", y)
         if len(x) != len(y):
             raise BenchError(f"{path}: x_{part} has {len(x)} images, y_{part} has {len(y)} labels")
         if arrays.attributes is not None:

@@ -108,7 +108,9 @@ def _open(path: Path, keys: tuple[str, ...] = Arrays._fields[:4]) -> Iterator[Np
         try:
             npz = np.load(file, allow_pickle=False)
         except _UNREADABLE as error:
-            raise BenchError(f"{path}: not an .npz file, or damaged ({error})") from error
+            # what numpy says of other files is advice to run them as a program
+            reason = "" if "allow_pickle" in str(error) else f" ({error})"
+            raise BenchError(f"{path}: not an .npz file, or damaged{reason}") from error
         if not isinstance(npz, NpzFile):
             raise BenchError(f"{path}: holds one bare array, not {', '.join(keys)}")
         yield npz
