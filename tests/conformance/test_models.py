@@ -56,6 +56,8 @@ CHECKED = [
     ("lr_livae on points", suite.terms_trace_as_one_graph),
 ]
 CHECKED.remove(("linear laplace", suite.attributes_are_welcome))  # as for ccvae itself
+TRACED = ("cvae", "lr_livae")
+"""Cases that are traced in the fast tests; tracing takes seconds, and is about speed alone."""
 
 
 @pytest.fixture
@@ -65,7 +67,11 @@ def under_test(request):
 
 @pytest.mark.parametrize(
     ("under_test", "check"),
-    CHECKED,
+    [
+        pytest.param(case, check, marks=pytest.mark.slow if is_slow else ())
+        for case, check in CHECKED
+        for is_slow in [check is suite.terms_trace_as_one_graph and case not in TRACED]
+    ],
     indirect=["under_test"],
     ids=lambda v: getattr(v, "__name__", v),
 )

@@ -175,6 +175,7 @@ def test_a_process_leaves_that_was_asked_to_stop_as_its_task_came_to_an_end():
     assert not leaver.is_alive(), "the process waits for another task"
 
 
+@pytest.mark.slow
 def test_a_process_that_lost_its_gpu_leaves():
     executor = Local(1, Worker("cpu"))
     try:

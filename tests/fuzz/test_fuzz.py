@@ -8,7 +8,7 @@ from bench.record.quantities import registered_metrics
 from tests.fuzz.generators import GENERATORS
 from tests.fuzz.harness import failures
 
-FEW, MANY = 72, 2900  # of each kind
+FEW, MANY = 56, 2300  # of each kind
 
 
 @pytest.fixture(autouse=True, scope="module")
