@@ -14,7 +14,7 @@ from tests.made_once import METRICS, RUN, copy_tiny_sweep
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "quickstart"
 SECONDS = 120  # that no command takes
-FAST = 160  # damages in the fast test; every fifth with a command that takes longer
+FAST = 100  # damages in the fast test; every fifth with a command that takes longer
 
 FILES = (
     *("config.json", "provenance.json", "execution.json", "done", "failed", "progress.json"),
