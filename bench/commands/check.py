@@ -33,6 +33,6 @@ def check_command(name: str, options: tuple[str, ...], data: str) -> None:
         if outcome in ("FAIL", "note"):
             echo("      " + "\n".join(filter(None, (text, place))).replace("\n", "\n      "))
     left = len(CHECKS) - made
-    rest = f"; {left} other check{'s' * (left > 1)} would only find the same" if left else ""
+    rest = f"; mend this first: {left} more check{'s' * (left > 1)}" if left else ""
     echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
     sys.exit(1 if failures else 0)

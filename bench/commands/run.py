@@ -28,7 +28,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     """
     from bench.console import say
     from bench.execution.run_sweep import run_sweep, tasks_of
-    from bench.record.run_folder import RunFolder
+    from bench.record.run_folder import BEGIN_AGAIN, RunFolder
     from bench.record.sweep_folder import RETRY
     from bench.spec.sweep_file import load_sweep
 
@@ -39,14 +39,15 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     if values["dry_run"]:
         from bench.execution.code_change import check_code
         from bench.execution.data_change import check_data
-        from bench.execution.dry_run import dry_run_text
+        from bench.execution.dry_run import check_sizes, dry_run_text
         from bench.execution.sweep_owner import refuse_other_sweep
 
         refuse_other_sweep(sweep, folder)
-        echo(dry_run_text(sweep, results))
+        echo(dry_run_text(sweep, results, worker))
         tasks = tasks_of(sweep, folder)
         check_code(tasks, worker.options)
         check_data(tasks, worker)
+        check_sizes(tasks, worker)
         return
     with options.stoppable(worker):
         executor = make_executor()
@@ -58,8 +59,9 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     if outcome.failed:
         files = [path / "failed" for path in outcome.failed if (path / "failed").exists()]
         why = f"cat {files[0]}" if files else next(iter(outcome.failed.values()))
-        is_failed = any(RunFolder(path).status().state == "failed" for path in outcome.failed)
-        retry = [RETRY] if is_failed and not retry_failed else []
+        states = [RunFolder(path).status() for path in outcome.failed]
+        helps = any(s.state == "failed" and not s.reason.endswith(BEGIN_AGAIN) for s in states)
+        retry = [RETRY] if helps and not retry_failed else []
         say(f"why: {why}; again: {options.typed_command(*retry)}")
     if outcome.failed or not is_mirrored:
         sys.exit(1)

@@ -18,6 +18,7 @@ from bench.record.run_folder import LOCK, RunFolder, arriving
 from bench.reporting.notes.wording import first_few
 
 MOST_FILES = 4  # that a message names
+MOST_RUNS = 20  # likewise; their folders are to be deleted
 MEASURED = {"metrics", "controls"}  # parts of the code that weights do not depend on
 
 
@@ -133,6 +134,6 @@ def _line(change: CodeChange, group: Sequence[RunTask]) -> str:
 
 
 def _counted(group: Sequence[RunTask]) -> str:
-    """Return how many runs and controls there are, and the first of them."""
-    first = f"{group[0].path}" + (", ..." if len(group) > 1 else "")
-    return f"{len(group)} run{'' if len(group) == 1 else 's'} ({first})"
+    """Return how many runs and controls there are, and which."""
+    folders = first_few([str(task.path) for task in group], MOST_RUNS)
+    return f"{len(group)} run{'' if len(group) == 1 else 's'} ({folders})"

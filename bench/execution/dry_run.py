@@ -1,20 +1,23 @@
 """The plan of a sweep: its runs and their states, and how long the rest may take."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from bench.data.base import Source
 from bench.data.summary import data_notices
 from bench.errors import BenchError
+from bench.execution.run_sweep import refuse_few_examples
+from bench.execution.task import RunTask
+from bench.process.worker import Worker
 from bench.record.records import load_records
 from bench.record.run_folder import RunFolder, State
 from bench.reporting.status import states_text
-from bench.spec.run_config import canonical_json
+from bench.spec.run_config import RunConfig, canonical_json
 from bench.spec.run_settings import Training
 from bench.spec.sweep_file import Sweep
 
 
-def dry_run_text(sweep: Sweep, results: Path) -> str:
+def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
     """Return a line for each run, the counts, an estimate of the time, and missing data sets."""
     lines = [f"{sweep.name}: {len(sweep.runs)} runs" + (f" - {sweep.title}" if sweep.title else "")]
     width = max(len(run.variant) for run in sweep.runs)
@@ -33,16 +36,29 @@ def dry_run_text(sweep: Sweep, results: Path) -> str:
         )
     lines.append("  " + states_text(states))
     lines.append("  " + _estimate(left, results))
-    sources = {canonical_json(r.config.training.data): r.config.source() for r in sweep.runs}
-    notices = [line for source in sources.values() for line in _notices(source)]
-    return "\n".join(lines + [f"notice: {text}" for text in notices])
+    configs = {canonical_json(run.config.training.data): run.config for run in sweep.runs}
+    notices = [line for config in configs.values() for line in _notices(config, worker)]
+    return "\n".join(lines + [f"note: {text}" for text in notices])
 
 
-def _notices(source: Source) -> list[str]:
+def check_sizes(tasks: Iterable[RunTask], worker: Worker) -> None:
+    """Raise a `SpecError` if the training examples of a run make no batch, if they are here."""
+    for task in tasks:
+        data = None
+        with suppress(BenchError):  # the plan has a note on it
+            if task.config.source().missing() is None:
+                data = worker.context_of(task.config.training.data).data
+        if data is not None:
+            refuse_few_examples(task, data)
+
+
+def _notices(config: RunConfig, worker: Worker) -> list[str]:
     """Return why a data set cannot be loaded, or what its user should know."""
     try:
-        missing = source.missing()
-        return data_notices(source.load()) if missing is None else [missing]
+        missing = config.source().missing()
+        if missing is not None:
+            return [missing]
+        return data_notices(worker.context_of(config.training.data).data)
     except BenchError as error:
         return [str(error)]
 

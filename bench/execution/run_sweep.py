@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import registry
 from bench.console import say
-from bench.data.base import data_root
+from bench.data.base import DataSet, data_root
 from bench.data.summary import data_notices
 from bench.errors import BenchError, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
@@ -150,7 +150,6 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
             continue
         try:
             data = worker.context(task.config).data
-            size = len(data.train)
         except DataMissing as error:
             problems[key] = str(error)
             continue
@@ -158,14 +157,22 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
             told.add(key)
             for line in data_notices(data):
                 say(f"note: {line}")
-        if training.labeled_fraction == 1 and training.labeled_rows > size:
-            raise SpecError(
-                f"{training.batch_size} is more than the {size} training examples of "
-                f"{training.data['name']} ({task.label})",
-                key="batch_size",
-            )
+        refuse_few_examples(task, data)
     if problems:
         raise DataMissing("\n".join(dict.fromkeys(problems.values())))
+
+
+def refuse_few_examples(task: RunTask, data: DataSet) -> None:
+    """Raise a `SpecError` if the training examples of a run make no batch."""
+    training, size = task.config.training, len(data.train)
+    if not task.is_run or training.labeled_fraction < 1 or training.labeled_rows <= size:
+        return
+    held_out = f"{len(data.test)} are held out for tests, {len(data.validation)} for validation"
+    raise SpecError(
+        f"{training.batch_size} is more than the {size} training examples of "
+        f"{training.data['name']}, of which {held_out} ({task.label})",
+        key="batch_size",
+    )
 
 
 def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[str, Any]:

@@ -29,6 +29,10 @@ damaged file."""
 LOCK = "lock"
 
 
+BEGIN_AGAIN = "to have it made again"
+"""End of the reason of a run that only begins again once its folder is deleted."""
+
+
 class Status(NamedTuple):
     """The state of a run.
 
@@ -111,7 +115,7 @@ class RunFolder:
 
     def _damage(self, is_measured: bool) -> str:
         """Return what is wrong with the files that reports need; empty where nothing is."""
-        remedy = f"delete {self.path} to have it made again"
+        remedy = f"delete {self.path} {BEGIN_AGAIN}"
         try:
             read_provenance(self.path)
             if is_measured:  # what follows is written again by a run that is not done

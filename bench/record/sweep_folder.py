@@ -11,7 +11,7 @@ from bench.errors import DamagedRecord
 from bench.record.files import read_json
 from bench.record.provenance import read_provenance
 from bench.record.quantities import Quantity
-from bench.record.run_folder import RunFolder, State, read_config
+from bench.record.run_folder import BEGIN_AGAIN, RunFolder, State, read_config
 from bench.record.shapes import PlanFile
 from bench.spec.reserved_names import REAL
 
@@ -151,7 +151,8 @@ def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
 def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str) -> RecordedRun:
     state, reason, is_measured = RunFolder(run.path).status(run.evaluation)
     command = run.command
-    if state == "failed" and command.startswith("bench run ") and RETRY not in command:
+    helps = state == "failed" and not reason.endswith(BEGIN_AGAIN)
+    if helps and command.startswith("bench run ") and RETRY not in command:
         command += f" {RETRY}"
     called = Path(data_path).stem.lower() if run.data in FROM_PATHS and data_path else run.data
     return replace(

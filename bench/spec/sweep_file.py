@@ -55,6 +55,8 @@ class SweepFile(Strict):
             raise ValueError("is for a folder: letters, digits, '.', '-' and '_' alone")
         if name == EVALUATIONS:
             raise ValueError("that folder is where `bench evaluate` keeps its rows")
+        if name.lower().startswith("mlflow."):
+            raise ValueError("that is where the mirror in MLflow has its database")
         return name
 
     @field_validator("title")

@@ -134,7 +134,7 @@ def test_nothing_is_checked_after_an_essential_failure(method, problem, bench, m
     assert problem in lines[-3]
     made = sum(line[:4] in ("ok  ", "FAIL", "n/a ") for line in lines)
     left = len(suite.CHECKS) - made
-    assert lines[-1] == f"cvae: 1 failed; {left} other checks would only find the same"
+    assert lines[-1] == f"cvae: 1 failed; mend this first: {left} more checks"
 
 
 def test_an_error_of_a_model_is_told_by_its_own_lines(bench, monkeypatch):
@@ -150,7 +150,7 @@ def test_an_error_of_a_model_is_told_by_its_own_lines(bench, monkeypatch):
         "RuntimeError: addmm: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)",
         f"{__file__}:{broken.__code__.co_firstlineno + 1}, in broken",
     ]
-    assert lines[-1] == "cvae: 1 failed; 2 other checks would only find the same"
+    assert lines[-1] == "cvae: 1 failed; mend this first: 2 more checks"
 
 
 def test_examples_without_label_that_spoil_a_term_are_caught(monkeypatch):
