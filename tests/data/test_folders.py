@@ -74,6 +74,22 @@ def test_changed_file_or_option_is_decoded_again(root, data_folder):
     assert len(list(data_folder.glob("*.npz"))) == 4
 
 
+def test_other_images_of_equal_names_sizes_and_modification_times_are_decoded(root, tmp_path):
+    def draw_all(folder, level):
+        for name in ("cats", "dogs"):
+            for index in range(6):
+                path = folder / name / f"{index}.bmp"
+                draw(path, (level, index, 0))
+                os.utime(path, (1, 1))
+
+    draw_all(tmp_path / "a" / "faces", 1)
+    draw_all(tmp_path / "b" / "faces", 2)
+    sources = source(tmp_path / "a" / "faces"), source(tmp_path / "b" / "faces")
+    first, other = (part.load().fingerprint for part in sources)
+    draw_all(tmp_path / "a" / "faces", 3)
+    assert len({first, other, sources[0].load().fingerprint}) == 3
+
+
 def test_corrupt_image_is_named(root, data_folder):
     bad = root / "dogs" / "3.png"
     bad.write_bytes(bad.read_bytes()[:45])
