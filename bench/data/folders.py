@@ -159,7 +159,7 @@ class Folder(HeldOutTestOptions, Source):
     def _arrays(self, spec: DataSpec, files: Files) -> Arrays:
         """Return the images of all files: decoded, or read from what an earlier call decoded."""
         boxes = read_boxes(self._boxes) if self._boxes else {}
-        npz = data_root() / f"folder-{spec.name}-{self._key(files, boxes)}.npz"
+        npz = data_root() / f"folder-{spec.name[:40]}-{self._key(files, boxes)}.npz"
         if npz.is_file():
             return npz_files.read(npz, spec.classes)
         arrays = Arrays(*(a for part in files.values() for a in self._decode(part, boxes)))

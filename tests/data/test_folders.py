@@ -65,6 +65,10 @@ def test_second_load_reads_the_cache(root, data_folder, monkeypatch):
     assert source(root, split_seed=0).load().fingerprint == first.fingerprint
 
 
+def test_a_folder_may_have_the_longest_name_that_there_is(root):
+    assert source(root.rename(root.with_name("\u00e9" * 127))).load().spec.classes == 2
+
+
 def test_changed_file_or_option_is_decoded_again(root, data_folder):
     source(root).load()
     os.utime(root / "cats" / "0.png", (1, 1))
