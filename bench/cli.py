@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         words = sys.argv[1:] if arguments is None else arguments
         _check_words(words)
+        _check_current_folder()
         cli.main(words, obj=words)
     except BenchError as error:
         _end_with(str(error))
@@ -51,6 +52,14 @@ def _check_words(words: Sequence[str]) -> None:
             if "\udc80" <= wrong <= "\udcff":
                 raise BenchError(f"{shortened(word)!r} is not UTF-8, or the locale is not (LC_ALL)")
             raise BenchError(f"the control character {wrong!r} in {shortened(word)!r} is not text")
+
+
+def _check_current_folder() -> None:
+    """Refuse to begin in a folder that was deleted, in which no path means anything."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise BenchError("the current folder was deleted; go to another one") from error
 
 
 ASCII = str.maketrans("─│→←↑↓–—−…×·≤≥≈", "-|><^v---.x.<>~")  # noqa: RUF001

@@ -1,6 +1,7 @@
 """Messages for the user; all on stderr, since stdout is for data."""
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -62,6 +63,6 @@ def suggest_command(results: Path, *words: str) -> str:
     >>> suggest_command(Path("elsewhere"), "mirror", "digits")
     'bench mirror digits --results elsewhere'
     """
-    is_default = results.resolve() == Path("results").resolve()
+    is_default = os.path.realpath(results) == os.path.realpath("results")
     option = [] if is_default else ["--results", str(results)]
     return shlex.join(["bench", *words, *option])

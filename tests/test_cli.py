@@ -160,6 +160,14 @@ def test_mistakes_cost_nothing(bench, here, words, text):
     assert not list(here.glob("results/*/*/config.json"))
 
 
+def test_a_current_folder_that_was_deleted_is_named(bench, here, monkeypatch):
+    (here / "gone").mkdir()
+    monkeypatch.chdir(here / "gone")
+    (here / "gone").rmdir()
+    status, _, err = bench("compare", "a", "b")
+    assert (status, err) == (2, "error: the current folder was deleted; go to another one\n")
+
+
 def test_unwritable_results_are_named(bench, here):
     (here / "file").write_text("")
     status, _, err = bench("run", "tiny.yaml", "--results", "file/x")

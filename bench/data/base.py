@@ -7,7 +7,9 @@ does not have the data.
 import hashlib
 import math
 import os
+import unicodedata
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -31,6 +33,9 @@ class DataSpec:
         class_names: One name a class, in the order of the labels.
         attributes: Names of the `A` binary attributes; none where an image has one label.
         combinations: For each class, the value 0 or 1 of each attribute.
+
+    Raises:
+        BenchError: If a name cannot be shown in one line, or two classes look the same.
     """
 
     name: str
@@ -38,6 +43,15 @@ class DataSpec:
     class_names: tuple[str, ...]
     attributes: tuple[str, ...] = ()
     combinations: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.attributes, *self.class_names):
+            if not name.isprintable():
+                raise BenchError(f"{self.name!r}: the name {name!r} is not printable; rename it")
+        looks = Counter(unicodedata.normalize("NFC", name) for name in self.class_names)
+        for name, count in looks.most_common(1):
+            if count > 1:
+                raise BenchError(f"{self.name}: {count} classes are called {name!r}; rename them")
 
     @property
     def classes(self) -> int:

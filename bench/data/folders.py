@@ -3,8 +3,8 @@
 `ROOT/CLASS/*.png` (also jpg, jpeg, webp, bmp), or `ROOT/train/CLASS/*` and `ROOT/test/CLASS/*`
 (also `Training`, `test_set`, ...) where a set has an official test split. Images that 8-bit gray or
 RGB cannot show as they are, such as those with 16 bits, are refused; what is left out is told.
-Decoded images are kept in the data folder, under a name made from the list of files (path, size,
-time) and the options, so a changed tree is decoded again.
+Decoded images are kept in the data folder, under a name made from the root, the list of files
+(path, size, times) and the options, so a changed tree is decoded again.
 
 FaceScrub at 64x64: keep the aligned face crops as `ROOT/PERSON/*.jpg`, one folder for each of
 the 530 people, and use the defaults, `data: {name: folder, path: ROOT}`. From the uncropped
@@ -159,7 +159,7 @@ class Folder(HeldOutTestOptions, Source):
     def _arrays(self, spec: DataSpec, files: Files) -> Arrays:
         """Return the images of all files: decoded, or read from what an earlier call decoded."""
         boxes = read_boxes(self._boxes) if self._boxes else {}
-        npz = data_root() / f"folder-{spec.name}-{self._key(files, boxes)}.npz"
+        npz = data_root() / f"folder-{spec.name[:40]}-{self._key(files, boxes)}.npz"
         if npz.is_file():
             return npz_files.read(npz, spec.classes)
         arrays = Arrays(*(a for part in files.values() for a in self._decode(part, boxes)))
@@ -187,9 +187,11 @@ class Folder(HeldOutTestOptions, Source):
         files = []
         for path, label in itertools.chain(*parts.values()):
             stat, name = path.stat(), self._below(path)
-            files.append((name, label, stat.st_size, stat.st_mtime_ns, boxes.get(name)))
-        version = 1  # of the decoding
-        content: list[Any] = [version, self.image_size, self.channels, self.crop, files]
+            # archives and copies give different images one modification time; `ctime` is not set
+            times = stat.st_mtime_ns, stat.st_ctime_ns
+            files.append((name, label, stat.st_size, times, boxes.get(name)))
+        version, root = 1, str(self._root.resolve())  # version of the decoding
+        content: list[Any] = [version, root, self.image_size, self.channels, self.crop, files]
         if self.background is not None:
             content.append(self.background)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

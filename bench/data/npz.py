@@ -55,7 +55,8 @@ class Npz(HeldOutTestOptions, Source):
         else:
             attributes = tuple(head.attributes.tolist())
             check_attributes(attributes)
-            combinations = tuple(map(tuple, np.unique(head.y_train, axis=0).tolist()))
+            present = np.unique(head.y_train.astype(np.int64), axis=0)
+            combinations = tuple(map(tuple, present.tolist()))
             names = name_combinations(attributes, combinations)
         if self.class_names is not None and len(self.class_names) != len(names):
             raise SpecError(

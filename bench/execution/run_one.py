@@ -180,8 +180,10 @@ def _explained(error: Exception) -> str:
 
 
 def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:
-    """Write what the run is and where it comes from; refuse to continue it with other data."""
+    """Write what the run is and where it comes from; refuse to continue what is another."""
     fingerprint = data.fingerprints
+    if folder.has_learned and (problem := folder.other_run()):
+        raise BenchError(problem)
     if folder.has_learned and (recorded := provenance.read_provenance(folder.path)):
         before = recorded.get("data_fingerprint") or fingerprint
         if before != fingerprint:

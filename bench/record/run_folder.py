@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
-from bench.errors import DamagedRecord
+from bench.errors import DamagedRecord, value_text
 from bench.record.files import read_json, write_json, write_text
 from bench.record.jsonl import read_entries
 from bench.record.locks import Busy, hold, is_held
@@ -113,8 +113,18 @@ class RunFolder:
             return f"cannot read {path}: {error.strerror}"
         return text.splitlines()[-1].strip() if text else "no traceback was recorded"
 
+    def other_run(self) -> str:
+        """Return what is wrong if the folder holds a copy of another run; empty if not."""
+        with suppress(DamagedRecord):  # which is no matter of this
+            if (id_ := read_config(self.path).get("id", self.path.name)) != self.path.name:
+                remedy = f"delete {self.path} {BEGIN_AGAIN}"
+                return f"{self.path} holds another run, {value_text(id_)}: {remedy}"
+        return ""
+
     def _damage(self, is_measured: bool) -> str:
         """Return what is wrong with the files that reports need; empty where nothing is."""
+        if problem := self.other_run():
+            return problem
         remedy = f"delete {self.path} {BEGIN_AGAIN}"
         try:
             read_provenance(self.path)

@@ -5,6 +5,7 @@ them, so early losses tell most.
 """
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -96,7 +97,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     run = read_run(folder)
     label = f"rerun of {folder.name}"
     task = RunTask(into / run.id, label, run)
-    if task.path.resolve() == folder.resolve():
+    if os.path.realpath(task.path) == os.path.realpath(folder):
         raise BenchError(f"{task.path} is the run itself; name another folder with --into")
     worker, changes = _prepared(folder, run, worker)
     refuse_other_data(task.path, worker.context(run).data)  # if it was done again before

@@ -1,5 +1,6 @@
 """Two variants or runs side by side: where their configurations and their measurements differ."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -32,10 +33,10 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
 
     A name that means nothing, or several runs, is an error that names the variants.
     """
-    runs, folder = records.runs, Path(name).resolve()
+    runs, folder = records.runs, os.path.realpath(name)
     of_variant = [run for run in runs if f"{run.sweep}/{run.variant}" == name]
     for meant in (
-        [run for run in runs if run.path.resolve() == folder],
+        [run for run in runs if os.path.realpath(run.path) == folder],
         of_variant,
         [run for run in runs if name in (run.id, f"{run.sweep}/{run.id}")],
         [run for run in runs if len(name) >= 4 and run.id.startswith(name)],

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import registry
-from bench.data.base import fingerprint, to_bytes, to_float
+from bench.data.base import DataSpec, fingerprint, to_bytes, to_float
 from bench.data.blobs import Blobs
 from bench.data.digits import DigitAttributes, Digits
 from bench.data.moons import Moons
@@ -25,6 +25,20 @@ def test_bytes_survive_the_round_trip():
 def test_range_is_minus_one_to_one():
     x = to_float(LEVELS)
     assert (x.min().item(), x.max().item()) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "message"),
+    [
+        ("set", ("a", "b", "a"), "set: 2 classes are called 'a'"),
+        ("set", ("\u00e9", "e\u0301"), "2 classes are called"),
+        ("set", ("a\nb", "c"), r"'a\\nb' is not printable"),
+        ("s\u202eet", ("a", "b"), r"'s\\u202eet' is not printable"),
+    ],
+)
+def test_names_are_different_and_printable(name, classes, message):
+    with pytest.raises(BenchError, match=message):
+        DataSpec(name, (2,), classes)
 
 
 def image(*values):

@@ -65,6 +65,10 @@ def test_second_load_reads_the_cache(root, data_folder, monkeypatch):
     assert source(root, split_seed=0).load().fingerprint == first.fingerprint
 
 
+def test_a_folder_may_have_the_longest_name_that_there_is(root):
+    assert source(root.rename(root.with_name("\u00e9" * 127))).load().spec.classes == 2
+
+
 def test_changed_file_or_option_is_decoded_again(root, data_folder):
     source(root).load()
     os.utime(root / "cats" / "0.png", (1, 1))
@@ -72,6 +76,22 @@ def test_changed_file_or_option_is_decoded_again(root, data_folder):
     source(root, image_size=5).load()
     assert source(root, channels=1).load().train.x.shape[1:] == (1, 4, 4)
     assert len(list(data_folder.glob("*.npz"))) == 4
+
+
+def test_other_images_of_equal_names_sizes_and_modification_times_are_decoded(root, tmp_path):
+    def draw_all(folder, level):
+        for name in ("cats", "dogs"):
+            for index in range(6):
+                path = folder / name / f"{index}.bmp"
+                draw(path, (level, index, 0))
+                os.utime(path, (1, 1))
+
+    draw_all(tmp_path / "a" / "faces", 1)
+    draw_all(tmp_path / "b" / "faces", 2)
+    sources = source(tmp_path / "a" / "faces"), source(tmp_path / "b" / "faces")
+    first, other = (part.load().fingerprint for part in sources)
+    draw_all(tmp_path / "a" / "faces", 3)
+    assert len({first, other, sources[0].load().fingerprint}) == 3
 
 
 def test_corrupt_image_is_named(root, data_folder):

@@ -166,9 +166,10 @@ HATS = np.array(["hat", "smile"])
 VALUES = np.array([[0, 1], [1, 0], [1, 1]])
 
 
-def test_attributes_make_a_class_of_each_combination_that_occurs(path, arrays):
+@pytest.mark.parametrize("kind", [int, bool, float])
+def test_attributes_make_a_class_of_each_combination_that_occurs(path, arrays, kind):
     given = arrays((8, 8), classes=3)
-    labels = {key: VALUES[getattr(given, key)] for key in ("y_train", "y_test")}
+    labels = {key: VALUES[getattr(given, key)].astype(kind) for key in ("y_train", "y_test")}
     savez(path, given, attributes=HATS, **labels)
     data = Npz(path=str(path), validation_fraction=0).load()
     assert data.spec.attributes == ("hat", "smile")
@@ -194,6 +195,8 @@ def test_single_attribute_is_a_column(path, arrays):
         (HATS[:1], VALUES, r"y_train must be 0 or 1 \[N, 1\].* \[18, 2\]"),
         (np.arange(2), VALUES, r"attributes must be names \[A\], got int64 \[2\]"),
         (np.array(["hat", "hat"]), VALUES, "attributes must be different names"),
+        (np.array(["hat\n", "smile"]), VALUES, r"the name 'hat\\n' is not printable"),
+        (np.array(["none", "smile"]), VALUES * [1, 0], "2 classes are called"),
     ],
 )
 def test_wrong_attributes_are_refused(path, arrays, names, values, message):

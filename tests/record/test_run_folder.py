@@ -72,6 +72,16 @@ def test_a_run_of_no_metrics_has_no_measurements(tmp_path):
     assert folder.status("e").state == "done"
 
 
+def test_a_copy_of_another_run_is_not_taken_for_this_one(tmp_path):
+    folder = RunFolder(tmp_path / "this")
+    write_record(folder)
+    folder.finish("e")
+    for id_, state in (("this", "done"), ("other", "failed"), ("\x1b", "failed"), ([1], "failed")):
+        write_json(folder.path / "config.json", {"config": {}, "id": id_})
+        assert folder.status("e").state == state
+    assert folder.status().reason.startswith(f"{folder.path} holds another run, [1]: delete")
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"3", b'{"other": 1}'])
 def test_a_done_that_cannot_be_read_is_damaged(tmp_path, content):
     (tmp_path / "done").write_bytes(content)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import cases
@@ -77,3 +78,12 @@ def test_a_wrong_name_gets_those_that_are_there(tmp_path, name):
     recorded.write_sweep(tmp_path)
     with pytest.raises(UnknownName, match=r"unknown variant or run .*known: quickstart/cvae"):
         find_runs(load_records(tmp_path), name)
+
+
+def test_a_run_that_is_a_link_to_itself_costs_no_other_one(tmp_path):
+    recorded.write_sweep(tmp_path)
+    records = load_records(tmp_path)
+    first, *_, last = records.runs
+    shutil.rmtree(last.path, ignore_errors=True)
+    last.path.symlink_to(last.path.name)
+    assert find_runs(load_records(tmp_path), str(first.path)).runs == (first.key,)
