@@ -11,7 +11,7 @@ from importlib import import_module
 
 from bench import commands
 from bench.commands import cli, echo
-from bench.errors import BenchError, describe_system_error, is_control, shortened
+from bench.errors import BenchError, describe_system_error, first_control, shortened
 
 for module in pkgutil.iter_modules(commands.__path__):  # which add themselves to `cli`
     import_module(f"{commands.__name__}.{module.name}")
@@ -47,7 +47,7 @@ def _end_with(error: str) -> None:
 def _check_words(words: Sequence[str]) -> None:
     """Refuse words that are not text: with control characters, or bytes that are not UTF-8."""
     for word in words:
-        if wrong := next((c for c in word if is_control(c) and c not in "\n\t"), None):
+        if wrong := first_control(word):
             if "\udc80" <= wrong <= "\udcff":
                 raise BenchError(f"{shortened(word)!r} is not UTF-8, or the locale is not (LC_ALL)")
             raise BenchError(f"the control character {wrong!r} in {shortened(word)!r} is not text")

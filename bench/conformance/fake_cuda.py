@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves
 from bench.conformance.model_under_test import Remark, Violation
 from bench.conformance.walked_gradients import walked_gradients
 from bench.data.base import DataSpec
+from bench.errors import describe_error
 from bench.seeding import generator_for
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training
@@ -80,8 +81,7 @@ def _follow(where: str, call: Callable[[], object]) -> list[str]:
     except (DataDependentOutputException, DynamicOutputShapeException):
         pass  # it is noted
     except Exception as error:  # of the model, told by other checks, or of what has no fake form
-        line = (str(error).strip().splitlines() or [""])[0]
-        rules.waits.append(f"{where}: cannot be followed, {type(error).__name__}: {line}")
+        rules.waits.append(f"{where}: cannot be followed, {describe_error(error)}")
     return rules.waits
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from bench.errors import BenchError, DataMissing
+from bench.errors import BenchError, DataMissing, first_few
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
@@ -131,10 +131,7 @@ def list_beside(root: Path, parts: Iterable[Path], left_out: LeftOut) -> None:
 
 def left_out_text(root: Path, left_out: Mapping[str, list[str]]) -> list[str]:
     """Return a line on what was left out, or none."""
-    kinds = [
-        f"{len(paths)} {kind}: {', '.join(paths[:NAMED])}{', ...' * (len(paths) > NAMED)}"
-        for kind, paths in left_out.items()
-    ]
+    kinds = [f"{len(paths)} {kind}: {first_few(paths, NAMED)}" for kind, paths in left_out.items()]
     return [f"{root}: left out {'; '.join(kinds)}"] if kinds else []
 
 

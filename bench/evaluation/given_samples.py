@@ -28,7 +28,6 @@ from bench.spec.located import Located
 from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL
 from bench.spec.run_settings import Evaluation, Training
-from bench.spec.validation import KeyProblem, dotted
 
 DEFAULT_METRICS = (
     "inception_score",
@@ -76,19 +75,12 @@ def read_request(
 def read_component(kind: Kind, option: str, text: str) -> dict[str, Any]:
     """Return the complete component that a text of the command line means."""
     where = f"command line, {option} {text}"
-    given = parse_component(text, where)
-    try:
-        return complete_component(kind, given, ())
-    except KeyProblem as problem:
-        hint = ""
-        if kind == "dataset" and os.path.exists(text):
-            as_data = "npz" if Path(text).is_file() else "folder"
-            hint = f"; images at a path are {option} '{{name: {as_data}, path: {text}}}'"
-        errors = [
-            SpecError(part.message + hint, where=where, key=dotted(part.path))
-            for part in problem.parts
-        ]
-        raise SpecError.all_of(errors) from problem
+    hint = ""
+    if kind == "dataset" and os.path.exists(text):
+        as_data = "npz" if Path(text).is_file() else "folder"
+        hint = f"; images at a path are {option} '{{name: {as_data}, path: {text}}}'"
+    with Located({}, where).locating_errors(hint):
+        return complete_component(kind, parse_component(text, where), ())
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from bench.errors import (
     NotApplicable,
     RunFailed,
     describe_system_error,
+    first_line,
+    short_hash,
 )
 from bench.metrics.base import Context, Measurement, Metric, SampleSet, unmeasured
 from bench.record.files import write_atomically
@@ -63,10 +65,9 @@ def _named_if_damaged(weights: Path) -> Iterator[None]:
     except Exception as error:  # a damaged file may raise anything
         if describe_system_error(error) or isinstance(error, FileNotFoundError):
             raise
-        reason = str(error).strip().split("\n", 1)[0]
         raise DamagedRecord(
-            f"{weights} is damaged, or not of this model ({reason}); delete it and run the sweep "
-            "again: the same weights are then trained again"
+            f"{weights} is damaged, or not of this model ({first_line(error)}); delete it and run "
+            "the sweep again: the same weights are then trained again"
         ) from error
 
 
@@ -76,9 +77,9 @@ def trained_settings(folder: Path) -> Training:
     try:
         return recorded_training(settings)
     except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
+        path = folder / "config.json"
         raise DamagedRecord(
-            f"{folder / 'config.json'} does not describe a run that was trained: {reason}"
+            f"{path} does not describe a run that was trained: {first_line(error)}"
         ) from error
 
 
@@ -100,7 +101,7 @@ def refuse_other_data(folder: Path, data: DataSet) -> None:
     if not before.startswith(data.fingerprints):
         raise BenchError(
             f"the data set {data.spec.name!r} is not the one that {folder} was trained on "
-            f"(fingerprint {data.fingerprints[:12]}, recorded {before[:12]})"
+            f"(fingerprint {short_hash(data.fingerprints)}, recorded {short_hash(before)})"
         )
 
 

@@ -5,17 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, DamagedRecord
+from bench.errors import BenchError, DamagedRecord, first_few, short_hash
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
 from bench.record.provenance import read_provenance
 from bench.record.run_folder import RunFolder
-from bench.reporting.notes.wording import first_few
 from bench.spec.components import construct
 from bench.spec.run_config import canonical_json
 
 MOST_RUNS = 4  # that a message names of one version
-DIGITS = 12  # that a message shows of a fingerprint
 
 Component = Mapping[str, Any]
 
@@ -41,8 +39,8 @@ class KnownData:
             known = self._recorded.get(canonical_json(component)) or self.present(component)
             if known and known != found:
                 return (
-                    f"it was made from {_called(component)} with fingerprint {found[:DIGITS]}, "
-                    f"here they have {known[:DIGITS]}"
+                    f"it was made from {_called(component)} with fingerprint {short_hash(found)}, "
+                    f"here they have {short_hash(known)}"
                 )
         self._recorded |= {canonical_json(component): found for component, found in made}
         return ""
@@ -106,6 +104,6 @@ def _lines(versions: Mapping[str, Sequence[RunTask]], present: str) -> Iterator[
     for found, tasks in versions.items():
         runs = first_few([f"{task.label} ({task.path})" for task in tasks], MOST_RUNS)
         where = ", which is here now" if found == present else ""
-        yield f"    fingerprint {found[:DIGITS]}{where}: {runs}"
+        yield f"    fingerprint {short_hash(found)}{where}: {runs}"
     if present and present not in versions:
-        yield f"    fingerprint {present[:DIGITS]}: what is here now"
+        yield f"    fingerprint {short_hash(present)}: what is here now"

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from bench.data.base import DataSet
+from bench.errors import describe_error
 from bench.perf.limits import cpu_threads, time_limit
 from bench.perf.plain_loop import PlainLoop
 from bench.perf.training_processes import times_one_process
-from bench.perf.turns import ROUNDS, Contender, describe_error
+from bench.perf.turns import ROUNDS, Contender
 from bench.process.cores import usable_cores
 from bench.process.worker import Worker
 from bench.spec.run_config import RunConfig

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
+from bench.errors import describe_error, shortened
 from bench.perf.limits import time_limit
 
 ROUNDS = 5
@@ -69,11 +70,5 @@ class Contender:
         try:
             yield
         except Exception as error:
-            self.timed, self.reason = None, describe_error(error)
+            self.timed, self.reason = None, shortened(describe_error(error), 200)
         self.spent += time.monotonic() - began
-
-
-def describe_error(error: Exception) -> str:
-    """Return the type of an error and its first line."""
-    line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line[:160]}"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.errors import short_hash
 from bench.record.sweep_folder import RecordedRun, RunKey
 
 DIGITS = 8
@@ -97,4 +98,4 @@ def _short(identity: str) -> str:
     """Return the first digits of each fingerprint of an identity."""
     if identity.startswith(UNKNOWN):
         return "unknown"
-    return "+".join(part[:DIGITS] for part in identity.split("+"))
+    return short_hash(identity, DIGITS)

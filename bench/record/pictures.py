@@ -35,7 +35,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from bench.errors import DamagedRecord
+from bench.errors import DamagedRecord, first_line
 from bench.record.files import read_regular
 from bench.record.left_out import say_left_out
 
@@ -189,5 +189,5 @@ def _read(path: Path) -> dict[str, Array]:
             if array.dtype.kind not in "biufU":
                 raise ValueError(f"{name} is {array.dtype}")
     except Exception as error:  # a damaged file may raise anything
-        raise _damaged(path, str(error).split("\n")[0] or type(error).__name__) from error
+        raise _damaged(path, first_line(error)) from error
     return arrays

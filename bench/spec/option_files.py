@@ -12,13 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bench.errors import BenchError
+from bench.errors import BenchError, short_hash
 from bench.spec.validation import KeyProblem
 
 FILE_HASHES = "file-hashes"
 """A key of complete components that no option can have: dotted option -> SHA-256."""
-
-DIGITS = 12  # that a message shows of a hash
 
 
 def hash_files(options: BaseModel) -> dict[str, str]:
@@ -43,11 +41,11 @@ def unchanged_files(what: str, options: BaseModel, recorded: Mapping[str, str]) 
             continue
         now = _hash(path) if path.exists() else ""
         if now != recorded[option]:
-            found = f"is {now[:DIGITS]} now" if now else "is not there any more"
+            found = f"is {short_hash(now)} now" if now else "is not there any more"
             raise BenchError(
                 f"{path}, the option {option} of {what}, {found}, and had the SHA-256 "
-                f"{recorded[option][:DIGITS]} when this was configured; put that file back, or run "
-                "the sweep again, for which another file is another setting"
+                f"{short_hash(recorded[option])} when this was configured; put that file back, or "
+                "run the sweep again, for which another file is another setting"
             )
         unchanged[option] = now
     return unchanged

@@ -16,7 +16,7 @@ from bench.spec.components import complete_component, construct, refusing
 from bench.spec.declaration import building, check_declaration
 from bench.spec.run_settings import Evaluation, Optimizer, RunSettings, Training
 from bench.spec.sizes import refuse_impossible_sizes
-from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate
+from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate, validate_usable
 
 if TYPE_CHECKING:
     from bench.data.base import DataSpec, Source
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bench.training.interface import ConditionalGenerator
 
 SCHEMA_VERSION = 2
+
+STAND_INS = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
+"""Take the place of wrong settings that have no default, so that the others can be checked."""
 
 ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
 """Left out of `evaluation_id`, which is older than these keys."""
@@ -107,7 +110,8 @@ def recorded_training(canonical: Mapping[str, Any]) -> Training:
 def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
     """Check the settings of one run and fill in every default; a `KeyProblem` has all problems."""
     problems = KeyProblems()
-    settings, usable = _read_settings(raw, problems)
+    settings: RunSettings
+    settings, usable, problems.found = validate_usable(RunSettings, raw, STAND_INS)
     training: dict[str, Any] = {name: getattr(settings, name) for name in Training.model_fields}
     evaluation: dict[str, Any] = {name: getattr(settings, name) for name in Evaluation.model_fields}
     evaluation["metrics"] = []
@@ -140,27 +144,6 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
         size = int(settings.samples_per_class)
         refuse_impossible_sizes(complete, declared, spec, samples=size * spec.classes)
     return RunConfig(complete, Evaluation.model_construct(**evaluation))
-
-
-def _read_settings(
-    raw: Mapping[str, Any], problems: KeyProblems
-) -> tuple[RunSettings, Collection[str]]:
-    """Return settings, and the keys that were given well; others have stand-ins.
-
-    So one wrong key keeps no other one from being checked.
-    """
-    settings: RunSettings
-    try:
-        settings = validate(RunSettings, raw, ())
-    except KeyProblem as problem:
-        problems.found += problem.parts
-    else:
-        return settings, raw.keys()
-    wrong = {problem.path[:1] for problem in problems.found}
-    usable = {key: value for key, value in raw.items() if (key,) not in wrong}
-    stand_ins = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
-    settings = validate(RunSettings, stand_ins | usable, ())
-    return settings, usable.keys()
 
 
 def _declared_settings(
