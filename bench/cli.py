@@ -1,7 +1,6 @@
 """The command line: all commands, and how errors are shown."""
 
 import codecs
-import errno
 import io
 import os
 import pkgutil
@@ -27,15 +26,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BenchError as error:
         _end_with(str(error))
     except OSError as error:
-        if error.errno in _PATHS:
-            _end_with(f"{error.strerror}: {shortened(str(error.filename))}")
         if (description := describe_system_error(error)) is None:
             raise
         _end_with(description)
-
-
-_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
-"""Errors of paths that no file can have."""
 
 
 def _end_with(error: str) -> None:

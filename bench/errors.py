@@ -23,10 +23,10 @@ _REMEDIES = {
     errno.ESTALE: "check the network disk",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "close other programs",
-    errno.EISDIR: "move away what stands there",
-    errno.ENOTDIR: "move away what stands there",
-    errno.ELOOP: "move away what stands there",
-    errno.ENXIO: "move away what stands there",
+    errno.EISDIR: "choose another path, or move away what is there",
+    errno.ENOTDIR: "choose another path, or move away what is there",
+    errno.ELOOP: "choose another path, or move away what is there",
+    errno.ENXIO: "choose another path, or move away what is there",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
@@ -124,7 +124,7 @@ def describe_system_error(error: BaseException) -> str | None:
     """
     if not isinstance(error, OSError) or error.errno not in _REMEDIES:
         return None
-    where = f": {error.filename}" if error.filename else ""
+    where = f": {shortened(str(error.filename), 300)}" if error.filename else ""
     return f"{error.strerror}{where}; {_REMEDIES[error.errno]}"
 
 

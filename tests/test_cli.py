@@ -182,7 +182,7 @@ def test_missing_data_is_tried_once_for_all_runs(bench, monkeypatch):
 
 def test_missing_data_is_said_before_anything_starts(bench):
     _, out, _ = bench("run", "tiny.yaml", "base.data=cifar10", "--dry-run")
-    assert "notice: " in out
+    assert "note: " in out
     assert "cifar10" in out
 
 

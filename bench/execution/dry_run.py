@@ -35,7 +35,7 @@ def dry_run_text(sweep: Sweep, results: Path) -> str:
     lines.append("  " + _estimate(left, results))
     sources = {canonical_json(r.config.training.data): r.config.source() for r in sweep.runs}
     notices = [line for source in sources.values() for line in _notices(source)]
-    return "\n".join(lines + [f"notice: {text}" for text in notices])
+    return "\n".join(lines + [f"note: {text}" for text in notices])
 
 
 def _notices(source: Source) -> list[str]:

@@ -129,7 +129,7 @@ def test_a_run_and_its_plan_tell_what_the_data_are(bench, pets):
     words = ("run", "tiny.yaml", f"base.data={pets}", "base.iterations=2", "base.batch_size=4")
     text = "1 in several classes; `bench data` shows more"
     _, out, err = bench(*words, "--dry-run")
-    assert "notice: pets holds equal examples: " in out, err
+    assert "note: pets holds equal examples: " in out, err
     assert text in out
     _, _, err = bench(*words, "base.metrics=[]", "base.controls=[]", "--no-mlflow")
     assert err.count("note: pets: left out 1 .gif files") == 1
@@ -140,7 +140,7 @@ def test_a_plan_says_that_data_cannot_be_loaded(bench, pets, here):
     (here / "pets" / "cats" / "bad.png").touch()
     status, out, _ = bench("run", "tiny.yaml", f"base.data={pets}", "--dry-run")
     assert status == 0
-    assert "notice: pets/cats/bad.png: not a readable image" in out
+    assert "note: pets/cats/bad.png: not a readable image" in out
 
 
 @pytest.fixture
