@@ -23,7 +23,7 @@ from bench.process.worker import Worker
 from bench.record.run_folder import RunFolder, read_config
 from bench.record.sweep_folder import settings_of
 from bench.registry import Kind
-from bench.spec.components import complete_component, construct, refusing
+from bench.spec.components import complete_component, construct, errors_at
 from bench.spec.located import Located
 from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL
@@ -66,7 +66,7 @@ def read_request(
     for text in metrics or DEFAULT_METRICS:
         where = Located({}, f"command line, --metric {text}")
         components.append(read_component("metric", "--metric", text))
-        with where.locating_errors(), refusing(()):
+        with where.locating_errors(), errors_at(()):
             built.append(construct("metric", components[-1]))
     chosen = tuple(components), tuple(built)
     return EvaluationRequest(dataset, *chosen, per_class, sample_seed, training_seed)
@@ -190,7 +190,7 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
             f"{path}: say which data set these images imitate, --data NAME, where NAME is one of "
             f"{known}; or in YAML, as in a sweep: --data '{{name: folder, path: faces}}'"
         )
-    with Located({}, "command line, --data").locating_errors(), refusing(()):
+    with Located({}, "command line, --data").locating_errors(), errors_at(()):
         spec = construct("dataset", request.data).spec
     images = read_images(path, spec, request.per_class)
     origin = {

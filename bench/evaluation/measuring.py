@@ -44,14 +44,14 @@ def load_trained(
 ) -> ConditionalGenerator:
     """Return a model in evaluation mode with the weights in a file; refuse another model's."""
     model = build_model(training, data, device).eval()
-    with _named_if_damaged(weights):
+    with _naming_damage(weights):
         model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
     return model
 
 
 def load_weights(weights: Path) -> dict[str, Tensor]:
     """Return the weights in a file; a `DamagedRecord` if it holds none."""
-    with _named_if_damaged(weights):
+    with _naming_damage(weights):
         state = torch.load(weights, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
             raise ValueError("it holds something else")
@@ -59,7 +59,7 @@ def load_weights(weights: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _named_if_damaged(weights: Path) -> Iterator[None]:
+def _naming_damage(weights: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a damaged file may raise anything
@@ -72,7 +72,7 @@ def _named_if_damaged(weights: Path) -> Iterator[None]:
 
 
 def trained_settings(folder: Path) -> Training:
-    """Return what the run in a folder was trained as; a `DamagedRecord` if that is not told."""
+    """Return the settings that a run was trained with; a `DamagedRecord` if none are on record."""
     settings = read_config(folder)["config"]
     try:
         return recorded_training(settings)

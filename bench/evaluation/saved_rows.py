@@ -45,9 +45,9 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
         if is_same_name and before != now:
             row = entry.get("variant", "the real images")
             raise BenchError(
-                f"{path} ({row}) was measured on other data than there are now (fingerprint "
-                f"{short_hash(before)}, now {short_hash(now)}), and both would be one data set in "
-                "a table; delete that folder, or keep the new data at another path"
+                f"{path} ({row}) was measured on other data (fingerprint {short_hash(before)}, "
+                f"now {short_hash(now)}), and both would be one data set in a table; delete that "
+                "folder, or keep the new data at another path"
             )
 
 

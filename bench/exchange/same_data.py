@@ -1,11 +1,10 @@
 """The data behind an archive and behind the sweep that it is merged into: they must be the same."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from bench.errors import BenchError, DamagedRecord, short_hash
-from bench.record.provenance import read_provenance
+from bench.errors import BenchError, short_hash
+from bench.record.provenance import recorded_fingerprint
 from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.run_config import canonical_json
 
@@ -29,9 +28,7 @@ def _fingerprints(plan: Path, runs: Path) -> Iterator[tuple[str, tuple[str, str]
     content = read_sweep_file(plan)
     for entry in [*content.get("runs", []), *content.get("controls", [])]:
         path = runs / entry["id"]
-        found = None
-        with suppress(DamagedRecord):  # such a run is in no table
-            found = read_provenance(path).get("data_fingerprint")
+        found = recorded_fingerprint(path)
         if not found or (path / "failed").exists():
             continue
         if "variant" in entry:

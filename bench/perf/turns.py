@@ -13,7 +13,7 @@ from bench.perf.limits import time_limit
 ROUNDS = 5
 TURN_SECONDS = 0.5
 WARM_UP = 3  # iterations before anything is timed
-TO_COME = "not measured yet"
+NOT_MEASURED = "not measured yet"
 
 
 @dataclass
@@ -25,7 +25,7 @@ class TimedMode:
     """
 
     name: str
-    reason: str = field(default=TO_COME, kw_only=True)
+    reason: str = field(default=NOT_MEASURED, kw_only=True)
     count: int = field(default=1, kw_only=True)
     spent: float = field(default=0.0, kw_only=True)
     seconds: list[float | None] = field(default_factory=list, kw_only=True)

@@ -67,7 +67,7 @@ def complete_component(
 
 
 @contextmanager
-def refusing(path: KeyPath, what: str = "") -> Iterator[None]:
+def errors_at(path: KeyPath, what: str = "") -> Iterator[None]:
     """Turn whatever the code of a component raises at its options into a `KeyProblem` at `path`."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""YAML of users: a subset that means one thing, read with bounds, whose values know their lines.
+"""Read the YAML of users: a subset of the language, within bounds; every value knows its line.
 
 Whatever the text is, it ends in plain data or in a `SpecError`. PyYAML splits it into events; the
 data is made of them here, since PyYAML's own constructors recurse without bound, expand aliases

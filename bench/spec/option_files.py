@@ -6,6 +6,7 @@ know them without further code, and an object is only built from the very same f
 
 import functools
 import hashlib
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,10 @@ def unchanged_files(what: str, options: BaseModel, recorded: Mapping[str, str]) 
 def _paths(value: Any, at: str = "", known: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
     """Yield the files and folders in a value, with their dotted keys."""
     if isinstance(value, Path):
-        yield at, value.expanduser()
+        yield at, Path(os.path.expanduser(value))
     elif isinstance(value, str):
-        path = Path(value).expanduser()
-        if at in known or (("/" in value or path.suffix) and path.exists()):
+        path = Path(os.path.expanduser(value))  # these two never raise, whatever the text is
+        if at in known or (("/" in value or path.suffix) and os.path.exists(path)):
             yield at, path
     elif isinstance(value, BaseModel | Mapping | list | tuple):
         pairs = enumerate(value) if isinstance(value, list | tuple) else dict(value).items()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.errors import BenchError, describe_unknown, shortened
-from bench.spec.components import complete_component, construct, refusing
+from bench.spec.components import complete_component, construct, errors_at
 from bench.spec.declaration import building, check_declaration
 from bench.spec.run_settings import Evaluation, Optimizer, RunSettings, Training
 from bench.spec.sizes import refuse_impossible_sizes
@@ -118,7 +118,7 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
     for index, metric in enumerate(settings.metrics):
         with problems.collecting():
             component = complete_component("metric", metric, ("metrics", index))
-            with refusing(("metrics", index)):
+            with errors_at(("metrics", index)):
                 construct("metric", component)
             evaluation["metrics"].append(component)
     for index, name in enumerate(settings.controls):
@@ -155,9 +155,9 @@ def _declared_settings(
 ) -> dict[str, Any]:
     """Return the settings that depend on what a model declares."""
     found: dict[str, Any] = {}
-    with problems.collecting(), refusing(("model",), f"{model['name']} on {spec.name}: "):
+    with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
         found["objective"] = _edit_objective(declared, settings.objective)
-    with problems.collecting(), refusing(("model",), f"{model['name']} on {spec.name}: "):
+    with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
         found["optimizers"] = _edit_optimizers(declared, settings.optimizers)
     with problems.collecting():
         found |= _supervision(settings, spec, model["name"], declared.capabilities)
@@ -189,7 +189,7 @@ def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:
 
 def _spec(data: dict[str, Any], path: KeyPath) -> "DataSpec":
     """Return the shape of a data set, without loading it."""
-    with refusing(path):
+    with errors_at(path):
         spec: DataSpec = construct("dataset", data).spec
     return spec
 
@@ -239,7 +239,7 @@ def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerat
     import torch
 
     factory, path = registry.load("model", model["name"]), ("model",)
-    with refusing(path, f"{model['name']} on {spec.name}: "), building(factory, path):
+    with errors_at(path, f"{model['name']} on {spec.name}: "), building(factory, path):
         with torch.device("meta"):
             built: ConditionalGenerator = construct("model", model, spec)
         check_declaration(built, path)

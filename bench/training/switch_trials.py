@@ -1,9 +1,9 @@
 """Choose the switches of a run by short measurements on the device at hand.
 
 A switch is on if a training with it raises nothing, computes what eager mode does, and is faster.
-What an eager training differs by whose weights were rounded once more says how much is allowed.
-`autotune` is never chosen: the fastest algorithms of cuDNN need not give the same bits again, so
-that a resumed run would not end where it would have. Who wants it demands it.
+How much its numbers may differ is measured by an eager training whose weights are rounded once
+more. `autotune` is never chosen, only demanded: the fastest algorithms of cuDNN need not give the
+same bits again, so that a resumed run would end elsewhere.
 """
 
 import time
