@@ -1,7 +1,6 @@
 """The command line: all commands, and how errors are shown."""
 
 import codecs
-import errno
 import io
 import os
 import pkgutil
@@ -11,7 +10,7 @@ from importlib import import_module
 
 from bench import commands
 from bench.commands import cli, echo
-from bench.errors import BenchError, describe_system_error, is_control, shortened
+from bench.errors import BenchError, describe_system_error, first_control, shortened
 
 for module in pkgutil.iter_modules(commands.__path__):  # which add themselves to `cli`
     import_module(f"{commands.__name__}.{module.name}")
@@ -28,15 +27,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BenchError as error:
         _end_with(str(error))
     except OSError as error:
-        if error.errno in _PATHS:
-            _end_with(f"{error.strerror}: {shortened(str(error.filename))}")
         if (description := describe_system_error(error)) is None:
             raise
         _end_with(description)
-
-
-_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
-"""Errors of paths that no file can have."""
 
 
 def _end_with(error: str) -> None:
@@ -48,7 +41,7 @@ def _end_with(error: str) -> None:
 def _check_words(words: Sequence[str]) -> None:
     """Refuse words that are not text: with control characters, or bytes that are not UTF-8."""
     for word in words:
-        if wrong := next((c for c in word if is_control(c) and c not in "\n\t"), None):
+        if wrong := first_control(word):
             if "\udc80" <= wrong <= "\udcff":
                 raise BenchError(f"{shortened(word)!r} is not UTF-8, or the locale is not (LC_ALL)")
             raise BenchError(f"the control character {wrong!r} in {shortened(word)!r} is not text")

@@ -23,10 +23,10 @@ _REMEDIES = {
     errno.ESTALE: "check the network disk",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "close other programs",
-    errno.EISDIR: "move away what stands there",
-    errno.ENOTDIR: "move away what stands there",
-    errno.ELOOP: "move away what stands there",
-    errno.ENXIO: "move away what stands there",
+    errno.EISDIR: "choose another path, or move away what is there",
+    errno.ENOTDIR: "choose another path, or move away what is there",
+    errno.ELOOP: "choose another path, or move away what is there",
+    errno.ENXIO: "choose another path, or move away what is there",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
@@ -124,7 +124,7 @@ def describe_system_error(error: BaseException) -> str | None:
     """
     if not isinstance(error, OSError) or error.errno not in _REMEDIES:
         return None
-    where = f": {error.filename}" if error.filename else ""
+    where = f": {shortened(str(error.filename), 300)}" if error.filename else ""
     return f"{error.strerror}{where}; {_REMEDIES[error.errno]}"
 
 
@@ -152,11 +152,41 @@ def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} {shortened(name)!r}{hint}; known: {listed}{more}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that was probably meant, or None."""
+def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:
+    """Return the known name that was probably meant, or None; names are at most 1 alike."""
     # difflib takes seconds for long names, which nobody has meant
-    near = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:200], known, n=1, cutoff=likeness)
     return near[0] if near else None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error, or the name of its type where it has no text."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the type of an error and its first line.
+
+    >>> describe_error(KeyError("x")), describe_error(MemoryError())
+    ("KeyError: 'x'", 'MemoryError')
+    """
+    name, line = type(error).__name__, first_line(error)
+    return name if line == name else f"{name}: {line}"
+
+
+def first_few(values: Sequence[str], most: int, between: str = ", ") -> str:
+    """Return at most `most` values, and how many are left out.
+
+    >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
+    ('a, b and 1 more', 'a, b')
+    """
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return between.join(values[:most]) + more
+
+
+def short_hash(fingerprint: str, digits: int = 12) -> str:
+    """Return the first digits of a hash, or of each of several hashes joined by `+`."""
+    return "+".join(part[:digits] for part in fingerprint.split("+"))
 
 
 def shortened(text: str, most: int = 100) -> str:
@@ -181,6 +211,11 @@ def is_control(character: str) -> bool:
     """Return whether a character would change how others are shown, or is no character at all."""
     is_other = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
     return is_other or character in BIDIRECTIONAL
+
+
+def first_control(text: str) -> str | None:
+    """Return the first control character of a text but line feed and tab; None without any."""
+    return next((c for c in text if is_control(c) and c not in "\n\t"), None)
 
 
 def printable(text: str) -> str:

@@ -24,8 +24,8 @@ SECONDS = click.option(
     default=120.0,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="Most seconds of each way of a model, its start included. A slower way takes part in "
-    "fewer rounds, and what has not started by then is left out.",
+    help="Most seconds of each mode of a model, its start included. A slower mode takes part in "
+    "fewer rounds, and one that has not started by then is left out.",
 )
 JSON = click.option(
     "--json", "path", type=options.FILE, help="Also write this file, anew after every round."

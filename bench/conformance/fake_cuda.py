@@ -4,8 +4,6 @@ Fake tensors have a shape, a dtype and a device, but no values. What would fail 
 for it, shows in the devices of the tensors that meet in an operation.
 """
 
-import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -25,7 +23,9 @@ from torch.utils._pytree import tree_leaves
 from bench.conformance.model_under_test import Remark, Violation
 from bench.conformance.walked_gradients import walked_gradients
 from bench.data.base import DataSpec
+from bench.errors import describe_error
 from bench.seeding import generator_for
+from bench.spec.places import place_below
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training
 from bench.training.interface import Batch, Classifies, Encodes, as_given
@@ -80,8 +80,7 @@ def _follow(where: str, call: Callable[[], object]) -> list[str]:
     except (DataDependentOutputException, DynamicOutputShapeException):
         pass  # it is noted
     except Exception as error:  # of the model, told by other checks, or of what has no fake form
-        line = (str(error).strip().splitlines() or [""])[0]
-        rules.waits.append(f"{where}: cannot be followed, {type(error).__name__}: {line}")
+        rules.waits.append(f"{where}: cannot be followed, {describe_error(error)}")
     return rules.waits
 
 
@@ -166,9 +165,6 @@ class GPURules(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _message(self, func: Any, problem: str) -> str:
         """Return the problem, and the line of the model where it is."""
-        folders = tuple(sys.modules[package].__path__[0] + "/" for package in ("bench", "torch"))
-        stack = traceback.extract_stack()
-        first = next(n for n, frame in enumerate(stack) if frame.filename == __file__)
-        own = [frame for frame in stack[first:] if not frame.filename.startswith(folders)]
-        line = f", in {own[-1].filename}, line {own[-1].lineno}" if own else ""
-        return f"{self.where}: {func.overloadpacket.__name__.strip('_')} {problem}{line}"
+        place = place_below(__file__)
+        text = f"{self.where}: {func.overloadpacket.__name__.strip('_')} {problem}"
+        return f"{text} ({place})" if place else text

@@ -1,4 +1,4 @@
-"""What the suite finds in a model: one finding for each mistake, with the line of the code."""
+"""Findings of the suite in a model: one for each mistake, with the line of the code."""
 
 import traceback
 from collections.abc import Iterator, Mapping
@@ -24,11 +24,11 @@ METHODS: dict[suite.Check, str] = {
     suite.posteriors_fit_if_it_infers: "posterior",
     suite.switching_changes_one_attribute: "switch",
 }
-"""The method that a check is about; after a failure, further checks of it would find the same."""
+"""Check -> the method of the model that it is about; once one fails, its others are left out."""
 
 
 class Finding(NamedTuple):
-    """What a check found: `ok`, `FAIL`, `note` or `n/a`, with the text for it, and its line."""
+    """What a check finds: `ok`, `FAIL`, `note` or `n/a`, a text, and the place in the code."""
 
     title: str
     outcome: str
@@ -41,8 +41,8 @@ def check_model(
 ) -> Iterator[Finding]:
     """Yield what each check finds in a model.
 
-    What would only find a failure again is left out: all after a failed check of `ESSENTIAL`, and
-    checks of the same method after any other.
+    Checks that would find the same mistake again are left out: all others after a failed check of
+    `ESSENTIAL`, and those of the same method after any failed one.
     """
     try:
         under_test = ModelUnderTest.of(name, options, data)

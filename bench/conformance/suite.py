@@ -20,7 +20,7 @@ from bench.conformance.model_under_test import CPU, ModelUnderTest, Remark, Viol
 from bench.conformance.watching import (
     line_that_changes,
     refuse_other_randomness,
-    refusing_to_show_values,
+    refusing_value_reads,
 )
 from bench.data.base import to_bytes
 from bench.errors import BenchError, Interrupted, NotApplicable
@@ -58,10 +58,10 @@ def terms_are_scalars(under_test: ModelUnderTest) -> None:
             )
 
 
-def terms_do_not_look_at_values(under_test: ModelUnderTest) -> None:
-    """No term asks for the value of a tensor, as `.item()`, `float()` and `if` do."""
+def terms_read_no_values(under_test: ModelUnderTest) -> None:
+    """No term reads the value of a tensor, as `.item()`, `float()` and `if` do."""
     for stage_pass in under_test.passes():
-        with refusing_to_show_values():
+        with refusing_value_reads():
             under_test.terms(stage_pass)
 
 
@@ -361,7 +361,7 @@ Check = Callable[[ModelUnderTest], None]
 
 ON_TERMS: tuple[Check, ...] = (
     terms_are_scalars,
-    terms_do_not_look_at_values,
+    terms_read_no_values,
     terms_draw_from_torch,
     subset_of_terms_has_the_same_values,
     terms_reach_their_players,

@@ -12,38 +12,38 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from bench.conformance.model_under_test import Violation
-from bench.spec.places import is_ours, place_in
+from bench.spec.places import is_ours, place_at, place_in
 
 
-class _Shown(Exception):
-    """The value of a tensor was asked for."""
+class _ValueRead(Exception):
+    """Python code reads the value of a tensor."""
 
 
-ASKING = {
+VALUE_READS = {
     getattr(torch.Tensor, name)
     for name in ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
 }
-"""What Python code gets values of tensors by; operations of torch may look at them on a CPU."""
+"""Methods by which Python code reads values; operations of torch may look at them on a CPU."""
 
 
-class _Closed(TorchFunctionMode):
+class _NoValueReads(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        if function in ASKING:
-            raise _Shown
+        if function in VALUE_READS:
+            raise _ValueRead
         return function(*args, **(kwargs or {}))
 
 
 @contextmanager
-def refusing_to_show_values() -> Iterator[None]:
-    """Raise a `Violation` with the line that asks for the value of a tensor."""
+def refusing_value_reads() -> Iterator[None]:
+    """Raise a `Violation` with the line that reads the value of a tensor."""
     try:
-        with _Closed():
+        with _NoValueReads():
             yield
-    except _Shown as error:
+    except _ValueRead as error:
         problem = (
-            "the value of a tensor is asked for, which makes a GPU wait and cannot be replayed; "
+            "reads the value of a tensor: a GPU is waited for, and nothing can be replayed; "
             "compute with tensors (torch.where in place of if)"
         )
         raise Violation(problem, place_in(error)) from None
@@ -57,14 +57,15 @@ def refuse_other_randomness(action: Callable[[], object]) -> None:
 
 
 def _other_states() -> object:
+    """Return the states of the generators of Python and NumPy."""
     key = np.random.get_state(legacy=False)["state"]
     return random.getstate(), key["pos"], key["key"].tobytes()
 
 
 def line_that_changes(state: Callable[[], object], action: Callable[[], object]) -> str:
-    """Do something; return `file:line, in function` of the first line that changed a state.
+    """Do something; return the place of the first line that changed a state.
 
-    Only lines that are neither ours nor torch's count. Empty where nothing changed it.
+    Only lines of models and other plug-ins count. Empty where none of them changed it.
     """
     before, found = state(), ""
     last: dict[FrameType, int] = {}
@@ -74,8 +75,7 @@ def line_that_changes(state: Callable[[], object], action: Callable[[], object])
         if is_ours(frame.f_globals.get("__name__", "")):
             return None
         if not found and frame in last and state() != before:
-            code = frame.f_code
-            found = f"{code.co_filename}:{last[frame]}, in {code.co_name}"
+            found = place_at(frame, last[frame])
         last[frame] = frame.f_lineno
         return trace
 

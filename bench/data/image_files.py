@@ -6,7 +6,7 @@ The resize differs between projects and moves a Fréchet distance, so there is e
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -106,21 +106,12 @@ def decode_images(
     """
     images = np.empty((len(paths), image_size, image_size, channels), np.uint8)
 
-    def fill(index: int) -> str | None:
-        try:
-            images[index] = decode_image(
-                paths[index], image_size, channels, crop, boxes[index], background
-            )
-        except BenchError as error:
-            return str(error)
-        return None
+    def fill(index: int) -> None:
+        images[index] = decode_image(
+            paths[index], image_size, channels, crop, boxes[index], background
+        )
 
-    problems: list[str] = []
-    for start in range(0, len(paths), _AT_ONCE):  # what waits for a thread takes memory, too
-        several = range(start, min(start + _AT_ONCE, len(paths)))
-        problems += filter(None, in_threads(fill, several))
-    if problems:
-        raise BenchError(named_problems(problems))
+    in_threads(fill, range(len(paths)))
     return images
 
 
@@ -149,16 +140,28 @@ def describe_images(paths: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def in_threads(function: Callable[[_In], _Out], values: Iterable[_In]) -> list[_Out]:
-    """Return what a function gives for each value; Pillow decodes without holding the GIL."""
+def in_threads(function: Callable[[_In], _Out], files: Sequence[_In]) -> list[_Out]:
+    """Return what a function gives for each file; Pillow decodes without holding the GIL.
+
+    A `BenchError` has the first problems, a line each, and how many more files have one.
+    """
+    problems: list[str] = []
+
+    def call(file: _In) -> _Out | None:
+        try:
+            return function(file)
+        except BenchError as error:
+            problems.append(str(error))
+            return None
+
+    found: list[Any] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(function, values))
-
-
-def named_problems(problems: Sequence[str]) -> str:
-    """Return the first problems, a line each, and how many more there are."""
-    more = [f"and {len(problems) - NAMED} more files"] if len(problems) > NAMED else []
-    return "\n".join([*problems[:NAMED], *more])
+        for start in range(0, len(files), _AT_ONCE):  # what waits for a thread takes memory, too
+            found += pool.map(call, files[start : start + _AT_ONCE])
+    if problems:
+        more = [f"and {len(problems) - NAMED} more files"] if len(problems) > NAMED else []
+        raise BenchError("\n".join([*sorted(problems)[:NAMED], *more]))
+    return found
 
 
 def read_boxes(path: Path) -> dict[str, Box]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from bench.errors import BenchError, DataMissing
+from bench.errors import BenchError, DataMissing, first_few
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
@@ -23,7 +23,7 @@ FOLDERS = {
     False: "folders in classes (nested: true reads them)",
     True: "linked folders in classes",
 }
-"""Folders that are not read, by the choice that there is for nested ones."""
+"""What folders in classes are called that are not read, by the option `nested`."""
 
 LeftOut = dict[str, list[str]]
 """What is not read: kind -> paths below the root."""
@@ -91,10 +91,10 @@ def is_hidden(path: Path) -> bool:
 def list_images(
     root: Path, folder: Path, left_out: LeftOut, *, nested: bool | None = None
 ) -> list[Path]:
-    """Return the image files of a class, with `nested` also those in folders inside of it.
+    """Return the image files of a class; what is not read is added to `left_out`.
 
-    It is None where there is no such choice. What is not read is added to `left_out`. A
-    `BenchError` names a file that is no regular one, such as a link to nothing.
+    With `nested`, files in folders inside of it count too; None is False for users who cannot
+    choose. A `BenchError` names a file that is no regular one, such as a link to nothing.
     """
     images = []
     for path in _walk(folder, nested is True):
@@ -131,10 +131,7 @@ def list_beside(root: Path, parts: Iterable[Path], left_out: LeftOut) -> None:
 
 def left_out_text(root: Path, left_out: Mapping[str, list[str]]) -> list[str]:
     """Return a line on what was left out, or none."""
-    kinds = [
-        f"{len(paths)} {kind}: {', '.join(paths[:NAMED])}{', ...' * (len(paths) > NAMED)}"
-        for kind, paths in left_out.items()
-    ]
+    kinds = [f"{len(paths)} {kind}: {first_few(paths, NAMED)}" for kind, paths in left_out.items()]
     return [f"{root}: left out {'; '.join(kinds)}"] if kinds else []
 
 

@@ -5,7 +5,6 @@ compressed, because they are read at every start.
 """
 
 import contextlib
-import difflib
 import os
 import uuid
 import zipfile
@@ -13,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib import format as npy
@@ -26,12 +26,9 @@ from bench.data.arrays import (
     refuse_too_large,
     refuse_zeros_and_ones,
 )
-from bench.errors import BenchError, DataMissing
+from bench.errors import BenchError, DataMissing, nearest
 
-_UNREADABLE = (
-    *(OSError, ValueError, EOFError, RuntimeError, KeyError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, KeyError, BadZipFile, zlib.error)
 
 
 def read(path: Path, classes: int | None = None) -> Arrays:
@@ -69,8 +66,8 @@ def unread_names(path: Path) -> list[str]:
         unread = [name for name in npz.files if name not in Arrays._fields]
         absent = [key for key in Arrays._fields if key not in npz]
     for name in unread:
-        if near := difflib.get_close_matches(name.lower(), absent, n=1, cutoff=0.8):
-            raise BenchError(f"{path}: has an array {name}, which is not read; is {near[0]} meant?")
+        if near := nearest(name.lower(), absent, likeness=0.8):
+            raise BenchError(f"{path}: has an array {name}, which is not read; is {near} meant?")
     return unread
 
 
@@ -120,8 +117,8 @@ def _open(path: Path, keys: tuple[str, ...] = Arrays._fields[:4]) -> Iterator[Np
 def _reading(path: Path, npz: NpzFile, key: str) -> Iterator[None]:
     if key not in npz:
         others = [name for name in npz.files if name not in Arrays._fields]
-        near = difflib.get_close_matches(key, others, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        near = nearest(key, others)
+        hint = f" (did you mean {near!r}?)" if near else ""
         names = ", ".join(npz.files) or "nothing"
         raise BenchError(f"{path}: has no array {key}, only {names}{hint}")
     try:

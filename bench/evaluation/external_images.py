@@ -4,6 +4,7 @@ Where classes differ in size, which images are used follows from their content a
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from bench.data.arrays import (
     refuse_zeros_and_ones,
 )
 from bench.data.base import DataSpec, Split, fingerprint
-from bench.data.image_files import in_threads, named_problems, open_image
+from bench.data.image_files import in_threads, open_image
 from bench.data.image_tree import (
     SUFFIXES,
     LeftOut,
@@ -27,7 +28,7 @@ from bench.data.image_tree import (
     list_images,
 )
 from bench.data.npz_files import read_arrays
-from bench.errors import BenchError, DataMissing, describe_unknown
+from bench.errors import BenchError, DataMissing, describe_unknown, first_few
 from bench.metrics.balanced_set import balanced
 from bench.metrics.base import SampleSet
 
@@ -94,15 +95,7 @@ def _read_folder(root: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor
     if any(path.suffix.lower() in LOSSY for path in paths):
         notices.append(f"{root}: JPEG files differ from what the generator made; prefer PNG")
 
-    def decode(path: Path) -> Array | str:
-        try:
-            return _decode(path, spec)
-        except BenchError as error:
-            return str(error)
-
-    decoded = in_threads(decode, paths)
-    if problems := [one for one in decoded if isinstance(one, str)]:
-        raise BenchError(named_problems(problems))
+    decoded = in_threads(partial(_decode, spec=spec), paths)
     return torch.from_numpy(np.stack(decoded)), torch.tensor(labels), notices
 
 
@@ -181,5 +174,4 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:NAMED]))
-    return shown + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return first_few([*map(repr, names)], NAMED)

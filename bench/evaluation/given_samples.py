@@ -23,12 +23,11 @@ from bench.process.worker import Worker
 from bench.record.run_folder import RunFolder, read_config
 from bench.record.sweep_folder import settings_of
 from bench.registry import Kind
-from bench.spec.components import complete_component, construct, refusing
+from bench.spec.components import complete_component, construct, errors_at
 from bench.spec.located import Located
 from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL
 from bench.spec.run_settings import Evaluation, Training
-from bench.spec.validation import KeyProblem, dotted
 
 DEFAULT_METRICS = (
     "inception_score",
@@ -67,7 +66,7 @@ def read_request(
     for text in metrics or DEFAULT_METRICS:
         where = Located({}, f"command line, --metric {text}")
         components.append(read_component("metric", "--metric", text))
-        with where.locating_errors(), refusing(()):
+        with where.locating_errors(), errors_at(()):
             built.append(construct("metric", components[-1]))
     chosen = tuple(components), tuple(built)
     return EvaluationRequest(dataset, *chosen, per_class, sample_seed, training_seed)
@@ -76,19 +75,12 @@ def read_request(
 def read_component(kind: Kind, option: str, text: str) -> dict[str, Any]:
     """Return the complete component that a text of the command line means."""
     where = f"command line, {option} {text}"
-    given = parse_component(text, where)
-    try:
-        return complete_component(kind, given, ())
-    except KeyProblem as problem:
-        hint = ""
-        if kind == "dataset" and os.path.exists(text):
-            as_data = "npz" if Path(text).is_file() else "folder"
-            hint = f"; images at a path are {option} '{{name: {as_data}, path: {text}}}'"
-        errors = [
-            SpecError(part.message + hint, where=where, key=dotted(part.path))
-            for part in problem.parts
-        ]
-        raise SpecError.all_of(errors) from problem
+    hint = ""
+    if kind == "dataset" and os.path.exists(text):
+        as_data = "npz" if Path(text).is_file() else "folder"
+        hint = f"; images at a path are {option} '{{name: {as_data}, path: {text}}}'"
+    with Located({}, where).locating_errors(hint):
+        return complete_component(kind, parse_component(text, where), ())
 
 
 @dataclass(frozen=True)
@@ -198,7 +190,7 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
             f"{path}: say which data set these images imitate, --data NAME, where NAME is one of "
             f"{known}; or in YAML, as in a sweep: --data '{{name: folder, path: faces}}'"
         )
-    with Located({}, "command line, --data").locating_errors(), refusing(()):
+    with Located({}, "command line, --data").locating_errors(), errors_at(()):
         spec = construct("dataset", request.data).spec
     images = read_images(path, spec, request.per_class)
     origin = {

@@ -18,6 +18,8 @@ from bench.errors import (
     NotApplicable,
     RunFailed,
     describe_system_error,
+    first_line,
+    short_hash,
 )
 from bench.metrics.base import Context, Measurement, Metric, SampleSet, unmeasured
 from bench.record.files import write_atomically
@@ -42,14 +44,14 @@ def load_trained(
 ) -> ConditionalGenerator:
     """Return a model in evaluation mode with the weights in a file; refuse another model's."""
     model = build_model(training, data, device).eval()
-    with _named_if_damaged(weights):
+    with _naming_damage(weights):
         model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
     return model
 
 
 def load_weights(weights: Path) -> dict[str, Tensor]:
     """Return the weights in a file; a `DamagedRecord` if it holds none."""
-    with _named_if_damaged(weights):
+    with _naming_damage(weights):
         state = torch.load(weights, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
             raise ValueError("it holds something else")
@@ -57,28 +59,27 @@ def load_weights(weights: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _named_if_damaged(weights: Path) -> Iterator[None]:
+def _naming_damage(weights: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a damaged file may raise anything
         if describe_system_error(error) or isinstance(error, FileNotFoundError):
             raise
-        reason = str(error).strip().split("\n", 1)[0]
         raise DamagedRecord(
-            f"{weights} is damaged, or not of this model ({reason}); delete it and run the sweep "
-            "again: the same weights are then trained again"
+            f"{weights} is damaged, or not of this model ({first_line(error)}); delete it and run "
+            "the sweep again: the same weights are then trained again"
         ) from error
 
 
 def trained_settings(folder: Path) -> Training:
-    """Return what the run in a folder was trained as; a `DamagedRecord` if that is not told."""
+    """Return the settings that a run was trained with; a `DamagedRecord` if none are on record."""
     settings = read_config(folder)["config"]
     try:
         return recorded_training(settings)
     except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
+        path = folder / "config.json"
         raise DamagedRecord(
-            f"{folder / 'config.json'} does not describe a run that was trained: {reason}"
+            f"{path} does not describe a run that was trained: {first_line(error)}"
         ) from error
 
 
@@ -100,7 +101,7 @@ def refuse_other_data(folder: Path, data: DataSet) -> None:
     if not before.startswith(data.fingerprints):
         raise BenchError(
             f"the data set {data.spec.name!r} is not the one that {folder} was trained on "
-            f"(fingerprint {data.fingerprints[:12]}, recorded {before[:12]})"
+            f"(fingerprint {short_hash(data.fingerprints)}, recorded {short_hash(before)})"
         )
 
 

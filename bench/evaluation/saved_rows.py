@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.errors import BenchError, SpecError
+from bench.errors import BenchError, SpecError, short_hash
 from bench.evaluation.controls import control_config, control_id
 from bench.evaluation.given_samples import EvaluationResult, GivenSamples
 from bench.evaluation.measuring import save_samples
@@ -41,16 +41,13 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
     for entry in [*plan["runs"], *plan["controls"]]:
         path = root / entry["id"]
         before = provenance.read_provenance(path).get("data_fingerprint") or now
-        if (
-            before != now
-            and entry["id"] != replaced
-            and settings_of(path).get("data") == given.data
-        ):
+        is_same_name = entry["id"] != replaced and settings_of(path).get("data") == given.data
+        if is_same_name and before != now:
             row = entry.get("variant", "the real images")
             raise BenchError(
-                f"{path} ({row}) was measured on other data (fingerprint {before[:12]}) than there "
-                f"are now (fingerprint {now[:12]}), and both would be one data set in a table; "
-                "delete that folder, or keep the new data at another path"
+                f"{path} ({row}) was measured on other data (fingerprint {short_hash(before)}, "
+                f"now {short_hash(now)}), and both would be one data set in a table; delete that "
+                "folder, or keep the new data at another path"
             )
 
 

@@ -1,15 +1,12 @@
 """The data behind an archive and behind the sweep that it is merged into: they must be the same."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from bench.errors import BenchError, DamagedRecord
-from bench.record.provenance import read_provenance
+from bench.errors import BenchError, short_hash
+from bench.record.provenance import recorded_fingerprint
 from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.run_config import canonical_json
-
-DIGITS = 12  # that a message shows of a fingerprint
 
 
 def refuse_other_fingerprints(archive: Path, unpacked: Path, folder: Path) -> None:
@@ -20,8 +17,8 @@ def refuse_other_fingerprints(archive: Path, unpacked: Path, folder: Path) -> No
         if known != found:
             raise BenchError(
                 f"{archive} has results from other data than {folder}, which would be averaged as "
-                f"if they were alike ({what}): fingerprint {known[:DIGITS]} of {folder / mine}, "
-                f"{found[:DIGITS]} of {run} in the archive; nothing was imported; to have both: "
+                f"if they were alike ({what}): fingerprint {short_hash(known)} of {folder / mine}, "
+                f"{short_hash(found)} of {run} in the archive; nothing was imported; to have both: "
                 "--into ANOTHER_NAME"
             )
 
@@ -31,9 +28,7 @@ def _fingerprints(plan: Path, runs: Path) -> Iterator[tuple[str, tuple[str, str]
     content = read_sweep_file(plan)
     for entry in [*content.get("runs", []), *content.get("controls", [])]:
         path = runs / entry["id"]
-        found = None
-        with suppress(DamagedRecord):  # such a run is in no table
-            found = read_provenance(path).get("data_fingerprint")
+        found = recorded_fingerprint(path)
         if not found or (path / "failed").exists():
             continue
         if "variant" in entry:

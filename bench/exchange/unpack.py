@@ -4,7 +4,7 @@ import gzip
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bench.errors import BenchError, DamagedRecord
 from bench.evaluation.controls import control_id
 from bench.exchange.archive import CHECKPOINTS, FORMAT, LARGEST, MANIFEST, WEIGHTS, Manifest
 from bench.record.checks import check_run
-from bench.record.files import read_json
+from bench.record.files import read_json, shape_problem
 from bench.record.run_folder import read_config
 from bench.record.shapes import SAFE_NAME, ManifestHead
 from bench.record.sweep_folder import read_plan, read_sweep_file
@@ -97,7 +97,7 @@ def _check(target: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate(read_json(target / MANIFEST, ManifestHead))
     except ValidationError as error:
-        raise DamagedRecord(f"{MANIFEST}: {error.errors()[0]['msg']}") from error
+        raise DamagedRecord(f"{MANIFEST}: {shape_problem(error)}") from error
     read_plan(target)
     content = read_sweep_file(target)
     planned = {entry["id"]: entry for entry in content["runs"]}
@@ -121,9 +121,8 @@ def _check_run(
         return  # it failed, or was interrupted, before anything was known of it
     document = read_config(folder)
     settings = document["config"]
-    if document.get("id", folder.name) != folder.name or folder.name not in _ids(
-        folder.name, settings, planned, control
-    ):
+    expected = _expected_id(folder.name, settings, planned, control)
+    if {expected, document.get("id", folder.name)} != {folder.name}:
         raise DamagedRecord(
             f"{folder / 'config.json'} is the configuration of another run than {folder.name}"
         )
@@ -138,18 +137,18 @@ def _name(settings: Mapping[str, Any], kind: str) -> str | None:
     return (settings.get(kind) or {}).get("name")
 
 
-def _ids(
+def _expected_id(
     run: str,
     settings: Mapping[str, Any],
     planned: Mapping[str, Any] | None,
     control: Mapping[str, Any] | None,
-) -> Iterator[str]:
-    """Yield the names that a folder of this configuration may have."""
-    if control and settings.get("data"):
+) -> str | None:
+    """Return the id that follows from the configuration of a run; None where it has no data."""
+    if control:
         count = settings.get("samples_per_class") or 0
-        yield control_id(control.get("control") or REAL, settings["data"], count)
-    elif planned and run.startswith("set-"):
+        data = settings.get("data")
+        return data and control_id(control.get("control") or REAL, data, count)
+    if planned and run.startswith("set-"):
         key = {"name": planned["variant"], "data": settings.get("data"), "seed": planned["seed"]}
-        yield f"set-{digest(key)}"
-    elif planned:
-        yield digest(settings)
+        return f"set-{digest(key)}"
+    return digest(settings)

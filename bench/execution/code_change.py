@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.console import say
-from bench.errors import BenchError, DamagedRecord
+from bench.errors import BenchError, DamagedRecord, first_few
 from bench.execution.data_change import KnownData
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
@@ -15,7 +15,6 @@ from bench.process.worker import RunOptions
 from bench.record import provenance
 from bench.record.provenance import HARNESS, changed_files, comparable_sources, version_text
 from bench.record.run_folder import LOCK, RunFolder, arriving
-from bench.reporting.notes.wording import first_few
 
 MOST_FILES = 4  # that a message names
 MOST_RUNS = 20  # likewise; their folders are to be deleted

@@ -1,21 +1,19 @@
-"""Results from other data than the present ones: refused, since a mean over both is of neither."""
+"""Refuse to go on from results of other data: no mean over both would be that of one data set."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, DamagedRecord
+from bench.errors import BenchError, first_few, short_hash
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
-from bench.record.provenance import read_provenance
+from bench.record.provenance import recorded_fingerprint
 from bench.record.run_folder import RunFolder
-from bench.reporting.notes.wording import first_few
 from bench.spec.components import construct
 from bench.spec.run_config import canonical_json
 
 MOST_RUNS = 4  # that a message names of one version
-DIGITS = 12  # that a message shows of a fingerprint
 
 Component = Mapping[str, Any]
 
@@ -29,7 +27,7 @@ class KnownData:
 
     def present(self, component: Component) -> str:
         """Return the fingerprint of data that are here; empty where they are not, or damaged."""
-        with suppress(BenchError, OSError):  # who needs these data loads them, and says it then
+        with suppress(BenchError, OSError):  # told when a run loads these data
             if construct("dataset", component).missing() is None:
                 return self._worker.context_of(component).data.fingerprint
         return ""
@@ -41,8 +39,8 @@ class KnownData:
             known = self._recorded.get(canonical_json(component)) or self.present(component)
             if known and known != found:
                 return (
-                    f"it was made from {_called(component)} with fingerprint {found[:DIGITS]}, "
-                    f"here they have {known[:DIGITS]}"
+                    f"it was made from {_data_text(component)} with fingerprint "
+                    f"{short_hash(found)}, here they have {short_hash(known)}"
                 )
         self._recorded |= {canonical_json(component): found for component, found in made}
         return ""
@@ -68,7 +66,7 @@ def check_data(tasks: Iterable[RunTask], worker: Worker) -> KnownData:
     for key, versions in made.items():
         present = known.present(components[key])
         if len({*versions, present} - {""}) > 1:
-            problems += [f"  {_called(components[key])}", *_lines(versions, present)]
+            problems += [f"  {_data_text(components[key])}", *_lines(versions, present)]
     if problems:
         folder = next(iter(next(iter(made.values())).values()))[0].path.parent
         raise BenchError(
@@ -88,16 +86,13 @@ def _has_results(folder: RunFolder) -> bool:
 
 def _recorded(folder: Path, task: RunTask) -> Iterator[tuple[Component, str]]:
     """Yield the data sets of a run or control with their fingerprints on record, if they are."""
-    origin: Mapping[str, Any] = {}
-    with suppress(DamagedRecord):  # the run fails as soon as it is taken up, and alone
-        origin = read_provenance(folder)
     training = task.config.training
     components = [training.data, *filter(None, [task.is_run and training.unlabeled])]
-    found = filter(None, (origin.get("data_fingerprint") or "").split("+"))
+    found = filter(None, recorded_fingerprint(folder).split("+"))
     yield from zip(components, found, strict=False)
 
 
-def _called(component: Component) -> str:
+def _data_text(component: Component) -> str:
     return f"data {' '.join(str(component[key]) for key in ('name', 'path') if key in component)}"
 
 
@@ -106,6 +101,6 @@ def _lines(versions: Mapping[str, Sequence[RunTask]], present: str) -> Iterator[
     for found, tasks in versions.items():
         runs = first_few([f"{task.label} ({task.path})" for task in tasks], MOST_RUNS)
         where = ", which is here now" if found == present else ""
-        yield f"    fingerprint {found[:DIGITS]}{where}: {runs}"
+        yield f"    fingerprint {short_hash(found)}{where}: {runs}"
     if present and present not in versions:
-        yield f"    fingerprint {present[:DIGITS]}: what is here now"
+        yield f"    fingerprint {short_hash(present)}: what is here now"

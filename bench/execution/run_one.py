@@ -15,7 +15,13 @@ from torch import Tensor
 
 from bench.console import say, warn
 from bench.data.base import DataSet
-from bench.errors import BenchError, NotApplicable, describe_system_error
+from bench.errors import (
+    BenchError,
+    NotApplicable,
+    describe_error,
+    describe_system_error,
+    short_hash,
+)
 from bench.evaluation.code_pictures import save_pictures
 from bench.evaluation.controls import Control, control_config
 from bench.evaluation.measuring import (
@@ -175,8 +181,7 @@ def _explained(error: Exception) -> str:
     text, place = traceback.format_exc(), place_in(error)
     if not place or isinstance(error, BenchError):
         return text
-    first, *_ = str(error).strip().splitlines() or [""]
-    return f"{text}{type(error).__name__}: {first} ({place})\n"
+    return f"{text}{describe_error(error)} ({place})\n"
 
 
 def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:
@@ -189,8 +194,8 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
         if before != fingerprint:
             raise BenchError(
                 f"the data set {data.spec.name!r} is not the one that this run began with "
-                f"(fingerprint {fingerprint[:12]}, recorded {before[:12]}); delete {folder.path} "
-                "to start again"
+                f"(fingerprint {short_hash(fingerprint)}, recorded {short_hash(before)}); delete "
+                f"{folder.path} to start again"
             )
         *_, last = provenance.sessions_of(recorded)
         changed = changed_files(comparable_sources(last), sources_of(run))

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bench.errors import BenchError, SpecError
+from bench.errors import BenchError, SpecError, first_few
 from bench.record.sweep_folder import read_plan
 from bench.spec.sweep_file import Sweep
 
@@ -25,7 +25,7 @@ def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
     if hidden:
         raise SpecError(
             f"{folder} holds the runs of {other}, which has other variants "
-            f"({', '.join(sorted(hidden)[:5])}); give one of both files another name, as in "
+            f"({first_few(sorted(hidden), 5)}); give one of both files another name, as in "
             f"name={sweep.name}-2",
             where=str(sweep.path),
             key="name",

@@ -1,12 +1,11 @@
-"""Throughput of several seeds of one model on one device, by every way to train them there.
+"""Throughput of several seeds of one model on one device, in every mode of training them there.
 
-The ways take turns. On a GPU each of them replays CUDA graphs, so that they differ in nothing else.
+The modes take turns. On a GPU all of them replay CUDA graphs, so they differ in nothing else.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from statistics import median
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ import torch
 from bench.data.base import DataSet
 from bench.perf.training_processes import TrainingProcesses
 from bench.perf.training_times import start_trainer
-from bench.perf.turns import ROUNDS, Contender
+from bench.perf.turns import ROUNDS, TimedMode
 from bench.process.worker import Worker
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
@@ -26,6 +25,7 @@ from bench.training.trainer import Trainer
 
 ONE_BY_ONE = "one by one"
 Timed = Callable[[int], float]
+"""Does so many iterations and returns the mean seconds of one."""
 
 
 def time_seeds(
@@ -36,10 +36,10 @@ def time_seeds(
     limit: float,
     keep: Callable[[dict[str, Any]], None] = lambda timed: None,
 ) -> dict[str, Any]:
-    """Time that many seeds of a run in every way; return plain data with a row for each way.
+    """Time that many seeds of a run in every mode; return plain data with a row for each.
 
     Seconds are those of an iteration of any seed, so that N seeds beside each other that are each
-    as fast as one alone take an Nth. `limit` is the most seconds of a way, its start included;
+    as fast as one alone take an Nth. `limit` is the most seconds of a mode, its start included;
     `keep` is called with what is known so far, after every start and every round.
     """
     data, device, training = worker.context(run).data, worker.device, run.training
@@ -48,9 +48,9 @@ def time_seeds(
     switches = SwitchSet(graphs=True) if on_gpu else EAGER
     images = {e.metric: e.value for e in count_cost(training, data.spec)}["images_per_iteration"]
     assert images is not None  # every model has stages
-    one_by_one, processes = Contender(ONE_BY_ONE), Contender(f"{seeds} processes")
-    graphs = Contender(f"{seeds} graphs in one process")
-    contenders = [one_by_one, processes, graphs]
+    one_by_one, processes = TimedMode(ONE_BY_ONE), TimedMode(f"{seeds} processes")
+    graphs = TimedMode(f"{seeds} graphs in one process")
+    modes = [one_by_one, processes, graphs]
     with worker.computing(data.spec), ExitStack() as stack:
         timed: dict[str, Any] = {
             "model": training.model,
@@ -63,12 +63,12 @@ def time_seeds(
         }
 
         def known() -> dict[str, Any]:
-            rows = [_row(contender, one_by_one, images) for contender in contenders]
+            rows = [mode.row(images, one_by_one=one_by_one) for mode in modes]
             best = max(rows, key=lambda row: row.get("times_one_by_one", 0.0))
             return timed | {"rows": rows, "fastest": best["mode"]}
 
-        def begin(contender: Contender, start: Callable[[], Timed]) -> None:
-            contender.begin(start, limit)
+        def begin(mode: TimedMode, start: Callable[[], Timed]) -> None:
+            mode.begin(start, limit)
             keep(known())
 
         begin(one_by_one, partial(_one_by_one, training, data, device, switches))
@@ -79,28 +79,10 @@ def time_seeds(
         else:
             graphs.reason = f"CUDA graphs need a CUDA device, not {device.type}"
         for _ in range(ROUNDS):
-            for contender in contenders:
-                contender.take_turn(limit)
+            for mode in modes:
+                mode.take_turn(limit)
             keep(known())
         return known()
-
-
-def _row(contender: Contender, base: Contender, images: int) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "mode": contender.name,
-        "reason": contender.reason,
-        "total_seconds": contender.spent,
-    }
-    if contender.reason or not contender.known_seconds:
-        return row
-    if (ratio := contender.times(base)) is not None:
-        row["times_one_by_one"] = ratio
-    seconds = median(contender.known_seconds)
-    return row | {
-        "rounds": len(contender.known_seconds),
-        "seconds_per_iteration": seconds,
-        "images_per_second": images / seconds,
-    }
 
 
 def _one_by_one(

@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import gettempdir
 from typing import Any
 
 import torch
 
 from bench.data.base import DataSet
+from bench.errors import describe_error
 from bench.perf.limits import cpu_threads, time_limit
 from bench.perf.plain_loop import PlainLoop
 from bench.perf.training_processes import times_one_process
-from bench.perf.turns import ROUNDS, Contender, describe_error
+from bench.perf.turns import ROUNDS, TimedMode
 from bench.process.cores import usable_cores
 from bench.process.worker import Worker
 from bench.spec.run_config import RunConfig
@@ -34,8 +34,8 @@ Start = Callable[[Training, DataSet, torch.device], PlainLoop | Trainer]
 
 
 @dataclass
-class Mode(Contender):
-    """A mode of execution; `precision` is that of most of its arithmetic."""
+class Mode(TimedMode):
+    """A mode of training one model; `precision` is that of most of its arithmetic."""
 
     start: Start
     precision: str = "float32"
@@ -110,22 +110,11 @@ def _row(
     ceilings: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return a mode as plain data, compared with the plain loop, eager mode and its ceiling."""
-    row: dict[str, Any] = {"mode": mode.name, "reason": mode.reason, "total_seconds": mode.spent}
-    if mode.reason or not mode.known_seconds:
+    bases = {m.name.replace(" ", "_"): m for m in modes if m.name in (PLAIN, EAGER_MODE)}
+    row = mode.row(timed["images_per_iteration"], **bases)
+    if "seconds_per_iteration" not in row or (flop := timed["flop_per_iteration"]) is None:
         return row
-    for base in modes:
-        if base.name in (PLAIN, EAGER_MODE) and (ratio := mode.times(base)) is not None:
-            row[f"times_{base.name.replace(' ', '_')}"] = ratio
-    seconds = median(mode.known_seconds)
-    row |= {
-        "rounds": len(mode.known_seconds),
-        "iterations": mode.count,
-        "seconds_per_iteration": seconds,
-        "images_per_second": timed["images_per_iteration"] / seconds,
-    }
-    if (flop := timed["flop_per_iteration"]) is None:
-        return row
-    row["flop_per_second"] = flop / seconds
+    row["flop_per_second"] = flop / row["seconds_per_iteration"]
     for ceiling in ceilings:
         at = ceiling["precision"], ceiling["threads"]
         if at == (mode.precision, mode.threads or timed["threads"]):

@@ -1,29 +1,31 @@
-"""Turns of several contenders, so that changing clocks and other programs disturb all alike."""
+"""Turns of modes of training, so that changing clocks and other programs disturb all alike."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
+from bench.errors import describe_error, shortened
 from bench.perf.limits import time_limit
 
 ROUNDS = 5
 TURN_SECONDS = 0.5
 WARM_UP = 3  # iterations before anything is timed
-TO_COME = "not measured yet"
+NOT_MEASURED = "not measured yet"
 
 
 @dataclass
-class Contender:
-    """Something that iterates: how many iterations fill a turn, and how its turns went.
+class TimedMode:
+    """A mode of training: how many iterations fill a turn, and how its turns went.
 
     `reason` says why there is nothing to time and is empty otherwise. `seconds` are those of an
     iteration in each round, None where it sat out; `spent` is all of its time.
     """
 
     name: str
-    reason: str = field(default=TO_COME, kw_only=True)
+    reason: str = field(default=NOT_MEASURED, kw_only=True)
     count: int = field(default=1, kw_only=True)
     spent: float = field(default=0.0, kw_only=True)
     seconds: list[float | None] = field(default_factory=list, kw_only=True)
@@ -56,11 +58,30 @@ class Contender:
         """The seconds of an iteration in the rounds that it took part in."""
         return [seconds for seconds in self.seconds if seconds is not None]
 
-    def times(self, base: "Contender") -> float | None:
+    def times(self, base: "TimedMode") -> float | None:
         """Return how many times as fast it is as another: the median over common rounds."""
         pairs = zip(base.seconds, self.seconds, strict=False)
         ratios = [a / b for a, b in pairs if a is not None and b is not None]
         return median(ratios) if ratios else None
+
+    def row(self, images: int, **bases: "TimedMode") -> dict[str, Any]:
+        """Return it as plain data; `times_NAME` is how many times as fast it is as a base.
+
+        `images` are those of an iteration.
+        """
+        row: dict[str, Any] = {"mode": self.name, "reason": self.reason}
+        row["total_seconds"] = self.spent
+        if self.reason or not self.known_seconds:
+            return row
+        ratios = {f"times_{name}": self.times(base) for name, base in bases.items()}
+        seconds = median(self.known_seconds)
+        return row | {
+            **{name: ratio for name, ratio in ratios.items() if ratio is not None},
+            "rounds": len(self.known_seconds),
+            "iterations": self.count,
+            "seconds_per_iteration": seconds,
+            "images_per_second": images / seconds,
+        }
 
     @contextmanager
     def _going_on_after_errors(self) -> Iterator[None]:
@@ -69,11 +90,5 @@ class Contender:
         try:
             yield
         except Exception as error:
-            self.timed, self.reason = None, describe_error(error)
+            self.timed, self.reason = None, shortened(describe_error(error), 200)
         self.spent += time.monotonic() - began
-
-
-def describe_error(error: Exception) -> str:
-    """Return the type of an error and its first line."""
-    line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line[:160]}"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bench.data.base import DataSpec, made_data_root
-from bench.errors import BenchError, DeviceLost
+from bench.errors import BenchError, DeviceLost, first_line, short_hash
 from bench.metrics.base import Context
 from bench.process.cores import usable_cores
 from bench.process.memory import keep_freed_memory
@@ -95,8 +95,9 @@ class Worker:
             expected = self.fingerprints.setdefault(key, data.fingerprint)
             if data.fingerprint != expected:
                 raise BenchError(
-                    f"the data set {data.spec.name!r} has the fingerprint {data.fingerprint[:12]} "
-                    f"here and now, and had {expected[:12]} where this command began"
+                    f"the data set {data.spec.name!r} has the fingerprint "
+                    f"{short_hash(data.fingerprint)} here and now, and had {short_hash(expected)} "
+                    "where this command began"
                 )
             self._contexts[key] = Context(data, self.device, made_data_root(), self.weights)
         return self._contexts[key]
@@ -115,8 +116,8 @@ class Worker:
         try:
             torch.cuda.synchronize(self.device)
         except RuntimeError as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise DeviceLost(f"cannot use {self.device} any more: {reason}") from error
+            problem = f"cannot use {self.device} any more: {first_line(error)}"
+            raise DeviceLost(problem) from error
 
     @contextmanager
     def computing(self, spec: DataSpec) -> Iterator[None]:

@@ -1,20 +1,20 @@
-"""Names of data sets: a data set is its fingerprint, and different ones never share a name.
+"""Names of data sets: those with different fingerprints get different names.
 
-Everything that reads a record tells data sets apart by their names. Before its data were loaded, a
-run is on the data set of other runs that have the same path.
+Tables, figures and mirrors tell data sets apart by name alone. A run without a fingerprint counts
+as on the data of other runs that have the same path.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.errors import short_hash
 from bench.record.sweep_folder import RecordedRun, RunKey
 
-DIGITS = 8
-"""Of a fingerprint behind a name; notes have more."""
+DIGITS = 8  # of a fingerprint in a name; notes show more
 
 UNKNOWN = "?"
-"""Begins what stands for a data set without a fingerprint; its path follows."""
+"""Begins the identity of a data set without a fingerprint; its path follows."""
 
 
 def name_data_sets(runs: Sequence[RecordedRun]) -> dict[RecordedRun, RecordedRun]:
@@ -23,10 +23,10 @@ def name_data_sets(runs: Sequence[RecordedRun]) -> dict[RecordedRun, RecordedRun
     Where the names of two are the same, they become the ends of their paths, as far as needed; or
     the fingerprint is added, as in `faces@1a2b3c4d`.
     """
-    of_run = _identities(runs)
+    identities = _identities(runs)
     owners: dict[str, dict[str, str]] = {}  # name -> identity -> path
     for run in runs:
-        owners.setdefault(run.called, {}).setdefault(of_run[run.key], run.data_path)
+        owners.setdefault(run.called, {}).setdefault(identities[run.key], run.data_path)
     names: dict[tuple[str, str], str] = {}
     taken: dict[str, str] = {}  # name -> identity
     for called, paths in owners.items():
@@ -36,7 +36,7 @@ def name_data_sets(runs: Sequence[RecordedRun]) -> dict[RecordedRun, RecordedRun
             name = end if is_alone else f"{end}@{_short(identity)}"
             taken[name] = identity
             names[called, identity] = name
-    return {run: replace(run, data=names[run.called, of_run[run.key]]) for run in runs}
+    return {run: replace(run, data=names[run.called, identities[run.key]]) for run in runs}
 
 
 def in_file_name(data: str) -> str:
@@ -50,30 +50,30 @@ def _identities(runs: Sequence[RecordedRun]) -> dict[RunKey, str]:
     Runs without one count as on the first data set that fits: of their variant, then of their
     sweep, then of all.
     """
-    wholes: dict[tuple[str, ...], set[str]] = {}
+    fingerprints: dict[tuple[str, ...], set[str]] = {}
     for run in runs:
-        wholes.setdefault(_row(run), set()).add(run.fingerprint)
+        fingerprints.setdefault(_row_of(run), set()).add(run.fingerprint)
     known: dict[tuple[str, ...], str] = {}
     identities: dict[RunKey, str] = {}
     for run in filter(lambda run: run.fingerprint, runs):
         # unlabeled examples count where two runs of a row have different ones
-        is_mixed = len(wholes[_row(run)]) > 1
+        is_mixed = len(fingerprints[_row_of(run)]) > 1
         identities[run.key] = run.fingerprint if is_mixed else run.fingerprint.split("+")[0]
         for path in ("", run.data_path):
-            for key in _places(run, path):
+            for key in _keys(run, path):
                 known.setdefault(key, identities[run.key])
     for run in runs:
         path = "" if run.is_measured else run.data_path  # a record of an older version
-        found = (known[key] for key in _places(run, path) if key in known)
+        found = (known[key] for key in _keys(run, path) if key in known)
         identities.setdefault(run.key, next(found, f"{UNKNOWN}{run.data_path}"))
     return identities
 
 
-def _row(run: RecordedRun) -> tuple[str, ...]:
+def _row_of(run: RecordedRun) -> tuple[str, ...]:
     return run.sweep, run.variant, run.called, run.fingerprint.split("+")[0]
 
 
-def _places(run: RecordedRun, path: str) -> Iterable[tuple[str, ...]]:
+def _keys(run: RecordedRun, path: str) -> Iterable[tuple[str, ...]]:
     """Return keys of runs that are likely on the same data, the nearest first."""
     of_data = run.called, path
     return (*of_data, run.sweep, run.variant), (*of_data, run.sweep), of_data
@@ -97,4 +97,4 @@ def _short(identity: str) -> str:
     """Return the first digits of each fingerprint of an identity."""
     if identity.startswith(UNKNOWN):
         return "unknown"
-    return "+".join(part[:DIGITS] for part in identity.split("+"))
+    return short_hash(identity, DIGITS)

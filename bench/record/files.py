@@ -65,27 +65,34 @@ def read_json(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON object in a file; a `DamagedRecord` names one that has not this shape."""
     raw = read_regular(path)
     try:
-        return check_shape(path, decode_json(raw), shape)
+        content = decode_json(raw)
     except ValueError as error:
-        raise DamagedRecord(f"cannot read {path}: it is damaged ({error})") from error
+        raise _damaged(path, error) from error
+    return check_shape(path, content, shape)
 
 
 def check_shape(path: Path, content: Any, shape: type[BaseModel]) -> dict[str, Any]:
     """Return the content of a file as it is; a `DamagedRecord` if it has not this shape."""
     if not isinstance(content, dict):
-        raise DamagedRecord(f"cannot read {path}: it is damaged (a JSON object is expected)")
+        raise _damaged(path, "a JSON object is expected")
     try:
         shape.model_validate(content)
         json.dumps(content, allow_nan=False)  # 1e999 is infinite
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise DamagedRecord(
-            f"cannot read {path}: it is damaged ({where}: {problem['msg']})"
-        ) from error
+        raise _damaged(path, shape_problem(error)) from error
     except ValueError as error:
-        raise DamagedRecord(f"cannot read {path}: it is damaged ({error})") from error
+        raise _damaged(path, error) from error
     return content
+
+
+def shape_problem(error: ValidationError) -> str:
+    """Return the first key that has not its shape, and why."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+
+
+def _damaged(path: Path, reason: object) -> DamagedRecord:
+    return DamagedRecord(f"cannot read {path}: it is damaged ({reason})")
 
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -1,10 +1,9 @@
-"""Locks between processes, which vanish with their holder, and looking at them from outside.
+"""Locks between processes, which vanish with their holder.
 
-A lock is a file, `lock` say, that its holder has locked. Looking must not take it, or it would be
-in the way of another command; so the holder locks a second file, `lock.shown`, and who looks tries
-that one. On a disk without locks, `lock.owner` is made instead, with process and machine. Where its
-process has died, another one on that machine takes it over; on other machines the user has to
-delete it.
+A lock is a file, `lock` say, that its holder has locked. `is_held` must not take it, which would be
+in the way of another command; so the holder also locks `lock.shown`, and `is_held` tries that one.
+On a disk without locks, `lock.owner` is made instead, with process and machine. Where its process
+has died, another one on that machine takes it over; on other machines the user has to delete it.
 """
 
 import errno
@@ -22,7 +21,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """Errors of file systems that have no locks, such as some network disks."""
 
 GLANCE_S = 5.0
-"""The longest that others may look; they do so for a moment."""
+"""Time to wait for processes in `is_held`, which take milliseconds."""
 
 _told: set[Path] = set()
 

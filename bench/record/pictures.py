@@ -35,7 +35,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from bench.errors import DamagedRecord
+from bench.errors import DamagedRecord, first_line
 from bench.record.files import read_regular
 from bench.record.left_out import say_left_out
 
@@ -132,7 +132,7 @@ def check_pictures(folder: Path) -> RecordedPictures:
             for axis, length in zip(axes, array.shape, strict=True)
         ):
             raise _damaged(path, f"{name} has the shape {array.shape}")
-        if axes[-1:] == "C" and not _are_images(array):
+        if axes[-1:] == "C" and not are_images(array):
             raise _damaged(path, f"{name} holds no images")
     missing = arrays.pop("missing", np.empty((0, 2), dtype=str))
     return RecordedPictures(arrays, {str(name): str(reason) for name, reason in missing})
@@ -147,7 +147,7 @@ def check_samples(folder: Path) -> RecordedSamples | None:
         raise _damaged(path, "it lacks x or names")
     x, names = arrays["x"], arrays["names"]
     are_points = x.ndim == 3 and x.dtype.kind == "f" and x.shape[-1] == 2 and x.size
-    if not (are_points and np.isfinite(x).all()) and not (x.ndim == 5 and _are_images(x)):
+    if not (are_points and np.isfinite(x).all()) and not (x.ndim == 5 and are_images(x)):
         raise _damaged(path, f"x is {x.dtype} of the shape {x.shape}")
     if names.shape != x.shape[:1]:
         raise _damaged(path, f"names has the shape {names.shape}")
@@ -164,8 +164,10 @@ def samples_alike(samples: Mapping[K, RecordedSamples]) -> dict[K, RecordedSampl
     return {key: of for key, of in samples.items() if first and form(of) == form(first)}
 
 
-def _are_images(array: Array) -> bool:
-    return array.dtype == np.uint8 and array.size > 0 and array.shape[-1] in (1, 3)
+def are_images(array: Array) -> bool:
+    """Return whether an array holds images: bytes with 1 or 3 channels in the last place."""
+    is_filled = array.dtype == np.uint8 and array.ndim >= 4 and array.size > 0
+    return is_filled and array.shape[-1] in (1, 3)
 
 
 def _damaged(path: Path, what: object) -> DamagedRecord:
@@ -189,5 +191,5 @@ def _read(path: Path) -> dict[str, Array]:
             if array.dtype.kind not in "biufU":
                 raise ValueError(f"{name} is {array.dtype}")
     except Exception as error:  # a damaged file may raise anything
-        raise _damaged(path, str(error).split("\n")[0] or type(error).__name__) from error
+        raise _damaged(path, first_line(error)) from error
     return arrays

@@ -115,6 +115,13 @@ def read_provenance(folder: Path) -> Origin:
     return read_json(path, ProvenanceFile) if os.path.lexists(path) else {}
 
 
+def recorded_fingerprint(folder: Path) -> str:
+    """Return the fingerprint of the data of a run; empty where none is on record, or is damaged."""
+    with suppress(DamagedRecord):
+        return read_provenance(folder).get("data_fingerprint") or ""
+    return ""
+
+
 def read_execution(folder: Path) -> dict[str, Any]:
     """Return how a run was executed, key -> plain data; nothing of an absent or damaged file."""
     with suppress(DamagedRecord):

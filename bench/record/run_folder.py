@@ -191,8 +191,8 @@ class RunFolder:
     def locked(self, *, to_write: bool = True) -> Iterator[None]:
         """Lock the folder, made if need be, for this process; `Busy` if another process has it.
 
-        The lock vanishes with its holder, however that dies. Who only reads (`to_write=False`)
-        needs none where nobody can write.
+        The lock vanishes with its holder, however that dies. To read (`to_write=False`), none is
+        needed where the folder cannot be written.
         """
         with ExitStack() as stack:
             try:

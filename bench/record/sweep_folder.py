@@ -9,7 +9,7 @@ from typing import Any
 from bench import registry
 from bench.errors import DamagedRecord
 from bench.record.files import read_json
-from bench.record.provenance import read_provenance
+from bench.record.provenance import recorded_fingerprint
 from bench.record.quantities import Quantity
 from bench.record.run_folder import BEGIN_AGAIN, RunFolder, State, read_config
 from bench.record.shapes import PlanFile
@@ -50,7 +50,7 @@ class RecordedRun:
         iterations: Length of the training; None, as `batch_size`, before the run began.
         data_path: Where its data were read from; empty where that is not known.
         fingerprint: That of its data; empty before they were loaded, and in old records.
-        called: What its data are called where no other data set has that name.
+        called: The name of its data in the sweep, which other data sets may have too.
     """
 
     sweep: str
@@ -160,7 +160,7 @@ def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str) -> 
         data=called,
         called=called,
         data_path=data_path,
-        fingerprint=_fingerprint(run.path),
+        fingerprint=recorded_fingerprint(run.path),
         command=command,
         state=state,
         reason=reason,
@@ -180,12 +180,6 @@ def settings_of(folder: Path) -> Mapping[str, Any]:
         settings: Mapping[str, Any] = read_config(folder)["config"]
         return settings
     return {}
-
-
-def _fingerprint(folder: Path) -> str:
-    with suppress(DamagedRecord):
-        return read_provenance(folder).get("data_fingerprint") or ""
-    return ""
 
 
 def _data_path(config: Mapping[str, Any]) -> str:

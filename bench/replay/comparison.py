@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from bench.errors import first_few
 from bench.evaluation.measuring import load_weights
 from bench.record import provenance
 from bench.record.jsonl import by_key
@@ -19,7 +20,6 @@ from bench.record.provenance import (
     sessions_of,
     version_text,
 )
-from bench.reporting.notes.wording import first_few
 
 FLOOR = 0.01  # the least that a deviation is relative to
 MOST_NAMED = 6

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.console import say
-from bench.errors import BenchError, Interrupted
+from bench.errors import BenchError, Interrupted, first_line
 from bench.evaluation.measuring import load_trained, measure_model, refuse_other_data
 from bench.execution.code_change import code_change
 from bench.execution.run_one import run_one
@@ -58,8 +58,8 @@ def read_run(folder: Path, *, measured: bool = True) -> RunConfig:
             evaluation = {**evaluation, "metrics": metrics}
         return run_config.complete_settings(training | evaluation)
     except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BenchError(f"{path} does not describe a run that was trained: {reason}") from error
+        problem = f"{path} does not describe a run that was trained: {first_line(error)}"
+        raise BenchError(problem) from error
 
 
 def verify_run(

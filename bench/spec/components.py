@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from bench import registry
-from bench.errors import BenchError, shortened, value_text
+from bench.errors import BenchError, describe_error, first_line, shortened, value_text
 from bench.spec.option_files import FILE_HASHES, hash_files, unchanged_files
 from bench.spec.places import place_of
 from bench.spec.validation import KeyPath, KeyProblem, validate
@@ -67,20 +67,20 @@ def complete_component(
 
 
 @contextmanager
-def refusing(path: KeyPath, what: str = "") -> Iterator[None]:
+def errors_at(path: KeyPath, what: str = "") -> Iterator[None]:
     """Turn whatever the code of a component raises at its options into a `KeyProblem` at `path`."""
     try:
         yield
     except KeyProblem:
         raise
     except Exception as error:
-        reason = str(error)
         if isinstance(error, OSError):
             reason = f"{error.strerror}: {error.filename}"
-        elif not isinstance(error, BenchError | ValueError):
-            reason = f"{type(error).__name__}: {error}"
-        first, *_ = reason.splitlines() or [""]
-        raise KeyProblem(path, f"{what}{shortened(first, 1000)}") from error
+        elif isinstance(error, BenchError | ValueError):
+            reason = first_line(error)
+        else:
+            reason = describe_error(error)
+        raise KeyProblem(path, f"{what}{shortened(reason, 1000)}") from error
 
 
 @functools.cache

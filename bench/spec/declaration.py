@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, shortened
+from bench.errors import BenchError, describe_error, first_line, shortened
 from bench.spec.places import place_in, place_of
 from bench.spec.validation import KeyPath, KeyProblem
 
@@ -40,12 +40,12 @@ def building(factory: type, path: KeyPath) -> Iterator[None]:
     except (BenchError, ValueError):  # about options or the shape of the data
         raise
     except Exception as error:
-        first, *_ = str(error).splitlines() or [""]
-        problem = f"{factory.__name__} cannot be built: {type(error).__name__}: {first}"
-        if "overflow" in first.lower():
+        line = first_line(error)
+        if "overflow" in line.lower():
             raise ValueError("a layer is too large for any memory") from error
-        help_ = next((text for words, text in REMEDIES.items() if words in first), "")
-        problem = "; ".join(filter(None, (shortened(problem, 500), help_)))
+        problem = shortened(f"{factory.__name__} cannot be built: {describe_error(error)}", 500)
+        if remedy := next((text for words, text in REMEDIES.items() if words in line), ""):
+            problem += f"; {remedy}"
         place = place_in(error) or place_of(factory)
         raise ModelProblem(path, problem, place, BUILT) from error
 

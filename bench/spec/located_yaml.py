@@ -1,4 +1,4 @@
-"""YAML of users: a subset that means one thing, read with bounds, whose values know their lines.
+"""Read the YAML of users: a subset of the language, within bounds; every value knows its line.
 
 Whatever the text is, it ends in plain data or in a `SpecError`. PyYAML splits it into events; the
 data is made of them here, since PyYAML's own constructors recurse without bound, expand aliases
@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from bench.errors import SpecError, describe_unknown, is_control, shortened
+from bench.errors import SpecError, describe_unknown, first_control, is_control, shortened
 from bench.spec.located import Located
 from bench.spec.validation import KeyPath, dotted
 
@@ -183,9 +183,8 @@ class _Reader:
         if len(text) > (64 if tag in ("int", "float") else MOST_CHARACTERS):
             what = "number" if tag in ("int", "float") else "text"
             return self._report(event, path, f"a {what} of {len(text)} characters is too long")
-        if wrong := next((c for c in text if is_control(c) and c not in "\n\t"), None):
-            problem = f"the control character {wrong!r} in a text"
-            return self._report(event, path, problem)
+        if wrong := first_control(text):
+            return self._report(event, path, f"the control character {wrong!r} in a text")
         value = _SCALARS[tag][1](text)
         if tag == "int" and abs(value) > LARGEST:
             return self._report(event, path, f"{text} is beyond 2^63 - 1, the largest whole number")

@@ -6,19 +6,18 @@ know them without further code, and an object is only built from the very same f
 
 import functools
 import hashlib
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from bench.errors import BenchError
+from bench.errors import BenchError, short_hash
 from bench.spec.validation import KeyProblem
 
 FILE_HASHES = "file-hashes"
 """A key of complete components that no option can have: dotted option -> SHA-256."""
-
-DIGITS = 12  # that a message shows of a hash
 
 
 def hash_files(options: BaseModel) -> dict[str, str]:
@@ -43,11 +42,11 @@ def unchanged_files(what: str, options: BaseModel, recorded: Mapping[str, str]) 
             continue
         now = _hash(path) if path.exists() else ""
         if now != recorded[option]:
-            found = f"is {now[:DIGITS]} now" if now else "is not there any more"
+            found = f"is {short_hash(now)} now" if now else "is not there any more"
             raise BenchError(
                 f"{path}, the option {option} of {what}, {found}, and had the SHA-256 "
-                f"{recorded[option][:DIGITS]} when this was configured; put that file back, or run "
-                "the sweep again, for which another file is another setting"
+                f"{short_hash(recorded[option])} when this was configured; put that file back, or "
+                "run the sweep again, for which another file is another setting"
             )
         unchanged[option] = now
     return unchanged
@@ -56,10 +55,10 @@ def unchanged_files(what: str, options: BaseModel, recorded: Mapping[str, str]) 
 def _paths(value: Any, at: str = "", known: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
     """Yield the files and folders in a value, with their dotted keys."""
     if isinstance(value, Path):
-        yield at, value.expanduser()
+        yield at, Path(os.path.expanduser(value))
     elif isinstance(value, str):
-        path = Path(value).expanduser()
-        if at in known or (("/" in value or path.suffix) and path.exists()):
+        path = Path(os.path.expanduser(value))  # these two never raise, whatever the text is
+        if at in known or (("/" in value or path.suffix) and os.path.exists(path)):
             yield at, path
     elif isinstance(value, BaseModel | Mapping | list | tuple):
         pairs = enumerate(value) if isinstance(value, list | tuple) else dict(value).items()

@@ -1,11 +1,14 @@
-"""Lines of code that is not the harness's own, for messages about it."""
+"""Places in the code of models and other plug-ins, for messages: `file:line, in function`."""
 
 import inspect
 import re
 import sys
 import traceback
+from collections.abc import Sequence
+from types import FrameType
 
 OURS = {"bench", "torch"} | sys.stdlib_module_names
+"""Packages whose lines are never named."""
 
 
 def place_of(factory: type, attribute: str = "__init__") -> str:
@@ -23,17 +26,29 @@ def place_of(factory: type, attribute: str = "__init__") -> str:
 
 def place_in(error: BaseException) -> str:
     """Return `file:line, in function` of the innermost frame of an error that is not ours."""
-    frames = [
-        (frame, line)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if not is_ours(frame.f_globals.get("__name__", ""))
-    ]
-    if not frames:
-        return ""
-    frame, line = frames[-1]
+    return _innermost(list(traceback.walk_tb(error.__traceback__)))
+
+
+def place_below(file: str) -> str:
+    """Return the place of the innermost present call that is not ours, if one of `file` made it."""
+    frames = list(traceback.walk_stack(sys._getframe()))[::-1]
+    first = next(n for n, (frame, _) in enumerate(frames) if frame.f_code.co_filename == file)
+    return _innermost(frames[first:])
+
+
+def place_at(frame: FrameType, line: int) -> str:
+    """Return `file:line, in function`."""
     return f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}"
 
 
 def is_ours(module: str) -> bool:
     """Return whether a module belongs to the harness, to torch or to Python."""
     return module.partition(".")[0] in OURS
+
+
+def _innermost(frames: Sequence[tuple[FrameType, int]]) -> str:
+    """Return the place of the last frame that is not ours; empty where there is none."""
+    for frame, line in reversed(frames):
+        if not is_ours(frame.f_globals.get("__name__", "")):
+            return place_at(frame, line)
+    return ""

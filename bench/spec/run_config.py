@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.errors import BenchError, describe_unknown, shortened
-from bench.spec.components import complete_component, construct, refusing
+from bench.spec.components import complete_component, construct, errors_at
 from bench.spec.declaration import building, check_declaration
 from bench.spec.run_settings import Evaluation, Optimizer, RunSettings, Training
 from bench.spec.sizes import refuse_impossible_sizes
-from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate
+from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate, validate_usable
 
 if TYPE_CHECKING:
     from bench.data.base import DataSpec, Source
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bench.training.interface import ConditionalGenerator
 
 SCHEMA_VERSION = 2
+
+STAND_INS = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
+"""Take the place of wrong settings that have no default, so that the others can be checked."""
 
 ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
 """Left out of `evaluation_id`, which is older than these keys."""
@@ -107,14 +110,15 @@ def recorded_training(canonical: Mapping[str, Any]) -> Training:
 def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
     """Check the settings of one run and fill in every default; a `KeyProblem` has all problems."""
     problems = KeyProblems()
-    settings, usable = _read_settings(raw, problems)
+    settings: RunSettings
+    settings, usable, problems.found = validate_usable(RunSettings, raw, STAND_INS)
     training: dict[str, Any] = {name: getattr(settings, name) for name in Training.model_fields}
     evaluation: dict[str, Any] = {name: getattr(settings, name) for name in Evaluation.model_fields}
     evaluation["metrics"] = []
     for index, metric in enumerate(settings.metrics):
         with problems.collecting():
             component = complete_component("metric", metric, ("metrics", index))
-            with refusing(("metrics", index)):
+            with errors_at(("metrics", index)):
                 construct("metric", component)
             evaluation["metrics"].append(component)
     for index, name in enumerate(settings.controls):
@@ -142,27 +146,6 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
     return RunConfig(complete, Evaluation.model_construct(**evaluation))
 
 
-def _read_settings(
-    raw: Mapping[str, Any], problems: KeyProblems
-) -> tuple[RunSettings, Collection[str]]:
-    """Return settings, and the keys that were given well; others have stand-ins.
-
-    So one wrong key keeps no other one from being checked.
-    """
-    settings: RunSettings
-    try:
-        settings = validate(RunSettings, raw, ())
-    except KeyProblem as problem:
-        problems.found += problem.parts
-    else:
-        return settings, raw.keys()
-    wrong = {problem.path[:1] for problem in problems.found}
-    usable = {key: value for key, value in raw.items() if (key,) not in wrong}
-    stand_ins = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
-    settings = validate(RunSettings, stand_ins | usable, ())
-    return settings, usable.keys()
-
-
 def _declared_settings(
     settings: RunSettings,
     declared: "ConditionalGenerator",
@@ -172,9 +155,9 @@ def _declared_settings(
 ) -> dict[str, Any]:
     """Return the settings that depend on what a model declares."""
     found: dict[str, Any] = {}
-    with problems.collecting(), refusing(("model",), f"{model['name']} on {spec.name}: "):
+    with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
         found["objective"] = _edit_objective(declared, settings.objective)
-    with problems.collecting(), refusing(("model",), f"{model['name']} on {spec.name}: "):
+    with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
         found["optimizers"] = _edit_optimizers(declared, settings.optimizers)
     with problems.collecting():
         found |= _supervision(settings, spec, model["name"], declared.capabilities)
@@ -206,7 +189,7 @@ def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:
 
 def _spec(data: dict[str, Any], path: KeyPath) -> "DataSpec":
     """Return the shape of a data set, without loading it."""
-    with refusing(path):
+    with errors_at(path):
         spec: DataSpec = construct("dataset", data).spec
     return spec
 
@@ -256,7 +239,7 @@ def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerat
     import torch
 
     factory, path = registry.load("model", model["name"]), ("model",)
-    with refusing(path, f"{model['name']} on {spec.name}: "), building(factory, path):
+    with errors_at(path, f"{model['name']} on {spec.name}: "), building(factory, path):
         with torch.device("meta"):
             built: ConditionalGenerator = construct("model", model, spec)
         check_declaration(built, path)

@@ -1,4 +1,4 @@
-"""What a run needs of a machine's memory, as far as its configuration says."""
+"""What a run needs of memory, as far as its configuration says."""
 
 import math
 from typing import TYPE_CHECKING
@@ -10,25 +10,27 @@ if TYPE_CHECKING:
     from bench.data.base import DataSpec
     from bench.training.interface import ConditionalGenerator
 
-STATES = {"adam": 2, "adamw": 2, "sgd": 1}
+STATE_SIZES = {"adam": 2, "adamw": 2, "sgd": 1}
 """Numbers that an optimizer keeps for each parameter, at most."""
 
-
 MOST_MEMORY = 4 * 2**40
-"""Bytes for one run; what the machine that reads a sweep lacks, the one that trains may have."""
+"""Bytes for one run. It is not the memory of this machine, since another one may train."""
 
 
 def refuse_impossible_sizes(
     training: Training, model: "ConditionalGenerator", spec: "DataSpec", samples: int
 ) -> None:
-    """Raise a `KeyProblem` if weights, a batch or the samples of a run fit into no memory.
+    """Raise a `KeyProblem` if weights, a batch or samples of a run need more than `MOST_MEMORY`.
 
-    `model` is one without memory; `samples` are those of all classes.
+    `model` is on the device `meta`; `samples` is their number in all classes. A batch of one
+    example is refused where a layer would normalize over it alone.
     """
+    from torch.nn import BatchNorm1d
+
     example = math.prod(spec.shape)
     parameters = sum(p.numel() for p in model.parameters())
     states = sum(
-        p.numel() * (1 + STATES[training.optimizers[player]["name"]])  # with the gradient
+        p.numel() * (1 + STATE_SIZES[training.optimizers[player]["name"]])  # with the gradient
         for player, owned in model.players().items()
         for p in owned
     )
@@ -46,16 +48,9 @@ def refuse_impossible_sizes(
                 (key,),
                 f"{what} need {needed / 2**30:.4g} GiB, more than {MOST_MEMORY >> 40} TiB",
             )
-    if training.batch_size == 1 and any(_needs_two(module) for module in model.modules()):
+    if training.batch_size == 1 and any(isinstance(m, BatchNorm1d) for m in model.modules()):
         raise KeyProblem(
             ("batch_size",),
             f"must be at least 2 for {training.model['name']}, since batch norm compares the "
             "examples of a batch",
         )
-
-
-def _needs_two(module: object) -> bool:
-    """Return whether a module normalizes by one number of each example and channel."""
-    from torch.nn import BatchNorm1d
-
-    return isinstance(module, BatchNorm1d)

@@ -3,7 +3,8 @@
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -24,7 +25,12 @@ from bench.spec.located_yaml import MOST_IN_NAME, parse_option, read_yaml
 from bench.spec.reserved_names import EVALUATIONS
 from bench.spec.run_config import RunConfig, complete_settings
 from bench.spec.run_settings import RunSettings, Seed, Strict
-from bench.spec.validation import MOST_PROBLEMS, KeyPath, KeyProblem, describe_unknown_key, validate
+from bench.spec.validation import (
+    MOST_PROBLEMS,
+    KeyPath,
+    describe_unknown_key,
+    validate_usable,
+)
 
 MOST_RUNS = 10_000  # of a sweep
 NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sweeps
@@ -33,7 +39,7 @@ NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sw
 class SweepFile(Strict):
     """The top level of a sweep file."""
 
-    stand_ins: ClassVar[Mapping[str, Any]] = {"name": "unnamed", "seeds": [0]}
+    stand_ins: ClassVar[Mapping[str, Any]] = {"name": "unnamed", "seeds": [0], "base": {}}
 
     name: Annotated[str, Field(max_length=100)]
     """Name of the folder under the results."""
@@ -105,22 +111,18 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     for variant, settings in variants_of(document, head):
         if len(errors) > MOST_PROBLEMS:
             break
-        try:
+        with collecting(errors):
             check_variant_name(document, variant)
             config = complete_variant(settings, variant, head.seeds[0])
-        except SpecError as error:
-            errors.append(error)
-            continue
-        for seed in head.seeds:
-            run = PlannedRun(variant, config.with_seed(seed))
-            if run.config.id in runs:
-                same = (
-                    f"describes the same run as {runs[run.config.id].variant!r} (seed {seed}); "
-                    "two variants must differ in something that is trained"
-                )
-                errors.append(document.error(("variants", variant), same))
-                break
-            runs[run.config.id] = run
+            for seed in head.seeds:
+                run = PlannedRun(variant, config.with_seed(seed))
+                if run.config.id in runs:
+                    raise document.error(
+                        ("variants", variant),
+                        f"describes the same run as {runs[run.config.id].variant!r} (seed {seed}); "
+                        "two variants must differ in something that is trained",
+                    )
+                runs[run.config.id] = run
     if errors:
         raise SpecError.all_of(errors)
     return Sweep(head.name, head.title, path, tuple(runs.values()))
@@ -133,22 +135,25 @@ def read_spec(
 
     What is wrong is left out of the object, so that the rest can be checked.
     """
-    document, errors = read_yaml(path), []
+    document = read_yaml(path)
+    errors: list[SpecError] = []
     for override in overrides:
-        try:
+        with collecting(errors):
             document = _override(document, override, schema)
-        except SpecError as error:
-            errors.append(error)
-    plain = document.value
-    try:
-        return document, validate(schema, plain, ()), errors
-    except KeyProblem as problem:
-        errors += [document.error(part.path, part.message) for part in problem.parts]
-        wrong = {part.path[:1] for part in problem.parts}
-    usable = {key: value for key, value in plain.items() if (key,) not in wrong}
+    head, usable, problems = validate_usable(schema, document.value, schema.stand_ins)
+    errors += [document.error(problem.path, problem.message) for problem in problems]
     if "base" not in usable:
         raise SpecError.all_of(errors)
-    return document, validate(schema, {**schema.stand_ins, **usable}, ()), errors
+    return document, head, errors
+
+
+@contextmanager
+def collecting(errors: list[SpecError]) -> Iterator[None]:
+    """Keep a `SpecError` instead of raising it, so that all are told at once."""
+    try:
+        yield
+    except SpecError as error:
+        errors.append(error)
 
 
 def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:

@@ -1,7 +1,7 @@
 """Validation of plain data against a schema, with pydantic's messages rewritten in plain words."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,11 @@ class KeyProblem(BenchError):
         self.parts = parts or (self,)
         super().__init__("\n".join(f"{dotted(p.path)}: {p.message}" for p in self.parts))
 
+    @classmethod
+    def all_of(cls, parts: Sequence["KeyProblem"]) -> "KeyProblem":
+        """Return all problems of one configuration, at least one, as one."""
+        return KeyProblem(parts[0].path, parts[0].message, parts)
+
 
 class KeyProblems:
     """The wrong keys of one configuration, collected so that all are told at once."""
@@ -46,7 +51,7 @@ class KeyProblems:
     def refuse(self) -> None:
         """Raise what was found as one `KeyProblem`."""
         if self.found:
-            raise KeyProblem(self.found[0].path, self.found[0].message, self.found)
+            raise KeyProblem.all_of(self.found)
 
 
 def dotted(path: KeyPath) -> str:
@@ -79,8 +84,23 @@ def validate(schema: Any, value: Any, path: KeyPath) -> Any:
         meant = RENAMED.get(str(loc[-1])) or nearest(str(loc[-1]), beside)
         if meant in beside:
             problems.pop((*path, *_path_in(value, beside[meant])), None)
-    parts = [*problems.values()]
-    raise KeyProblem(parts[0].path, parts[0].message, parts)
+    raise KeyProblem.all_of([*problems.values()])
+
+
+def validate_usable(
+    schema: Any, value: Mapping[str, Any], stand_ins: Mapping[str, Any]
+) -> tuple[Any, Collection[str], list[KeyProblem]]:
+    """Return plain data as an object of a schema, its keys that are right, and what is wrong.
+
+    In the object, stand-ins take the place of wrong keys, so that the others can be checked.
+    """
+    try:
+        return validate(schema, value, ()), value.keys(), []
+    except KeyProblem as problem:
+        problems = list(problem.parts)
+    wrong = {problem.path[:1] for problem in problems}
+    usable = {key: part for key, part in value.items() if (key,) not in wrong}
+    return validate(schema, {**stand_ins, **usable}, ()), usable.keys(), problems
 
 
 def describe_unknown_key(key: str, known: Iterable[str]) -> str:

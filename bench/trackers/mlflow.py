@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from bench.console import suggest_command
-from bench.errors import BenchError, mask_passwords
+from bench.errors import BenchError, first_line, mask_passwords
 from bench.record.locks import hold
 from bench.record.records import Records, load_records
 from bench.trackers.mlflow_runs import MlflowRun, child_runs, parent_run
@@ -64,7 +64,7 @@ def update_mlflow(folder: Path, uri: str | None = None) -> str:
     except BenchError:
         raise
     except Exception as error:  # whatever a server, a driver or a database may raise
-        reason = _masked(str(error).strip().split("\n")[0], uri) or type(error).__name__
+        reason = _masked(first_line(error), uri)
         if len(reason) > LONGEST_REASON:  # the cause is at the end of nested messages
             reason = f"{reason[: LONGEST_REASON // 3]} ... {reason[-LONGEST_REASON * 2 // 3 :]}"
         raise BenchError(

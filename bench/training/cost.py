@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from bench.data.base import DataSpec
-from bench.errors import NotApplicable
+from bench.errors import NotApplicable, describe_error
 from bench.record.jsonl import write_jsonl
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training
@@ -61,8 +61,7 @@ def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
             except NotApplicable as error:
                 reason = str(error)
             except Exception as error:  # of a model's code, which must not stop a training
-                line = (str(error).strip().splitlines() or [""])[0]
-                reason = f"it cannot be counted: {type(error).__name__}: {line}"
+                reason = f"it cannot be counted: {describe_error(error)}"
             entries += [CostEntry(m, n, reason) for m, n in zip(metrics, counts, strict=True)]
     return entries
 

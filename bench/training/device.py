@@ -13,11 +13,11 @@ from bench.console import warn
 from bench.spec.run_settings import Training
 
 NO_DETERMINISTIC_KERNEL = r"(\S+) does not have a deterministic implementation"
-NO_NEWS = (
+EXPECTED_WARNINGS = (
     "Synchronization debug mode is a prototype",
     "TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled",
 )
-"""Beginnings of warnings that torch gives of what is done on purpose."""
+"""Beginnings of torch's warnings about what the harness does on purpose."""
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def numerics(training: Training, device: torch.device, *, autotune: bool = False
 
 @contextmanager
 def torch_warnings_settled() -> Iterator[None]:
-    """Say once which operations have no deterministic kernel; drop warnings that are no news."""
+    """Say once which operations have no deterministic kernel; drop `EXPECTED_WARNINGS`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -67,7 +67,7 @@ def torch_warnings_settled() -> Iterator[None]:
         text = str(warning.message)
         if match := re.match(NO_DETERMINISTIC_KERNEL, text):
             without_kernel[match[1]] = None
-        elif not text.startswith(NO_NEWS):
+        elif not text.startswith(EXPECTED_WARNINGS):
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )

@@ -11,6 +11,7 @@ from math import gcd
 import torch
 from torch import Tensor
 
+from bench.errors import first_line
 from bench.training.interface import Batch
 
 Gradients = dict[str, list[Tensor]]
@@ -37,7 +38,7 @@ def allocator_message(error: BaseException | None) -> str | None:
         return None
     is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if is_memory or (isinstance(error, RuntimeError) and any(m in str(error) for m in _MESSAGES)):
-        return str(error).strip().split("\n", 1)[0] or type(error).__name__
+        return first_line(error)
     return allocator_message(error.__context__)
 
 

@@ -26,7 +26,7 @@ class Losses:
         self._counts = dict.fromkeys(self._sums, 0)
 
     def add(self, step: int, values: Tensor) -> None:
-        """Add the terms of an iteration, one pass after the other; nobody may write there later."""
+        """Add the terms of an iteration, one pass after the other; `values` is not copied."""
         self._unread.append((step, values))
 
     def take(self) -> dict[str, float]:

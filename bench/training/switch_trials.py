@@ -1,9 +1,9 @@
 """Choose the switches of a run by short measurements on the device at hand.
 
 A switch is on if a training with it raises nothing, computes what eager mode does, and is faster.
-What an eager training differs by whose weights were rounded once more says how much is allowed.
-`autotune` is never chosen: the fastest algorithms of cuDNN need not give the same bits again, so
-that a resumed run would not end where it would have. Who wants it demands it.
+How much its numbers may differ is measured by an eager training whose weights are rounded once
+more. `autotune` is never chosen, only demanded: the fastest algorithms of cuDNN need not give the
+same bits again, so that a resumed run would end elsewhere.
 """
 
 import time
@@ -15,6 +15,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from bench.errors import describe_error, shortened
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.device import seconds_per_iteration
 from bench.training.trainer import Trainer
@@ -79,8 +80,7 @@ def choose_switches(
                 continue
             gain = _times_as_fast(best, trial, pace, clock)
         except Exception as error:  # of a compiler, a driver, memory: what is on already goes on
-            line = (str(error).strip().splitlines() or [""])[0]
-            reasons.append(f"{name} off, {type(error).__name__}: {line[:120]}")
+            reasons.append(f"{name} off, {shortened(describe_error(error), 150)}")
             continue
         reasons.append(f"{name} {'on' if gain >= LEAST_GAIN else 'off'}, {gain:.2f} times as fast")
         if gain >= LEAST_GAIN:

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
-from bench.errors import BenchError, SpecError
+from bench.errors import BenchError, SpecError, first_line
 from bench.record.jsonl import JsonlWriter
 from bench.record.locks import Busy, hold
 from bench.seeding import seed_for
@@ -267,8 +267,7 @@ def _explaining(tuning: Tuning) -> Iterator[None]:
     except Exception as error:
         if not tuning.head.storage:
             raise
-        reason = str(error).splitlines()[0]
-        raise SpecError(reason, where=str(tuning.path), key="storage") from error
+        raise SpecError(first_line(error), where=str(tuning.path), key="storage") from error
 
 
 def _storage(address: str, folder: Path) -> BaseStorage | str:

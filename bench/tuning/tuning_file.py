@@ -1,7 +1,6 @@
 """A tuning file: a sweep file with `trials`, `objectives` and a `space`, checked as a whole."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -17,6 +16,7 @@ from bench.spec.run_settings import Evaluation, Seed, as_component, at_most
 from bench.spec.sweep_file import (
     SweepFile,
     check_variant_name,
+    collecting,
     complete_variant,
     read_spec,
     variants_of,
@@ -91,14 +91,14 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
         measured = _called(metrics)
         quantities = _quantities(measured)
         for index, metric in enumerate(head.objectives):
-            with _collecting(errors):
+            with collecting(errors):
                 objectives.append(_objective(document, metric, index, measured, quantities))
     on_validation = {"splits": [VALIDATION], "controls": [REAL], "metrics": metrics}
     variants: list[TunedVariant] = []
     known = []
     for name, settings in variants_of(document, head):
         known.append(name)
-        with _collecting(errors):
+        with collecting(errors):
             check_variant_name(document, name)
             settings = settings.merged(Located.of(on_validation))
             variants.append(_variant(document, head, name, settings))
@@ -109,14 +109,6 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     if errors:
         raise SpecError.all_of(errors)
     return Tuning(path, head, tuple(objectives), tuple(variants))
-
-
-@contextmanager
-def _collecting(errors: list[SpecError]) -> Iterator[None]:
-    try:
-        yield
-    except SpecError as error:
-        errors.append(error)
 
 
 def _called(metrics: object) -> list[str]:

@@ -118,7 +118,7 @@ WAITS = {
 }
 
 
-HERE = re.escape(f", in {__file__}, line ")
+HERE = re.escape(f" ({__file__}:")
 
 
 @pytest.mark.parametrize("change", FAILS.values(), ids=FAILS)
@@ -181,7 +181,7 @@ def test_the_command_tells_a_remark_from_a_failure(bench, monkeypatch):
     assert status == 0
     title, problem, last = out.splitlines()
     assert title == "note  Every stage runs on a GPU, without waiting for it"
-    assert problem.startswith("      stage 'main': local_scalar_dense reads a value back, in ")
+    assert problem.startswith("      stage 'main': local_scalar_dense reads a value back (")
     assert last == "cvae: conforms"
 
 

@@ -31,7 +31,7 @@ FINDINGS = {
     "NoTensor": ("tensor", "returned float as term 'small', not a tensor"),
     "NoMapping": ("wanted term", "returned Tensor, not a dict term -> tensor"),
     "WrongSize": ("wanted term", "The size of tensor a (8) must match the size of tensor b (64)"),
-    "Item": ("asks for the value", "torch.where in place of if"),
+    "Item": ("reads the value", "torch.where in place of if"),
     "NumpyRandom": ("draw from torch", "use torch.rand"),
     "PythonRandom": ("draw from torch", "use torch.rand"),
     "Detached": ("depends on parameters", "is something detached on the way?"),

@@ -195,7 +195,7 @@ def in_folders(root):
 LEFT_OUT = {
     "formats": (
         lambda root: [(root / "cats" / f"{i}.TIF").touch() for i in range(4)],
-        "4 .tif files: cats/0.TIF, cats/1.TIF, cats/2.TIF, ...",
+        "4 .tif files: cats/0.TIF, cats/1.TIF, cats/2.TIF and 1 more",
     ),
     "no suffix": (lambda root: (root / "cats" / "a").touch(), "1 nameless files: cats/a"),
     "in folders": (in_folders, "1 folders in classes (nested: true reads them): cats/more"),

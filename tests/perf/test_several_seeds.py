@@ -1,4 +1,4 @@
-"""Several seeds on one device: each way is timed, and none changes what a seed computes."""
+"""Several seeds on one device: each mode is timed, and none changes what a seed computes."""
 
 import json
 from contextlib import contextmanager

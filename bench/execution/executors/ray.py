@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from bench.errors import BenchError, describe_system_error
+from bench.errors import BenchError, describe_system_error, first_line
 from bench.execution.executors.base import Ended, Executor, execute_remotely, import_extra
 from bench.execution.task import Task
 from bench.process.worker import Worker
@@ -120,7 +120,7 @@ class Ray(Executor):
         except self._ray.exceptions.RayError as error:
             if isinstance(cause := getattr(error, "cause", None), BenchError):
                 raise cause from None
-            return Ended(task, "lost", f"ended: {str(error).strip().splitlines()[0]}")
+            return Ended(task, "lost", f"ended: {first_line(error)}")
         try:
             if packed is not None:
                 _unpack(packed, task.path)

@@ -15,7 +15,7 @@ from torch import nn
 
 from bench.console import say
 from bench.data.base import DataSpec, fingerprint, to_float
-from bench.errors import add_path_to_errors
+from bench.errors import add_path_to_errors, first_line
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
 from bench.metrics.extractors.small_classifier import (
@@ -83,8 +83,7 @@ def _read(spec: DataSpec, path: Path) -> SmallClassifier | None:
         if weights_hash(network.state_dict()) != content["hash"]:
             raise ValueError("its weights are not those that were written")
     except Exception as error:  # a damaged file may raise anything
-        reason = str(error).split("\n", 1)[0]
-        _log.warning("%s is damaged (%s); training the classifier again", path, reason)
+        _log.warning("%s is damaged (%s); training the classifier again", path, first_line(error))
         return None
     return network
 

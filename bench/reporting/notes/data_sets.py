@@ -2,14 +2,13 @@
 
 from collections.abc import Collection, Sequence
 
+from bench.errors import short_hash
 from bench.record.files import flatten
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import listed
 from bench.reporting.tables.table import Note
-
-DIGITS = 12  # that a note shows of a fingerprint
 
 
 def data_notes(records: Records, shown: Collection[str]) -> list[Note]:
@@ -46,7 +45,6 @@ def _fingerprints(runs: Sequence[RecordedRun]) -> str:
     known = dict.fromkeys(run.fingerprint for run in runs if run.fingerprint)
     if not known:
         return "no fingerprint on record"
-    parts = ("+".join(part[:DIGITS] for part in found.split("+")) for found in known)
     unknown = sum(run.is_measured and not run.fingerprint for run in runs)
     more = f" ({unknown} of the runs and controls have none on record)" if unknown else ""
-    return f"fingerprint {listed(parts)}{more}"
+    return f"fingerprint {listed(map(short_hash, known))}{more}"

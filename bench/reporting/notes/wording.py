@@ -1,6 +1,6 @@
 """Rows, seeds and lists as words under a table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from bench.reporting.grouping import grouped
 
@@ -8,16 +8,6 @@ from bench.reporting.grouping import grouped
 def listed(values: Iterable[object]) -> str:
     """Return values with commas between them; labels of rows may hold commas and take "; "."""
     return ", ".join(map(str, values))
-
-
-def first_few(values: Sequence[str], most: int, between: str = ", ") -> str:
-    """Return at most `most` values, and how many are left out.
-
-    >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
-    ('a, b and 1 more', 'a, b')
-    """
-    more = f" and {len(values) - most} more" if len(values) > most else ""
-    return between.join(values[:most]) + more
 
 
 def seeds_text(numbers: Iterable[int | None]) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 from bench.errors import DamagedRecord
 from bench.record.files import read_regular
 from bench.record.left_out import say_left_out
-from bench.record.pictures import Array, read_pictures, read_samples
+from bench.record.pictures import Array, are_images, read_pictures, read_samples
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.grouping import grouped
@@ -114,7 +114,7 @@ def _pictures(run: RecordedRun) -> Iterator[_Picture]:
         else:
             yield _Picture(SAMPLES, run, sheet, is_drawing=True)
     arrays = read_pictures(run.path).arrays
-    images = {name: array for name, array in arrays.items() if _are_images(array)}
+    images = {name: array for name, array in arrays.items() if are_images(array)}
     for name in images:
         if name not in {ABOVE[below] for below in ABOVE if below in arrays}:
             yield _Picture(name, run, ImageSheet(_compose(name, images)))
@@ -127,11 +127,6 @@ def _compose(name: str, images: Mapping[str, Array]) -> Array:
     if above is None or _table(above).shape != table.shape:
         return table
     return np.stack([_table(above), table], axis=1).reshape(-1, *table.shape[1:])
-
-
-def _are_images(array: Array) -> bool:
-    is_filled = array.dtype == np.uint8 and array.ndim >= 4 and array.size > 0
-    return is_filled and array.shape[-1] in (1, 3)
 
 
 def _table(images: Array) -> Array:
