@@ -31,8 +31,27 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(bench, here, monkeypatch, 
     assert list(here.glob("results/tiny/*/checkpoint.pt"))
 
 
+WITHOUT_LOCKS = """\
+import errno, fcntl
+def flock(*_):
+    raise OSError(errno.ENOLCK, "No locks available")
+fcntl.flock = flock
+"""
+
+
+@pytest.fixture(params=[True, False], ids=["with locks", "without locks"])
+def disk(request, tmp_path_factory, monkeypatch):
+    """Let processes find a disk with locks, or one without."""
+    if not request.param:
+        folder = tmp_path_factory.mktemp("site")
+        (folder / "sitecustomize.py").write_text(WITHOUT_LOCKS)
+        path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+        monkeypatch.setenv("PYTHONPATH", path)
+    return request.param
+
+
 @pytest.mark.slow
-def test_two_processes_share_the_work_and_give_the_same_figures(bench_process, here):
+def test_two_processes_share_the_work_and_give_the_same_figures(bench_process, here, disk):
     both = [bench_process(*RUN, "--results", "shared") for _ in range(2)]
     alone = bench_process(*RUN, "--results", "alone")
     told = [process.communicate(timeout=240)[1] for process in (*both, alone)]
@@ -40,6 +59,7 @@ def test_two_processes_share_the_work_and_give_the_same_figures(bench_process, h
     lines = "".join(told[:2]).splitlines()
     assert sum(line.startswith("finished  [") for line in lines) == 4, "each run is done once"
     assert csv(here / "shared" / "tiny") == csv(here / "alone" / "tiny")
+    assert ("has no locks" in told[2]) is not disk
 
 
 def children(process):
