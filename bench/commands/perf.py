@@ -184,7 +184,7 @@ def seeds_(
     keep(timed)
     echo(f"{seeds} seeds, {precision}, {_training_text(timed)}")
     best = next(row for row in timed["rows"] if row["mode"] == timed["fastest"])
-    if "times_one_by_one" in best:
+    if sum("times_one_by_one" in row for row in timed["rows"]) > 1:
         echo(f"fastest: {best['mode']}, {best['times_one_by_one']:.2f} times as fast as one by one")
     if "difference_from_alone" in timed:
         echo(f"beside each other, seeds differ from alone by {timed['difference_from_alone']:.2g}")

@@ -39,7 +39,7 @@ class KnownData:
             known = self._recorded.get(canonical_json(component)) or self.present(component)
             if known and known != found:
                 return (
-                    f"it was made from {_data_text(component)} with fingerprint "
+                    f"it was made from data {data_text(component)} with fingerprint "
                     f"{short_hash(found)}, here they have {short_hash(known)}"
                 )
         self._recorded |= {canonical_json(component): found for component, found in made}
@@ -66,7 +66,7 @@ def check_data(tasks: Iterable[RunTask], worker: Worker) -> KnownData:
     for key, versions in made.items():
         present = known.present(components[key])
         if len({*versions, present} - {""}) > 1:
-            problems += [f"  {_data_text(components[key])}", *_lines(versions, present)]
+            problems += [f"  data {data_text(components[key])}", *_lines(versions, present)]
     if problems:
         folder = next(iter(next(iter(made.values())).values()))[0].path.parent
         raise BenchError(
@@ -92,8 +92,9 @@ def _recorded(folder: Path, task: RunTask) -> Iterator[tuple[Component, str]]:
     yield from zip(components, found, strict=False)
 
 
-def _data_text(component: Component) -> str:
-    return f"data {' '.join(str(component[key]) for key in ('name', 'path') if key in component)}"
+def data_text(component: Component) -> str:
+    """Return what a data set is called in messages: its registered name, and its path if any."""
+    return " ".join(str(component[key]) for key in ("name", "path") if key in component)
 
 
 def _lines(versions: Mapping[str, Sequence[RunTask]], present: str) -> Iterator[str]:

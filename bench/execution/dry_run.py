@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.data.summary import data_notices
 from bench.errors import BenchError
+from bench.execution.data_change import data_text
 from bench.execution.run_sweep import refuse_few_examples
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
@@ -32,7 +33,8 @@ def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
             left.append(training)
         lines.append(
             f"  {run.variant:<{width}}  seed {training.seed}  {training.model['name']} on "
-            f"{training.data['name']}, {training.iterations} iterations  {run.config.id}  {state}"
+            f"{data_text(training.data)}, {training.iterations} iterations  "
+            f"{run.config.id}  {state}"
         )
     lines.append("  " + states_text(states))
     lines.append("  " + _estimate(left, results))
@@ -69,9 +71,12 @@ def _estimate(left: Iterable[Training], results: Path) -> str:
         return "nothing left to train"
     known: dict[tuple[str, str], list[float]] = {}
     if results.is_dir():
-        for entry in load_records(results, None).timings:
+        records = load_records(results, None)
+        for entry in records.timings:
             if entry.metric == "iterations_per_second" and entry.value is not None:
-                known.setdefault((entry.run.model, entry.run.data), []).append(entry.value)
+                data = records.config(entry.run).get("data") or {}  # in tables it may be renamed
+                key = entry.run.model, data.get("name", entry.run.data)
+                known.setdefault(key, []).append(entry.value)
     seconds = 0.0
     for training in left:
         rates = known.get((training.model["name"], training.data["name"]))

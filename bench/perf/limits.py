@@ -19,7 +19,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     """Raise `OutOfTime` in the main thread, which this is, if the block takes longer."""
 
     def give_up(number: int, frame: FrameType | None) -> None:
-        raise OutOfTime(f"not ready after {seconds:g} s")
+        raise OutOfTime(f"not ready after {seconds:g} s; more --seconds may help")
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)

@@ -175,7 +175,7 @@ def test_a_mode_that_cannot_begin_is_named_with_its_reason(bench, here, monkeypa
     status, out, err = bench(*TRAIN, "{name: cvae, width: 0.25}", "--seconds", "1")
     assert status == 0, err
     assert "n/a: RuntimeError: no such kernel\n" in out
-    assert "n/a: OutOfTime: not ready after 1 s\n" in out
+    assert "n/a: OutOfTime: not ready after 1 s; more --seconds may help\n" in out
     assert "1.50\n" in out
 
 
