@@ -115,7 +115,7 @@ def _odd_value(path, draw):
             lines[index] = ",".join(cells)
         else:
             lines = [as_json(with_odd_value(json.loads("\n".join(lines)), draw))]
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, EOFError):
         lines = [as_json({"seed": draw.choice(ODD)})]
     _write("\n".join(lines).encode("utf-8", "surrogatepass") + b"\n")(path, draw)
 
@@ -139,7 +139,7 @@ def _odd_array(path, draw):
     try:
         arrays = _arrays_of(path)
         name = draw.choice(sorted(arrays))
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, EOFError):
         arrays, name = {}, "x"
     odd = (
         *(np.zeros(0), np.zeros((0, 0, 4, 4, 1), np.uint8), np.array("\ud800"), np.float32(np.nan)),
