@@ -7,7 +7,8 @@ from bench.record.jsonl import write_jsonl
 
 HOSTILE = (
     "</script><script>window.broken = 1</script> <!-- <script> "
-    "\"quoted\" 'single' & <b>ünï—コード</b> \u2028 ${x}"
+    "\"quoted\" 'single' & <b>ünï—コード</b> \u2028 ${x} {{x}} ]]> "
+    '<svg onload="window.broken = 1"> &lt;i&gt; javascript:window.broken=1'
 )
 METRICS = ("inception_score", "intra_class_diversity", "class_accuracy", "fid")
 
