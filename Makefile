@@ -12,7 +12,7 @@ quickstart: $(VENV)/.bench  ## Train six models on real digits and print both ta
 	$(BIN)/bench report quickstart --table 1 --table 2
 
 test: $(VENV)/.test  ## Run the fast tests; a third process uses the time in which others wait.
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 test-slow: $(VENV)/.test  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -q -m slow
