@@ -96,6 +96,7 @@ def test_images_from_anywhere_get_into_the_table(tmp_path, run_here):
     assert "more than one protocol" not in printed[3]
 
 
+@pytest.mark.slow
 def test_first_steps_can_be_taken(run_here):
     shown = re.search(r"<!-- run -->\n```\n(.*?)```", DOCUMENTS["docs/guide/first-steps.md"], re.S)
     printed = [run_here(words) for words in commands(shown[1])]

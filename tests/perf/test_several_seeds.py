@@ -23,6 +23,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(turns, "TURN_SECONDS", 0.02)
 
 
+@pytest.mark.slow
 def test_a_cpu_rehearses_what_needs_no_graphs(bench, here, quick):
     words = ("--device", "cpu", "--seeds", "2", "--precision", "bfloat16", "--json", "seeds.json")
     status, out, err = bench(*SEEDS, *words)

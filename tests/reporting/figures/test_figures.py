@@ -132,6 +132,7 @@ def test_models_that_need_the_label_to_encode_are_named(changed):
     assert "without which they cannot encode: CSVAE." in notes
 
 
+@pytest.mark.slow
 def test_many_variants_are_limited_and_the_others_named(tmp_path):
     names = [f"variant {number:02d}" for number in range(20)]
     drawable.write(tmp_path, names, seeds=1)
