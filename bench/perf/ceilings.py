@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from bench.perf.limits import cpu_threads
-from bench.training.device import seconds_per_iteration
+from bench.training.device import cpu_threads, seconds_per_iteration
 
 SIDES = {"cpu": 2048, "cuda": 8192}  # of the matrices
 BLOCKS, BLOCK_SECONDS = 8, 0.15  # the fastest block counts

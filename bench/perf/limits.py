@@ -1,11 +1,9 @@
-"""What a measurement may use: seconds, and CPU threads."""
+"""The seconds that a measurement may use."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-import torch
 
 AGAIN_SECONDS = 5.0  # until the exception is raised again, where something has swallowed it
 
@@ -28,14 +26,3 @@ def time_limit(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-@contextmanager
-def cpu_threads(count: int) -> Iterator[None]:
-    """Let torch compute with that many CPU threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

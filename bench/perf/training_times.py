@@ -15,7 +15,7 @@ import torch
 
 from bench.data.base import DataSet
 from bench.errors import describe_error
-from bench.perf.limits import cpu_threads, time_limit
+from bench.perf.limits import time_limit
 from bench.perf.plain_loop import PlainLoop
 from bench.perf.training_processes import times_one_process
 from bench.perf.turns import ROUNDS, TimedMode
@@ -25,7 +25,7 @@ from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.cost import count_cost
-from bench.training.device import seconds_per_iteration
+from bench.training.device import cpu_threads, seconds_per_iteration
 from bench.training.trainer import Trainer
 
 PLAIN, EAGER_MODE = "plain loop", "eager"

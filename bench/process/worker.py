@@ -19,6 +19,7 @@ from bench.process.stop_signal import StopSignal
 from bench.spec.components import construct
 from bench.spec.run_config import RunConfig, canonical_json
 from bench.spec.switches import SwitchSet
+from bench.training.device import cpu_threads
 from bench.training.gradient_accumulation import allocator_message
 
 
@@ -123,12 +124,8 @@ class Worker:
     def computing(self, spec: DataSpec) -> Iterator[None]:
         """Set the CPU threads for such data, and keep freed memory from now on."""
         keep_freed_memory()
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads_for(spec))
-        try:
+        with cpu_threads(self.threads_for(spec)):
             yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def _prepare_cuda(device: torch.device) -> None:

@@ -78,6 +78,17 @@ def torch_warnings_settled() -> Iterator[None]:
         )
 
 
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let torch compute with that many CPU threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def seconds_per_iteration(
     iterate: Callable[[int], None],
     device: torch.device,
