@@ -20,6 +20,8 @@ from bench.spec.reserved_names import EVALUATIONS, REAL
 from bench.spec.run_config import digest
 from bench.trackers.mirrors import write_mirrors
 
+SAVED = "set-"  # begins the folder name of a row
+
 Entry = Mapping[str, Any]
 
 
@@ -37,7 +39,8 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
         raise SpecError(f"a row cannot be called {name!r}", where="--name")
     root = results / EVALUATIONS
     plan = _read_plan(root, name, given.model)
-    now, replaced = given.context.data.fingerprint, _row_id(given, name)
+    now = given.context.data.fingerprint
+    replaced = saved_row_id(name, given.data, given.seed)
     for entry in [*plan["runs"], *plan["controls"]]:
         path = root / entry["id"]
         before = provenance.read_provenance(path).get("data_fingerprint") or now
@@ -51,8 +54,9 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
             )
 
 
-def _row_id(given: GivenSamples, name: str) -> str:
-    return f"set-{digest({'name': name, 'data': given.data, 'seed': given.seed})}"
+def saved_row_id(name: str, data: Mapping[str, Any] | None, seed: int | None) -> str:
+    """Return the folder name of a row."""
+    return f"{SAVED}{digest({'name': name, 'data': data, 'seed': seed})}"
 
 
 def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker) -> str:
@@ -63,7 +67,7 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
     given, root = result.given, results / EVALUATIONS
     count = result.given.samples.per_class
     row = {
-        "id": _row_id(given, name),
+        "id": saved_row_id(name, given.data, given.seed),
         "variant": name,
         "model": given.model,
         "data": given.data["name"],

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bench.errors import BenchError, DamagedRecord
 from bench.evaluation.controls import control_id
+from bench.evaluation.saved_rows import SAVED, saved_row_id
 from bench.exchange.archive import CHECKPOINTS, FORMAT, LARGEST, MANIFEST, WEIGHTS, Manifest
 from bench.record.checks import check_run
 from bench.record.files import read_json, shape_problem
@@ -148,7 +149,6 @@ def _expected_id(
         count = settings.get("samples_per_class") or 0
         data = settings.get("data")
         return data and control_id(control.get("control") or REAL, data, count)
-    if planned and run.startswith("set-"):
-        key = {"name": planned["variant"], "data": settings.get("data"), "seed": planned["seed"]}
-        return f"set-{digest(key)}"
+    if planned and run.startswith(SAVED):
+        return saved_row_id(planned["variant"], settings.get("data"), planned["seed"])
     return digest(settings)
