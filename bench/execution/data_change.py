@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bench.data.base import DataSet
 from bench.errors import BenchError, first_few, short_hash
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
@@ -18,6 +19,14 @@ MOST_RUNS = 4  # that a message names of one version
 Component = Mapping[str, Any]
 
 
+def data_here(component: Component, worker: Worker) -> DataSet | None:
+    """Return data that are here without a download; None where they are not, or damaged."""
+    with suppress(BenchError, OSError):  # told when a run loads these data
+        if construct("dataset", component).missing() is None:
+            return worker.context_of(component).data
+    return None
+
+
 class KnownData:
     """The fingerprint of each data set of a sweep, as far as it is known without a download."""
 
@@ -27,10 +36,8 @@ class KnownData:
 
     def present(self, component: Component) -> str:
         """Return the fingerprint of data that are here; empty where they are not, or damaged."""
-        with suppress(BenchError, OSError):  # told when a run loads these data
-            if construct("dataset", component).missing() is None:
-                return self._worker.context_of(component).data.fingerprint
-        return ""
+        data = data_here(component, self._worker)
+        return data.fingerprint if data else ""
 
     def accept(self, folder: Path, task: RunTask) -> str:
         """Accept the data of the run in `folder` as those of a task, or return why not."""

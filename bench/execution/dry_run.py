@@ -1,12 +1,11 @@
 """The plan of a sweep: its runs and their states, and how long the rest may take."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from bench.data.summary import data_notices
 from bench.errors import BenchError
-from bench.execution.data_change import data_text
+from bench.execution.data_change import data_here, data_text
 from bench.execution.run_sweep import refuse_few_examples
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
@@ -46,11 +45,7 @@ def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
 def check_sizes(tasks: Iterable[RunTask], worker: Worker) -> None:
     """Raise a `SpecError` if the training examples of a run make no batch, if they are here."""
     for task in tasks:
-        data = None
-        with suppress(BenchError):  # the plan has a note on it
-            if task.config.source().missing() is None:
-                data = worker.context_of(task.config.training.data).data
-        if data is not None:
+        if data := data_here(task.config.training.data, worker):
             refuse_few_examples(task, data)
 
 

@@ -63,8 +63,9 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
         if worker.options.retry_failed:
             _reopen_failed(task, started)
     todo = [task for task in tasks if task.state() not in ("done", "failed")]
-    _load_data(todo, worker)
-    check_data(tasks, worker)  # again, since some may have been downloaded
+    if todo:
+        _load_data(todo, worker)
+        check_data(tasks, worker)  # again, since some may have been downloaded
     write_json(folder / "sweep.json", _description(sweep, tasks, worker.command))
     troubles: dict[Task, str] = {}
     with shown(sweep.name, tasks):
@@ -138,7 +139,7 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
     """Load every data set before the first task starts, and name all that are missing at once."""
     problems: dict[str, str] = {}
     told: set[str] = set()
-    if tasks and data_root().exists() and not os.access(data_root(), os.W_OK):
+    if data_root().exists() and not os.access(data_root(), os.W_OK):
         say(
             f"note: {data_root()} cannot be written to; runs end after their training if their "
             "metrics need a classifier that is not there yet (BENCH_DATA names another folder)"
