@@ -109,8 +109,7 @@ def _serve(
         pipe.send("ready")
         while True:
             count = pipe.recv()
-            seconds_per_iteration(
-                trainer.iterate, device, step, count
-            )  # which waits for the device
+            # Its result is not needed: what counts is that it waits for the device.
+            seconds_per_iteration(trainer.iterate, device, step, count)
             step += count
             pipe.send("done")
