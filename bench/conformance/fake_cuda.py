@@ -52,10 +52,10 @@ def play_on_fake_cuda(training: Training, spec: DataSpec) -> None:
         y = as_given(model, spec, torch.zeros(size, dtype=torch.int64, device="cuda"))
         x = torch.empty(size, *spec.shape, device="cuda")
         batch = Batch(x, y, training.labeled_rows or size)
-        passes, _ = make_passes(model, training.objective, {}, precision=training.precision)
+        passes = make_passes(model, training.objective, {}, precision=training.precision)
         waits: list[str] = []
         with gradients_in_python():
-            for stage_pass in dict.fromkeys(stage_pass for stage_pass, _ in passes):
+            for stage_pass in passes.values():
                 stage = f"stage {stage_pass.stage.name!r}"
                 waits += _follow(stage, partial(stage_pass.gradients, batch))
         with torch.no_grad():  # where waiting is allowed

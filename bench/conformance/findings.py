@@ -18,6 +18,7 @@ METHODS: dict[suite.Check, str] = {
     suite.ten_iterations_lower_reconstruct: "terms",
     suite.examples_without_label_are_welcome: "terms",
     suite.attributes_are_welcome: "terms",
+    suite.finishing_repeats_itself: "finish",
     suite.samples_are_a_function_of_the_generator: "sample",
     suite.samples_use_the_whole_range: "sample",
     suite.codes_fit_if_it_encodes: "encode",

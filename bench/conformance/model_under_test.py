@@ -1,7 +1,7 @@
 """A model under test, with a small data set and a training of six iterations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import gettempdir
@@ -16,13 +16,16 @@ from bench.data.stream import make_stream
 from bench.errors import BenchError
 from bench.spec import run_config
 from bench.spec.declaration import ModelProblem
-from bench.spec.run_settings import Training
+from bench.spec.run_settings import StageEdit, Training
 from bench.spec.validation import KeyProblem
 from bench.training.interface import Batch, ConditionalGenerator, as_given, begin_training
 from bench.training.passes import StagePass, make_passes, terms_problem
 from bench.training.trainer import Trainer, build_model
 
 CPU = torch.device("cpu")
+
+
+ITERATIONS = 6
 
 
 class Violation(BenchError):
@@ -54,7 +57,8 @@ class ModelUnderTest:
     ) -> "ModelUnderTest":
         """Return a registered model, by default on 8x8 images, with further settings of a run."""
         component = {"model": {"name": name, **(options or {})}, "data": data or {"name": "blobs"}}
-        brief = {"seed": 0, "iterations": 6, "batch_size": 16}
+        # Long enough for any stage; it is shortened below.
+        brief = {"seed": 0, "iterations": 10**9, "batch_size": 16}
         try:
             run = run_config.complete_settings({**component, **brief, **settings})
         except KeyProblem as problem:
@@ -62,7 +66,10 @@ class ModelUnderTest:
                 if isinstance(part, ModelProblem):
                     raise part from problem
             raise BenchError(str(problem)) from problem
-        return cls(run, run.source().load())
+        training = run.training.model_copy(
+            update={"iterations": ITERATIONS, "stages": _within_a_short_run(run)}
+        )
+        return cls(replace(run, training=training), run.source().load())
 
     def changed(self, **settings: Any) -> "ModelUnderTest":
         """Return the same model under other settings."""
@@ -95,8 +102,7 @@ class ModelUnderTest:
 
     def passes(self) -> list[StagePass]:
         """Return a pass for each stage in which a player moves, all of one new model."""
-        passes, _ = make_passes(self.model(), self.training.objective, {})
-        return list(dict.fromkeys(stage_pass for stage_pass, _ in passes))
+        return list(make_passes(self.model(), self.training.objective, {}).values())
 
     def terms(
         self, stage_pass: StagePass, wanted: frozenset[str] | None = None
@@ -115,3 +121,25 @@ class ModelUnderTest:
             folder.mkdir(exist_ok=True)
         training = self.training.model_copy(update=changes)
         return Trainer(training, self.data, folder or Path(gettempdir()), CPU, "contract")
+
+
+def _within_a_short_run(run: run_config.RunConfig) -> dict[str, StageEdit]:
+    """Return the edits of stages, with times in iterations put into a short run in their order."""
+    with torch.device("meta"):
+        stages = run.model(run.source().spec).stages
+    times = [time for stage in stages for time in (stage.start, stage.end)]
+    iterations = sorted({time for time in times if type(time) is int and time})
+    if not iterations or iterations[-1] < ITERATIONS:
+        return run.training.stages
+    shares = {time: (n + 1) / (len(iterations) + 1) for n, time in enumerate(iterations)}
+    edits = {}
+    for stage in stages:
+        moved = {
+            name: shares[time]
+            for name, time in (("start", stage.start), ("end", stage.end))
+            if type(time) is int and time
+        }
+        if moved:
+            before = run.training.stages.get(stage.name, StageEdit())
+            edits[stage.name] = before.model_copy(update=moved)
+    return {**run.training.stages, **edits}

@@ -26,8 +26,15 @@ from bench.data.base import to_bytes
 from bench.errors import BenchError, Interrupted, NotApplicable
 from bench.evaluation.measuring import draw_samples, remark_on_range
 from bench.seeding import generator_for
-from bench.training.interface import Code, Encodes, Infers, Switches, frozen_modules
-from bench.training.passes import StagePass, reached_leaves
+from bench.training.interface import (
+    Code,
+    Encodes,
+    Infers,
+    Switches,
+    frozen_modules,
+    is_finished_by_data,
+)
+from bench.training.passes import reached_leaves
 
 
 def _require(rule: object, problem: str) -> None:
@@ -105,7 +112,7 @@ def players_move_only_their_own(under_test: ModelUnderTest) -> None:
     for player in {p: None for stage_pass in under_test.passes() for p in stage_pass.weights}:
         trainer = under_test.trainer(objective={player: objective[player]})
         before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-        trainer.iterate(0)
+        trainer.iterate(trainer.timetable.span(player)[0])
         parameters = dict(trainer.model.named_parameters())
         moved = {n: p for n, p in parameters.items() if not torch.equal(before[n], p)}
         owned = {id(p) for p in trainer.model.players()[player]}
@@ -137,7 +144,8 @@ def shared_backwards_give_each_players_gradient(under_test: ModelUnderTest) -> N
         _, gradients = planned.gradients(under_test.batch)
         values = under_test.terms(literal)
         for player, weights in literal.weights.items():
-            loss = torch.stack([weight * values[term] for term, weight in weights.items()]).sum()
+            factors = {term: literal.present(weight) for term, weight in weights.items()}
+            loss = torch.stack([factors[term] * values[term] for term in weights]).sum()
             parameters = literal.parameters[player]
             expected = torch.autograd.grad(loss, parameters, retain_graph=True)
             for single, shared in zip(expected, gradients[player], strict=True):
@@ -165,6 +173,23 @@ def resume_is_bit_exact(under_test: ModelUnderTest) -> None:
     _refuse_difference(straight, resumed, when)
     problem = "the curves of a resumed run differ from those of the uninterrupted one"
     _require(curves[0] == curves[1], problem)
+
+
+def finishing_repeats_itself(under_test: ModelUnderTest) -> None:
+    """If it sees the data after training, equal weights give equal buffers of the same shapes."""
+    trainer = under_test.trainer()
+    if not is_finished_by_data(trainer.model):
+        raise NotApplicable("the model does nothing after the last iteration")
+    first, second = deepcopy(trainer.model), deepcopy(trainer.model)
+    refuse_other_randomness(partial(trainer.finish, first))
+    trainer.finish(second)
+    before, after = trainer.model.state_dict(), first.state_dict()
+    for name in before.keys() | after.keys():
+        shapes = [list(s[name].shape) if name in s else "nothing" for s in (before, after)]
+        problem = f"finish() makes {name} {shapes[1]}, which was {shapes[0]}; make it in __init__"
+        _require(shapes[0] == shapes[1], problem)
+        _require(after[name].isfinite().all(), f"finish() makes {name} not finite")
+    _refuse_difference(first, second, "after finish() has seen the same data with the same weights")
 
 
 def samples_are_a_function_of_the_generator(under_test: ModelUnderTest) -> None:
@@ -278,7 +303,7 @@ def switching_changes_one_attribute(under_test: ModelUnderTest) -> None:
 
 def ten_iterations_lower_reconstruct(under_test: ModelUnderTest) -> None:
     """If it has the term `reconstruct`, ten iterations on one batch lower it."""
-    passes = [p for p, _ in under_test.trainer().passes if isinstance(p, StagePass)]
+    passes = list(under_test.trainer().passes.values())
     measured = next((p for p in passes if "reconstruct" in p.wanted), None)
     if measured is None:
         raise NotApplicable("the model has no term of that name")
@@ -374,6 +399,7 @@ CHECKS: tuple[Check, ...] = (
     *ON_TERMS,
     players_move_only_their_own,
     frozen_modules_stay_as_they_are,
+    finishing_repeats_itself,
     samples_are_a_function_of_the_generator,
     samples_use_the_whole_range,
     codes_fit_if_it_encodes,

@@ -5,7 +5,8 @@ of `(seed, draw)`: a resumed run needs no saved state, and two variants of one s
 images in the same order.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from math import ceil
 from typing import NamedTuple
 
 import torch
@@ -66,6 +67,7 @@ class Stream:
         self.batch_size, self.labeled_rows = batch_size, labeled
         self._seed, self._flip, self._device = seed, flip, torch.device(device)
         x, y = split.x, split.y
+        self._kinds = [labeled] if unlabeled is None else [labeled, batch_size - labeled]
         self._pools = [_Pool(0, len(x), labeled, seed, "order")]
         if unlabeled is not None:
             taken = batch_size - labeled
@@ -94,15 +96,43 @@ class Stream:
             start = 0
         return Draws(*(part[start : start + count] for part in self._ahead))
 
-    def assemble(self, draws: Draws, number: int) -> Batch:
-        """Return the batch of one of several draws, as new tensors, without waiting for a GPU."""
-        indices, flips = draws.indices[number], draws.flips[number]
+    def assemble(self, draws: Draws, number: int, size: float = 1) -> Batch:
+        """Return the batch of one of several draws, as new tensors, without waiting for a GPU.
+
+        With another `size` than 1 it has so many times the examples, the first ones of each kind
+        from this draw on.
+        """
+        taken, labeled = self._taken(draws, number, size)
+        indices, flips = taken
         x, y = self._x.index_select(0, indices), self._y.index_select(0, indices)
         if self._flip:
             # Masked images become x ^ (x ^ flipped) = flipped. On bytes this is five times as fast
             # as torch.where on the CPU, and unlike boolean indexing it never waits for a GPU.
             x ^= (x ^ x.flip(3)) & flips.view(-1, 1, 1, 1)
-        return Batch(to_float(x, self._levels), y, self.labeled_rows)
+        return Batch(to_float(x, self._levels), y, labeled)
+
+    def _taken(self, draws: Draws, number: int, size: float) -> tuple[Draws, int]:
+        """Return what a batch takes of draws, `[B]`, and how many of its examples have a label."""
+        if size == 1:
+            return Draws(*(part[number] for part in draws)), self.labeled_rows
+        counts = [max(1, round(size * n)) for n in self._kinds]
+        parts = []
+        for part in draws:
+            kinds = part[number : number + ceil(size)].split_with_sizes(self._kinds, dim=1)
+            chosen = [kind.flatten()[:n] for kind, n in zip(kinds, counts, strict=True)]
+            parts.append(torch.cat(chosen))
+        return Draws(*parts), counts[0]
+
+    def once(self, size: int) -> Iterator[Batch]:
+        """Yield every example once, in batches of at most `size`, not flipped.
+
+        Those with label come first; a batch has one kind.
+        """
+        for number, pool in enumerate(self._pools):
+            for start in range(0, pool.size, size):
+                rows = slice(pool.first + start, pool.first + min(start + size, pool.size))
+                x, y = to_float(self._x[rows], self._levels), self._y[rows]
+                yield Batch(x, y, 0 if number else len(x))
 
     def _determine(self, first: int, count: int) -> Draws:
         indices = torch.empty(count, self.batch_size, dtype=torch.int64)
@@ -124,18 +154,18 @@ class _Pool:
     """
 
     def __init__(self, first: int, size: int, taken: int, seed: int, purpose: str) -> None:
-        self._first, self._size, self._taken = first, size, taken
+        self.first, self.size, self._taken = first, size, taken
         self._seed, self._purpose = seed, purpose
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def indices(self, draw: int) -> Tensor:
         """Return the indices of the examples that a draw takes."""
-        epoch, position = divmod(draw, max(1, self._size // self._taken))
+        epoch, position = divmod(draw, max(1, self.size // self._taken))
         if epoch != self._epoch:
             generator = generator_for(self._seed, self._purpose, epoch)
-            repeats = -(-self._taken // self._size)
-            permutations = [torch.randperm(self._size, generator=generator) for _ in range(repeats)]
-            self._order = torch.cat(permutations) + self._first
+            repeats = -(-self._taken // self.size)
+            permutations = [torch.randperm(self.size, generator=generator) for _ in range(repeats)]
+            self._order = torch.cat(permutations) + self.first
             self._epoch = epoch
         return self._order[position * self._taken :][: self._taken]
 

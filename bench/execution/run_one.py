@@ -52,7 +52,7 @@ from bench.spec.reserved_names import REAL
 from bench.spec.run_config import RunConfig
 from bench.spec.switches import SwitchSet
 from bench.training.checkpoint import remove_checkpoints
-from bench.training.cost import write_cost
+from bench.training.cost import images_per_iteration, write_cost
 from bench.training.interface import ConditionalGenerator
 from bench.training.trainer import Trainer
 
@@ -260,7 +260,7 @@ def _trained(
     if remark := remark_before_training(run.training, data, worker.device):
         warn(f"{label}: {remark}")
     trainer = start(settle_switches(run, data.spec, folder.path, worker, start, label))
-    progress.images = run.training.batch_size * trainer.draws
+    progress.images = round(images_per_iteration(trainer.model, run.training))
 
     model = trainer.train(
         stop=worker.stop,

@@ -19,6 +19,7 @@ from bench.spec.run_settings import Training, optimizer_settings
 from bench.training.interface import Batch, as_given, begin_training
 from bench.training.optimizers import CLASSES
 from bench.training.passes import make_passes
+from bench.training.timetable import Timetable
 from bench.training.trainer import build_model
 
 WORKERS = 4  # of the loader, for a GPU; on a CPU they would take what the networks compute with
@@ -39,9 +40,11 @@ class PlainLoop:
         self.model = build_model(training, data, device)
         begin_training(self.model)
         self._tf32 = tf32
-        self._passes, self.draws = make_passes(
-            self.model, training.objective, {}, precision=training.precision
-        )
+        self._passes = make_passes(self.model, training.objective, {}, precision=training.precision)
+        if any(stage.batch != 1 for stage in self.model.stages):
+            raise BenchError("the plain loop only plays stages with batches of the run's size")
+        self._timetable = Timetable(self.model.stages, training.iterations)
+        self.draws = self._timetable.draws
         self._optimizers = {}
         for player, parameters in self.model.players().items():
             settings = optimizer_settings(training.optimizers[player])
@@ -69,7 +72,9 @@ class PlainLoop:
         """Train one iteration."""
         current, batch = -1, None
         with _rounding(self._tf32):
-            for stage_pass, offset in self._passes:
+            for stage, offset in map(self._timetable.turns.__getitem__, self._timetable.of(step)):
+                if (stage_pass := self._passes.get(stage.name)) is None:
+                    continue
                 while batch is None or offset > current:
                     current, batch = current + 1, next(self._batches)
                 _, gradients = stage_pass.gradients(batch)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import lcm
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, describe_error, first_line, shortened
@@ -9,9 +10,11 @@ from bench.spec.places import place_in, place_of
 from bench.spec.validation import KeyPath, KeyProblem
 
 if TYPE_CHECKING:
-    from bench.training.interface import ConditionalGenerator
+    from bench.training.interface import ConditionalGenerator, Stage
 
 BUILT = "It can be built from the shape of the data, without looking at values"
+
+LONGEST_CYCLE = 100_000  # iterations after which stages of any `every` come together again
 
 REMEDIES = {
     "before Module.__init__() call": "begin __init__ with super().__init__()",
@@ -56,6 +59,27 @@ def check_declaration(model: "ConditionalGenerator", path: KeyPath = ()) -> None
     if found := _players_problem(model) or _stages_problem(model) or _objective_problem(model):
         attribute, problem = found
         raise ModelProblem(path, f"{factory.__name__}: {problem}", place_of(factory, attribute))
+
+
+def times_problem(stages: "Sequence[Stage]", iterations: int) -> tuple[str, str] | None:
+    """Return the name of a stage and what is wrong with its times or its batch, or None."""
+    before: float = 0
+    for stage in stages:
+        start, end = stage.span(iterations)
+        if stage.repeat < 1 or stage.every < 1 or stage.batch <= 0:
+            return stage.name, "repeat and every must be at least 1, and batch more than 0"
+        if not 0 <= start < end <= iterations:
+            problem = f"is played from iteration {start} to {end}, and the run has {iterations}"
+            return stage.name, f"{problem}; a float is a share of the run, an int an iteration"
+        if stage.fresh or not before:
+            before = stage.batch
+        elif stage.batch > before:
+            problem = f"takes {stage.batch:g} batches, but the draw that it reuses has {before:g}"
+            return stage.name, f"{problem}; set fresh to true, or make its batch smaller"
+    if lcm(*(stage.every for stage in stages)) > LONGEST_CYCLE:
+        problem = f"every: the numbers of all stages need a common multiple up to {LONGEST_CYCLE}"
+        return stages[0].name, problem
+    return None
 
 
 Found = tuple[str, str] | None

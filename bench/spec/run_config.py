@@ -5,7 +5,7 @@ What is measured is not part of the id, so a metric can be added later without t
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,20 +13,34 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.errors import BenchError, describe_unknown, shortened
 from bench.spec.components import complete_component, construct, errors_at
-from bench.spec.declaration import building, check_declaration
-from bench.spec.run_settings import Evaluation, Optimizer, RunSettings, Training
+from bench.spec.declaration import ModelProblem, building, check_declaration, times_problem
+from bench.spec.places import place_of
+from bench.spec.run_settings import (
+    Evaluation,
+    GivenWeight,
+    Optimizer,
+    RunSettings,
+    ScheduledWeight,
+    StageEdit,
+    Training,
+    Weight,
+    WeightEdit,
+)
 from bench.spec.sizes import refuse_impossible_sizes
 from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate, validate_usable
 
 if TYPE_CHECKING:
     from bench.data.base import DataSpec, Source
     from bench.metrics.base import Metric
-    from bench.training.interface import ConditionalGenerator
+    from bench.training.interface import ConditionalGenerator, Stage
 
 SCHEMA_VERSION = 2
 
 STAND_INS = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
 """Take the place of wrong settings that have no default, so that the others can be checked."""
+
+LATER_SETTINGS: dict[str, Any] = {"stages": {}}
+"""Left out of `canonical` where they have these values, which is older than these settings."""
 
 ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
 """Left out of `evaluation_id`, which is older than these keys."""
@@ -42,7 +56,11 @@ class RunConfig:
     @cached_property
     def canonical(self) -> dict[str, Any]:
         """The training part as plain data, as it is written to `config.json`."""
-        return {"schema": SCHEMA_VERSION, **self.training.model_dump(mode="json")}
+        settings = self.training.model_dump(mode="json")
+        for name, default in LATER_SETTINGS.items():
+            if settings[name] == default:
+                del settings[name]
+        return {"schema": SCHEMA_VERSION, **settings}
 
     @cached_property
     def id(self) -> str:
@@ -79,6 +97,8 @@ class RunConfig:
     def model(self, spec: "DataSpec") -> "ConditionalGenerator":
         """Return a freshly initialized model for data of that shape."""
         model: ConditionalGenerator = construct("model", self.training.model, spec)
+        if self.training.stages:
+            model.stages = edited_stages(model.stages, self.training.stages)
         return model
 
     def metrics(self) -> "list[Metric]":
@@ -157,6 +177,8 @@ def _declared_settings(
     found: dict[str, Any] = {}
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
         found["objective"] = _edit_objective(declared, settings.objective)
+    with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
+        found["stages"] = _checked_stages(declared, settings)
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
         found["optimizers"] = _edit_optimizers(declared, settings.optimizers)
     with problems.collecting():
@@ -247,21 +269,69 @@ def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerat
 
 
 def _edit_objective(
-    model: "ConditionalGenerator", edits: Mapping[str, Mapping[str, float]]
-) -> dict[str, dict[str, float]]:
-    objective = {
-        player: {term: float(weight) for term, weight in weights.items()}
+    model: "ConditionalGenerator", edits: Mapping[str, Mapping[str, GivenWeight]]
+) -> dict[str, dict[str, Weight]]:
+    objective: dict[str, dict[str, Weight]] = {
+        player: {
+            term: validate(ScheduledWeight, weight, ("objective", player, term))
+            if isinstance(weight, Mapping)
+            else float(weight)
+            for term, weight in weights.items()
+        }
         for player, weights in model.objective.items()
     }
     terms = {term for weights in objective.values() for term in weights}
     for player, weights in edits.items():
         _refuse_unknown("player", player, objective, ("objective", player))
         for term, weight in weights.items():
-            _refuse_unknown("term", term, terms, ("objective", player, term))
-            objective[player][term] = weight
+            path = ("objective", player, term)
+            _refuse_unknown("term", term, terms, path)
+            before = objective[player].get(term)
+            objective[player][term] = (
+                _changing(weight, before, path) if isinstance(weight, WeightEdit) else weight
+            )
     if not any(weight for weights in objective.values() for weight in weights.values()):
         raise KeyProblem(("objective",), "every weight is 0: nobody would learn anything")
     return objective
+
+
+def _changing(edit: WeightEdit, before: Weight | None, path: KeyPath) -> Weight:
+    """Return an edited weight that changes; what the edit leaves out stays as it was."""
+    declared: dict[str, Any] = {}
+    if isinstance(before, ScheduledWeight):
+        declared = before.model_dump(mode="json")
+    elif before:
+        declared["weight"] = before
+    weight: Weight = validate(
+        ScheduledWeight, declared | edit.model_dump(mode="json", exclude_none=True), path
+    )
+    return weight
+
+
+def edited_stages(stages: "Sequence[Stage]", edits: Mapping[str, StageEdit]) -> "tuple[Stage, ...]":
+    """Return the stages of a model with the edits of a sweep."""
+    return tuple(
+        replace(stage, **edits[stage.name].model_dump(exclude_none=True))
+        if stage.name in edits
+        else stage
+        for stage in stages
+    )
+
+
+def _checked_stages(model: "ConditionalGenerator", settings: RunSettings) -> dict[str, StageEdit]:
+    """Return the edits of stages, checked together with what the model declares."""
+    names = [stage.name for stage in model.stages]
+    for name in settings.stages:
+        _refuse_unknown("stage", name, names, ("stages", name))
+    stages = edited_stages(model.stages, settings.stages)
+    if found := times_problem(stages, settings.iterations):
+        name, problem = found
+        if name in settings.stages:
+            raise KeyProblem(("stages", name), problem)
+        factory = type(model)
+        text = f"{factory.__name__}: stage {name!r} {problem}"
+        raise ModelProblem(("model",), text, place_of(factory, "stages"))
+    return settings.stages
 
 
 def _edit_optimizers(

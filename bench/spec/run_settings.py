@@ -4,7 +4,17 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    model_serializer,
+)
 
 
 def as_component(value: Any) -> Any:
@@ -104,6 +114,66 @@ class SGD(Strict):
 Optimizer = Annotated[Adam | AdamW | SGD, Field(discriminator="name")]
 
 
+class ScheduledWeight(Strict):
+    """A weight of the objective that changes: its full value, times the factor of a schedule."""
+
+    weight: Positive
+    schedule: Schedule
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+
+class WeightEdit(Strict):
+    """An edit of a weight that changes, or that is to change; None leaves what is declared."""
+
+    weight: Positive | None = None
+    schedule: Schedule | None = None
+
+
+def _kind_of_weight(value: Any) -> str:
+    return "changing" if isinstance(value, Mapping | BaseModel) else "constant"
+
+
+Weight = Annotated[
+    Annotated[NonNegative, Tag("constant")] | Annotated[ScheduledWeight, Tag("changing")],
+    Discriminator(_kind_of_weight),
+]
+GivenWeight = Annotated[
+    Annotated[NonNegative, Tag("constant")] | Annotated[WeightEdit, Tag("changing")],
+    Discriminator(_kind_of_weight),
+]
+
+
+def _share_or_iteration(value: float) -> float:
+    if isinstance(value, float) and value > 1:
+        raise ValueError(
+            "a number with a decimal point is a share of the run, from 0.0 to 1.0, and one "
+            "without is an iteration"
+        )
+    return value
+
+
+Time = Annotated[int | float, Field(ge=0), AfterValidator(_share_or_iteration)]
+"""A share of the run (a float), or an iteration (an int)."""
+
+
+class StageEdit(Strict):
+    """An edit of a stage; None leaves what the model declares (`interface.Stage`)."""
+
+    repeat: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    fresh: bool | None = None
+    start: Time | None = None
+    end: Time | None = None
+    every: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    batch: Annotated[float, Field(gt=0, le=1000)] | None = None
+
+    @model_serializer
+    def edits(self) -> dict[str, Any]:
+        """Return what is edited."""
+        return {name: value for name, value in self if value is not None}
+
+
 class Average(Strict):
     """Exponential moving average of the weights of some players, used for sampling."""
 
@@ -132,8 +202,11 @@ class Training(Strict):
     """Examples of a batch that carry a label, the first ones. 0 means half of them where
     there are examples without label, and for all of them otherwise. As many as `batch_size` leave
     the examples without label unused."""
-    objective: dict[str, dict[str, NonNegative]] = {}
-    """Player -> term -> weight, an edit of what the model declares; 0 drops a term."""
+    objective: dict[str, dict[str, Weight]] = {}
+    """Player -> term -> weight, an edit of what the model declares; 0 drops a term, and `{weight,
+    schedule}` is a weight that changes."""
+    stages: dict[str, StageEdit] = {}
+    """Stage -> its times, passes and batch, an edit of what the model declares."""
     optimizers: dict[str, dict[str, Any]] = {}
     """Player, or `default` for all -> optimizer, an edit of what the model declares."""
     average: Average | None = None
@@ -172,6 +245,8 @@ class Evaluation(Strict):
 
 class RunSettings(Training, Evaluation):
     """The settings of one run as a sweep file gives them, before defaults are filled in."""
+
+    objective: dict[str, dict[str, GivenWeight]] = {}  # type: ignore[assignment]
 
 
 def optimizer_settings(recorded: Mapping[str, Any]) -> Adam | AdamW | SGD:

@@ -7,6 +7,7 @@ those of matrix products and convolutions, which are nearly all of the arithmeti
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,8 @@ from bench.record.jsonl import write_jsonl
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training
 from bench.training.interface import Batch, ConditionalGenerator, Encodes, as_given, begin_training
-from bench.training.passes import draw_offsets, make_passes
+from bench.training.passes import make_passes, stage_weights
+from bench.training.timetable import Timetable
 
 FILE = "cost.jsonl"
 
@@ -45,19 +47,15 @@ def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
     """Return what a model costs (`bench.record.quantities.COST`), without touching random state."""
     with FakeTensorMode(), _quiet(logging.getLogger("torch._subclasses.fake_tensor")):
         model = RunConfig(training, Evaluation()).model(spec)
-        size = training.batch_size
-        y = as_given(model, spec, torch.zeros(size, dtype=torch.int64))
-        batch = Batch(torch.empty(size, *spec.shape), y, training.labeled_rows or size)
-        _, draws = draw_offsets(model.stages)
         entries = [
             CostEntry("parameters", sum(p.numel() for p in model.parameters())),
-            CostEntry("images_per_iteration", draws * size),
+            CostEntry("images_per_iteration", round(images_per_iteration(model, training))),
         ]
         for metrics, count in _COUNTS.items():
             counts: tuple[int | None, ...] = (None,) * len(metrics)
             reason = ""
             try:
-                counts = count(model, batch, training)
+                counts = count(model, partial(_batch, model, spec, training), training)
             except NotApplicable as error:
                 reason = str(error)
             except Exception as error:  # of a model's code, which must not stop a training
@@ -76,30 +74,75 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
         logger.disabled = before
 
 
-def _iteration(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int]:
-    """Count the passes of an iteration, forward and backward; nobody steps."""
+def images_per_iteration(model: ConditionalGenerator, training: Training) -> float:
+    """Return how many images those who move see in an iteration, in the mean over the run."""
+    timetable = Timetable(model.stages, training.iterations)
+    taken = 0.0
+    for turns, _, count in timetable.kinds():
+        largest: dict[int, float] = {}  # number of a draw -> batches that are taken from it on
+        for stage, draw in (timetable.turns[number] for number in turns):
+            if stage_weights(stage, training.objective):
+                largest[draw] = max(largest.get(draw, 0), stage.batch)
+        taken += count * sum(largest.values())
+    return training.batch_size * taken / training.iterations
+
+
+def _batch(
+    model: ConditionalGenerator, spec: DataSpec, training: Training, size: float = 1
+) -> Batch:
+    """Return an empty batch of so many times the run's batch size."""
+    rows = max(1, round(size * training.batch_size))
+    y = as_given(model, spec, torch.zeros(rows, dtype=torch.int64))
+    labeled = round(size * (training.labeled_rows or training.batch_size))
+    return Batch(torch.empty(rows, *spec.shape), y, max(1, labeled))
+
+
+MakeBatch = Callable[..., Batch]
+"""Makes an empty batch, of a given multiple of the run's batch size."""
+
+
+def _iteration(
+    model: ConditionalGenerator, make_batch: MakeBatch, training: Training
+) -> tuple[int]:
+    """Count the passes of an iteration, forward and backward; nobody steps.
+
+    Of stages that do not move in every iteration it is the mean.
+    """
     begin_training(model)
-    passes, _ = make_passes(model, training.objective, {}, precision=training.precision)
-    with OperationCounter() as counter:
-        for stage_pass, _ in passes:
-            stage_pass.gradients(batch)
-    return (counter.multiply_adds,)
+    passes = make_passes(model, training.objective, {}, precision=training.precision)
+    counts = {}
+    for name, stage_pass in passes.items():
+        with OperationCounter() as counter:
+            stage_pass.gradients(make_batch(stage_pass.stage.batch))
+        counts[name] = counter.multiply_adds
+    timetable = Timetable(model.stages, training.iterations)
+    total = sum(
+        count * counts.get(timetable.turns[number].stage.name, 0)
+        for turns, _, count in timetable.kinds()
+        for number in turns
+    )
+    return (round(total / training.iterations),)
 
 
-def _sample(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int, int]:
+def _sample(
+    model: ConditionalGenerator, make_batch: MakeBatch, training: Training
+) -> tuple[int, int]:
     """Count drawing one example, and the parameters that take part."""
     model.eval()
     with torch.no_grad(), OperationCounter() as counter:
-        model.sample(batch.y[:1])
+        model.sample(make_batch().y[:1])
     used = sum(p.numel() for p in model.parameters() if id(p) in counter.used)
     return counter.multiply_adds, used
 
 
-def _codes(model: ConditionalGenerator, batch: Batch, training: Training) -> tuple[int, int]:
+def _codes(
+    model: ConditionalGenerator, make_batch: MakeBatch, training: Training
+) -> tuple[int, int]:
     """Return the sizes of both codes, 0 for a part that the model lacks."""
     if not isinstance(model, Encodes):
         raise NotApplicable("it cannot encode")
     model.eval()
+    batch = make_batch()
     with torch.no_grad():
         code = model.encode(batch.x, batch.y)
     relevant, irrelevant = (0 if part is None else part.shape[1] for part in code)

@@ -6,7 +6,7 @@ trainer does everything else.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from bench.data.base import Batch as Batch
 from bench.data.base import DataSpec
 
-Objective = Mapping[str, Mapping[str, float]]
+Objective = Mapping[str, Mapping[str, float | Mapping[str, Any]]]
 """Player -> term -> weight. A weight of 0 drops the term; a player without terms stays as it was
-initialized."""
+initialized. A weight that changes is written `{"weight": 1.0, "schedule": {"name": "linear"}}`."""
 
 OptimizerTable = Mapping[str, Mapping[str, Any]]
 """Player, or `default` for all players -> the optimizer settings that differ from the harness's."""
@@ -38,17 +38,67 @@ class Code(NamedTuple):
 class Stage:
     """A point of the iteration at which some players move, simultaneously.
 
+    Times are shares of the run if they are `float`, and numbers of iterations if they are `int`.
+    Draws are counted in iterations without the stage, too, so that an ablation shares the data.
+
     Attributes:
         name: Passed to `ConditionalGenerator.terms`.
         players: Names of the players that move.
         repeat: Passes in an iteration; in each, every player of the stage moves once.
         fresh: Whether each pass draws a new batch, or reuses the last one drawn.
+        start: When the stage is played first.
+        end: When it is played no more; None is the end of the run.
+        every: It is played in one of so many iterations, the first one at its start.
+        batch: Examples of a batch, as a multiple of the run's batch size.
     """
 
     name: str
     players: tuple[str, ...]
     repeat: int = 1
     fresh: bool = True
+    start: int | float = 0
+    end: int | float | None = None
+    every: int = 1
+    batch: float = 1
+
+    def span(self, iterations: int) -> tuple[int, int]:
+        """Return the first iteration, counted from 0, and the one after the last.
+
+        >>> Stage("prior", ("prior",), start=0.5).span(1000)
+        (500, 1000)
+        >>> Stage("warm-up", ("encoder",), end=100).span(1000)
+        (0, 100)
+        """
+        start, end = (
+            round(time * iterations) if isinstance(time, float) else time
+            for time in (self.start, 1.0 if self.end is None else self.end)
+        )
+        return start, end
+
+
+class Progress(nn.Module):
+    """How far a training is, as tensors that `terms` may compute with.
+
+    They are no part of the saved weights. Outside of a training they are those of its end, so
+    samples cannot depend on when they are drawn.
+
+    Attributes:
+        step: The iteration, counted from 0, 0-d `int64`.
+        share: Its share of the run, from 0 to 1, 0-d `float32`.
+    """
+
+    step: Tensor
+    share: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.register_buffer("share", torch.ones(()), persistent=False)
+
+    def set(self, step: int, iterations: int) -> None:
+        """Go to an iteration of a training of that length."""
+        self.step.fill_(step)
+        self.share.fill_(step / iterations)
 
 
 class ConditionalGenerator(nn.Module, ABC):
@@ -63,6 +113,7 @@ class ConditionalGenerator(nn.Module, ABC):
         stages: Who moves when; one trip through them is an iteration.
         objective: The weights of the paper, which a sweep may edit.
         optimizers: Settings that differ from the harness's default of Adam.
+        progress: How far the training is, for weights and temperatures that change.
     """
 
     stages: tuple[Stage, ...]
@@ -73,6 +124,10 @@ class ConditionalGenerator(nn.Module, ABC):
     #: and `Classifies`. With `semi-supervised` it is given examples without label if a sweep asks
     #: for that, with `attributes` labels `[B, A]` on data that has them.
     capabilities: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress = Progress()
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Return who owns which parameters; by default each child module with any is a player.
@@ -117,6 +172,19 @@ class ConditionalGenerator(nn.Module, ABC):
 
         Returns:
             Images `[B, C, H, W]` in `[-1, 1]`, or points `[B, 2]`.
+        """
+
+    def finish(self, data: Iterable[Batch]) -> None:
+        """Compute what takes a pass over the training data, such as class moments, into buffers.
+
+        Called after the last iteration, and on the weights of every snapshot, in evaluation mode
+        and without gradients, with the averaged weights if there are any. Buffers are made by the
+        constructor; they keep names and shapes. Random numbers come from the default generator.
+
+        Args:
+            data: All training examples once, as training sees them but not flipped, those with
+                label first; a batch holds one kind. May be iterated as often as needed. Test and
+                validation images are never among them.
         """
 
 
@@ -201,6 +269,11 @@ def begin_training(model: nn.Module) -> None:
     model.train()
     for module in frozen_modules(model).values():
         module.eval()
+
+
+def is_finished_by_data(model: ConditionalGenerator) -> bool:
+    """Return whether a model has work to do after the last iteration."""
+    return type(model).finish is not ConditionalGenerator.finish
 
 
 def as_given(model: ConditionalGenerator, spec: DataSpec, y: Tensor) -> Tensor:

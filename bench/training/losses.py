@@ -1,6 +1,6 @@
 """Training curves, without waiting for the device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,27 +16,32 @@ class Losses:
     Values stay on the device until a point is due. They are then fetched in one transfer, and added
     up pass by pass in float64, so that the sums do not depend on how often they are read. A value
     that is not finite raises `RunFailed` when it is read, which names the players that descend it.
-    `passes` are those of an iteration, in their order.
     """
 
-    def __init__(self, passes: Sequence[StagePass]) -> None:
+    def __init__(self, passes: Mapping[str, StagePass]) -> None:
         self._passes = passes
-        self._unread: list[tuple[int, Tensor]] = []
-        self._sums = {p.stage.name: torch.zeros(len(p.terms), dtype=torch.float64) for p in passes}
+        self._unread: list[tuple[int, Sequence[StagePass], Tensor]] = []
+        self._sums = {
+            stage: torch.zeros(len(p.terms), dtype=torch.float64) for stage, p in passes.items()
+        }
         self._counts = dict.fromkeys(self._sums, 0)
 
-    def add(self, step: int, values: Tensor) -> None:
+    def add(self, step: int, played: Sequence[StagePass], values: Tensor) -> None:
         """Add the terms of an iteration, one pass after the other; `values` is not copied."""
-        self._unread.append((step, values))
+        self._unread.append((step, played, values))
 
     def take(self) -> dict[str, float]:
-        """Return the mean of every term since the last call, and start again."""
+        """Return the mean of every term since the last call, and start again.
+
+        Terms of stages that were not played since then are left out.
+        """
         self._read()
         means: dict[str, float] = {}
-        for stage_pass in self._passes:
-            stage = stage_pass.stage.name
-            values = (self._sums[stage] / max(self._counts[stage], 1)).tolist()
-            means |= {f"{stage}/{t}": v for t, v in zip(stage_pass.terms, values, strict=True)}
+        for stage, count in self._counts.items():
+            if count:
+                values = (self._sums[stage] / count).tolist()
+                named = zip(self._passes[stage].terms, values, strict=True)
+                means |= {f"{stage}/{term}": value for term, value in named}
         for stage, sums in self._sums.items():
             sums.zero_()
             self._counts[stage] = 0
@@ -59,16 +64,17 @@ class Losses:
     def _read(self) -> None:
         if not self._unread:
             return
-        read = torch.stack([values for _, values in self._unread]).double().cpu()
-        steps = [step for step, _ in self._unread]
-        self._unread.clear()
-        for step, values in zip(steps, read, strict=True):
-            parts = values.split([len(p.terms) for p in self._passes])
-            for stage_pass, part in zip(self._passes, parts, strict=True):
+        read = torch.cat([values for _, _, values in self._unread]).double().cpu()
+        sizes = [len(p.terms) for _, played, _ in self._unread for p in played]
+        parts = iter(read.split_with_sizes(sizes))
+        for step, played, _ in self._unread:
+            for stage_pass in played:
+                part = next(parts)
                 if not part.isfinite().all():
                     _refuse(stage_pass, part, step)
                 self._sums[stage_pass.stage.name] += part
                 self._counts[stage_pass.stage.name] += 1
+        self._unread.clear()
 
 
 def _refuse(stage_pass: StagePass, values: Tensor, step: int) -> None:

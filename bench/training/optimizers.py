@@ -43,7 +43,8 @@ def rate_factor(
 class PlayerOptimizer:
     """A player's optimizer: its own moments, its own rate.
 
-    `iterations` and `epoch` are as for `rate_factor`. If steps can be captured in a CUDA graph
+    Its schedule runs from the iteration `start` on, for `iterations` of them; `epoch` is as for
+    `rate_factor`. If steps can be captured in a CUDA graph
     (`capturable`), the rate lies on the device, as float32, where a replay reads it.
     """
 
@@ -54,9 +55,11 @@ class PlayerOptimizer:
         *,
         iterations: int,
         epoch: int,
+        start: int = 0,
         capturable: bool = False,
     ) -> None:
         self.parameters = list(parameters)
+        self.start = start
         self.settings = settings
         self.iterations = iterations
         self.epoch = epoch
@@ -74,9 +77,12 @@ class PlayerOptimizer:
         self._rate = settings.rate
 
     def set_rate(self, step: int) -> None:
-        """Set the rate that the schedule has at an iteration."""
+        """Set the rate that the schedule has at an iteration of the run."""
         factor = rate_factor(
-            self.settings.schedule, step, iterations=self.iterations, epoch=self.epoch
+            self.settings.schedule,
+            max(0, step - self.start),
+            iterations=self.iterations,
+            epoch=self.epoch,
         )
         if (rate := self.settings.rate * factor) == self._rate:
             return

@@ -4,7 +4,7 @@ All gradients of a pass are taken before anyone steps. One backward a player wou
 the first pass finds which terms reach which parameters, and plans few backwards for all players.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from types import FunctionType, MethodType
@@ -15,11 +15,16 @@ from torch import Tensor, nn
 
 from bench.errors import BenchError
 from bench.spec.places import place_of
+from bench.spec.run_settings import ScheduledWeight
 from bench.training.gradient_accumulation import Gradients, accumulate, split
-from bench.training.interface import Batch, ConditionalGenerator, Objective, Stage
-from bench.training.optimizers import PlayerOptimizer
+from bench.training.interface import Batch, ConditionalGenerator, Stage
+from bench.training.optimizers import PlayerOptimizer, rate_factor
 
 BACKEND = "inductor"  # of `torch.compile`
+
+Weight = float | ScheduledWeight
+Weights = Mapping[str, Mapping[str, Weight]]
+"""Player -> term -> weight, the objective of a complete configuration."""
 
 
 class StagePass:
@@ -34,7 +39,7 @@ class StagePass:
         self,
         model: ConditionalGenerator,
         stage: Stage,
-        objective: Objective,
+        objective: Weights,
         optimizers: Mapping[str, PlayerOptimizer],
         *,
         precision: str = "float32",
@@ -51,6 +56,13 @@ class StagePass:
         self.precision = precision
         self.clip_norm = clip_norm
         self.micro_batch = micro_batch
+        device = next(model.parameters()).device
+        self._changing = {
+            weight: torch.tensor(weight.weight, device=device)
+            for weights in self.weights.values()
+            for weight in weights.values()
+            if isinstance(weight, ScheduledWeight)
+        }
         self.terms = tuple(
             dict.fromkeys(term for weights in self.weights.values() for term in weights)
         )
@@ -58,6 +70,16 @@ class StagePass:
         self._plan: list[tuple[Backward, list[nn.Parameter]]] | None = None
         # Eager passes do not refer to themselves, so that their memory is freed with them.
         self._compiled = compiled(self.gradients) if compile else None
+
+    def set_weights(self, step: int, *, iterations: int, epoch: int) -> None:
+        """Set the weights that change to those of an iteration; see `rate_factor`."""
+        for weight, value in self._changing.items():
+            factor = rate_factor(weight.schedule, step, iterations=iterations, epoch=epoch)
+            value.fill_(weight.weight * factor)
+
+    def present(self, weight: Weight) -> float | Tensor:
+        """Return what a weight is now: that of the last `set_weights`, at first its full value."""
+        return self._changing[weight] if isinstance(weight, ScheduledWeight) else weight
 
     def play(self, batch: Batch) -> Tensor:
         """Move the players of the stage once, at their present rates; return the terms `[T]`."""
@@ -80,7 +102,7 @@ class StagePass:
             self._plan = self._make_plan(values)
         sums: dict[str, dict[int, Tensor]] = {player: {} for player in self.weights}
         for index, (backward, parameters) in enumerate(self._plan):
-            loss = sum(weight * values[term] for term, weight in backward.weights.items())
+            loss = sum(self.present(w) * values[term] for term, w in backward.weights.items())
             assert isinstance(loss, Tensor)
             is_last = index == len(self._plan) - 1
             gradients = torch.autograd.grad(loss, parameters, retain_graph=not is_last)
@@ -158,25 +180,19 @@ def terms_problem(wanted: Iterable[str], values: object) -> str:
 
 def make_passes(
     model: ConditionalGenerator,
-    objective: Objective,
+    objective: Weights,
     optimizers: Mapping[str, PlayerOptimizer],
     **options: Any,
-) -> tuple[list[tuple[StagePass, int]], int]:
-    """Return the passes of an iteration, each with the number of its draw, and how many draws.
-
-    A stage in which nobody moves has none. Passes of one stage share one object, made with further
-    `options` of `StagePass`.
-    """
-    offsets, draws = draw_offsets(model.stages)
-    made = {
+) -> dict[str, StagePass]:
+    """Return the pass of each stage in which somebody moves; `options` are those of `StagePass`."""
+    return {
         stage.name: StagePass(model, stage, objective, optimizers, **options)
         for stage in model.stages
         if stage_weights(stage, objective)
     }
-    return [(made[stage.name], offset) for stage, offset in offsets if stage.name in made], draws
 
 
-def stage_weights(stage: Stage, objective: Objective) -> dict[str, dict[str, float]]:
+def stage_weights(stage: Stage, objective: Weights) -> dict[str, dict[str, Weight]]:
     """Return player -> term -> weight of those who move in a stage; weights of 0 are left out."""
     weights = {
         player: {term: weight for term, weight in objective.get(player, {}).items() if weight}
@@ -185,37 +201,15 @@ def stage_weights(stage: Stage, objective: Objective) -> dict[str, dict[str, flo
     return {player: of_player for player, of_player in weights.items() if of_player}
 
 
-def draw_offsets(stages: Sequence[Stage]) -> tuple[list[tuple[Stage, int]], int]:
-    """Return the passes of an iteration, each with the number of its draw, and the number of draws.
-
-    Stages in which nobody moves draw too, so that an ablation sees the data of its base.
-
-    >>> stages = Stage("prior", ("a",), repeat=2), Stage("main", ("b",), fresh=False)
-    >>> passes, draws = draw_offsets(stages)
-    >>> [(stage.name, offset) for stage, offset in passes], draws
-    ([('prior', 0), ('prior', 1), ('main', 1)], 2)
-    """
-    passes: list[tuple[Stage, int]] = []
-    draws = 0
-    for stage in stages:
-        for _ in range(stage.repeat):
-            if stage.fresh or draws == 0:
-                draws += 1
-            passes.append((stage, draws - 1))
-    return passes, draws
-
-
 @dataclass(frozen=True)
 class Backward:
     """A weighted sum of terms, and the players who take a gradient from its backward."""
 
-    weights: Mapping[str, float]
+    weights: Mapping[str, Weight]
     players: tuple[str, ...]
 
 
-def plan_backwards(
-    weights: Mapping[str, Mapping[str, float]], reach: Mapping[str, frozenset[str]]
-) -> list[Backward]:
+def plan_backwards(weights: Weights, reach: Mapping[str, frozenset[str]]) -> list[Backward]:
     """Return few backwards that give every player the gradient of its own weighted terms.
 
     `weights` is player -> term -> weight, `reach` says which players' parameters a term depends on.
@@ -227,7 +221,7 @@ def plan_backwards(
     >>> [(dict(b.weights), b.players) for b in plan_backwards(weights, reach)]
     [({'rebuild': 10.0}, ('decoder', 'encoder')), ({'fool': 1.0}, ('decoder',))]
     """
-    single: dict[tuple[str, float], list[str]] = {}
+    single: dict[tuple[str, Weight], list[str]] = {}
     for player, of_player in weights.items():
         for term, weight in of_player.items():
             if player in reach[term]:
@@ -248,7 +242,7 @@ def plan_backwards(
 def _join(
     first: Backward,
     second: Backward,
-    weights: Mapping[str, Mapping[str, float]],
+    weights: Weights,
     reach: Mapping[str, frozenset[str]],
 ) -> Backward | None:
     if first.weights.keys() & second.weights.keys():  # one term at two weights

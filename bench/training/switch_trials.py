@@ -89,14 +89,18 @@ def choose_switches(
 
 
 def evidence(trainer: Trainer) -> list[Tensor]:
-    """Do the first iterations of an unused trainer; return moments, mean terms and distances moved.
+    """Do some iterations of an unused trainer; return moments, mean terms and distances moved.
+
+    They are the first of each kind, and a few after them.
 
     Gradients are compared after one iteration, in the moments, since trainings drift apart: Adam
     moves a bias in front of a batch norm, which has no gradient, by the signs of rounding errors.
     """
     trainer.prepare()
     start = {p: p.detach().clone() for p in trainer.model.parameters()}
-    trainer.iterate(0)
+    steps = [kind.first for kind in trainer.timetable.kinds()]
+    for step in steps:
+        trainer.iterate(step)
     moments = [
         torch.cat(parts).cpu()
         for optimizer in trainer.optimizers.values()
@@ -104,7 +108,7 @@ def evidence(trainer: Trainer) -> list[Tensor]:
         if (parts := optimizer.moments(name))
     ]
     for step in range(1, CHECKED):
-        trainer.iterate(step)
+        trainer.iterate(steps[-1] + step)
     distances = [
         torch.stack([(p.detach() - start[p]).norm() for p in optimizer.parameters]).norm()
         for optimizer in trainer.optimizers.values()

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from bench.console import warn
 from bench.data.base import DataSet
-from bench.data.stream import Draws, make_stream
+from bench.data.stream import Draws, Stream, make_stream
 from bench.errors import CheckpointError, Interrupted, RunFailed
 from bench.record.jsonl import JsonlWriter, is_intact_until, truncate
 from bench.record.provenance import note_execution, read_execution
@@ -25,10 +26,16 @@ from bench.training.checkpoint import load_checkpoint, save_checkpoint
 from bench.training.cuda_graphs import CapturedIteration, state_kept
 from bench.training.device import numerics, torch_warnings_settled
 from bench.training.gradient_accumulation import OutOfMemory, halved, out_of_memory_at
-from bench.training.interface import Batch, ConditionalGenerator, begin_training
+from bench.training.interface import (
+    Batch,
+    ConditionalGenerator,
+    begin_training,
+    is_finished_by_data,
+)
 from bench.training.losses import Losses
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
-from bench.training.passes import make_passes, stage_weights
+from bench.training.passes import StagePass, make_passes, stage_weights
+from bench.training.timetable import Timetable
 
 LOG_POINTS = 50  # of a training curve
 
@@ -39,10 +46,9 @@ class Trainer:
     """The training of one run, from its beginning or from its checkpoint.
 
     Curves and checkpoints go to `folder`; `run_id` is written into checkpoints, so that none can
-    continue another run. An iteration takes `draws` batches from the stream and plays `passes`,
-    each with the number of its draw within the iteration. `micro_batch` is the number of examples
-    at a time, if memory does not suffice for batches. `start` is the first iteration, `seconds` all
-    time of training.
+    continue another run. `timetable` says which `passes` an iteration plays, on which draws of the
+    stream. `micro_batch` is the number of examples at a time, if memory does not suffice for
+    batches. `start` is the first iteration, `seconds` all time of training.
     """
 
     def __init__(
@@ -75,13 +81,16 @@ class Trainer:
             self.model.to(memory_format=torch.channels_last)
         self.stream = make_stream(training, self.data, self.device, self.model.capabilities)
         players = self.model.players()
+        self.timetable = Timetable(self.model.stages, training.iterations)
         stages, objective = self.model.stages, training.objective
         moving = {player for stage in stages for player in stage_weights(stage, objective)}
+        spans = {player: self.timetable.span(player) for player in moving}
         self.optimizers = {
             player: PlayerOptimizer(
                 parameters,
                 optimizer_settings(training.optimizers[player]),
-                iterations=training.iterations,
+                start=spans[player][0],
+                iterations=spans[player][1] - spans[player][0],
                 epoch=self.stream.draws_per_epoch,
                 # On a GPU always, so that graphs and eager mode step by the same bits.
                 capturable=self.switches.graphs or self.device.type == "cuda",
@@ -95,7 +104,7 @@ class Trainer:
             self.average = MovingAverage(
                 averaged.values(), training.average.decay, capturable=self.switches.graphs
             )
-        self.passes, self.draws = make_passes(
+        self.passes = make_passes(
             self.model,
             objective,
             self.optimizers,
@@ -104,8 +113,8 @@ class Trainer:
             micro_batch=self.micro_batch,
             compile=self.switches.compile,
         )
-        self.losses = Losses([stage_pass for stage_pass, _ in self.passes])
-        self._captured: CapturedIteration | None = None
+        self.losses = Losses(self.passes)
+        self._captured: dict[tuple[int, ...], CapturedIteration] = {}
 
     def train(
         self,
@@ -137,7 +146,11 @@ class Trainer:
         if self.average:
             self.average.install()  # from now on this model is only sampled
         # As it is loaded later: what is measured now is what would be measured then.
-        return self.model.to(memory_format=torch.contiguous_format).eval()
+        self.model.to(memory_format=torch.contiguous_format)
+        began = time.monotonic()
+        self.finish(self.model, stop)
+        self.seconds += time.monotonic() - began
+        return self.model
 
     def _loop(
         self,
@@ -175,7 +188,8 @@ class Trainer:
 
                 now = time.monotonic()
                 stopping = stop()
-                if done < iterations and (stopping or now - saved >= checkpoint_seconds):
+                is_due = stopping or now - saved >= checkpoint_seconds
+                if is_due if done < iterations else is_finished_by_data(self.model):
                     self._save(done, self.seconds + now - began, curves)
                     saved = time.monotonic()
                     if stopping:
@@ -189,41 +203,56 @@ class Trainer:
         """
         begin_training(self.model)
         if self.switches.compile or self.switches.graphs or self.device.type == "cuda":
-            draws = self.stream.draws(0, self.draws)
+            draws = self.stream.draws(0, self.timetable.draws)
             with self._numerics(), torch_warnings_settled(), state_kept(self._tensors):
-                for _ in range(2):  # the plans of backwards, then what is compiled by them
-                    self._play(draws)
-                if self.switches.graphs:
-                    self._captured = CapturedIteration(self._play, draws)
+                for turns, *_ in self.timetable.kinds():
+                    work = partial(self._play, turns)
+                    for _ in range(2):  # the plans of backwards, then what is compiled by them
+                        work(draws)
+                    if self.switches.graphs:
+                        self._captured[turns] = CapturedIteration(work, draws)
 
     def iterate(self, step: int) -> None:
         """Do one iteration, without curves and checkpoints."""
+        turns, iterations = self.timetable.of(step), self.training.iterations
         with self._numerics():
             seed = seed_for(self.training.seed, "train", step)
             torch.default_generator.manual_seed(seed)  # `torch.manual_seed` visits all devices
             if self.device.type == "cuda":
                 torch.cuda.manual_seed(seed)
+            self.model.progress.set(step, iterations)
             for optimizer in self.optimizers.values():
                 optimizer.set_rate(step)
+            for stage_pass in self.passes.values():
+                epoch = self.stream.draws_per_epoch
+                stage_pass.set_weights(step, iterations=iterations, epoch=epoch)
             if self.average:
                 self.average.set_step(step)
-            draws = self.stream.draws(step * self.draws, self.draws)
-            self.losses.add(step, (self._captured or self._play)(draws))
+            draws = self.stream.draws(step * self.timetable.draws, self.timetable.draws)
+            values = (self._captured.get(turns) or partial(self._play, turns))(draws)
+            self.losses.add(step, [stage_pass for stage_pass, _ in self.played(turns)], values)
 
-    def _play(self, draws: Draws) -> Tensor:
+    def played(self, turns: Collection[int]) -> list[tuple[StagePass, int]]:
+        """Return the passes of turns in which somebody moves, each with its first draw."""
+        chosen = (self.timetable.turns[number] for number in turns)
+        passes = self.passes
+        return [(passes[s.name], draw) for s, draw in chosen if s.name in passes]
+
+    def _play(self, turns: Collection[int], draws: Draws) -> Tensor:
         """Do what an iteration computes on the device; return the terms of all passes."""
-        values = []
-        assembled = -1
-        for stage_pass, number in self.passes:
-            if number != assembled:
-                batch, assembled = self._batch(draws, number), number
+        values = [draws.indices.new_zeros(0, dtype=torch.float32)]  # nobody may move
+        assembled = None
+        for stage_pass, number in self.played(turns):
+            if assembled != (number, stage_pass.stage.batch):
+                assembled = number, stage_pass.stage.batch
+                batch = self._batch(draws, *assembled)
             values.append(stage_pass.play(batch))
         if self.average:
             self.average.update()
         return torch.cat(values)
 
-    def _batch(self, draws: Draws, number: int) -> Batch:
-        batch = self.stream.assemble(draws, number)
+    def _batch(self, draws: Draws, number: int, size: float = 1) -> Batch:
+        batch = self.stream.assemble(draws, number, size)
         if self.switches.channels_last and batch.x.ndim == 4:
             return batch._replace(x=batch.x.contiguous(memory_format=torch.channels_last))
         return batch
@@ -247,7 +276,20 @@ class Trainer:
         if self.average:
             named = self.model.named_parameters(remove_duplicate=False)
             weights |= self.average.averaged(named)
-        return weights
+        if not is_finished_by_data(self.model):
+            return weights
+        finished = build_model(self.training, self.data, self.device)
+        finished.load_state_dict(weights)
+        self.finish(finished)
+        return finished.state_dict()
+
+    def finish(self, model: ConditionalGenerator, stop: Callable[[], bool] = lambda: False) -> None:
+        """Let a trained model see the training data once more; it is in evaluation mode after."""
+        model.progress.set(self.training.iterations, self.training.iterations)
+        torch.manual_seed(seed_for(self.training.seed, "finish"))
+        with torch.no_grad(), self._numerics():
+            model.eval().finish(TrainingExamples(self.stream, self.training.batch_size, stop))
+        model.eval()
 
     def _save(self, done: int, seconds: float, curves: JsonlWriter) -> None:
         # Refused if a loss is not finite: a broken model would break every resumption.
@@ -317,6 +359,22 @@ class Trainer:
         self._build()
 
 
+class TrainingExamples:
+    """The training examples for `ConditionalGenerator.finish`, batch by batch.
+
+    If `stop`, asked before every batch, returns True, `Interrupted` is raised.
+    """
+
+    def __init__(self, stream: Stream, size: int, stop: Callable[[], bool]) -> None:
+        self._stream, self._size, self._stop = stream, size, stop
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._stream.once(self._size):
+            if self._stop():
+                raise Interrupted("stopped after the last iteration, checkpoint saved")
+            yield batch
+
+
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:
     """Return a new model; a `ModelProblem` says what is wrong with what it declares.
 
@@ -324,5 +382,6 @@ def build_model(training: Training, data: DataSet, device: torch.device) -> Cond
     """
     torch.manual_seed(seed_for(training.seed, "init"))
     model = RunConfig(training, Evaluation()).model(data.spec).to(device)
+    model.progress.set(training.iterations, training.iterations)
     check_declaration(model, ("model",))
     return model

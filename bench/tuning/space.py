@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from bench.spec.located import Located, nested
 from bench.spec.run_config import RunConfig
-from bench.spec.run_settings import Strict
+from bench.spec.run_settings import ScheduledWeight, Strict, Weight
 from bench.spec.sweep_file import complete_variant
 
 Scalar = bool | int | float | str
@@ -138,7 +138,7 @@ class TunedVariant:
         return default
 
 
-def weights_space(objective: Mapping[str, Mapping[str, float]]) -> dict[str, SearchRange]:
+def weights_space(objective: Mapping[str, Mapping[str, Weight]]) -> dict[str, SearchRange]:
     """Return the loss weights of an objective as a space.
 
     Equal weights of one term are one number, as in the paper's tables. A term that is all that its
@@ -151,7 +151,7 @@ def weights_space(objective: Mapping[str, Mapping[str, float]]) -> dict[str, Sea
     >>> weights_space({"critic": {"discriminate": 1.0}})
     {}
     """
-    groups: dict[tuple[str, float], list[str]] = {}
+    groups: dict[tuple[str, Weight], list[str]] = {}
     for player, weights in objective.items():
         for term, weight in weights.items():
             if weight:
@@ -163,6 +163,8 @@ def weights_space(objective: Mapping[str, Mapping[str, float]]) -> dict[str, Sea
             continue
         name = term if terms.count(term) == 1 else f"{term} of {', '.join(players)}"
         keys = [f"objective.{player}.{term}" for player in players]
+        if isinstance(weight, ScheduledWeight):  # its schedule stays
+            keys, weight = [f"{key}.weight" for key in keys], weight.weight
         space[name] = SearchRange(keys=keys, low=weight / FACTOR, high=weight * FACTOR)
     return space
 

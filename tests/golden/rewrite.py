@@ -28,8 +28,8 @@ def first_iterations(name):
         torch.manual_seed(step)
         for optimizer in trainer.optimizers.values():
             optimizer.set_rate(step)
-        for stage_pass, offset in trainer.passes:
-            batch = trainer.stream.batch(step * trainer.draws + offset)
+        for stage_pass, offset in trainer.played(trainer.timetable.of(step)):
+            batch = trainer.stream.batch(step * trainer.timetable.draws + offset)
             found = stage_pass.play(batch._replace(x=batch.x.double()))
             for term, value in zip(stage_pass.terms, found.tolist(), strict=True):
                 values.setdefault(f"{stage_pass.stage.name}/{term}", []).append(value)

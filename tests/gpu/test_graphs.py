@@ -40,7 +40,7 @@ def test_graphs_train_as_eager_mode_does_also_when_resumed(form, device, tmp_pat
     resumed = trainer_of(under_test, tmp_path / "graphs", device, GRAPHS, **changes)
     resumed.train()
     assert resumed.start == 3
-    assert resumed._captured is not None
+    assert resumed._captured
     assert_same(device, eager, resumed)
     curves = [(tmp_path / name / "rows.jsonl").read_text() for name in ("eager", "graphs")]
     assert device.type == "cpu" or curves[0] == curves[1]

@@ -109,7 +109,7 @@ def test_training_reaches_95_percent_of_a_bare_loop(name, tmp_path):
         build_model(run.training, data, CPU).train()
     )
     x, y = data.train.x.float() / 127.5 - 1, data.train.y
-    draws = trainer.draws
+    draws = trainer.timetable.draws
 
     def ours(start):
         for step in range(start, start + 20):

@@ -47,7 +47,8 @@ def test_replays_train_as_eager_mode_does(under_test, tmp_path, monkeypatch, opt
     eager = under_test.trainer(tmp_path / "a", **changes)
     replayed = captured(under_test, tmp_path / "b", monkeypatch, **changes)
     eager.train(), replayed.train()
-    assert replayed._captured._graph.replays == under_test.training.iterations
+    (iteration,) = replayed._captured.values()
+    assert iteration._graph.replays == under_test.training.iterations
     for a, b in zip(weights(eager), weights(replayed), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)  # the rate is float32 on a device
     found = [trainer.losses.take() for trainer in (eager, replayed)]
@@ -102,11 +103,12 @@ def test_an_eager_checkpoint_goes_on_captured(under_test, tmp_path, monkeypatch)
 def test_a_replay_reads_its_own_draws_and_returns_a_copy(under_test, tmp_path, monkeypatch):
     trainer = captured(under_test, tmp_path / "a", monkeypatch)
     trainer.prepare()
-    iteration, ours = trainer._captured, trainer._captured._draws
-    draws = trainer.stream.draws(0, trainer.draws)
+    (iteration,) = trainer._captured.values()
+    ours = iteration._draws
+    draws = trainer.stream.draws(0, trainer.timetable.draws)
     first = iteration(draws)
     kept = first.clone()
-    other = trainer.stream.draws(trainer.draws, trainer.draws)
+    other = trainer.stream.draws(trainer.timetable.draws, trainer.timetable.draws)
     iteration(other)
     assert torch.equal(first, kept)
     assert torch.equal(ours.indices, other.indices)

@@ -57,11 +57,12 @@ def iterate(monkeypatch):
         with mode:
             trainer = Trainer(training, *where, switches=SwitchSet(graphs=True))
             change(trainer)
-            draws = trainer.stream.draws(0, trainer.draws)
+            turns = trainer.timetable.of(0)
+            draws = trainer.stream.draws(0, trainer.timetable.draws)
             with Rules("the iteration") as rules, gradients_in_python():
                 for _ in range(2):  # the second has moments
-                    assert trainer._play(draws).is_cuda
-        assert rules.steps == 2 * sum(len(played.weights) for played, _ in trainer.passes)
+                    assert trainer._play(turns, draws).is_cuda
+        assert rules.steps == 2 * sum(len(played.weights) for played, _ in trainer.played(turns))
         return rules.waits
 
     return iterate

@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.spec import run_settings
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.optimizers import PlayerOptimizer
-from bench.training.passes import StagePass, draw_offsets, plan_backwards, reached_leaves
+from bench.training.passes import StagePass, plan_backwards, reached_leaves
 from tests.small import small
 
 LR_LIVAE = {
@@ -168,13 +168,6 @@ def test_reached_leaves_stop_at_detach():
     assert reached_leaves((a * b.detach()).sum()) == {id(a)}
     assert reached_leaves((a * b).sum()) == {id(a), id(b)}
     assert reached_leaves(torch.ones(())) == set()
-
-
-def test_draws_are_counted_for_every_stage():
-    stages = (Stage("a", (), fresh=False), Stage("b", (), repeat=2), Stage("c", (), fresh=False))
-    passes, draws = draw_offsets(stages)
-    assert [offset for _, offset in passes] == [0, 1, 2, 2]
-    assert draws == 3
 
 
 def test_the_memory_of_a_training_goes_with_it():

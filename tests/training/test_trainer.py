@@ -136,7 +136,7 @@ def test_an_ablation_sees_the_same_data_in_the_same_order():
         objective = under_test.training.objective
         table = {player: {} if player in cut else objective[player] for player in objective}
         trainer = under_test.trainer(objective=table)
-        stage_pass = next(p for p, _ in trainer.passes if p.stage.name == "main")
+        stage_pass = trainer.passes["main"]
         play, batches = stage_pass.play, []
         stage_pass.play = lambda b, play=play, batches=batches: (
             batches.append(b.x.clone()),
