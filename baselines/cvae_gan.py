@@ -69,8 +69,9 @@ class CVAEGAN(LabelConditionedVAE):
         """Return both halves of the bound (Eq. 2 and 3) and the hinge losses (Eq. 10, 11a)."""
         reconstruction, values = self._reconstruct(batch)
         if wanted & {"fool", "discriminate"}:
+            drawn = self._draw(batch.y)
             values |= self._hinge_terms(
-                self.critic, batch.x, batch.y, reconstruction, balanced=self.balanced_critic
+                self.critic, batch.x, batch.y, reconstruction, drawn, balanced=self.balanced_critic
             )
         return values
 

@@ -1,6 +1,6 @@
 """The parts that networks are built from, written so that they trace as one graph and stay fast."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -139,46 +139,40 @@ class LabelGaussians(ClassGaussians):
 
 
 class ClassMoments(nn.Module):
-    """Mean and variance of the codes of each class, averaged over the latest batches.
+    """Mean and variance of the codes of each class, over all examples; standard normal at first.
 
-    A batch counts `decay` times as much as the one after it, and each of its codes the same, so
-    that from the first batch on these are proper weighted moments. `floor` is the least variance.
+    `floor` is the least variance.
     """
 
-    rows: Tensor  # number of codes, weighted by age; named so in saved weights
     means: Tensor
     variances: Tensor
 
-    def __init__(
-        self, classes: int, dimensions: int, decay: float = 0.99, floor: float = 1e-4
-    ) -> None:
+    def __init__(self, classes: int, dimensions: int, floor: float = 1e-4) -> None:
         super().__init__()
-        self.decay, self.floor = decay, floor
-        self.register_buffer("rows", torch.zeros(classes, 1))
+        self.floor = floor
         self.register_buffer("means", torch.zeros(classes, dimensions))
         self.register_buffer("variances", torch.ones(classes, dimensions))
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        """Return means and log-variances, each `[K, D]`; standard normal before any code."""
+        """Return means and log-variances, each `[K, D]`."""
         return self.means, self.variances.clamp(min=self.floor).log()
 
-    @torch.no_grad()
-    def update(self, z: Tensor, y: Tensor) -> None:
-        """Add codes `[B, D]` with labels `[B]`."""
-        z = z.to(self.means.dtype)
-        members = one_hot(y, len(self.rows)).t().to(z.dtype)
-        counts = members.sum(dim=1, keepdim=True)
-        share = members / counts.clamp(min=1)
-        with torch.autocast(z.device.type, enabled=False):
-            means = share @ z
-            variances = share @ (z - means[y]).square()
-        self.rows.mul_(self.decay).add_(counts)
-        new = counts / self.rows.clamp(min=1e-12)  # 0 for a class without codes
-        shift = means - self.means
-        # The law of total variance for two groups, the earlier codes and the new ones.
-        spread = new * (variances + (1 - new) * shift.square())
-        self.variances.mul_(1 - new).add_(spread)
-        self.means.add_(new * shift)
+    def fit(self, codes: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take the moments of codes `[B, D]` with labels `[B]`, of all batches together.
+
+        Classes without codes are standard normal.
+        """
+        counts = self.means.new_zeros(len(self.means), 1, dtype=torch.float64)
+        sums, squares = (torch.zeros_like(self.means, dtype=torch.float64) for _ in range(2))
+        for z, y in codes:
+            members, z = one_hot(y, len(counts)).t().double(), z.double()
+            counts += members.sum(dim=1, keepdim=True)
+            sums += members @ z
+            squares += members @ z.square()
+        means = sums / counts.clamp(min=1)
+        variances = squares / counts.clamp(min=1) - means.square()
+        self.means.copy_(means)
+        self.variances.copy_(torch.where(counts > 0, variances, 1.0))
 
 
 class Spectral(nn.Module):

@@ -14,8 +14,8 @@ hinge losses for the critic, no margin in the mixture loss, the critic's gradien
 decoder alone, and the class Gaussians move in the first stage only. It departs from the code in
 three places. Densities are computed in log space from log-variances; the code multiplies
 precisions and exponentiates distances, which underflows for hundreds of dimensions. Only the
-variances' learning rate decays: by 0.01 after 2 epochs as in the paper (`paper`), or tenfold every
-10 epochs as in the code (`code`). Networks are evaluated with running batch-norm statistics; the
+variances' learning rate decays: by 0.01 after 2 epochs as in the paper, where the code has tenfold
+every 10 epochs. Networks are evaluated with running batch-norm statistics; the
 code samples with those of the batch.
 
 Examples without label (section 3.6) take part in the main stage. Pixels, both critic losses and the
@@ -25,6 +25,8 @@ these classes. The classifier does not see them, and the critic scores them by i
 part alone. The paper fine-tunes on such images; here every batch mixes both kinds.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -36,11 +38,7 @@ from models import backbones, terms
 from models.blocks import ClassGaussians, ClassMoments, draw, glorot
 from models.vae import TwoCodeVAE, gaussian_draw, gaussian_moments
 
-SCHEDULES = {
-    "paper": {"name": "drop", "at": 2.0, "factor": 0.01, "unit": "epochs"},
-    "code": {"name": "staircase", "every": 10.0, "factor": 0.1, "unit": "epochs"},
-    "constant": {"name": "constant"},
-}
+VARIANCE_SCHEDULE = {"name": "drop", "at": 2.0, "factor": 0.01, "unit": "epochs"}
 MAIN = ("encoder_s", "encoder_u", "decoder", "critic", "adversary")
 
 
@@ -53,13 +51,8 @@ class LrLiVAE(TwoCodeVAE):
         width: Multiplier of the layer sizes.
         relevant: Size of the relevant code, the family's where None.
         irrelevant: Size of the irrelevant code, the family's where None.
-        variance_schedule: How the learning rate of the class variances decays.
         label_loss: Loss of the relevant code: of the Gaussian mixture, or the cross-entropy of a
-            linear classifier, with samples from the moments of the codes.
-        sample_from: Class Gaussians of samples: the learned prior, or the moments of the training
-            codes. None is the prior if there is one.
-        prior_steps: Passes of the first stage for one of the second.
-        joint: Whether all players move in one stage, each by the sum of its terms in both.
+            linear classifier. Without a prior, fakes in training have codes of the batch.
         balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
         unlabeled_prior: Prior of codes of examples without label: the Gaussian of Eq. 11, or the
             mixture of Eq. 6.
@@ -89,28 +82,14 @@ class LrLiVAE(TwoCodeVAE):
         width: float = 1.0,
         relevant: int | None = None,
         irrelevant: int | None = None,
-        variance_schedule: Literal["paper", "code", "constant"] = "paper",
         label_loss: Literal["mixture", "softmax"] = "mixture",
-        sample_from: Literal["prior", "moments"] | None = None,
-        prior_steps: int = 3,
-        joint: bool = False,
         balanced_critic: bool = False,
         unlabeled_prior: Literal["gaussian", "mixture"] = "gaussian",
     ) -> None:
         super().__init__()
-        if variance_schedule not in SCHEDULES:
-            known = ", ".join(SCHEDULES)
-            raise ValueError(f"variance_schedule must be one of {known}; got {variance_schedule!r}")
-        if label_loss == "softmax" and sample_from == "prior":
-            raise ValueError("label_loss softmax has no prior to sample from; use moments")
-        if prior_steps < 1:
-            raise ValueError(f"prior_steps must be at least 1, got {prior_steps}")
-        if joint and prior_steps != 3:
-            raise ValueError("prior_steps has no meaning where all move in one stage")
         sizes = backbones.code_sizes(spec, backbone, relevant, irrelevant)
         self.relevant, self.irrelevant = sizes
         self.classes = spec.classes
-        self.joint = joint
         self.balanced_critic = balanced_critic
         self.unlabeled_prior = unlabeled_prior
         self.encoder_s = backbones.encoder(spec, backbone, width, self.relevant)
@@ -120,37 +99,23 @@ class LrLiVAE(TwoCodeVAE):
         self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant)
         self.prior: ClassGaussians | None = None
         self.classifier: nn.Linear | None = None
-        self.moments: ClassMoments | None = None
+        self.moments = ClassMoments(spec.classes, self.relevant)
         if label_loss == "mixture":
             self.prior = ClassGaussians(spec.classes, self.relevant)
-            self.optimizers = {"prior_scale": {"schedule": SCHEDULES[variance_schedule]}}
+            self.optimizers = {"prior_scale": {"schedule": VARIANCE_SCHEDULE}}
         else:
             self.classifier = nn.Linear(self.relevant, spec.classes)
             glorot(self.classifier)
-        if label_loss == "softmax" or sample_from == "moments":
-            self.moments = ClassMoments(spec.classes, self.relevant)
-        self._arrange(prior_steps)
-
-    def _arrange(self, prior_steps: int) -> None:
-        """Edit stages and objective as the arguments say."""
-        objective = {player: dict(weights) for player, weights in self.objective.items()}
-        firsts = ["prior", "prior_scale"]
-        if self.classifier is not None:
+            self.stages = (replace(self.stages[0], players=("prior",)), *self.stages[1:])
+            objective = {player: dict(weights) for player, weights in self.objective.items()}
             objective["prior"] = {"classify_s": 1.0}
             del objective["prior_scale"], objective["encoder_s"]["gm_likelihood"]
-            firsts.remove("prior_scale")
-        self.stages = (Stage("prior", tuple(firsts), repeat=prior_steps), *self.stages[1:])
-        if self.joint:
-            weights = objective["encoder_s"]
-            for term, weight in objective["prior"].items():
-                weights[term] = weights.get(term, 0.0) + weight
-            self.stages = (Stage("joint", (*firsts, *MAIN)),)
-        self.objective = objective
+            self.objective = objective
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of each player; `prior` shares `E_s`, with moments of its own."""
         networks = super().players()
-        of_prior: list[nn.Parameter] = [] if self.joint else list(networks["encoder_s"])
+        of_prior = list(networks["encoder_s"])
         players = {"prior": of_prior}
         if self.prior is not None:
             of_prior.append(self.prior.means)
@@ -160,13 +125,11 @@ class LrLiVAE(TwoCodeVAE):
         return players | {name: networks[name] for name in MAIN}
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
-        """Return the terms of stage `prior` (Eq. 7, 8), `main` (2-5, 7, 10-11a), or of both."""
+        """Return the terms of stage `prior` (Eq. 7, 8) or `main` (2-5, 7, 10-11a)."""
         x, y, labeled = batch
         if stage == "prior":  # examples without label do not move the class Gaussians
             x, y = x[:labeled], y[:labeled]
         z_s = self.encoder_s(x)
-        if self.moments is not None and stage != "main":
-            self.moments.update(z_s[:labeled], y[:labeled])
         values = self._label_terms(z_s, y, labeled, wanted)
         if stage == "prior":
             return values
@@ -180,8 +143,9 @@ class LrLiVAE(TwoCodeVAE):
             reconstruction = self._decode(z_s, z_u)
             values["reconstruct"] = terms.reconstruct(x, reconstruction)
         if wanted & {"fool", "discriminate"}:
+            drawn = self._draw(y) if self.prior is not None else (self._decode_drawn(z_s), y)
             values |= self._hinge_terms(
-                self.critic, x, y, reconstruction, balanced=self.balanced_critic
+                self.critic, x, y, reconstruction, drawn, balanced=self.balanced_critic
             )
         return values
 
@@ -224,16 +188,37 @@ class LrLiVAE(TwoCodeVAE):
         return Posterior((z_s, torch.zeros_like(z_s)), gaussian_moments(self.encoder_u(x)))
 
     def class_prior(self) -> tuple[Tensor, Tensor]:
-        """Return means and variances `[K, D_s]` of the Gaussians that samples come from."""
+        """Return means and variances `[K, D_s]` of the class Gaussians of samples by default."""
         means, logvars = self._gaussians()
         return means, logvars.exp()
 
-    def _gaussians(self) -> tuple[Tensor, Tensor]:
-        source = self.prior if self.moments is None else self.moments
-        assert source is not None
-        means, logvars = source()
-        return means, logvars
+    def finish(self, data: Iterable[Batch]) -> None:
+        """Take the moments of the relevant codes of each class."""
+        labeled = (batch for batch in data if batch.labeled)
+        self.moments.fit((self.encoder_s(batch.x), batch.y) for batch in labeled)
 
     def draw_relevant(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return a draw `[B, D_s]` from the class Gaussian of each label (section 4.2)."""
+        """Return a draw `[B, D_s]` from the class Gaussian of each label."""
         return draw(*self._gaussians(), y, generator)
+
+    def sample(
+        self,
+        y: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        relevant_from: Literal["prior", "moments"] | None = None,
+    ) -> Tensor:
+        """Decode draws from class Gaussians (section 4.2) and the standard normal.
+
+        The Gaussians are the learned prior, or the moments of the training codes (`relevant_from`);
+        None is the prior if there is one.
+        """
+        return self._decode_drawn(draw(*self._gaussians(relevant_from), y, generator), generator)
+
+    def _gaussians(self, source: str | None = None) -> tuple[Tensor, Tensor]:
+        """Return means and log-variances `[K, D_s]`."""
+        if source == "prior" and self.prior is None:
+            raise ValueError("label_loss softmax has no prior to sample from; use moments")
+        gaussians = self.moments if self.prior is None or source == "moments" else self.prior
+        means, logvars = gaussians()
+        return means, logvars

@@ -52,10 +52,17 @@ class VAE(ConditionalGenerator):
         return self.sample(y_sample), y_sample
 
     def _hinge_terms(
-        self, critic: Critic, x: Tensor, y: Tensor, reconstruction: Tensor, *, balanced: bool
+        self,
+        critic: Critic,
+        x: Tensor,
+        y: Tensor,
+        reconstruction: Tensor,
+        drawn: tuple[Tensor, Tensor],
+        *,
+        balanced: bool,
     ) -> dict[str, Tensor]:
-        """Return `discriminate` and `fool` (Eq. 10 and 11a) of reconstructions and samples."""
-        sample, y_sample = self._draw(y)
+        """Return `discriminate` and `fool` (Eq. 10 and 11a) of reconstructions and drawn images."""
+        sample, y_sample = drawn
         weights = critic.weights()
         real = critic(x, y, weights)
         fakes = torch.cat((reconstruction, sample)), torch.cat((y, y_sample))
@@ -137,8 +144,11 @@ class TwoCodeVAE(VAE):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode draws from the priors of the labels and the standard normal."""
-        z_s = self.draw_relevant(y, generator)
-        z_u = normal(len(y), self.irrelevant, like=z_s, generator=generator)
+        return self._decode_drawn(self.draw_relevant(y, generator), generator)
+
+    def _decode_drawn(self, z_s: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the images of relevant codes, each with a draw of the irrelevant one."""
+        z_u = normal(len(z_s), self.irrelevant, like=z_s, generator=generator)
         return self._decode(z_s, z_u)
 
     def decode(self, code: Code, y: Tensor | None = None) -> Tensor:

@@ -29,7 +29,7 @@ FLOORS = {
     "softmax": 95,
     "one to one": 46,
     "fixed variances": 66,
-    "joint": 45,
+    "one stage": 45,
     "no likelihood": 15,
 }
 

@@ -310,12 +310,15 @@ def _changing(edit: WeightEdit, before: Weight | None, path: KeyPath) -> Weight:
 
 def edited_stages(stages: "Sequence[Stage]", edits: Mapping[str, StageEdit]) -> "tuple[Stage, ...]":
     """Return the stages of a model with the edits of a sweep."""
-    return tuple(
-        replace(stage, **edits[stage.name].model_dump(exclude_none=True))
-        if stage.name in edits
-        else stage
-        for stage in stages
-    )
+
+    def edited(stage: "Stage") -> "Stage":
+        edit = dict(edits[stage.name]) if stage.name in edits else {}
+        changes = {name: value for name, value in edit.items() if value is not None}
+        if "players" in changes:
+            changes["players"] = tuple(changes["players"])
+        return replace(stage, **changes)
+
+    return tuple(map(edited, stages))
 
 
 def _checked_stages(model: "ConditionalGenerator", settings: RunSettings) -> dict[str, StageEdit]:
@@ -323,6 +326,9 @@ def _checked_stages(model: "ConditionalGenerator", settings: RunSettings) -> dic
     names = [stage.name for stage in model.stages]
     for name in settings.stages:
         _refuse_unknown("stage", name, names, ("stages", name))
+        for index, player in enumerate(settings.stages[name].players or []):
+            path = ("stages", name, "players", index)
+            _refuse_unknown("player", player, model.players(), path)
     stages = edited_stages(model.stages, settings.stages)
     if found := times_problem(stages, settings.iterations):
         name, problem = found

@@ -161,6 +161,7 @@ Time = Annotated[int | float, Field(ge=0), AfterValidator(_share_or_iteration)]
 class StageEdit(Strict):
     """An edit of a stage; None leaves what the model declares (`interface.Stage`)."""
 
+    players: list[str] | None = None
     repeat: Annotated[int, Field(ge=1, le=10_000)] | None = None
     fresh: bool | None = None
     start: Time | None = None

@@ -17,9 +17,6 @@ from tests.small import half_labeled, on_attributes, on_points, small
 MODELS = list(registry.registered("model"))
 FORMS = {
     "softmax": ("lr_livae", {"label_loss": "softmax"}),
-    "moments": ("lr_livae", {"sample_from": "moments"}),
-    "one to one": ("lr_livae", {"prior_steps": 1}),
-    "joint": ("lr_livae", {"joint": True}),
     "unlabeled mixture": ("lr_livae", {"unlabeled_prior": "mixture"}),
     "fixed prior": ("csvae", {"prior": "fixed"}),
     "strong": ("cgan", {"cond_bn": True, "critic_steps": 5}),
@@ -50,8 +47,8 @@ ELSEWHERE = [suite.stages_run_on_a_gpu]  # test_fake_cuda.py
 CHECKED = [
     *((case, check) for case in WHOLE for check in suite.CHECKS if check not in ELSEWHERE),
     *((case, check) for case in CASES if case not in WHOLE for check in LIGHT),
-    ("moments", suite.resume_is_bit_exact),
-    ("moments", suite.terms_trace_as_one_graph),
+    ("softmax", suite.resume_is_bit_exact),
+    ("softmax", suite.finishing_repeats_itself),
     ("cvae on points", suite.terms_trace_as_one_graph),
     ("lr_livae on points", suite.terms_trace_as_one_graph),
 ]
@@ -88,7 +85,7 @@ def test_players_are_those_of_stages_and_objective(under_test):
     frozen = {"prior"} if under_test.training.model.get("prior") == "fixed" else set()
     assert model.objective.keys() == players.keys() - frozen
     owned = [id(p) for parameters in players.values() for p in parameters]
-    shared = under_test.training.model["name"] == "lr_livae" and not model.joint
+    shared = under_test.training.model["name"] == "lr_livae"
     assert (len(owned) == len(list(model.parameters()))) is not shared
 
 

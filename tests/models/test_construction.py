@@ -85,18 +85,9 @@ SIZE = "at least one dimension"
         ("flow_matching", GRAY, {"label_dropout": 1.0}, r"label_dropout must be in \[0, 1\)"),
         ("flow_matching", GRAY, {"guidance": 2.0}, "not 0 where guidance is not 1"),
         ("flow_matching", DataSpec("odd", (1, 28, 28), ("a",)), {}, "squares of 8, 16, 32, 64 pix"),
-        ("lr_livae", GRAY, {"variance_schedule": "cosine"}, "paper, code, constant; got 'cosine'"),
         ("lr_livae", GRAY, {"relevant": 0}, SIZE),
         ("lr_livae", GRAY, {"width": -1.0}, "must be positive"),
         ("lr_livae", GRAY, {"backbone": "vgg64"}, "does not fit"),
-        (
-            "lr_livae",
-            GRAY,
-            {"label_loss": "softmax", "sample_from": "prior"},
-            "no prior to sample from; use moments",
-        ),
-        ("lr_livae", GRAY, {"prior_steps": 0}, "at least 1, got 0"),
-        ("lr_livae", GRAY, {"joint": True, "prior_steps": 1}, "no meaning where all move in one"),
     ],
     ids=names,
 )

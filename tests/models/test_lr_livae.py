@@ -215,16 +215,9 @@ def test_class_logits_prefer_the_nearest_mean():
     assert model.class_logits(batch.x[:3]).argmax(dim=1).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("name", "schedule"),
-    [
-        ("paper", {"name": "drop", "at": 2, "factor": 0.01, "unit": "epochs"}),
-        ("code", {"name": "staircase", "every": 10, "factor": 0.1, "unit": "epochs"}),
-        ("constant", {"name": "constant"}),
-    ],
-)
-def test_only_the_variances_have_a_schedule(name, schedule):
-    assert make(variance_schedule=name).optimizers == {"prior_scale": {"schedule": schedule}}
+def test_only_the_variances_have_a_schedule():
+    schedule = {"name": "drop", "at": 2, "factor": 0.01, "unit": "epochs"}
+    assert make().optimizers == {"prior_scale": {"schedule": schedule}}
 
 
 def test_points_are_learned_in_seconds():

@@ -39,52 +39,59 @@ def test_softmax_trains_a_linear_layer_in_place_of_the_gaussians():
     assert "gm_likelihood" not in play(model, "main", batch)
 
 
-@pytest.mark.parametrize("options", [{"label_loss": "softmax"}, {"sample_from": "moments"}])
-def test_samples_come_from_the_moments_of_the_training_codes(options):
-    model, batch = make(**options), make_batch()
-    model.encoder_s.eval()  # codes that can be computed again
-    for _ in range(3):
-        play(model, "prior", batch)
-    play(model, "main", make_batch()._replace(x=-batch.x))  # no further notice is taken here
-    z_s = model.encode(batch.x).relevant
-    means, variances = model.class_prior()
-    for label in range(3):
-        members = z_s[batch.y == label]
-        torch.testing.assert_close(means[label], members.mean(dim=0))
-        torch.testing.assert_close(variances[label], members.var(dim=0, unbiased=False))
-    drawn = model.draw_relevant(
-        torch.zeros(4000, dtype=torch.int64), torch.Generator().manual_seed(0)
-    )
-    torch.testing.assert_close(drawn.mean(dim=0), means[0], atol=0.05, rtol=0.05)
-
-
-def test_the_prior_is_what_samples_come_from_otherwise():
-    model = make()
-    assert model.moments is None
-    assert model.class_prior()[0] is model.prior.means
-
-
-def test_prior_steps_is_the_ratio_of_the_stages():
-    assert [s.repeat for s in make(prior_steps=1).stages] == [1, 1]
+def test_softmax_shows_the_critic_codes_of_the_batch():
+    model, batch = make(label_loss="softmax").eval(), make_batch()
+    seen = []
+    hook = model.decoder.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    play(model, "main", batch)
+    hook.remove()
+    of_reconstruction, of_fake = (codes[:, :4] for codes in seen)
+    assert torch.equal(of_reconstruction, of_fake)
+    assert not torch.equal(seen[0][:, 4:], seen[1][:, 4:])
 
 
 @pytest.mark.parametrize("label_loss", ["mixture", "softmax"])
-def test_joint_gives_each_network_the_sum_of_both_stages(label_loss):
-    apart, joint = make(label_loss=label_loss), make(label_loss=label_loss, joint=True)
-    assert [s.name for s in joint.stages] == ["joint"]
-    assert set(joint.stages[0].players) == set(joint.players())
-    players = joint.players()
-    owned = [id(p) for own in players.values() for p in own]
-    assert len(owned) == len(set(owned)) == len(list(joint.parameters()))
-    for term in {*apart.objective["prior"], *apart.objective["encoder_s"]}:
-        both = [apart.objective[player].get(term, 0.0) for player in ("prior", "encoder_s")]
-        assert joint.objective["encoder_s"][term] == pytest.approx(sum(both))
-    assert joint.objective["prior"] == apart.objective["prior"]
+def test_finish_takes_the_moments_of_labeled_codes(label_loss):
+    model, batch = make(label_loss=label_loss).eval(), make_batch()
+    parts = [Batch(batch.x[part], batch.y[part], len(part)) for part in torch.arange(12).split(5)]
+    others = Batch(-batch.x, torch.full_like(batch.y, -1), 0)
+    with torch.no_grad():
+        model.finish([*parts, others])
+        z_s = model.encode(batch.x).relevant
+    labels = torch.zeros(4000, dtype=torch.int64)
+    for label in range(3):
+        members = z_s[batch.y == label]
+        torch.testing.assert_close(model.moments.means[label], members.mean(dim=0))
+        spread = members.var(dim=0, unbiased=False)
+        torch.testing.assert_close(model.moments.variances[label], spread, rtol=1e-4, atol=1e-6)
+    seen = []
+    hook = model.decoder.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    model.sample(labels, torch.Generator().manual_seed(0), relevant_from="moments")
+    hook.remove()
+    drawn = seen[0][:, :4].mean(dim=0)
+    torch.testing.assert_close(drawn, model.moments.means[0], atol=0.05, rtol=0.05)
 
 
-def test_joint_terms_are_those_of_the_two_stages():
-    apart, joint, batch = make().eval(), make(joint=True).eval(), make_batch()
-    found = play(joint, "joint", batch)
+def test_samples_come_from_the_prior_if_there_is_one():
+    model, y = make(), torch.arange(3)
+    assert model.class_prior()[0] is model.prior.means
+    default, prior, moments = (
+        model.sample(y, torch.Generator().manual_seed(0), relevant_from=source)
+        for source in (None, "prior", "moments")
+    )
+    assert torch.equal(default, prior)
+    assert not torch.equal(default, moments)
+    softmax = make(label_loss="softmax")
+    assert softmax.class_prior()[0] is softmax.moments.means
+    with pytest.raises(ValueError, match="no prior to sample from; use moments"):
+        softmax.sample(y, relevant_from="prior")
+
+
+def test_all_players_may_move_in_one_stage():
+    """Terms do not depend on the stage, so a sweep can put everyone into one."""
+    apart, batch = make().eval(), make_batch()
+    wanted = {term for weights in apart.objective.values() for term in weights}
+    found = play(apart, "main", batch, wanted)
     for stage in apart.stages:
         for term, value in play(apart, stage.name, batch).items():
             torch.testing.assert_close(found[term], value)
