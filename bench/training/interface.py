@@ -76,7 +76,7 @@ class Stage:
         return start, end
 
 
-class Progress(nn.Module):
+class TrainingProgress(nn.Module):
     """How far a training is, as tensors that `terms` may compute with.
 
     They are no part of the saved weights. Outside of a training they are those of its end, so
@@ -127,7 +127,7 @@ class ConditionalGenerator(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.progress = Progress()
+        self.progress = TrainingProgress()
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Return who owns which parameters; by default each child module with any is a player.
