@@ -173,6 +173,13 @@ class CCVAE(LabelSubspaceVAE):
             "certainty": unit,
             "classify": unit,
         }
+        # All nats of the bound have one price, those of the label too.
+        self.nats = {
+            "kl_relevant": self.relevant,
+            "kl_irrelevant": self.irrelevant,
+            "certainty": 1,
+            "classify": 1,
+        }
         self.objective = {
             "encoder": weights,
             "decoder": {"reconstruct": weights["reconstruct"]},

@@ -101,6 +101,7 @@ class CSVAE(LabelSubspaceVAE):
         if prior == "fixed":  # a player without terms stays as initialized
             del objective["prior"]
         self.objective = objective
+        self.nats = {"kl_w": self.relevant, "kl_z": self.irrelevant}
         self.encoder_w = backbones.encoder(
             spec, backbone, width, self.relevant, planes=attributes or spec.classes, heads=2
         )

@@ -91,6 +91,7 @@ class LrLiVAE(TwoCodeVAE):
         self.relevant, self.irrelevant = sizes
         self.classes = spec.classes
         self.balanced_critic = balanced_critic
+        self.nats = {"kl": self.irrelevant}
         self.unlabeled_prior = unlabeled_prior
         self.encoder_s = backbones.encoder(spec, backbone, width, self.relevant)
         self.encoder_u = backbones.encoder(spec, backbone, width, self.irrelevant, heads=2)

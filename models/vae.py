@@ -98,6 +98,7 @@ class LabelConditionedVAE(VAE):
             spec, backbone, width, self.latent, planes=spec.classes, heads=2
         )
         self.decoder = backbones.decoder(spec, backbone, width, self.latent + spec.classes)
+        self.nats = {"kl": self.latent}
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode standard normal draws with the labels."""

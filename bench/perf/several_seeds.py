@@ -46,8 +46,8 @@ def time_seeds(
     trainings = [training.model_copy(update={"seed": seed}) for seed in range(seeds)]
     on_gpu = device.type == "cuda"
     switches = SwitchSet(graphs=True) if on_gpu else EAGER
-    images = {e.metric: e.value for e in count_cost(training, data.spec)}["images_per_iteration"]
-    assert images is not None  # every model has stages
+    counted = {entry.metric: entry.value for entry in count_cost(training, data.spec)}
+    images = round(counted["images_per_iteration"] or 0)  # every model has stages
     one_by_one, processes = TimedMode(ONE_BY_ONE), TimedMode(f"{seeds} processes")
     graphs = TimedMode(f"{seeds} graphs in one process")
     modes = [one_by_one, processes, graphs]

@@ -66,6 +66,7 @@ COST: Mapping[str, Quantity] = {
     "multiply_adds_per_sample": Quantity("MACs / sample (M)", decimals=2, scale=1e-6),
     "relevant_code": Quantity("Relevant code", decimals=0),
     "irrelevant_code": Quantity("Irrelevant code", decimals=0),
+    "price_per_nat": Quantity("Price / nat"),
 }
 """Counts made before the training: the quantities of `cost.jsonl`."""
 

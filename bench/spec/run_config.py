@@ -17,7 +17,6 @@ from bench.spec.declaration import ModelProblem, building, check_declaration, ti
 from bench.spec.places import place_of
 from bench.spec.run_settings import (
     Evaluation,
-    GivenWeight,
     Optimizer,
     RunSettings,
     ScheduledWeight,
@@ -39,7 +38,7 @@ SCHEMA_VERSION = 2
 STAND_INS = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
 """Take the place of wrong settings that have no default, so that the others can be checked."""
 
-LATER_SETTINGS: dict[str, Any] = {"stages": {}}
+LATER_SETTINGS: dict[str, Any] = {"price_per_nat": None, "stages": {}}
 """Left out of `canonical` where they have these values, which is older than these settings."""
 
 ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
@@ -176,7 +175,7 @@ def _declared_settings(
     """Return the settings that depend on what a model declares."""
     found: dict[str, Any] = {}
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
-        found["objective"] = _edit_objective(declared, settings.objective)
+        found["objective"] = _edit_objective(declared, settings)
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
         found["stages"] = _checked_stages(declared, settings)
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
@@ -269,7 +268,7 @@ def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerat
 
 
 def _edit_objective(
-    model: "ConditionalGenerator", edits: Mapping[str, Mapping[str, GivenWeight]]
+    model: "ConditionalGenerator", settings: RunSettings
 ) -> dict[str, dict[str, Weight]]:
     objective: dict[str, dict[str, Weight]] = {
         player: {
@@ -281,9 +280,15 @@ def _edit_objective(
         for player, weights in model.objective.items()
     }
     terms = {term for weights in objective.values() for term in weights}
-    for player, weights in edits.items():
+    if price := settings.price_per_nat:
+        if not model.nats:
+            name = settings.model["name"]
+            raise KeyProblem(("price_per_nat",), f"{name} declares no terms as nats")
+        for declared in objective.values():
+            declared |= {t: price * n for t, n in model.nats.items() if declared.get(t)}
+    for player, edits in settings.objective.items():
         _refuse_unknown("player", player, objective, ("objective", player))
-        for term, weight in weights.items():
+        for term, weight in edits.items():
             path = ("objective", player, term)
             _refuse_unknown("term", term, terms, path)
             before = objective[player].get(term)

@@ -206,6 +206,9 @@ class Training(Strict):
     objective: dict[str, dict[str, Weight]] = {}
     """Player -> term -> weight, an edit of what the model declares; 0 drops a term, and `{weight,
     schedule}` is a weight that changes."""
+    price_per_nat: Positive | None = None
+    """Weight of each nat of the terms that a model declares as nats, the same in all models; those
+    of the model where None. `objective` edits the result."""
     stages: dict[str, StageEdit] = {}
     """Stage -> its times, passes and batch, an edit of what the model declares."""
     optimizers: dict[str, dict[str, Any]] = {}

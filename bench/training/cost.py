@@ -21,7 +21,7 @@ from bench.data.base import DataSpec
 from bench.errors import NotApplicable, describe_error
 from bench.record.jsonl import write_jsonl
 from bench.spec.run_config import RunConfig
-from bench.spec.run_settings import Evaluation, Training
+from bench.spec.run_settings import Evaluation, ScheduledWeight, Training
 from bench.training.interface import Batch, ConditionalGenerator, Encodes, as_given, begin_training
 from bench.training.passes import make_passes, stage_weights
 from bench.training.timetable import Timetable
@@ -33,7 +33,7 @@ class CostEntry(NamedTuple):
     """A count under the name of a metric, or None with the reason why there is none."""
 
     metric: str
-    value: int | None
+    value: float | None
     reason: str = ""
 
 
@@ -61,7 +61,22 @@ def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
             except Exception as error:  # of a model's code, which must not stop a training
                 reason = f"it cannot be counted: {describe_error(error)}"
             entries += [CostEntry(m, n, reason) for m, n in zip(metrics, counts, strict=True)]
-    return entries
+    return [*entries, _price_per_nat(model, training)]
+
+
+def _price_per_nat(model: ConditionalGenerator, training: Training) -> CostEntry:
+    """Return the weight of a nat; None where the model's nats have several, or it has none."""
+    prices = {}
+    for weights in training.objective.values():
+        for term, size in model.nats.items():
+            if isinstance(weight := weights.get(term), ScheduledWeight):
+                weight = weight.weight
+            if weight:
+                prices[term] = weight / size
+    if len({f"{price:.6g}" for price in prices.values()}) == 1:
+        return CostEntry("price_per_nat", next(iter(prices.values())))
+    several = ", ".join(f"{term} {price:.4g}" for term, price in prices.items())
+    return CostEntry("price_per_nat", None, several or "it has no term in nats")
 
 
 @contextmanager

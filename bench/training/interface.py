@@ -113,12 +113,16 @@ class ConditionalGenerator(nn.Module, ABC):
         stages: Who moves when; one trip through them is an iteration.
         objective: The weights of the paper, which a sweep may edit.
         optimizers: Settings that differ from the harness's default of Adam.
+        nats: Term -> by what it is divided, for terms that are nats (say, a Kullback-Leibler
+            divergence as a mean over the dimensions of a code). Its weight over that number is the
+            price of a nat, for which a sweep can set one price in all models.
         progress: How far the training is, for weights and temperatures that change.
     """
 
     stages: tuple[Stage, ...]
     objective: Objective
     optimizers: OptimizerTable = {}
+    nats: Mapping[str, int] = {}
 
     #: What the model can do beyond sampling. `encode` and `classify` name the interfaces `Encodes`
     #: and `Classifies`. With `semi-supervised` it is given examples without label if a sweep asks
