@@ -28,6 +28,9 @@ SCHEMA_VERSION = 2
 STAND_INS = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
 """Take the place of wrong settings that have no default, so that the others can be checked."""
 
+LATER_SETTINGS: tuple[str, ...] = ()
+"""Settings of `Training` that ids are older than: left out of `canonical` at their defaults."""
+
 ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
 """Left out of `evaluation_id`, which is older than these keys."""
 
@@ -42,7 +45,11 @@ class RunConfig:
     @cached_property
     def canonical(self) -> dict[str, Any]:
         """The training part as plain data, as it is written to `config.json`."""
-        return {"schema": SCHEMA_VERSION, **self.training.model_dump(mode="json")}
+        plain = self.training.model_dump(mode="json")
+        fields = Training.model_fields
+        older = {n for n in LATER_SETTINGS if getattr(self.training, n) == fields[n].default}
+        kept = {name: value for name, value in plain.items() if name not in older}
+        return {"schema": SCHEMA_VERSION, **kept}
 
     @cached_property
     def id(self) -> str:
