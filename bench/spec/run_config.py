@@ -14,9 +14,25 @@ from bench import registry
 from bench.errors import BenchError, describe_unknown, shortened
 from bench.spec.components import complete_component, construct, errors_at
 from bench.spec.declaration import building, check_declaration
-from bench.spec.run_settings import Evaluation, Optimizer, RunSettings, Training
+from bench.spec.rate_functions import check_schedule
+from bench.spec.run_settings import (
+    SGD,
+    Adam,
+    AdamW,
+    Evaluation,
+    Optimizer,
+    RunSettings,
+    Training,
+)
 from bench.spec.sizes import refuse_impossible_sizes
-from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate, validate_usable
+from bench.spec.validation import (
+    KeyPath,
+    KeyProblem,
+    KeyProblems,
+    validate,
+    validate_usable,
+    without_later,
+)
 
 if TYPE_CHECKING:
     from bench.data.base import DataSpec, Source
@@ -46,10 +62,7 @@ class RunConfig:
     def canonical(self) -> dict[str, Any]:
         """The training part as plain data, as it is written to `config.json`."""
         plain = self.training.model_dump(mode="json")
-        fields = Training.model_fields
-        older = {n for n in LATER_SETTINGS if getattr(self.training, n) == fields[n].default}
-        kept = {name: value for name, value in plain.items() if name not in older}
-        return {"schema": SCHEMA_VERSION, **kept}
+        return {"schema": SCHEMA_VERSION, **without_later(plain, Training, LATER_SETTINGS)}
 
     @cached_property
     def id(self) -> str:
@@ -165,7 +178,7 @@ def _declared_settings(
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
         found["objective"] = _edit_objective(declared, settings.objective)
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
-        found["optimizers"] = _edit_optimizers(declared, settings.optimizers)
+        found["optimizers"] = _edit_optimizers(declared, settings.optimizers, settings.iterations)
     with problems.collecting():
         found |= _supervision(settings, spec, model["name"], declared.capabilities)
     for index, player in enumerate(settings.average.players if settings.average else []):
@@ -272,7 +285,7 @@ def _edit_objective(
 
 
 def _edit_optimizers(
-    model: "ConditionalGenerator", edits: Mapping[str, Mapping[str, Any]]
+    model: "ConditionalGenerator", edits: Mapping[str, Mapping[str, Any]], iterations: int
 ) -> dict[str, dict[str, Any]]:
     players = model.players()
     for player in edits:
@@ -287,5 +300,8 @@ def _edit_optimizers(
                     settings = {key: settings[key] for key in kept}
                 settings = {**settings, **edit}
         path = ("optimizers", player if player in edits else "default")
-        optimizers[player] = validate(Optimizer, settings, path).model_dump(mode="json")
+        optimizer: Adam | AdamW | SGD = validate(Optimizer, settings, path)
+        schedule = check_schedule(optimizer.schedule, iterations, (*path, "schedule"))
+        optimizer = optimizer.model_copy(update={"schedule": schedule})
+        optimizers[player] = optimizer.model_dump(mode="json")
     return optimizers

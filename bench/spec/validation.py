@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bench.errors import BenchError, describe_unknown, nearest, value_text
 from bench.registry import RENAMED
@@ -101,6 +101,17 @@ def validate_usable(
     wrong = {problem.path[:1] for problem in problems}
     usable = {key: part for key, part in value.items() if (key,) not in wrong}
     return validate(schema, {**stand_ins, **usable}, ()), usable.keys(), problems
+
+
+def without_later(
+    plain: Mapping[str, Any], schema: type[BaseModel], later: Iterable[str]
+) -> dict[str, Any]:
+    """Return plain data without the later fields that have their default: ids are older than they.
+
+    `plain` is a dump of an object of the schema.
+    """
+    defaults = {name: schema.model_fields[name].default for name in later}
+    return {key: v for key, v in plain.items() if key not in defaults or v != defaults[key]}
 
 
 def describe_unknown_key(key: str, known: Iterable[str]) -> str:
