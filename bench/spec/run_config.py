@@ -19,6 +19,7 @@ from bench.spec.run_settings import (
     SGD,
     Adam,
     AdamW,
+    Average,
     Evaluation,
     Optimizer,
     RunSettings,
@@ -181,10 +182,21 @@ def _declared_settings(
         found["optimizers"] = _edit_optimizers(declared, settings.optimizers, settings.iterations)
     with problems.collecting():
         found |= _supervision(settings, spec, model["name"], declared.capabilities)
-    for index, player in enumerate(settings.average.players if settings.average else []):
-        with problems.collecting():
-            _refuse_unknown("player", player, declared.players(), ("average", "players", index))
+    with problems.collecting():
+        found["average"] = _average(settings, declared)
     return found
+
+
+def _average(settings: RunSettings, declared: "ConditionalGenerator") -> Average | None:
+    """Return the average of a sweep, which may also be none, or else that of the model."""
+    average, players = settings.average, declared.players()
+    if "average" not in settings.model_fields_set and declared.average:
+        average = validate(Average, dict(declared.average), ("average",))
+    if average is None:
+        return None
+    for index, player in enumerate(average.players):
+        _refuse_unknown("player", player, players, ("average", "players", index))
+    return average.model_copy(update={"players": average.players or list(players)})
 
 
 def _refuse_unknown(kind: str, name: str, known: Collection[str], path: KeyPath) -> None:

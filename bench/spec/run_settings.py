@@ -187,7 +187,8 @@ class Average(Strict):
     """Exponential moving average of the weights of some players, used for sampling."""
 
     decay: Annotated[float, Field(gt=0, lt=1)]
-    players: Annotated[list[str], Field(min_length=1)]
+    players: Annotated[list[str], Field(min_length=1)] = []
+    """Names of players; all of them where left out."""
 
 
 class Training(Strict):
@@ -216,7 +217,7 @@ class Training(Strict):
     optimizers: dict[str, dict[str, Any]] = {}
     """Player, or `default` for all -> optimizer, an edit of what the model declares."""
     average: Average | None = None
-    """Weights averaged for sampling; off where None."""
+    """Weights averaged for sampling, in place of what the model declares; off where None."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """`bfloat16` runs the networks under autocast; `tf32` lets a GPU round the factors of matrix
     products and convolutions to 10 bits, and is `float32` elsewhere."""

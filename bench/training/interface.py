@@ -63,11 +63,15 @@ class ConditionalGenerator(nn.Module, ABC):
         stages: Who moves when; one trip through them is an iteration.
         objective: The weights of the paper, which a sweep may edit.
         optimizers: Settings that differ from the harness's default of Adam.
+        average: A moving average of weights that belongs to the method, from which samples then
+            come: `{"decay": 0.999, "players": ["generator"]}`, of all players where none are named.
+            A sweep may set its own, or none.
     """
 
     stages: tuple[Stage, ...]
     objective: Objective
     optimizers: OptimizerTable = {}
+    average: Mapping[str, Any] | None = None
 
     #: What the model can do beyond sampling. `encode` and `classify` name the interfaces `Encodes`
     #: and `Classifies`. With `semi-supervised` it is given examples without label if a sweep asks
