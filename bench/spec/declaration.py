@@ -73,9 +73,9 @@ def _players_problem(model: "ConditionalGenerator") -> Found:
     orphans = [name for name, p in misplaced.items() if p.requires_grad]
     is_listed = "players" in vars(type(model))
     if orphans:
-        remedy = "put them into child modules, or write players()"
-        problem = f"belong to no player: {shortened(', '.join(orphans), 300)}; "
-        problem += "add them there" if is_listed else remedy
+        remedy = "add them there" if is_listed else "put them into child modules, write players()"
+        problem = f"belong to no player: {shortened(', '.join(orphans), 300)}; {remedy}, or "
+        problem += "say frozen(module) of what does not learn"
     elif misplaced:
         problem = "have requires_grad=False, but belong to a player: "
         problem += shortened(", ".join(misplaced), 300)
