@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import registry
 from bench.record.provenance import HARNESS, Sources
-from bench.spec.rate_functions import rate_functions
+from bench.spec.completion.rate_functions import rate_functions
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
 

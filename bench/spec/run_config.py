@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.errors import BenchError, describe_unknown, shortened
+from bench.spec.completion.rate_functions import check_schedule
+from bench.spec.completion.start_from import complete_start, start_at_seed
 from bench.spec.components import complete_component, construct, errors_at
 from bench.spec.declaration import building, check_declaration
-from bench.spec.rate_functions import check_schedule
 from bench.spec.run_settings import (
     SGD,
     Adam,
@@ -45,7 +46,7 @@ SCHEMA_VERSION = 2
 STAND_INS = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
 """Take the place of wrong settings that have no default, so that the others can be checked."""
 
-LATER_SETTINGS: tuple[str, ...] = ()
+LATER_SETTINGS: tuple[str, ...] = ("start_from",)
 """Settings of `Training` that ids are older than: left out of `canonical` at their defaults."""
 
 ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
@@ -89,8 +90,12 @@ class RunConfig:
         return self.evaluation.steps(self.training.iterations)
 
     def with_seed(self, seed: int) -> "RunConfig":
-        """Return the same run with another seed."""
-        return replace(self, training=self.training.model_copy(update={"seed": seed}))
+        """Return the same run with another seed; a `KeyProblem` if it has nothing to start from."""
+        start = self.training.start_from
+        if start and start.variant is not None:
+            start = start_at_seed(start, seed)
+        update = {"seed": seed, "start_from": start}
+        return replace(self, training=self.training.model_copy(update=update))
 
     def source(self) -> "Source":
         """Return the data set, not loaded."""
@@ -184,6 +189,9 @@ def _declared_settings(
         found |= _supervision(settings, spec, model["name"], declared.capabilities)
     with problems.collecting():
         found["average"] = _average(settings, declared)
+    if settings.start_from:
+        with problems.collecting():
+            found["start_from"] = complete_start(settings.start_from, declared, settings.seed)
     return found
 
 

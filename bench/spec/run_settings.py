@@ -191,6 +191,30 @@ class Average(Strict):
     """Names of players; all of them where left out."""
 
 
+class StartOrigin(Strict):
+    """The run that weights are taken from, as it was when this was configured."""
+
+    id: str
+    sha256: str
+    """Hash of its file of weights."""
+
+
+class StartFrom(Strict):
+    """A finished run whose weights a training begins with, in place of an initialization.
+
+    They are those that samples come from, averages included. Optimizers and iterations begin anew.
+    """
+
+    run: str
+    """Folder of a run, `results/SWEEP/ID`, or of a sweep, of which a variant is named."""
+    variant: str | None = None
+    """Variant of the sweep; its run with the same seed is taken."""
+    players: Annotated[list[str], Field(min_length=1)] = []
+    """Whose parameters are taken, with the buffers of their modules; everyone's where left out."""
+    origin: StartOrigin | None = None
+    """Filled in: whose weights these are, as a part of the id."""
+
+
 class Training(Strict):
     """Everything that can change what is learned; a run's id is the hash of its complete form."""
 
@@ -225,6 +249,8 @@ class Training(Strict):
     """Largest norm of each player's gradient; unbounded where None."""
     deterministic: bool = False
     """Demand deterministic kernels from torch."""
+    start_from: StartFrom | None = None
+    """Finished run whose weights the training begins with; initialized anew where None."""
 
 
 class Evaluation(Strict):

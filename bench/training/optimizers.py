@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.spec.rate_functions import function_factor
+from bench.spec.completion.rate_functions import function_factor
 from bench.spec.run_settings import (
     SGD,
     Adam,

@@ -1,16 +1,26 @@
-"""Weights from a file that another program made, for a module that stays as it is."""
+"""Weights from files: of a module that stays as it is, and of a run that a training begins with."""
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
 
 from bench.errors import BenchError, describe_error, describe_system_error, first_few, shortened
+from bench.spec.completion.start_from import (
+    MOST_NAMES,
+    misfit_of,
+    misfits,
+    shapes_of,
+    taken_names,
+    unchanged_weights,
+)
+from bench.spec.run_settings import StartFrom
 
-MOST_NAMES = 3  # of each kind in a message
+if TYPE_CHECKING:
+    from bench.training.interface import ConditionalGenerator
 
 
 def load_pretrained(module: nn.Module, weights: Path) -> None:
@@ -23,20 +33,28 @@ def load_pretrained(module: nn.Module, weights: Path) -> None:
         return
     path = Path(os.path.expanduser(weights))
     given = _read(path)
-    shapes, found = ({n: list(t.shape) for n, t in state.items()} for state in (own, given))
-    problems = {
-        "it lacks": [name for name in shapes if name not in found],
-        "the module has no": [name for name in found if name not in shapes],
-        "shapes differ:": [
-            f"{name} {found[name]}, in the module {shape}"
-            for name, shape in shapes.items()
-            if found.get(name, shape) != shape
-        ],
-    }
-    told = [f"{what} {first_few(names, MOST_NAMES)}" for what, names in problems.items() if names]
+    shapes, found = shapes_of(own), shapes_of(given)
+    told = misfits(shapes, found)
+    if more := [name for name in found if name not in shapes]:
+        told.append(f"the module has no {first_few(more, MOST_NAMES)}")
     if told:
         raise BenchError(f"{path} does not fit {type(module).__name__}: {'; '.join(told)}")
     module.load_state_dict(given)
+
+
+def take_weights(model: "ConditionalGenerator", start: StartFrom) -> None:
+    """Give a new model the weights of the finished run that it starts from.
+
+    A buffer without a counterpart of its shape stays as it was initialized.
+    """
+    weights = unchanged_weights(start)
+    state = _read_torch(weights)
+    if problem := misfit_of(model, start.players, shapes_of(state)):
+        raise BenchError(f"{weights} does not fit {type(model).__name__}: {problem}")
+    parameters, buffers = taken_names(model, start.players)
+    own = model.state_dict()
+    alike = {name for name in buffers & state.keys() if state[name].shape == own[name].shape}
+    model.load_state_dict({name: state[name] for name in parameters | alike}, strict=False)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

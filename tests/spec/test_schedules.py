@@ -5,8 +5,8 @@ import math
 import pytest
 
 from bench.execution.source_files import sources_of
-from bench.spec import rate_functions
-from bench.spec.rate_functions import parse_schedule
+from bench.spec.completion import rate_functions
+from bench.spec.completion.rate_functions import parse_schedule
 from bench.spec.run_config import complete_settings
 from bench.spec.validation import KeyProblem
 from bench.training.optimizers import rate_factor

@@ -71,10 +71,10 @@ STATE = network().state_dict()
     [
         ({n: v for n, v in STATE.items() if n != "0.bias"}, "Sequential: it lacks 0.bias"),
         (STATE | {"2.bias": torch.ones(1)}, "the module has no 2.bias"),
-        (STATE | {"0.bias": torch.ones(3)}, "shapes differ: 0.bias [3], in the module [2]"),
+        (STATE | {"0.bias": torch.ones(3)}, "shapes differ: 0.bias [3], here [2]"),
         (
             {f"net.{name}": value for name, value in STATE.items()},
-            "lacks 0.weight, 0.bias, 1.weight and 4 more; the module has no net.0.weight, net.0.",
+            "lacks 0.weight, 0.bias, 1.weight, 1.bias and 3 more; the module has no net.0.weight, ",
         ),
         ({"state_dict": STATE, "epoch": 3}, "holds dict with the keys state_dict, epoch, not a"),
         (torch.ones(2), "holds Tensor, not a state dict"),
