@@ -52,7 +52,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _Scheduled(Strict):
+class Scheduled(Strict):
     """What every schedule can have; times are in its unit."""
 
     unit: Unit = "iterations"
@@ -74,7 +74,7 @@ class _Scheduled(Strict):
         return without_later(dump(self), type(self), self.later_fields)
 
 
-class Constant(_Scheduled):
+class Constant(Scheduled):
     """A factor of 1 at all times."""
 
     name: Literal["constant"] = "constant"
@@ -82,7 +82,7 @@ class Constant(_Scheduled):
     later_fields = ("warmup", "unit")
 
 
-class Drop(_Scheduled):
+class Drop(Scheduled):
     """A factor that is 1, and `factor` from the time `at` on."""
 
     name: Literal["drop"]
@@ -90,7 +90,7 @@ class Drop(_Scheduled):
     factor: Positive
 
 
-class Staircase(_Scheduled):
+class Staircase(Scheduled):
     """A factor that is multiplied by `factor` each time `every` has passed."""
 
     name: Literal["staircase"]
@@ -98,7 +98,7 @@ class Staircase(_Scheduled):
     factor: Positive
 
 
-class Linear(_Scheduled):
+class Linear(Scheduled):
     """A factor that goes in a straight line from 1 at `start` to `final` at the end of the run."""
 
     name: Literal["linear"]
@@ -106,7 +106,7 @@ class Linear(_Scheduled):
     final: NonNegative = 0.0
 
 
-class Cosine(_Scheduled):
+class Cosine(Scheduled):
     """A factor that goes along half a cosine from 1 at `start` to `final` at the end of the run."""
 
     name: Literal["cosine"]
@@ -114,7 +114,7 @@ class Cosine(_Scheduled):
     final: NonNegative = 0.0
 
 
-class Piecewise(_Scheduled):
+class Piecewise(Scheduled):
     """A factor that goes in straight lines through points, and stays before and after them."""
 
     name: Literal["piecewise"]
@@ -132,7 +132,7 @@ class Piecewise(_Scheduled):
         return points
 
 
-class RateFunction(_Scheduled):
+class RateFunction(Scheduled):
     """A factor that a function of your own package returns.
 
     It is called as `function(step, iterations=..., epoch=..., **options)`: the iteration, from 0

@@ -142,10 +142,19 @@ def _keys_beside(schema: dict[str, Any], location: tuple[int | str, ...]) -> lis
 
 
 def _path_in(value: Any, location: tuple[int | str, ...]) -> KeyPath:
-    """Return pydantic's path without the parts that are not keys of the data."""
+    """Return pydantic's path without the parts that are not keys of the data.
+
+    The tag of a union, its `name`, may be a key beside that name, too: `{name: a, a: 1, b: wrong}`
+    has the path `a, b`.
+    """
     path: list[str | int] = []
     for index, part in enumerate(location):
         is_last = index == len(location) - 1
+        may_be_tag = isinstance(value, dict) and not is_last and part == value.get("name")
+        if may_be_tag and (
+            location[index + 1] in value or not isinstance(value.get(part), dict | list)
+        ):
+            continue
         if isinstance(value, dict) and (part in value or is_last):
             path.append(part)
             value = value.get(part)

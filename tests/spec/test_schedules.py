@@ -149,6 +149,17 @@ def test_a_function_of_the_users_package_gives_factors(rates, function, options,
                 ("cosine", "start", {}),
             ]
         ),
+        *(
+            ({"name": "function", "function": given, key: value}, key, words)
+            for given, key, value, words in [
+                ("a:b", "warmup", -1, [">= 0"]),
+                ("a:b", "warm_up", 1, ["'warmup'"]),
+                ("a:b", "options", 3, ["a mapping"]),
+                ({"a": "b"}, "warmup", -1, [">= 0"]),
+            ]
+        ),
+        ({"name": "function", "function": {"a": "b"}}, "function", ["a string"]),
+        ({"name": "function"}, "function", ["required"]),
         ({"name": "piecewise", "points": [[0, 1]]}, "points", ["2"]),
         ({"name": "piecewise", "points": [[5, 1], [5, 0]]}, "points", ["increase"]),
         ({"name": "piecewise", "points": [[0, 1], [2, 0]], "unit": "share"}, "points", ["share"]),
@@ -158,8 +169,8 @@ def test_a_function_of_the_users_package_gives_factors(rates, function, options,
 def test_wrong_keys_are_named(schedule, key, words):
     with pytest.raises(KeyProblem) as caught:
         completed(schedule)
-    path = ".".join(map(str, caught.value.parts[0].path))
-    assert path.startswith(".".join(filter(None, ["optimizers.default.schedule", key])))
+    paths = [".".join(map(str, part.path)) for part in caught.value.parts]
+    assert ".".join(filter(None, ["optimizers.default.schedule", key])) in paths
     assert all(word in str(caught.value) for word in words)
 
 

@@ -34,19 +34,17 @@ def complete_start(start: StartFrom, model: "ConditionalGenerator", seed: int) -
 
     One on record is complete already: nothing of the other run need be there.
     """
-    if start.origin:
+    own = model.players()
+    _refuse_unknown(start.players, own, "this model")
+    if start.origin and start.players:
         return start
     found = start_at_seed(start, seed)
-    folder, own = run_folder_of(found), model.players()
+    folder = run_folder_of(found)
     with errors_at((KEY, "run")):
         config = read_config(folder)["config"]
         shapes = _shapes(folder)
     theirs = config.get("optimizers") or {}  # complete ones, of every player
-    for index, player in enumerate(start.players):
-        for known, whose in ((own, "this model"), (theirs, str(folder))):
-            if player not in known:
-                problem = f"{describe_unknown('player', player, known)} (players of {whose})"
-                raise KeyProblem((KEY, "players", index), problem)
+    _refuse_unknown(start.players, theirs, str(folder))
     players = start.players or list(own)
     if problem := misfit_of(model, players, shapes):
         fitting = [player for player in own if not misfit_of(model, [player], shapes)]
@@ -54,6 +52,13 @@ def complete_start(start: StartFrom, model: "ConditionalGenerator", seed: int) -
         path = (KEY, "players" if start.players else "run")
         raise KeyProblem(path, f"{folder} does not fit {type(model).__name__}: {problem}; {able}")
     return found.model_copy(update={"players": players})
+
+
+def _refuse_unknown(players: Iterable[str], known: Collection[str], whose: str) -> None:
+    for index, player in enumerate(players):
+        if player not in known:
+            problem = f"{describe_unknown('player', player, known)} (players of {whose})"
+            raise KeyProblem((KEY, "players", index), problem)
 
 
 def start_at_seed(start: StartFrom, seed: int) -> StartFrom:
