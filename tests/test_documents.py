@@ -72,6 +72,14 @@ def test_a_newcomers_model_gets_into_the_table(run_here, install):
     assert re.search(r"^real test images +0\.\d+", table, re.MULTILINE)
 
 
+def test_a_network_that_was_trained_before_is_a_part_of_a_model(run_here, install):
+    model = block(DOCUMENTS["docs/guide/models.md"], "python", "class PerceptualDecoder")
+    points = {"bench.models": {"perceptual_decoder": "my_models:PerceptualDecoder"}}
+    install("my-models", {"my_models.py": model}, points)
+    torch.save({"0.weight": torch.ones(16, 1, 3, 3), "0.bias": torch.zeros(16)}, "features.pt")
+    assert "conforms" in run_here(["check", "perceptual_decoder", "weights=features.pt"])
+
+
 @pytest.mark.slow
 def test_images_from_anywhere_get_into_the_table(tmp_path, run_here):
     sweep = yaml.safe_load(block(README, "yaml", "name: mine"))

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("bench", "models", "baselines")
 
 BENCH = [
-    *("errors", "seeding", "console", "registry", "spec", "record", "reporting", "trackers"),
+    *("errors", "seeding", "console", "registry", "record", "spec", "reporting", "trackers"),
     *("data", "training", "metrics", "process", "evaluation", "execution", "exchange", "replay"),
     *("tuning", "perf", "conformance", "commands", "cli"),
 ]

@@ -116,6 +116,9 @@ def _configurations(plan: Path, runs: Path) -> dict[str, Mapping[str, Any]]:
         config = settings_of(runs / entry["id"])
         if "seed" in config:
             data = {key: (config.get(key) or {}) | {"path": None} for key in ("data", "unlabeled")}
+            if start := config.get("start_from"):
+                of_seed = {"origin": None} if start.get("variant") is not None else {}
+                data["start_from"] = {**start, "run": None, **of_seed}
             configurations[entry["variant"]] = {**config, **data, "seed": None}
     return configurations
 

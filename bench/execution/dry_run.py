@@ -12,6 +12,7 @@ from bench.process.worker import Worker
 from bench.record.records import load_records
 from bench.record.run_folder import RunFolder, State
 from bench.reporting.status import states_text
+from bench.spec.completion.start_from import run_folder_of
 from bench.spec.run_config import RunConfig, canonical_json
 from bench.spec.run_settings import Training
 from bench.spec.sweep_file import Sweep
@@ -33,13 +34,21 @@ def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
         lines.append(
             f"  {run.variant:<{width}}  seed {training.seed}  {training.model['name']} on "
             f"{data_text(training.data)}, {training.iterations} iterations  "
-            f"{run.config.id}  {state}"
+            f"{run.config.id}  {state}{_start_text(training)}"
         )
     lines.append("  " + states_text(states))
     lines.append("  " + _estimate(left, results))
     configs = {canonical_json(run.config.training.data): run.config for run in sweep.runs}
     notices = [line for config in configs.values() for line in _notices(config, worker)]
     return "\n".join(lines + [f"note: {text}" for text in notices])
+
+
+def _start_text(training: Training) -> str:
+    """Say from whose weights a training starts, if it is not initialized."""
+    start = training.start_from
+    if start is None:
+        return ""
+    return f", starts from {run_folder_of(start)} ({', '.join(start.players)})"
 
 
 def check_sizes(tasks: Iterable[RunTask], worker: Worker) -> None:

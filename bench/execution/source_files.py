@@ -13,7 +13,9 @@ from pathlib import Path
 
 from bench import registry
 from bench.record.provenance import HARNESS, Sources
+from bench.spec.completion.rate_functions import rate_functions
 from bench.spec.run_config import RunConfig
+from bench.spec.run_settings import Training
 
 PACKAGES: dict[registry.Kind, set[str]] = {
     "dataset": {"bench.data"},
@@ -42,7 +44,7 @@ def sources_of(run: RunConfig) -> Sources:
     training, evaluation = run.training, run.evaluation
     data = [training.data, *([training.unlabeled] if training.unlabeled else [])]
     return {
-        "model": _files_of("model", [training.model["name"]]),
+        "model": _files_of("model", [training.model["name"]]) | _files_of_schedules(training),
         "data": _files_of("dataset", [component["name"] for component in data]),
         "metrics": _files_of("metric", [component["name"] for component in evaluation.metrics]),
         "controls": _files_of("control", evaluation.controls),
@@ -105,6 +107,14 @@ def _files_of(kind: registry.Kind, names: Iterable[str]) -> dict[str, str]:
     near = modules.values() if kind == "model" else roots
     packages = {module.partition(".")[0] for module in near}
     return _follow(roots, PACKAGES.get(kind, set()) | (packages - {"bench"}))
+
+
+def _files_of_schedules(training: Training) -> dict[str, str]:
+    """Return the files of functions of the user that are schedules, and what they import nearby."""
+    plain = training.model_dump(mode="json", include={"optimizers", "objective"})
+    functions = rate_functions(plain)
+    modules = sorted({function.partition(":")[0] for function in functions})
+    return _follow(modules, {module.partition(".")[0] for module in modules})
 
 
 def _follow(roots: Iterable[str], packages: Collection[str]) -> dict[str, str]:

@@ -89,8 +89,9 @@ def _measured(
 
 
 def _key(run: RunConfig, spec: DataSpec, device: torch.device) -> str:
-    """Return the hash of all that a measurement depends on: not the seed, nor what images show."""
-    training = run.training.model_dump(mode="json", exclude={"seed", "data", "unlabeled"})
+    """Return the hash of all that a measurement depends on: not seeds, weights and images."""
+    others = {"seed", "data", "unlabeled", "start_from"}
+    training = run.training.model_dump(mode="json", exclude=others)
     sources = sources_of(run)
     name = torch.cuda.get_device_name(device)
     cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]

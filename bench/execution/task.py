@@ -65,8 +65,8 @@ class RunTask(Task):
 
     @property
     def kind(self) -> str:
-        """Hash of the configuration without the seed."""
-        return digest({**self.config.canonical, "seed": None})
+        """Hash of the configuration without the seed, and weights to start from."""
+        return digest({**self.config.canonical, "seed": None, "start_from": None})
 
     def state(self) -> State:
         """Return the state of its folder."""

@@ -27,6 +27,7 @@ from bench.record.quantities import Quantities
 from bench.record.run_folder import State
 from bench.record.shapes import ProvenanceFile, PublishedFile, RunSettingsFile
 from bench.record.sweep_folder import (
+    REAL,
     RecordedRun,
     RecordedSweep,
     RunKey,
@@ -34,7 +35,6 @@ from bench.record.sweep_folder import (
     read_sweep,
     settings_of,
 )
-from bench.spec.reserved_names import REAL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -68,6 +68,14 @@ class EvaluatedRun(Shape):
     sample_seed: Int64
 
 
+class StartFields(Shape):
+    """The run whose weights a training started from."""
+
+    run: Text
+    variant: Text | None = None
+    players: list[Text]
+
+
 class RunSettingsFile(Shape):
     """The configuration of a run, a control, or samples of `bench evaluate`."""
 
@@ -79,6 +87,7 @@ class RunSettingsFile(Shape):
     seed: Int64 | None = None
     samples_per_class: Count | None = None
     evaluated: EvaluatedRun | EvaluatedImages | None = None
+    start_from: StartFields | None = None
 
 
 class MeasuredFile(Shape):

@@ -13,10 +13,15 @@ from bench.record.provenance import recorded_fingerprint
 from bench.record.quantities import Quantity
 from bench.record.run_folder import BEGIN_AGAIN, RunFolder, State, read_config
 from bench.record.shapes import PlanFile
-from bench.spec.reserved_names import REAL
 
 RETRY = "--retry-failed"
 """The option of `bench run` without which a failed run is left alone."""
+
+REAL = "real"
+"""Variant and model of the control of real test images.
+
+Other controls are called by their own names; for each of them variant and model are the same, and
+there is no seed."""
 
 FROM_PATHS = ("folder", "npz")
 """Data sets read from a path, called by the name of its folder or file."""

@@ -32,6 +32,7 @@ from bench.replay.comparison import (
     compare_weights,
 )
 from bench.spec import run_config
+from bench.spec.completion.start_from import unchanged_weights
 from bench.spec.option_files import FILE_HASHES
 from bench.spec.run_config import RunConfig
 from bench.training.trainer import Trainer
@@ -78,13 +79,16 @@ def verify_run(
     kept = _kept_weights(run, RunFolder(folder))
     if measurements and not kept:
         raise BenchError(f"{folder} has no weights to measure; leave out --measurements")
+    trains = _can_train(run, otherwise=measurements)
     worker, changes = _prepared(folder, run, worker)
     recorded = sorted({entry["step"] for entry in losses})
     end = next((step for step in recorded if step >= iterations), recorded[-1])
     with worker.computing(worker.context(run).data.spec):
         what = f"losses of the first {end} of {run.training.iterations} iterations"
         then = [entry for entry in losses if entry["step"] <= end]
-        deviations = [compare_entries(what, then, _first_losses(run, worker, end))]
+        deviations = []
+        if trains:
+            deviations.append(compare_entries(what, then, _first_losses(run, worker, end)))
         if measurements:
             measured = read_entries(RunFolder(folder).evaluation)
             then = [entry for entry in measured if entry["step"] in kept]
@@ -99,6 +103,8 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     task = RunTask(into / run.id, label, run)
     if os.path.realpath(task.path) == os.path.realpath(folder):
         raise BenchError(f"{task.path} is the run itself; name another folder with --into")
+    if not task.folder.model.exists():
+        _can_train(run)
     worker, changes = _prepared(folder, run, worker)
     refuse_other_data(task.path, worker.context(run).data)  # if it was done again before
     change = code_change(task)
@@ -126,6 +132,19 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     if (weights := RunFolder(folder).model).exists():
         deviations.append(compare_weights(weights, task.folder.model))
     return ReplayReport(folder, tuple(deviations), changes)
+
+
+def _can_train(run: RunConfig, *, otherwise: bool = False) -> bool:
+    """Return whether the weights that a run starts from are here; raise unless there is other."""
+    try:
+        if run.training.start_from:
+            unchanged_weights(run.training.start_from)
+    except BenchError as problem:
+        if not otherwise:
+            raise
+        say(f"note: no losses are compared: {problem}")
+        return False
+    return True
 
 
 def _prepared(folder: Path, run: RunConfig, worker: Worker) -> tuple[Worker, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from bench import registry
 from bench.errors import BenchError, describe_error, first_line, shortened, value_text
 from bench.spec.option_files import FILE_HASHES, hash_files, unchanged_files
 from bench.spec.places import place_of
-from bench.spec.validation import KeyPath, KeyProblem, validate
+from bench.spec.validation import KeyPath, KeyProblem, validate, without_later
 
 SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2}
 """Number of leading arguments that the harness supplies: the shape of the data; the
@@ -54,9 +54,7 @@ def complete_component(
     options = {k: v for k, v in given.items() if k not in ("name", FILE_HASHES)}
     checked: BaseModel = validate(schema, options, path)
     complete = {"name": given["name"], **checked.model_dump(mode="json")}
-    for option in getattr(factory, "later_options", ()):  # ids are older than these
-        if complete[option] == type(checked).model_fields[option].default:
-            del complete[option]
+    complete = without_later(complete, schema, getattr(factory, "later_options", ()))
     if kind in WITH_FILES:
         try:
             files = given.get(FILE_HASHES) or hash_files(checked)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, describe_error, first_line, shortened
 from bench.spec.places import place_in, place_of
-from bench.spec.validation import KeyPath, KeyProblem
+from bench.spec.run_settings import Average
+from bench.spec.validation import KeyPath, KeyProblem, validate
 
 if TYPE_CHECKING:
     from bench.training.interface import ConditionalGenerator, Stage
@@ -54,11 +55,12 @@ def building(factory: type, path: KeyPath) -> Iterator[None]:
 
 
 def check_declaration(model: "ConditionalGenerator", path: KeyPath = ()) -> None:
-    """Raise a `ModelProblem` unless stages and objective are declared and name the players."""
+    """Raise a `ModelProblem` unless what is declared has its form and names the players."""
     factory = type(model)
-    if found := _players_problem(model) or _stages_problem(model) or _objective_problem(model):
-        attribute, problem = found
-        raise ModelProblem(path, f"{factory.__name__}: {problem}", place_of(factory, attribute))
+    for problem_of in (_players_problem, _stages_problem, _objective_problem, _average_problem):
+        if found := problem_of(model):
+            attribute, problem = found
+            raise ModelProblem(path, f"{factory.__name__}: {problem}", place_of(factory, attribute))
 
 
 def times_problem(stages: "Sequence[Stage]", iterations: int) -> tuple[str, str] | None:
@@ -95,9 +97,9 @@ def _players_problem(model: "ConditionalGenerator") -> Found:
     orphans = [name for name, p in misplaced.items() if p.requires_grad]
     is_listed = "players" in vars(type(model))
     if orphans:
-        remedy = "put them into child modules, or write players()"
-        problem = f"belong to no player: {shortened(', '.join(orphans), 300)}; "
-        problem += "add them there" if is_listed else remedy
+        remedy = "add them there" if is_listed else "put them into child modules, write players()"
+        problem = f"belong to no player: {shortened(', '.join(orphans), 300)}; {remedy}, or "
+        problem += "say frozen(module) of what does not learn"
     elif misplaced:
         problem = "have requires_grad=False, but belong to a player: "
         problem += shortened(", ".join(misplaced), 300)
@@ -139,3 +141,23 @@ def _objective_problem(model: "ConditionalGenerator") -> Found:
         problem = f"the objective has weights for {unknown}, which are not players; "
         problem += f"the players are {', '.join(players)}"
     return ("objective", problem) if problem else None
+
+
+def _average_problem(model: "ConditionalGenerator") -> Found:
+    players = model.players()
+    average: Any = model.average
+    problem = ""
+    if average is None:
+        return None
+    if not isinstance(average, Mapping):
+        problem = f'average is {shortened(repr(average))}, not None or {{"decay": 0.999}}'
+    else:
+        try:
+            named = validate(Average, dict(average), ("average",)).players
+        except KeyProblem as found:
+            problem = str(found)
+        else:
+            if unknown := [player for player in named if player not in players]:
+                problem = f"the average is of {unknown}, which are not players; "
+                problem += f"the players are {', '.join(players)}"
+    return ("average", problem) if problem else None

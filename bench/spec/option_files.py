@@ -30,7 +30,7 @@ def hash_files(options: BaseModel) -> dict[str, str]:
     for option, path in _paths(options):
         if not path.exists():
             raise KeyProblem(tuple(option.split(".")), f"there is no file or folder {path}")
-        hashes[option] = _hash(path)
+        hashes[option] = file_hash(path)
     return hashes
 
 
@@ -40,7 +40,7 @@ def unchanged_files(what: str, options: BaseModel, recorded: Mapping[str, str]) 
     for option, path in _paths(options, known=recorded):
         if option not in recorded:
             continue
-        now = _hash(path) if path.exists() else ""
+        now = file_hash(path) if path.exists() else ""
         if now != recorded[option]:
             found = f"is {short_hash(now)} now" if now else "is not there any more"
             raise BenchError(
@@ -66,14 +66,14 @@ def _paths(value: Any, at: str = "", known: Collection[str] = ()) -> Iterator[tu
             yield from _paths(inner, f"{at}.{key}" if at else str(key), known)
 
 
-def _hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, or of the names and contents of all files in a folder."""
     if not path.is_dir():
         return _hash_file(path, path.stat().st_size, path.stat().st_mtime_ns)
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         if file.is_file():
-            digest.update(f"{file.relative_to(path).as_posix()}\0{_hash(file)}\n".encode())
+            digest.update(f"{file.relative_to(path).as_posix()}\0{file_hash(file)}\n".encode())
     return digest.hexdigest()
 
 

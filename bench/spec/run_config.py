@@ -5,41 +5,46 @@ What is measured is not part of the id, so a metric can be added later without t
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.errors import BenchError, describe_unknown, shortened
-from bench.spec.components import complete_component, construct, errors_at
-from bench.spec.declaration import ModelProblem, building, check_declaration, times_problem
-from bench.spec.places import place_of
-from bench.spec.run_settings import (
-    Evaluation,
-    Optimizer,
-    RunSettings,
-    ScheduledWeight,
-    StageEdit,
-    Training,
-    Weight,
-    WeightEdit,
+from bench.errors import BenchError, shortened
+from bench.spec.completion.declared import (
+    checked_stages,
+    chosen_average,
+    edited_objective,
+    edited_optimizers,
+    edited_stages,
+    refuse_unknown,
 )
+from bench.spec.completion.start_from import complete_start, start_at_seed
+from bench.spec.components import complete_component, construct, errors_at
+from bench.spec.declaration import building, check_declaration
+from bench.spec.run_settings import Evaluation, RunSettings, Training
 from bench.spec.sizes import refuse_impossible_sizes
-from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate, validate_usable
+from bench.spec.validation import (
+    KeyPath,
+    KeyProblem,
+    KeyProblems,
+    validate_usable,
+    without_later,
+)
 
 if TYPE_CHECKING:
     from bench.data.base import DataSpec, Source
     from bench.metrics.base import Metric
-    from bench.training.interface import ConditionalGenerator, Stage
+    from bench.training.interface import ConditionalGenerator
 
 SCHEMA_VERSION = 2
 
 STAND_INS = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
 """Take the place of wrong settings that have no default, so that the others can be checked."""
 
-LATER_SETTINGS: dict[str, Any] = {"price_per_nat": None, "stages": {}}
-"""Left out of `canonical` where they have these values, which is older than these settings."""
+LATER_SETTINGS: tuple[str, ...] = ("price_per_nat", "stages", "start_from")
+"""Settings of `Training` that ids are older than: left out of `canonical` at their defaults."""
 
 ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
 """Left out of `evaluation_id`, which is older than these keys."""
@@ -55,11 +60,8 @@ class RunConfig:
     @cached_property
     def canonical(self) -> dict[str, Any]:
         """The training part as plain data, as it is written to `config.json`."""
-        settings = self.training.model_dump(mode="json")
-        for name, default in LATER_SETTINGS.items():
-            if settings[name] == default:
-                del settings[name]
-        return {"schema": SCHEMA_VERSION, **settings}
+        plain = self.training.model_dump(mode="json")
+        return {"schema": SCHEMA_VERSION, **without_later(plain, Training, LATER_SETTINGS)}
 
     @cached_property
     def id(self) -> str:
@@ -85,8 +87,12 @@ class RunConfig:
         return self.evaluation.steps(self.training.iterations)
 
     def with_seed(self, seed: int) -> "RunConfig":
-        """Return the same run with another seed."""
-        return replace(self, training=self.training.model_copy(update={"seed": seed}))
+        """Return the same run with another seed; a `KeyProblem` if it has nothing to start from."""
+        start = self.training.start_from
+        if start and start.variant is not None:
+            start = start_at_seed(start, seed)
+        update = {"seed": seed, "start_from": start}
+        return replace(self, training=self.training.model_copy(update=update))
 
     def source(self) -> "Source":
         """Return the data set, not loaded."""
@@ -142,7 +148,7 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
             evaluation["metrics"].append(component)
     for index, name in enumerate(settings.controls):
         with problems.collecting():
-            _refuse_unknown("control", name, registry.registered("control"), ("controls", index))
+            refuse_unknown("control", name, registry.registered("control"), ("controls", index))
     evaluation["controls"] = list(dict.fromkeys(settings.controls))
     spec = declared = None
     if "data" in usable:
@@ -175,22 +181,19 @@ def _declared_settings(
     """Return the settings that depend on what a model declares."""
     found: dict[str, Any] = {}
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
-        found["objective"] = _edit_objective(declared, settings)
+        found["objective"] = edited_objective(declared, settings)
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
-        found["stages"] = _checked_stages(declared, settings)
+        found["stages"] = checked_stages(declared, settings)
     with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
-        found["optimizers"] = _edit_optimizers(declared, settings.optimizers)
+        found["optimizers"] = edited_optimizers(declared, settings)
     with problems.collecting():
         found |= _supervision(settings, spec, model["name"], declared.capabilities)
-    for index, player in enumerate(settings.average.players if settings.average else []):
+    with problems.collecting():
+        found["average"] = chosen_average(declared, settings)
+    if settings.start_from:
         with problems.collecting():
-            _refuse_unknown("player", player, declared.players(), ("average", "players", index))
+            found["start_from"] = complete_start(settings.start_from, declared, settings.seed)
     return found
-
-
-def _refuse_unknown(kind: str, name: str, known: Collection[str], path: KeyPath) -> None:
-    if name not in known:
-        raise KeyProblem(path, describe_unknown(kind, name, known))
 
 
 def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:
@@ -265,101 +268,3 @@ def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerat
             built: ConditionalGenerator = construct("model", model, spec)
         check_declaration(built, path)
     return built
-
-
-def _edit_objective(
-    model: "ConditionalGenerator", settings: RunSettings
-) -> dict[str, dict[str, Weight]]:
-    objective: dict[str, dict[str, Weight]] = {
-        player: {
-            term: validate(ScheduledWeight, weight, ("objective", player, term))
-            if isinstance(weight, Mapping)
-            else float(weight)
-            for term, weight in weights.items()
-        }
-        for player, weights in model.objective.items()
-    }
-    terms = {term for weights in objective.values() for term in weights}
-    if price := settings.price_per_nat:
-        if not model.nats:
-            name = settings.model["name"]
-            raise KeyProblem(("price_per_nat",), f"{name} declares no terms as nats")
-        for declared in objective.values():
-            declared |= {t: price * n for t, n in model.nats.items() if declared.get(t)}
-    for player, edits in settings.objective.items():
-        _refuse_unknown("player", player, objective, ("objective", player))
-        for term, weight in edits.items():
-            path = ("objective", player, term)
-            _refuse_unknown("term", term, terms, path)
-            before = objective[player].get(term)
-            objective[player][term] = (
-                _changing(weight, before, path) if isinstance(weight, WeightEdit) else weight
-            )
-    if not any(weight for weights in objective.values() for weight in weights.values()):
-        raise KeyProblem(("objective",), "every weight is 0: nobody would learn anything")
-    return objective
-
-
-def _changing(edit: WeightEdit, before: Weight | None, path: KeyPath) -> Weight:
-    """Return an edited weight that changes; what the edit leaves out stays as it was."""
-    declared: dict[str, Any] = {}
-    if isinstance(before, ScheduledWeight):
-        declared = before.model_dump(mode="json")
-    elif before:
-        declared["weight"] = before
-    weight: Weight = validate(
-        ScheduledWeight, declared | edit.model_dump(mode="json", exclude_none=True), path
-    )
-    return weight
-
-
-def edited_stages(stages: "Sequence[Stage]", edits: Mapping[str, StageEdit]) -> "tuple[Stage, ...]":
-    """Return the stages of a model with the edits of a sweep."""
-
-    def edited(stage: "Stage") -> "Stage":
-        edit = dict(edits[stage.name]) if stage.name in edits else {}
-        changes = {name: value for name, value in edit.items() if value is not None}
-        if "players" in changes:
-            changes["players"] = tuple(changes["players"])
-        return replace(stage, **changes)
-
-    return tuple(map(edited, stages))
-
-
-def _checked_stages(model: "ConditionalGenerator", settings: RunSettings) -> dict[str, StageEdit]:
-    """Return the edits of stages, checked together with what the model declares."""
-    names = [stage.name for stage in model.stages]
-    for name in settings.stages:
-        _refuse_unknown("stage", name, names, ("stages", name))
-        for index, player in enumerate(settings.stages[name].players or []):
-            path = ("stages", name, "players", index)
-            _refuse_unknown("player", player, model.players(), path)
-    stages = edited_stages(model.stages, settings.stages)
-    if found := times_problem(stages, settings.iterations):
-        name, problem = found
-        if name in settings.stages:
-            raise KeyProblem(("stages", name), problem)
-        factory = type(model)
-        text = f"{factory.__name__}: stage {name!r} {problem}"
-        raise ModelProblem(("model",), text, place_of(factory, "stages"))
-    return settings.stages
-
-
-def _edit_optimizers(
-    model: "ConditionalGenerator", edits: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    players = model.players()
-    for player in edits:
-        _refuse_unknown("player", player, ("default", *players), ("optimizers", player))
-    optimizers = {}
-    for player in players:
-        settings: dict[str, Any] = {"name": "adam"}
-        for name in ("default", player):
-            for edit in (model.optimizers.get(name, {}), edits.get(name, {})):
-                if edit.get("name", settings["name"]) != settings["name"]:  # its options are others
-                    kept = {"rate", "schedule"} & settings.keys()
-                    settings = {key: settings[key] for key in kept}
-                settings = {**settings, **edit}
-        path = ("optimizers", player if player in edits else "default")
-        optimizers[player] = validate(Optimizer, settings, path).model_dump(mode="json")
-    return optimizers

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -11,10 +12,15 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    SerializerFunctionWrapHandler,
     Tag,
     TypeAdapter,
+    ValidationInfo,
+    field_validator,
     model_serializer,
 )
+
+from bench.spec.validation import without_later
 
 
 def as_component(value: Any) -> Any:
@@ -39,7 +45,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), IN_FLOAT32]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), IN_FLOAT32]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0), at_most(2**63 - 1, "seeds are kept as 64-bit integers")]
-Unit = Literal["iterations", "epochs"]
+Unit = Literal["iterations", "epochs", "share"]
 
 
 class Strict(BaseModel):
@@ -48,40 +54,105 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Constant(Strict):
-    """A rate that stays as it is."""
+class Scheduled(Strict):
+    """What every schedule can have; times are in its unit."""
+
+    unit: Unit = "iterations"
+    """Unit of its times; `share` is a share of the run, between 0 and 1."""
+    warmup: NonNegative = 0.0
+    """Time in which the factor rises in a straight line from 0, on top of what follows."""
+
+    later_fields: ClassVar[tuple[str, ...]] = ("warmup",)
+
+    @field_validator("warmup", "at", "every", "start", check_fields=False)
+    @classmethod
+    def _is_in_the_run(cls, time: float, known: ValidationInfo) -> float:
+        if known.data.get("unit") == "share" and time > 1:
+            raise ValueError("must be at most 1, since its unit is a share of the run")
+        return time
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_later(dump(self), type(self), self.later_fields)
+
+
+class Constant(Scheduled):
+    """A factor of 1 at all times."""
 
     name: Literal["constant"] = "constant"
 
+    later_fields = ("warmup", "unit")
 
-class Drop(Strict):
-    """A rate that is multiplied by `factor` once, `at` that time."""
+
+class Drop(Scheduled):
+    """A factor that is 1, and `factor` from the time `at` on."""
 
     name: Literal["drop"]
     at: Positive
     factor: Positive
-    unit: Unit = "iterations"
 
 
-class Staircase(Strict):
-    """A rate that is multiplied by `factor` each time `every` has passed."""
+class Staircase(Scheduled):
+    """A factor that is multiplied by `factor` each time `every` has passed."""
 
     name: Literal["staircase"]
     every: Positive
     factor: Positive
-    unit: Unit = "iterations"
 
 
-class Linear(Strict):
-    """A rate that falls in a straight line from `start` on, to `final` times the full rate."""
+class Linear(Scheduled):
+    """A factor that goes in a straight line from 1 at `start` to `final` at the end of the run."""
 
     name: Literal["linear"]
     start: NonNegative = 0.0
     final: NonNegative = 0.0
-    unit: Unit = "iterations"
 
 
-Schedule = Annotated[Constant | Drop | Staircase | Linear, Field(discriminator="name")]
+class Cosine(Scheduled):
+    """A factor that goes along half a cosine from 1 at `start` to `final` at the end of the run."""
+
+    name: Literal["cosine"]
+    start: NonNegative = 0.0
+    final: NonNegative = 0.0
+
+
+class Piecewise(Scheduled):
+    """A factor that goes in straight lines through points, and stays before and after them."""
+
+    name: Literal["piecewise"]
+    points: Annotated[list[tuple[NonNegative, NonNegative]], Field(min_length=2)]
+    """Pairs of a time and the factor then, `[[0, 0.1], [500, 1], [2000, 0.01]]`."""
+
+    @field_validator("points")
+    @classmethod
+    def _are_in_order(
+        cls, points: list[tuple[float, float]], known: ValidationInfo
+    ) -> list[tuple[float, float]]:
+        if any(after <= before for (before, _), (after, _) in pairwise(points)):
+            raise ValueError("the times of points must increase")
+        cls._is_in_the_run(points[-1][0], known)
+        return points
+
+
+class RateFunction(Scheduled):
+    """A factor that a function of your own package returns.
+
+    It is called as `function(step, iterations=..., epoch=..., **options)`: the iteration, from 0
+    on, the length of the run, and that of a pass over the training images, in iterations. It
+    depends on nothing else and returns a finite number, at least 0. Its code is code of the run.
+    """
+
+    name: Literal["function"]
+    function: str
+    """Where it is, `my_package.rates:one_cycle`."""
+    options: dict[str, Any] = {}
+    """Further arguments; those left out have their defaults."""
+
+
+Schedule = Annotated[
+    Constant | Drop | Staircase | Linear | Cosine | Piecewise | RateFunction,
+    Field(discriminator="name"),
+]
 
 
 class Adam(Strict):
@@ -179,7 +250,32 @@ class Average(Strict):
     """Exponential moving average of the weights of some players, used for sampling."""
 
     decay: Annotated[float, Field(gt=0, lt=1)]
-    players: Annotated[list[str], Field(min_length=1)]
+    players: Annotated[list[str], Field(min_length=1)] = []
+    """Names of players; all of them where left out."""
+
+
+class StartOrigin(Strict):
+    """The run that weights are taken from, as it was when this was configured."""
+
+    id: str
+    sha256: str
+    """Hash of its file of weights."""
+
+
+class StartFrom(Strict):
+    """A finished run whose weights a training begins with, in place of an initialization.
+
+    They are those that samples come from, averages included. Optimizers and iterations begin anew.
+    """
+
+    run: str
+    """Folder of a run, `results/SWEEP/ID`, or of a sweep, of which a variant is named."""
+    variant: str | None = None
+    """Variant of the sweep; its run with the same seed is taken."""
+    players: Annotated[list[str], Field(min_length=1)] = []
+    """Whose parameters are taken, with the buffers of their modules; everyone's where left out."""
+    origin: StartOrigin | None = None
+    """Filled in: whose weights these are, as a part of the id."""
 
 
 class Training(Strict):
@@ -214,7 +310,7 @@ class Training(Strict):
     optimizers: dict[str, dict[str, Any]] = {}
     """Player, or `default` for all -> optimizer, an edit of what the model declares."""
     average: Average | None = None
-    """Weights averaged for sampling; off where None."""
+    """Weights averaged for sampling, in place of what the model declares; off where None."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """`bfloat16` runs the networks under autocast; `tf32` lets a GPU round the factors of matrix
     products and convolutions to 10 bits, and is `float32` elsewhere."""
@@ -222,6 +318,8 @@ class Training(Strict):
     """Largest norm of each player's gradient; unbounded where None."""
     deterministic: bool = False
     """Demand deterministic kernels from torch."""
+    start_from: StartFrom | None = None
+    """Finished run whose weights the training begins with; initialized anew where None."""
 
 
 class Evaluation(Strict):

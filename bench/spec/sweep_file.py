@@ -115,7 +115,8 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
             check_variant_name(document, variant)
             config = complete_variant(settings, variant, head.seeds[0])
             for seed in head.seeds:
-                run = PlannedRun(variant, config.with_seed(seed))
+                with settings.locating_errors(f" (variant {variant!r}, seed {seed})"):
+                    run = PlannedRun(variant, config.with_seed(seed))
                 if run.config.id in runs:
                     raise document.error(
                         ("variants", variant),

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bench.errors import BenchError, describe_unknown, nearest, value_text
 from bench.registry import RENAMED
@@ -103,6 +103,17 @@ def validate_usable(
     return validate(schema, {**stand_ins, **usable}, ()), usable.keys(), problems
 
 
+def without_later(
+    plain: Mapping[str, Any], schema: type[BaseModel], later: Iterable[str]
+) -> dict[str, Any]:
+    """Return plain data without the later fields that have their default: ids are older than they.
+
+    `plain` is a dump of an object of the schema.
+    """
+    defaults = {name: schema.model_fields[name].default for name in later}
+    return {key: v for key, v in plain.items() if key not in defaults or v != defaults[key]}
+
+
 def describe_unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the message for an unknown key: its new name if it was renamed, or the nearest."""
     known = list(known)
@@ -131,10 +142,19 @@ def _keys_beside(schema: dict[str, Any], location: tuple[int | str, ...]) -> lis
 
 
 def _path_in(value: Any, location: tuple[int | str, ...]) -> KeyPath:
-    """Return pydantic's path without the parts that are not keys of the data."""
+    """Return pydantic's path without the parts that are not keys of the data.
+
+    The tag of a union, its `name`, may be a key beside that name, too: `{name: a, a: 1, b: wrong}`
+    has the path `a, b`.
+    """
     path: list[str | int] = []
     for index, part in enumerate(location):
         is_last = index == len(location) - 1
+        may_be_tag = isinstance(value, dict) and not is_last and part == value.get("name")
+        if may_be_tag and (
+            location[index + 1] in value or not isinstance(value.get(part), dict | list)
+        ):
+            continue
         if isinstance(value, dict) and (part in value or is_last):
             path.append(part)
             value = value.get(part)

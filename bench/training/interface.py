@@ -8,13 +8,17 @@ trainer does everything else.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from bench.data.base import Batch as Batch
 from bench.data.base import DataSpec
+from bench.training.pretrained import load_pretrained
+
+Module = TypeVar("Module", bound=nn.Module)
 
 Objective = Mapping[str, Mapping[str, float | Mapping[str, Any]]]
 """Player -> term -> weight. A weight of 0 drops the term; a player without terms stays as it was
@@ -116,6 +120,9 @@ class ConditionalGenerator(nn.Module, ABC):
         nats: Term -> by what it is divided, for terms that are nats (say, a Kullback-Leibler
             divergence as a mean over the dimensions of a code). Its weight over that number is the
             price of a nat, for which a sweep can set one price in all models.
+        average: A moving average of weights that belongs to the method, from which samples then
+            come: `{"decay": 0.999, "players": ["generator"]}`, of all players where none are named.
+            A sweep may set its own, or none.
         progress: How far the training is, for weights and temperatures that change.
     """
 
@@ -123,6 +130,7 @@ class ConditionalGenerator(nn.Module, ABC):
     objective: Objective
     optimizers: OptimizerTable = {}
     nats: Mapping[str, int] = {}
+    average: Mapping[str, Any] | None = None
 
     #: What the model can do beyond sampling. `encode` and `classify` name the interfaces `Encodes`
     #: and `Classifies`. With `semi-supervised` it is given examples without label if a sweep asks
@@ -138,8 +146,8 @@ class ConditionalGenerator(nn.Module, ABC):
 
         Returns:
             Player name -> parameters. Every parameter of the model belongs to a player, except
-            those with `requires_grad=False`, which belong to none. It may belong to several, each
-            with an optimizer state of its own for it.
+            those of `frozen` modules, which belong to none. It may belong to several, each with an
+            optimizer state of its own for it.
         """
         players = {
             name: [p for p in child.parameters() if p.requires_grad]
@@ -256,6 +264,29 @@ class Switches(Protocol):
             Codes in which its part is at the mean of the prior given the new value.
         """
         ...
+
+
+def frozen(module: Module, weights: Path | None = None) -> Module:
+    """Return a module that does not learn: a pre-trained network, as a part of a model.
+
+    It belongs to no player and stays in evaluation mode, so its batch-norm statistics stay, too.
+    Gradients flow through it to what made its input.
+
+    Args:
+        module: The network; it is changed in place.
+        weights: File with its state dict, `.safetensors` or of `torch.save`. Make it an option of
+            the model, annotated as `Path`: then what it holds is part of a run's id. It is not
+            read where tensors have no values, as under `torch.device("meta")`.
+
+    Returns:
+        The same module.
+
+    Raises:
+        BenchError: If the file cannot be read, or names or shapes differ; the message lists them.
+    """
+    if weights is not None:
+        load_pretrained(module, weights)
+    return module.requires_grad_(False).eval()
 
 
 def frozen_modules(model: nn.Module) -> dict[str, nn.Module]:

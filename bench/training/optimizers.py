@@ -1,19 +1,31 @@
 """Updates of weights: optimizers, learning-rate schedules, and averages."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.spec.run_settings import SGD, Adam, AdamW, Constant, Drop, Linear, Staircase
+from bench.spec.completion.rate_functions import function_factor
+from bench.spec.run_settings import (
+    SGD,
+    Adam,
+    AdamW,
+    Cosine,
+    Drop,
+    Linear,
+    Piecewise,
+    RateFunction,
+    Schedule,
+    Staircase,
+)
 
 CLASSES = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
-def rate_factor(
-    schedule: Constant | Drop | Staircase | Linear, step: int, *, iterations: int, epoch: int
-) -> float:
+def rate_factor(schedule: Schedule, step: int, *, iterations: int, epoch: int) -> float:
     """Return the factor of the rate at an iteration, counted from 0.
 
     `iterations` is the length of the run, `epoch` that of a pass over the training images.
@@ -24,20 +36,36 @@ def rate_factor(
     >>> tenth = Staircase(name="staircase", every=10.0, factor=0.1)
     >>> round(rate_factor(tenth, 25, iterations=99, epoch=10), 6)
     0.01
-    >>> rate_factor(Linear(name="linear"), 50, iterations=100, epoch=10)
-    0.5
+    >>> warm = Linear(name="linear", start=0.5, warmup=0.1, unit="share")
+    >>> [rate_factor(warm, s, iterations=100, epoch=10) for s in (0, 5, 10, 50, 75)]
+    [0.0, 0.5, 1.0, 1.0, 0.5]
     """
-    if isinstance(schedule, Constant):
-        return 1.0
-    unit = epoch if schedule.unit == "epochs" else 1
-    if isinstance(schedule, Drop):
-        return schedule.factor if step >= schedule.at * unit else 1.0
-    if isinstance(schedule, Staircase):
-        return float(schedule.factor ** int(step // (schedule.every * unit)))
-    start = schedule.start * unit
-    if step <= start:
-        return 1.0
-    return 1.0 + (schedule.final - 1.0) * (step - start) / (iterations - start)
+    unit = {"iterations": 1, "epochs": epoch, "share": iterations}[schedule.unit]
+    factor = _planned_factor(schedule, step, iterations, epoch, unit)
+    return factor * step / (schedule.warmup * unit) if step < schedule.warmup * unit else factor
+
+
+def _planned_factor(schedule: Schedule, step: int, iterations: int, epoch: int, unit: int) -> float:
+    """Return the factor apart from the warm-up; `unit` is in iterations."""
+    match schedule:
+        case Drop():
+            return schedule.factor if step >= schedule.at * unit else 1.0
+        case Staircase():
+            return float(schedule.factor ** int(step // (schedule.every * unit)))
+        case Linear() | Cosine():
+            start = schedule.start * unit
+            if step <= start:
+                return 1.0
+            way = (step - start) / (iterations - start)
+            if isinstance(schedule, Cosine):
+                way = (1 - math.cos(math.pi * way)) / 2
+            return 1.0 + (schedule.final - 1.0) * way
+        case Piecewise():
+            times, factors = zip(*schedule.points, strict=True)
+            return float(np.interp(step / unit, times, factors))
+        case RateFunction():
+            return function_factor(schedule, step, iterations=iterations, epoch=epoch)
+    return 1.0
 
 
 class PlayerOptimizer:

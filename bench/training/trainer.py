@@ -35,6 +35,7 @@ from bench.training.interface import (
 from bench.training.losses import Losses
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import StagePass, make_passes, stage_weights
+from bench.training.pretrained import take_weights
 from bench.training.timetable import Timetable
 
 LOG_POINTS = 50  # of a training curve
@@ -77,6 +78,8 @@ class Trainer:
         training = self.training
         self.start, self.seconds, self._curves_offset = 0, 0.0, 0
         self.model = build_model(training, self.data, self.device)
+        if training.start_from:
+            take_weights(self.model, training.start_from)
         if self.switches.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.stream = make_stream(training, self.data, self.device, self.model.capabilities)

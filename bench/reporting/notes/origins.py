@@ -49,6 +49,25 @@ def _evaluated(origin: Mapping[str, Any]) -> str:
     )
 
 
+def start_notes(records: Records, rows: Sequence[Row]) -> list[Note]:
+    """Say which rows are of runs that start from the weights of others, and of which."""
+    labels = {(row.sweep, row.variant): row.label for row in rows if row.sweep != EVALUATIONS}
+    items = {
+        f"{labels[run.sweep, run.variant]}: {_started(start)}": None
+        for run in records.measured_runs
+        if (run.sweep, run.variant) in labels and (start := records.config(run).get("start_from"))
+    }
+    text = "These runs start from the weights of other runs, not from an initialization:"
+    return [Note(text, tuple(items))] if items else []
+
+
+def _started(start: Mapping[str, Any]) -> str:
+    players = f"players {', '.join(start['players'])}"
+    if start.get("variant") is None:
+        return f"the run {'/'.join(Path(start['run']).parts[-2:])}, {players}"
+    return f"{start['variant']} of {Path(start['run']).name}, the run of the same seed, {players}"
+
+
 def origin_notes(records: Records, columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
     """Say on which devices times were measured, and warn where a data set mixes environments."""
     shown = dict.fromkeys((c.data, c.data_title) for c in columns if not c.paper)

@@ -6,7 +6,7 @@ from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.notes.data_sets import data_notes
 from bench.reporting.notes.empty_cells import empty_cell_notes
-from bench.reporting.notes.origins import evaluation_notes, origin_notes
+from bench.reporting.notes.origins import evaluation_notes, origin_notes, start_notes
 from bench.reporting.notes.significance import significance_notes
 from bench.reporting.notes.wording import listed, seeds_text
 from bench.reporting.tables.contents import TableContents
@@ -52,6 +52,7 @@ def write_notes(
         *_runs(records),
         *data_notes(records, {column.data for column in columns}),
         *evaluation_notes(records, rows),
+        *start_notes(records, rows),
         *origin_notes(records, columns, rows),
         *_paper_columns(contents),
         *(Note(" ".join(note.split())) for note in contents.spec.notes),
