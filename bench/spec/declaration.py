@@ -11,7 +11,15 @@ from bench.spec.validation import KeyPath, KeyProblem
 if TYPE_CHECKING:
     from bench.training.interface import ConditionalGenerator
 
-BUILT = "It can be built from the shape of the data, without looking at values"
+RULES = {
+    "options-are-annotated": "Every option is a named parameter with an annotation",
+    "model-can-be-built": "It can be built from the shape of the data, without looking at values",
+    "players-own-what-is-trained": "Every parameter that is trained belongs to a player",
+    "stages-name-players": "Stages name the players that move",
+    "objective-names-players": "The objective gives terms weights for each player",
+}
+"""What a class has to declare: rule -> its sentence."""
+OPTIONS, BUILT, PLAYERS, STAGES, OBJECTIVE = RULES
 
 REMEDIES = {
     "before Module.__init__() call": "begin __init__ with super().__init__()",
@@ -25,7 +33,7 @@ REMEDIES = {
 class ModelProblem(KeyProblem):
     """A mistake in the code of a model, where it is, and the rule that it breaks."""
 
-    def __init__(self, path: KeyPath, problem: str, place: str, rule: str = "") -> None:
+    def __init__(self, path: KeyPath, problem: str, place: str, rule: str) -> None:
         self.problem = problem
         self.place = place
         self.rule = rule
@@ -53,9 +61,11 @@ def building(factory: type, path: KeyPath) -> Iterator[None]:
 def check_declaration(model: "ConditionalGenerator", path: KeyPath = ()) -> None:
     """Raise a `ModelProblem` unless stages and objective are declared and name the players."""
     factory = type(model)
-    if found := _players_problem(model) or _stages_problem(model) or _objective_problem(model):
-        attribute, problem = found
-        raise ModelProblem(path, f"{factory.__name__}: {problem}", place_of(factory, attribute))
+    for rule, look in DECLARED.items():
+        if found := look(model):
+            attribute, problem = found
+            place = place_of(factory, attribute)
+            raise ModelProblem(path, f"{factory.__name__}: {problem}", place, rule)
 
 
 Found = tuple[str, str] | None
@@ -66,6 +76,12 @@ def _players_problem(model: "ConditionalGenerator") -> Found:
     players: Any = model.players()
     if not isinstance(players, Mapping):
         return "players", f"players() returns {type(players).__name__}, not a dict"
+    for player, own in players.items():
+        if not isinstance(own, Sequence) or not all(hasattr(p, "grad") for p in own):
+            problem = f"players() returns {type(own).__name__} for {player!r}, not a list of "
+            return "players", f"{problem}parameters; write list(self.MODULE.parameters())"
+        if len(set(map(id, own))) < len(own):
+            return "players", f"players() returns a parameter twice for {player!r}"
     owned = {id(p) for parameters in players.values() for p in parameters}
     misplaced = {n: p for n, p in model.named_parameters() if p.requires_grad != (id(p) in owned)}
     orphans = [name for name, p in misplaced.items() if p.requires_grad]
@@ -115,3 +131,7 @@ def _objective_problem(model: "ConditionalGenerator") -> Found:
         problem = f"the objective has weights for {unknown}, which are not players; "
         problem += f"the players are {', '.join(players)}"
     return ("objective", problem) if problem else None
+
+
+DECLARED = {PLAYERS: _players_problem, STAGES: _stages_problem, OBJECTIVE: _objective_problem}
+"""Rule -> what looks for a mistake."""
