@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
     FakeTensorMode,
 )
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -35,6 +36,7 @@ from bench.training.passes import StagePass, make_passes
 aten = torch.ops.aten
 COPIES = (aten._to_copy.default, aten.copy_.default)
 INDEXED = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default)
+READS = "reads a value back"
 BOTH = "takes tensors of the CPU and of the GPU"
 
 
@@ -107,23 +109,23 @@ def _follow(
 
     Values that fake tensors lack are those that the same call reads on the CPU.
     """
-    recorded = RecordedValues()
+    shapes, reads = RecordedShapes(), RecordedReads()
     for is_replay in (False, True):
-        rules = GPURules(where, recorded.values)
+        rules = GPURules(where, shapes.values)
+        replayed = ReplayedReads(rules, reads.values)
         try:
-            with gradients_in_python(), without_cuda(), mode, rules:
+            with gradients_in_python(), without_cuda(), mode, rules, replayed:
                 call()
         except Violation:
             raise
-        except (DataDependentOutputException, DynamicOutputShapeException):
+        except Exception as error:  # of what has no fake form, or of the model: other rules' matter
             if not is_replay:
                 torch.manual_seed(0)
-                with suppress(Exception), gradients_in_python(), recorded:
+                with suppress(Exception), gradients_in_python(), shapes, reads:
                     on_cpu()
                 continue
-            rules.waits.append(f"{where}: cannot be followed from there on")
-        except Exception as error:  # of the model, told by other rules, or of what has no fake form
-            rules.waits.append(f"{where}: cannot be followed, {describe_error(error)}")
+            what = "" if isinstance(error, NO_VALUES) else f", {describe_error(error)}"
+            rules.waits.append(f"{where}: cannot be followed to its end{what}")
         return [w for w in rules.waits if where.startswith("stage") or "cannot be followed" in w]
     return []
 
@@ -164,44 +166,95 @@ def gradients_in_python() -> Iterator[None]:
         torch.autograd.grad = original
 
 
-Values = dict[Any, list[Any]]
-"""Operation -> what each of its calls gave: numbers, or tensors without memory."""
+NO_VALUES = (DataDependentOutputException, DynamicOutputShapeException)
+"""What fake tensors raise where a value is needed."""
+
+VALUE_READS = {
+    getattr(Tensor, name)
+    for name in ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
+}
+"""Methods by which Python code reads values."""
+
+Shapes = dict[Any, list[Any]]
+"""Operation whose shapes depend on values -> what each call gave, as tensors without memory."""
 
 
 def _depends_on_values(func: Any) -> bool:
-    return bool({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & {*func.tags})
+    tags = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+    return bool(tags & {*func.tags}) and func is not aten._local_scalar_dense.default
 
 
-class RecordedValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The mode that keeps, in `values`, the numbers and shapes that depend on values."""
+class RecordedShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The mode that keeps, in `values`, what operations give whose shapes depend on values."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.values: Values = {}
+        self.values: Shapes = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Perform an operation, and keep what it gives."""
+        """Perform an operation, and keep the shapes of what it gives."""
         out = func(*args, **(kwargs or {}))
         if _depends_on_values(func):
-            without_memory = partial(tree_map_only, Tensor, lambda t: t.detach().to("meta"))
-            self.values.setdefault(func, []).append(without_memory(out))
+            shapes = tree_map_only(Tensor, lambda tensor: tensor.detach().to("meta"), out)
+            self.values.setdefault(func, []).append(shapes)
         return out
+
+
+class RecordedReads(TorchFunctionMode):
+    """The mode that keeps, in `values`, what Python code reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[Any] = []
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function of torch, and keep what it reads."""
+        out = function(*args, **(kwargs or {}))
+        if function in VALUE_READS:  # of a list, fake tensors read one number after another
+            self.values += tree_leaves(out) if function is Tensor.tolist else [out]
+        return out
+
+
+class ReplayedReads(TorchFunctionMode):
+    """The mode in which fake tensors give the values that were recorded, one after another."""
+
+    def __init__(self, rules: "GPURules", values: list[Any]) -> None:
+        super().__init__()
+        self.rules = rules
+        self.values = iter(values)
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function of torch; where it reads a value that is not there, take the next."""
+        if function not in VALUE_READS:
+            return function(*args, **(kwargs or {}))
+        value = next(self.values, None)
+        try:
+            return function(*args, **(kwargs or {}))
+        except Exception:
+            self.rules.note(READS)
+            if value is None:
+                raise
+            return value
 
 
 class GPURules(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The mode, within a fake mode, that checks operations; messages begin with `where`.
 
-    What fails raises a `Violation`. What waits for a GPU is added to `waits`. What depends on
-    values is taken from `values`, call by call.
+    What fails raises a `Violation`. What waits for a GPU is added to `waits`. Shapes that depend on
+    values are taken from `shapes`, call by call.
     """
 
-    def __init__(self, where: str, values: Values) -> None:
+    def __init__(self, where: str, shapes: Shapes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.where = where
         self.waits: list[str] = []
-        self._values = {func: iter(of_calls) for func, of_calls in values.items()}
+        self._shapes = {func: iter(of_calls) for func, of_calls in shapes.items()}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -217,37 +270,38 @@ class GPURules(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args, kwargs = tree_map_only(torch.Generator, lambda generator: None, (args, kwargs))
         on_cpu = [tensor for tensor in tensors if tensor.device.type == "cpu"]
         is_mixed = 0 < len(on_cpu) < len(tensors)
-        known = next(self._values.get(func, iter(())), None) if _depends_on_values(func) else None
+        known = next(self._shapes.get(func, iter(())), None) if _depends_on_values(func) else None
         try:
             out = func(*args, **kwargs)
-        except (DataDependentOutputException, DynamicOutputShapeException) as error:
-            reads = isinstance(error, DataDependentOutputException)
-            problem = "reads a value back" if reads else "has a shape that depends on values"
-            self._note(func, problem)
+        except NO_VALUES as error:
+            has_shape = isinstance(error, DynamicOutputShapeException)
+            self.note(f"{_name(func)} has a shape that depends on values" if has_shape else READS)
             if known is None:
                 raise
             on_device = partial(torch.empty_like, device=tensors[0].device)
             return tree_map_only(Tensor, on_device, known)
         except RuntimeError as error:
             if is_mixed:
-                raise Violation(*self._problem(func, BOTH)) from error
+                raise Violation(*self._problem(f"{_name(func)} {BOTH}")) from error
             raise
         if func in COPIES:
             if len({tensor.device.type for tensor in (*tensors, out)}) > 1:
-                self._note(func, "copies between the CPU and the GPU")
+                self.note(f"{_name(func)} copies between the CPU and the GPU")
         elif func in INDEXED and args[0].is_cuda:
             indices = [index for index in args[1] if index is not None]
             if any(index.dtype in (torch.bool, torch.uint8) for index in indices):
-                self._note(func, "has a mask as index, which is turned into numbers of examples")
+                self.note(
+                    f"{_name(func)} has a mask as index, which is turned into numbers of examples"
+                )
             if any(not index.is_cuda for index in indices):
-                self._note(func, "copies indices from the CPU to the GPU")
+                self.note(f"{_name(func)} copies indices from the CPU to the GPU")
         elif func is aten._linalg_check_errors.default:
-            self._note(func, "reads back whether the operation before it succeeded")
+            self.note(f"{_name(func)} reads back whether the operation before it succeeded")
         elif is_mixed:
             # A kernel takes a number that lies on the CPU, but not among several to be joined.
             single = {id(value) for value in (*args, *kwargs.values())}
             if any(tensor.ndim or id(tensor) not in single for tensor in on_cpu):
-                raise Violation(*self._problem(func, BOTH))
+                raise Violation(*self._problem(f"{_name(func)} {BOTH}"))
         return out
 
     def _refuse_other_device(
@@ -260,15 +314,19 @@ class GPURules(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 f"{generator.device.type!r}, which raises there; draw without device=, on the "
                 "generator's, and move: torch.randn(..., generator=generator).to(y.device)"
             )
-            raise WrongGenerator(*self._problem(func, problem))
+            raise WrongGenerator(*self._problem(f"{_name(func)} {problem}"))
 
-    def _note(self, func: Any, problem: str) -> None:
-        text, place = self._problem(func, problem)
+    def note(self, problem: str) -> None:
+        """Add what waits for the GPU, with the line of the model, if it is not known yet."""
+        text, place = self._problem(problem)
         message = f"{text} ({place})" if place else text
         if message not in self.waits:
             self.waits.append(message)
 
-    def _problem(self, func: Any, problem: str) -> tuple[str, str]:
+    def _problem(self, problem: str) -> tuple[str, str]:
         """Return the problem, and the line of the model where it is."""
-        name = func.overloadpacket.__name__.strip("_")
-        return f"{self.where}: {name} {problem}", place_below(__file__)
+        return f"{self.where}: {problem}", place_below(__file__)
+
+
+def _name(func: Any) -> str:
+    return str(func.overloadpacket.__name__).strip("_")

@@ -86,8 +86,8 @@ FINDINGS = {
     "OnTheCPU": ("everything-runs-on-a-gpu", "mul takes tensors of the CPU and of the GPU"),
 }
 NOTES = {
-    "Item": ("no-stage-waits-for-a-gpu", "local_scalar_dense reads a value back"),
-    "ReadsValues": ("no-stage-waits-for-a-gpu", "local_scalar_dense reads a value back"),
+    "Item": ("no-stage-waits-for-a-gpu", "reads a value back"),
+    "ReadsValues": ("no-stage-waits-for-a-gpu", "reads a value back"),
     "ZeroToOne": ("samples-use-the-whole-range", "no pixel of 30 samples is"),
     "NormalizedByBatch": ("samples-ignore-each-other", "a batch norm without running statistics"),
 }

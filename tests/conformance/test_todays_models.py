@@ -33,6 +33,7 @@ MODELS = {
     "ReadsValue": {WAITS},
     "Halting": {WAITS, COMPILES},
     "MaskedMean": {WAITS, COMPILES},
+    "MeanFlow": set(),
 }
 """Model -> the rules with a note."""
 FAST = ("WassersteinPenalty", "Rows", "PackedRows", "UntilAccepted", "Halting")
@@ -50,6 +51,7 @@ def registered(monkeypatch):
     monkeypatch.setattr(registry, "registered", lambda kind: tables[kind])
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # by torch.func.jvp
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in MODELS]
 )

@@ -266,3 +266,41 @@ class MaskedMean(Rows):
         out, _ = self.network["rows"](torch.cat([first, rows[:, :-1]], 1))
         error = (self.head(out).tanh() - rows).square()
         return {"predict": error[rows > -0.9].mean()}
+
+
+class MeanFlow(ConditionalGenerator):
+    """Mean velocities, whose term has a derivative in forward mode."""
+
+    stages = (Stage("main", ("network",)),)
+    objective = {"network": {"match": 1.0}}
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+        self.shape, self.classes = spec.shape, spec.classes
+        self.pixels = torch.Size(spec.shape).numel()
+        self.network = nn.Sequential(
+            nn.Linear(self.pixels + 2 + spec.classes, 32), nn.SiLU(), nn.Linear(32, self.pixels)
+        )
+
+    def velocity(self, z, end, start, y):
+        label = nn.functional.one_hot(y, self.classes).to(z.dtype)
+        return self.network(torch.cat([z, end, start, label], 1))
+
+    def terms(self, stage, batch, wanted):
+        x = batch.x.flatten(1)
+        noise = torch.randn_like(x)
+        start, end = torch.rand(2, len(x), 1, device=x.device).sort(0).values
+        z, slope = (1 - end) * x + end * noise, noise - x
+        velocity, change = torch.func.jvp(
+            lambda *at: self.velocity(*at, batch.y),
+            (z, end, start),
+            (slope, torch.ones_like(end), torch.zeros_like(start)),
+        )
+        target = slope - (end - start) * change
+        return {"match": (velocity - target.detach()).square().mean()}
+
+    def sample(self, y, generator=None):
+        noise = torch.randn(len(y), self.pixels, generator=generator).to(y.device)
+        end = torch.ones(len(y), 1, device=y.device)
+        x = noise - self.velocity(noise, end, 0 * end, y)
+        return x.clamp(-1, 1).view(-1, *self.shape)
