@@ -1,5 +1,6 @@
 """`bench check`: the conformance suite, on one registered model."""
 
+import json
 import sys
 
 import click
@@ -11,28 +12,39 @@ from bench.commands import cli, echo
 @click.argument("name")
 @click.argument("options", nargs=-1, metavar="[OPTION=VALUE]...")
 @click.option("--data", default="blobs", help="Data set, in YAML.")
-def check_command(name: str, options: tuple[str, ...], data: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check_command(name: str, options: tuple[str, ...], data: str, as_json: bool) -> None:
     """Run the conformance suite on a registered model.
 
     Models of other packages are registered by an entry point. OPTION=VALUE are options of the
-    model. A model for other images than 8x8 gray ones is checked on such images.
+    model. A model for other images than 8x8 gray ones is checked on such images. The rules are
+    explained in docs/guide/rules.md; `bench list rules` lists them.
 
     Example: bench check my_model width=0.5 --data '{name: blobs, image_size: 32, channels: 3}'
     """
     from bench.conformance.findings import check_model
-    from bench.conformance.suite import CHECKS
+    from bench.conformance.suite import RULES
     from bench.spec.located_yaml import parse_component, parse_option
 
     given = dict(parse_option(option) for option in options)
     component = parse_component(data, "--data")
-    made = failures = 0
-    for title, outcome, text, place in check_model(name, given, component):
-        made += 1
-        failures += outcome == "FAIL"
-        echo(f"{outcome:<4}  {title}" + (f": {text}" if outcome == "n/a" else ""))
-        if outcome in ("FAIL", "note"):
-            echo("      " + "\n".join(filter(None, (text, place))).replace("\n", "\n      "))
-    left = len(CHECKS) - made
-    rest = f"; mend this first: {left} more check{'s' * (left > 1)}" if left else ""
-    echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
+    width = max(map(len, RULES))
+    findings = []
+    for found in check_model(name, given, component):
+        findings.append(found)
+        if as_json:
+            continue
+        reason = f": {found.text}" if found.outcome == "n/a" else ""
+        echo(f"{found.outcome:<4}  {found.rule:<{width}}  {found.sentence}{reason}")
+        if found.outcome in ("FAIL", "note"):
+            told = "\n".join(filter(None, (found.text, found.place, found.page)))
+            echo("      " + told.replace("\n", "\n      "))
+    failures = sum(found.outcome == "FAIL" for found in findings)
+    if as_json:
+        rows = [{**f._asdict(), "sentence": f.sentence, "page": f.page} for f in findings]
+        echo(json.dumps(rows, indent=2))
+    else:
+        left = len(RULES) - len(findings)
+        rest = f"; mend this first: {left} more check{'s' * (left > 1)}" if left else ""
+        echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
     sys.exit(1 if failures else 0)

@@ -10,7 +10,7 @@ from bench.commands import cli, echo, options
 from bench.errors import BenchError
 
 KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
-LISTED = (*KINDS, "sweeps", "tables", "figures")
+LISTED = (*KINDS, "rules", "sweeps", "tables", "figures")
 
 
 @cli.command("list")
@@ -18,7 +18,7 @@ LISTED = (*KINDS, "sweeps", "tables", "figures")
 def list_command(what: str) -> None:
     """List what there is, one line each.
 
-    Models are listed with what they can do beyond sampling.
+    Models are listed with what they can do beyond sampling; rules are those of `bench check`.
     """
     lines = list(_lines(what))
     width = max((len(name) for name, _ in lines), default=0)
@@ -31,6 +31,10 @@ def _lines(what: str) -> Iterable[tuple[str, str]]:
         from bench.spec.sweep_file import find_sweeps, sweep_title
 
         return [(str(path), sweep_title(path)) for path in find_sweeps(options.sweeps_folder())]
+    if what == "rules":
+        from bench.conformance.suite import RULES
+
+        return list(RULES.items())
     if what == "tables":
         from bench.reporting.tables.table_spec import load_tables
 

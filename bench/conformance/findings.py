@@ -1,40 +1,44 @@
 """Findings of the suite in a model: one for each mistake, with the line of the code."""
 
-import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bench import registry
 from bench.conformance import suite
-from bench.conformance.model_under_test import ModelUnderTest, Remark
-from bench.errors import BenchError, NotApplicable
+from bench.conformance.model_under_test import ModelUnderTest
+from bench.conformance.outcomes import Remark
+from bench.errors import BenchError, NotApplicable, describe_error
+from bench.spec import declaration
+from bench.spec.components import SUPPLIED, OptionsProblem, options_schema
 from bench.spec.declaration import ModelProblem
 from bench.spec.places import place_in, place_of
 
-METHODS: dict[suite.Check, str] = {
-    **dict.fromkeys(suite.ON_TERMS, "terms"),
-    suite.players_move_only_their_own: "terms",
-    suite.frozen_modules_stay_as_they_are: "terms",
-    suite.ten_iterations_lower_reconstruct: "terms",
-    suite.examples_without_label_are_welcome: "terms",
-    suite.attributes_are_welcome: "terms",
-    suite.finishing_repeats_itself: "finish",
-    suite.samples_are_a_function_of_the_generator: "sample",
-    suite.samples_use_the_whole_range: "sample",
-    suite.codes_fit_if_it_encodes: "encode",
-    suite.posteriors_fit_if_it_infers: "posterior",
-    suite.switching_changes_one_attribute: "switch",
+PAGE = "docs/guide/rules.md"
+
+REMEDIES = {
+    "NVIDIA": "make tensors where the batch is: device=batch.x.device, not 'cuda'",
+    "CUDA": "make tensors where the batch is: device=batch.x.device, not 'cuda'",
 }
-"""Check -> the method of the model that it is about; once one fails, its others are left out."""
+"""Words of an error of the model's code -> what helps."""
 
 
 class Finding(NamedTuple):
     """What a check finds: `ok`, `FAIL`, `note` or `n/a`, a text, and the place in the code."""
 
-    title: str
+    rule: str
     outcome: str
     text: str = ""
     place: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What the rule demands."""
+        return suite.RULES[self.rule]
+
+    @property
+    def page(self) -> str:
+        """Where the rule is explained."""
+        return f"{PAGE}#{self.rule}"
 
 
 def check_model(
@@ -43,46 +47,50 @@ def check_model(
     """Yield what each check finds in a model.
 
     Checks that would find the same mistake again are left out: all others after a failed check of
-    `ESSENTIAL`, and those of the same method after any failed one.
+    `ESSENTIAL`, those about the same after any failed one, and those that call all methods.
     """
+    factory: Any = registry.load("model", name)
     try:
+        options_schema(factory, SUPPLIED["model"])
         under_test = ModelUnderTest.of(name, options, data)
-    except ModelProblem as problem:
-        yield Finding(
-            problem.rule or _title(suite.CHECKS[0]), "FAIL", problem.problem, problem.place
-        )
+    except OptionsProblem as problem:
+        yield Finding(declaration.OPTIONS, "FAIL", problem.problem, problem.place)
         return
-    factory = registry.load("model", name)
+    except ModelProblem as problem:
+        yield Finding(problem.rule, "FAIL", problem.problem, problem.place)
+        return
+    yield from (Finding(rule, "ok") for rule in declaration.RULES)
     failed: set[str] = set()
-    for check in suite.CHECKS:
-        method = METHODS.get(check, check.__name__)
-        if method in failed or (failed and check is suite.stages_run_on_a_gpu):
-            continue  # that last one calls all methods
+    said: set[str] = set()
+    for check, about in suite.CHECKS.items():
+        if {about, suite.NEEDS.get(about)} & failed or (failed and about not in suite.METHODS):
+            continue
         finding = _finding(check, under_test)
-        if finding.outcome == "FAIL":
-            failed.add(method)
+        if finding.outcome == "note":
+            if said.issuperset(lines := finding.text.splitlines()):
+                finding = Finding(finding.rule, "ok")
+            said.update(lines)
+        elif finding.outcome == "FAIL":
+            failed.add(about)
             if not finding.place:
-                finding = finding._replace(place=place_of(factory, method))
+                finding = finding._replace(place=place_of(factory, about))
         yield finding
         if finding.outcome == "FAIL" and check in suite.ESSENTIAL:
             return
 
 
 def _finding(check: suite.Check, under_test: ModelUnderTest) -> Finding:
-    title = _title(check)
+    rule = suite.rule_of(check)
     try:
         check(under_test)
     except NotApplicable as reason:
-        return Finding(title, "n/a", str(reason))
+        return Finding(rule, "n/a", str(reason))
     except Remark as remark:
-        return Finding(title, "note", str(remark))
+        return Finding(rule, "note", str(remark), remark.place)
     except BenchError as error:
-        return Finding(title, "FAIL", str(error), getattr(error, "place", ""))
+        return Finding(rule, "FAIL", str(error), getattr(error, "place", ""))
     except Exception as error:
-        text = "".join(traceback.format_exception_only(error)).strip()
-        return Finding(title, "FAIL", text, place_in(error))
-    return Finding(title, "ok")
-
-
-def _title(check: suite.Check) -> str:
-    return str(check.__doc__).splitlines()[0].rstrip(".")
+        text = describe_error(error)
+        remedy = next((f"; {remedy}" for words, remedy in REMEDIES.items() if words in text), "")
+        return Finding(rule, "FAIL", text + remedy, place_in(error))
+    return Finding(rule, "ok")

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from bench import registry
+from bench.conformance.fake_cuda import play_on_fake_cuda
+from bench.conformance.outcomes import Violation
 from bench.data.base import DataSet
 from bench.data.stream import make_stream
 from bench.errors import BenchError
@@ -26,18 +28,6 @@ CPU = torch.device("cpu")
 
 
 ITERATIONS = 6
-
-
-class Violation(BenchError):
-    """The model breaks a rule of the interface; `place` is the line, if it is known."""
-
-    def __init__(self, problem: str, place: str = "") -> None:
-        self.place = place
-        super().__init__(problem)
-
-
-class Remark(BenchError):
-    """The model breaks no rule, but something is slow, or probably not what is meant."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +73,25 @@ class ModelUnderTest:
         """The training part of the configuration."""
         return self.run.training
 
-    @cached_property
+    @property
+    def factory(self) -> type[ConditionalGenerator]:
+        """The class of the model."""
+        return registry.load("model", self.training.model["name"])
+
+    @property
     def batch(self) -> Batch:
-        """The first batch of the training stream; the default random state stays as it is."""
-        capabilities = registry.load("model", self.training.model["name"]).capabilities
-        return make_stream(self.training, self.data, CPU, capabilities).batch(0)
+        """A copy of the first batch of the stream; the default random state stays as it is."""
+        x, y, labeled = self._batch
+        return Batch(x.clone(), y.clone(), labeled)
+
+    @cached_property
+    def _batch(self) -> Batch:
+        return make_stream(self.training, self.data, CPU, self.factory.capabilities).batch(0)
+
+    @cached_property
+    def waits(self) -> list[str]:
+        """What makes the CPU wait for a GPU in a stage, as `play_on_fake_cuda` finds it."""
+        return play_on_fake_cuda(self.training, self.data.spec)
 
     def labels(self) -> Tensor:
         """Return two labels of each class, as the model is given them."""
@@ -105,12 +109,15 @@ class ModelUnderTest:
         return list(make_passes(self.model(), self.training.objective, {}).values())
 
     def terms(
-        self, stage_pass: StagePass, wanted: frozenset[str] | None = None
+        self,
+        stage_pass: StagePass,
+        wanted: frozenset[str] | None = None,
+        batch: Batch | None = None,
     ) -> dict[str, Tensor]:
-        """Return the wanted terms, by default all, of the first batch; noise has seed 0."""
+        """Return the wanted terms, by default all, by default of the first batch; the seed is 0."""
         wanted = stage_pass.wanted if wanted is None else wanted
         torch.manual_seed(0)
-        values = stage_pass.model.terms(stage_pass.stage.name, self.batch, wanted)
+        values = stage_pass.model.terms(stage_pass.stage.name, batch or self.batch, wanted)
         if problem := terms_problem(sorted(wanted), values):
             raise Violation(f"stage {stage_pass.stage.name!r} {problem}")
         return values

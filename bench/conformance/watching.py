@@ -2,51 +2,16 @@
 
 import random
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
 import numpy as np
-import torch
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
 
-from bench.conformance.model_under_test import Violation
-from bench.spec.places import is_ours, place_at, place_in
-
-
-class _ValueRead(Exception):
-    """Python code reads the value of a tensor."""
-
-
-VALUE_READS = {
-    getattr(torch.Tensor, name)
-    for name in ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
-}
-"""Methods by which Python code reads values; operations of torch may look at them on a CPU."""
-
-
-class _NoValueReads(TorchFunctionMode):
-    def __torch_function__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if function in VALUE_READS:
-            raise _ValueRead
-        return function(*args, **(kwargs or {}))
-
-
-@contextmanager
-def refusing_value_reads() -> Iterator[None]:
-    """Raise a `Violation` with the line that reads the value of a tensor."""
-    try:
-        with _NoValueReads():
-            yield
-    except _ValueRead as error:
-        problem = (
-            "reads the value of a tensor: a GPU is waited for, and nothing can be replayed; "
-            "compute with tensors (torch.where in place of if)"
-        )
-        raise Violation(problem, place_in(error)) from None
+from bench.conformance.outcomes import Violation
+from bench.errors import shortened
+from bench.spec.places import is_ours, place_at
 
 
 def refuse_other_randomness(action: Callable[[], object]) -> None:
@@ -60,6 +25,37 @@ def _other_states() -> object:
     """Return the states of the generators of Python and NumPy."""
     key = np.random.get_state(legacy=False)["state"]
     return random.getstate(), key["pos"], key["key"].tobytes()
+
+
+def values_of(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, object]:
+    """Return the bytes of tensors by name, to compare them later."""
+    return {name: tensor.detach().numpy().tobytes() for name, tensor in tensors}
+
+
+def training_modes(model: nn.Module) -> dict[str, object]:
+    """Return whether each module is in training mode."""
+    return {name: module.training for name, module in model.named_modules()}
+
+
+States = dict[str, Callable[[], dict[str, object]]]
+"""What is said of a changed state, with `{}` for its names -> what returns it, name -> value."""
+
+
+def refuse_traces(start: Callable[[], tuple[Callable[[], object], States]]) -> None:
+    """Raise a `Violation` with the line if an action changes a state.
+
+    `start` returns the action and the states that it must leave alone, each time those of a new
+    model.
+    """
+    action, states = start()
+    before = {problem: state() for problem, state in states.items()}
+    action()
+    for problem, state in states.items():
+        now = state()
+        if changed := [name for name, value in before[problem].items() if now.get(name) != value]:
+            action, states = start()
+            place = line_that_changes(states[problem], action)
+            raise Violation(problem.format(shortened(", ".join(changed), 300)), place)
 
 
 def line_that_changes(state: Callable[[], object], action: Callable[[], object]) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
+from pydantic.errors import PydanticSchemaGenerationError
 
 from bench import registry
 from bench.errors import BenchError, describe_error, first_line, shortened, value_text
@@ -22,6 +23,15 @@ number of jobs and the worker. All others are options."""
 
 WITH_FILES: tuple[registry.Kind, ...] = ("model", "metric")
 """Kinds whose files are part of the configuration; the files of data have fingerprints."""
+
+
+class OptionsProblem(BenchError):
+    """A mistake in the signature of a component, and where it is."""
+
+    def __init__(self, problem: str, place: str) -> None:
+        self.problem = problem
+        self.place = place
+        super().__init__(f"{problem} ({place})" if place else problem)
 
 
 def construct(kind: registry.Kind, component: Mapping[str, Any], *supplied: object) -> Any:
@@ -84,21 +94,33 @@ def errors_at(path: KeyPath, what: str = "") -> Iterator[None]:
 @functools.cache
 def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:
     """Return the schema of a class's options: its constructor's parameters after `supplied`."""
-    title = f"{factory.__module__}.{factory.__qualname__}"
-    hints = typing.get_type_hints(factory.__init__, include_extras=True)
+    title, place = f"{factory.__module__}.{factory.__qualname__}", place_of(factory)
+    try:
+        hints = typing.get_type_hints(factory.__init__, include_extras=True)
+    except Exception as error:  # a name that is not there
+        raise OptionsProblem(
+            f"{title}: an annotation fails, {describe_error(error)}", place
+        ) from error
     fields: dict[str, Any] = {}
     for parameter in list(inspect.signature(factory).parameters.values())[supplied:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise BenchError(
+            raise OptionsProblem(
                 f"{title} takes *args or **kwargs; options must be named parameters, since the "
-                f"signature is their schema ({place_of(factory)})"
+                "signature is their schema",
+                place,
             )
         if parameter.name not in hints:
-            raise BenchError(
+            raise OptionsProblem(
                 f"{title}: option {parameter.name!r} needs a type annotation, since the signature "
-                f"is the schema ({place_of(factory)})"
+                "is the schema",
+                place,
             )
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
     config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
-    return create_model(factory.__qualname__, __config__=config, **fields)
+    try:
+        return create_model(factory.__qualname__, __config__=config, **fields)
+    except PydanticSchemaGenerationError as error:
+        raise OptionsProblem(
+            f"{title}: {first_line(error)}; options have types that YAML can hold", place
+        ) from error

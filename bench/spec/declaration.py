@@ -13,7 +13,16 @@ from bench.spec.validation import KeyPath, KeyProblem, validate
 if TYPE_CHECKING:
     from bench.training.interface import ConditionalGenerator, Stage
 
-BUILT = "It can be built from the shape of the data, without looking at values"
+RULES = {
+    "options-are-annotated": "Every option is a named parameter with an annotation",
+    "model-can-be-built": "It can be built from the shape of the data, without looking at values",
+    "players-own-what-is-trained": "Every parameter that is trained belongs to a player",
+    "stages-name-players": "Stages name the players that move",
+    "objective-names-players": "The objective gives terms weights for each player",
+    "average-names-players": "If it has a moving average, that has a decay and names players",
+}
+"""What a class has to declare: rule -> its sentence."""
+OPTIONS, BUILT, PLAYERS, STAGES, OBJECTIVE, AVERAGE = RULES
 
 LONGEST_CYCLE = 100_000  # iterations after which stages of any `every` come together again
 
@@ -29,7 +38,7 @@ REMEDIES = {
 class ModelProblem(KeyProblem):
     """A mistake in the code of a model, where it is, and the rule that it breaks."""
 
-    def __init__(self, path: KeyPath, problem: str, place: str, rule: str = "") -> None:
+    def __init__(self, path: KeyPath, problem: str, place: str, rule: str) -> None:
         self.problem = problem
         self.place = place
         self.rule = rule
@@ -57,10 +66,11 @@ def building(factory: type, path: KeyPath) -> Iterator[None]:
 def check_declaration(model: "ConditionalGenerator", path: KeyPath = ()) -> None:
     """Raise a `ModelProblem` unless what is declared has its form and names the players."""
     factory = type(model)
-    for problem_of in (_players_problem, _stages_problem, _objective_problem, _average_problem):
-        if found := problem_of(model):
+    for rule, look in DECLARED.items():
+        if found := look(model):
             attribute, problem = found
-            raise ModelProblem(path, f"{factory.__name__}: {problem}", place_of(factory, attribute))
+            place = place_of(factory, attribute)
+            raise ModelProblem(path, f"{factory.__name__}: {problem}", place, rule)
 
 
 def times_problem(stages: "Sequence[Stage]", iterations: int) -> tuple[str, str] | None:
@@ -92,6 +102,12 @@ def _players_problem(model: "ConditionalGenerator") -> Found:
     players: Any = model.players()
     if not isinstance(players, Mapping):
         return "players", f"players() returns {type(players).__name__}, not a dict"
+    for player, own in players.items():
+        if not isinstance(own, Sequence) or not all(hasattr(p, "grad") for p in own):
+            problem = f"players() returns {type(own).__name__} for {player!r}, not a list of "
+            return "players", f"{problem}parameters; write list(self.MODULE.parameters())"
+        if len(set(map(id, own))) < len(own):
+            return "players", f"players() returns a parameter twice for {player!r}"
     owned = {id(p) for parameters in players.values() for p in parameters}
     misplaced = {n: p for n, p in model.named_parameters() if p.requires_grad != (id(p) in owned)}
     orphans = [name for name, p in misplaced.items() if p.requires_grad]
@@ -161,3 +177,12 @@ def _average_problem(model: "ConditionalGenerator") -> Found:
                 problem = f"the average is of {unknown}, which are not players; "
                 problem += f"the players are {', '.join(players)}"
     return ("average", problem) if problem else None
+
+
+DECLARED = {
+    PLAYERS: _players_problem,
+    STAGES: _stages_problem,
+    OBJECTIVE: _objective_problem,
+    AVERAGE: _average_problem,
+}
+"""Rule -> what looks for a mistake."""

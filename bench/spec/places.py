@@ -1,10 +1,11 @@
 """Places in the code of models and other plug-ins, for messages: `file:line, in function`."""
 
 import inspect
+import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import FrameType
 
 OURS = {"bench", "torch"} | sys.stdlib_module_names
@@ -22,6 +23,26 @@ def place_of(factory: type, attribute: str = "__init__") -> str:
     form = re.compile(rf"\s+(async )?(def {attribute}\b|{attribute}\s*[:=])")
     offset = next((n for n, line in enumerate(lines) if form.match(line)), 0)
     return f"{file}:{first + offset}"
+
+
+def line_with(factory: type, method: str, text: str) -> str:
+    """Return `file:line` of the last line of a method with a string literal, or of the method."""
+    place = place_of(factory, method)
+    function = getattr(factory, method, None)
+    if not place or not inspect.isfunction(function) or is_ours(function.__module__):
+        return place
+    lines, first = inspect.getsourcelines(function)
+    literal = re.compile(rf"""(["']){re.escape(text)}\1""")
+    found = [first + n for n, line in enumerate(lines) if literal.search(line)]
+    return f"{inspect.getsourcefile(function)}:{found[-1]}, in {method}" if found else place
+
+
+def place_in_stack(stack: Iterable[traceback.FrameSummary]) -> str:
+    """Return `file:line, in function` of the innermost frame of a summary that is not ours."""
+    files = [str(sys.modules[name].__file__) for name in ("bench", "torch")]
+    folders = tuple(os.path.dirname(file) + os.sep for file in files)
+    named = [frame for frame in stack if not frame.filename.startswith(folders)]
+    return f"{named[-1].filename}:{named[-1].lineno}, in {named[-1].name}" if named else ""
 
 
 def place_in(error: BaseException) -> str:

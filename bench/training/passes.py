@@ -126,7 +126,7 @@ class StagePass:
             factory = type(self.model)
             place = place_of(factory, "terms")
             raise BenchError(f"stage {self.stage.name!r} of {factory.__name__} {problem} ({place})")
-        leaves = {term: reached_leaves(values[term]) for term in self.terms}
+        leaves = {term: set(reached_leaves(values[term])) for term in self.terms}
         self._refuse_unreached(leaves)
         owned = {player: set(map(id, p)) for player, p in self.parameters.items()}
         reach = {
@@ -258,9 +258,9 @@ def _join(
     return Backward(summed, players)
 
 
-def reached_leaves(term: Tensor) -> set[int]:
-    """Return the ids of all leaf tensors that a term depends on, by walking its graph."""
-    leaves: set[int] = set()
+def reached_leaves(term: Tensor) -> dict[int, Tensor]:
+    """Return all leaf tensors that a term depends on, by their ids, by walking its graph."""
+    leaves: dict[int, Tensor] = {}
     seen: set[object] = set()
     stack: list[torch.autograd.graph.Node | None] = [term.grad_fn]
     while stack:
@@ -269,12 +269,12 @@ def reached_leaves(term: Tensor) -> set[int]:
             continue
         seen.add(node)
         if (leaf := getattr(node, "variable", None)) is not None:
-            leaves.add(id(leaf))
+            leaves[id(leaf)] = leaf
         stack.extend(parent for parent, _ in node.next_functions)
     return leaves
 
 
-def compiled(method: Any) -> Callable[..., Any]:
+def compiled(method: Any, backend: str | None = None) -> Callable[..., Any]:
     """Return a method of fixed shapes that is compiled, with its gradients, at the first call.
 
     Random numbers come from the kernels of eager mode, so that they are the same.
@@ -285,12 +285,13 @@ def compiled(method: Any) -> Callable[..., Any]:
     # a few times. With code of its own, each training is compiled once and freed with it.
     function = method.__func__
     copy = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-    options: dict[str, Any] = {"fallback_random": True} if BACKEND == "inductor" else {}
+    backend = backend or BACKEND
+    options: dict[str, Any] = {"fallback_random": True} if backend == "inductor" else {}
     traced = torch.compile(
         MethodType(copy, method.__self__),
         fullgraph=True,
         dynamic=False,
-        backend=BACKEND,
+        backend=backend,
         options=options or None,
     )
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import ConditionalGenerator, Stage
+from bench.training.interface import Code, ConditionalGenerator, Posterior, Stage
 
 
 class Sound(ConditionalGenerator):
@@ -221,3 +221,263 @@ class CountsCalls(Sound):
 class OutOfRange(Sound):
     def sample(self, y, generator=None):
         return 3 * super().sample(y, generator) + 2
+
+
+class Keywords(Sound):
+    def __init__(self, spec: DataSpec, **options: float) -> None:
+        super().__init__(spec)
+
+
+class UnknownAnnotation(Sound):
+    def __init__(self, spec: DataSpec, *, network: nn.Module = None) -> None:
+        super().__init__(spec)
+
+
+class ParameterTwice(Sound):
+    def players(self):
+        return {"mean": [*self.mean.parameters(), *self.parameters()]}
+
+
+class PlayersAsGenerators(Sound):
+    def players(self):
+        return {"mean": self.mean.parameters()}
+
+
+class PlayersAsModules(Sound):
+    def players(self):
+        return {"mean": [self.mean]}
+
+
+class NumpyInitialization(Sound):
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.register_buffer("scale", torch.tensor(np.random.rand()))
+
+
+class SumWithNone(Sound):
+    def terms(self, stage, batch, wanted):
+        values = super().terms(stage, batch, wanted)
+        extra = values.get("extra")
+        return {**values, "small": values["small"] + extra}  # here
+
+
+class NoiseIfWanted(Sound):
+    def terms(self, stage, batch, wanted):
+        noise = torch.randn(2)[len(wanted) - 1]
+        return {n: v * noise for n, v in super().terms(stage, batch, wanted).items()}
+
+
+class ListOfModules(Sound):
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.layers = [nn.Linear(spec.classes, 1)]
+        self.classes = spec.classes
+
+    def terms(self, stage, batch, wanted):
+        values = super().terms(stage, batch, wanted)
+        y = nn.functional.one_hot(batch.y, self.classes).float()
+        return {**values, "small": values["small"] * self.layers[0](y).mean()}
+
+
+class DetachedTerm(Sound):
+    def terms(self, stage, batch, wanted):
+        with torch.no_grad():
+            images = self.images(batch.y)
+        error = (batch.x - self.images(batch.y)).square().mean()
+        return {
+            "reconstruct": error,
+            "small": images.square().mean(),  # here
+        }
+
+
+class MovesParameters(Sound):
+    def terms(self, stage, batch, wanted):
+        self.mean[0].weight.data.clamp_(-0.5, 0.5)  # here
+        return super().terms(stage, batch, wanted)
+
+
+class AssignsBuffer(Sound):
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.register_buffer("average", torch.zeros(()))
+
+    def terms(self, stage, batch, wanted):
+        self.average = 0.9 * self.average + 0.1 * batch.x.mean()  # here
+        return super().terms(stage, batch, wanted)
+
+
+class Evaluates(Sound):
+    def terms(self, stage, batch, wanted):
+        self.eval()  # here
+        return super().terms(stage, batch, wanted)
+
+
+class TrainsFrozen(Sound):
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.features = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).requires_grad_(False)
+
+    def terms(self, stage, batch, wanted):
+        self.train()  # here
+        return super().terms(stage, batch, wanted)
+
+
+class WritesBatch(Sound):
+    def terms(self, stage, batch, wanted):
+        batch.x.add_(0.1 * torch.randn_like(batch.x))  # here
+        return super().terms(stage, batch, wanted)
+
+
+class StateInAttribute(Sound):
+    average = 0.0
+
+    def terms(self, stage, batch, wanted):
+        values = super().terms(stage, batch, wanted)
+        self.average = 0.5 * self.average + 0.5 * values["small"].detach()
+        return {**values, "small": values["small"] * (1 + self.average)}
+
+
+class OnTheCPU(Sound):
+    def terms(self, stage, batch, wanted):
+        values = super().terms(stage, batch, wanted)
+        weights = torch.linspace(0, 1, len(batch.x))
+        error = (batch.x - self.images(batch.y)).square().flatten(1).mean(1)
+        return {**values, "reconstruct": (weights * error).mean()}  # here
+
+
+class HardCuda(Sound):
+    def terms(self, stage, batch, wanted):
+        noise = torch.randn(batch.x.shape).cuda()  # here
+        return {"reconstruct": (batch.x - self.images(batch.y) + noise).square().mean()}
+
+
+class ReadsValues(Sound):
+    def terms(self, stage, batch, wanted):
+        values = super().terms(stage, batch, wanted)
+        if values["small"] > 10:  # here
+            values["small"] = 10 + 0 * values["small"]
+        return values
+
+
+class IgnoresGenerator(Sound):
+    def sample(self, y, generator=None):
+        return self.images(y).clamp(-1, 1)
+
+
+class DefaultGenerator(Sound):
+    def sample(self, y, generator=None):
+        noise = torch.randn(len(y), *self.shape)  # here
+        return (self.images(y) + 0.1 * noise.to(y.device)).clamp(-1, 1)
+
+
+class OnTheLabelsDevice(Sound):
+    def sample(self, y, generator=None):
+        noise = torch.randn(len(y), *self.shape, generator=generator, device=y.device)  # here
+        return (self.images(y) + 0.1 * noise).clamp(-1, 1)
+
+
+class ZeroToOne(Sound):
+    def sample(self, y, generator=None):
+        return super().sample(y, generator) / 2 + 0.5
+
+
+class TrainingModeInSample(Sound):
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.norm = nn.BatchNorm2d(spec.shape[0], affine=False)
+
+    def sample(self, y, generator=None):
+        self.train()  # here
+        return self.norm(super().sample(y, generator)).clamp(-1, 1)
+
+
+class CountsSamples(Sound):
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.register_buffer("drawn", torch.zeros(()))
+
+    def sample(self, y, generator=None):
+        self.drawn += len(y)  # here
+        return super().sample(y, generator)
+
+
+class NormalizedByBatch(Sound):
+    def sample(self, y, generator=None):
+        x = super().sample(y, generator)
+        return (x - x.mean(0)).clamp(-1, 1)
+
+
+class Encoding(Sound):
+    """`Sound` with a code, which is the image."""
+
+    capabilities = ("encode",)
+
+    def encode(self, x, y=None):
+        return Code(None, x.flatten(1))
+
+    def decode(self, code, y=None):
+        return code.irrelevant.view(-1, *self.shape).clamp(-1, 1)
+
+    def posterior(self, x, y=None):
+        mean = self.encode(x, y).irrelevant
+        return Posterior(None, (mean, torch.ones_like(mean)))
+
+    def class_prior(self):
+        return None
+
+
+class NoisyCode(Encoding):
+    def encode(self, x, y=None):
+        return Code(None, x.flatten(1) + torch.randn(len(x), 1))
+
+
+class CodeOfBatch(Encoding):
+    def encode(self, x, y=None):
+        return Code(None, x.flatten(1).cumsum(0) / len(x))
+
+
+class CodeIsNotTheMean(Encoding):
+    def posterior(self, x, y=None):
+        mean = x.flatten(1) / 2
+        return Posterior(None, (mean, torch.ones_like(mean)))
+
+
+class DecodesOutOfRange(Encoding):
+    def decode(self, code, y=None):
+        return 255 * super().decode(code, y).abs()
+
+
+class Switching(Encoding):
+    """`Encoding` of images with attributes; the last columns of the code are the attributes."""
+
+    capabilities = ("encode", "attributes")
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.count = len(spec.attributes or ())
+
+    def images(self, y):
+        return super().images(y[:, 0].clamp(min=0) if y.ndim > 1 else y)
+
+    def encode(self, x, y=None):
+        return Code(torch.zeros(len(x), self.count or 1), x.flatten(1))
+
+    def posterior(self, x, y=None):
+        code = self.encode(x, y)
+        return Posterior(*((part, torch.ones_like(part)) for part in code))
+
+    def class_prior(self):
+        return torch.zeros(len(self.mean[0].weight), self.count or 1), torch.ones(
+            len(self.mean[0].weight), self.count or 1
+        )
+
+    def switch(self, code, attribute, values):
+        relevant = code.relevant.clone()
+        relevant[:, attribute] = values.float()
+        return code._replace(relevant=relevant)
+
+
+class SwitchesInPlace(Switching):
+    def switch(self, code, attribute, values):
+        code.relevant[:, attribute] = values.float()
+        return code

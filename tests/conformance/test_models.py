@@ -35,22 +35,24 @@ CASES = {
 }
 ALL = pytest.mark.parametrize("under_test", CASES, indirect=True)
 LIGHT = [
-    suite.players_and_stages_fit,
+    suite.players_move_in_a_stage,
     suite.terms_are_scalars,
     suite.players_move_only_their_own,
-    suite.shared_backwards_give_each_players_gradient,
-    suite.samples_are_a_function_of_the_generator,
+    suite.players_get_the_gradients_of_their_own_terms,
+    suite.samples_fit_the_data,
+    suite.samples_leave_no_trace,
+    suite.samples_follow_their_generator,
 ]
 WHOLE = (*MODELS, "strong", "guided", "linear laplace")
 """Cases that go through the whole suite, which itself takes labels away and adds attributes."""
-ELSEWHERE = [suite.stages_run_on_a_gpu]  # test_fake_cuda.py
+ELSEWHERE = [suite.everything_runs_on_a_gpu, suite.no_stage_waits_for_a_gpu]  # test_fake_cuda.py
 CHECKED = [
     *((case, check) for case in WHOLE for check in suite.CHECKS if check not in ELSEWHERE),
     *((case, check) for case in CASES if case not in WHOLE for check in LIGHT),
-    ("softmax", suite.resume_is_bit_exact),
+    ("softmax", suite.resume_is_exact),
     ("softmax", suite.finishing_repeats_itself),
-    ("cvae on points", suite.terms_trace_as_one_graph),
-    ("lr_livae on points", suite.terms_trace_as_one_graph),
+    ("cvae on points", suite.stages_compile_as_one_graph),
+    ("lr_livae on points", suite.stages_compile_as_one_graph),
 ]
 CHECKED.remove(("linear laplace", suite.attributes_are_welcome))  # as for ccvae itself
 TRACED = ("cvae", "lr_livae")
@@ -67,7 +69,7 @@ def under_test(request):
     [
         pytest.param(case, check, marks=pytest.mark.slow if is_slow else ())
         for case, check in CHECKED
-        for is_slow in [check is suite.terms_trace_as_one_graph and case not in TRACED]
+        for is_slow in [check is suite.stages_compile_as_one_graph and case not in TRACED]
     ],
     indirect=["under_test"],
     ids=lambda v: getattr(v, "__name__", v),

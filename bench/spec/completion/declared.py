@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import describe_unknown
 from bench.spec.completion.rate_functions import check_schedule
-from bench.spec.declaration import ModelProblem, times_problem
+from bench.spec.declaration import STAGES, ModelProblem, times_problem
 from bench.spec.places import place_of
 from bench.spec.run_settings import (
     SGD,
@@ -117,7 +117,7 @@ def checked_stages(model: "ConditionalGenerator", settings: RunSettings) -> dict
             raise KeyProblem(("stages", name), problem)
         factory = type(model)
         text = f"{factory.__name__}: stage {name!r} {problem}"
-        raise ModelProblem(("model",), text, place_of(factory, "stages"))
+        raise ModelProblem(("model",), text, place_of(factory, "stages"), STAGES)
     return settings.stages
 
 
