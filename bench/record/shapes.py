@@ -66,6 +66,7 @@ class EvaluatedRun(Shape):
 
     run: str
     sample_seed: Int64
+    sampling: dict[str, Any] = {}
 
 
 class RunSettingsFile(Shape):
@@ -92,6 +93,7 @@ class ConfigFile(Shape):
 
     config: RunSettingsFile
     evaluation: MeasuredFile = MeasuredFile()
+    sampling: dict[str, Any] = {}
 
 
 class Session(Shape):
@@ -166,6 +168,8 @@ class PlanRun(Shape):
     seed: Int64 | None
     evaluation: str | None = None
     path: Text | None = None
+    sampling: dict[str, Any] = {}
+    row: Name | None = None
 
 
 class PlanControl(Shape):

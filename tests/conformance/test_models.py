@@ -24,7 +24,7 @@ FORMS = {
     "fixed prior": ("csvae", {"prior": "fixed"}),
     "strong": ("cgan", {"cond_bn": True, "critic_steps": 5}),
     "linear laplace": ("ccvae", {"head": "linear", "likelihood": "laplace"}),
-    "guided": ("flow_matching", {"guidance": 3.0, "label_dropout": 0.1}),
+    "hidden labels": ("flow_matching", {"label_dropout": 0.1}),
 }
 CASES = {
     **{name: partial(small, name) for name in MODELS},
@@ -44,7 +44,7 @@ LIGHT = [
     suite.shared_backwards_give_each_players_gradient,
     suite.samples_are_a_function_of_the_generator,
 ]
-WHOLE = (*MODELS, "strong", "guided", "linear laplace")
+WHOLE = (*MODELS, "strong", "hidden labels", "linear laplace")
 """Cases that go through the whole suite, which itself takes labels away and adds attributes."""
 ELSEWHERE = [suite.stages_run_on_a_gpu]  # test_fake_cuda.py
 CHECKED = [
