@@ -193,6 +193,9 @@ class TrainedRun:
 
     def drawn_before(self) -> int:
         """Return how many samples of each class its sweep drew, as far as that is known."""
+        measured = read_config(self.path).get("evaluation") or {}
+        if known := measured.get("samples_per_class"):
+            return int(known)
         beside = self.path.resolve().parent.glob(f"{REAL}-*/config.json")
         configs = [settings_of(p.parent) for p in beside]
         counts = {

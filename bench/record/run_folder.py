@@ -100,18 +100,17 @@ class RunFolder:
         If done for another evaluation id: `trained` where weights exist, else `unfinished`. It is
         also `trained` where a row is not done, and `failed` where that is due to failed rows alone.
         """
-        status = self._own_status(evaluation_id)
-        if status.state != "done":
-            return status
-        left = [s for s in (self.row(r).status(evaluation_id) for r in rows) if s.state != "done"]
-        left.sort(key=lambda status: status.state == "failed")
-        return (
-            left[0]._replace(
-                state="failed" if left[0].state == "failed" else "trained", is_measured=True
-            )
-            if left
-            else status
-        )
+        own = self._own_status(evaluation_id)
+        if own.state != "done":
+            return own
+        found = {f"{ROWS}/{row}": self.row(row).status(evaluation_id) for row in rows}
+        left = {name: status for name, status in found.items() if status.state != "done"}
+        if not left:
+            return own
+        if any(status.state != "failed" for status in left.values()):
+            return own._replace(state="trained")
+        name, first = next(iter(left.items()))
+        return own._replace(state="failed", reason=f"{name}: {first.reason}")
 
     def _own_status(self, evaluation_id: str | None) -> Status:
         if not self.path.exists():
