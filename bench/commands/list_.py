@@ -18,7 +18,7 @@ LISTED = (*KINDS, "sweeps", "tables", "figures")
 def list_command(what: str) -> None:
     """List what there is, one line each.
 
-    Models are listed with what they can do beyond sampling.
+    Models are listed with what they can do beyond sampling, and with options of sampling.
     """
     lines = list(_lines(what))
     width = max((len(name) for name, _ in lines), default=0)
@@ -51,8 +51,12 @@ def _summary(kind: registry.Kind, name: str, registration: registry.Registration
         return f"(not usable: {registration.problem})"
     if kind != "model":
         return registration.summary
+    from bench.spec.components import sampling_schema
+
     try:
-        can = registry.capabilities_of(name)
+        can = list(registry.capabilities_of(name))
+        if options := sampling_schema(registry.load("model", name)).model_fields:
+            can.append(f"sampling by {', '.join(options)}")
     except BenchError as error:
         return f"(not usable: {error})"
     return registration.summary + (f" [{', '.join(can)}]" if can else "")
