@@ -55,7 +55,8 @@ def _summary(kind: registry.Kind, name: str, registration: registry.Registration
 
     try:
         can = list(registry.capabilities_of(name))
-        if options := sampling_schema(registry.load("model", name)).model_fields:
+        schema = sampling_schema(registry.load("model", name))  # type: ignore[arg-type]
+        if options := schema.model_fields:
             can.append(f"sampling by {', '.join(options)}")
     except BenchError as error:
         return f"(not usable: {error})"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from PIL import Image
 
 from bench.data.image_tree import folder_names
@@ -100,8 +101,8 @@ def _weights(run: TrainedRun, snapshot: int | None) -> Path | None:
 def _first_of_each_class(samples: SampleSet, count: int) -> SampleSet:
     """Return the first samples of each class of a set that is ordered by class."""
     spec = samples.spec
-    x, y = (part.unflatten(0, (spec.classes, -1))[:, :count] for part in (samples.x, samples.y))
-    return SampleSet(x.flatten(0, 1), y.flatten(), spec)
+    kept = torch.arange(len(samples.y)).reshape(spec.classes, -1)[:, :count].flatten()
+    return SampleSet(samples.x[kept], samples.y[kept], spec)
 
 
 def _stored(samples: SampleSet) -> np.ndarray[Any, np.dtype[Any]]:

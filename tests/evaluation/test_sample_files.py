@@ -136,7 +136,8 @@ def test_points_and_other_draws_come_as_arrays(bench, here):
     }.items():
         assert not np.array_equal(sample(f"{name}.npz", **options), plain), name
     assert bench("sample", str(run), "--to", "folder", "--format", "png")[0] == 2
-    assert np.array_equal(read_images(here / "plain.npz", Moons().spec).samples.x.numpy(), plain)
+    read = read_images(here / "plain.npz", Moons().spec).samples.x.numpy()
+    assert sorted(map(tuple, read)) == sorted(map(tuple, plain))
 
 
 @pytest.mark.parametrize(
