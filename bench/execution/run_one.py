@@ -19,6 +19,7 @@ from bench.data.base import DataSet
 from bench.errors import (
     BenchError,
     NotApplicable,
+    RunFailed,
     describe_error,
     describe_system_error,
     short_hash,
@@ -109,6 +110,11 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
 def _measure_row(run: RunConfig, folder: RunFolder, row: str, label: str, worker: Worker) -> None:
     """Draw the samples of a row from the weights of its run, and measure them."""
     target, sampling = folder.row(row), run.rows[row]
+    if not folder.model.exists():
+        raise RunFailed(
+            f"{folder.path} holds no weights to draw from, as after an import without --weights; "
+            "delete it to train it again"
+        )
     context = worker.context(run)
     data = context.data
     config = {"id": row, "evaluation": run.measured, "config": run.canonical, "sampling": sampling}

@@ -126,6 +126,14 @@ def test_a_killed_row_is_made_again_and_the_run_is_not(bench, here):
     assert {name: written(folder)[name] for name in own} == {name: before[name] for name in own}
 
 
+def test_a_row_of_a_run_without_weights_says_so_and_the_run_stays(bench, here):
+    assert bench(*RUN)[0] == 0
+    run_folder(here).model.unlink()
+    status, _, err = bench(*RUN, NEARER)
+    assert (status, "holds no weights to draw from" in err) == (1, True), err
+    assert [run.state for run in rows(here).values()] == ["done", "done", "failed"]
+
+
 def test_what_is_measured_again_takes_its_rows_with_it(bench, here):
     assert bench(*RUN)[0] == 0
     folder = run_folder(here).path
