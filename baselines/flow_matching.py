@@ -7,12 +7,14 @@ sampling integrates it.
 Departures: paths end in the image itself, without a smallest deviation; times are logit-normal
 (Esser et al., ICML 2024, arXiv 2403.03206); no second training straightens paths; steps are fixed;
 the U-Net is small, without attention, since its kernels cover all of a 4x4 map; Adam has momentum
-and a falling rate. `guidance` (Ho & Salimans, 2022) other than 1 needs `label_dropout`, say 0.1.
+and a falling rate. Sampling takes `steps` of the solver and `guidance` (Ho & Salimans, 2022), which
+other than 1 needs training with `label_dropout`, say 0.1.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -120,8 +122,6 @@ class FlowMatching(ConditionalGenerator):
     Args:
         spec: Shape of the data.
         width: Multiplier of the layer sizes.
-        steps: Steps of the solver; each evaluates the network twice.
-        guidance: Scale of classifier-free guidance; none where 1.
         label_dropout: Probability that training hides the label of an example.
     """
 
@@ -131,22 +131,15 @@ class FlowMatching(ConditionalGenerator):
         "default": {"rate": 1e-3, "betas": (0.9, 0.99), "schedule": {"name": "linear"}}
     }
 
-    def __init__(
-        self,
-        spec: DataSpec,
-        *,
-        width: float = 1.0,
-        steps: int = 10,
-        guidance: float = 1.0,
-        label_dropout: float = 0.0,
-    ) -> None:
+    moved_options: ClassVar[Mapping[str, object]] = {"steps": 10, "guidance": 1.0}
+
+    def __init__(self, spec: DataSpec, *, width: float = 1.0, label_dropout: float = 0.0) -> None:
         super().__init__()
-        if min(width, steps, guidance) <= 0:
-            raise ValueError("width, steps and guidance must be positive")
-        if not 0 <= label_dropout < 1 or (guidance != 1 and label_dropout == 0):
-            raise ValueError("label_dropout must be in [0, 1), and not 0 where guidance is not 1")
-        self.spec, self.steps = spec, steps
-        self.guidance, self.label_dropout = guidance, label_dropout
+        if width <= 0:
+            raise ValueError("width must be positive")
+        if not 0 <= label_dropout < 1:
+            raise ValueError("label_dropout must be in [0, 1)")
+        self.spec, self.label_dropout = spec, label_dropout
         self.velocity = Velocity(spec, width)
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
@@ -157,17 +150,41 @@ class FlowMatching(ConditionalGenerator):
         x_t = torch.lerp(noise, x, t.view(-1, *[1] * (x.ndim - 1)))
         return {"flow_match": flow_match(self.velocity(x_t, t, y), noise, x)}
 
-    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Carry standard normal draws along the velocities of the labels."""
+    def sample(
+        self,
+        y: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        steps: int = 10,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """Carry standard normal draws along the velocities of the labels.
+
+        Args:
+            y: Labels `[B]`.
+            generator: Source of the draws.
+            steps: Steps of the solver; each evaluates the network twice, with guidance four times.
+            guidance: Scale of classifier-free guidance; none where 1.
+
+        Returns:
+            Images `[B, C, H, W]` or points `[B, 2]`.
+
+        Raises:
+            ValueError: If a value is not positive, or guidance needs a training that hid labels.
+        """
+        if min(steps, guidance) <= 0:
+            raise ValueError("steps and guidance must be positive")
+        if guidance != 1 and not self.label_dropout:
+            raise ValueError("guidance other than 1 needs a model trained with label_dropout")
         shape, weight = self.spec.shape, next(self.parameters())
         noise = normal(len(y), math.prod(shape), like=weight, generator=generator).view(-1, *shape)
-        x = integrate(lambda x, t: self._guided(x, t, y), noise, self.steps)
+        x = integrate(lambda x, t: self._guided(x, t, y, guidance), noise, steps)
         return x.clamp(-1, 1) if self.spec.is_image else x
 
-    def _guided(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+    def _guided(self, x: Tensor, t: Tensor, y: Tensor, guidance: float) -> Tensor:
         """Return `v(x, t) + guidance (v(x, t, y) - v(x, t))`, where `v(x, t)` has no label."""
         conditional: Tensor = self.velocity(x, t, y)
-        if self.guidance == 1:
+        if guidance == 1:
             return conditional
         unconditional = self.velocity(x, t, torch.full_like(y, self.spec.classes))
-        return torch.lerp(unconditional, conditional, self.guidance)
+        return torch.lerp(unconditional, conditional, guidance)

@@ -16,7 +16,7 @@ OPTIONS = {
     "cgan": {"width": 0.25, "latent": 4},
     "csvae": {"width": 0.25, "relevant": 6, "irrelevant": 4},
     "ccvae": {"width": 0.25, "relevant": 6, "irrelevant": 4},
-    "flow_matching": {"width": 0.25, "steps": 2},
+    "flow_matching": {"width": 0.25},
 }
 GRAY = DataSpec("gray", (1, 8, 8), ("a", "b", "c"))
 MOONS = DataSpec("moons", (2,), ("left", "middle", "right"))

@@ -27,12 +27,7 @@ from bench.errors import BenchError
     metavar="N",
     help="Images of each class; by default all there are, of a run as many as its sweep drew.",
 )
-@click.option(
-    "--sample-seed",
-    type=options.SEED,
-    metavar="N",
-    help="Seed to draw from a run with; by default its own.",
-)
+@options.add(options.SAMPLE_SEED, options.SAMPLING)
 @click.option("--name", help="Keep the measurements as a row of this name, for `bench report`.")
 @click.option(
     "--seed",
@@ -49,6 +44,7 @@ def evaluate_command(
     metrics: tuple[str, ...],
     per_class: int | None,
     sample_seed: int | None,
+    sampling: str | None,
     name: str | None,
     seed: int | None,
     record: bool,
@@ -71,7 +67,7 @@ def evaluate_command(
     from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
     from bench.reporting.render.measurements import measurements_text
 
-    request = read_request(data, metrics, per_class, sample_seed, seed)
+    request = read_request(data, metrics, per_class, sample_seed, seed, sampling)
     worker = options.make_worker(options.typed_command(), values)
     given = open_samples(target, request, worker)
     if record:

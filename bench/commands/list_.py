@@ -18,7 +18,8 @@ LISTED = (*KINDS, "rules", "sweeps", "tables", "figures")
 def list_command(what: str) -> None:
     """List what there is, one line each.
 
-    Models are listed with what they can do beyond sampling; rules are those of `bench check`.
+    Models are listed with what they can do beyond sampling, and with options of sampling. Rules are
+    those of `bench check`.
     """
     lines = list(_lines(what))
     width = max((len(name) for name, _ in lines), default=0)
@@ -55,8 +56,13 @@ def _summary(kind: registry.Kind, name: str, registration: registry.Registration
         return f"(not usable: {registration.problem})"
     if kind != "model":
         return registration.summary
+    from bench.spec.components import sampling_schema
+
     try:
-        can = registry.capabilities_of(name)
+        can = list(registry.capabilities_of(name))
+        schema = sampling_schema(registry.load("model", name))  # type: ignore[arg-type]
+        if options := schema.model_fields:
+            can.append(f"sampling by {', '.join(options)}")
     except BenchError as error:
         return f"(not usable: {error})"
     return registration.summary + (f" [{', '.join(can)}]" if can else "")

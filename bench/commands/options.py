@@ -44,6 +44,17 @@ RESULTS = click.option(
 SEED = click.IntRange(0, 2**63 - 1)
 
 
+SAMPLE_SEED = click.option(
+    "--sample-seed",
+    type=SEED,
+    metavar="N",
+    help="Seed to draw from a run with; by default its own.",
+)
+SAMPLING = click.option(
+    "--sampling", help="Options of sampling, in YAML: {guidance: 2.0}; by default the model's."
+)
+
+
 class Finite(click.FloatRange):
     """A number of at least 0; neither NaN nor infinite."""
 

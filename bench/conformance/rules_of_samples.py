@@ -18,6 +18,7 @@ from bench.conformance.watching import (
 )
 from bench.evaluation.measuring import draw_samples, remark_on_range
 from bench.seeding import generator_for
+from bench.spec.components import sampling_arguments
 
 
 def samples_fit_the_data(under_test: ModelUnderTest) -> None:
@@ -56,8 +57,10 @@ def samples_follow_their_generator(under_test: ModelUnderTest) -> None:
     model, y = under_test.model().eval(), under_test.labels()
     draw = partial(model.sample, y, generator_for(0, "contract"))
     random_state = torch.get_rng_state()
+    defaults = sampling_arguments(under_test.factory, {})
     with torch.inference_mode():
-        first, again, other = (model.sample(y, generator_for(s, "contract")) for s in (0, 0, 1))
+        first, other = (model.sample(y, generator_for(s, "contract")) for s in (0, 1))
+        again = model.sample(y, generator_for(0, "contract"), **defaults)
         has_drawn = not torch.equal(random_state, torch.get_rng_state())
         refuse_other_randomness(draw)
     if has_drawn:

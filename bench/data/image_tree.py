@@ -1,7 +1,7 @@
 """A tree of image files: its parts, its classes, the images of each, and what is left out."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import BenchError, DataMissing, first_few
@@ -16,6 +16,7 @@ PARTS = {
 """Folder names in small letters -> the split that they are usually made for."""
 
 MADE_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "icon\r")
+LONGEST_NAME = 200  # bytes of the name of a folder; systems take 255
 NAMED = 3  # files that a message names
 
 FOLDERS = {
@@ -79,6 +80,31 @@ def class_folders(root: Path) -> list[str]:
     if all(name.isascii() and name.isdecimal() for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
+
+
+def folder_names(class_names: Sequence[str]) -> list[str]:
+    """Return names of folders for classes: their own, or all labels if one cannot be a folder's.
+
+    >>> folder_names(("Coat", "Ankle boot")), folder_names(("Coat", "T-shirt/top"))
+    (['Coat', 'Ankle boot'], ['0', '1'])
+    """
+    is_free = len({name.casefold() for name in class_names}) == len(class_names)
+    if is_free and all(map(_can_be_folder, class_names)):
+        return list(class_names)
+    return [str(label) for label in range(len(class_names))]
+
+
+def _can_be_folder(name: str) -> bool:
+    """Return whether a folder can have a name on every system, and is then read as a class."""
+    is_plain = name.isprintable() and name == name.strip() and not name.endswith(".")
+    is_taken = name.startswith((".", "__")) or name.lower() in MADE_BY_SYSTEMS
+    return (
+        bool(name)
+        and is_plain
+        and not is_taken
+        and not set(name) & set('<>:"/\\|?*')
+        and (len(name.encode()) <= LONGEST_NAME)
+    )
 
 
 def is_hidden(path: Path) -> bool:

@@ -26,7 +26,7 @@ from bench.record.files import write_atomically
 from bench.record.provenance import read_provenance
 from bench.record.run_folder import read_config
 from bench.seeding import generator_for
-from bench.spec.components import construct
+from bench.spec.components import construct, sampling_arguments
 from bench.spec.places import place_of
 from bench.spec.run_config import RunConfig, recorded_training
 from bench.spec.run_settings import Training
@@ -107,16 +107,23 @@ def refuse_other_data(folder: Path, data: DataSet) -> None:
 
 @torch.inference_mode()
 def draw_samples(
-    model: ConditionalGenerator, spec: DataSpec, per_class: int, seed: int, device: torch.device
+    model: ConditionalGenerator,
+    spec: DataSpec,
+    per_class: int,
+    seed: int,
+    device: torch.device,
+    sampling: Mapping[str, Any] = {},
 ) -> SampleSet:
     """Draw the sample set of a model in evaluation mode, ordered by class.
 
-    Batch `b` draws from the stream `("samples", b)` of `seed`, that of the run. A `BenchError` says
-    if samples do not have the shape or the range of the data.
+    Batch `b` draws from the stream `("samples", b)` of `seed`, that of the run, with the options
+    `sampling` in place of the model's defaults. A `BenchError` says if samples do not have the
+    shape or the range of the data.
     """
+    options = sampling_arguments(type(model), sampling) if sampling else {}
     labels = torch.arange(spec.classes).repeat_interleave(per_class)
     batches = enumerate(torch.split(labels, SAMPLING_BATCH))
-    x = torch.cat([_draw(model, spec, y, seed, index, device) for index, y in batches])
+    x = torch.cat([_draw(model, spec, y, seed, index, device, options) for index, y in batches])
     return SampleSet(x, labels, spec)
 
 
@@ -127,9 +134,11 @@ def _draw(
     seed: int,
     batch: int,
     device: torch.device,
+    options: Mapping[str, Any] = {},
 ) -> Tensor:
     """Draw one batch of samples, as they are stored."""
-    x = model.sample(as_given(model, spec, y.to(device)), generator_for(seed, "samples", batch))
+    generator = generator_for(seed, "samples", batch)
+    x = model.sample(as_given(model, spec, y.to(device)), generator, **options)
     if list(x.shape) != (expected := [len(y), *spec.shape]) or not x.is_floating_point():
         raise BenchError(
             f"sample() returned {x.dtype} {list(x.shape)}, not float {expected} "
@@ -237,13 +246,21 @@ def measured_splits(
 
 @_explaining_out_of_memory()
 def measure_model(
-    run: RunConfig, model: ConditionalGenerator, context: Context, step: int
+    run: RunConfig,
+    model: ConditionalGenerator,
+    context: Context,
+    step: int,
+    sampling: Mapping[str, Any] = {},
 ) -> tuple[SampleSet, list[dict[str, Any]]]:
-    """Draw a run's sample set after `step` iterations; return it and entries for the record."""
+    """Draw a run's sample set after `step` iterations; return it and entries for the record.
+
+    With other options of sampling, metrics do not see the model: its codes are the same.
+    """
     count, seed = run.evaluation.samples_per_class, run.training.seed
-    samples = draw_samples(model, context.data.spec, count, seed, context.device)
+    samples = draw_samples(model, context.data.spec, count, seed, context.device, sampling)
     entries = []
-    for split, of_split, metrics in measured_splits(run, replace(context, model=model)):
+    context = replace(context, model=None if sampling else model)
+    for split, of_split, metrics in measured_splits(run, context):
         name = "samples" if split == "test" else split
         entries += measure(metrics, samples, of_split, step=step, split=name)
     return samples, entries

@@ -18,7 +18,7 @@ from bench.exchange.unpack import unpack
 from bench.record.files import write_atomically, write_json
 from bench.record.jsonl import by_key, read_entries
 from bench.record.locks import Busy
-from bench.record.run_folder import RunFolder, arriving, read_config
+from bench.record.run_folder import ROWS, RunFolder, arriving, read_config
 from bench.record.shapes import SAFE_NAME
 from bench.record.sweep_folder import read_sweep_file, settings_of
 
@@ -77,8 +77,8 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
     problems = [
         f"  {folder / run}: {text}"
         for run in runs
-        if RunFolder(folder / run).status().is_measured
-        and (text := _conflict(folder / run, unpacked / "runs" / run))
+        for pair in _pairs(folder / run, unpacked / "runs" / run)
+        if pair[0].status().is_measured and (text := _conflict(*pair))
     ]
     if problems:
         raise BenchError(
@@ -98,10 +98,17 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
         )
 
 
-def _conflict(present: Path, packed: Path) -> str:
+def _pairs(present: Path, packed: Path) -> Iterator[tuple[RunFolder, RunFolder]]:
+    """Yield the folder of a run here and in the archive, and those of its rows there."""
+    here, there = RunFolder(present), RunFolder(packed)
+    yield here, there
+    for row in there.rows():
+        yield here.row(row.path.name), row
+
+
+def _conflict(present: RunFolder, packed: RunFolder) -> str:
     """Return the first measurement whose values differ for the same protocol; or ""."""
-    paths = (present, packed)
-    entries, others = (by_key(read_entries(RunFolder(path).evaluation)) for path in paths)
+    entries, others = (by_key(read_entries(f.evaluation)) for f in (present, packed))
     for key, entry in entries.items():
         value, other = entry.get("value"), others.get(key, entry).get("value")
         if value != other:
@@ -114,6 +121,7 @@ def _configurations(plan: Path, runs: Path) -> dict[str, Mapping[str, Any]]:
     configurations: dict[str, Mapping[str, Any]] = {}
     for entry in read_sweep_file(plan)["runs"]:
         config = settings_of(runs / entry["id"])
+        config = {**config, "sampling": entry["sampling"]} if entry.get("row") else config
         if "seed" in config:
             data = {key: (config.get(key) or {}) | {"path": None} for key in ("data", "unlabeled")}
             if start := config.get("start_from"):
@@ -131,12 +139,16 @@ def _add(arrived: Path, target: Path) -> bool:
         return True
     is_whole = RunFolder(arrived).status().state == "done"
     with suppress(Busy), RunFolder(target).locked():
-        if RunFolder(target).status().is_measured or not is_whole:
+        if RunFolder(target).status().is_measured:
+            _add_rows(arrived, target)
+            return False
+        if not is_whole:
             return False
         RunFolder(target).reopen()
         for name in CHECKPOINTS + WEIGHTS:
             (target / name).unlink(missing_ok=True)  # killed here, it begins again
-        shutil.rmtree(target / "snapshots", ignore_errors=True)
+        for below in ("snapshots", ROWS):
+            shutil.rmtree(target / below, ignore_errors=True)
 
         def mark(folder: str, names: list[str]) -> list[str]:
             return ["done"] if Path(folder) == arrived else []
@@ -145,6 +157,15 @@ def _add(arrived: Path, target: Path) -> bool:
         shutil.copy(arrived / "done", target / "done")
         return True
     return False
+
+
+def _add_rows(arrived: Path, target: Path) -> None:
+    """Copy the rows of other options of sampling that are done there and not here."""
+    for here, there in list(_pairs(target, arrived))[1:]:
+        if there.status().state == "done" and here.status().state != "done":
+            shutil.rmtree(here.path, ignore_errors=True)
+            with arriving(here.path) as partial:
+                shutil.copytree(there.path, partial, dirs_exist_ok=True)
 
 
 def _programs(unpacked: Path, runs: Sequence[str]) -> list[str]:

@@ -73,8 +73,9 @@ def _origins(records: Records) -> dict[str, list[dict[str, Any]]]:
     origins: dict[str, list[dict[str, Any]]] = {}
     for kind, own in KEY_OF_RUN.items():
         groups: dict[str, dict[str, Any]] = {}
-        for run in {run.id: run for run in records.runs}.values():
-            if content := read[kind](run):
+        for run in {run.id: run for run in records.runs if not run.row}.values():
+            if content := dict(read[kind](run)):
+                content.pop("sampling", None)  # sweep.json has it, for each row
                 shared = {k: v for k, v in content.items() if k not in (own, *OF_THE_MOMENT)}
                 group = groups.setdefault(
                     json.dumps(shared, sort_keys=True), {"shared": shared, "runs": {}}

@@ -16,7 +16,7 @@ from bench.evaluation.saved_rows import SAVED, saved_row_id
 from bench.exchange.archive import CHECKPOINTS, FORMAT, LARGEST, MANIFEST, WEIGHTS, Manifest
 from bench.record.checks import check_run
 from bench.record.files import read_json, shape_problem
-from bench.record.run_folder import read_config
+from bench.record.run_folder import RunFolder, read_config
 from bench.record.shapes import SAFE_NAME, ManifestHead
 from bench.record.sweep_folder import read_plan, read_sweep_file
 from bench.spec.reserved_names import REAL
@@ -127,6 +127,12 @@ def _check_run(
         raise DamagedRecord(
             f"{folder / 'config.json'} is the configuration of another run than {folder.name}"
         )
+    for row in RunFolder(folder).rows():
+        if (
+            row.evaluation.exists()
+            and digest(read_config(row.path).get("sampling")) != row.path.name
+        ):
+            raise DamagedRecord(f"{row.path} has other options of sampling than its name says")
     for key, known in (("seed", settings.get("seed")), ("model", _name(settings, "model"))):
         if planned and known is not None and planned[key] != known:
             raise DamagedRecord(f"sweep.json has another {key} of {folder.name} than its record")

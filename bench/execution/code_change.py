@@ -37,7 +37,7 @@ def code_change(task: RunTask) -> CodeChange | None:
     Weights depend on every session that trained, measurements on the last one that measured.
     """
     folder = task.folder
-    is_done = task.state() == "done"
+    is_done = folder.status(task.config.evaluation_id).state == "done"
     if not (is_done or folder.has_learned):
         return None
     try:

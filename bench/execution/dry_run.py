@@ -15,7 +15,7 @@ from bench.reporting.status import states_text
 from bench.spec.completion.start_from import run_folder_of
 from bench.spec.run_config import RunConfig, canonical_json
 from bench.spec.run_settings import Training
-from bench.spec.sweep_file import Sweep
+from bench.spec.sweep_file import Sweep, row_name
 
 
 def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
@@ -27,7 +27,7 @@ def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
     for run in sweep.runs:
         training = run.config.training
         folder = RunFolder(results / sweep.name / run.config.id)
-        state = folder.status(run.config.evaluation_id).state
+        state = folder.status(run.config.evaluation_id, run.config.rows).state
         states.append(state)
         if state not in ("done", "trained"):
             left.append(training)
@@ -36,6 +36,9 @@ def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
             f"{data_text(training.data)}, {training.iterations} iterations  "
             f"{run.config.id}  {state}{_start_text(training)}"
         )
+        for name, row in zip(run.config.evaluation.sampling, run.config.rows, strict=True):
+            of_row = folder.row(row).status(run.config.evaluation_id).state
+            lines.append(f"    {row_name(run.variant, name)}: {of_row}, drawn from its weights")
     lines.append("  " + states_text(states))
     lines.append("  " + _estimate(left, results))
     configs = {canonical_json(run.config.training.data): run.config for run in sweep.runs}

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from bench.data.base import DataSet
 from bench.errors import (
     BenchError,
     NotApplicable,
+    RunFailed,
     describe_error,
     describe_system_error,
     short_hash,
@@ -40,7 +42,7 @@ from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context
 from bench.process.worker import Worker
 from bench.record import provenance
-from bench.record.files import write_json
+from bench.record.files import settings_text, write_json
 from bench.record.jsonl import read_entries, write_jsonl
 from bench.record.locks import Busy
 from bench.record.progress import ProgressFile
@@ -66,7 +68,7 @@ Outcome = Literal["kept", "finished", "failed", "busy"]
 
 
 def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
-    """Do what is left to train and measure of a run.
+    """Do what is left to train and measure of a run, and of its rows of other sampling options.
 
     Errors of the machine (see `describe_system_error`), `DeviceLost` and `Interrupted` are raised;
     the next command continues the run.
@@ -90,7 +92,42 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
                 save_samples(samples, path, context.data)
                 _save_pictures(replace(context, model=model), run.training.seed, path)
 
-    return _fill_locked(folder, run.evaluation_id, fill, worker)
+    def fill_row(row: str) -> None:
+        with closing(ProgressFile(path, run.training.iterations)) as progress:
+            progress.measuring()
+            _measure_row(run, folder, row, label, worker)
+
+    with suppress(Busy), folder.locked(), _logging_to(path / "log.txt"):
+        outcome = _filled(folder, run.evaluation_id, fill, worker)
+        if outcome == "failed":
+            return outcome
+        fills = {folder.row(row): partial(fill_row, row) for row in run.rows}
+        of_rows = [_filled(row, run.evaluation_id, fill, worker) for row, fill in fills.items()]
+        return min([outcome, *of_rows], key=("failed", "finished", "kept").index)
+    return "busy"
+
+
+def _measure_row(run: RunConfig, folder: RunFolder, row: str, label: str, worker: Worker) -> None:
+    """Draw the samples of a row from the weights of its run, and measure them."""
+    target, sampling = folder.row(row), run.rows[row]
+    if not folder.model.exists():
+        raise RunFailed(
+            f"{folder.path} holds no weights to draw from, as after an import without --weights; "
+            "delete it to train it again"
+        )
+    context = worker.context(run)
+    data = context.data
+    config = {"id": row, "evaluation": run.measured, "config": run.canonical, "sampling": sampling}
+    write_json(target.path / "config.json", config)
+    _record_origin(run, target, data.fingerprints, worker, "model", "metrics")
+    with worker.computing(data.spec):
+        write_cost(run.training, data.spec, target.path, sampling)
+        model = load_trained(run.training, data, folder.model, worker.device)
+        samples, entries = measure_model(run, model, context, run.steps[-1], sampling)
+    if remark := remark_on_range(samples, data):
+        warn(f"{label}, {settings_text(sampling)}: {remark}")
+    write_jsonl(target.evaluation, entries)
+    save_samples(samples, target.path, data)
 
 
 def measure_control(name: str, run: RunConfig, path: Path, worker: Worker) -> Outcome:
@@ -119,7 +156,9 @@ def measure_control(name: str, run: RunConfig, path: Path, worker: Worker) -> Ou
                     save_samples(samples, path, split_context.data)
             write_jsonl(folder.evaluation, entries)
 
-    return _fill_locked(folder, run.evaluation_id, fill, worker, retry=True)
+    with suppress(Busy), folder.locked(), _logging_to(path / "log.txt"):
+        return _filled(folder, run.evaluation_id, fill, worker, retry=True)
+    return "busy"
 
 
 class _LogFile(logging.FileHandler):
@@ -144,7 +183,7 @@ def _logging_to(path: Path) -> Iterator[None]:
             handler.close()
 
 
-def _fill_locked(
+def _filled(
     folder: RunFolder,
     evaluation_id: str,
     fill: Callable[[], None],
@@ -152,28 +191,26 @@ def _fill_locked(
     *,
     retry: bool = False,
 ) -> Outcome:
-    """Lock a folder, fill it unless it is done, and mark it as done or failed."""
-    with suppress(Busy), folder.locked(), _logging_to(folder.path / "log.txt"):
-        state = folder.status(evaluation_id).state
-        if state == "done":
-            return "kept"
-        if state == "failed" and not retry:
-            return "failed"
-        try:
-            folder.reopen()
-            _log.info("begun or continued by process %d", os.getpid())
-            fill()
-        except Exception as error:
-            _log.exception("run failed")
-            if describe_system_error(error):  # so that the next command continues the run
-                raise
-            worker.check_device()  # likewise
-            folder.fail(_explained(error))
-            return "failed"
-        folder.finish(evaluation_id)
-        _log.info("finished")
-        return "finished"
-    return "busy"
+    """Fill a folder unless it is done, and mark it as done or failed."""
+    state = folder.status(evaluation_id).state
+    if state == "done":
+        return "kept"
+    if state == "failed" and not retry:
+        return "failed"
+    try:
+        folder.reopen()
+        _log.info("begun or continued by process %d: %s", os.getpid(), folder.path)
+        fill()
+    except Exception as error:
+        _log.exception("run failed")
+        if describe_system_error(error):  # so that the next command continues the run
+            raise
+        worker.check_device()  # likewise
+        folder.fail(_explained(error))
+        return "failed"
+    folder.finish(evaluation_id)
+    _log.info("finished")
+    return "finished"
 
 
 def _explained(error: Exception) -> str:
@@ -202,7 +239,10 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
         if changed.get("metrics") or changed.get(HARNESS):
             for step in run.steps[:-1]:  # so that the same code measures all weights of a run
                 folder.snapshot(step).reopen()
+    for row in folder.rows():  # so that what is compared with this was measured with it, or later
+        row.reopen()
     config = {"id": run.id, "evaluation": run.measured, "config": run.canonical}
+    config |= {"sampling": run.sampling} if run.sampling else {}
     write_json(folder.path / "config.json", config)
     trains = not folder.model.exists() or _lacking_snapshots(run, folder)
     parts = ("model", "data", "metrics") if trains else ("metrics",)

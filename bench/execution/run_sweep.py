@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from bench.record.locks import Busy
 from bench.record.run_folder import remove_partial
 from bench.spec.reserved_names import REAL
 from bench.spec.run_config import canonical_json
-from bench.spec.sweep_file import Sweep
+from bench.spec.sweep_file import PlannedRun, Sweep, row_name
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
             say(f"{outcome:<8}  [{number}/{len(todo)}] {ended.label}: {ended.path}")
             if outcome == "failed":
                 troubles[ended] = reason
-                say(f"          {reason or ended.folder.status().reason}")
+                say(f"          {reason or ended.status().reason}")
     return _outcome(tasks, kept, troubles)
 
 
@@ -99,7 +99,7 @@ def _outcome(
     done: set[RunTask] = set()
     failed = {}
     for task in tasks:
-        status = task.folder.status(task.config.evaluation_id)
+        status = task.status()
         if status.state == "done":
             done.add(task)
         elif status.state == "failed" or task in troubles:
@@ -124,13 +124,16 @@ def _refuse_unwritable(folder: Path) -> float:
 
 def _reopen_failed(task: RunTask, started: float) -> None:
     """Take back a failure from before this command; one of another command under way stays."""
-    if task.state() != "failed":
+    id_ = task.config.evaluation_id
+    failed = [folder for folder in task.folders if folder.status(id_).state == "failed"]
+    if not failed:
         return
     try:
         with suppress(Busy), task.folder.locked():
-            mark = task.path / "failed"
-            if not mark.exists() or mark.stat().st_mtime < started:
-                task.folder.reopen()
+            for folder in failed:
+                mark = folder.path / "failed"
+                if not mark.exists() or mark.stat().st_mtime < started:
+                    folder.reopen()
     except OSError as error:
         say(f"  {task.label} cannot be tried again: {describe_system_error(error) or error}")
 
@@ -190,18 +193,7 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
         "spec": str(sweep.path),
         "command": command,
         "quantities": quantities,
-        "runs": [
-            {
-                "id": run.config.id,
-                "variant": run.variant,
-                "model": run.config.training.model["name"],
-                "data": run.config.training.data["name"],
-                "seed": run.config.training.seed,
-                "evaluation": run.config.evaluation_id,
-                **_path_of(run.config.training.data),
-            }
-            for run in sweep.runs
-        ],
+        "runs": [row for run in sweep.runs for row in _rows_of(run)],
         "controls": [
             {
                 "id": task.path.name,
@@ -214,6 +206,25 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
             if isinstance(task, ControlTask)
         ],
     }
+
+
+def _rows_of(run: PlannedRun) -> Iterator[dict[str, Any]]:
+    """Yield the row of a run, and those of its other options of sampling."""
+    training, evaluation = run.config.training, run.config.evaluation
+    row = {
+        "id": run.config.id,
+        "variant": run.variant,
+        "model": training.model["name"],
+        "data": training.data["name"],
+        "seed": training.seed,
+        "evaluation": run.config.evaluation_id,
+        **_path_of(training.data),
+        **({"sampling": run.config.sampling} if run.config.sampling else {}),
+    }
+    yield row
+    for (name, options), id_ in zip(evaluation.sampling.items(), run.config.rows, strict=True):
+        variant = row_name(run.variant, name)
+        yield row | {"variant": variant, "sampling": options, "row": id_}
 
 
 def _path_of(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Tasks that executors do, in this process or in another."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from bench.errors import Interrupted, describe_system_error
 from bench.execution.run_one import Outcome, measure_control, run_one
 from bench.process.worker import Worker
 from bench.record.locks import Busy
-from bench.record.run_folder import RunFolder, State
+from bench.record.run_folder import RunFolder, State, Status
 from bench.spec.run_config import RunConfig, digest
 
 
@@ -36,6 +37,10 @@ class Task(ABC):
     @abstractmethod
     def state(self) -> State:
         """Return its state; only `done` and `failed` leave nothing to do."""
+
+    def status(self) -> Status:
+        """Return what its folder tells of its state."""
+        return self.folder.status()
 
     @abstractmethod
     def execute(self, worker: Worker) -> Outcome:
@@ -68,9 +73,30 @@ class RunTask(Task):
         """Hash of the configuration without the seed, and weights to start from."""
         return digest({**self.config.canonical, "seed": None, "start_from": None})
 
+    @property
+    def rows(self) -> Collection[str]:
+        """The rows of other options of sampling, by the names of their folders."""
+        return self.config.rows
+
+    @property
+    def folders(self) -> list[RunFolder]:
+        """The folder of the run, and those of its further rows."""
+        return [self.folder, *map(self.folder.row, self.rows)]
+
+    def status(self) -> Status:
+        """Return the state of its folder and of its further rows."""
+        return self.folder.status(self.config.evaluation_id, self.rows)
+
     def state(self) -> State:
-        """Return the state of its folder."""
-        return self.folder.status(self.config.evaluation_id).state
+        """Return its state alone."""
+        return self.status().state
+
+    def give_up(self, reason: str) -> None:
+        """Mark the first of its folders that is not done as failed; the others stay."""
+        id_ = self.config.evaluation_id
+        left = [folder for folder in self.folders if folder.status(id_).state != "done"]
+        with suppress(Busy), self.folder.locked():
+            left[0].fail(reason + "\n")
 
     def execute(self, worker: Worker) -> Outcome:
         """Train and measure."""
@@ -84,6 +110,7 @@ class ControlTask(RunTask):
     control: str
 
     is_run = False
+    rows = ()
 
     @property
     def kind(self) -> str:

@@ -15,6 +15,11 @@ def check_run(folder: Path) -> None:
     run.check()
     check_samples(folder)
     check_pictures(folder)
+    for row in run.rows():
+        row.check()
+        check_samples(row.path)
+        if (row.path / "config.json").exists() and row.other_run():
+            raise DamagedRecord(row.other_run())
     for snapshot in (folder / "snapshots").glob("*"):
         if not snapshot.name.isdecimal():
             raise DamagedRecord(f"{snapshot} is not the folder of a snapshot")

@@ -126,6 +126,15 @@ def csv_text(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Return settings on one line, for display.
+
+    >>> settings_text({"steps": 10, "guidance": 2.0, "noise": {"name": "none"}})
+    'steps 10, guidance 2.0, noise.name none'
+    """
+    return ", ".join(f"{key} {value}" for key, value in flatten(settings).items())
+
+
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings as dotted keys and their values.
 

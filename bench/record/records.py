@@ -152,10 +152,12 @@ class Records:
         return tuple(dict.fromkeys([REAL, *(r.variant for r in self.runs if r.is_control)]))
 
     def config(self, run: RecordedRun) -> Mapping[str, Any]:
-        """Return the complete configuration of a run; empty where there is none."""
-        if settings := settings_of(run.path):
-            return settings
-        return self.origins.get((run.sweep, run.id, "config"), {})
+        """Return the complete configuration of a run; empty where there is none.
+
+        `sampling` in it are the options that the samples of its row were drawn with.
+        """
+        settings = settings_of(run.path) or self.origins.get((run.sweep, run.id, "config"), {})
+        return {**settings, "sampling": run.sampling} if settings and run.sampling else settings
 
     def provenance(self, run: RecordedRun) -> Mapping[str, Any]:
         """Return where a run came from; empty where that was not recorded, or is damaged."""
@@ -240,7 +242,7 @@ def _read_sweep(folder: Path) -> Records:
         sweeps=(sweep,),
         runs=tuple(runs),
         measurements=_read_entries(runs, "evaluation.jsonl"),
-        timings=_read_entries(runs, "timings.jsonl"),
+        timings=_read_entries(runs, "timings.jsonl", trained=True),
         cost=_read_entries(runs, "cost.jsonl"),
     )
 
@@ -309,11 +311,15 @@ def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
         raise DamagedRecord(f"cannot read {path}: {error}") from error
 
 
-def _read_entries(runs: Iterable[RecordedRun], name: str) -> tuple[RecordEntry, ...]:
+def _read_entries(
+    runs: Iterable[RecordedRun], name: str, *, trained: bool = False
+) -> tuple[RecordEntry, ...]:
+    """Return the entries of the files of some runs; if `trained`, rows have those of their run."""
     entries: list[RecordEntry] = []
     for run in runs:
+        folder = run.trained_in if trained else run.path
         try:
-            entries += [_entry(run, line) for line in read_entries(run.path / name)]
+            entries += [_entry(run, line) for line in read_entries(folder / name)]
         except DamagedRecord as problem:  # must not cost the report of all other runs
             if run.state != "failed":  # a failed run says it as its reason
                 say_left_out(problem)

@@ -7,7 +7,7 @@ or that is under way: then a process holds its lock.
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,9 @@ damaged file."""
 
 
 LOCK = "lock"
+
+ROWS = "sampling"
+"""Folder of the rows of other options of sampling: `sampling/<hash of the options>`."""
 
 
 BEGIN_AGAIN = "to have it made again"
@@ -83,11 +86,33 @@ class RunFolder:
         """Return the folder of the snapshot after `step` iterations, which is like a run's."""
         return RunFolder(self.path / "snapshots" / str(step), is_snapshot=True)
 
-    def status(self, evaluation_id: str | None = None) -> Status:
-        """Return the state of the run.
+    def row(self, row: str) -> "RunFolder":
+        """Return the folder of a row of other options of sampling, which is like a run's."""
+        return RunFolder(self.path / ROWS / row)
 
-        If done for another evaluation id: `trained` where weights exist, else `unfinished`.
+    def rows(self) -> "list[RunFolder]":
+        """Return the folders of all rows of other options of sampling, in the order of names."""
+        return [RunFolder(path) for path in sorted((self.path / ROWS).glob("*")) if path.is_dir()]
+
+    def status(self, evaluation_id: str | None = None, rows: Collection[str] = ()) -> Status:
+        """Return the state of the run, of its own row and of further `rows`.
+
+        If done for another evaluation id: `trained` where weights exist, else `unfinished`. It is
+        also `trained` where a row is not done, and `failed` where that is due to failed rows alone.
         """
+        own = self._own_status(evaluation_id)
+        if own.state != "done":
+            return own
+        found = {f"{ROWS}/{row}": self.row(row).status(evaluation_id) for row in rows}
+        left = {name: status for name, status in found.items() if status.state != "done"}
+        if not left:
+            return own
+        if any(status.state != "failed" for status in left.values()):
+            return own._replace(state="trained")
+        name, first = next(iter(left.items()))
+        return own._replace(state="failed", reason=f"{name}: {first.reason}")
+
+    def _own_status(self, evaluation_id: str | None) -> Status:
         if not self.path.exists():
             return Status("missing")
         if (failure := self._failure()) is not None:
@@ -164,7 +189,8 @@ class RunFolder:
 
     def saved(self) -> float:
         """Return when progress was last saved, in seconds since 1970, or 0 where nothing was."""
-        files = [self.checkpoint, self.model, *self.path.glob("snapshots/*/done")]
+        files = [self.checkpoint, self.model]
+        files += [*self.path.glob("snapshots/*/done"), *self.path.glob(f"{ROWS}/*/done")]
         times = [0.0]
         for file in files:
             with suppress(OSError):

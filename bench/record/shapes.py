@@ -66,6 +66,7 @@ class EvaluatedRun(Shape):
 
     run: str
     sample_seed: Int64
+    sampling: dict[str, Any] = {}
 
 
 class StartFields(Shape):
@@ -101,6 +102,7 @@ class ConfigFile(Shape):
 
     config: RunSettingsFile
     evaluation: MeasuredFile = MeasuredFile()
+    sampling: dict[str, Any] = {}
 
 
 class Session(Shape):
@@ -175,6 +177,8 @@ class PlanRun(Shape):
     seed: Int64 | None
     evaluation: str | None = None
     path: Text | None = None
+    sampling: dict[str, Any] = {}
+    row: Name | None = None
 
 
 class PlanControl(Shape):

@@ -52,6 +52,8 @@ class RecordedRun:
         path: Its folder, which a published run lacks.
         evaluation: Id of what is to be measured; None in sweeps of older versions.
         state: As `RunFolder.status` decides, with `reason` and `is_measured`.
+        sampling: Options of sampling; empty where the model has none, or they are not on record.
+        row: Name of the folder of a row of other options of sampling; empty for the run's own row.
         iterations: Length of the training; None, as `batch_size`, before the run began.
         data_path: Where its data were read from; empty where that is not known.
         fingerprint: That of its data; empty before they were loaded, and in old records.
@@ -76,6 +78,8 @@ class RecordedRun:
     data_path: str = ""
     fingerprint: str = ""
     called: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    row: str = ""
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -84,6 +88,11 @@ class RecordedRun:
     def key(self) -> RunKey:
         """Fields that identify the run."""
         return self.sweep, self.id, self.variant
+
+    @property
+    def trained_in(self) -> Path:
+        """The folder of the run whose weights its samples are from; its own unless it is a row."""
+        return self.path.parent.parent if self.row else self.path
 
     @property
     def title(self) -> str:
@@ -128,17 +137,25 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
     ]
     runs = [
         RecordedRun(
-            **{"sweep": sweep.name, "command": sweep.command, "path": folder / entry["id"]},
+            sweep=sweep.name,
+            command=sweep.command,
+            path=_path_of(folder / entry["id"], entry.get("row")),
             **{name: entry[name] for name in ("id", "variant", "model", "data", "seed")},
             is_control=is_control,
             evaluation=entry.get("evaluation"),
             data_path=entry.get("path") or "",
             called=entry["data"],
+            sampling=entry.get("sampling") or {},
+            row=entry.get("row") or "",
         )
         for is_control, entries in ((False, content["runs"]), (True, controls))
         for entry in entries
     ]
     return sweep, runs
+
+
+def _path_of(run: Path, row: str | None) -> Path:
+    return RunFolder(run).row(row).path if row else run
 
 
 def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:

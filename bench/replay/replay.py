@@ -7,7 +7,7 @@ them, so early losses tell most.
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,12 @@ from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
 from bench.record import provenance
+from bench.record.files import settings_text
 from bench.record.jsonl import read_entries
 from bench.record.locks import Busy
 from bench.record.run_folder import RunFolder, read_config
 from bench.replay.comparison import (
+    Deviation,
     Entry,
     ReplayReport,
     changes_since,
@@ -57,7 +59,8 @@ def read_run(folder: Path, *, measured: bool = True) -> RunConfig:
             for component in metrics:
                 component.pop(FILE_HASHES, None)
             evaluation = {**evaluation, "metrics": metrics}
-        return run_config.complete_settings(training | evaluation)
+        rows = {row.path.name: read_config(row.path)["sampling"] for row in _measured_rows(folder)}
+        return run_config.complete_settings(training | evaluation | {"sampling": rows})
     except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
         problem = f"{path} does not describe a run that was trained: {first_line(error)}"
         raise BenchError(problem) from error
@@ -93,6 +96,8 @@ def verify_run(
             measured = read_entries(RunFolder(folder).evaluation)
             then = [entry for entry in measured if entry["step"] in kept]
             deviations.append(compare_entries("measurements", then, _measured(run, kept, worker)))
+            if run.steps[-1] in kept:
+                deviations += _compare_rows(run, folder, worker)
     return ReplayReport(folder, tuple(deviations), changes)
 
 
@@ -121,7 +126,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     if outcome == "busy":
         raise BenchError(f"another process is at work on {task.path}")
     if outcome == "failed":
-        raise BenchError(f"it failed; why: cat {task.path / 'failed'}")
+        raise BenchError(f"it failed: {task.status().reason}; its folder is {task.path}")
     say(f"{'was done again before' if outcome == 'kept' else 'done again'}, in {task.path}")
     names = {"losses": "rows.jsonl", "measurements": "evaluation.jsonl"}
     deviations = [
@@ -129,6 +134,10 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
         for what, name in names.items()
         if (folder / name).exists() and (what == "losses" or run.evaluation.metrics)
     ]
+    for row in _measured_rows(folder):
+        again = task.folder.row(row.path.name)
+        pair = (read_entries(f.evaluation) for f in (row, again))
+        deviations.append(compare_entries(_row_text(run, row), *pair))
     if (weights := RunFolder(folder).model).exists():
         deviations.append(compare_weights(weights, task.folder.model))
     return ReplayReport(folder, tuple(deviations), changes)
@@ -183,6 +192,26 @@ def _kept_weights(run: RunConfig, folder: RunFolder) -> dict[int, Path]:
     files = {step: folder.snapshot(step).model for step in run.steps[:-1]}
     files[run.steps[-1]] = folder.model
     return {step: file for step, file in files.items() if file.exists()}
+
+
+def _measured_rows(folder: Path) -> list[RunFolder]:
+    """Return the rows of other options of sampling that a run has on record."""
+    return [row for row in RunFolder(folder).rows() if row.status().state == "done"]
+
+
+def _compare_rows(run: RunConfig, folder: Path, worker: Worker) -> Iterator[Deviation]:
+    """Yield how far measurements of the rows of other options of sampling are from those of now."""
+    context, step = worker.context(run), run.steps[-1]
+    for row in _measured_rows(folder):
+        weights = RunFolder(folder).model
+        model = load_trained(run.training, context.data, weights, worker.device)
+        _, entries = measure_model(run, model, context, step, run.rows[row.path.name])
+        now = json.loads(json.dumps(entries))
+        yield compare_entries(_row_text(run, row), read_entries(row.evaluation), now)
+
+
+def _row_text(run: RunConfig, row: RunFolder) -> str:
+    return f"measurements with {settings_text(run.rows[row.path.name])}"
 
 
 def _measured(run: RunConfig, weights: Mapping[int, Path], worker: Worker) -> list[Entry]:

@@ -34,12 +34,13 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
     A name that means nothing, or several runs, is an error that names the variants.
     """
     runs, folder = records.runs, os.path.realpath(name)
+    trained = [run for run in runs if not run.row]
     of_variant = [run for run in runs if f"{run.sweep}/{run.variant}" == name]
     for meant in (
         [run for run in runs if os.path.realpath(run.path) == folder],
         of_variant,
-        [run for run in runs if name in (run.id, f"{run.sweep}/{run.id}")],
-        [run for run in runs if len(name) >= 4 and run.id.startswith(name)],
+        [run for run in trained if name in (run.id, f"{run.sweep}/{run.id}")],
+        [run for run in trained if len(name) >= 4 and run.id.startswith(name)],
     ):
         keys = tuple(run.key for run in meant)
         if meant and (meant is of_variant or len(set(keys)) == 1):
@@ -60,7 +61,7 @@ def find_folders(results: Path, name: str) -> list[Path]:
     is_sweep = name in {sweep.name for sweep in records.sweeps}
     keys = () if is_sweep else find_runs(records, name).runs
     folders = [
-        run.path
+        run.trained_in
         for run in records.runs
         if (run.sweep == name if is_sweep else run.key in keys)
         if run.seed is not None and run.state != "missing"

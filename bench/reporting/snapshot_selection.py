@@ -31,7 +31,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     entries = [
         entry
         for entry in records.measurements
-        if entry.run in measured and entry.run.sweep != EVALUATIONS
+        if entry.run in measured and entry.run.sweep != EVALUATIONS and not entry.run.row
         if entry.value is not None and entry.split in (RULES[kind], REAL)
     ]
     quantity = replace(records.quantities, overrides=names.quantities)[metric]
@@ -46,7 +46,9 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     entries = [entry for entry in entries if entry.metric == metric]
     runs = grouped((entry.run, entry) for entry in entries if not entry.run.is_control)
     trained = [
-        run for run in records.measured_runs if not run.is_control and run.sweep != EVALUATIONS
+        run
+        for run in records.measured_runs
+        if not (run.is_control or run.row) and run.sweep != EVALUATIONS
     ]
     if lacking := [run for run in trained if run not in runs]:
         first = lacking[0]
@@ -60,6 +62,8 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
         steps[run.key] = _best(of_run, direction, target)
     counts = sorted({len(of_run) for of_run in runs.values()})
     note = _note(kind, quantity.title, counts)
+    if any(run.row for run in measured):
+        note += " Rows of other options of sampling are of the last weights."
     return replace(records, selected_steps=steps, selection_note=note)
 
 

@@ -19,7 +19,9 @@ def status_text(records: Records) -> str:
     lines = []
     for sweep in records.sweeps:
         runs = [run for run in records.runs if run.sweep == sweep.name]
-        lines.append(f"{sweep.name}: {states_text(run.state for run in runs)}")
+        lines.append(f"{sweep.name}: {states_text(run.state for run in runs if not run.row)}")
+        if rows := [run.state for run in runs if run.row]:
+            lines[-1] += f"; rows of other options of sampling: {states_text(rows)}"
         left = [run for run in runs if run.state != "done"]
         width = max((len(run.title) for run in left), default=0)
         for run in left:

@@ -134,7 +134,8 @@ def _redrawn(records: Records) -> dict[Key, list[float]]:
     sources: dict[RecordedRun, Path] = {}
     for run in kept.runs:
         origin = kept.config(run).get("evaluated", {})
-        if "run" in origin and origin.get("sample_seed") != run.seed:
+        is_redrawn = "run" in origin and origin.get("sample_seed") != run.seed
+        if is_redrawn and not origin.get("sampling"):
             sources[run] = Path(origin["run"])
     return grouped(
         ((source.parent.name, source.name, entry.metric, entry.protocol), entry.value)
@@ -157,7 +158,7 @@ def _notes(records: Records, rows: Sequence[tuple[str, Row]]) -> list[Note]:
 
 
 def _key(entry: RecordEntry) -> Key:
-    return entry.run.sweep, entry.run.id, entry.metric, entry.protocol
+    return entry.run.sweep, entry.run.path.name, entry.metric, entry.protocol
 
 
 def _variance(values: Iterable[float | None]) -> float | None:

@@ -4,7 +4,7 @@ import functools
 import inspect
 import json
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,12 @@ SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2}
 """Number of leading arguments that the harness supplies: the shape of the data; the
 number of jobs and the worker. All others are options."""
 
+SUPPLIED_TO_SAMPLE = 2
+"""Number of leading arguments of a model's `sample`: labels and generator."""
+
+IN_MODEL = "is an option of sampling: write it beside the model, sampling: {{NAME: {{{0}: {1}}}}}"
+IN_SAMPLING = "is an option of the model, not of sampling: write it below model, {0}: {1}"
+
 WITH_FILES: tuple[registry.Kind, ...] = ("model", "metric")
 """Kinds whose files are part of the configuration; the files of data have fingerprints."""
 
@@ -36,8 +42,8 @@ class OptionsProblem(BenchError):
 
 def construct(kind: registry.Kind, component: Mapping[str, Any], *supplied: object) -> Any:
     """Return the object that a complete component describes."""
-    options = {k: v for k, v in component.items() if k not in ("name", FILE_HASHES)}
     factory = registry.load(kind, component["name"])
+    options = _own_options(factory, component, ())
     schema = options_schema(factory, len(supplied))  # type: ignore[arg-type]
     checked = schema.model_validate_json(json.dumps(options))
     files = unchanged_files(component["name"], checked, component.get(FILE_HASHES, {}))
@@ -59,11 +65,15 @@ def complete_component(
     try:
         factory = registry.load(kind, given["name"])
         schema = options_schema(factory, SUPPLIED.get(kind, 0))  # type: ignore[arg-type]
+        of_sampling = sampling_schema(factory) if kind == "model" else None  # type: ignore[arg-type]
     except BenchError as error:
         raise KeyProblem((*path, "name"), str(error)) from error
-    options = {k: v for k, v in given.items() if k not in ("name", FILE_HASHES)}
+    options = _own_options(factory, given, path)
+    if of_sampling:
+        _refuse_misplaced(options, schema, of_sampling, path, IN_MODEL)
     checked: BaseModel = validate(schema, options, path)
     complete = {"name": given["name"], **checked.model_dump(mode="json")}
+    complete |= getattr(factory, "moved_options", {})
     complete = without_later(complete, schema, getattr(factory, "later_options", ()))
     if kind in WITH_FILES:
         try:
@@ -72,6 +82,55 @@ def complete_component(
             raise KeyProblem((*path, *problem.path), problem.message) from problem
         complete |= {FILE_HASHES: files} if files else {}
     return complete
+
+
+def complete_sampling(
+    model: Mapping[str, Any], given: Mapping[str, Any], path: KeyPath = ()
+) -> dict[str, Any]:
+    """Return options of sampling with all defaults, `given` ones checked at `path`."""
+    factory = registry.load("model", model["name"])
+    schema = sampling_schema(factory)  # type: ignore[arg-type]
+    built = options_schema(factory, SUPPLIED["model"])  # type: ignore[arg-type]
+    _refuse_misplaced(given, schema, built, path, IN_SAMPLING)
+    if given and not schema.model_fields:
+        raise KeyProblem(path, f"{model['name']} has no options of sampling")
+    checked: BaseModel = validate(schema, given, path)
+    return checked.model_dump(mode="json")
+
+
+def sampling_arguments(factory: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded options of sampling as arguments of `sample`; a `BenchError` if they fit not.
+
+    Missing ones have their defaults.
+    """
+    schema = sampling_schema(factory)  # type: ignore[arg-type]
+    try:
+        return dict(schema.model_validate_json(json.dumps(options)))
+    except ValueError as error:
+        text = f"{factory.__name__} cannot sample with the options {dict(options)}"
+        raise BenchError(f"{text}: {first_line(error)}") from error
+
+
+def _own_options(factory: type[Any], component: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
+    """Return the options of a component, without those that have moved and have their default."""
+    moved = getattr(factory, "moved_options", {})
+    options = {k: v for k, v in component.items() if k not in ("name", FILE_HASHES)}
+    return {k: v for k, v in options.items() if k not in moved or v != moved[k]}
+
+
+def _refuse_misplaced(
+    given: Mapping[str, Any],
+    schema: type[BaseModel],
+    other: type[BaseModel],
+    path: KeyPath,
+    text: str,
+) -> None:
+    """Raise a `KeyProblem` for options that the `other` schema has and this one has not."""
+    keys = [key for key in given if key in other.model_fields and key not in schema.model_fields]
+    values = {key: shortened(json.dumps(given[key]), 50) for key in keys}
+    problems = [KeyProblem((*path, key), text.format(key, values[key])) for key in keys]
+    if problems:
+        raise KeyProblem.all_of(problems)
 
 
 @contextmanager
@@ -94,15 +153,51 @@ def errors_at(path: KeyPath, what: str = "") -> Iterator[None]:
 @functools.cache
 def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:
     """Return the schema of a class's options: its constructor's parameters after `supplied`."""
-    title, place = f"{factory.__module__}.{factory.__qualname__}", place_of(factory)
+    parameters = list(inspect.signature(factory).parameters.values())[supplied:]
+    return _schema(factory, "__init__", parameters)
+
+
+@functools.cache
+def sampling_schema(factory: type[Any]) -> type[BaseModel]:
+    """Return the schema of a model's options of sampling: parameters of `sample` by name alone."""
+    _, *parameters = inspect.signature(factory.sample).parameters.values()
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    supplied = [p for p in parameters if p.kind in by_place][:SUPPLIED_TO_SAMPLE]
+    options = [parameter for parameter in parameters if parameter not in supplied]
+    for parameter in options:
+        problem = ""
+        if parameter.kind in by_place:
+            problem = "must be named in a call; write * before the options"
+        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            problem = "needs a default, which samples are drawn with unless a sweep says otherwise"
+        if problem:
+            title, place = _title(factory, "sample"), place_of(factory, "sample")
+            raise OptionsProblem(f"{title}: option {parameter.name!r} {problem}", place)
+    return _schema(factory, "sample", options)
+
+
+def _title(factory: type[Any], method: str) -> str:
+    name = f"{factory.__module__}.{factory.__qualname__}"
+    return name if method == "__init__" else f"{name}.{method}"
+
+
+def _schema(
+    factory: type[Any], method: str, parameters: Sequence[inspect.Parameter]
+) -> type[BaseModel]:
+    """Return the schema of some parameters of a method."""
+    title, place = _title(factory, method), place_of(factory, method)
     try:
-        hints = typing.get_type_hints(factory.__init__, include_extras=True)
+        hints = (
+            typing.get_type_hints(getattr(factory, method), include_extras=True)
+            if parameters
+            else {}
+        )
     except Exception as error:  # a name that is not there
         raise OptionsProblem(
             f"{title}: an annotation fails, {describe_error(error)}", place
         ) from error
     fields: dict[str, Any] = {}
-    for parameter in list(inspect.signature(factory).parameters.values())[supplied:]:
+    for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise OptionsProblem(
                 f"{title} takes *args or **kwargs; options must be named parameters, since the "

@@ -1,16 +1,19 @@
 """What the class of a model declares, checked without training it."""
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from math import lcm
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, describe_error, first_line, shortened
+from bench.spec.components import sampling_arguments
 from bench.spec.places import place_in, place_of
 from bench.spec.run_settings import Average
 from bench.spec.validation import KeyPath, KeyProblem, validate
 
 if TYPE_CHECKING:
+    from bench.data.base import DataSpec
     from bench.training.interface import ConditionalGenerator, Stage
 
 RULES = {
@@ -25,6 +28,9 @@ RULES = {
 OPTIONS, BUILT, PLAYERS, STAGES, OBJECTIVE, AVERAGE = RULES
 
 LONGEST_CYCLE = 100_000  # iterations after which stages of any `every` come together again
+
+OPERATIONS = 300
+"""Operations of a model's `sample` that are tried before a training."""
 
 REMEDIES = {
     "before Module.__init__() call": "begin __init__ with super().__init__()",
@@ -61,6 +67,52 @@ def building(factory: type, path: KeyPath) -> Iterator[None]:
             problem += f"; {remedy}"
         place = place_in(error) or place_of(factory)
         raise ModelProblem(path, problem, place, BUILT) from error
+
+
+def refused_draw(
+    model: "ConditionalGenerator", spec: "DataSpec", options: Mapping[str, Any]
+) -> str:
+    """Return why a model without memory refuses options of sampling; empty where it does not.
+
+    It is asked for one example, and stopped after its first operations: hundreds of steps tell no
+    more. Errors that follow from the lack of memory are none of the options.
+    """
+    arguments = sampling_arguments(type(model), options)
+    if not arguments:
+        return ""
+    import torch
+
+    y = torch.zeros(1, dtype=torch.int64)
+    if spec.attributes and "attributes" in model.capabilities:
+        y = spec.attributes_of(y)
+    try:
+        with torch.no_grad(), torch.device("meta"), _few_operations():
+            model.sample(y.to("meta"), **arguments)
+    except ValueError as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        is_of_torch = frame.f_globals.get("__name__", "").partition(".")[0] == "torch"
+        return "" if is_of_torch else first_line(error)
+    except Exception:
+        return ""
+    return ""
+
+
+def _few_operations() -> AbstractContextManager[Any]:
+    """Return a context in which torch does some operations, and then raises."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Few(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        left = OPERATIONS
+
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("enough")
+            return func(*args, **(kwargs or {}))
+
+    return Few()  # type: ignore[no-untyped-call]
 
 
 def check_declaration(model: "ConditionalGenerator", path: KeyPath = ()) -> None:

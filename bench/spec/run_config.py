@@ -21,8 +21,8 @@ from bench.spec.completion.declared import (
     refuse_unknown,
 )
 from bench.spec.completion.start_from import complete_start, start_at_seed
-from bench.spec.components import complete_component, construct, errors_at
-from bench.spec.declaration import building, check_declaration
+from bench.spec.components import complete_component, complete_sampling, construct, errors_at
+from bench.spec.declaration import building, check_declaration, refused_draw
 from bench.spec.run_settings import Evaluation, RunSettings, Training
 from bench.spec.sizes import refuse_impossible_sizes
 from bench.spec.validation import (
@@ -70,8 +70,8 @@ class RunConfig:
 
     @cached_property
     def measured(self) -> dict[str, Any]:
-        """The measuring of the run itself, as it is written to `config.json`."""
-        return self.evaluation.model_dump(mode="json", exclude={"controls"})
+        """The measuring of a row of the run, as it is written to `config.json`."""
+        return self.evaluation.model_dump(mode="json", exclude={"controls", "sampling"})
 
     @cached_property
     def evaluation_id(self) -> str:
@@ -80,6 +80,16 @@ class RunConfig:
         return digest(
             {key: value for key, value in self.measured.items() if (key, value) not in plain}
         )
+
+    @cached_property
+    def sampling(self) -> dict[str, Any]:
+        """The options of sampling of the run's own row: the defaults of the model."""
+        return complete_sampling(self.training.model, {})
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows of other options of sampling: id, the hash of the options -> the options."""
+        return {digest(options): options for options in self.evaluation.sampling.values()}
 
     @property
     def steps(self) -> list[int]:
@@ -160,8 +170,10 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
     if "model" in usable:
         with problems.collecting():
             training["model"] = complete_component("model", settings.model, ("model",))
+            evaluation["sampling"] = _sampling(settings, training["model"], problems)
             declared = _declared_by(training["model"], spec) if spec else None
     if spec and declared:
+        _refuse_draws(declared, spec, evaluation["sampling"], problems)
         training |= _declared_settings(settings, declared, spec, training["model"], problems)
     problems.refuse()
     complete = Training.model_construct(**training)
@@ -194,6 +206,37 @@ def _declared_settings(
         with problems.collecting():
             found["start_from"] = complete_start(settings.start_from, declared, settings.seed)
     return found
+
+
+def _sampling(
+    settings: RunSettings, model: Mapping[str, Any], problems: KeyProblems
+) -> dict[str, dict[str, Any]]:
+    """Return the complete options of sampling of each further row."""
+    complete: dict[str, dict[str, Any]] = {}
+    rows = {canonical_json(complete_sampling(model, {})): "the row of the variant"}
+    for name, options in settings.sampling.items():
+        with problems.collecting():
+            found = complete_sampling(model, options, ("sampling", name))
+            same = rows.setdefault(canonical_json(found), repr(name))
+            if same != repr(name):
+                text = f"has the same options as {same}, so it would be the same row"
+                raise KeyProblem(("sampling", name), text)
+            complete[name] = found
+    return complete
+
+
+def _refuse_draws(
+    declared: "ConditionalGenerator",
+    spec: "DataSpec",
+    sampling: Mapping[str, Mapping[str, Any]],
+    problems: KeyProblems,
+) -> None:
+    """Collect what a model says of options of sampling that it refuses."""
+    draws: dict[KeyPath, Mapping[str, Any]] = {("model",): {}}
+    draws |= {("sampling", name): options for name, options in sampling.items()}
+    for path, options in draws.items():
+        if reason := refused_draw(declared, spec, options):
+            problems.found.append(KeyProblem(path, f"cannot be sampled: {reason}"))
 
 
 def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:

@@ -340,6 +340,10 @@ class Evaluation(Strict):
     """The real images that samples are compared with. Tables show `test`; what is measured on
     `validation` is for choosing, with other evaluators."""
 
+    sampling: dict[str, dict[str, Any]] = {}
+    """Name -> options of sampling: a further row each, drawn from the same trained weights. What is
+    left out has the default of the model's `sample`, as in the row of the variant."""
+
     def steps(self, iterations: int) -> list[int]:
         """Return the numbers of iterations after which a run is measured, in order."""
         return [iterations * part // self.snapshots for part in range(1, self.snapshots + 1)]

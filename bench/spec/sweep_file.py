@@ -108,12 +108,14 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """
     document, head, errors = read_spec(path, overrides, SweepFile)
     runs: dict[str, PlannedRun] = {}
+    rows: dict[str, str] = {}
     for variant, settings in variants_of(document, head):
         if len(errors) > MOST_PROBLEMS:
             break
         with collecting(errors):
             check_variant_name(document, variant)
             config = complete_variant(settings, variant, head.seeds[0])
+            _refuse_equal_names(settings, variant, config, rows)
             for seed in head.seeds:
                 with settings.locating_errors(f" (variant {variant!r}, seed {seed})"):
                     run = PlannedRun(variant, config.with_seed(seed))
@@ -121,7 +123,8 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
                     raise document.error(
                         ("variants", variant),
                         f"describes the same run as {runs[run.config.id].variant!r} (seed {seed}); "
-                        "two variants must differ in something that is trained",
+                        "two variants must differ in something that is trained (other options of "
+                        "sampling are rows of one variant)",
                     )
                 runs[run.config.id] = run
     if errors:
@@ -190,6 +193,30 @@ def check_variant_name(document: Located, name: str) -> None:
         path: KeyPath = ("grid",) if content.get("grid") else ("base", "model")
         path = ("variants", name) if name in content.get("variants", ()) else path
         raise document.error(path, f"{shortened(name)!r} {problem}")
+
+
+def row_name(variant: str, sampling: str) -> str:
+    """Return the name of the row of a variant with other options of sampling."""
+    return f"{variant}, {sampling}"
+
+
+def _refuse_equal_names(
+    settings: Located, variant: str, config: RunConfig, rows: dict[str, str]
+) -> None:
+    """Raise a `SpecError` if a row of a variant has the name of another row; note its names."""
+    names = {variant: "the variant"}
+    names |= {
+        row_name(variant, name): f"{name!r} of {variant!r}" for name in config.evaluation.sampling
+    }
+    for name, what in names.items():
+        path = ("sampling", name.removeprefix(f"{variant}, ")) if name != variant else ()
+        if name in rows:
+            raise settings.error(
+                path, f"{what} would be a second row {name!r}, beside {rows[name]}"
+            )
+        if len(name) > MOST_IN_NAME:
+            raise settings.error(path, f"{name!r} has {len(name)} characters, {MOST_IN_NAME} fit")
+    rows |= names
 
 
 def complete_variant(settings: Located, variant: str, seed: int) -> RunConfig:

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 from bench.data.base import DataSpec
 from bench.errors import NotApplicable, describe_error
 from bench.record.jsonl import write_jsonl
+from bench.spec.components import sampling_arguments
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, ScheduledWeight, Training
 from bench.training.interface import Batch, ConditionalGenerator, Encodes, as_given, begin_training
@@ -37,21 +38,32 @@ class CostEntry(NamedTuple):
     reason: str = ""
 
 
-def write_cost(training: Training, spec: DataSpec, folder: Path) -> None:
-    """Write `cost.jsonl` of a run into its folder, unless it is there."""
+def write_cost(
+    training: Training, spec: DataSpec, folder: Path, sampling: Mapping[str, Any] = {}
+) -> None:
+    """Write `cost.jsonl` of a row of a run into its folder, unless it is there."""
     if not (folder / FILE).exists():
-        write_jsonl(folder / FILE, [entry._asdict() for entry in count_cost(training, spec)])
+        entries = count_cost(training, spec, sampling)
+        write_jsonl(folder / FILE, [entry._asdict() for entry in entries])
 
 
-def count_cost(training: Training, spec: DataSpec) -> list[CostEntry]:
-    """Return what a model costs (`bench.record.quantities.COST`), without touching random state."""
+def count_cost(
+    training: Training, spec: DataSpec, sampling: Mapping[str, Any] = {}
+) -> list[CostEntry]:
+    """Return what a model costs (`bench.record.quantities.COST`), without touching random state.
+
+    Examples are drawn with the options `sampling` in place of the model's defaults.
+    """
     with FakeTensorMode(), _quiet(logging.getLogger("torch._subclasses.fake_tensor")):
         model = RunConfig(training, Evaluation()).model(spec)
         entries = [
             CostEntry("parameters", sum(p.numel() for p in model.parameters())),
             CostEntry("images_per_iteration", round(images_per_iteration(model, training))),
         ]
-        for metrics, count in _COUNTS.items():
+        options = sampling_arguments(type(model), sampling) if sampling else {}
+        counts_of: Mapping[tuple[str, ...], Callable[..., tuple[int, ...]]]
+        counts_of = {**_COUNTS, DRAWING: partial(_sample, options=options)}
+        for metrics, count in counts_of.items():
             counts: tuple[int | None, ...] = (None,) * len(metrics)
             reason = ""
             try:
@@ -140,12 +152,15 @@ def _iteration(
 
 
 def _sample(
-    model: ConditionalGenerator, make_batch: MakeBatch, training: Training
+    model: ConditionalGenerator,
+    make_batch: MakeBatch,
+    training: Training,
+    options: Mapping[str, Any] = {},
 ) -> tuple[int, int]:
     """Count drawing one example, and the parameters that take part."""
     model.eval()
     with torch.no_grad(), OperationCounter() as counter:
-        model.sample(make_batch().y[:1])
+        model.sample(make_batch().y[:1], **options)
     used = sum(p.numel() for p in model.parameters() if id(p) in counter.used)
     return counter.multiply_adds, used
 
@@ -164,9 +179,10 @@ def _codes(
     return relevant, irrelevant
 
 
+DRAWING = ("multiply_adds_per_sample", "sampling_parameters")
 _COUNTS: Mapping[tuple[str, ...], Callable[..., tuple[int, ...]]] = {
     ("multiply_adds_per_iteration",): _iteration,
-    ("multiply_adds_per_sample", "sampling_parameters"): _sample,
+    DRAWING: _sample,
     ("relevant_code", "irrelevant_code"): _codes,
 }
 

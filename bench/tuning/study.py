@@ -118,7 +118,7 @@ class Study:
         space = self.variant.space.items()
         content = {
             "base": run.canonical,
-            "evaluation": run.evaluation.model_dump(mode="json"),
+            "evaluation": run.evaluation.model_dump(mode="json", exclude={"sampling"}),
             "seeds": head.seeds,
             "objectives": head.objectives,
             "space": {name: allowed.model_dump(mode="json") for name, allowed in space},

@@ -1,7 +1,7 @@
 """A tuning file: a sweep file with `trials`, `objectives` and a `space`, checked as a whole."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -146,6 +146,8 @@ def _objective(
 def _variant(document: Located, head: TuningFile, name: str, settings: Located) -> TunedVariant:
     patch = document.at(("variants", name)) if name in head.variants else Located.of({})
     training = complete_variant(settings, name, head.seeds[0]).training
+    tuned = {key: part for key, part in settings.content.items() if key != "sampling"}
+    settings = replace(settings, content=tuned)  # trials are compared by the model's defaults
     space = head.space.get(name) or weights_space(training.objective)
     if not space:
         raise SpecError(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.cgan import CGAN, LabelNorm
+from baselines.cgan import CGAN, LabelNorm, truncated
 from models import backbones
 from tests.small import GRAY, make_batch
 
@@ -48,6 +48,26 @@ def test_by_default_the_label_stands_beside_the_noise_of_the_shared_decoder():
     shared = backbones.decoder(GRAY, "auto", 0.25, 5 + 3).eval()
     codes = torch.cat((z, nn.functional.one_hot(y, 3)), dim=1)
     assert torch.equal(model.decoder(z, y), shared(codes))
+
+
+@pytest.mark.parametrize("bound", [0.1, 0.5, 2.0, 5.0])
+def test_truncated_noise_is_distributed_as_noise_that_is_drawn_again(bound):
+    z = torch.randn(200_000, generator=torch.Generator().manual_seed(0))
+    found, redrawn = truncated(z, bound), z[z.abs() <= bound]
+    assert found.abs().max() <= bound
+    quantiles = torch.linspace(0.05, 0.95, 10)
+    close = found.quantile(quantiles), redrawn.quantile(quantiles)
+    torch.testing.assert_close(*close, atol=0.04 * bound, rtol=0)
+
+
+def test_a_bound_beyond_all_noise_changes_next_to_nothing_and_a_small_one_a_lot():
+    model, y = tell_apart(make()).eval(), torch.tensor([0, 1, 2])
+    plain, far, near = (
+        model.sample(y, torch.Generator().manual_seed(0), truncation=bound)
+        for bound in (None, 8.0, 0.1)
+    )
+    torch.testing.assert_close(far, plain, atol=1e-4, rtol=0)
+    assert not torch.allclose(near, plain, atol=1e-2)
 
 
 def test_label_norms_start_as_the_shared_decoder_of_the_noise_alone():

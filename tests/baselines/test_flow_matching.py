@@ -11,7 +11,6 @@ from tests.small import GRAY, MOONS, make_batch
 COLOR = DataSpec("color", (3, 16, 16), ("a", "b", "c"))
 SPECS = pytest.mark.parametrize("spec", [GRAY, COLOR, MOONS], ids=["gray", "color", "points"])
 WANTED = frozenset({"flow_match"})
-GUIDED = {"guidance": 3.0, "label_dropout": 0.1}
 UNTOLD = 3  # the label that stands for none
 
 
@@ -30,7 +29,7 @@ class Known(nn.Module):
 
 def make(spec=GRAY, known=None, **options):
     torch.manual_seed(0)
-    model = FlowMatching(spec, **({"width": 0.25, "steps": 3} | options))
+    model = FlowMatching(spec, **({"width": 0.25} | options))
     if known:
         model.velocity = Known(known)
     return model
@@ -115,8 +114,9 @@ def test_the_solver_asks_twice_a_step_and_never_at_the_end():
 
 def test_samples_have_the_moments_of_the_gaussian_that_the_velocity_belongs_to():
     velocity = gaussian_velocity(-0.4, 0.1)
-    model = make(MOONS, lambda x, t, y: velocity(x, t), steps=40)
-    sample = model.sample(torch.zeros(20_000).long(), torch.Generator().manual_seed(4))
+    model = make(MOONS, lambda x, t, y: velocity(x, t))
+    generator = torch.Generator().manual_seed(4)
+    sample = model.sample(torch.zeros(20_000).long(), generator, steps=40)
     assert sample.mean().item() == pytest.approx(-0.4, abs=0.01)
     assert sample.std().item() == pytest.approx(0.1, rel=0.02)
 
@@ -133,19 +133,32 @@ def test_images_are_clamped_and_points_are_not(spec, most):
 
 @SPECS
 def test_guidance_goes_beyond_the_velocity_with_label_away_from_that_without(spec):
-    model, batch = awake(make(spec, **GUIDED)), make_batch(spec)
+    model, batch = awake(make(spec, label_dropout=0.1)), make_batch(spec)
     t = torch.linspace(0.1, 0.9, 12)
     told = model.velocity(batch.x, t, batch.y)
     untold = model.velocity(batch.x, t, torch.full((12,), UNTOLD))
     assert (told - untold).abs().max() > 1e-3
-    found = model._guided(batch.x, t, batch.y)
+    found = model._guided(batch.x, t, batch.y, 3.0)
     torch.testing.assert_close(found, untold + 3 * (told - untold), rtol=1e-4, atol=1e-5)
 
 
 def test_without_guidance_one_call_on_the_labels_alone_is_made():
     model, batch = make(known=lambda x, t, y: 3 * x), make_batch()
-    assert torch.equal(model._guided(batch.x, torch.zeros(12), batch.y), 3 * batch.x)
+    assert torch.equal(model._guided(batch.x, torch.zeros(12), batch.y, 1.0), 3 * batch.x)
     assert torch.equal(model.velocity.seen[2], batch.y)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"steps": 0}, "must be positive"),
+        ({"guidance": 0.0}, "must be positive"),
+        ({"guidance": 2.0}, "other than 1 needs a model trained with label_dropout"),
+    ],
+)
+def test_options_of_sampling_that_make_no_sense_are_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make().sample(torch.tensor([0]), **options)
 
 
 @pytest.mark.parametrize("label_dropout", [0.0, 0.1, 0.5])
@@ -190,7 +203,7 @@ def test_training_and_evaluation_are_the_same_function(spec):
 
 
 def test_a_few_hundred_moves_carry_points_to_their_class():
-    model = make(MOONS, width=1.0, steps=10)
+    model = make(MOONS, width=1.0)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     y = torch.arange(96) % 3
     centers = torch.tensor([[-2.0, 0.0], [0.0, 1.0], [2.0, 0.0]])

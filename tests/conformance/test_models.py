@@ -21,7 +21,7 @@ FORMS = {
     "fixed prior": ("csvae", {"prior": "fixed"}),
     "strong": ("cgan", {"cond_bn": True, "critic_steps": 5}),
     "linear laplace": ("ccvae", {"head": "linear", "likelihood": "laplace"}),
-    "guided": ("flow_matching", {"guidance": 3.0, "label_dropout": 0.1}),
+    "hidden labels": ("flow_matching", {"label_dropout": 0.1}),
 }
 CASES = {
     **{name: partial(small, name) for name in MODELS},
@@ -43,7 +43,7 @@ LIGHT = [
     suite.samples_leave_no_trace,
     suite.samples_follow_their_generator,
 ]
-WHOLE = (*MODELS, "strong", "guided", "linear laplace")
+WHOLE = (*MODELS, "strong", "hidden labels", "linear laplace")
 """Cases that go through the whole suite, which itself takes labels away and adds attributes."""
 ELSEWHERE = [suite.everything_runs_on_a_gpu, suite.no_stage_waits_for_a_gpu]  # test_fake_cuda.py
 CHECKED = [

@@ -48,7 +48,9 @@ def tasks(tmp_path):
             RunTask(
                 tmp_path / label,
                 label,
-                SimpleNamespace(canonical={"kind": label[0], "seed": 0}, evaluation_id="e"),
+                SimpleNamespace(
+                    canonical={"kind": label[0], "seed": 0}, evaluation_id="e", rows={}
+                ),
             )
             for label in labels
         ]

@@ -46,6 +46,11 @@ class FigureVariant:
     runs: tuple[RecordedRun, ...]
     run: RecordedRun | None
 
+    @property
+    def is_row(self) -> bool:
+        """Whether it is a row of other options of sampling, with the weights of another variant."""
+        return any(run.row for run in self.runs)
+
 
 class CaptionedFigure(NamedTuple):
     """A figure, and the sentences of its caption: what is shown, what was left out, and why."""
@@ -233,6 +238,11 @@ def find_pictures(
     able: dict[FigureVariant, RecordedPictures] = {}
     unable = []
     for variant in data.variants:
+        if variant.is_row:
+            unable.append(
+                ("their weights, and so their codes, are those of another row", variant.label)
+            )
+            continue
         pictures = read_pictures(variant.run.path) if variant.run else RecordedPictures({}, {})
         if any(name in pictures.arrays for name in names):
             able[variant] = pictures

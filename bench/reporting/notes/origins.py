@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.record.files import settings_text
 from bench.record.provenance import Origin, code_text, differing_files, read_execution, sessions_of
 from bench.record.records import Records
 from bench.reporting.grouping import grouped
@@ -39,10 +40,26 @@ def evaluation_notes(records: Records, rows: Sequence[Row]) -> list[Note]:
     return [Note(text, tuple(items))] if items else []
 
 
+def sampling_notes(records: Records, rows: Sequence[Row]) -> list[Note]:
+    """Say with which options rows were drawn, where rows are drawn from the weights of others."""
+    labels = {(row.sweep, row.variant): row.label for row in rows}
+    sampled = [run for run in records.runs if run.sampling and (run.sweep, run.variant) in labels]
+    if not any(run.row for run in sampled):
+        return []
+    options = grouped(
+        (settings_text(run.sampling), labels[run.sweep, run.variant]) for run in sampled
+    )
+    items = tuple(f"{text}: {'; '.join(dict.fromkeys(of))}" for text, of in options.items())
+    text = "Rows `VARIANT, NAME` are drawn from the weights of the row VARIANT, which is drawn"
+    return [Note(f"{text} with the defaults of its model; the options of sampling are", items)]
+
+
 def _evaluated(origin: Mapping[str, Any]) -> str:
     if "run" in origin:
         run = "/".join(Path(origin["run"]).parts[-2:])
-        return f"the run {run}, drawn with sample seed {origin['sample_seed']}"
+        sampling = settings_text(origin.get("sampling", {}))
+        options = f" and {sampling}" if sampling else ""
+        return f"the run {run}, drawn with sample seed {origin['sample_seed']}{options}"
     return (
         f"images of {Path(origin['path']).name} (sha256 {origin['sha256'][:12]}), "
         f"{origin['per_class']} of each class"

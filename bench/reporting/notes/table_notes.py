@@ -6,7 +6,12 @@ from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.notes.data_sets import data_notes
 from bench.reporting.notes.empty_cells import empty_cell_notes
-from bench.reporting.notes.origins import evaluation_notes, origin_notes, start_notes
+from bench.reporting.notes.origins import (
+    evaluation_notes,
+    origin_notes,
+    sampling_notes,
+    start_notes,
+)
 from bench.reporting.notes.significance import significance_notes
 from bench.reporting.notes.wording import listed, seeds_text
 from bench.reporting.tables.contents import TableContents
@@ -50,6 +55,7 @@ def write_notes(
         *_directions(columns),
         *_protocols(columns, rows, records.untrained),
         *_runs(records),
+        *sampling_notes(records, rows),
         *data_notes(records, {column.data for column in columns}),
         *evaluation_notes(records, rows),
         *start_notes(records, rows),
@@ -114,7 +120,7 @@ def _runs(records: Records) -> list[Note]:
     """Say how many runs are done, of which seeds, and how they were trained and selected."""
 
     def trained(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
-        return [run for run in runs if not run.is_control and run.sweep != EVALUATIONS]
+        return [r for r in runs if not (r.is_control or r.row) and r.sweep != EVALUATIONS]
 
     expected, measured = trained(records.runs), trained(records.measured_runs)
     if not measured:
