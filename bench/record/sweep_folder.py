@@ -14,6 +14,7 @@ from bench.record.quantities import Quantity
 from bench.record.run_folder import BEGIN_AGAIN, RunFolder, State, read_config
 from bench.record.shapes import PlanFile
 from bench.spec.reserved_names import REAL
+from bench.spec.run_settings import Comparisons
 
 RETRY = "--retry-failed"
 """The option of `bench run` without which a failed run is left alone."""
@@ -27,13 +28,14 @@ RunKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class RecordedSweep:
-    """A sweep: its YAML file, the command that runs or continues it, and what it measures."""
+    """A sweep: its YAML file, the command that runs or continues it, what it measures, compares."""
 
     name: str
     title: str
     spec: str
     command: str
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    compare: Comparisons | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
         content["spec"],
         content["command"],
         {name: Quantity.of(fields) for name, fields in content.get("quantities", {}).items()},
+        _comparisons(content.get("compare")),
     )
     controls = [
         {"variant": entry.get("control", REAL), "model": entry.get("control", REAL)}
@@ -134,6 +137,13 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
         for entry in entries
     ]
     return sweep, runs
+
+
+def _comparisons(content: Mapping[str, Any] | None) -> Comparisons | None:
+    """Return planned comparisons; keys of later versions are ignored."""
+    if content is None:
+        return None
+    return Comparisons(**{k: content[k] for k in Comparisons.model_fields if k in content})
 
 
 def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:

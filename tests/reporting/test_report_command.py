@@ -17,7 +17,7 @@ def results(here):
 def test_tables_are_printed_and_written_in_every_form(bench, results):
     status, out, err = bench("report", "claims", "--table", "1", "--differences")
     assert status == 0, err
-    assert "+0.50 ± 0.03, p < 0.001" in out
+    assert "+0.50 ± 0.04, p < 0.001" in out
     folder = results / "claims" / "tables"
     assert {path.suffix for path in folder.glob("table-1.*")} == {".txt", ".csv", ".md", ".tex"}
     assert (folder / "table-1.txt").read_text() in out

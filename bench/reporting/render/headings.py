@@ -72,6 +72,8 @@ def cell_text(cell: Cell, column: Column) -> CellText:
         if number is None:
             return CellText("n/a" if cell.kind == "inapplicable" else "—")
         spread = _spread(cell.half_width, column)
+        if cell.kind == "real" and cell.error is not None:
+            spread = f" (SE {quantity.text(cell.error)})"
         seeds = f" ({cell.n})" if cell.kind == "mean" else ""
         return CellText(quantity.text(number), spread + seeds, cell.bold)
     if number is None:
@@ -83,7 +85,7 @@ def cell_text(cell: Cell, column: Column) -> CellText:
         ends = (cell.robust.low, cell.robust.high) if cell.robust else ()
         shown = [quantity.text(end) for end in ends if end is not None]
         return CellText(quantity.text(number), f" [{', '.join(shown)}]" if shown else "")
-    rest = ""
+    rest = _spread(cell.gap_half_width, column) if column.view == "gap" else ""
     if column.view == "difference" and (difference := cell.difference):
         rest = _spread(difference.half_width, column)
         if (p := difference.adjusted) is not None:
