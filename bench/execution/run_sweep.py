@@ -190,6 +190,7 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
         "spec": str(sweep.path),
         "command": command,
         "quantities": quantities,
+        **({"compare": sweep.compare.model_dump()} if sweep.compare else {}),
         "runs": [
             {
                 "id": run.config.id,

@@ -65,8 +65,10 @@ class WithinClassVariance(Metric):
 def _squares(x: Tensor, unit: float) -> Tensor:
     """Return the mean square of how far each image is from the mean of all, `[N]`."""
     flat = x.flatten(1)
-    mean = torch.stack([b.sum(dim=0, dtype=torch.float64) for b in flat.split(BLOCK)]).sum(dim=0)
-    far = [(block - mean / len(x)).square().mean(dim=1) for block in flat.split(BLOCK)]
+    mean = torch.stack([b.sum(dim=0, dtype=torch.float64) for b in torch.split(flat, BLOCK)]).sum(
+        dim=0
+    )
+    far = [(block - mean / len(x)).square().mean(dim=1) for block in torch.split(flat, BLOCK)]
     return torch.cat(far) / unit**2
 
 

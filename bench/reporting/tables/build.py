@@ -54,7 +54,7 @@ def build_table(
     columns, rows = contents.columns, _filled_rows(contents)
     if reference is None and compare is not None:
         reference = compare.asked.reference or None
-    plans = find_plans(records.sweeps, reference, compare)
+    plans = find_plans(records, reference, compare)
     references = _references(rows, spec, reference, plans)
     corrected = None
     if plans:  # which may be of more than this table shows
@@ -196,5 +196,4 @@ def _with_target(row: Row, index: int, column: Column, rows: Sequence[Row]) -> C
     if cell.values and real.error is not None:
         gaps = [value - real.mean for _, value in cell.values]
         half_width = estimate(gaps, real.error).half_width()
-    known = {"target": real.mean, "target_error": real.error}
-    return replace(cell, **known, gap_half_width=half_width)
+    return replace(cell, target=real.mean, target_error=real.error, gap_half_width=half_width)

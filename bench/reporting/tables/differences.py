@@ -97,12 +97,10 @@ def add_differences(
         for row in rows:
             if (paired := _paired(row, references, index, column)) is not None:
                 found = corrected.get(cell_place(row, column))
-                to = references[row.label].label
-                difference = _difference(paired, to, row.cells[index], column, found)
+                cell, label = row.cells[index], references[row.label].label
+                difference = _difference(paired, label, cell, column, found)
                 bold = difference.verdict == "better"
-                cells[row.label][index] = replace(
-                    row.cells[index], difference=difference, bold=bold
-                )
+                cells[row.label][index] = replace(cell, difference=difference, bold=bold)
         for to in {row.label: row for row in references.values()}.values():
             if not _is_compared(column):
                 continue

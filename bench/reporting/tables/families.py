@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from bench.errors import UnknownName
-from bench.record.sweep_folder import RecordedSweep
+from bench.record.records import Records
 from bench.reporting.grouping import grouped
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS, PairedDifference, holm, holm_levels
 from bench.reporting.tables.table import Column, Row
@@ -51,7 +51,7 @@ class Plan:
 
     def check(self, rows: Iterable[Row], columns: Iterable[Column]) -> None:
         """Raise an `UnknownName` for a row or metric that is not there."""
-        labels = set().union(*map(names_of, rows))
+        labels = set().union(*(names_of(row) for row in rows if row.model))
         metrics = {name for c in columns for name in (c.metric, c.metric.partition("/")[0])}
         for kind, asked, known in (
             ("row to compare", self.asked.variants, labels),
@@ -62,18 +62,16 @@ class Plan:
                     raise UnknownName(kind, name, known)
 
 
-def find_plans(
-    sweeps: Iterable[RecordedSweep], reference: str | None, chosen: Plan | None
-) -> dict[str, Plan]:
+def find_plans(records: Records, reference: str | None, chosen: Plan | None) -> dict[str, Plan]:
     """Return the planned comparisons by sweep; those of a user are together those of all sweeps.
 
     What a sweep planned holds for the reference row that it named.
     """
     if chosen is not None:
-        return dict.fromkeys((sweep.name for sweep in sweeps), chosen)
+        return dict.fromkeys((run.sweep for run in records.runs), chosen)
     return {
         sweep.name: Plan(sweep.compare, f"planned in the sweep {sweep.name}")
-        for sweep in sweeps
+        for sweep in records.sweeps
         if sweep.compare is not None and reference in (None, sweep.compare.reference)
     }
 
