@@ -29,7 +29,7 @@ def render_csv(table: Table) -> str:
     """Return a table as CSV with a header."""
     lines = [
         [
-            *(table.name, row.label, row.sweep, row.variant, column.data, column.metric),
+            *(table.name, row.title, row.sweep, row.variant, column.data, column.metric),
             *(column.protocol, cell.kind, cell.mean, cell.half_width, cell.n or None, cell.target),
             *(getattr(cell.difference, name, None) for name in _DIFFERENCE.values()),
             *(getattr(cell.robust, name, None) for name in _ROBUST),

@@ -21,34 +21,23 @@ class CellText(NamedTuple):
 
 
 def title_text(table: Table) -> str:
-    """Return the title, with the number of the table and the direction of its only quantity."""
+    """Return the title, with the number of the table; papers number their tables themselves."""
     number = f"Table {table.name}. " if table.name.isdigit() else ""
-    return number + caption_text(table)
-
-
-def caption_text(table: Table) -> str:
-    """Return the title for a paper, which numbers its tables itself."""
-    arrow = ARROWS[table.columns[0].quantity.direction] if _is_single(table) else ""
-    return f"{table.title} ({arrow})" if arrow else table.title
-
-
-def _is_single(table: Table) -> bool:
-    """Return whether all columns show one quantity, which is then only in the title."""
-    return len({column.metric for column in table.columns}) == 1
+    return number + table.title
 
 
 def headings(table: Table) -> list[tuple[str, str, str]]:
     """Return the heading of each column: data set, quantity, mark; each may be empty."""
-    return [heading(table, column) for column in table.columns]
+    return [heading(column) for column in table.columns]
 
 
-def heading(table: Table, column: Column, *, alone: bool = False) -> tuple[str, str, str]:
+def heading(column: Column, *, alone: bool = False) -> tuple[str, str, str]:
     """Return the heading of a column, `alone` where a view is not beside its quantity's values."""
-    title = "" if _is_single(table) else column.quantity.title
+    title = column.quantity.title
     if column.view != "value":
         view = VIEW_TITLES[column.view]
-        title = f"{title}, {view}" if title and alone else view
-    elif title:
+        title = f"{title}, {view}" if alone else view
+    else:
         title = f"{title} {ARROWS[column.quantity.direction]}".strip()
     mark = "paper" if column.paper else column.mark and f"[{column.mark}]"
     return column.data_title, title, mark

@@ -144,7 +144,8 @@ class Column:
 class Row:
     """One variant of one sweep, a control (by its name), or a model that only the paper has.
 
-    The sweep is '' where it is not a single one. Controls and the paper's rows have no model.
+    The sweep is '' where it is not a single one. Controls and the paper's rows have no model. Rows
+    of one section are neighbors, and belong together.
     """
 
     label: str
@@ -152,6 +153,12 @@ class Row:
     variant: str
     cells: tuple[Cell, ...] = ()
     model: str = ""
+    section: str = ""
+
+    @property
+    def title(self) -> str:
+        """Label for a place that shows no sections."""
+        return f"{self.label}, {self.section}" if self.section else self.label
 
 
 @dataclass(frozen=True)
