@@ -257,22 +257,30 @@ def typed_command(*more: str) -> str:
 NOT_RECORDED = ("dry_run", "retry_failed", "allow_code_change", "no_mlflow", "mlflow_uri")
 
 
-def reproducing_command() -> str:
-    """Return the command line that does the same again, with values of environment variables."""
+def reproducing_command(**instead: Any) -> str:
+    """Return the command line that does the same again, with values of environment variables.
+
+    `instead` are values of parameters that are recorded otherwise; None leaves one out.
+    """
     context = click.get_current_context()
     words, options = ["bench", context.info_name or ""], list[str]()
     for parameter in context.command.params:
         name = str(parameter.name)
-        value, source = context.params.get(name), context.get_parameter_source(name)
+        value = instead.get(name, context.params.get(name))
+        values = value if isinstance(value, tuple) else (value,)
         if isinstance(parameter, click.Argument):
-            words += map(str, value if isinstance(value, tuple) else [value])
-        elif name not in NOT_RECORDED and source in (
-            ParameterSource.COMMANDLINE,
-            ParameterSource.ENVIRONMENT,
-        ):
+            words += map(str, values)
+        elif name not in NOT_RECORDED and value not in (None, False) and is_given(name):
             flag = max(parameter.opts, key=len)
-            options += [flag] if getattr(parameter, "is_flag", False) else [flag, str(value)]
+            is_flag = getattr(parameter, "is_flag", False)
+            options += [part for v in values for part in ((flag,) if is_flag else (flag, str(v)))]
     return shlex.join([*words, *options])
+
+
+def is_given(name: str) -> bool:
+    """Return whether a parameter is from the command line or the environment."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 def load_results(results: Path, sweeps: Sequence[str]) -> "Records":

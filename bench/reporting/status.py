@@ -13,13 +13,17 @@ STATES: tuple[State, ...] = ("done", "trained", "failed", "unfinished", "missing
 
 
 def status_text(records: Records) -> str:
-    """Return how many runs of each sweep are in which state, and name those that are not done."""
+    """Return how many runs and controls of each sweep are in which state, and name the rest."""
     if not records.sweeps:
         return f"no sweeps in {records.results}; begin with: bench run quickstart"
     lines = []
     for sweep in records.sweeps:
         runs = [run for run in records.runs if run.sweep == sweep.name]
-        lines.append(f"{sweep.name}: {states_text(run.state for run in runs)}")
+        trained, controls = (
+            [run.state for run in runs if run.is_control is control] for control in (False, True)
+        )
+        beside = f"; controls: {states_text(controls)}" if controls else ""
+        lines.append(f"{sweep.name}: {states_text(trained)}{beside}")
         left = [run for run in runs if run.state != "done"]
         width = max((len(run.title) for run in left), default=0)
         for run in left:
