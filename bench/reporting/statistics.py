@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import nctdtrinc, stdtr, stdtrit
+from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
 
 FEWEST_FOR_CLAIMS = 6
 """Below this a two-sided paired sign-flip test cannot reach p < 0.05, so any smaller p value would
@@ -41,37 +41,54 @@ class Estimate:
 
     Attributes:
         mean: What is compared with 0.
-        variance: That of one seed; what else is uncertain is added as if it came from the seeds. 0
-            where it is but rounding, None for a single seed.
-        freedom: Degrees of freedom.
+        variance: That of one seed; 0 where it is but rounding, None for a single seed.
+        error: Standard error of what all values have in common, such as a target.
         n: Number of seeds.
     """
 
     mean: float
     variance: float | None
-    freedom: float
+    error: float
     n: int
 
     @property
-    def p(self) -> float | None:
-        """Two-sided p value of the t test; None for a single seed.
+    def spread(self) -> float | None:
+        """Standard deviation over seeds, as if `error` came from them, too; None for one seed."""
+        return None if self.variance is None else math.sqrt(self.variance + self.n * self.error**2)
 
-        Where all values are the same up to rounding, it is not that of an infinite t but the
-        smallest one of the sign-flip test, `2 ** (1 - n)`, or 1 where they are all 0.
+    @property
+    def p(self) -> float | None:
+        """Two-sided p value, the level at which the interval ends at 0; None for a single seed.
+
+        Where all values are the same up to rounding, and nothing else is uncertain, it is not that
+        of an infinite t but the smallest one of the sign-flip test, `2 ** (1 - n)`, or 1 where they
+        are all 0.
         """
         if self.variance is None:
             return None
-        if self.variance == 0:
+        if not self.variance and not self.error:
             return 1.0 if self.mean == 0 else 2.0 ** (1 - self.n)
-        t = abs(self.mean) * math.sqrt(self.n) / math.sqrt(self.variance)
-        return min(1.0, 2.0 * float(stdtr(self.freedom, -t)))
+        if not self.error:
+            t = abs(self.mean) * math.sqrt(self.n) / math.sqrt(self.variance)
+            return min(1.0, 2.0 * float(stdtr(self.n - 1, -t)))
+        low, high = -36.0, 0.0  # of its logarithm; less is as good as nothing
+        for _ in range(60):
+            middle = (low + high) / 2
+            is_outside = (self.half_width(math.exp(middle)) or 0.0) < abs(self.mean)
+            low, high = (low, middle) if is_outside else (middle, high)
+        return math.exp(high)
 
     def half_width(self, level: float = LEVEL) -> float | None:
-        """Return half the width of the t interval that leaves out the truth with this chance."""
+        """Return half the width of the interval that leaves out the truth with this chance.
+
+        That of the seeds, by Student's t, and that of `error`, by the normal distribution, are
+        added as squares, so it is never narrower than either.
+        """
         if self.variance is None:
             return None
-        quantile = float(stdtrit(self.freedom, 1 - level / 2))
-        return quantile * math.sqrt(self.variance / self.n)
+        upper = 1 - level / 2
+        half_width = float(stdtrit(self.n - 1, upper)) * math.sqrt(self.variance / self.n)
+        return math.hypot(half_width, ndtri(upper) * self.error) if self.error else half_width
 
 
 @dataclass(frozen=True)
@@ -103,8 +120,7 @@ class PairedDifference:
     @property
     def spread(self) -> float | None:
         """Standard deviation over seeds, None for a single seed."""
-        variance = self.nearest.variance
-        return None if variance is None else math.sqrt(variance)
+        return self.nearest.spread
 
     @property
     def p(self) -> float | None:
@@ -174,9 +190,12 @@ def standard_deviation(values: Iterable[float]) -> float | None:
 def estimate(values: Sequence[float], error: float = 0.0, *, rounding: float = 0.0) -> Estimate:
     r"""Return the mean of values of which each is off by the same unknown amount.
 
-    .. math:: \mathrm{Var} = s^2 + n e^2, \qquad \nu = (n - 1) (1 + n e^2 / s^2)^2
+    Its interval is
 
-    The degrees of freedom are those of Welch and Satterthwaite, where `e` is known well.
+    .. math:: \bar v \pm \sqrt{t_{1-\alpha/2,\,n-1}^2 \, s^2 / n + z_{1-\alpha/2}^2 \, e^2}
+
+    which covers the truth at least as often as it says for few seeds, too, as intervals with the
+    degrees of freedom of Welch and Satterthwaite do not.
 
     Args:
         values: One value a seed, finite.
@@ -184,22 +203,18 @@ def estimate(values: Sequence[float], error: float = 0.0, *, rounding: float = 0
         rounding: Standard deviations up to this are none.
 
     Returns:
-        The mean with its variance.
+        The mean with what is uncertain of it.
 
     Examples:
-        >>> gap = estimate([1.0, 2.0, 3.0], error=0.5)  # 1 + 3 / 4, and 2 (1 + 3 / 4) ** 2
-        >>> gap.mean, gap.variance, gap.freedom
-        (2.0, 1.75, 6.125)
+        >>> gap = estimate([1.0, 2.0, 3.0], error=0.5)  # (4.3027 ** 2 / 3 + 1.96 ** 2 / 4) ** 0.5
+        >>> gap.mean, round(gap.half_width(), 3)
+        (2.0, 2.67)
     """
-    mean, of_seeds, n = _moments(values)
-    if of_seeds is None:
-        return Estimate(mean, None, 0.0, 1)
-    if math.sqrt(of_seeds) <= rounding:
-        of_seeds = 0.0
+    mean, variance, n = _moments(values)
+    if variance is not None and math.sqrt(variance) <= rounding:
+        variance = 0.0
         mean = 0.0 if abs(mean) <= rounding else mean
-    variance = of_seeds + n * error**2
-    freedom = (n - 1) * (variance / of_seeds) ** 2 if of_seeds else math.inf
-    return Estimate(mean, variance, freedom if variance else n - 1.0, n)
+    return Estimate(mean, variance, error, n)
 
 
 def paired_difference(

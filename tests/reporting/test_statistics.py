@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,10 +98,13 @@ def test_a_nearer_row_needs_a_difference_and_a_middle_beside_the_target(pairs, t
     distances = [abs(side.mean() - target) for side in (a, b)]
     assert found.mean == pytest.approx(distances[0] - distances[1], abs=1e-9)
     if min(np.ptp(a - b), np.ptp(a + b)) > 1e-6:
-        n, seeds = len(a), (a + b).var(ddof=1) / len(a)
-        whole = seeds + 4 * error**2
-        t = ((a + b).mean() - 2 * target) / whole**0.5
-        middle = 2 * scipy.stats.t.sf(abs(t), (n - 1) * (whole / seeds) ** 2)
+        n, sem, off = len(a), scipy.stats.sem(a + b), abs((a + b).mean() - 2 * target)
+
+        def outside(level):
+            t, z = scipy.stats.t.isf(level / 2, n - 1), scipy.stats.norm.isf(level / 2)
+            return off - math.hypot(t * sem, z * 2 * error)
+
+        middle = scipy.optimize.brentq(outside, 1e-300, 1, xtol=1e-15) if off > 1e-9 else 1.0
         expected = max(scipy.stats.ttest_rel(a, b).pvalue, middle)
         assert found.p == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
