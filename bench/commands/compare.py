@@ -11,21 +11,30 @@ from bench.errors import BenchError
 @cli.command("compare")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
+@click.option(
+    "--compare",
+    metavar="COMPARISONS",
+    help="Metrics that are tested and corrected together: {metrics: [...]}.  [default: all]",
+)
 @options.RESULTS
-def compare_command(first: str, second: str, results: Path) -> None:
+def compare_command(first: str, second: str, compare: str | None, results: Path) -> None:
     """Show how two runs or variants differ.
 
     Compared are configurations and measurements. A and B are variants, SWEEP/VARIANT, whose seeds
-    are compared in pairs; or runs: SWEEP/ID, the folder of a run, or an id or its beginning.
+    are compared in pairs; or runs: SWEEP/ID, the folder of a run, or an id or its beginning. P
+    values are corrected for all metrics that are printed.
 
     Example: bench compare digits/lr_livae digits/softmax
     """
     from bench.record.records import load_records
-    from bench.reporting.compare import compare_text, find_runs
+    from bench.reporting.compare import TWO_ROWS, compare_text, find_runs
 
     records = load_records(results)
     sides = [find_runs(records, name) for name in (first, second)]
     if shared := set(sides[0].runs) & set(sides[1].runs):
         what = "are the same" if sides[0].runs == sides[1].runs else "overlap"
         raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")
-    echo(compare_text(records, *sides))
+    plan = options.chosen_comparisons(compare, records)
+    if plan and (plan.asked.reference or plan.asked.variants):
+        raise BenchError("--compare takes metrics alone here: B is compared with A")
+    echo(compare_text(records, sides[0], sides[1], plan or TWO_ROWS))

@@ -1,6 +1,5 @@
 """`bench figure`: figures for a paper, from the record."""
 
-import shlex
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,16 +60,13 @@ def figure_command(
     from bench.reporting.figures.files import write_figure
 
     records = options.load_results(results, sweeps)
-    further = [*sweeps, *(word for name in variants for word in ("--variant", name))]
-    further += [] if seed is None else ["--seed", str(seed)]
-    further += [word for name in metrics for word in ("--metric", name)]
-    further += [] if str(results) == "results" else ["--results", str(results)]
+    elsewhere = dict.fromkeys(("is_all", "device", "threads", "to"))
     data_sets = dict.fromkeys(run.data for run in records.runs)
     several = len(data_sets) > 1
     folder = to or (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
     is_made = False
     for figure in wanted:
-        command = shlex.join(["bench", "figure", figure.name, *further])
+        command = options.reproducing_command(words=(figure.name, *sweeps), **elsewhere)
         for data in (FigureData(records, name, variants, seed, metrics) for name in data_sets):
             _make_pictures(data, figure.needs, device, threads)
             name = f"{figure.name}-{in_file_name(data.data)}" if several else figure.name

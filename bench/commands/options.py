@@ -27,6 +27,7 @@ from bench.errors import (
 if TYPE_CHECKING:
     from bench.process.worker import Worker
     from bench.record.records import Records
+    from bench.reporting.tables.families import Plan
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -172,6 +173,25 @@ class ExecutionOptions(WorkerOptions):
 TO = click.option("--to", type=FOLDER, help="Folder to write to.  [default: beside the results]")
 
 
+def chosen_comparisons(text: str | None, records: "Records") -> "Plan | None":
+    """Return the comparisons of the option `--compare`, a mapping in YAML or a reference row."""
+    from bench.reporting.tables.families import Plan
+    from bench.spec.located import Located
+    from bench.spec.located_yaml import parse_value
+    from bench.spec.run_settings import Comparisons
+    from bench.spec.validation import validate
+
+    if text is None:
+        return None
+    value = parse_value(text, "--compare")
+    given = Located.of({"reference": value} if isinstance(value, str) else value, "--compare")
+    with given.locating_errors():
+        asked = validate(Comparisons, given.value, ())
+    is_other = any(sweep.compare is not None for sweep in records.sweeps)
+    instead = ", in place of those that the sweep planned" if is_other else ""
+    return Plan(asked, f"chosen on the command line{instead}")
+
+
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """Say where else to write what cannot be written to a folder."""
@@ -248,22 +268,30 @@ def typed_command(*more: str) -> str:
 NOT_RECORDED = ("dry_run", "retry_failed", "allow_code_change", "no_mlflow", "mlflow_uri")
 
 
-def reproducing_command() -> str:
-    """Return the command line that does the same again, with values of environment variables."""
+def reproducing_command(**instead: Any) -> str:
+    """Return the command line that does the same again, with values of environment variables.
+
+    `instead` are values of parameters that are recorded otherwise; None leaves one out.
+    """
     context = click.get_current_context()
     words, options = ["bench", context.info_name or ""], list[str]()
     for parameter in context.command.params:
         name = str(parameter.name)
-        value, source = context.params.get(name), context.get_parameter_source(name)
+        value = instead.get(name, context.params.get(name))
+        values = value if isinstance(value, tuple) else (value,)
         if isinstance(parameter, click.Argument):
-            words += map(str, value if isinstance(value, tuple) else [value])
-        elif name not in NOT_RECORDED and source in (
-            ParameterSource.COMMANDLINE,
-            ParameterSource.ENVIRONMENT,
-        ):
+            words += map(str, values)
+        elif name not in NOT_RECORDED and value not in (None, False) and is_given(name):
             flag = max(parameter.opts, key=len)
-            options += [flag] if getattr(parameter, "is_flag", False) else [flag, str(value)]
+            is_flag = getattr(parameter, "is_flag", False)
+            options += [part for v in values for part in ((flag,) if is_flag else (flag, str(v)))]
     return shlex.join([*words, *options])
+
+
+def is_given(name: str) -> bool:
+    """Return whether a parameter is from the command line or the environment."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 def load_results(results: Path, sweeps: Sequence[str]) -> "Records":

@@ -1,8 +1,7 @@
 """`bench report`: tables of what was measured."""
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +22,12 @@ if TYPE_CHECKING:
     help="Row that the others are compared with: a label, variant or model, or 'none'.  "
     "[default: what tables.yaml says]",
 )
+@click.option(
+    "--compare",
+    metavar="COMPARISONS",
+    help="Comparisons that are tested and corrected together, in place of those that the sweep "
+    "planned: {reference: ROW, variants: [...], metrics: [...]}.",
+)
 @click.option("--differences", is_flag=True, help="Show the differences from that row.")
 @click.option(
     "--robust",
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     help="Which snapshot of a run: last, val-METRIC, the best one on validation images, or "
     "oracle-METRIC, the best one on test images.",
 )
+@click.option("--paper", is_flag=True, help="Show rows and columns that only the paper has, too.")
 @click.option("--page", is_flag=True, help="Write everything as one HTML file, report.html.")
 @click.option("--variance", is_flag=True, help="Split variances by where they come from.")
 @click.option(
@@ -51,9 +57,11 @@ def report_command(
     tables: tuple[str, ...],
     is_all: bool,
     reference: str | None,
+    compare: str | None,
     differences: bool,
     robust: bool,
     rule: str,
+    paper: bool,
     page: bool,
     variance: bool,
     form: str,
@@ -80,11 +88,16 @@ def report_command(
     show: list[ColumnView] = ["difference"] if differences else []
     if robust:
         show += ["iqm", "improvement"]
+    plan = options.chosen_comparisons(compare, records)
+    if plan and plan.asked.reference and reference not in (None, plan.asked.reference):
+        raise BenchError(f"--reference {reference} is not the reference of --compare {compare}")
+    choices: dict[str, Any] = {"reference": reference, "compare": plan, "show": show}
+    choices["paper"] = paper
     folder = to or (results / sweeps[0] if len(sweeps) == 1 else results)
     is_table_named = bool(tables or is_all or variance)
     filled = []
     if page or is_all:
-        filled = filled_tables(specs, records, reference=reference, show=show)
+        filled = filled_tables(specs, records, **choices)
     if page:
         from bench.reporting.page.document import describe_page, render_page
 
@@ -94,14 +107,13 @@ def report_command(
         echo(f"written to {folder / 'report.html'}", err=True)
         if not is_table_named:
             return
-    build = partial(build_table, records=records, reference=reference, show=show)
-    made = [build(pick_table(specs, name)) for name in tables]
+    made = [build_table(pick_table(specs, name), records, **choices) for name in tables]
     if is_all:
         made += [table for table in filled if table.name not in tables]
         if left := [name for name in specs if name not in {table.name for table in made}]:
             echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)
     if not is_table_named:
-        made = [build(specs["summary"])]
+        made = [build_table(specs["summary"], records, **choices)]
     if variance:
         made.append(variance_table(records, specs["summary"].names))
     for table in made:

@@ -193,6 +193,7 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
         "spec": str(sweep.path),
         "command": command,
         "quantities": quantities,
+        **({"compare": sweep.compare.model_dump()} if sweep.compare else {}),
         "runs": [row for run in sweep.runs for row in _rows_of(run)],
         "controls": [
             {

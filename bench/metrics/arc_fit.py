@@ -9,6 +9,7 @@ from bench.data.moons import CENTERS
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet, unmeasured
 from bench.metrics.density_coverage import distances
+from bench.metrics.jackknife import combined_error, jackknife_variance, variances_without
 
 RADIUS = 0.1
 """A real point counts as covered if a sample of its class is nearer than this."""
@@ -45,16 +46,32 @@ class ArcFit(Metric):
         names = self.quantities
         if min(sizes) < 2:
             return unmeasured(names, protocol, "one point a class has no spread")
-        by_class = []
+        by_class, variances = [], []
         for label, center in enumerate(CENTERS):
             points, real = (_some(part.x[part.y == label]) for part in (samples, test))
             radii = [(side - torch.tensor(center).double()).norm(dim=1) for side in (points, real)]
-            nearest = torch.cat([block.amin(dim=1) for block in distances(real, points)])
-            spread, coverage = radii[0].std() / radii[1].std(), (nearest < RADIUS).double().mean()
-            values = spread, 100 * coverage, energy_distance(points, real)
+            coverage, coverage_without = _coverage(points, real)
+            values = radii[0].std() / radii[1].std(), coverage, energy_distance(points, real)
             by_class.append(torch.stack(values))
+            if len(points) > 2:
+                squares = (radii[0] - radii[0].mean()).square()
+                spread_without = variances_without(squares).sqrt() / radii[1].std()
+                variances.append(map(jackknife_variance, (spread_without, coverage_without)))
         means = torch.stack(by_class).mean(dim=0).tolist()
-        return [Measurement(name, protocol, mean) for name, mean in zip(names, means, strict=True)]
+        errors = [*map(combined_error, zip(*variances, strict=True)), None, None, None]
+        measured = zip(names, means, errors, strict=False)
+        return [Measurement(name, protocol, mean, error=error) for name, mean, error in measured]
+
+
+def _coverage(points: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which percentage of real points is covered, and that without each of the points."""
+    covered, lost = torch.zeros((), dtype=torch.int64), torch.zeros(len(points), dtype=torch.int64)
+    for block in distances(real, points):
+        near = block < RADIUS
+        count = near.sum(dim=1)
+        covered += (count > 0).sum()
+        lost += near[count == 1].sum(dim=0)
+    return 100 * covered.double() / len(real), 100 * (covered - lost).double() / len(real)
 
 
 def energy_distance(first: Tensor, second: Tensor) -> Tensor:

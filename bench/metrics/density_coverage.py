@@ -22,19 +22,25 @@ def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, 
     >>> density_coverage(line[:4], line, k=1)  # balls of 0 to 4 hold 2, 3, 3, 2 and 1 of them
     (2.75, 0.625)
     """
+    counts, covered = _balls(samples, real, k)
+    return counts.sum().item() / (k * len(samples)), covered.double().mean().item()
+
+
+def _balls(samples: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return how many balls of real images hold each sample, `[N]`, and which hold any, `[M]`."""
     if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
         raise BenchError("density and coverage need finite features")
     if len(real) <= k:
         raise BenchError(f"{len(real)} real images have no neighbor number {k}")
     # The nearest of all is the image itself, at a distance of exactly 0.
     radii = torch.cat([block.kthvalue(k + 1, dim=1).values for block in distances(real, real)])
-    inside = torch.zeros((), dtype=torch.int64)
+    counts = []
     covered = torch.zeros(len(real), dtype=torch.bool)
     for block in distances(samples, real):
         within = block <= radii
-        inside += within.sum()
+        counts.append(within.sum(dim=1))
         covered |= within.any(dim=0)
-    return inside.item() / (k * len(samples)), covered.double().mean().item()
+    return torch.cat(counts), covered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +62,15 @@ class DensityCoverage(NeighborMetric):
         "density": Quantity("Density", "real", 3),
         "coverage": Quantity("Coverage", "higher", 3),
     }
-    values = staticmethod(density_coverage)
 
     k: AtLeastOne = 5
+
+    @staticmethod
+    def values(samples: Tensor, real: Tensor, k: int) -> tuple[tuple[float, float], Tensor]:
+        """Return density and coverage, and what each sample adds to the density."""
+        counts, covered = _balls(samples, real, k)
+        density = counts.sum().item() / (k * len(samples))
+        return (density, covered.double().mean().item()), counts / k
 
 
 def distances(first: Tensor, second: Tensor) -> Iterator[Tensor]:

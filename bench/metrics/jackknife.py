@@ -16,6 +16,31 @@ import torch
 from torch import Tensor
 
 
+def jackknife_variance(without: Tensor) -> float:
+    """Return the jackknife variance of an estimate, of its values `[n]` without each of n images.
+
+    >>> jackknife_variance(torch.tensor([3.0, 0.0, 0.0]))
+    4.0
+    """
+    n = len(without)
+    values = without.double().sort().values  # in any order of the images the same bits
+    return float((n - 1) / n * (values - values.mean()).square().sum())
+
+
+def variances_without(squares: Tensor) -> Tensor:
+    """Return the sample variance without each of at least 3 images, `[n]`.
+
+    `squares` `[n]` are the squared distances of all images from their mean.
+
+    >>> variances_without(torch.tensor([1.0, 0.0, 1.0]))  # of 1, 2, 3
+    tensor([0.5000, 2.0000, 0.5000], dtype=torch.float64)
+    """
+    n, squares = len(squares), squares.double()
+    if n < 3:
+        raise ValueError(f"a jackknife of a variance needs at least 3 images, got {n}")
+    return (squares.sort().values.sum() - n / (n - 1) * squares) / (n - 2)
+
+
 def pair_variance(pairs: Tensor, n: int) -> float:
     """Return the jackknife variance of the mean over all pairs of at least 3 images.
 
@@ -30,8 +55,7 @@ def pair_variance(pairs: Tensor, n: int) -> float:
     first, second = torch.triu_indices(n, n, 1)
     of_image = torch.zeros(n, dtype=torch.float64)
     of_image.index_add_(0, first, values).index_add_(0, second, values)
-    without = (values.sum() - of_image) / ((n - 1) * (n - 2) / 2)
-    return float((n - 1) / n * (without - without.mean()).square().sum())
+    return jackknife_variance((values.sum() - of_image) / ((n - 1) * (n - 2) / 2))
 
 
 def mean_variance(values: Tensor) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Context, Measurement, Quantity, SampleSet, unmeasured
 from bench.metrics.feature_metric import FeatureMetric
+from bench.metrics.jackknife import combined_error, mean_variance
 
 EXACT_BLOCK = 25
 """Points that torch-fidelity compares at a time. For more, `torch.cdist` takes inner products, by
@@ -42,13 +43,25 @@ class NeighborMetric(FeatureMetric):
         if reason:
             return unmeasured(self.quantities, protocol, reason)
         first, second = equal.features()
-        values = self.values(first.double(), second.double(), self.k)
-        return [Measurement(n, protocol, v) for n, v in zip(self.quantities, values, strict=True)]
+        values, parts = self.values(first.double(), second.double(), self.k)
+        errors = [None if parts is None else _error(parts, equal.samples.classes), None]
+        measured = zip(self.quantities, values, errors, strict=True)
+        return [Measurement(name, protocol, value, error=error) for name, value, error in measured]
 
     @staticmethod
     @abstractmethod
-    def values(samples: Tensor, real: Tensor, k: int) -> tuple[float, float]:
-        """Return both quantities of `float64` features `[N, D]` of samples and of real images."""
+    def values(samples: Tensor, real: Tensor, k: int) -> tuple[tuple[float, float], Tensor | None]:
+        """Return both quantities of `float64` features `[N, D]` of samples and of real images.
+
+        Where it is known, also what each sample adds: `[N]`, of which the first one is the mean.
+        """
+
+
+def _error(parts: Tensor, classes: int) -> float | None:
+    """Return the standard error over images of a mean over samples, which are dealt by class."""
+    if len(parts) < 2 * classes:
+        return None
+    return combined_error([mean_variance(parts[label::classes]) for label in range(classes)])
 
 
 def precision_recall(samples: Tensor, real: Tensor, k: int = 3) -> tuple[float, float]:
@@ -94,6 +107,10 @@ class PrecisionRecall(NeighborMetric):
         "precision": Quantity("Precision", "higher", 3),
         "recall": Quantity("Recall", "higher", 3),
     }
-    values = staticmethod(precision_recall)
 
     k: AtLeastOne = 3
+
+    @staticmethod
+    def values(samples: Tensor, real: Tensor, k: int) -> tuple[tuple[float, float], None]:
+        """Return precision and recall."""
+        return precision_recall(samples, real, k), None

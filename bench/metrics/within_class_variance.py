@@ -1,5 +1,6 @@
 """Variance within a class, of pixels and of features."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from bench.metrics.balanced_set import balanced_samples
 from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.metrics.extractors.feature_cache import features
+from bench.metrics.jackknife import combined_error, jackknife_variance, variances_without
 
 BLOCK = 500  # images that are in memory as integers at a time
 
@@ -34,7 +36,7 @@ class WithinClassVariance(Metric):
     extractor_seed: int = 0
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Measure the variance of the pixels, then that of the features."""
+        """Measure the variance of the pixels, then that of the features, with standard errors."""
         context.require_images()
         extractor = domain_classifier(context, self.extractor_seed).extractor
         count, classes = samples.per_class, range(samples.spec.classes)
@@ -47,14 +49,35 @@ class WithinClassVariance(Metric):
             reason = "one image a class has no variance"
             return [Measurement(name, how, None, reason) for name, how in protocols.items()]
         seen = features(context, extractor, balanced_samples(samples), is_real=False)
-        variances = (
-            [pixel_variance(samples.x[samples.y == k]) for k in classes],
-            [seen[k :: len(classes)].double().var(dim=0).mean().item() for k in classes],
+        of_pixels = [samples.x[samples.y == k] for k in classes]
+        of_features = [seen[k :: len(classes)].double() for k in classes]
+        values = (
+            [pixel_variance(x) for x in of_pixels],
+            [x.var(dim=0).mean().item() for x in of_features],
         )
+        errors = _error(of_pixels, 255), _error(of_features, 1)
         return [
-            Measurement(name, how, sum(values) / len(values))
-            for (name, how), values in zip(protocols.items(), variances, strict=True)
+            Measurement(name, how, sum(variances) / len(variances), error=error)
+            for (name, how), variances, error in zip(protocols.items(), values, errors, strict=True)
         ]
+
+
+def _squares(x: Tensor, unit: float) -> Tensor:
+    """Return the mean square of how far each image is from the mean of all, `[N]`."""
+    flat = x.flatten(1)
+    mean = torch.stack([b.sum(dim=0, dtype=torch.float64) for b in torch.split(flat, BLOCK)]).sum(
+        dim=0
+    )
+    far = [(block - mean / len(x)).square().mean(dim=1) for block in torch.split(flat, BLOCK)]
+    return torch.cat(far) / unit**2
+
+
+def _error(classes: Sequence[Tensor], unit: float) -> float | None:
+    """Return the standard error over images; None for fewer than three of a class."""
+    if len(classes[0]) < 3:
+        return None
+    squares = (_squares(x, unit) for x in classes)
+    return combined_error([jackknife_variance(variances_without(s)) for s in squares])
 
 
 def pixel_variance(images: Tensor) -> float:

@@ -194,6 +194,14 @@ class PlanControl(Shape):
     path: Text | None = None
 
 
+class PlannedComparisons(Shape):
+    """The comparisons that a sweep planned."""
+
+    reference: Text = ""
+    variants: list[Text] = []
+    metrics: list[Text] = []
+
+
 class PlanFile(Shape):
     """`sweep.json`."""
 
@@ -201,6 +209,7 @@ class PlanFile(Shape):
     spec: Text
     command: Text
     quantities: dict[str, QuantityFields] = {}
+    compare: PlannedComparisons | None = None
     runs: list[PlanRun]
     controls: list[PlanControl] = []
     references: list[PlanControl] = []

@@ -32,13 +32,14 @@ RunKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class RecordedSweep:
-    """A sweep: its YAML file, the command that runs or continues it, and what it measures."""
+    """A sweep: its YAML file, the command that runs or continues it, what it measures, compares."""
 
     name: str
     title: str
     spec: str
     command: str
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    compare: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
         content["spec"],
         content["command"],
         {name: Quantity.of(fields) for name, fields in content.get("quantities", {}).items()},
+        content.get("compare"),
     )
     controls = [
         {"variant": entry.get("control", REAL), "model": entry.get("control", REAL)}

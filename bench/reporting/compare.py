@@ -15,10 +15,14 @@ from bench.reporting.notes.table_notes import view_notes
 from bench.reporting.render.headings import cell_text
 from bench.reporting.render.text import aligned, note_lines
 from bench.reporting.tables.build import build_table
+from bench.reporting.tables.families import Plan
 from bench.reporting.tables.table import ARROWS
 from bench.reporting.tables.table_spec import load_tables
+from bench.spec.run_settings import Comparisons
 
 ABSENT = "—"
+TWO_ROWS = Plan(Comparisons(), "those of two rows chosen on the command line")
+"""Comparisons of all metrics that are printed."""
 
 
 class ComparedRuns(NamedTuple):
@@ -71,10 +75,13 @@ def find_folders(results: Path, name: str) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
-def compare_text(records: Records, first: ComparedRuns, second: ComparedRuns) -> str:
+def compare_text(
+    records: Records, first: ComparedRuns, second: ComparedRuns, plan: Plan = TWO_ROWS
+) -> str:
     """Return where two configurations differ, and their measurements."""
     together = _together(records, first, second)
-    table = build_table(load_tables()["summary"], together, reference=first.label)
+    summary = load_tables()["summary"]
+    table = build_table(summary, together, reference=first.label, compare=plan)
     lines = [("", *(row.label for row in table.rows), "Δ")]
     several = len({column.data for column in table.columns}) > 1
     for index, column in enumerate(table.columns):
@@ -87,7 +94,10 @@ def compare_text(records: Records, first: ComparedRuns, second: ComparedRuns) ->
         change = cell_text(table.rows[-1].cells[index], replace(column, view="difference"))
         texts = [text.number + text.rest + " *" * text.is_bold for text in (*cells, change)]
         lines.append((title, *texts))
-    notes = note_lines(replace(table, notes=(*view_notes(["difference"]), *table.notes)))
+    if not any(line[-1] for line in lines[1:]):  # no seeds or data in common
+        lines = [line[:-1] for line in lines]
+    kept = [note for note in table.notes if note not in view_notes(["gap"])]  # it is not printed
+    notes = note_lines(replace(table, notes=(*view_notes(["difference"]), *kept)))
     changes = aligned(_changes(records, first, second))
     return "\n".join([*changes, "", *aligned(lines), "", *notes])
 

@@ -9,13 +9,11 @@ Sums are exact (`math.fsum`), so the order of the values does not change a bit o
 """
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
-from scipy.special import nctdtrinc, stdtr, stdtrit
+from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
 
 FEWEST_FOR_CLAIMS = 6
 """Below this a two-sided paired sign-flip test cannot reach p < 0.05, so any smaller p value would
@@ -26,8 +24,6 @@ LEVEL = 0.05
 
 POWER = 0.8
 """The detectable effect is one that would come out significant with this probability."""
-
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -40,19 +36,108 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """The mean difference of two rows over their common seeds.
+class Estimate:
+    """A mean over seeds, with what its t interval and its t test rest on.
 
     Attributes:
-        interval: The mean difference with its t interval.
-        spread: Standard deviation of the differences, 0 where it is but rounding, None for a single
-            seed.
-        p: Two-sided p value of the paired t test, None for fewer than two seeds.
+        mean: What is compared with 0.
+        variance: That of one seed; 0 where it is but rounding, None for a single seed.
+        error: Standard error of what all values have in common, such as a target.
+        n: Number of seeds.
     """
 
-    interval: Interval
-    spread: float | None
-    p: float | None
+    mean: float
+    variance: float | None
+    error: float
+    n: int
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds, as if `error` came from them, too; None for one seed."""
+        return None if self.variance is None else math.sqrt(self.variance + self.n * self.error**2)
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided p value, the level at which the interval ends at 0; None for a single seed.
+
+        Where all values are the same up to rounding, and nothing else is uncertain, it is not that
+        of an infinite t but the smallest one of the sign-flip test, `2 ** (1 - n)`, or 1 where they
+        are all 0.
+        """
+        if self.variance is None:
+            return None
+        if not self.variance and not self.error:
+            return 1.0 if self.mean == 0 else 2.0 ** (1 - self.n)
+        if not self.error:
+            t = abs(self.mean) * math.sqrt(self.n) / math.sqrt(self.variance)
+            return min(1.0, 2.0 * float(stdtr(self.n - 1, -t)))
+        low, high = -36.0, 0.0  # of its logarithm; less is as good as nothing
+        for _ in range(60):
+            middle = (low + high) / 2
+            is_outside = (self.half_width(math.exp(middle)) or 0.0) < abs(self.mean)
+            low, high = (low, middle) if is_outside else (middle, high)
+        return math.exp(high)
+
+    def half_width(self, level: float = LEVEL) -> float | None:
+        """Return half the width of the interval that leaves out the truth with this chance.
+
+        That of the seeds, by Student's t, and that of `error`, by the normal distribution, are
+        added as squares, so it is never narrower than either.
+        """
+        if self.variance is None:
+            return None
+        upper = 1 - level / 2
+        half_width = float(stdtrit(self.n - 1, upper)) * math.sqrt(self.variance / self.n)
+        return math.hypot(half_width, ndtri(upper) * self.error) if self.error else half_width
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A row minus another over their common seeds: of their values, or of how far they are off.
+
+    Attributes:
+        parts: What has to differ from 0 for a claim: of values their difference; of distances to
+            a target also twice the way from the target to the middle between both rows.
+    """
+
+    parts: tuple[Estimate, ...]
+
+    @property
+    def nearest(self) -> Estimate:
+        """The part that is nearest to 0."""
+        return min(self.parts, key=lambda part: abs(part.mean))
+
+    @property
+    def mean(self) -> float:
+        """The difference."""
+        return math.copysign(self.nearest.mean, math.prod(part.mean for part in self.parts))
+
+    @property
+    def n(self) -> int:
+        """Number of common seeds."""
+        return self.parts[0].n
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds, None for a single seed."""
+        return self.nearest.spread
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided p value, the largest of all parts; None for a single seed."""
+        return max(p for part in self.parts if (p := part.p) is not None) if self.n > 1 else None
+
+    def half_width(self, level: float = LEVEL) -> float | None:
+        """Return half the width of an interval that leaves out 0 just where `p` is below `level`.
+
+        None for a single seed.
+        """
+        if self.n < 2:
+            return None
+        return max(
+            (part.half_width(level) or 0.0) - (abs(part.mean) - abs(self.nearest.mean))
+            for part in self.parts
+        )
 
 
 def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
@@ -102,41 +187,80 @@ def standard_deviation(values: Iterable[float]) -> float | None:
     return None if variance is None else math.sqrt(variance)
 
 
+def estimate(values: Sequence[float], error: float = 0.0, *, rounding: float = 0.0) -> Estimate:
+    r"""Return the mean of values of which each is off by the same unknown amount.
+
+    Its interval is
+
+    .. math:: \bar v \pm \sqrt{t_{1-\alpha/2,\,n-1}^2 \, s^2 / n + z_{1-\alpha/2}^2 \, e^2}
+
+    which covers the truth at least as often as it says for few seeds, too, as intervals with the
+    degrees of freedom of Welch and Satterthwaite do not.
+
+    Args:
+        values: One value a seed, finite.
+        error: Standard error `e` of what all values have in common, such as a target.
+        rounding: Standard deviations up to this are none.
+
+    Returns:
+        The mean with what is uncertain of it.
+
+    Examples:
+        >>> gap = estimate([1.0, 2.0, 3.0], error=0.5)  # (4.3027 ** 2 / 3 + 1.96 ** 2 / 4) ** 0.5
+        >>> gap.mean, round(gap.half_width(), 3)
+        (2.0, 2.67)
+    """
+    mean, variance, n = _moments(values)
+    if variance is not None and math.sqrt(variance) <= rounding:
+        variance = 0.0
+        mean = 0.0 if abs(mean) <= rounding else mean
+    return Estimate(mean, variance, error, n)
+
+
 def paired_difference(
-    ours: Mapping[int, float], theirs: Mapping[int, float]
+    ours: Mapping[int, float],
+    theirs: Mapping[int, float],
+    target: float | None = None,
+    target_error: float = 0.0,
 ) -> PairedDifference | None:
-    r"""Compare two rows over their common seeds by the paired t test.
+    r"""Compare two rows over their common seeds by paired t tests.
 
     .. math:: t = \bar d \sqrt n / s_d
 
-    Where all differences are the same up to rounding, the p value is not that of an infinite t but
-    the smallest one of the sign-flip test, `2 ** (1 - n)`, or 1 where they are all 0.
+    With a target, the distances of the means from it are compared. One row is nearer if the rows
+    differ and the middle between them lies on the other one's side of the target,
+
+    .. math:: |a - T| < |b - T| \iff (a - b)\,(a + b - 2T) < 0,
+
+    so both factors are tested, and the larger p value counts (an intersection-union test; Berger,
+    1982). The target's error is in the second factor alone: the first one does not know the target.
 
     Args:
         ours: Seed -> value of a row.
         theirs: Seed -> value of the row that it is compared with.
+        target: The value that is best; None where values themselves are compared.
+        target_error: Standard error of the target.
 
     Returns:
-        `ours` minus `theirs`; None without a common seed.
+        `ours` minus `theirs`, or the difference of the distances; None without a common seed.
 
     Examples:
         >>> found = paired_difference({0: 3.0, 1: 5.0, 2: 4.0}, {0: 2.0, 1: 3.0, 2: 1.0, 9: 0.0})
-        >>> found.interval.mean, found.interval.n, round(found.p, 4)  # t = 2 sqrt(3)
+        >>> found.mean, found.n, round(found.p, 4)  # t = 2 sqrt(3)
         (2.0, 3, 0.0742)
+        >>> near, far = {0: 3.0, 1: 3.5}, {0: 8.0, 1: 8.5}
+        >>> paired_difference(near, far, target=5.0).mean  # 1.75 from it, and 3.25
+        -1.5
     """
-    differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
-    if not differences:
+    common = [seed for seed in ours if seed in theirs]
+    if not common:
         return None
-    interval, n = t_interval(differences), len(differences)
-    spread = standard_deviation(differences)
-    if spread is None:
-        return PairedDifference(interval, None, None)
-    largest = max(abs(value) for values in (ours, theirs) for value in values.values())
-    if spread <= 1e-12 * largest:  # what is left is rounding
-        p = 1.0 if abs(interval.mean) <= spread else 2.0 ** (1 - n)
-        return PairedDifference(interval, 0.0, p)
-    t = abs(interval.mean) * math.sqrt(n) / spread
-    return PairedDifference(interval, spread, min(1.0, 2.0 * float(stdtr(n - 1, -t))))
+    rounding = 1e-12 * max(abs(value) for of in (ours, theirs) for value in of.values())
+    parts = [estimate([ours[seed] - theirs[seed] for seed in common], rounding=rounding)]
+    if target is not None:
+        sums = [ours[seed] + theirs[seed] - 2 * target for seed in common]
+        parts.append(estimate(sums, 2 * target_error, rounding=rounding))
+    return PairedDifference(tuple(parts))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -159,8 +283,33 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     p = np.array(p_values, dtype=np.float64)
     order = p.argsort(kind="stable")
-    p[order] = np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order]).clip(max=1)
-    return [float(value) for value in p]
+    p[order] = np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order])
+    return [float(value) for value in p.clip(max=1)]
+
+
+def holm_levels(p_values: Sequence[float], level: float = LEVEL) -> list[float]:
+    """Return the level for each interval at which it leaves out 0 where Holm's p is below `level`.
+
+    That is `level` over the factor by which Holm's correction multiplies the p value, before it is
+    cut at 1.
+
+    Args:
+        p_values: In any order.
+        level: Below it a corrected p value is significant.
+
+    Returns:
+        The levels, in the same order.
+
+    Examples:
+        >>> [round(level, 4) for level in holm_levels([0.01, 0.04, 0.03])]
+        [0.0167, 0.0333, 0.025]
+    """
+    p = np.array(p_values, dtype=np.float64)
+    order = p.argsort(kind="stable")
+    steps = np.arange(len(p), 0, -1, dtype=np.float64)
+    corrected = np.maximum.accumulate(steps * p[order])
+    p[order] = np.divide(corrected, p[order], out=steps, where=p[order] > 0)
+    return [float(level / factor) for factor in p]
 
 
 def detectable_effect(n: int, level: float = LEVEL, power: float = POWER) -> float | None:
@@ -185,79 +334,6 @@ def detectable_effect(n: int, level: float = LEVEL, power: float = POWER) -> flo
         return None
     critical = stdtrit(n - 1, 1 - level / 2)
     return float(nctdtrinc(n - 1, 1 - power, critical)) / math.sqrt(n)
-
-
-def interquartile_mean(values: Sequence[float]) -> float:
-    """Return the mean without the lowest and the highest quarter of the values.
-
-    After Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
-    (NeurIPS 2021), as are the two functions below.
-
-    Args:
-        values: At least one. Of `n` values `n // 4` are left out at either end, so that up to
-            three keep them all.
-
-    Returns:
-        The mean of the rest.
-
-    Examples:
-        >>> interquartile_mean([1.0, 2.0, 3.0, 100.0])
-        2.5
-    """
-    cut = len(values) // 4
-    return fmean(sorted(values)[cut : len(values) - cut])
-
-
-def bootstrap_interval(
-    values: Sequence[float], confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Return the BCa bootstrap interval of the interquartile mean (Efron, 1987).
-
-    The resamples are the same ones every time. The order of the values does not matter.
-
-    Args:
-        values: One value a seed.
-        confidence: Its nominal coverage; with few seeds it covers less.
-
-    Returns:
-        Its ends; None for fewer than three values, or where leaving out any changes nothing.
-    """
-    if len(values) < 3:
-        return None
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
-    if ordered[0] == ordered[-1]:
-        return float(ordered[0]), float(ordered[-1])
-    from scipy.stats import bootstrap, trim_mean  # slow to import, and rarely wanted
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where no value left out changes the mean, it is nan
-        interval = bootstrap(
-            (ordered,),
-            lambda sample, axis=-1: trim_mean(sample, 0.25, axis=axis),
-            n_resamples=RESAMPLES,
-            confidence_level=confidence,
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return None
-    return float(interval.low), float(interval.high)
-
-
-def probability_of_improvement(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Return how often a run of one row lies above a run of another, over all pairs of runs.
-
-    Args:
-        ours: At least one value.
-        theirs: At least one value.
-
-    Returns:
-        Between 0 and 1; ties count half.
-
-    Examples:
-        >>> probability_of_improvement([2.0, 3.0], [1.0, 2.0])  # three of four pairs, and a tie
-        0.875
-    """
-    return float(np.heaviside(np.subtract.outer(ours, theirs), 0.5).mean())
 
 
 def _moments(values: Iterable[float]) -> tuple[float, float | None, int]:

@@ -13,15 +13,22 @@ STATES: tuple[State, ...] = ("done", "trained", "failed", "unfinished", "missing
 
 
 def status_text(records: Records) -> str:
-    """Return how many runs of each sweep are in which state, and name those that are not done."""
+    """Return how many runs and controls of each sweep are in which state, and name the rest."""
     if not records.sweeps:
         return f"no sweeps in {records.results}; begin with: bench run quickstart"
     lines = []
     for sweep in records.sweeps:
         runs = [run for run in records.runs if run.sweep == sweep.name]
-        lines.append(f"{sweep.name}: {states_text(run.state for run in runs if not run.row)}")
-        if rows := [run.state for run in runs if run.row]:
-            lines[-1] += f"; rows of other options of sampling: {states_text(rows)}"
+        trained, rows, controls = (
+            [run.state for run in runs if (run.is_control, bool(run.row)) == kind]
+            for kind in ((False, False), (False, True), (True, False))
+        )
+        text = states_text(trained)
+        if rows:
+            text += f"; rows of other options of sampling: {states_text(rows)}"
+        if controls:
+            text += f"; controls: {states_text(controls)}"
+        lines.append(f"{sweep.name}: {text}")
         left = [run for run in runs if run.state != "done"]
         width = max((len(run.title) for run in left), default=0)
         for run in left:

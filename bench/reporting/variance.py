@@ -28,6 +28,7 @@ CLASSIFIER = re.compile(r"(?<=-classifier@)[0-9a-f]{8}")
 MEAN, SEEDS, TRAINING, SAMPLES = "Mean", "Seeds, s.d.", "Training, s.d.", "Samples, s.d."
 SHARE, CLASSIFIERS = "Training, %", "Classifiers, s.d."
 COLUMNS = (MEAN, SEEDS, TRAINING, SAMPLES, SHARE, CLASSIFIERS)
+"""Each reads: what, in which unit."""
 
 EXPLANATION = (
     f"{SEEDS}: standard deviation over seeds, of training and samples together. {SAMPLES}: of "
@@ -75,27 +76,36 @@ def variance_table(records: Records, names: Names) -> Table:
             title = quantity.title + (f" ({number})" if len(kinds) > 1 else "")
             protocols[f"{title}: {protocol}"] = None
             where = [name for name, of in zip((run.sweep, run.data), is_split, strict=True) if of]
-            label = listed([names.models.get(run.variant, run.variant), *where, title])
+            label = listed([names.models.get(run.variant, run.variant), *where])
             cells = [
                 Cell("missing") if value is None else Cell("single", value)
                 for value in _numbers(same, redrawn, quantity.scale).values()
             ]
             if not CLASSIFIER.search(protocol):
                 cells[-1] = Cell("inapplicable")
-            row = Row(label, run.sweep, run.variant, tuple(cells), run.model)
+            row = Row(label, run.sweep, run.variant, tuple(cells), run.model, title)
             rows.append((quantity.title, row))
-    columns = tuple(
-        Column("", "", title, Quantity(title, decimals=0 if title == SHARE else None))
-        for title in COLUMNS
+    sections = grouped((row.section, row) for _, row in rows).values()
+    known = [
+        n for n in range(len(COLUMNS)) if any(row.cells[n].mean is not None for _, row in rows)
+    ]
+    only_rows = tuple(
+        replace(row, cells=tuple(row.cells[n] for n in known)) for of in sections for row in of
     )
+    columns = tuple(_column(COLUMNS[n]) for n in known)
     kept_apart = data_notes(records, {entry.run.data for entry in final})
     notes = [
         *kept_apart,
         *_notes(records, rows),
         *([Note("Protocols:", tuple(protocols))] if protocols else []),
     ]
-    only_rows = tuple(row for _, row in rows)
     return Table("variance", "Where the spread comes from", columns, only_rows, tuple(notes))
+
+
+def _column(title: str) -> Column:
+    """Return a column whose heading has the unit in a line of its own."""
+    what, _, unit = title.partition(", ")
+    return Column("", what, title, Quantity(unit, decimals=0 if title == SHARE else None))
 
 
 def _numbers(

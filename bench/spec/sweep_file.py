@@ -24,7 +24,7 @@ from bench.spec.located import Located, nested
 from bench.spec.located_yaml import MOST_IN_NAME, parse_option, read_yaml
 from bench.spec.reserved_names import EVALUATIONS
 from bench.spec.run_config import RunConfig, complete_settings
-from bench.spec.run_settings import RunSettings, Seed, Strict
+from bench.spec.run_settings import Comparisons, RunSettings, Seed, Strict
 from bench.spec.validation import (
     MOST_PROBLEMS,
     KeyPath,
@@ -53,6 +53,9 @@ class SweepFile(Strict):
     """Name -> patch of the base; one variant without a patch where empty."""
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     """Dotted path -> values; every variant is run for the product."""
+    compare: Comparisons | None = None
+    """The comparisons that are tested together: `{reference: full, variants: [...], metrics:
+    [...]}`; all variants or metrics where they are not named."""
 
     @field_validator("name")
     @classmethod
@@ -99,6 +102,7 @@ class Sweep:
     title: str
     path: Path
     runs: tuple[PlannedRun, ...] = field(repr=False)
+    compare: Comparisons | None = None
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
@@ -127,9 +131,38 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
                         "sampling are rows of one variant)",
                     )
                 runs[run.config.id] = run
+    if head.compare and not errors:
+        errors += _unknown_comparisons(document, head.compare, [*runs.values()])
     if errors:
         raise SpecError.all_of(errors)
-    return Sweep(head.name, head.title, path, tuple(runs.values()))
+    return Sweep(head.name, head.title, path, tuple(runs.values()), head.compare)
+
+
+def _unknown_comparisons(
+    document: Located, compare: Comparisons, runs: Sequence[PlannedRun]
+) -> list[SpecError]:
+    """Return what the sweep cannot compare, not having it."""
+    if not compare.reference:
+        return [document.error(("compare",), "names no 'reference', the variant to compare with")]
+    variants = dict.fromkeys(run.variant for run in runs)
+    names = dict.fromkeys(m["name"] for run in runs for m in run.config.evaluation.metrics)
+    metrics = [key for name in names for key in registry.load("metric", name).quantities]
+    named: list[tuple[KeyPath, str]] = [(("compare", "reference"), compare.reference)]
+    named += [(("compare", "variants", n), name) for n, name in enumerate(compare.variants)]
+    errors = [
+        document.error(key, describe_unknown("variant", name, variants))
+        for key, name in named
+        if name not in variants
+    ]
+    errors += [
+        document.error(("compare", "metrics", n), describe_unknown("quantity", name, metrics))
+        for n, name in enumerate(compare.metrics)
+        if name.partition("/")[0] not in metrics
+    ]
+    if compare.reference in compare.variants:
+        key = ("compare", "variants", compare.variants.index(compare.reference))
+        errors.append(document.error(key, "is the reference itself"))
+    return errors
 
 
 def read_spec(

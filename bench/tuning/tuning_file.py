@@ -106,6 +106,8 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
         if name not in known:
             message = describe_unknown("variant", name, known)
             errors.append(document.error(("space", name), message))
+    if head.compare:
+        errors.append(document.error(("compare",), "is of a sweep; trials are not tested"))
     if errors:
         raise SpecError.all_of(errors)
     return Tuning(path, head, tuple(objectives), tuple(variants))

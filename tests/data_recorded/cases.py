@@ -114,7 +114,8 @@ def eight_seeds(results):
     for seed in range(8):
         variants["full"][seed]["leakage_linear"] = ("probe[linear]", 12.5 + seed)
     models = dict.fromkeys(variants, "lr_livae") | {"worse": "cgan"}
-    folder = recorded.write_sweep(results, "claims", variants, models=models)
+    real = {**recorded.REAL_FIGURES, "intra_class_diversity": (recorded.DIVERSITY, 0.5, 1 / 64)}
+    folder = recorded.write_sweep(results, "claims", variants, models=models, real=real)
     for path in folder.glob("0[01234567]*/provenance.json"):
         text = path.read_text().replace('"dirty": false', '"dirty": true, "diff": "abcdef012345"')
         path.write_text(text)
@@ -187,7 +188,7 @@ def render(case, name, form, results):
     if name == "variance":
         table = variance_table(load_records(results), NAMES)
     else:
-        table = build(results, name, show=SHOWN.get(case, ()))
+        table = build(results, name, show=SHOWN.get(case, ()), paper=case is two_sweeps)
     # a command may name the folder, which is another one every time
     found = [replace(n, command=n.command.replace(str(results), "results")) for n in table.notes]
     text = RENDERERS[form](replace(table, notes=tuple(found)))

@@ -6,11 +6,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from bench.data.moons import CENTERS
+from bench.metrics.arc_fit import RADIUS, ArcFit
+from bench.metrics.balanced_set import balanced_samples
 from bench.metrics.base import SampleSet
 from bench.metrics.class_accuracy import ClassAccuracy
+from bench.metrics.density_coverage import DensityCoverage
+from bench.metrics.extractors.feature_cache import features as network_features
 from bench.metrics.intra_class_diversity import IntraClassDiversity
-from bench.metrics.jackknife import combined_error, mean_variance, pair_variance
+from bench.metrics.jackknife import (
+    combined_error,
+    jackknife_variance,
+    mean_variance,
+    pair_variance,
+    variances_without,
+)
 from bench.metrics.ms_ssim import all_pairs_ms_ssim
+from bench.metrics.within_class_variance import WithinClassVariance
 from tests.metrics.bars import first_of_each
 
 
@@ -43,6 +55,73 @@ def test_pairs_equal_leaving_out_one_item_after_another(n):
 def test_means_equal_leaving_out_one_item_after_another():
     x = torch.randn(9, generator=generator(), dtype=torch.float64)
     assert mean_variance(x) == pytest.approx(left_out(torch.mean, x), rel=1e-12)
+
+
+def test_variances_equal_leaving_out_one_item_after_another():
+    x = torch.randn(9, generator=generator(), dtype=torch.float64)
+    found = jackknife_variance(variances_without((x - x.mean()).square()))
+    assert found == pytest.approx(left_out(torch.var, x), rel=1e-12)
+    assert found == pytest.approx(pair_variance(kernel(x), 9), rel=1e-12)
+
+
+def over_classes(estimate, x, y):
+    """Return the standard error of the mean over classes, leaving out one image after another."""
+    classes = [x[y == label] for label in range(int(y.max()) + 1)]
+    return math.sqrt(sum(left_out(estimate, of_class) for of_class in classes)) / len(classes)
+
+
+def test_variance_within_a_class_equals_leaving_out_one_image_after_another(
+    real, context, classifier
+):
+    samples = first_of_each(real, 5)
+    pixels, features = WithinClassVariance().measure(samples, context)
+    x = samples.x.double().flatten(1) / 255
+    expected = over_classes(lambda items: items.var(dim=0).mean(), x, samples.y)
+    assert pixels.error == pytest.approx(expected, rel=1e-9)
+    seen = network_features(context, classifier.extractor, balanced_samples(samples), is_real=False)
+    labels = torch.arange(len(seen)) % 10
+    expected = over_classes(lambda items: items.var(dim=0).mean(), seen.double(), labels)
+    assert features.error == pytest.approx(expected, rel=1e-4)
+    two = WithinClassVariance().measure(first_of_each(real, 2), context)
+    assert [found.error for found in two] == [None, None]
+
+
+def test_density_has_the_error_of_a_mean_over_samples(real, context, classifier):
+    samples = first_of_each(real, 20)
+    density, coverage = DensityCoverage().measure(samples, context)
+    comparison = DensityCoverage().compare(samples, context).equally_many(10_000)
+    x, others = (part.double() for part in comparison.features())
+    radii = torch.cdist(others, others).kthvalue(6, dim=1).values
+    parts = (torch.cdist(x, others) <= radii).sum(dim=1).double() / 5
+    labels = torch.arange(len(x)) % 10
+    assert density.error == pytest.approx(over_classes(torch.mean, parts, labels), rel=1e-6)
+    assert coverage.error is None
+    assert DensityCoverage(k=2).measure(first_of_each(real, 1), context)[0].error is None
+
+
+def test_arcs_equal_leaving_out_one_point_after_another(contexts, moons):
+    x, y = moons.test.x[::7] * 1.1, moons.test.y[::7]
+    count = int(torch.bincount(y).min())
+    samples = first_of_each(SampleSet(x, y, moons.spec), count)
+    spread, coverage, distance = ArcFit().measure(samples, contexts(moons))
+    assert distance.error is None
+    variances = []
+    for label, center in enumerate(CENTERS):
+        points, test = (part.x[part.y == label].double() for part in (samples, moons.test))
+        center = torch.tensor(center).double()
+        scale = (test - center).norm(dim=1).std()
+
+        def spread_of(items, center=center, scale=scale):
+            return (items - center).norm(dim=1).std() / scale
+
+        def coverage_of(items, test=test):
+            return 100 * (torch.cdist(test, items).amin(dim=1) < RADIUS).double().mean()
+
+        variances.append((left_out(spread_of, points), left_out(coverage_of, points)))
+    of_spread, of_coverage = zip(*variances, strict=True)
+    assert spread.error == pytest.approx(math.sqrt(sum(of_spread)) / len(CENTERS), rel=1e-6)
+    assert coverage.error == pytest.approx(math.sqrt(sum(of_coverage)) / len(CENTERS), rel=1e-6)
+    assert min(spread.error, coverage.error) > 0
 
 
 def images(n=5):
@@ -122,3 +201,5 @@ def test_what_is_no_set_of_pairs_is_refused(pairs, n):
         pair_variance(torch.zeros(pairs), n)
     with pytest.raises(ValueError, match="at least 2 values, got 1"):
         mean_variance(torch.zeros(1))
+    with pytest.raises(ValueError, match="at least 3 images, got 2"):
+        variances_without(torch.zeros(2))

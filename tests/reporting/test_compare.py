@@ -21,10 +21,26 @@ def test_two_variants_are_compared_seed_by_seed(tmp_path):
     lines = text(tmp_path, "claims/full", "claims/better").splitlines()
     assert lines[0] == "claims/full and claims/better: the configurations are the same"
     [line] = [line for line in lines if line.startswith("Inception Score ↑ [a]")]
-    assert line.split("  ")[-1].strip() == "+0.50 ± 0.03, p < 0.001"
+    assert line.split("  ")[-1].strip() == "+0.50 ± 0.04, p < 0.001"
     assert "8.22 ± 0.13 (8)" in line
     assert "8.72 ± 0.12 (8) *" in line
     assert "worse" not in "\n".join(lines)  # nothing of the other variants
+
+
+def test_p_values_are_corrected_over_all_metrics_that_are_printed(bench, here):
+    cases.eight_seeds(here / "results")
+    _, out, _ = bench("compare", "claims/full", "claims/better")
+    assert "corrected by Holm over 3 comparisons together" in " ".join(out.split())
+    metrics = "{metrics: [inception_score]}"
+    _, out, _ = bench("compare", "claims/full", "claims/better", "--compare", metrics)
+    assert "corrected by Holm over 1 comparison together" in " ".join(out.split())
+    status, _, err = bench("compare", "claims/full", "claims/better", "--compare", "worse")
+    assert (status, "takes metrics alone" in err) == (2, True)
+
+
+def test_rows_on_different_data_have_no_empty_column(tmp_path):
+    cases.two_sweeps(tmp_path)
+    assert "Δ" not in text(tmp_path, "quickstart/lr_livae", "table2/lr_livae").split("\n\n")[1]
 
 
 def test_the_settings_that_differ_are_told(tmp_path):

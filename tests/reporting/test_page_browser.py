@@ -48,7 +48,8 @@ def files(tmp_path_factory):
         write(results / name)
         made[name] = results / name / "report.html"
         records, specs = load_records(results / name), load_tables(TABLES)
-        page = describe_page(records, filled_tables(specs, records), specs["summary"].names)
+        tables = filled_tables(specs, records, paper=True)
+        page = describe_page(records, tables, specs["summary"].names)
         made[name].write_text(render_page(page), encoding="utf-8")
     return made
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.record.quantities import Quantity
-from bench.reporting.statistics import detectable_effect, paired_difference, t_interval
+from bench.reporting.statistics import detectable_effect, estimate, paired_difference, t_interval
 from bench.reporting.tables.differences import add_differences
 from bench.reporting.tables.table import Cell, Column, Row
 
@@ -45,6 +45,26 @@ def test_five_comparisons_together_claim_falsely_in_5_percent_of_sweeps_at_most(
     assert false / sweeps <= 0.05
     if n < 6:
         assert false == 0
+
+
+@pytest.mark.parametrize(("near", "far"), [(-2, -2), (2, -2), (0, 0), (1, -1)])
+def test_equally_near_rows_are_claimed_to_differ_in_5_percent_of_experiments_at_most(near, far):
+    """The target is drawn anew for each experiment, with its standard error."""
+    draw, false, experiments, error = np.random.default_rng(0), 0, 4_000, 0.3
+    for target in draw.normal(0.0, error, size=experiments):
+        ours, theirs = (dict(enumerate(draw.normal(mean, 1.0, 8))) for mean in (near, far))
+        false += paired_difference(ours, theirs, target, error).p < 0.05
+    assert false / experiments <= 0.055
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+@pytest.mark.parametrize("error", [0.1, 0.5, 2.0])
+def test_the_interval_of_the_gap_covers_the_truth_though_the_target_is_measured(n, error):
+    draw, covered, experiments = np.random.default_rng(0), 0, 10_000
+    for target in draw.normal(3.0, error, size=experiments):
+        gap = estimate([*draw.normal(5.0, 1.0, n) - target], error)
+        covered += abs(gap.mean - 2.0) <= gap.half_width()
+    assert 0.945 <= covered / experiments <= 0.99
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])

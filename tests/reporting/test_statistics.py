@@ -4,19 +4,23 @@ import random
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.reporting.robust_statistics import (
+    bootstrap_interval,
+    interquartile_mean,
+    probability_of_improvement,
+)
 from bench.reporting.statistics import (
     FEWEST_FOR_CLAIMS,
     LEVEL,
-    bootstrap_interval,
     detectable_effect,
     holm,
-    interquartile_mean,
+    holm_levels,
     paired_difference,
-    probability_of_improvement,
     t_interval,
 )
 
@@ -59,7 +63,9 @@ def test_the_paired_difference_is_that_of_scipy(pairs):
     ours, theirs = ({seed: pair[side] for seed, pair in enumerate(pairs)} for side in (0, 1))
     found = paired_difference(ours, theirs)
     differences = np.array([a - b for a, b in pairs])
-    assert found.interval == t_interval(ours[seed] - theirs[seed] for seed in ours)
+    expected = t_interval(ours[seed] - theirs[seed] for seed in ours)
+    assert (found.mean, found.n) == (expected.mean, expected.n)
+    assert found.half_width() == pytest.approx(expected.half_width, abs=1e-9)
     if np.ptp(differences) > 1e-6:
         reference = scipy.stats.ttest_rel(*np.array(pairs).T)
         assert found.p == pytest.approx(reference.pvalue, rel=1e-6, abs=1e-12)
@@ -67,13 +73,13 @@ def test_the_paired_difference_is_that_of_scipy(pairs):
 
 def test_only_common_seeds_count():
     found = paired_difference({0: 1.0, 1: 2.0, 5: 99.0}, {1: 1.0, 0: 1.0, 7: -99.0})
-    assert (found.interval.mean, found.interval.n) == (0.5, 2)
+    assert (found.mean, found.n) == (0.5, 2)
     assert paired_difference({0: 1.0}, {1: 1.0}) is None
 
 
 def test_one_common_seed_has_a_difference_and_no_test():
     found = paired_difference({3: 2.5}, {3: 2.0})
-    assert (found.interval.mean, found.interval.half_width, found.p) == (0.5, None, None)
+    assert (found.mean, found.half_width(), found.spread, found.p) == (0.5, None, None, None)
 
 
 @pytest.mark.parametrize("n", [2, 6, 10])
@@ -82,6 +88,56 @@ def test_differences_without_spread_have_the_smallest_p_value_of_the_sign_flip_t
     above = {seed: value + 0.3 for seed, value in theirs.items()}  # equal up to rounding
     assert paired_difference(above, theirs).p == 2.0 ** (1 - n)
     assert paired_difference(theirs, theirs).p == 1.0
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=12), NUMBERS, st.floats(0, 9))
+def test_a_nearer_row_needs_a_difference_and_a_middle_beside_the_target(pairs, target, error):
+    ours, theirs = (dict(enumerate(side)) for side in zip(*pairs, strict=True))
+    found = paired_difference(ours, theirs, target, error)
+    a, b = np.array(pairs).T
+    distances = [abs(side.mean() - target) for side in (a, b)]
+    assert found.mean == pytest.approx(distances[0] - distances[1], abs=1e-9)
+    if min(np.ptp(a - b), np.ptp(a + b)) > 1e-6:
+        n, sem, off = len(a), scipy.stats.sem(a + b), abs((a + b).mean() - 2 * target)
+
+        def outside(level):
+            t, z = scipy.stats.t.isf(level / 2, n - 1), scipy.stats.norm.isf(level / 2)
+            return off - math.hypot(t * sem, z * 2 * error)
+
+        middle = scipy.optimize.brentq(outside, 1e-300, 1, xtol=1e-15) if off > 1e-9 else 1.0
+        expected = max(scipy.stats.ttest_rel(a, b).pvalue, middle)
+        assert found.p == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_rows_on_one_side_of_a_target_that_is_well_known_are_compared_by_their_values():
+    draw = np.random.default_rng(0)
+    ours, theirs = (dict(enumerate(draw.normal(mean, 0.1, 8))) for mean in (3.0, 2.0))
+    near, plain = paired_difference(ours, theirs, 9.0, 0.1), paired_difference(ours, theirs)
+    assert near.mean == pytest.approx(-plain.mean)
+    assert (near.p, near.half_width(0.01)) == (plain.p, plain.half_width(0.01))
+
+
+def test_a_target_that_may_lie_on_either_side_of_the_middle_allows_no_claim():
+    draw = np.random.default_rng(0)
+    ours, theirs = (dict(enumerate(draw.normal(mean, 0.002, 8))) for mean in (0.40, 0.47))
+    claims = [paired_difference(ours, theirs, 0.4292, e).p < LEVEL for e in (0.0, 0.0086, 0.001)]
+    assert claims == [True, False, True]
+
+
+PARTS = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=6, max_size=8)
+
+
+@given(st.lists(PARTS, min_size=1, max_size=5), st.none() | NUMBERS, st.floats(0, 9))
+def test_intervals_leave_out_0_where_the_corrected_p_value_is_below_the_level(rows, target, error):
+    found = [
+        paired_difference(*(dict(enumerate(side)) for side in zip(*r, strict=True)), target, error)
+        for r in rows
+    ]
+    found = [one for one in found if all(part.variance > 1e-6 for part in one.parts)]
+    p_values = [one.p for one in found]
+    for one, p, level in zip(found, holm(p_values), holm_levels(p_values), strict=True):
+        if abs(p - LEVEL) > 1e-6:
+            assert (abs(one.mean) > one.half_width(level)) == (p < LEVEL)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.floats(0.001, 0.2))

@@ -9,7 +9,7 @@ from bench.reporting.status import status_text
 def test_a_finished_sweep_is_one_line(tmp_path):
     recorded.write_sweep(tmp_path)
     text = status_text(load_records(tmp_path))
-    assert text == "quickstart: 7 done"
+    assert text == "quickstart: 6 done; controls: 1 done"
 
 
 def test_what_is_not_done_is_named_with_what_finishes_it(tmp_path):
@@ -23,7 +23,7 @@ def test_what_is_not_done_is_named_with_what_finishes_it(tmp_path):
     records = load_records(tmp_path)
     failed, trained, missing = (records.runs[place].id for place in (1, 2, 5))
     assert status_text(records).splitlines() == [
-        "quickstart: 3 done, 1 trained, 1 failed, 1 unfinished, 1 missing",
+        "quickstart: 3 done, 1 trained, 1 failed, 1 missing; controls: 1 unfinished",
         f"  {failed}  cvae              seed 1   failed: bench.errors.RunFailed: main/reconstruct "
         "is nan at step 40",
         f"  {trained}  cvae              seed 2   trained",

@@ -3,12 +3,13 @@ import pytest
 import recorded
 
 from bench.record.records import load_records
+from bench.reporting.render.text import render_text
 from bench.reporting.variance import variance_table
 
 
 def parts(results, label):
     table = variance_table(load_records(results), cases.NAMES)
-    [row] = [row for row in table.rows if row.label == label]
+    [row] = [row for row in table.rows if row.title == label]
     return table, [cell.mean for cell in row.cells]
 
 
@@ -35,7 +36,7 @@ def test_classifiers_of_one_kind_are_told_apart_by_their_hash(tmp_path):
     cases.redrawn(tmp_path)
     table, found = parts(tmp_path, "cVAE, Class accuracy (%)")
     assert found[5] == pytest.approx(2**0.5)  # means 82 and 84
-    assert [row.label for row in table.rows].count("cVAE, Class accuracy (%)") == 1
+    assert [row.title for row in table.rows].count("cVAE, Class accuracy (%)") == 1
 
 
 def test_rows_name_their_variant(tmp_path):
@@ -52,14 +53,30 @@ def test_classifiers_are_compared_on_the_runs_that_all_of_them_saw(tmp_path):
     recorded.write_sweep(tmp_path, variants={"cvae": accuracy})
     _, found = parts(tmp_path, "cVAE, Class accuracy (%)")
     assert found[0] == 10.0
-    assert found[5] == pytest.approx(2**0.5)
+    assert found[-1] == pytest.approx(2**0.5)
+
+
+def test_the_table_fits_a_screen_and_has_a_section_for_each_quantity(tmp_path):
+    labels = [f"a variant with a name of fifty characters, number {n}" for n in range(20)]
+    measured = {
+        "inception_score": (recorded.IS, 7.0, 0.1),
+        "class_accuracy": (recorded.ACCURACY, 80.0, 0.5),
+    }
+    recorded.write_sweep(tmp_path, variants={label: {0: measured, 1: measured} for label in labels})
+    lines = render_text(variance_table(load_records(tmp_path), cases.NAMES)).splitlines()
+    notes = next(n for n, line in enumerate(lines) if line.startswith("Seeds, s.d.:"))
+    assert max(map(len, lines[:notes])) <= 100
+    first, second = (lines.index(title) for title in ("Inception Score", "Class accuracy (%)"))
+    assert [line[:52].strip() for line in lines[first + 1 : second - 1]] == labels
+    assert sum("Training" in line for line in lines[:notes]) == 1  # one heading
 
 
 def test_what_is_not_known_is_named_with_the_command_that_measures_it(tmp_path):
     accuracy = {seed: {"class_accuracy": (recorded.ACCURACY, 80.0 + seed)} for seed in range(2)}
     recorded.write_sweep(tmp_path, variants={"cvae": accuracy})
     table, found = parts(tmp_path, "cVAE, Class accuracy (%)")
-    assert found == [80.5, pytest.approx(0.5**0.5), None, None, None, None]
+    assert found == [80.5, pytest.approx(0.5**0.5)]  # no column for what is known of no row
+    assert [column.metric for column in table.columns] == ["Mean", "Seeds, s.d."]
     commands = [note.command for note in table.notes if note.command]
     assert ["--sample-seed 1001" in commands[0], "extractor_seed: 1" in commands[1]] == [True, True]
     assert all("Not known: Class accuracy (%)." in n.text for n in table.notes if n.command)

@@ -321,6 +321,41 @@ def test_a_message_is_never_longer_than_a_screen(write):
     assert lines[-1].strip() == "and 32 more"
 
 
+PLAN = "compare: {reference: a, variants: [b], metrics: [inception_score]}\n"
+
+
+def test_planned_comparisons_are_kept_and_change_no_id(write):
+    plain, planned = load_sweep(write(GOOD)), load_sweep(write(GOOD + PLAN))
+    assert planned.compare.model_dump() == {
+        "reference": "a",
+        "variants": ["b"],
+        "metrics": ["inception_score"],
+    }
+    assert plain.compare is None
+    assert plain.runs == planned.runs
+    assert load_sweep(write(GOOD + "compare: {reference: b}\n")).compare.variants == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("reference: a", "reference: c", "compare.reference: unknown variant 'c'"),
+        ("reference: a", "refrence: a", "unknown key 'refrence' (did you mean 'reference'?)"),
+        ("reference: a, ", "", "compare: names no 'reference'"),
+        ("[b]", "[b, bb]", "compare.variants.1: unknown variant 'bb' (did you mean 'b'?)"),
+        ("[b]", "b", "compare.variants: expected a list"),
+        ("[b]", "[a]", "compare.variants.0: is the reference itself"),
+        ("[inception_score]", "[inception_scor]", "(did you mean 'inception_score'?)"),
+        ("[inception_score]", "[fid]", "compare.metrics.0: unknown quantity 'fid'"),
+    ],
+)
+def test_a_mistake_in_planned_comparisons_is_named(write, old, new, text):
+    with pytest.raises(SpecError) as caught:
+        load_sweep(write(GOOD + PLAN.replace(old, new)))
+    assert text in str(caught.value)
+    assert "s.yaml:13" in str(caught.value)
+
+
 def test_overrides_name_variants_that_exist_and_keys_with_dots(write):
     text = GOOD + "  v0.5: {model: {width: 0.25}}\ngrid: {model.latent: [2]}\n"
     with pytest.raises(SpecError, match=r"unknown variant 'aa' \(did you mean 'a'\?\)"):

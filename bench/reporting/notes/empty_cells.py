@@ -104,7 +104,9 @@ def _not_done(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
 
 
 def _without_runs(contents: TableContents) -> list[Note]:
-    """Name the paper's data sets of which there is no run at all."""
+    """Name the paper's data sets of which there is no run at all, where they were asked for."""
+    if contents.records.runs and not contents.paper:
+        return []
     present = {run.data for run in contents.records.runs}
     groups = grouped(
         (command, contents.data_title(data))

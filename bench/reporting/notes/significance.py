@@ -1,16 +1,27 @@
 """Notes on comparisons: between which rows, by which test, and what the test can find."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL, POWER
+from bench.reporting.tables.differences import is_testable
+from bench.reporting.tables.families import Plan
 from bench.reporting.tables.table import TARGETED, Column, Difference, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
+TARGETS = (
+    "Where nearer to a target is better, the distances of the means from it are compared. A claim "
+    "needs two tests, of which the larger p value counts: that the rows differ, and that the "
+    "middle between them lies on one side of the target. The second counts the target's standard "
+    "error."
+)
 
-def significance_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
+
+def significance_notes(
+    columns: Sequence[Column], rows: Sequence[Row], plans: Mapping[str, Plan] | None = None
+) -> list[Note]:
     """Return the notes on comparisons; where nothing is compared, at most on too few seeds."""
     notes = _uncompared(columns, rows)
     differences = [cell.difference for row in rows for cell in row.cells if cell.difference]
@@ -21,22 +32,23 @@ def significance_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[N
         text = "a difference between rows is an observation, not a significant one"
         return [Note(f"Fewer than {FEWEST_FOR_CLAIMS} seeds: {text}."), *notes]
     references = listed(dict.fromkeys(difference.to for difference in differences))
-    if any(difference.adjusted is not None for difference in differences):
+    tested = [difference for difference in differences if difference.adjusted is not None]
+    if tested:
         several = "" if len({d.to for d in differences}) == 1 else " of its sweep"
         notes.append(
             Note(
                 f"Bold, or * in plain text: significantly better than {references}{several}; "
-                f"{references} itself where it is significantly better than all rows compared. "
-                "Paired t tests over common seeds, p values corrected by Holm over the comparisons "
-                f"of a column, below {LEVEL}."
+                f"{references} itself where it is significantly better than all rows compared."
             )
         )
+    notes += _families(columns, rows, plans or {})
     by_column = [
         (column, [d for row in rows if (d := row.cells[index].difference)])
         for index, column in enumerate(columns)
     ]
     if any(of and column.quantity.direction in TARGETED for column, of in by_column):
-        notes.append(Note("Where nearer to a target is better, distances to it are compared."))
+        notes.append(Note(TARGETS))
+    notes += _untested(columns, rows)
     if any(difference.n < FEWEST_FOR_CLAIMS for difference in differences):
         items = tuple(text for column, of in by_column for text in _size(column, of))
         power = (
@@ -51,6 +63,53 @@ def significance_notes(columns: Sequence[Column], rows: Sequence[Row]) -> list[N
             )
         )
     return notes
+
+
+def _families(
+    columns: Sequence[Column], rows: Sequence[Row], plans: Mapping[str, Plan]
+) -> list[Note]:
+    """Say what the p values rest on: which test, how many seeds, and which comparisons."""
+    tested: dict[str, list[tuple[int, Difference]]] = grouped(
+        (plan.origin if (plan := plans.get(row.sweep)) else "", (index, cell.difference))
+        for row in rows
+        for index, cell in enumerate(row.cells)
+        if cell.difference and cell.difference.adjusted is not None
+    )
+    notes = []
+    for origin, found in tested.items():
+        seeds = " or ".join(map(str, sorted({difference.n for _, difference in found})))
+        text = f"p values: two-sided paired t tests over common seeds ({seeds}), corrected by Holm "
+        counts = sorted({difference.comparisons for _, difference in found})
+        if origin:
+            text += f"over {counts[0]} comparison{'s' * (counts[0] > 1)} together, {origin}: "
+            text += next(_asked(plan, found) for plan in plans.values() if plan.origin == origin)
+        else:
+            text += f"over the comparisons of a column ({' or '.join(map(str, counts))})"
+            if len({index for index, _ in found}) > 1:
+                text += ", not over columns"
+            text += "; they were not planned in the sweep (`compare:`)."
+        notes.append(Note(f"{text} A claim needs p < {LEVEL}."))
+    return notes
+
+
+def _asked(plan: Plan, found: Sequence[tuple[int, Difference]]) -> str:
+    """Return in words what a plan compares."""
+    to = listed(dict.fromkeys(difference.to for _, difference in found))
+    rows = "; ".join(plan.asked.variants) or "all rows"
+    metrics = listed(plan.asked.metrics) or "all metrics"
+    return f"{rows}, with {to}, in {metrics}. Other differences are shown without a test."
+
+
+def _untested(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
+    """Name the columns of which the target is not known well enough for a test."""
+    titles = dict.fromkeys(
+        column.quantity.title
+        for index, column in enumerate(columns)
+        for cell in (row.cells[index] for row in rows)
+        if cell.difference and not is_testable(cell, column)
+    )
+    text = "Not tested, since the record has no standard error of the real images' value"
+    return [Note(f"{text}: {listed(titles)}.")] if titles else []
 
 
 def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:

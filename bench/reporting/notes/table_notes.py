@@ -1,6 +1,6 @@
 """The notes under a table: everything that a reader could otherwise misread."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
@@ -14,7 +14,9 @@ from bench.reporting.notes.origins import (
 )
 from bench.reporting.notes.significance import significance_notes
 from bench.reporting.notes.wording import listed, seeds_text
+from bench.reporting.statistics import LEVEL
 from bench.reporting.tables.contents import TableContents
+from bench.reporting.tables.families import Plan
 from bench.reporting.tables.table import Column, ColumnView, Note, Row
 from bench.spec.reserved_names import EVALUATIONS, REAL
 
@@ -26,10 +28,15 @@ BETTER = {
     None: "no direction is declared for it",
 }
 _VIEWS: dict[ColumnView, str] = {
-    "gap": "Gap to real: the mean minus the value of the real images.",
+    "gap": (
+        "Gap to real: the mean minus the value of the real images, ± half the width of its 95 % t "
+        "interval, which counts the seeds and the standard error of that value; without one where "
+        "that error is not on record."
+    ),
     "difference": (
-        "Δ: the row minus the reference row, seed by seed over common seeds, ± half the width of "
-        "its 95 % t interval; p is corrected by Holm."
+        "Δ: the row minus the reference row over common seeds, ± half the width of its t interval. "
+        "The interval is as wide as the corrected test asks, so that it leaves out 0 where "
+        f"p < {LEVEL}; without a p value it is that of 95 %, uncorrected."
     ),
     "iqm": (
         "IQM: the mean without the lowest and the highest quarter of the seeds, with its BCa "
@@ -44,14 +51,18 @@ _VIEWS: dict[ColumnView, str] = {
 
 
 def write_notes(
-    contents: TableContents, rows: Sequence[Row], views: Collection[ColumnView]
+    contents: TableContents,
+    rows: Sequence[Row],
+    views: Collection[ColumnView],
+    plans: Mapping[str, Plan],
 ) -> list[Note]:
     """Return the notes of a table with these rows and views, in their order below it."""
     records, columns = contents.records, contents.columns
     return [
         *_cells(rows),
+        *_real(rows),
         *view_notes(views),
-        *significance_notes(columns, rows),
+        *significance_notes(columns, rows, plans),
         *_directions(columns),
         *_protocols(columns, rows, records.untrained),
         *_runs(records),
@@ -81,6 +92,14 @@ def _cells(rows: Sequence[Row]) -> list[Note]:
     text = "A cell is the mean ± half the width of the 95 % t interval over seeds (their number)"
     single = any(cell.half_width is None for cell in means)
     return [Note(f"{text}; one seed has no interval." if single else f"{text}.")]
+
+
+def _real(rows: Sequence[Row]) -> list[Note]:
+    if all(cell.error is None for row in rows for cell in row.cells if cell.kind == "real"):
+        return []
+    return [
+        Note("SE: the standard error of the real images' value, which are not infinitely many.")
+    ]
 
 
 def _directions(columns: Sequence[Column]) -> list[Note]:

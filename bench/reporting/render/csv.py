@@ -1,6 +1,6 @@
 """A table as CSV: one line per cell, numbers exact, no notes.
 
-Differences and robust statistics of a cell are columns.
+Differences and robust statistics of a cell are columns; those at the end came last.
 """
 
 from bench.record.files import to_csv
@@ -22,19 +22,22 @@ _DIFFERENCE = {
 """Columns of the file -> attributes of a difference."""
 
 _ROBUST = ("iqm", "low", "high", "improvement")
+_TARGET = ("error", "target_error", "gap_half_width")
 
 
 def render_csv(table: Table) -> str:
     """Return a table as CSV with a header."""
     lines = [
         [
-            *(table.name, row.label, row.sweep, row.variant, column.data, column.metric),
+            *(table.name, row.title, row.sweep, row.variant, column.data, column.metric),
             *(column.protocol, cell.kind, cell.mean, cell.half_width, cell.n or None, cell.target),
             *(getattr(cell.difference, name, None) for name in _DIFFERENCE.values()),
             *(getattr(cell.robust, name, None) for name in _ROBUST),
+            *(getattr(cell, name) for name in _TARGET),
+            (cell.difference.comparisons or None) if cell.difference else None,
         ]
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
         if column.view == "value"
     ]
-    return to_csv([*_CELL, *_DIFFERENCE, *_ROBUST], lines)
+    return to_csv([*_CELL, *_DIFFERENCE, *_ROBUST, *_TARGET, "comparisons"], lines)

@@ -21,34 +21,23 @@ class CellText(NamedTuple):
 
 
 def title_text(table: Table) -> str:
-    """Return the title, with the number of the table and the direction of its only quantity."""
+    """Return the title, with the number of the table; papers number their tables themselves."""
     number = f"Table {table.name}. " if table.name.isdigit() else ""
-    return number + caption_text(table)
-
-
-def caption_text(table: Table) -> str:
-    """Return the title for a paper, which numbers its tables itself."""
-    arrow = ARROWS[table.columns[0].quantity.direction] if _is_single(table) else ""
-    return f"{table.title} ({arrow})" if arrow else table.title
-
-
-def _is_single(table: Table) -> bool:
-    """Return whether all columns show one quantity, which is then only in the title."""
-    return len({column.metric for column in table.columns}) == 1
+    return number + table.title
 
 
 def headings(table: Table) -> list[tuple[str, str, str]]:
     """Return the heading of each column: data set, quantity, mark; each may be empty."""
-    return [heading(table, column) for column in table.columns]
+    return [heading(column) for column in table.columns]
 
 
-def heading(table: Table, column: Column, *, alone: bool = False) -> tuple[str, str, str]:
+def heading(column: Column, *, alone: bool = False) -> tuple[str, str, str]:
     """Return the heading of a column, `alone` where a view is not beside its quantity's values."""
-    title = "" if _is_single(table) else column.quantity.title
+    title = column.quantity.title
     if column.view != "value":
         view = VIEW_TITLES[column.view]
-        title = f"{title}, {view}" if title and alone else view
-    elif title:
+        title = f"{title}, {view}" if alone else view
+    else:
         title = f"{title} {ARROWS[column.quantity.direction]}".strip()
     mark = "paper" if column.paper else column.mark and f"[{column.mark}]"
     return column.data_title, title, mark
@@ -72,6 +61,8 @@ def cell_text(cell: Cell, column: Column) -> CellText:
         if number is None:
             return CellText("n/a" if cell.kind == "inapplicable" else "—")
         spread = _spread(cell.half_width, column)
+        if cell.kind == "real" and cell.error is not None:
+            spread = f" (SE {quantity.text(cell.error)})"
         seeds = f" ({cell.n})" if cell.kind == "mean" else ""
         return CellText(quantity.text(number), spread + seeds, cell.bold)
     if number is None:
@@ -83,7 +74,7 @@ def cell_text(cell: Cell, column: Column) -> CellText:
         ends = (cell.robust.low, cell.robust.high) if cell.robust else ()
         shown = [quantity.text(end) for end in ends if end is not None]
         return CellText(quantity.text(number), f" [{', '.join(shown)}]" if shown else "")
-    rest = ""
+    rest = _spread(cell.gap_half_width, column) if column.view == "gap" else ""
     if column.view == "difference" and (difference := cell.difference):
         rest = _spread(difference.half_width, column)
         if (p := difference.adjusted) is not None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from bench.reporting.render.headings import caption_text, headings, row_texts
+from bench.reporting.render.headings import headings, row_texts
 from bench.reporting.tables.table import Table
 
 _GREEK = (
@@ -51,7 +51,7 @@ def render_latex(table: Table) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_latex(caption_text(table))}}}",
+        rf"\caption{{{_latex(table.title)}}}",
         rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}",
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
@@ -66,7 +66,7 @@ def render_latex(table: Table) -> str:
             + _latex(text.rest)
             for text in row_texts(row, table)
         ]
-        label = _latex(row.label)
+        label = _latex(row.title)
         # after a line's end, LaTeX takes these for an option of it
         guard = "{}" if label.startswith(("[", "*")) else ""
         lines.append(" & ".join([guard + label, *cells]) + r" \\")

@@ -17,7 +17,7 @@ def render_markdown(table: Table) -> str:
             (f"**{text.number}**" if text.is_bold else text.number) + text.rest
             for text in row_texts(row, table)
         ]
-        lines.append("| " + " | ".join([_name(row.label), *cells]) + " |")
+        lines.append("| " + " | ".join([_name(row.title), *cells]) + " |")
     lines.append("")
     for note in table.notes:
         command = f" {_code(note.command)}" if note.command else ""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import zip_longest
 
+from bench.reporting.grouping import grouped
 from bench.reporting.render.headings import cell_text, heading, title_text
 from bench.reporting.tables.table import Row, Table
 
@@ -18,7 +19,7 @@ def render_text(table: Table, width: int = WIDTH) -> str:
     """Return a table for the console; columns that do not fit into the width continue below.
 
     Each block omits rows without a number in it; a row without any number appears in the first
-    block.
+    block. The name of a section is a line above its rows.
     """
     labels = _padded([*[""] * HEAD, *(row.label for row in table.rows)])
     lines = textwrap.wrap(title_text(table), width)
@@ -27,12 +28,14 @@ def render_text(table: Table, width: int = WIDTH) -> str:
         columns = [labels, *_block_columns(table, block)]
         text = [GAP.join(parts).rstrip() for parts in zip(*columns, strict=True)]
         rule = "─" * len(GAP.join(column[0] for column in columns))
-        cells = [
-            text[line]
+        shown = [
+            (row.section, text[line])
             for line, row in enumerate(table.rows, start=HEAD)
             if len(blocks) == 1 or _is_shown(row, block, is_first=block is blocks[0])
         ]
-        lines += ["", *filter(None, text[:HEAD]), rule, *cells]
+        lines += ["", *filter(None, text[:HEAD]), rule]
+        for section, cells in grouped(shown).items():
+            lines += [*(["", *textwrap.wrap(section, width)] if section else []), *cells]
     return "\n".join([*lines, "", *note_lines(table, width)]) + "\n"
 
 
@@ -70,7 +73,7 @@ def _block_columns(table: Table, block: Sequence[int]) -> list[list[str]]:
         texts = [cell_text(row.cells[index], column) for row in table.rows]
         lead = max([len(text.number) for text in texts], default=0)
         cells = (text.number.rjust(lead) + text.rest + " *" * text.is_bold for text in texts)
-        columns.append(_padded([*heading(table, column, alone=not columns), *cells]))
+        columns.append(_padded([*heading(column, alone=not columns), *cells]))
     return columns
 
 

@@ -25,6 +25,7 @@ class TableContents:
 
     spec: TableSpec
     records: Records
+    paper: bool = False  # whether rows and columns that only the paper has are shown
 
     @cached_property
     def quantities(self) -> Quantities:
@@ -67,8 +68,10 @@ class TableContents:
     def columns(self) -> tuple[Column, ...]:
         """The columns: by data set, quantity and protocol, then the paper's own."""
         spec, runs = self.spec, self.records.runs
-        present = list(dict.fromkeys(run.data for run in runs)) if runs else list(spec.data)
-        in_paper = {data for values in spec.published.values() for data in values}
+        present = list(dict.fromkeys(run.data for run in runs))
+        if not runs and self.paper:
+            present = list(spec.data)
+        in_paper = {d for values in spec.published.values() if self.paper for d in values}
         in_order = [data for data in spec.data if data in present]
         unrun = [data for data in spec.data if data in in_paper]
         measured = {run.data for run in self.records.measured_runs}
@@ -107,7 +110,7 @@ class TableContents:
                 label = f"{label} ({sweep})"
             rows.append(Row(label, sweep, variant, model=model))
         models = {model for _, variant, model in keys if variant == model}
-        for name in self.spec.models:
+        for name in self.spec.models if self.paper else ():
             if name not in models and (name in self.spec.published or not keys):
                 rows.append(Row(self.spec.names.models.get(name, name), "", name))
         return tuple(rows)

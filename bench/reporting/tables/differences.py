@@ -1,6 +1,6 @@
 """The difference of each row from its reference row, and whether it may be called better.
 
-Runs of equal seed are compared in pairs; p values are corrected for the comparisons of a column.
+Runs of equal seed are compared in pairs; p values are corrected for the comparisons of a family.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,15 +8,24 @@ from dataclasses import replace
 from typing import Literal
 
 from bench.errors import UnknownName
-from bench.reporting.statistics import (
-    FEWEST_FOR_CLAIMS,
-    LEVEL,
+from bench.reporting.robust_statistics import (
     bootstrap_interval,
-    detectable_effect,
-    holm,
     interquartile_mean,
-    paired_difference,
     probability_of_improvement,
+)
+from bench.reporting.statistics import (
+    LEVEL,
+    PairedDifference,
+    detectable_effect,
+    paired_difference,
+)
+from bench.reporting.tables.families import (
+    Corrected,
+    Place,
+    Plan,
+    cell_place,
+    correct_families,
+    names_of,
 )
 from bench.reporting.tables.table import TARGETED, Cell, Column, Difference, Robust, Row
 from bench.spec.reserved_names import ELSEWHERE, EVALUATIONS
@@ -35,7 +44,7 @@ def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict
     if name in NO_REFERENCE:
         return {}
     trained = [row for row in rows if row.model and row.sweep != EVALUATIONS]
-    names = {row.label: (row.label, row.variant, f"{row.sweep}/{row.variant}") for row in trained}
+    names = {row.label: names_of(row) for row in trained}
     meant = [row for row in trained if name in names[row.label]]
     meant = meant or [row for row in trained if name == row.model]
     if not meant and must_exist:
@@ -49,62 +58,108 @@ def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict
     }
 
 
+def corrected_tests(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    references: Mapping[str, Row],
+    plans: Mapping[str, Plan],
+) -> dict[Place, Corrected]:
+    """Return the corrected p values of all comparisons that may be tested, by place."""
+    return correct_families(
+        [
+            (row, column, found)
+            for row in rows
+            for index, column in enumerate(columns)
+            if is_testable(row.cells[index], column)
+            if (found := _paired(row, references, index, column)) is not None
+        ],
+        plans,
+    )
+
+
 def add_differences(
-    rows: Sequence[Row], columns: Sequence[Column], references: Mapping[str, Row]
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    references: Mapping[str, Row],
+    plans: Mapping[str, Plan] | None = None,
+    corrected: Mapping[Place, Corrected] | None = None,
 ) -> list[Row]:
-    """Return the rows with differences from their references, and with what is bold."""
+    """Return the rows with differences from their references, and with what is bold.
+
+    `plans` are planned comparisons by sweep. `corrected` is given where they are not all in these
+    columns.
+    """
+    plans = plans or {}
+    if corrected is None:
+        corrected = corrected_tests(rows, columns, references, plans)
     cells = {row.label: list(row.cells) for row in rows}
-    pairs = {label: reference.label for label, reference in references.items()}
     for index, column in enumerate(columns):
-        if column.kind == "measured" and not column.paper:
-            of_column = {label: of_row[index] for label, of_row in cells.items()}
-            for label, cell in _compare_column(of_column, pairs, column).items():
-                cells[label][index] = cell
+        for row in rows:
+            if (paired := _paired(row, references, index, column)) is not None:
+                found = corrected.get(cell_place(row, column))
+                cell, label = row.cells[index], references[row.label].label
+                difference = _difference(paired, label, cell, column, found)
+                bold = difference.verdict == "better"
+                cells[row.label][index] = replace(cell, difference=difference, bold=bold)
+        for to in {row.label: row for row in references.values()}.values():
+            if not _is_compared(column):
+                continue
+            others = [
+                cells[row.label][index].difference
+                for row in rows
+                if references.get(row.label) is to and row.cells[index].values
+                if (plan := plans.get(row.sweep)) is None or plan.holds(row, column)
+            ]
+            is_best = bool(others) and all(d is not None and d.verdict == "worse" for d in others)
+            cells[to.label][index] = replace(to.cells[index], is_reference=True, bold=is_best)
     return [replace(row, cells=tuple(cells[row.label])) for row in rows]
 
 
-def _compare_column(
-    cells: Mapping[str, Cell], pairs: Mapping[str, str], column: Column
-) -> dict[str, Cell]:
-    """Return those cells of a column that are compared, by label."""
-    differences: dict[str, Difference] = {}
-    for label, to in pairs.items():
-        if (difference := _difference(cells[label], cells[to], to, column)) is not None:
-            differences[label] = difference
-    p_values = {
-        label: difference.p
-        for label, difference in differences.items()
-        if difference.p is not None and difference.n >= FEWEST_FOR_CLAIMS
-    }
-    corrected = holm(list(p_values.values()))
-    for label, p in zip(p_values, corrected, strict=True):
-        direction, mean = column.quantity.direction, differences[label].mean
-        verdict: Literal["better", "worse", ""] = ""
-        if p < LEVEL and direction is not None and mean != 0:
-            verdict = "better" if (mean > 0) == (direction == "higher") else "worse"
-        differences[label] = replace(differences[label], adjusted=p, verdict=verdict)
-    compared = {
-        label: replace(cells[label], difference=difference, bold=difference.verdict == "better")
-        for label, difference in differences.items()
-    }
-    for reference in dict.fromkeys(pairs.values()):
-        others = [label for label, to in pairs.items() if to == reference and cells[label].values]
-        is_best = bool(others) and all(
-            label in differences and differences[label].verdict == "worse" for label in others
-        )
-        compared[reference] = replace(cells[reference], is_reference=True, bold=is_best)
-    return compared
+def is_testable(cell: Cell, column: Column) -> bool:
+    """Return whether a difference of the cell may be tested: the error of a target is known."""
+    return column.quantity.direction not in TARGETED or cell.target_error is not None
 
 
-def _difference(cell: Cell, reference: Cell, label: str, column: Column) -> Difference | None:
-    """Return the difference from a reference cell; None where they cannot be compared."""
-    paired = paired_difference(dict(_scores(cell, column)), dict(_scores(reference, column)))
-    if paired is None:
+def _is_compared(column: Column) -> bool:
+    return column.kind == "measured" and not column.paper
+
+
+def _paired(
+    row: Row, references: Mapping[str, Row], index: int, column: Column
+) -> PairedDifference | None:
+    """Return a row minus its reference row; None where they cannot be compared."""
+    if row.label not in references or not _is_compared(column):
         return None
-    interval, effect = paired.interval, detectable_effect(paired.interval.n)
-    detectable = effect * paired.spread if effect and paired.spread else None
+    cell, to = row.cells[index], references[row.label].cells[index]
+    if column.quantity.direction not in TARGETED:
+        return paired_difference(dict(cell.values), dict(to.values))
+    if cell.target is None:
+        return None
+    error = cell.target_error or 0.0
+    return paired_difference(dict(cell.values), dict(to.values), cell.target, error)
+
+
+def _difference(
+    paired: PairedDifference, to: str, cell: Cell, column: Column, corrected: Corrected | None
+) -> Difference:
+    """Return what a table says of a difference."""
+    if not is_testable(cell, column):
+        return Difference(to, paired.mean, None, paired.n)
+    effect = detectable_effect(paired.n)
+    verdict: Literal["better", "worse", ""] = ""
+    direction = column.quantity.direction
+    if corrected and corrected.p < LEVEL and direction is not None and paired.mean != 0:
+        verdict = "better" if (paired.mean > 0) == (direction == "higher") else "worse"
     return Difference(
-        label, interval.mean, interval.half_width, interval.n, paired.p, detectable=detectable
+        to,
+        paired.mean,
+        paired.half_width(corrected.level if corrected else LEVEL),
+        paired.n,
+        paired.p,
+        adjusted=corrected.p if corrected else None,
+        comparisons=corrected.of if corrected else 0,
+        detectable=effect * paired.spread if effect and paired.spread else None,
+        verdict=verdict,
     )
 
 

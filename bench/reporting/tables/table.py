@@ -29,13 +29,17 @@ TARGETED = ("real", "one")
 class Difference:
     """The difference of a row from the reference row, over the `n` seeds that both have.
 
-    Where nearer to a target is better, it is the difference of the distances to the target.
+    Where nearer to a target is better, it is the difference of the means' distances to the target.
 
     Attributes:
         to: Label of the reference row.
-        mean: The row minus the reference row, with the half width of its 95 % t interval.
-        p: p value of the paired t test; None for a single seed.
-        adjusted: That, corrected for all comparisons of the column; None below six seeds.
+        mean: The row minus the reference row.
+        half_width: Half the width of its t interval: to the level at which `adjusted` is tested,
+            else of 95 %. None for a single seed, and where a target's error is not known.
+        p: p value of the paired t test; None where there is no interval.
+        adjusted: That, corrected for all comparisons of its family; None below six seeds, and
+            where other comparisons were planned.
+        comparisons: Their number; 0 without `adjusted`.
         detectable: The true difference that would be found with these seeds.
         verdict: Whether the row is significantly better or worse; empty for neither.
     """
@@ -46,6 +50,7 @@ class Difference:
     n: int
     p: float | None = None
     adjusted: float | None = None
+    comparisons: int = 0
     detectable: float | None = None
     verdict: Literal["better", "worse", ""] = ""
 
@@ -71,7 +76,11 @@ class Cell:
         mean: The number, unscaled, over `n` seeds.
         half_width: Half the width of the 95 % t interval, None for fewer than two seeds.
         values: The seeds and their values.
+        error: Standard error over images of a single number, where it was recorded.
         target: What the value should be near to, where nearer is better.
+        target_error: Standard error of the target, None where it was not recorded.
+        gap_half_width: Half the width of the 95 % t interval of the gap to the target, over seeds
+            and images of the target together; None for one seed, or without `target_error`.
         difference: From the reference row; None for that row and where nothing is compared.
         bold: Whether it is significantly better than the reference, or as the reference better
             than all others.
@@ -82,7 +91,10 @@ class Cell:
     half_width: float | None = None
     n: int = 0
     values: tuple[tuple[int, float], ...] = ()
+    error: float | None = None
     target: float | None = None
+    target_error: float | None = None
+    gap_half_width: float | None = None
     difference: Difference | None = None
     is_reference: bool = False
     bold: bool = False
@@ -132,7 +144,8 @@ class Column:
 class Row:
     """One variant of one sweep, a control (by its name), or a model that only the paper has.
 
-    The sweep is '' where it is not a single one. Controls and the paper's rows have no model.
+    The sweep is '' where it is not a single one. Controls and the paper's rows have no model. Rows
+    of one section are neighbors, and belong together.
     """
 
     label: str
@@ -140,6 +153,12 @@ class Row:
     variant: str
     cells: tuple[Cell, ...] = ()
     model: str = ""
+    section: str = ""
+
+    @property
+    def title(self) -> str:
+        """Label for a place that shows no sections."""
+        return f"{self.label}, {self.section}" if self.section else self.label
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,13 @@ def test_one_seed_has_no_interval(tmp_path):
 
 
 def test_differences_from_a_row_that_is_not_there_are_explained(tmp_path):
-    recorded.write_sweep(tmp_path, variants={"cvae": recorded.QUICKSTART["cvae"]})
+    one = recorded.QUICKSTART["cvae"]
+    recorded.write_sweep(tmp_path, variants={"cvae": one})
+    assert "Nothing is compared" not in cases.notes(cases.build(tmp_path, "summary"))
+    recorded.write_sweep(tmp_path, "further", variants={"cvae": one, "cgan": one})
     shown = cases.notes(cases.build(tmp_path, "summary", show=("difference",)))
     assert "Nothing is compared, since no row is 'lr_livae'; `--reference` names" in shown
-    assert "Nothing is compared" not in cases.notes(cases.build(tmp_path, "summary"))
+    assert "Nothing is compared" in cases.notes(cases.build(tmp_path, "summary"))
     for nothing in ("", "none"):
         unasked = cases.build(tmp_path, "summary", show=("difference",), reference=nothing)
         assert "Nothing is compared" not in cases.notes(unasked)
@@ -155,7 +158,9 @@ def test_real_images_with_two_values_have_a_row_a_sweep(tmp_path):
 
 def test_published_values_belong_to_the_model_and_not_to_its_variants(tmp_path):
     cases.broken(tmp_path)
-    built = cases.build(tmp_path, "2")
+    assert not any(column.paper for column in cases.build(tmp_path, "2").columns)
+    assert "the paper's Table 2" not in cases.notes(cases.build(tmp_path, "2"))
+    built = cases.build(tmp_path, "2", paper=True)
     place = [column.paper and column.data for column in built.columns].index("cifar10")
     values = {line.label: line.cells[place].mean for line in built.rows}
     assert values["Lr-LiVAE"] == 0.0149

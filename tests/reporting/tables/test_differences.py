@@ -18,10 +18,11 @@ def row(label, sweep="s", model="cvae", cells=()):
     return Row(label, sweep, label, tuple(cells), model)
 
 
-def cell(values, target=None):
+def cell(values, target=None, error=0.0):
     interval = t_interval(values)
     held = tuple(enumerate(values))
-    return Cell("mean", interval.mean, interval.half_width, interval.n, held, target)
+    known = {"target": target, "target_error": None if target is None else error}
+    return Cell("mean", interval.mean, interval.half_width, interval.n, held, **known)
 
 
 def column(direction, **rest):
@@ -61,6 +62,20 @@ def test_distances_to_the_target_are_compared_from_either_side():
     found = compared("one", {"ref": 0.5, "above": 1.5}, target=1.0)
     assert found["above"].difference.mean == pytest.approx(0.0, abs=1e-9)
     assert not found["above"].difference.verdict
+
+
+def test_a_claim_holds_over_the_error_of_the_target_and_needs_that_it_is_known():
+    noises = [[mean + noise for noise in NOISE] for mean in (4.0, 6.5)]
+    for error, verdict in ((0.0, "better"), (0.05, "better"), (0.5, ""), (None, "")):
+        rows = [row(n, cells=[cell(v, 6.0, error)]) for n, v in zip("ab", noises, strict=True)]
+        columns = [column("real")]
+        found = add_differences(rows, columns, find_references(rows, "a", must_exist=True))
+        difference = found[1].cells[0].difference
+        assert difference.mean == pytest.approx(-1.5)
+        assert difference.verdict == verdict
+        assert (difference.p is None) == (error is None)
+        text = "\n".join(note.text for note in significance_notes(columns, found))
+        assert ("Not tested, since the record has no standard error" in text) == (error is None)
 
 
 def test_without_direction_a_difference_has_a_p_value_and_no_verdict():

@@ -1,0 +1,125 @@
+"""Which comparisons are corrected together: planned before, chosen by a user, or those of a column.
+
+Nobody can choose afterwards by what came out if a sweep says beforehand what it compares
+(`compare:`). A table then tests those comparisons alone, corrected for all of them, also where it
+shows a part.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from bench.errors import UnknownName
+from bench.record.records import Records
+from bench.reporting.grouping import grouped
+from bench.reporting.statistics import FEWEST_FOR_CLAIMS, PairedDifference, holm, holm_levels
+from bench.reporting.tables.table import Column, Row
+from bench.spec.run_settings import Comparisons
+
+K = TypeVar("K", bound=Hashable)
+
+Place = tuple[str, ...]
+"""Sweep, variant, data set, metric and protocol of a cell."""
+
+
+class Corrected(NamedTuple):
+    """A p value corrected for `of` comparisons, and the level of the interval to agree with it."""
+
+    p: float
+    level: float
+    of: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Comparisons that are corrected together, and who said so.
+
+    Attributes:
+        asked: What is compared; what is empty in it is everything.
+        origin: Who said so, for a note.
+    """
+
+    asked: Comparisons
+    origin: str
+
+    def holds(self, row: Row, column: Column) -> bool:
+        """Return whether the comparison of a cell is one of these."""
+        variants, metrics = self.asked.variants, self.asked.metrics
+        return (not variants or not names_of(row).isdisjoint(variants)) and (
+            not metrics or any(f"{column.metric}/".startswith(f"{name}/") for name in metrics)
+        )
+
+    def check(self, rows: Iterable[Row], columns: Iterable[Column]) -> None:
+        """Raise an `UnknownName` for a row or metric that is not there."""
+        labels = set().union(*(names_of(row) for row in rows if row.model))
+        metrics = {name for c in columns for name in (c.metric, c.metric.partition("/")[0])}
+        for kind, asked, known in (
+            ("row to compare", self.asked.variants, labels),
+            ("metric to compare", self.asked.metrics, metrics),
+        ):
+            for name in asked:
+                if name not in known:
+                    raise UnknownName(kind, name, known)
+
+
+def find_plans(records: Records, reference: str | None, chosen: Plan | None) -> dict[str, Plan]:
+    """Return the planned comparisons by sweep; those of a user are together those of all sweeps.
+
+    What a sweep planned holds for the reference row that it named.
+    """
+    if chosen is not None:
+        return dict.fromkeys((run.sweep for run in records.runs), chosen)
+    return {
+        sweep.name: Plan(_recorded(sweep.compare), f"planned in the sweep {sweep.name}")
+        for sweep in records.sweeps
+        if sweep.compare is not None and reference in (None, sweep.compare.get("reference", ""))
+    }
+
+
+def names_of(row: Row) -> set[str]:
+    """Return the names by which a user may mean a row."""
+    return {row.label, row.variant, f"{row.sweep}/{row.variant}"}
+
+
+def cell_place(row: Row, column: Column) -> Place:
+    """Return the place of a cell, the same in every table."""
+    return row.sweep, row.variant, column.data, column.metric, column.protocol
+
+
+def correct(tests: Mapping[K, PairedDifference]) -> dict[K, Corrected]:
+    """Return the corrected p values of those with enough seeds for claims."""
+    p_values = {
+        key: found.p
+        for key, found in tests.items()
+        if found.p is not None and found.n >= FEWEST_FOR_CLAIMS
+    }
+    known = list(p_values.values())
+    corrected = zip(holm(known), holm_levels(known), strict=True)
+    return {
+        key: Corrected(p, level, len(known))
+        for key, (p, level) in zip(p_values, corrected, strict=True)
+    }
+
+
+def correct_families(
+    tests: Sequence[tuple[Row, Column, PairedDifference]], plans: Mapping[str, Plan]
+) -> dict[Place, Corrected]:
+    """Return the corrected p values by place.
+
+    `plans` are by sweep. Without one the comparisons of a column are a family; with one there are
+    no others.
+    """
+    families = grouped(
+        ((plan.origin,) if plan else cell_place(row, column)[2:], (cell_place(row, column), found))
+        for row, column, found in tests
+        if (plan := plans.get(row.sweep)) is None or plan.holds(row, column)
+    )
+    corrected: dict[Place, Corrected] = {}
+    for family in families.values():
+        corrected |= correct(dict(family))
+    return corrected
+
+
+def _recorded(content: Mapping[str, Any]) -> Comparisons:
+    """Return planned comparisons of a record; keys of later versions are ignored."""
+    return Comparisons(**{k: content[k] for k in Comparisons.model_fields if k in content})

@@ -1,0 +1,91 @@
+"""Comparisons that a sweep plans, or a user chooses, are corrected together, and no others."""
+
+import json
+
+import cases
+import pytest
+
+from bench.errors import UnknownName
+from bench.record.records import load_records
+from bench.reporting.statistics import holm, paired_difference
+from bench.reporting.tables.families import Plan
+from bench.spec.run_settings import Comparisons
+
+METRICS = ("inception_score", "class_accuracy")
+
+
+def planned(results, **asked):
+    """Write eight seeds of five rows in a sweep that planned comparisons."""
+    cases.eight_seeds(results)
+    path = results / "claims" / "sweep.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"compare": asked}))
+
+
+def adjusted(table):
+    """Return the corrected p values by row and metric."""
+    return {
+        (row.variant, column.metric): row.cells[index].difference.adjusted
+        for row in table.rows
+        for index, column in enumerate(table.columns)
+        if row.cells[index].difference and row.cells[index].difference.adjusted is not None
+    }
+
+
+def expected(results, variants, metrics):
+    """Return Holm's p values over exactly these comparisons, from the record."""
+    values = {}
+    for entry in load_records(results).final:
+        values.setdefault((entry.run.variant, entry.metric), {})[entry.run.seed] = entry.value
+    p_values = {
+        (variant, metric): paired_difference(values[variant, metric], values["full", metric]).p
+        for variant in variants
+        for metric in metrics
+    }
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+
+
+@pytest.mark.parametrize("name", ["summary", "1"])
+def test_what_a_sweep_planned_is_corrected_together_also_where_a_part_is_shown(tmp_path, name):
+    planned(tmp_path, reference="full", variants=["better", "worse"], metrics=METRICS)
+    table = cases.build(tmp_path, name, show=["difference"])
+    whole = expected(tmp_path, ["better", "worse"], METRICS)
+    shown = {column.metric for column in table.columns}
+    assert adjusted(table) == pytest.approx({k: p for k, p in whole.items() if k[1] in shown})
+    said = cases.notes(table)
+    assert (
+        "over common seeds (8), corrected by Holm over 4 comparisons together, planned in" in said
+    )
+    assert "the sweep claims: better; worse, with full, in inception_score, class_accuracy" in said
+    [equal] = [row for row in table.rows if row.variant == "equal"]
+    assert equal.cells[0].difference.mean is not None
+    assert not equal.cells[0].bold
+
+
+def test_without_a_plan_the_comparisons_of_a_column_are_corrected_and_that_is_said(tmp_path):
+    cases.eight_seeds(tmp_path)
+    table = cases.build(tmp_path, reference="full")
+    assert adjusted(table) == pytest.approx(
+        expected(tmp_path, ["better", "worse", "equal"], ["inception_score"])
+    )
+    assert "over the comparisons of a column (3); they were not planned" in cases.notes(table)
+
+
+def test_a_user_overrides_a_plan(tmp_path):
+    planned(tmp_path, reference="full", variants=["better"])
+    chosen = Plan(Comparisons(reference="full", metrics=[*METRICS]), "chosen")
+    table = cases.build(tmp_path, "summary", compare=chosen)
+    assert adjusted(table) == pytest.approx(
+        expected(tmp_path, ["better", "worse", "equal"], METRICS)
+    )
+    assert "chosen: all rows, with full, in inception_score, class_accuracy" in cases.notes(table)
+    # with another reference row, other comparisons are made than those planned
+    other = cases.build(tmp_path, reference="equal")
+    assert "they were not planned" in cases.notes(other)
+
+
+@pytest.mark.parametrize("asked", [{"variants": ["bettr"]}, {"metrics": ["inception_scor"]}])
+def test_a_wrong_name_is_not_compared_in_silence(tmp_path, asked):
+    cases.eight_seeds(tmp_path)
+    with pytest.raises(UnknownName, match="did you mean"):
+        cases.build(tmp_path, compare=Plan(Comparisons(reference="full", **asked), "chosen"))
