@@ -7,7 +7,7 @@ shows a part.
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bench.errors import UnknownName
 from bench.record.records import Records
