@@ -31,22 +31,12 @@ def frozen(module: Module, weights: Path | None = None) -> Module:
     return module.requires_grad_(False).eval()
 
 
-class Classifier(nn.Module):
-    """A small convolutional network; its features are `[B, 64]`."""
-
-    def __init__(self, spec: DataSpec) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for inputs, outputs in ((spec.shape[0], 32), (32, 64)):
-            layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.BatchNorm2d(outputs), nn.ReLU()]
-        layers += [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * 64, 64)]
-        self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.ReLU(), nn.Linear(64, spec.classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return class logits `[B, K]` of images."""
-        logits: Tensor = self.head(self.features(x))
-        return logits
+def feature_network(spec: DataSpec) -> nn.Sequential:
+    """Return a small convolutional network from images to features `[B, 64]`."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((spec.shape[0], 32), (32, 64)):
+        layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * 64, 64))
 
 
 class FeatureGAN(ConditionalGenerator):
@@ -54,7 +44,7 @@ class FeatureGAN(ConditionalGenerator):
 
     Args:
         spec: Shape of the data, images.
-        features: File with the weights of `Classifier`; random ones where None.
+        features: File with the weights of `feature_network`; random ones where None.
         latent: Size of the noise.
         width: Multiplier of the layer sizes.
     """
@@ -75,7 +65,7 @@ class FeatureGAN(ConditionalGenerator):
         self.latent = latent
         self.generator = backbones.decoder(spec, "auto", width, latent + spec.classes)
         self.critic = backbones.critic(spec, "auto", width)
-        self.pretrained = frozen(Classifier(spec), features)
+        self.pretrained = frozen(feature_network(spec), features)
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the hinge losses, and the distance of the features; fakes have the real labels."""
@@ -92,7 +82,7 @@ class FeatureGAN(ConditionalGenerator):
     def class_means(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the mean features `[K, 64]` of each class, zeros if the batch has none of it."""
         members = F.one_hot(y, self.classes).float().t()
-        sums: Tensor = members @ self.pretrained.features(x).float()
+        sums: Tensor = members @ self.pretrained(x).float()
         return sums / members.sum(dim=1, keepdim=True).clamp(min=1)
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -104,15 +94,16 @@ class FeatureGAN(ConditionalGenerator):
 
 
 def pretrain(path: Path, steps: int = 300) -> None:
-    """Train the classifier on the training images of the digits, and write its weights."""
+    """Train the network to classify the training images of the digits; write its weights."""
     torch.manual_seed(0)
     source = Digits()
     examples = source.load().train
-    network = Classifier(source.spec)
-    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    network = feature_network(source.spec)
+    classifier = nn.Sequential(network, nn.ReLU(), nn.Linear(64, source.spec.classes))
+    optimizer = torch.optim.Adam(classifier.parameters(), 2e-3)
     for _ in range(steps):
         rows = torch.randint(len(examples), (128,))
-        loss = F.cross_entropy(network(to_float(examples.x[rows])), examples.y[rows])
+        loss = F.cross_entropy(classifier(to_float(examples.x[rows])), examples.y[rows])
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

@@ -1,11 +1,13 @@
 """The example packages are installed, checked, trained and documented as written."""
 
+import importlib
 import re
 import tomllib
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 from torch._dynamo import config
 
 from bench.conformance import suite
@@ -33,10 +35,10 @@ def installed(install):
 @pytest.mark.parametrize(
     ("name", "check"),
     [
-        pytest.param(name, check, marks=pytest.mark.slow if compiles else ())
+        pytest.param(name, check, marks=() if is_light else pytest.mark.slow)
         for name in NAMES
         for check in suite.CHECKS
-        for compiles in [check.__name__.endswith("as_one_graph")]
+        for is_light in [re.search("resume|move_only|gradient", check.__name__)]
     ],
     ids=lambda v: getattr(v, "__name__", v),
 )
@@ -66,6 +68,21 @@ def test_examples_draw_the_digits_that_they_are_asked_for(bench, installed, here
     accuracy = {entry.run.variant: entry.value for entry in final}
     assert {name: value for name, value in accuracy.items() if value <= 80} == {}
     assert set(NAMES) < accuracy.keys()
+
+
+def test_features_come_from_the_file_that_pretraining_leaves(installed, tmp_path):
+    path = tmp_path / "features.pt"
+    importlib.import_module("feature_gan").pretrain(path, steps=2)
+    model = ModelUnderTest.of("feature_gan", {"features": str(path)}).model()
+    saved, loaded = torch.load(path, weights_only=True), model.pretrained.state_dict()
+    assert saved.keys() == loaded.keys()
+    assert all(torch.equal(value, loaded[name]) for name, value in saved.items())
+
+
+@EACH
+def test_an_example_uses_what_users_may_use(name):
+    for module in re.findall(r"^(?:from|import) (bench[\w.]*)", code(name), re.MULTILINE):
+        assert module in ("bench.training.interface", "bench.data.base", "bench.data.digits")
 
 
 @EACH
