@@ -200,7 +200,7 @@ def test_list_prints_a_line_each(bench, what, monkeypatch):
     status, out, _ = bench("list", what)
     assert status == 0
     assert all(len(line.split(maxsplit=1)) == 2 for line in out.splitlines())
-    assert (" [encode, classify, semi-supervised]\n" in out) == (what == "models")
+    assert (" [encode, classify, semi-supervised, sampling by" in out) == (what == "models")
 
 
 def test_check_passes_on_a_built_in_model(bench):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bench.conformance.outcomes import Violation
 from bench.errors import shortened
 from bench.spec.places import is_ours, place_at
+from bench.training.interface import TrainingProgress
 
 
 def refuse_other_randomness(action: Callable[[], object]) -> None:
@@ -34,7 +35,11 @@ def values_of(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, object]:
 
 def training_modes(model: nn.Module) -> dict[str, object]:
     """Return whether each module is in training mode."""
-    return {name: module.training for name, module in model.named_modules()}
+    return {
+        name: module.training
+        for name, module in model.named_modules()
+        if not isinstance(module, TrainingProgress)
+    }
 
 
 States = dict[str, Callable[[], dict[str, object]]]

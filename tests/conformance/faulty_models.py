@@ -39,6 +39,24 @@ class ForgottenParameter(Sound):
         self.scale = nn.Parameter(torch.ones(1))
 
 
+class AverageOfNobody(Sound):
+    average = {"decay": 0.9, "players": ["generator"]}
+
+
+class BufferMadeInFinish(Sound):
+    def finish(self, data):
+        self.register_buffer("counts", torch.zeros(3))
+
+
+class EmptyInFinish(Sound):
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.register_buffer("share", torch.zeros(()))
+
+    def finish(self, data):
+        self.share.copy_(sum((batch.y < 0).float().mean() for batch in data) / torch.zeros(()))
+
+
 class UnusedPlayer(Sound):
     def __init__(self, spec: DataSpec) -> None:
         super().__init__(spec)
@@ -299,10 +317,10 @@ class MovesParameters(Sound):
 class AssignsBuffer(Sound):
     def __init__(self, spec: DataSpec) -> None:
         super().__init__(spec)
-        self.register_buffer("average", torch.zeros(()))
+        self.register_buffer("past", torch.zeros(()))
 
     def terms(self, stage, batch, wanted):
-        self.average = 0.9 * self.average + 0.1 * batch.x.mean()  # here
+        self.past = 0.9 * self.past + 0.1 * batch.x.mean()  # here
         return super().terms(stage, batch, wanted)
 
 
@@ -333,8 +351,8 @@ class StateInAttribute(Sound):
 
     def terms(self, stage, batch, wanted):
         values = super().terms(stage, batch, wanted)
-        self.average = 0.5 * self.average + 0.5 * values["small"].detach()
-        return {**values, "small": values["small"] * (1 + self.average)}
+        self.past = 0.5 * self.past + 0.5 * values["small"].detach()
+        return {**values, "small": values["small"] * (1 + self.past)}
 
 
 class OnTheCPU(Sound):

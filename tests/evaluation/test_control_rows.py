@@ -34,7 +34,7 @@ def test_controls_are_rows_below_the_real_images(bench, here):
     assert "Runs: 2 of 2 done, seed 0." in out
     assert "the paper's alone" not in out
     _, out, _ = bench("status", "tiny")
-    assert out.startswith("tiny: 6 done")
+    assert out.startswith("tiny: 2 done; controls: 4 done")
     runs = (here / "results/tiny/runs.csv").read_text()
     assert ",noise,noise,blobs,,done," in runs
     assert (here / "results/tiny/samples-blobs.png").exists()

@@ -59,7 +59,7 @@ def iterate(monkeypatch):
             change(trainer)
             turns = trainer.timetable.of(0)
             draws = trainer.stream.draws(0, trainer.timetable.draws)
-            with Rules("the iteration") as rules, gradients_in_python():
+            with Rules("the iteration", {}) as rules, gradients_in_python():
                 for _ in range(2):  # the second has moments
                     assert trainer._play(turns, draws).is_cuda
         assert rules.steps == 2 * sum(len(played.weights) for played, _ in trainer.played(turns))
