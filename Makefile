@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-CODE := bench models baselines
+CODE := bench models baselines examples
 
 .PHONY: quickstart test test-slow test-gpu check lint types docs format golden readme clean
 

@@ -23,7 +23,10 @@ from bench.spec.sweep_file import load_sweep
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = {
     str(path.relative_to(ROOT)): path.read_text()
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+    for path in [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
+        *sorted(ROOT.glob("docs/**/*.md")),
+    ]
 }
 README = DOCUMENTS["README.md"]
 
