@@ -58,7 +58,7 @@ class VQVAE(ConditionalGenerator):
     Args:
         spec: Shape of the data: images, with even sides; maps have half of them.
         codes: Size of the codebook.
-        dimensions: Length of a code.
+        size: Length of a code.
         width: Channels of all networks.
     """
 
@@ -76,9 +76,7 @@ class VQVAE(ConditionalGenerator):
     optimizers = {"default": {"rate": 2e-3, "schedule": {"name": "linear"}}}
     capabilities = ("encode",)
 
-    def __init__(
-        self, spec: DataSpec, *, codes: int = 64, dimensions: int = 8, width: int = 64
-    ) -> None:
+    def __init__(self, spec: DataSpec, *, codes: int = 32, size: int = 8, width: int = 64) -> None:
         super().__init__()
         if not spec.is_image or any(side % 2 for side in spec.shape[1:]):
             raise ValueError(f"needs images with even sides, not examples of shape {spec.shape}")
@@ -88,11 +86,11 @@ class VQVAE(ConditionalGenerator):
             *(nn.Conv2d(channels, width, 3, padding=1), nn.SiLU()),
             *(nn.Conv2d(width, width, 4, 2, 1), nn.SiLU()),
             *(nn.Conv2d(width, width, 3, padding=1), nn.SiLU()),
-            nn.Conv2d(width, dimensions, 1),
+            nn.Conv2d(width, size, 1),
         )
-        self.codebook = nn.Embedding(codes, dimensions)
+        self.codebook = nn.Embedding(codes, size)
         self.decoder = nn.Sequential(
-            *(nn.Conv2d(dimensions, width, 3, padding=1), nn.SiLU()),
+            *(nn.Conv2d(size, width, 3, padding=1), nn.SiLU()),
             *(nn.Conv2d(width, width, 3, padding=1), nn.SiLU()),
             *(nn.ConvTranspose2d(width, width, 4, 2, 1), nn.SiLU()),
             *(nn.Conv2d(width, channels, 3, padding=1), nn.Tanh()),
@@ -137,8 +135,7 @@ class VQVAE(ConditionalGenerator):
             uniform = torch.rand(logits.shape, generator=generator, device=device).clamp(min=1e-10)
             gumbel = -(-uniform.log()).log().to(y.device)  # with which the largest is a draw
             indices[:, row, column] = (logits + temperature * gumbel).argmax(1)
-        images: Tensor = self.decoder(self.codes_of(indices))
-        return images
+        return self.decode(Code(None, self.codes_of(indices).flatten(1)))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Code:
         """Return the codes of a map, one after the other, as a code that no label is tied to."""
