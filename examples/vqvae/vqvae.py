@@ -68,7 +68,7 @@ class VQVAE(ConditionalGenerator):
     )
     # `quantize` is the codebook loss of one player and the commitment loss of another (Eq. 3).
     objective = {
-        "encoder": {"reconstruct": 1.0, "quantize": 0.05},
+        "encoder": {"reconstruct": 1.0, "quantize": 0.1},
         "codebook": {"quantize": 1.0, "revive": 1.0},
         "decoder": {"reconstruct": 1.0},
         "prior": {"likelihood": 1.0},
