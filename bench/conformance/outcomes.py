@@ -41,5 +41,5 @@ def refuse_difference(first: nn.Module, second: nn.Module, when: str) -> None:
     """Raise a `Violation` that says when, if two models differ in a parameter or a buffer."""
     other = second.state_dict()
     for name, value in first.state_dict().items():
-        is_equal = name in other and torch.equal(value, other[name])
+        is_equal = name in other and torch.equal(value.nan_to_num(), other[name].nan_to_num())
         require(is_equal, f"{name} differs {when}")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ class StagePass:
             dict.fromkeys(term for weights in self.weights.values() for term in weights)
         )
         self.wanted = frozenset(self.terms)
-        self._plan: list[tuple[Backward, list[nn.Parameter]]] | None = None
+        self._plan: list[PlannedBackward] | None = None
         # Eager passes do not refer to themselves, so that their memory is freed with them.
         self._compiled = compiled(self.gradients) if compile else None
 
@@ -101,13 +101,13 @@ class StagePass:
         if self._plan is None:
             self._plan = self._make_plan(values)
         sums: dict[str, dict[int, Tensor]] = {player: {} for player in self.weights}
-        for index, (backward, parameters) in enumerate(self._plan):
-            loss = sum(self.present(w) * values[term] for term, w in backward.weights.items())
+        for index, (players, weights, parameters) in enumerate(self._plan):
+            loss = sum(weight * values[term] for term, weight in weights.items())
             assert isinstance(loss, Tensor)
             is_last = index == len(self._plan) - 1
             gradients = torch.autograd.grad(loss, parameters, retain_graph=not is_last)
             by_id = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
-            for player in backward.players:
+            for player in players:
                 of_player = sums[player]
                 for key in map(id, self.parameters[player]):
                     if (gradient := by_id.get(key)) is not None:
@@ -119,9 +119,7 @@ class StagePass:
             for player, parameters in self.parameters.items()
         }
 
-    def _make_plan(
-        self, values: Mapping[str, Tensor]
-    ) -> list[tuple["Backward", list[nn.Parameter]]]:
+    def _make_plan(self, values: Mapping[str, Tensor]) -> "list[PlannedBackward]":
         if problem := terms_problem(self.terms, values):
             factory = type(self.model)
             place = place_of(factory, "terms")
@@ -142,7 +140,8 @@ class StagePass:
                 for parameter in self.parameters[player]
                 if id(parameter) in reached
             }
-            plan.append((backward, list(parameters.values())))
+            weights = {term: self.present(weight) for term, weight in backward.weights.items()}
+            plan.append(PlannedBackward(backward.players, weights, list(parameters.values())))
         return plan
 
     def _refuse_unreached(self, leaves: Mapping[str, set[int]]) -> None:
@@ -207,6 +206,14 @@ class Backward:
 
     weights: Mapping[str, Weight]
     players: tuple[str, ...]
+
+
+class PlannedBackward(NamedTuple):
+    """A backward of a pass: who takes gradients, present weights by term, and of what."""
+
+    players: tuple[str, ...]
+    weights: Mapping[str, float | Tensor]
+    parameters: list[nn.Parameter]
 
 
 def plan_backwards(weights: Weights, reach: Mapping[str, frozenset[str]]) -> list[Backward]:

@@ -78,7 +78,7 @@ class Diffusion(ConditionalGenerator):
 
     stages = (Stage("main", ("network",)),)
     objective = {"network": {"noise": 1.0}}
-    optimizers = {"default": {"rate": 2e-3, "schedule": {"name": "linear"}}}
+    optimizers = {"default": {"rate": 2e-3, "schedule": {"name": "cosine", "warmup": 40}}}
     average = {"decay": 0.99}
 
     def __init__(self, spec: DataSpec, *, width: int = 32, label_dropout: float = 0.1) -> None:

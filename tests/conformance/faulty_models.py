@@ -347,7 +347,7 @@ class WritesBatch(Sound):
 
 
 class StateInAttribute(Sound):
-    average = 0.0
+    past = 0.0
 
     def terms(self, stage, batch, wanted):
         values = super().terms(stage, batch, wanted)
