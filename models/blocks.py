@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.training.interface import draw_normal
+
 SLOPE = 0.1  # of every leaky ReLU
 
 
@@ -18,9 +20,7 @@ def normal(
     count: int, dimensions: int, *, like: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
     """Return standard normal noise: drawn on the generator's device, typed and placed as `like`."""
-    device = like.device if generator is None else generator.device
-    noise = torch.randn(count, dimensions, generator=generator, device=device, dtype=like.dtype)
-    return noise.to(like.device)
+    return draw_normal(count, dimensions, device=like.device, generator=generator, dtype=like.dtype)
 
 
 def glorot(network: nn.Module) -> None:

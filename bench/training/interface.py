@@ -179,8 +179,7 @@ class ConditionalGenerator(nn.Module, ABC):
         """Draw one example for each label.
 
         Random numbers are drawn on the device of the generator, so that all machines draw the same,
-        and then moved: `torch.randn(len(y), 16, generator=generator).to(y.device)`. Loops that read
-        values are fine here.
+        and then moved, as `draw_normal` does. Loops that read values are fine here.
 
         Args:
             y: Labels `[B]`, or `[B, A]` as in `Batch`.
@@ -312,6 +311,25 @@ def begin_training(model: nn.Module) -> None:
     model.train()
     for module in frozen_modules(model).values():
         module.eval()
+
+
+def draw_normal(
+    *size: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Return standard normal noise of a size on a device, drawn on that of the generator."""
+    drawn_on = device if generator is None else generator.device
+    return torch.randn(size, generator=generator, device=drawn_on, dtype=dtype).to(device)
+
+
+def draw_uniform(
+    *size: int, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Return uniform noise in [0, 1) of a size on a device, drawn on that of the generator."""
+    drawn_on = device if generator is None else generator.device
+    return torch.rand(size, generator=generator, device=drawn_on).to(device)
 
 
 def is_finished_by_data(model: ConditionalGenerator) -> bool:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, ConditionalGenerator, Stage
+from bench.training.interface import Batch, ConditionalGenerator, Stage, draw_normal
 from models import backbones
 
 
@@ -74,8 +74,7 @@ class ACGAN(ConditionalGenerator):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Turn standard normal noise and labels into images."""
-        device = y.device if generator is None else generator.device
-        z = torch.randn(len(y), self.latent, generator=generator, device=device).to(y.device)
+        z = draw_normal(len(y), self.latent, device=y.device, generator=generator)
         image: Tensor = self.generator(torch.cat([z, F.one_hot(y, self.classes).to(z)], dim=1))
         return image
 

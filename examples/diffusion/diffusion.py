@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, ConditionalGenerator, Stage
+from bench.training.interface import Batch, ConditionalGenerator, Stage, draw_normal
 
 TIMES = 1000
 WAVES = 16  # frequencies in which the network sees the time
@@ -132,13 +132,12 @@ class Diffusion(ConditionalGenerator):
             raise ValueError(f"steps must be from 1 to {TIMES}, got {steps}")
         if guidance != 1 and not self.label_dropout:
             raise ValueError("guidance other than 1 needs a model trained with label_dropout")
-        device = y.device if generator is None else generator.device
         shape = (len(y), *self.spec.shape)
-        x = torch.randn(shape, generator=generator, device=device).to(y.device)
+        x = draw_normal(*shape, device=y.device, generator=generator)
         for t, s in pairwise(round(TIMES * left / steps) for left in range(steps, -1, -1)):
             noise = self.predict(x, torch.full_like(y, t), y, guidance)
             image = (x - (1 - self.signal[t]).sqrt() * noise) / self.signal[t].sqrt()
             mean, variance = self.step_back(x, image.clamp(-1, 1), t, s)
-            fresh = torch.randn(shape, generator=generator, device=device).to(y.device)
+            fresh = draw_normal(*shape, device=y.device, generator=generator)
             x = mean + variance.sqrt() * fresh
         return x

@@ -10,7 +10,6 @@ NeurIPS 2016, arXiv 1602.02644) in place of the critic's.
 
 import sys
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,17 +17,8 @@ from torch import Tensor, nn
 
 from bench.data.base import DataSpec, to_float
 from bench.data.digits import Digits
-from bench.training.interface import Batch, ConditionalGenerator, Stage
+from bench.training.interface import Batch, ConditionalGenerator, Stage, draw_normal, frozen
 from models import backbones, terms
-
-Module = TypeVar("Module", bound=nn.Module)
-
-
-def frozen(module: Module, weights: Path | None = None) -> Module:
-    """Return a module that does not learn, with weights from a file."""
-    if weights is not None and not any(p.is_meta for p in module.parameters()):
-        module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    return module.requires_grad_(False).eval()
 
 
 def feature_network(spec: DataSpec) -> nn.Sequential:
@@ -87,8 +77,7 @@ class FeatureGAN(ConditionalGenerator):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Turn standard normal noise and labels into images."""
-        device = y.device if generator is None else generator.device
-        z = torch.randn(len(y), self.latent, generator=generator, device=device).to(y.device)
+        z = draw_normal(len(y), self.latent, device=y.device, generator=generator)
         image: Tensor = self.generator(torch.cat([z, F.one_hot(y, self.classes).to(z)], dim=1))
         return image
 

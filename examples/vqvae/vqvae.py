@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Stage
+from bench.training.interface import Batch, Code, ConditionalGenerator, Stage, draw_uniform
 
 
 class MaskedConv(nn.Conv2d):
@@ -128,11 +128,12 @@ class VQVAE(ConditionalGenerator):
         """Draw one index after the other, and decode the map; temperature 0 takes the likeliest."""
         if temperature < 0:
             raise ValueError(f"temperature must be at least 0, got {temperature}")
-        device = y.device if generator is None else generator.device
         indices = torch.zeros(len(y), *self.map, dtype=torch.int64, device=y.device)
         for row, column in product(*map(range, self.map)):
             logits = self.prior(indices, y)[:, :, row, column]
-            uniform = torch.rand(logits.shape, generator=generator, device=device).clamp(min=1e-10)
+            uniform = draw_uniform(*logits.shape, device=y.device, generator=generator).clamp(
+                min=1e-10
+            )
             gumbel = -(-uniform.log()).log().to(y.device)  # with which the largest is a draw
             indices[:, row, column] = (logits + temperature * gumbel).argmax(1)
         return self.decode(Code(None, self.codes_of(indices).flatten(1)))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, ConditionalGenerator, Stage
+from bench.training.interface import Batch, ConditionalGenerator, Stage, draw_normal
 
 
 def network(inputs: int, width: int, outputs: int) -> nn.Sequential:
@@ -77,8 +77,7 @@ class WGANGP(ConditionalGenerator):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Turn standard normal noise and labels into images."""
-        device = y.device if generator is None else generator.device
-        z = torch.randn(len(y), self.latent, generator=generator, device=device).to(y.device)
+        z = draw_normal(len(y), self.latent, device=y.device, generator=generator)
         pixels: Tensor = self.generator(self.with_label(z, y))
         return pixels.tanh().view(len(y), *self.spec.shape)
 
