@@ -34,9 +34,12 @@ def players_move_only_their_own(under_test: ModelUnderTest) -> None:
     for player in {p: None for stage_pass in under_test.passes() for p in stage_pass.weights}:
         trainer = under_test.trainer(objective={player: objective[player]})
         before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-        trainer.iterate(trainer.timetable.span(player)[0])
-        parameters = dict(trainer.model.named_parameters())
-        moved = {n: p for n, p in parameters.items() if not torch.equal(before[n], p)}
+        moved: dict[str, torch.Tensor] = {}
+        for step in range(*trainer.timetable.span(player)):  # a warm-up begins with a rate of 0
+            trainer.iterate(step)
+            parameters = trainer.model.named_parameters()
+            if moved := {n: p for n, p in parameters if not torch.equal(before[n], p)}:
+                break
         owned = {id(p) for p in trainer.model.players()[player]}
         others = ", ".join(name for name, p in moved.items() if id(p) not in owned)
         require(not others, f"player {player!r} moved {others}, not its own")

@@ -131,10 +131,9 @@ class VQVAE(ConditionalGenerator):
         indices = torch.zeros(len(y), *self.map, dtype=torch.int64, device=y.device)
         for row, column in product(*map(range, self.map)):
             logits = self.prior(indices, y)[:, :, row, column]
-            uniform = draw_uniform(*logits.shape, device=y.device, generator=generator).clamp(
-                min=1e-10
-            )
-            gumbel = -(-uniform.log()).log().to(y.device)  # with which the largest is a draw
+            uniform = draw_uniform(*logits.shape, device=y.device, generator=generator)
+            # With Gumbel noise, the largest is a draw.
+            gumbel = -(-uniform.clamp(min=1e-10).log()).log()
             indices[:, row, column] = (logits + temperature * gumbel).argmax(1)
         return self.decode(Code(None, self.codes_of(indices).flatten(1)))
 
