@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.grouping import grouped
 from bench.reporting.notes.data_sets import data_notes
 from bench.reporting.notes.empty_cells import empty_cell_notes
 from bench.reporting.notes.origins import (
@@ -66,6 +67,7 @@ def write_notes(
         *_directions(columns),
         *_protocols(columns, rows, records.untrained),
         *_runs(records),
+        *_images(records, rows),
         *sampling_notes(records, rows),
         *data_notes(records, {column.data for column in columns}),
         *evaluation_notes(records, rows),
@@ -152,6 +154,21 @@ def _runs(records: Records) -> list[Note]:
         Note(f"Runs: {done} of {len(expected)} done, {seeds}."),
         Note(f"Training: {training}. {records.selection_note}"),
     ]
+
+
+def _images(records: Records, rows: Sequence[Row]) -> list[Note]:
+    """Say how many images an iteration shows the models, where that differs between rows."""
+    labels = {(row.sweep, row.variant): row.label for row in rows}
+    counted = grouped(
+        (f"{entry.value:.0f}", labels[entry.run.sweep, entry.run.variant])
+        for entry in records.cost
+        if entry.metric == "images_per_iteration" and entry.value is not None
+        if (entry.run.sweep, entry.run.variant) in labels
+    )
+    if len(counted) < 2:
+        return []
+    items = tuple(f"{count}: {'; '.join(dict.fromkeys(of))}" for count, of in counted.items())
+    return [Note("Images of the training data in an iteration:", items)]
 
 
 def _paper_columns(contents: TableContents) -> list[Note]:
