@@ -66,7 +66,7 @@ def check_model(
         if {about, suite.NEEDS.get(about)} & failed or (failed and about not in suite.METHODS):
             continue
         finding = _finding(check, under_test)
-        if finding.outcome == "note":
+        if finding.outcome == "note":  # checks run again on other data; a remark is made once
             if said.issuperset(lines := finding.text.splitlines()):
                 finding = Finding(finding.rule, "ok")
             said.update(lines)

@@ -55,10 +55,14 @@ class Strict(BaseModel):
 
 
 class Scheduled(Strict):
-    """What every schedule can have; times are in its unit."""
+    """What every schedule can have; times are in its unit.
+
+    A weight's schedule spans the run. A rate's spans the iterations from the first to the last in
+    which its player may move.
+    """
 
     unit: Unit = "iterations"
-    """Unit of its times; `share` is a share of the run, between 0 and 1."""
+    """Unit of its times; `share` is a share of its span, between 0 and 1."""
     warmup: NonNegative = 0.0
     """Time in which the factor rises in a straight line from 0, on top of what follows."""
 
@@ -68,7 +72,7 @@ class Scheduled(Strict):
     @classmethod
     def _is_in_the_run(cls, time: float, known: ValidationInfo) -> float:
         if known.data.get("unit") == "share" and time > 1:
-            raise ValueError("must be at most 1, since its unit is a share of the run")
+            raise ValueError("must be at most 1, since its unit is a share of its span")
         return time
 
     @model_serializer(mode="wrap")
@@ -101,7 +105,7 @@ class Staircase(Scheduled):
 
 
 class Linear(Scheduled):
-    """A factor that goes in a straight line from 1 at `start` to `final` at the end of the run."""
+    """A factor that goes in a straight line from 1 at `start` to `final` at the end of its span."""
 
     name: Literal["linear"]
     start: NonNegative = 0.0
@@ -109,7 +113,7 @@ class Linear(Scheduled):
 
 
 class Cosine(Scheduled):
-    """A factor that goes along half a cosine from 1 at `start` to `final` at the end of the run."""
+    """A factor that follows half a cosine from 1 at `start` to `final` at the end of its span."""
 
     name: Literal["cosine"]
     start: NonNegative = 0.0
@@ -138,7 +142,7 @@ class RateFunction(Scheduled):
     """A factor that a function of your own package returns.
 
     It is called as `function(step, iterations=..., epoch=..., **options)`: the iteration, from 0
-    on, the length of the run, and that of a pass over the training images, in iterations. It
+    on, the length of the span, and that of a pass over the training images, in iterations. It
     depends on nothing else and returns a finite number, at least 0. Its code is code of the run.
     """
 

@@ -43,16 +43,17 @@ class Stage:
     """A point of the iteration at which some players move, simultaneously.
 
     Times are shares of the run if they are `float`, and numbers of iterations if they are `int`.
-    Draws are counted in iterations without the stage, too, so that an ablation shares the data.
+    A stage takes its draws from the stream also in iterations in which it is not played, so an
+    ablation that moves or drops a stage trains on the same batches.
 
     Attributes:
         name: Passed to `ConditionalGenerator.terms`.
         players: Names of the players that move.
         repeat: Passes in an iteration; in each, every player of the stage moves once.
         fresh: Whether each pass draws a new batch, or reuses the last one drawn.
-        start: When the stage is played first.
-        end: When it is played no more; None is the end of the run.
-        every: It is played in one of so many iterations, the first one at its start.
+        start: Time from which the stage is played.
+        end: Time from which it is no longer played; None is the end of the run.
+        every: It is played in every `every`-th iteration, counted from `start`.
         batch: Examples of a batch, as a multiple of the run's batch size.
     """
 
@@ -84,7 +85,8 @@ class TrainingProgress(nn.Module):
     """How far a training is, as tensors that `terms` may compute with.
 
     They are no part of the saved weights. Outside of a training they are those of its end, so
-    samples cannot depend on when they are drawn.
+    samples cannot depend on when they are drawn. A model that the trainer did not build has `share`
+    1 and `step` 0.
 
     Attributes:
         step: The iteration, counted from 0, 0-d `int64`.
@@ -319,7 +321,15 @@ def draw_normal(
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Return standard normal noise of a size on a device, drawn on that of the generator."""
+    """Return standard normal noise.
+
+    Args:
+        size: Shape.
+        device: Where the result is needed.
+        generator: Source; numbers are drawn on its device and then moved. None is the default
+            generator of `device`.
+        dtype: Type.
+    """
     drawn_on = device if generator is None else generator.device
     return torch.randn(size, generator=generator, device=drawn_on, dtype=dtype).to(device)
 
@@ -327,7 +337,7 @@ def draw_normal(
 def draw_uniform(
     *size: int, device: torch.device, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Return uniform noise in [0, 1) of a size on a device, drawn on that of the generator."""
+    """Return uniform noise in [0, 1); arguments are those of `draw_normal`."""
     drawn_on = device if generator is None else generator.device
     return torch.rand(size, generator=generator, device=drawn_on).to(device)
 

@@ -106,11 +106,11 @@ class PlayerOptimizer:
 
     def set_rate(self, step: int) -> None:
         """Set the rate that the schedule has at an iteration of the run."""
+        elapsed = step - self.start
+        if not 0 <= elapsed < self.iterations:  # the player does not move
+            return
         factor = rate_factor(
-            self.settings.schedule,
-            max(0, step - self.start),
-            iterations=self.iterations,
-            epoch=self.epoch,
+            self.settings.schedule, elapsed, iterations=self.iterations, epoch=self.epoch
         )
         if (rate := self.settings.rate * factor) == self._rate:
             return

@@ -192,7 +192,9 @@ class Trainer:
                 now = time.monotonic()
                 stopping = stop()
                 is_due = stopping or now - saved >= checkpoint_seconds
-                if is_due if done < iterations else is_finished_by_data(self.model):
+                if done == iterations:  # killed in `finish`, the run goes on from here
+                    is_due = is_finished_by_data(self.model)
+                if is_due:
                     self._save(done, self.seconds + now - began, curves)
                     saved = time.monotonic()
                     if stopping:

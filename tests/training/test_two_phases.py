@@ -251,3 +251,15 @@ def test_a_sweep_edits_stages_and_weights():
 def test_wrong_edits_are_refused_at_their_key(edits, message):
     with pytest.raises(KeyProblem, match=message):
         complete_settings(BASE | edits)
+
+
+def falling(step, *, iterations, epoch):
+    """Fall to 0 at the end of the span; below that, and so refused, after it."""
+    assert 0 <= step < iterations
+    return 1 - step / iterations
+
+
+def test_a_schedule_is_not_asked_beyond_the_span_of_its_player(tmp_path):
+    schedule = {"name": "function", "function": f"{__name__}:falling"}
+    settings = {"optimizers": {"default": {"schedule": schedule}}}
+    ModelUnderTest.of("two", **settings).trainer(tmp_path / "a").train()
