@@ -324,11 +324,14 @@ def draw_normal(
     """Return standard normal noise.
 
     Args:
-        size: Shape.
-        device: Where the result is needed.
+        *size: Its shape.
+        device: Where it is needed.
         generator: Source; numbers are drawn on its device and then moved. None is the default
             generator of `device`.
-        dtype: Type.
+        dtype: Its type.
+
+    Returns:
+        Noise of that shape and type on that device.
     """
     drawn_on = device if generator is None else generator.device
     return torch.randn(size, generator=generator, device=drawn_on, dtype=dtype).to(device)
