@@ -72,8 +72,8 @@ class SpecError(BenchError):
 class UnknownName(BenchError):
     """A name that is not registered; the message suggests the nearest names that are."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(describe_unknown(kind, name, known))
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        super().__init__(describe_unknown(kind, name, known) + hint)
 
     def __reduce__(self) -> tuple[type[BenchError], tuple[object, ...]]:
         return BenchError, self.args  # to another process

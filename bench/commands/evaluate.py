@@ -68,6 +68,7 @@ def evaluate_command(
     from bench.reporting.render.measurements import measurements_text
 
     request = read_request(data, metrics, per_class, sample_seed, seed, sampling)
+    options.tell_changed_code(target, refuse=record)
     worker = options.make_worker(options.typed_command(), values)
     given = open_samples(target, request, worker)
     if record:

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, ConditionalGenerator, Stage
+from bench.training.interface import Batch, ConditionalGenerator, Stage, draw_normal
 
 
 class $factory(ConditionalGenerator):
@@ -73,8 +73,7 @@ class $factory(ConditionalGenerator):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return one image in [-1, 1] for each label."""
-        # Drawn on the device of the generator, and then moved.
-        z = torch.randn(len(y), self.latent, generator=generator).to(y.device)
+        z = draw_normal(len(y), self.latent, device=y.device, generator=generator)
         return self.decoder(self.with_label(z, y)).view(-1, *self.spec.shape)
 
     def with_label(self, x: Tensor, y: Tensor) -> Tensor:

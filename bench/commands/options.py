@@ -173,6 +173,19 @@ class ExecutionOptions(WorkerOptions):
 TO = click.option("--to", type=FOLDER, help="Folder to write to.  [default: beside the results]")
 
 
+def tell_changed_code(path: Path, *, refuse: bool = False) -> None:
+    """Warn, or refuse, if the folder of a trained run was made by other code than is here now."""
+    from bench.console import warn
+    from bench.execution.code_change import changed_since_training
+
+    if not (path / "model.pt").exists() or not (path / "config.json").exists():
+        return
+    if text := changed_since_training(path):
+        if refuse:
+            raise BenchError(f"{text}; they do not belong in its record")
+        warn(text)
+
+
 def chosen_comparisons(text: str | None, records: "Records") -> "Plan | None":
     """Return the comparisons of the option `--compare`, a mapping in YAML or a reference row."""
     from bench.reporting.tables.families import Plan

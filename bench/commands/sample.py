@@ -56,6 +56,7 @@ def sample_command(
     from bench.evaluation.sample_files import refuse_target, write_samples
 
     refuse_target(target)
+    options.tell_changed_code(run)
     worker = options.make_worker(options.typed_command(), values)
     with options.writing_to(target):
         lines = write_samples(

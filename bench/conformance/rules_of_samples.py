@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Literal, get_args, get_origin
 
 import torch
 
@@ -16,9 +17,10 @@ from bench.conformance.watching import (
     training_modes,
     values_of,
 )
+from bench.errors import NotApplicable
 from bench.evaluation.measuring import draw_samples, remark_on_range
 from bench.seeding import generator_for
-from bench.spec.components import sampling_arguments
+from bench.spec.components import sampling_arguments, sampling_schema
 
 
 def samples_fit_the_data(under_test: ModelUnderTest) -> None:
@@ -70,6 +72,41 @@ def samples_follow_their_generator(under_test: ModelUnderTest) -> None:
     require(torch.equal(first, again), "the same generator gave different samples")
     problem = "different generators gave the same samples; draw with generator=generator"
     require(not torch.equal(first, other), problem)
+
+
+def samples_can_be_drawn_in_every_way(under_test: ModelUnderTest) -> None:
+    """Every word and switch among the options of sampling draws samples, by the generator alone."""
+    model, y = under_test.model().eval(), under_test.labels()
+    ways = [
+        {name: value}
+        for name, field in sampling_schema(under_test.factory).model_fields.items()
+        for value in choices_of(field.annotation)
+        if value != field.default
+    ]
+    if not ways:
+        raise NotApplicable("sample() has no options that are words or switches")
+    for way in ways:
+        arguments = sampling_arguments(under_test.factory, way)
+        [(name, value)] = way.items()
+        with torch.inference_mode():
+            try:
+                first = model.sample(y, generator_for(0, "contract"), **arguments)
+            except ValueError:  # refused, as it may be
+                continue
+            torch.manual_seed(1)  # which must not matter
+            again = model.sample(y, generator_for(0, "contract"), **arguments)
+        problem = f"with {name}={value!r}, the same generator gave different samples"
+        require(torch.equal(first, again), problem)
+        require_range(first, f"samples with {name}={value!r}")
+
+
+def choices_of(annotation: Any) -> tuple[Any, ...]:
+    """Return all values that an annotation has, if they are words or switches."""
+    if annotation is bool:
+        return (False, True)
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(choice for part in get_args(annotation) for choice in choices_of(part))
 
 
 def samples_are_drawn_on_the_generators_device(under_test: ModelUnderTest) -> None:

@@ -12,6 +12,7 @@ from bench.conformance.model_under_test import ModelUnderTest
 from bench.conformance.outcomes import Violation, refuse_difference, require
 from bench.conformance.watching import refuse_other_randomness
 from bench.errors import Interrupted, NotApplicable
+from bench.seeding import generator_for
 from bench.training.interface import frozen_modules, is_finished_by_data
 
 
@@ -97,6 +98,13 @@ def finishing_repeats_itself(under_test: ModelUnderTest) -> None:
         require(shapes[0] == shapes[1], problem)
         require(after[name].isfinite().all(), f"finish() makes {name} not finite")
     refuse_difference(first, second, "after finish() has seen the same data with the same weights")
+    loaded = under_test.model().eval()
+    loaded.load_state_dict(after)
+    y = under_test.labels()
+    with torch.inference_mode():
+        drawn, again = (m.sample(y, generator_for(0, "contract")) for m in (first, loaded))
+    problem = "a saved and loaded model draws other samples; keep what finish() makes in buffers"
+    require(torch.equal(drawn, again), problem)
 
 
 def resume_is_exact(under_test: ModelUnderTest) -> None:

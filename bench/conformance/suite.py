@@ -19,6 +19,7 @@ from bench.conformance.rules_of_codes import (
 )
 from bench.conformance.rules_of_samples import (
     samples_are_drawn_on_the_generators_device,
+    samples_can_be_drawn_in_every_way,
     samples_fit_the_data,
     samples_follow_their_generator,
     samples_ignore_each_other,
@@ -111,6 +112,7 @@ CHECKS: dict[Check, str] = {
     samples_fit_the_data: "sample",
     samples_leave_no_trace: "sample",
     samples_follow_their_generator: "sample",
+    samples_can_be_drawn_in_every_way: "sample",
     samples_are_drawn_on_the_generators_device: "sample",
     samples_use_the_whole_range: "sample",
     samples_ignore_each_other: "sample",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.console import say
 from bench.errors import BenchError, DamagedRecord, first_few
+from bench.evaluation.measuring import trained_settings
 from bench.execution.data_change import KnownData
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
@@ -15,6 +16,8 @@ from bench.process.worker import RunOptions
 from bench.record import provenance
 from bench.record.provenance import HARNESS, changed_files, comparable_sources, version_text
 from bench.record.run_folder import LOCK, RunFolder, arriving
+from bench.spec.run_config import RunConfig
+from bench.spec.run_settings import Evaluation
 
 MOST_FILES = 4  # that a message names
 MOST_RUNS = 20  # likewise; their folders are to be deleted
@@ -60,6 +63,25 @@ def code_change(task: RunTask) -> CodeChange | None:
         parts = (tuple(sorted(files)) for files in (learned, measured, rest))
         return CodeChange(" and ".join(versions), *parts)
     return None if all(map(comparable_sources, sessions)) else CodeChange("")
+
+
+def changed_since_training(path: Path) -> str:
+    """Return what is to be said of a run whose model or data have other code now; empty if none.
+
+    What its weights draw now may be other samples than those that were measured.
+    """
+    now = sources_of(RunConfig(trained_settings(path), Evaluation()))
+    files: set[str] = set()
+    for session in provenance.sessions_of(provenance.read_provenance(path)):
+        changed = changed_files(comparable_sources(session), now)
+        files |= changed.get("model", set()) | changed.get("data", set())
+    if not files:
+        return ""
+    names = first_few(sorted(files), MOST_FILES)
+    return (
+        f"the code of {path} has changed since it was trained ({names}), so its weights may draw "
+        "other samples than those that were measured"
+    )
 
 
 def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:

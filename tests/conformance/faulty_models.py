@@ -48,6 +48,22 @@ class BufferMadeInFinish(Sound):
         self.register_buffer("counts", torch.zeros(3))
 
 
+class FinishesInAttribute(Sound):
+    shift = 0.0
+
+    def finish(self, data):
+        self.shift = 0.1
+
+    def sample(self, y, generator=None):
+        return (super().sample(y, generator) + self.shift).clamp(-1, 1)
+
+
+class OptionWithoutGenerator(Sound):
+    def sample(self, y, generator=None, *, noisy: bool = False):
+        samples = super().sample(y, generator)
+        return (samples + torch.randn(samples.shape) if noisy else samples).clamp(-1, 1)
+
+
 class EmptyInFinish(Sound):
     def __init__(self, spec: DataSpec) -> None:
         super().__init__(spec)

@@ -67,6 +67,8 @@ FINDINGS = {
     "CountsCalls": ("resume-is-exact", "belongs into buffers (register_buffer)"),
     "StateInAttribute": ("resume-is-exact", "belongs into buffers (register_buffer)"),
     "BufferMadeInFinish": ("finishing-repeats-itself", "which was nothing; make it in __init__"),
+    "FinishesInAttribute": ("finishing-repeats-itself", "keep what finish() makes in buffers"),
+    "OptionWithoutGenerator": ("samples-can-be-drawn-in-every-way", "with noisy=True, the same"),
     "EmptyInFinish": ("finishing-repeats-itself", "finish() makes share not finite"),
     "WrongShape": ("samples-fit-the-data", "sample() returned [6, 64], not [6, 1, 8, 8]"),
     "NoGenerator": ("samples-fit-the-data", "takes 2 positional arguments but 3 were given"),
