@@ -130,19 +130,19 @@ class Stream:
         """
         for number, pool in enumerate(self._pools):
             for start in range(0, pool.size, size):
-                rows = slice(pool.first + start, pool.first + min(start + size, pool.size))
-                x, y = to_float(self._x[rows], self._levels), self._y[rows]
+                part = slice(pool.first + start, pool.first + min(start + size, pool.size))
+                x, y = to_float(self._x[part], self._levels), self._y[part]
                 yield Batch(x, y, 0 if number else len(x))
 
     def _determine(self, first: int, count: int) -> Draws:
         indices = torch.empty(count, self.batch_size, dtype=torch.int64)
         flips = torch.zeros(count, self.batch_size, dtype=torch.uint8)
-        for row, draw in enumerate(range(first, first + count)):
-            indices[row] = torch.cat([pool.indices(draw) for pool in self._pools])
+        for number, draw in enumerate(range(first, first + count)):
+            indices[number] = torch.cat([pool.indices(draw) for pool in self._pools])
             if self._flip:
                 generator = generator_for(self._seed, "flip", draw)
                 is_flipped = torch.rand(self.batch_size, 1, 1, 1, generator=generator) < 0.5
-                flips[row] = 255 * is_flipped.flatten()
+                flips[number] = 255 * is_flipped.flatten()
         return Draws(indices.to(self._device), flips.to(self._device))
 
 

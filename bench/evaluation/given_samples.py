@@ -22,7 +22,7 @@ from bench.evaluation.measuring import (
 )
 from bench.metrics.base import Context, Metric, SampleSet
 from bench.process.worker import Worker
-from bench.record.run_folder import ROWS, RunFolder, read_config
+from bench.record.run_folder import SAMPLING_ROWS, RunFolder, read_config
 from bench.record.sweep_folder import settings_of
 from bench.registry import Kind
 from bench.spec.components import (
@@ -247,7 +247,7 @@ def open_run(path: Path, worker: Worker) -> TrainedRun:
     document = read_config(path)
     config = document["config"]
     run = path.resolve().parent.parent
-    if path.resolve().parent.name == ROWS and RunFolder(run).model.exists():
+    if path.resolve().parent.name == SAMPLING_ROWS and RunFolder(run).model.exists():
         options = json.dumps(document.get("sampling", {}))
         raise BenchError(
             f"{path} holds the samples of other options of sampling; name the run itself: "

@@ -135,7 +135,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
         if (folder / name).exists() and (what == "losses" or run.evaluation.metrics)
     ]
     for row in _measured_rows(folder):
-        again = task.folder.row(row.path.name)
+        again = task.folder.sampling_row(row.path.name)
         pair = (read_entries(f.evaluation) for f in (row, again))
         deviations.append(compare_entries(_row_text(run, row), *pair))
     if (weights := RunFolder(folder).model).exists():
@@ -195,23 +195,23 @@ def _kept_weights(run: RunConfig, folder: RunFolder) -> dict[int, Path]:
 
 
 def _measured_rows(folder: Path) -> list[RunFolder]:
-    """Return the rows of other options of sampling that a run has on record."""
-    return [row for row in RunFolder(folder).rows() if row.status().state == "done"]
+    """Return the sampling rows that a run has on record."""
+    return [row for row in RunFolder(folder).sampling_rows() if row.status().state == "done"]
 
 
 def _compare_rows(run: RunConfig, folder: Path, worker: Worker) -> Iterator[Deviation]:
-    """Yield how far measurements of the rows of other options of sampling are from those of now."""
+    """Yield how far measurements of the sampling rows are from those of now."""
     context, step = worker.context(run), run.steps[-1]
     for row in _measured_rows(folder):
         weights = RunFolder(folder).model
         model = load_trained(run.training, context.data, weights, worker.device)
-        _, entries = measure_model(run, model, context, step, run.rows[row.path.name])
+        _, entries = measure_model(run, model, context, step, run.sampling_rows[row.path.name])
         now = json.loads(json.dumps(entries))
         yield compare_entries(_row_text(run, row), read_entries(row.evaluation), now)
 
 
 def _row_text(run: RunConfig, row: RunFolder) -> str:
-    return f"measurements with {settings_text(run.rows[row.path.name])}"
+    return f"measurements with {settings_text(run.sampling_rows[row.path.name])}"
 
 
 def _measured(run: RunConfig, weights: Mapping[int, Path], worker: Worker) -> list[Entry]:

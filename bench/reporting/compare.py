@@ -38,7 +38,7 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
     A name that means nothing, or several runs, is an error that names the variants.
     """
     runs, folder = records.runs, os.path.realpath(name)
-    trained = [run for run in runs if not run.row]
+    trained = [run for run in runs if not run.sampling_id]
     of_variant = [run for run in runs if f"{run.sweep}/{run.variant}" == name]
     for meant in (
         [run for run in runs if os.path.realpath(run.path) == folder],

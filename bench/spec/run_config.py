@@ -87,8 +87,8 @@ class RunConfig:
         return complete_sampling(self.training.model, {})
 
     @property
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """The rows of other options of sampling: id, the hash of the options -> the options."""
+    def sampling_rows(self) -> dict[str, dict[str, Any]]:
+        """The sampling rows: id, the hash of the options -> the options."""
         return {digest(options): options for options in self.evaluation.sampling.values()}
 
     @property
@@ -211,7 +211,7 @@ def _declared_settings(
 def _sampling(
     settings: RunSettings, model: Mapping[str, Any], problems: KeyProblems
 ) -> dict[str, dict[str, Any]]:
-    """Return the complete options of sampling of each further row."""
+    """Return the complete options of sampling of each sampling row."""
     complete: dict[str, dict[str, Any]] = {}
     rows = {canonical_json(complete_sampling(model, {})): "the row of the variant"}
     for name, options in settings.sampling.items():

@@ -105,9 +105,9 @@ def images_per_iteration(model: ConditionalGenerator, training: Training) -> flo
     """Return how many images those who move see in an iteration, in the mean over the run."""
     timetable = Timetable(model.stages, training.iterations)
     taken = 0.0
-    for turns, _, count in timetable.kinds():
+    for passes, _, count in timetable.kinds():
         largest: dict[int, float] = {}  # number of a draw -> batches that are taken from it on
-        for stage, draw in (timetable.turns[number] for number in turns):
+        for stage, draw in map(timetable.passes.__getitem__, passes):
             if stage_weights(stage, training.objective):
                 largest[draw] = max(largest.get(draw, 0), stage.batch)
         taken += count * sum(largest.values())
@@ -118,10 +118,10 @@ def _batch(
     model: ConditionalGenerator, spec: DataSpec, training: Training, size: float = 1
 ) -> Batch:
     """Return an empty batch of so many times the run's batch size."""
-    rows = max(1, round(size * training.batch_size))
-    y = as_given(model, spec, torch.zeros(rows, dtype=torch.int64))
+    count = max(1, round(size * training.batch_size))
+    y = as_given(model, spec, torch.zeros(count, dtype=torch.int64))
     labeled = round(size * (training.labeled_rows or training.batch_size))
-    return Batch(torch.empty(rows, *spec.shape), y, max(1, labeled))
+    return Batch(torch.empty(count, *spec.shape), y, max(1, labeled))
 
 
 MakeBatch = Callable[..., Batch]
@@ -144,9 +144,9 @@ def _iteration(
         counts[name] = counter.multiply_adds
     timetable = Timetable(model.stages, training.iterations)
     total = sum(
-        count * counts.get(timetable.turns[number].stage.name, 0)
-        for turns, _, count in timetable.kinds()
-        for number in turns
+        count * counts.get(timetable.passes[number].stage.name, 0)
+        for passes, _, count in timetable.kinds()
+        for number in passes
     )
     return (round(total / training.iterations),)
 

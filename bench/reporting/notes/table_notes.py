@@ -141,7 +141,7 @@ def _runs(records: Records) -> list[Note]:
     """Say how many runs are done, of which seeds, and how they were trained and selected."""
 
     def trained(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
-        return [r for r in runs if not (r.is_control or r.row) and r.sweep != EVALUATIONS]
+        return [r for r in runs if not (r.is_control or r.sampling_id) and r.sweep != EVALUATIONS]
 
     expected, measured = trained(records.runs), trained(records.measured_runs)
     if not measured:
