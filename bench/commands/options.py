@@ -27,7 +27,7 @@ from bench.errors import (
 if TYPE_CHECKING:
     from bench.process.worker import Worker
     from bench.record.records import Records
-    from bench.reporting.tables.families import Plan
+    from bench.reporting.tables.families import Family
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -173,9 +173,9 @@ class ExecutionOptions(WorkerOptions):
 TO = click.option("--to", type=FOLDER, help="Folder to write to.  [default: beside the results]")
 
 
-def chosen_comparisons(text: str | None, records: "Records") -> "Plan | None":
+def chosen_comparisons(text: str | None, records: "Records") -> "Family | None":
     """Return the comparisons of the option `--compare`, a mapping in YAML or a reference row."""
-    from bench.reporting.tables.families import Plan
+    from bench.reporting.tables.families import Family
     from bench.spec.located import Located
     from bench.spec.located_yaml import parse_value
     from bench.spec.run_settings import Comparisons
@@ -189,7 +189,7 @@ def chosen_comparisons(text: str | None, records: "Records") -> "Plan | None":
         asked = validate(Comparisons, given.value, ())
     is_other = any(sweep.compare is not None for sweep in records.sweeps)
     instead = ", in place of those that the sweep planned" if is_other else ""
-    return Plan(asked, f"chosen on the command line{instead}")
+    return Family(asked, f"chosen on the command line{instead}")
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class Stream:
         self.batch_size, self.labeled_rows = batch_size, labeled
         self._seed, self._flip, self._device = seed, flip, torch.device(device)
         x, y = split.x, split.y
-        self._kinds = [labeled] if unlabeled is None else [labeled, batch_size - labeled]
+        self._labeled_and_not = [labeled] if unlabeled is None else [labeled, batch_size - labeled]
         self._pools = [_Pool(0, len(x), labeled, seed, "order")]
         if unlabeled is not None:
             taken = batch_size - labeled
@@ -115,10 +115,12 @@ class Stream:
         """Return what a batch takes of draws, `[B]`, and how many of its examples have a label."""
         if size == 1:
             return Draws(*(part[number] for part in draws)), self.labeled_rows
-        counts = [max(1, round(size * n)) for n in self._kinds]
+        counts = [max(1, round(size * n)) for n in self._labeled_and_not]
         parts = []
         for part in draws:
-            kinds = part[number : number + ceil(size)].split_with_sizes(self._kinds, dim=1)
+            kinds = part[number : number + ceil(size)].split_with_sizes(
+                self._labeled_and_not, dim=1
+            )
             chosen = [kind.flatten()[:n] for kind, n in zip(kinds, counts, strict=True)]
             parts.append(torch.cat(chosen))
         return Draws(*parts), counts[0]

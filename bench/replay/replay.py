@@ -82,7 +82,7 @@ def verify_run(
     kept = _kept_weights(run, RunFolder(folder))
     if measurements and not kept:
         raise BenchError(f"{folder} has no weights to measure; leave out --measurements")
-    trains = _can_train(run, otherwise=measurements)
+    trains = _has_start(run, required=not measurements)
     worker, changes = _prepared(folder, run, worker)
     recorded = sorted({entry["step"] for entry in losses})
     end = next((step for step in recorded if step >= iterations), recorded[-1])
@@ -109,7 +109,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     if os.path.realpath(task.path) == os.path.realpath(folder):
         raise BenchError(f"{task.path} is the run itself; name another folder with --into")
     if not task.folder.model.exists():
-        _can_train(run)
+        _has_start(run, required=True)
     worker, changes = _prepared(folder, run, worker)
     refuse_other_data(task.path, worker.context(run).data)  # if it was done again before
     change = code_change(task)
@@ -143,13 +143,13 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     return ReplayReport(folder, tuple(deviations), changes)
 
 
-def _can_train(run: RunConfig, *, otherwise: bool = False) -> bool:
-    """Return whether the weights that a run starts from are here; raise unless there is other."""
+def _has_start(run: RunConfig, *, required: bool) -> bool:
+    """Return whether the weights that a run starts from are here; raise if missing but required."""
     try:
         if run.training.start_from:
             unchanged_weights(run.training.start_from)
     except BenchError as problem:
-        if not otherwise:
+        if required:
             raise
         say(f"note: no losses are compared: {problem}")
         return False

@@ -53,8 +53,15 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    later_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that ids are older than: left out of a dump where they have their defaults."""
 
-class Scheduled(Strict):
+    @model_serializer(mode="wrap")
+    def _without_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_later(dump(self), type(self), self.later_fields)
+
+
+class ScheduleBase(Strict):
     """What every schedule can have; times are in its unit."""
 
     unit: Unit = "iterations"
@@ -71,12 +78,8 @@ class Scheduled(Strict):
             raise ValueError("must be at most 1, since its unit is a share of the run")
         return time
 
-    @model_serializer(mode="wrap")
-    def _without_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_later(dump(self), type(self), self.later_fields)
 
-
-class Constant(Scheduled):
+class Constant(ScheduleBase):
     """A factor of 1 at all times."""
 
     name: Literal["constant"] = "constant"
@@ -84,7 +87,7 @@ class Constant(Scheduled):
     later_fields = ("warmup", "unit")
 
 
-class Drop(Scheduled):
+class Drop(ScheduleBase):
     """A factor that is 1, and `factor` from the time `at` on."""
 
     name: Literal["drop"]
@@ -92,7 +95,7 @@ class Drop(Scheduled):
     factor: Positive
 
 
-class Staircase(Scheduled):
+class Staircase(ScheduleBase):
     """A factor that is multiplied by `factor` each time `every` has passed."""
 
     name: Literal["staircase"]
@@ -100,7 +103,7 @@ class Staircase(Scheduled):
     factor: Positive
 
 
-class Linear(Scheduled):
+class Linear(ScheduleBase):
     """A factor that goes in a straight line from 1 at `start` to `final` at the end of the run."""
 
     name: Literal["linear"]
@@ -108,7 +111,7 @@ class Linear(Scheduled):
     final: NonNegative = 0.0
 
 
-class Cosine(Scheduled):
+class Cosine(ScheduleBase):
     """A factor that goes along half a cosine from 1 at `start` to `final` at the end of the run."""
 
     name: Literal["cosine"]
@@ -116,7 +119,7 @@ class Cosine(Scheduled):
     final: NonNegative = 0.0
 
 
-class Piecewise(Scheduled):
+class Piecewise(ScheduleBase):
     """A factor that goes in straight lines through points, and stays before and after them."""
 
     name: Literal["piecewise"]
@@ -134,7 +137,7 @@ class Piecewise(Scheduled):
         return points
 
 
-class RateFunction(Scheduled):
+class FunctionSchedule(ScheduleBase):
     """A factor that a function of your own package returns.
 
     It is called as `function(step, iterations=..., epoch=..., **options)`: the iteration, from 0
@@ -150,7 +153,7 @@ class RateFunction(Scheduled):
 
 
 Schedule = Annotated[
-    Constant | Drop | Staircase | Linear | Cosine | Piecewise | RateFunction,
+    Constant | Drop | Staircase | Linear | Cosine | Piecewise | FunctionSchedule,
     Field(discriminator="name"),
 ]
 
@@ -203,15 +206,15 @@ class WeightEdit(Strict):
 
 
 def _kind_of_weight(value: Any) -> str:
-    return "changing" if isinstance(value, Mapping | BaseModel) else "constant"
+    return "scheduled" if isinstance(value, Mapping | BaseModel) else "constant"
 
 
 Weight = Annotated[
-    Annotated[NonNegative, Tag("constant")] | Annotated[ScheduledWeight, Tag("changing")],
+    Annotated[NonNegative, Tag("constant")] | Annotated[ScheduledWeight, Tag("scheduled")],
     Discriminator(_kind_of_weight),
 ]
 GivenWeight = Annotated[
-    Annotated[NonNegative, Tag("constant")] | Annotated[WeightEdit, Tag("changing")],
+    Annotated[NonNegative, Tag("constant")] | Annotated[WeightEdit, Tag("scheduled")],
     Discriminator(_kind_of_weight),
 ]
 
@@ -280,6 +283,8 @@ class StartFrom(Strict):
 
 class Training(Strict):
     """Everything that can change what is learned; a run's id is the hash of its complete form."""
+
+    later_fields = ("price_per_nat", "stages", "start_from")
 
     model: Component
     """The model: its registered name, or its name and options."""

@@ -30,7 +30,7 @@ from bench.training.interface import (
     Batch,
     ConditionalGenerator,
     begin_training,
-    is_finished_by_data,
+    overrides_finish,
 )
 from bench.training.losses import Losses
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
@@ -192,7 +192,7 @@ class Trainer:
                 now = time.monotonic()
                 stopping = stop()
                 is_due = stopping or now - saved >= checkpoint_seconds
-                if is_due if done < iterations else is_finished_by_data(self.model):
+                if is_due if done < iterations else overrides_finish(self.model):
                     self._save(done, self.seconds + now - began, curves)
                     saved = time.monotonic()
                     if stopping:
@@ -281,7 +281,7 @@ class Trainer:
         if self.average:
             named = self.model.named_parameters(remove_duplicate=False)
             weights |= self.average.averaged(named)
-        if not is_finished_by_data(self.model):
+        if not overrides_finish(self.model):
             return weights
         finished = build_model(self.training, self.data, self.device)
         finished.load_state_dict(weights)

@@ -155,7 +155,7 @@ def test_changing_weights_follow_their_schedule(under_test):
     found = []
     for step in range(6):
         trainer.iterate(step)
-        found.append(codes.present(weight).item())
+        found.append(codes.current(weight).item())
     assert found == pytest.approx([0.5 * (1 - 0.5 * step / 6) for step in range(6)])
 
 
