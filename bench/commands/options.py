@@ -176,9 +176,9 @@ TO = click.option("--to", type=FOLDER, help="Folder to write to.  [default: besi
 def chosen_comparisons(text: str | None, records: "Records") -> "Family | None":
     """Return the comparisons of the option `--compare`, a mapping in YAML or a reference row."""
     from bench.reporting.tables.families import Family
+    from bench.spec.comparisons import Comparisons
     from bench.spec.located import Located
     from bench.spec.located_yaml import parse_value
-    from bench.spec.run_settings import Comparisons
     from bench.spec.validation import validate
 
     if text is None:

@@ -246,7 +246,7 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
     for row in folder.sampling_rows():
         row.reopen()
     config = {"id": run.id, "evaluation": run.measured, "config": run.canonical}
-    config |= {"sampling": run.sampling} if run.sampling else {}
+    config |= {"sampling": run.default_sampling} if run.default_sampling else {}
     write_json(folder.path / "config.json", config)
     trains = not folder.model.exists() or _lacking_snapshots(run, folder)
     parts = ("model", "data", "metrics") if trains else ("metrics",)

@@ -220,7 +220,7 @@ def _entries_of(run: PlannedRun) -> Iterator[dict[str, Any]]:
         "seed": training.seed,
         "evaluation": run.config.evaluation_id,
         **_path_of(training.data),
-        **({"sampling": run.config.sampling} if run.config.sampling else {}),
+        **({"sampling": run.config.default_sampling} if run.config.default_sampling else {}),
     }
     yield entry
     for (name, options), id_ in zip(

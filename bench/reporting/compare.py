@@ -18,7 +18,7 @@ from bench.reporting.tables.build import build_table
 from bench.reporting.tables.families import Family
 from bench.reporting.tables.table import ARROWS
 from bench.reporting.tables.table_spec import load_tables
-from bench.spec.run_settings import Comparisons
+from bench.spec.comparisons import Comparisons
 
 ABSENT = "—"
 TWO_ROWS = Family(Comparisons(), "those of two rows chosen on the command line")

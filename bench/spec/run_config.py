@@ -86,7 +86,7 @@ class RunConfig:
         )
 
     @cached_property
-    def sampling(self) -> dict[str, Any]:
+    def default_sampling(self) -> dict[str, Any]:
         """The options of sampling of the run's own row: the defaults of the model."""
         return complete_sampling(self.training.model, {})
 

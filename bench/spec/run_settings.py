@@ -354,20 +354,6 @@ class Evaluation(Strict):
         return [iterations * part // self.snapshots for part in range(1, self.snapshots + 1)]
 
 
-class Comparisons(Strict):
-    """The comparisons whose p values are corrected together, said before any result is known.
-
-    They change no run and no measurement, and are not part of an id.
-    """
-
-    reference: str = ""
-    """The variant that others are compared with; that of the table where empty."""
-    variants: list[str] = []
-    """Variants that are compared with it; all of them where empty."""
-    metrics: list[str] = []
-    """Quantities in which they are compared; all of them where empty."""
-
-
 class RunSettings(Training, Evaluation):
     """The settings of one run as a sweep file gives them, before defaults are filled in."""
 

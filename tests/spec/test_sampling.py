@@ -27,7 +27,7 @@ def test_rows_of_sampling_change_neither_the_run_nor_what_is_measured():
     plain, more = complete(), complete(sampling={"strong": {"guidance": 2}})
     assert (plain.id, plain.evaluation_id) == (more.id, more.evaluation_id)
     assert plain.sampling_rows == {}
-    assert more.sampling == {"steps": 10, "guidance": 1.0}
+    assert more.default_sampling == {"steps": 10, "guidance": 1.0}
     assert list(more.sampling_rows.values()) == [{"steps": 10, "guidance": 2.0}]
 
 

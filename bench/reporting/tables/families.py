@@ -14,7 +14,7 @@ from bench.record.records import Records
 from bench.reporting.grouping import grouped
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS, PairedDifference, holm
 from bench.reporting.tables.table import Column, Row
-from bench.spec.run_settings import Comparisons
+from bench.spec.comparisons import Comparisons
 
 K = TypeVar("K", bound=Hashable)
 

@@ -9,7 +9,7 @@ from bench.errors import UnknownName
 from bench.record.records import load_records
 from bench.reporting.statistics import holm, paired_difference
 from bench.reporting.tables.families import Family
-from bench.spec.run_settings import Comparisons
+from bench.spec.comparisons import Comparisons
 
 METRICS = ("inception_score", "class_accuracy")
 
