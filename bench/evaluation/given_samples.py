@@ -10,19 +10,12 @@ from bench import registry
 from bench.errors import BenchError, SpecError
 from bench.evaluation.controls import Real
 from bench.evaluation.external_images import read_images
-from bench.evaluation.measuring import (
-    measure,
-    remark_on_range,
-)
+from bench.evaluation.measuring import measure, remark_on_range
 from bench.evaluation.trained_run import open_run, refuse_absent, refuse_sweep
 from bench.metrics.base import Context, Metric, SampleSet
 from bench.process.worker import Worker
 from bench.registry import Kind
-from bench.spec.components import (
-    complete_component,
-    construct,
-    errors_at,
-)
+from bench.spec.components import complete_component, construct, errors_at
 from bench.spec.located import Located
 from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL

@@ -19,9 +19,7 @@ from bench.metrics.base import Context, SampleSet
 from bench.process.worker import Worker
 from bench.record.run_folder import SAMPLING_ROWS, RunFolder, read_config
 from bench.record.sweep_folder import settings_of
-from bench.spec.components import (
-    complete_sampling,
-)
+from bench.spec.components import complete_sampling
 from bench.spec.located import Located
 from bench.spec.located_yaml import parse_value
 from bench.spec.reserved_names import REAL

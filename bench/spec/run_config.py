@@ -25,12 +25,7 @@ from bench.spec.components import complete_component, complete_sampling, constru
 from bench.spec.declaration import building, check_declaration, refused_draw
 from bench.spec.run_settings import Evaluation, RunSettings, Training
 from bench.spec.sizes import refuse_impossible_sizes
-from bench.spec.validation import (
-    KeyPath,
-    KeyProblem,
-    KeyProblems,
-    validate_usable,
-)
+from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate_usable
 
 if TYPE_CHECKING:
     from bench.data.base import DataSpec, Source

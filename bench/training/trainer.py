@@ -26,12 +26,7 @@ from bench.training.checkpoint import load_checkpoint, save_checkpoint
 from bench.training.cuda_graphs import CapturedIteration, state_kept
 from bench.training.device import numerics, torch_warnings_settled
 from bench.training.gradient_accumulation import OutOfMemory, halved, out_of_memory_at
-from bench.training.interface import (
-    Batch,
-    ConditionalGenerator,
-    begin_training,
-    overrides_finish,
-)
+from bench.training.interface import Batch, ConditionalGenerator, begin_training, overrides_finish
 from bench.training.losses import Losses
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import StagePass, make_passes, stage_weights
@@ -233,9 +228,7 @@ class Trainer:
                 self.average.set_step(step)
             draws = self.stream.draws(step * self.timetable.draws, self.timetable.draws)
             values = (self._captured.get(numbers) or partial(self._play, numbers))(draws)
-            self.losses.add(
-                step, [stage_pass for stage_pass, _ in self.moving_passes(numbers)], values
-            )
+            self.losses.add(step, [moving for moving, _ in self.moving_passes(numbers)], values)
 
     def moving_passes(self, numbers: Collection[int]) -> list[tuple[StagePass, int]]:
         """Return those of some passes in which somebody moves, each with its first draw."""
