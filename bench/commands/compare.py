@@ -34,7 +34,7 @@ def compare_command(first: str, second: str, compare: str | None, results: Path)
     if shared := set(sides[0].runs) & set(sides[1].runs):
         what = "are the same" if sides[0].runs == sides[1].runs else "overlap"
         raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")
-    plan = options.chosen_comparisons(compare, records)
-    if plan and (plan.asked.reference or plan.asked.variants):
+    family = options.chosen_comparisons(compare, records)
+    if family and (family.comparisons.reference or family.comparisons.variants):
         raise BenchError("--compare takes metrics alone here: B is compared with A")
-    echo(compare_text(records, sides[0], sides[1], plan or TWO_ROWS))
+    echo(compare_text(records, sides[0], sides[1], family or TWO_ROWS))

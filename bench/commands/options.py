@@ -27,7 +27,7 @@ from bench.errors import (
 if TYPE_CHECKING:
     from bench.process.worker import Worker
     from bench.record.records import Records
-    from bench.reporting.tables.families import Plan
+    from bench.reporting.tables.families import Family
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -186,12 +186,12 @@ def tell_changed_code(path: Path, *, refuse: bool = False) -> None:
         warn(text)
 
 
-def chosen_comparisons(text: str | None, records: "Records") -> "Plan | None":
+def chosen_comparisons(text: str | None, records: "Records") -> "Family | None":
     """Return the comparisons of the option `--compare`, a mapping in YAML or a reference row."""
-    from bench.reporting.tables.families import Plan
+    from bench.reporting.tables.families import Family
+    from bench.spec.comparisons import Comparisons
     from bench.spec.located import Located
     from bench.spec.located_yaml import parse_value
-    from bench.spec.run_settings import Comparisons
     from bench.spec.validation import validate
 
     if text is None:
@@ -202,7 +202,7 @@ def chosen_comparisons(text: str | None, records: "Records") -> "Plan | None":
         asked = validate(Comparisons, given.value, ())
     is_other = any(sweep.compare is not None for sweep in records.sweeps)
     instead = ", in place of those that the sweep planned" if is_other else ""
-    return Plan(asked, f"chosen on the command line{instead}")
+    return Family(asked, f"chosen on the command line{instead}")
 
 
 @contextmanager

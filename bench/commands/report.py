@@ -88,10 +88,11 @@ def report_command(
     show: list[ColumnView] = ["difference"] if differences else []
     if robust:
         show += ["iqm", "improvement"]
-    plan = options.chosen_comparisons(compare, records)
-    if plan and plan.asked.reference and reference not in (None, plan.asked.reference):
+    family = options.chosen_comparisons(compare, records)
+    compared_with = family.comparisons.reference if family else ""
+    if compared_with and reference not in (None, compared_with):
         raise BenchError(f"--reference {reference} is not the reference of --compare {compare}")
-    choices: dict[str, Any] = {"reference": reference, "compare": plan, "show": show}
+    choices: dict[str, Any] = {"reference": reference, "compare": family, "show": show}
     choices["paper"] = paper
     folder = to or (results / sweeps[0] if len(sweeps) == 1 else results)
     is_table_named = bool(tables or is_all or variance)

@@ -7,20 +7,20 @@ from bench.data.base import to_bytes
 from bench.errors import BenchError
 
 
-class Violation(BenchError):
-    """The model breaks a rule of the interface; `place` is the line, if it is known."""
+class PlacedProblem(BenchError):
+    """A problem of a model; `place` is the line, if it is known."""
 
     def __init__(self, problem: str, place: str = "") -> None:
         self.place = place
         super().__init__(problem)
 
 
-class Remark(BenchError):
+class Violation(PlacedProblem):
+    """The model breaks a rule of the interface."""
+
+
+class Remark(PlacedProblem):
     """The model breaks no rule, but something is slow, or probably not what is meant."""
-
-    def __init__(self, problem: str, place: str = "") -> None:
-        self.place = place
-        super().__init__(problem)
 
 
 def require(rule: object, problem: str) -> None:

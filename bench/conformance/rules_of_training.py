@@ -13,7 +13,7 @@ from bench.conformance.outcomes import Violation, refuse_difference, require
 from bench.conformance.watching import refuse_other_randomness
 from bench.errors import Interrupted, NotApplicable
 from bench.seeding import generator_for
-from bench.training.interface import frozen_modules, is_finished_by_data
+from bench.training.interface import frozen_modules, overrides_finish
 
 
 def models_start_equal(under_test: ModelUnderTest) -> None:
@@ -54,7 +54,7 @@ def players_get_the_gradients_of_their_own_terms(under_test: ModelUnderTest) -> 
         _, gradients = planned.gradients(under_test.batch)
         values = under_test.terms(literal)
         for player, weights in literal.weights.items():
-            factors = {term: literal.present(weight) for term, weight in weights.items()}
+            factors = {term: literal.current(weight) for term, weight in weights.items()}
             loss = torch.stack([factors[term] * values[term] for term in weights]).sum()
             parameters = literal.parameters[player]
             expected = torch.autograd.grad(loss, parameters, retain_graph=True)
@@ -86,7 +86,7 @@ def frozen_modules_stay_as_they_are(under_test: ModelUnderTest) -> None:
 def finishing_repeats_itself(under_test: ModelUnderTest) -> None:
     """If it sees the data after training, equal weights give equal buffers of the same shapes."""
     trainer = under_test.trainer()
-    if not is_finished_by_data(trainer.model):
+    if not overrides_finish(trainer.model):
         raise NotApplicable("the model does nothing after the last iteration")
     first, second = deepcopy(trainer.model), deepcopy(trainer.model)
     refuse_other_randomness(partial(trainer.finish, first))

@@ -50,7 +50,7 @@ from bench.conformance.rules_on_a_gpu import (
     stages_compile_as_one_graph,
 )
 from bench.errors import BenchError, NotApplicable
-from bench.spec.declaration import RULES as DECLARED
+from bench.spec.declaration import RULES as DECLARATION_RULES
 from bench.spec.places import place_of
 
 Check = Callable[[ModelUnderTest], None]
@@ -145,7 +145,7 @@ def rule_of(check: Check) -> str:
 
 
 RULES: dict[str, str] = {
-    **DECLARED,
+    **DECLARATION_RULES,
     **{rule_of(check): str(check.__doc__).splitlines()[0].rstrip(".") for check in CHECKS},
 }
 """Rule -> its sentence."""

@@ -67,7 +67,7 @@ class Stream:
         self.batch_size, self.labeled_rows = batch_size, labeled
         self._seed, self._flip, self._device = seed, flip, torch.device(device)
         x, y = split.x, split.y
-        self._kinds = [labeled] if unlabeled is None else [labeled, batch_size - labeled]
+        self._labeled_and_not = [labeled] if unlabeled is None else [labeled, batch_size - labeled]
         self._pools = [_Pool(0, len(x), labeled, seed, "order")]
         if unlabeled is not None:
             taken = batch_size - labeled
@@ -115,10 +115,12 @@ class Stream:
         """Return what a batch takes of draws, `[B]`, and how many of its examples have a label."""
         if size == 1:
             return Draws(*(part[number] for part in draws)), self.labeled_rows
-        counts = [max(1, round(size * n)) for n in self._kinds]
+        counts = [max(1, round(size * n)) for n in self._labeled_and_not]
         parts = []
         for part in draws:
-            kinds = part[number : number + ceil(size)].split_with_sizes(self._kinds, dim=1)
+            kinds = part[number : number + ceil(size)].split_with_sizes(
+                self._labeled_and_not, dim=1
+            )
             chosen = [kind.flatten()[:n] for kind, n in zip(kinds, counts, strict=True)]
             parts.append(torch.cat(chosen))
         return Draws(*parts), counts[0]
@@ -130,19 +132,19 @@ class Stream:
         """
         for number, pool in enumerate(self._pools):
             for start in range(0, pool.size, size):
-                rows = slice(pool.first + start, pool.first + min(start + size, pool.size))
-                x, y = to_float(self._x[rows], self._levels), self._y[rows]
+                part = slice(pool.first + start, pool.first + min(start + size, pool.size))
+                x, y = to_float(self._x[part], self._levels), self._y[part]
                 yield Batch(x, y, 0 if number else len(x))
 
     def _determine(self, first: int, count: int) -> Draws:
         indices = torch.empty(count, self.batch_size, dtype=torch.int64)
         flips = torch.zeros(count, self.batch_size, dtype=torch.uint8)
-        for row, draw in enumerate(range(first, first + count)):
-            indices[row] = torch.cat([pool.indices(draw) for pool in self._pools])
+        for number, draw in enumerate(range(first, first + count)):
+            indices[number] = torch.cat([pool.indices(draw) for pool in self._pools])
             if self._flip:
                 generator = generator_for(self._seed, "flip", draw)
                 is_flipped = torch.rand(self.batch_size, 1, 1, 1, generator=generator) < 0.5
-                flips[row] = 255 * is_flipped.flatten()
+                flips[number] = 255 * is_flipped.flatten()
         return Draws(indices.to(self._device), flips.to(self._device))
 
 

@@ -1,41 +1,25 @@
 """The samples of `bench evaluate`: images from anywhere, or samples of a finished run."""
 
-import json
 import os
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.errors import BenchError, SpecError, describe_unknown, first_line
+from bench.errors import BenchError, SpecError
 from bench.evaluation.controls import Real
 from bench.evaluation.external_images import read_images
-from bench.evaluation.measuring import (
-    draw_samples,
-    load_trained,
-    measure,
-    refuse_other_data,
-    remark_on_range,
-    trained_settings,
-)
+from bench.evaluation.measuring import measure, remark_on_range
+from bench.evaluation.trained_run import open_run, refuse_absent, refuse_sweep
 from bench.metrics.base import Context, Metric, SampleSet
 from bench.process.worker import Worker
-from bench.record.run_folder import ROWS, RunFolder, read_config
-from bench.record.sweep_folder import settings_of
 from bench.registry import Kind
-from bench.spec.components import (
-    complete_component,
-    complete_sampling,
-    construct,
-    errors_at,
-)
+from bench.spec.components import complete_component, construct, errors_at
 from bench.spec.located import Located
-from bench.spec.located_yaml import parse_component, parse_value
+from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL
-from bench.spec.run_settings import Evaluation, Training
-from bench.training.interface import ConditionalGenerator
+from bench.spec.run_settings import Training
 
 DEFAULT_METRICS = (
     "inception_score",
@@ -50,7 +34,7 @@ DEFAULT_METRICS = (
 class EvaluationRequest:
     """A request to measure; None means the default, or what a run knows.
 
-    `sample_seed` and `sampling`, options of sampling in YAML, are for drawing from a run,
+    `sample_seed` and `sampling_text`, options of sampling in YAML, are for drawing from a run,
     `training_seed` is that of images from elsewhere.
     """
 
@@ -60,7 +44,7 @@ class EvaluationRequest:
     per_class: int | None = None
     sample_seed: int | None = None
     training_seed: int | None = None
-    sampling: str | None = None
+    sampling_text: str | None = None
 
 
 def read_request(
@@ -171,114 +155,23 @@ def measure_given(given: GivenSamples, worker: Worker) -> EvaluationResult:
 
 def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
     """Read images from a path, or draw samples from the run in it; refuse any other path."""
-    _refuse_absent(path)
+    refuse_absent(path)
     if not path.is_dir() and not (path.is_file() and path.suffix == ".npz"):
         raise BenchError(
             f"{path}: expected a folder of images with one sub-folder a class, an .npz with x and "
             "y, or the folder of a run"
         )
-    _refuse_sweep(path)
+    refuse_sweep(path)
     if not (path / "config.json").exists():
         return _read(path, request, worker)
     return _draw(path, request, worker)
 
 
-@dataclass(frozen=True)
-class TrainedRun:
-    """The folder of a trained run, with the data that it was trained on."""
-
-    path: Path
-    training: Training
-    context: Context
-
-    def drawn_before(self) -> int:
-        """Return how many samples of each class its sweep drew, as far as that is known."""
-        measured = read_config(self.path).get("evaluation") or {}
-        if known := measured.get("samples_per_class"):
-            return int(known)
-        beside = self.path.resolve().parent.glob(f"{REAL}-*/config.json")
-        configs = [settings_of(p.parent) for p in beside]
-        counts = {
-            c.get("samples_per_class") for c in configs if c.get("data") == self.training.data
-        }
-        count = counts.pop() if len(counts) == 1 else None
-        return count or int(Evaluation().samples_per_class)
-
-    def sampling(self, text: str | None) -> dict[str, Any]:
-        """Return the complete options of sampling in a text; none where they are the defaults."""
-        if text is None:
-            return {}
-        where = f"command line, --sampling {text}"
-        given = parse_value(text, where)
-        if not isinstance(given, dict):
-            raise SpecError("expected options, {name: value, ...}", where=where)
-        with Located({}, where).locating_errors():
-            options = complete_sampling(self.training.model, given)
-        return options if options != complete_sampling(self.training.model, {}) else {}
-
-    def draw(
-        self,
-        per_class: int,
-        seed: int,
-        sampling: Mapping[str, Any],
-        worker: Worker,
-        weights: Path | None = None,
-    ) -> tuple[ConditionalGenerator, SampleSet]:
-        """Return the model with its last, or other, weights, and samples that it draws."""
-        data = self.context.data
-        weights = weights or RunFolder(self.path).model
-        with worker.computing(data.spec):
-            model = load_trained(self.training, data, weights, worker.device)
-            try:
-                samples = draw_samples(model, data.spec, per_class, seed, worker.device, sampling)
-            except ValueError as error:
-                if not sampling:
-                    raise
-                raise SpecError(first_line(error), where="--sampling") from error
-        return model, samples
-
-
-def open_run(path: Path, worker: Worker) -> TrainedRun:
-    """Open the folder of a run with weights; refuse any other path, and other data than then."""
-    _refuse_absent(path)
-    _refuse_sweep(path)
-    if not (path / "config.json").exists():
-        raise BenchError(f"{path} is not the folder of a run, results/SWEEP/ID")
-    document = read_config(path)
-    config = document["config"]
-    run = path.resolve().parent.parent
-    if path.resolve().parent.name == ROWS and RunFolder(run).model.exists():
-        options = json.dumps(document.get("sampling", {}))
-        raise BenchError(
-            f"{path} holds the samples of other options of sampling; name the run itself: "
-            f"{os.path.relpath(run)} --sampling {shlex.quote(options)}"
-        )
-    if not config.get("model") or "evaluated" in config:
-        raise BenchError(f"{path} holds measurements, but no model; name the folder of a run")
-    if not RunFolder(path).model.exists():
-        raise BenchError(f"{path} holds no trained model; finish it with: bench run SWEEP")
-    training = trained_settings(path)
-    context = worker.context_of(training.data)
-    refuse_other_data(path, context.data)
-    return TrainedRun(path, training, context)
-
-
-def _refuse_absent(path: Path) -> None:
-    if not os.path.exists(path):
-        neighbors = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        message = describe_unknown("file or folder", path.name, neighbors)
-        raise SpecError(message, where=str(path))
-
-
-def _refuse_sweep(path: Path) -> None:
-    if (path / "sweep.json").exists():
-        runs = sorted(p.parent.name for p in path.glob("*/model.pt"))
-        named = f", for example {path / runs[0]}" if runs else ""
-        raise BenchError(f"{path} is the folder of a whole sweep; name one of its runs{named}")
-
-
 def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
-    for value, option in ((request.sample_seed, "--sample-seed"), (request.sampling, "--sampling")):
+    for value, option in (
+        (request.sample_seed, "--sample-seed"),
+        (request.sampling_text, "--sampling"),
+    ):
         if value is not None:
             raise SpecError("is for runs; these images are there already", where=option)
     if request.data is None:
@@ -310,7 +203,7 @@ def _draw(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
             raise SpecError("is for images; a run knows its own", where=option)
     run = open_run(path, worker)
     training, context = run.training, run.context
-    sampling = run.sampling(request.sampling)
+    sampling = run.parse_sampling(request.sampling_text)
     per_class = request.per_class or run.drawn_before()
     seed = training.seed if request.sample_seed is None else request.sample_seed
     model, samples = run.draw(per_class, seed, sampling, worker)

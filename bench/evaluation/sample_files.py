@@ -12,7 +12,7 @@ from PIL import Image
 
 from bench.data.image_tree import folder_names
 from bench.errors import SpecError
-from bench.evaluation.given_samples import TrainedRun, open_run
+from bench.evaluation.trained_run import TrainedRun, open_run
 from bench.metrics.base import SampleSet
 from bench.process.worker import Worker
 from bench.record.files import write_atomically
@@ -63,7 +63,7 @@ def write_samples(
             f"is for gray or color images, not for {what}; use npz", where="--format png"
         )
     seed = run.training.seed if sample_seed is None else sample_seed
-    options, weights = run.sampling(sampling), _weights(run, snapshot)
+    options, weights = run.parse_sampling(sampling), _weights(run, snapshot)
     _, samples = run.draw(max(count, measured), seed, options, worker, weights)
     samples = _first_of_each_class(samples, count)
     if file_format == "npz":

@@ -18,7 +18,7 @@ from bench.exchange.unpack import unpack
 from bench.record.files import write_atomically, write_json
 from bench.record.jsonl import by_key, read_entries
 from bench.record.locks import Busy
-from bench.record.run_folder import ROWS, RunFolder, arriving, read_config
+from bench.record.run_folder import SAMPLING_ROWS, RunFolder, arriving, read_config
 from bench.record.shapes import SAFE_NAME
 from bench.record.sweep_folder import read_sweep_file, settings_of
 
@@ -102,8 +102,8 @@ def _pairs(present: Path, packed: Path) -> Iterator[tuple[RunFolder, RunFolder]]
     """Yield the folder of a run here and in the archive, and those of its rows there."""
     here, there = RunFolder(present), RunFolder(packed)
     yield here, there
-    for row in there.rows():
-        yield here.row(row.path.name), row
+    for row in there.sampling_rows():
+        yield here.sampling_row(row.path.name), row
 
 
 def _conflict(present: RunFolder, packed: RunFolder) -> str:
@@ -147,7 +147,7 @@ def _add(arrived: Path, target: Path) -> bool:
         RunFolder(target).reopen()
         for name in CHECKPOINTS + WEIGHTS:
             (target / name).unlink(missing_ok=True)  # killed here, it begins again
-        for below in ("snapshots", ROWS):
+        for below in ("snapshots", SAMPLING_ROWS):
             shutil.rmtree(target / below, ignore_errors=True)
 
         def mark(folder: str, names: list[str]) -> list[str]:
@@ -160,7 +160,7 @@ def _add(arrived: Path, target: Path) -> bool:
 
 
 def _add_rows(arrived: Path, target: Path) -> None:
-    """Copy the rows of other options of sampling that are done there and not here."""
+    """Copy the sampling rows that are done there and not here."""
     for here, there in list(_pairs(target, arrived))[1:]:
         if there.status().state == "done" and here.status().state != "done":
             shutil.rmtree(here.path, ignore_errors=True)

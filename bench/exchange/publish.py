@@ -73,7 +73,7 @@ def _origins(records: Records) -> dict[str, list[dict[str, Any]]]:
     origins: dict[str, list[dict[str, Any]]] = {}
     for kind, own in KEY_OF_RUN.items():
         groups: dict[str, dict[str, Any]] = {}
-        for run in {run.id: run for run in records.runs if not run.row}.values():
+        for run in {run.id: run for run in records.runs if not run.sampling_id}.values():
             if content := dict(read[kind](run)):
                 content.pop("sampling", None)  # sweep.json has it, for each row
                 shared = {k: v for k, v in content.items() if k not in (own, *OF_THE_MOMENT)}

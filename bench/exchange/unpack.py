@@ -127,7 +127,7 @@ def _check_run(
         raise DamagedRecord(
             f"{folder / 'config.json'} is the configuration of another run than {folder.name}"
         )
-    for row in RunFolder(folder).rows():
+    for row in RunFolder(folder).sampling_rows():
         if (
             row.evaluation.exists()
             and digest(read_config(row.path).get("sampling")) != row.path.name

@@ -27,7 +27,7 @@ def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
     for run in sweep.runs:
         training = run.config.training
         folder = RunFolder(results / sweep.name / run.config.id)
-        state = folder.status(run.config.evaluation_id, run.config.rows).state
+        state = folder.status(run.config.evaluation_id, run.config.sampling_rows).state
         states.append(state)
         if state not in ("done", "trained"):
             left.append(training)
@@ -36,8 +36,9 @@ def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
             f"{data_text(training.data)}, {training.iterations} iterations  "
             f"{run.config.id}  {state}{_start_text(training)}"
         )
-        for name, row in zip(run.config.evaluation.sampling, run.config.rows, strict=True):
-            of_row = folder.row(row).status(run.config.evaluation_id).state
+        names = run.config.evaluation.sampling
+        for name, id_ in zip(names, run.config.sampling_rows, strict=True):
+            of_row = folder.sampling_row(id_).status(run.config.evaluation_id).state
             lines.append(f"    {row_name(run.variant, name)}: {of_row}, drawn from its weights")
     lines.append("  " + states_text(states))
     lines.append("  " + _estimate(left, results))

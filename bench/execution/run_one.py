@@ -68,7 +68,7 @@ Outcome = Literal["kept", "finished", "failed", "busy"]
 
 
 def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
-    """Do what is left to train and measure of a run, and of its rows of other sampling options.
+    """Do what is left to train and measure of a run, and of its sampling rows.
 
     Errors of the machine (see `describe_system_error`), `DeviceLost` and `Interrupted` are raised;
     the next command continues the run.
@@ -92,24 +92,26 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
                 save_samples(samples, path, context.data)
                 _save_pictures(replace(context, model=model), run.training.seed, path)
 
-    def fill_row(row: str) -> None:
+    def fill_row(sampling_id: str) -> None:
         with closing(ProgressFile(path, run.training.iterations)) as progress:
             progress.measuring()
-            _measure_row(run, folder, row, label, worker)
+            _measure_row(run, folder, sampling_id, label, worker)
 
     with suppress(Busy), folder.locked(), _logging_to(path / "log.txt"):
         outcome = _filled(folder, run.evaluation_id, fill, worker)
         if outcome == "failed":
             return outcome
-        fills = {folder.row(row): partial(fill_row, row) for row in run.rows}
+        fills = {folder.sampling_row(id_): partial(fill_row, id_) for id_ in run.sampling_rows}
         of_rows = [_filled(row, run.evaluation_id, fill, worker) for row, fill in fills.items()]
         return min([outcome, *of_rows], key=("failed", "finished", "kept").index)
     return "busy"
 
 
-def _measure_row(run: RunConfig, folder: RunFolder, row: str, label: str, worker: Worker) -> None:
-    """Draw the samples of a row from the weights of its run, and measure them."""
-    target, sampling = folder.row(row), run.rows[row]
+def _measure_row(
+    run: RunConfig, folder: RunFolder, sampling_id: str, label: str, worker: Worker
+) -> None:
+    """Draw the samples of a sampling row from the weights of its run, and measure them."""
+    target, sampling = folder.sampling_row(sampling_id), run.sampling_rows[sampling_id]
     if not folder.model.exists():
         raise RunFailed(
             f"{folder.path} holds no weights to draw from, as after an import without --weights; "
@@ -117,7 +119,8 @@ def _measure_row(run: RunConfig, folder: RunFolder, row: str, label: str, worker
         )
     context = worker.context(run)
     data = context.data
-    config = {"id": row, "evaluation": run.measured, "config": run.canonical, "sampling": sampling}
+    config = {"id": sampling_id, "evaluation": run.measured, "config": run.canonical}
+    config |= {"sampling": sampling}
     write_json(target.path / "config.json", config)
     _record_origin(run, target, data.fingerprints, worker, "model", "metrics")
     with worker.computing(data.spec):
@@ -239,10 +242,11 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
         if changed.get("metrics") or changed.get(HARNESS):
             for step in run.steps[:-1]:  # so that the same code measures all weights of a run
                 folder.snapshot(step).reopen()
-    for row in folder.rows():  # so that what is compared with this was measured with it, or later
+    # So that what is compared with this was measured with it, or later.
+    for row in folder.sampling_rows():
         row.reopen()
     config = {"id": run.id, "evaluation": run.measured, "config": run.canonical}
-    config |= {"sampling": run.sampling} if run.sampling else {}
+    config |= {"sampling": run.default_sampling} if run.default_sampling else {}
     write_json(folder.path / "config.json", config)
     trains = not folder.model.exists() or _lacking_snapshots(run, folder)
     parts = ("model", "data", "metrics") if trains else ("metrics",)

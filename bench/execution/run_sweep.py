@@ -194,7 +194,7 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
         "command": command,
         "quantities": quantities,
         **({"compare": sweep.compare.model_dump()} if sweep.compare else {}),
-        "runs": [row for run in sweep.runs for row in _rows_of(run)],
+        "runs": [entry for run in sweep.runs for entry in _entries_of(run)],
         "controls": [
             {
                 "id": task.path.name,
@@ -209,10 +209,10 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
     }
 
 
-def _rows_of(run: PlannedRun) -> Iterator[dict[str, Any]]:
-    """Yield the row of a run, and those of its other options of sampling."""
+def _entries_of(run: PlannedRun) -> Iterator[dict[str, Any]]:
+    """Yield the entries of a run and of its sampling rows in `sweep.json`."""
     training, evaluation = run.config.training, run.config.evaluation
-    row = {
+    entry = {
         "id": run.config.id,
         "variant": run.variant,
         "model": training.model["name"],
@@ -220,12 +220,14 @@ def _rows_of(run: PlannedRun) -> Iterator[dict[str, Any]]:
         "seed": training.seed,
         "evaluation": run.config.evaluation_id,
         **_path_of(training.data),
-        **({"sampling": run.config.sampling} if run.config.sampling else {}),
+        **({"sampling": run.config.default_sampling} if run.config.default_sampling else {}),
     }
-    yield row
-    for (name, options), id_ in zip(evaluation.sampling.items(), run.config.rows, strict=True):
+    yield entry
+    for (name, options), id_ in zip(
+        evaluation.sampling.items(), run.config.sampling_rows, strict=True
+    ):
         variant = row_name(run.variant, name)
-        yield row | {"variant": variant, "sampling": options, "row": id_}
+        yield entry | {"variant": variant, "sampling": options, "row": id_}
 
 
 def _path_of(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import registry
 from bench.record.provenance import HARNESS, Sources
-from bench.spec.completion.rate_functions import rate_functions
+from bench.spec.completion.schedule_functions import schedule_functions
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
 
@@ -112,7 +112,7 @@ def _files_of(kind: registry.Kind, names: Iterable[str]) -> dict[str, str]:
 def _files_of_schedules(training: Training) -> dict[str, str]:
     """Return the files of functions of the user that are schedules, and what they import nearby."""
     plain = training.model_dump(mode="json", include={"optimizers", "objective"})
-    functions = rate_functions(plain)
+    functions = schedule_functions(plain)
     modules = sorted({function.partition(":")[0] for function in functions})
     return _follow(modules, {module.partition(".")[0] for module in modules})
 

@@ -74,18 +74,18 @@ class RunTask(Task):
         return digest({**self.config.canonical, "seed": None, "start_from": None})
 
     @property
-    def rows(self) -> Collection[str]:
-        """The rows of other options of sampling, by the names of their folders."""
-        return self.config.rows
+    def sampling_rows(self) -> Collection[str]:
+        """The sampling rows, by the names of their folders."""
+        return self.config.sampling_rows
 
     @property
     def folders(self) -> list[RunFolder]:
-        """The folder of the run, and those of its further rows."""
-        return [self.folder, *map(self.folder.row, self.rows)]
+        """The folder of the run, and those of its sampling rows."""
+        return [self.folder, *map(self.folder.sampling_row, self.sampling_rows)]
 
     def status(self) -> Status:
-        """Return the state of its folder and of its further rows."""
-        return self.folder.status(self.config.evaluation_id, self.rows)
+        """Return the state of its folder and of its sampling rows."""
+        return self.folder.status(self.config.evaluation_id, self.sampling_rows)
 
     def state(self) -> State:
         """Return its state alone."""
@@ -110,7 +110,7 @@ class ControlTask(RunTask):
     control: str
 
     is_run = False
-    rows = ()
+    sampling_rows = ()
 
     @property
     def kind(self) -> str:

@@ -72,7 +72,8 @@ class PlainLoop:
         """Train one iteration."""
         current, batch = -1, None
         with _rounding(self._tf32):
-            for stage, offset in map(self._timetable.turns.__getitem__, self._timetable.of(step)):
+            for number in self._timetable.passes_of(step):
+                stage, offset = self._timetable.passes[number]
                 if (stage_pass := self._passes.get(stage.name)) is None:
                     continue
                 while batch is None or offset > current:

@@ -15,7 +15,7 @@ def check_run(folder: Path) -> None:
     run.check()
     check_samples(folder)
     check_pictures(folder)
-    for row in run.rows():
+    for row in run.sampling_rows():
         row.check()
         check_samples(row.path)
         if (row.path / "config.json").exists() and row.other_run():

@@ -28,8 +28,8 @@ damaged file."""
 
 LOCK = "lock"
 
-ROWS = "sampling"
-"""Folder of the rows of other options of sampling: `sampling/<hash of the options>`."""
+SAMPLING_ROWS = "sampling"
+"""Folder of the sampling rows: `sampling/<hash of the options>`."""
 
 
 BEGIN_AGAIN = "to have it made again"
@@ -86,16 +86,22 @@ class RunFolder:
         """Return the folder of the snapshot after `step` iterations, which is like a run's."""
         return RunFolder(self.path / "snapshots" / str(step), is_snapshot=True)
 
-    def row(self, row: str) -> "RunFolder":
-        """Return the folder of a row of other options of sampling, which is like a run's."""
-        return RunFolder(self.path / ROWS / row)
+    def sampling_row(self, sampling_id: str) -> "RunFolder":
+        """Return the folder of a sampling row, which is like a run's."""
+        return RunFolder(self.path / SAMPLING_ROWS / sampling_id)
 
-    def rows(self) -> "list[RunFolder]":
-        """Return the folders of all rows of other options of sampling, in the order of names."""
-        return [RunFolder(path) for path in sorted((self.path / ROWS).glob("*")) if path.is_dir()]
+    def sampling_rows(self) -> "list[RunFolder]":
+        """Return the folders of all sampling rows, in the order of names."""
+        return [
+            RunFolder(path)
+            for path in sorted((self.path / SAMPLING_ROWS).glob("*"))
+            if path.is_dir()
+        ]
 
-    def status(self, evaluation_id: str | None = None, rows: Collection[str] = ()) -> Status:
-        """Return the state of the run, of its own row and of further `rows`.
+    def status(
+        self, evaluation_id: str | None = None, sampling_ids: Collection[str] = ()
+    ) -> Status:
+        """Return the state of the run, of its own row and of sampling rows.
 
         If done for another evaluation id: `trained` where weights exist, else `unfinished`. It is
         also `trained` where a row is not done, and `failed` where that is due to failed rows alone.
@@ -103,7 +109,10 @@ class RunFolder:
         own = self._own_status(evaluation_id)
         if own.state != "done":
             return own
-        found = {f"{ROWS}/{row}": self.row(row).status(evaluation_id) for row in rows}
+        found = {
+            f"{SAMPLING_ROWS}/{id_}": self.sampling_row(id_).status(evaluation_id)
+            for id_ in sampling_ids
+        }
         left = {name: status for name, status in found.items() if status.state != "done"}
         if not left:
             return own
@@ -190,7 +199,7 @@ class RunFolder:
     def saved(self) -> float:
         """Return when progress was last saved, in seconds since 1970, or 0 where nothing was."""
         files = [self.checkpoint, self.model]
-        files += [*self.path.glob("snapshots/*/done"), *self.path.glob(f"{ROWS}/*/done")]
+        files += [*self.path.glob("snapshots/*/done"), *self.path.glob(f"{SAMPLING_ROWS}/*/done")]
         times = [0.0]
         for file in files:
             with suppress(OSError):

@@ -54,7 +54,7 @@ class RecordedRun:
         evaluation: Id of what is to be measured; None in sweeps of older versions.
         state: As `RunFolder.status` decides, with `reason` and `is_measured`.
         sampling: Options of sampling; empty where the model has none, or they are not on record.
-        row: Name of the folder of a row of other options of sampling; empty for the run's own row.
+        sampling_id: Name of the folder of a sampling row; empty for the run's own row.
         iterations: Length of the training; None, as `batch_size`, before the run began.
         data_path: Where its data were read from; empty where that is not known.
         fingerprint: That of its data; empty before they were loaded, and in old records.
@@ -80,7 +80,7 @@ class RecordedRun:
     fingerprint: str = ""
     called: str = ""
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    row: str = ""
+    sampling_id: str = ""
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -93,7 +93,7 @@ class RecordedRun:
     @property
     def trained_in(self) -> Path:
         """The folder of the run whose weights its samples are from; its own unless it is a row."""
-        return self.path.parent.parent if self.row else self.path
+        return self.path.parent.parent if self.sampling_id else self.path
 
     @property
     def title(self) -> str:
@@ -148,7 +148,7 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
             data_path=entry.get("path") or "",
             called=entry["data"],
             sampling=entry.get("sampling") or {},
-            row=entry.get("row") or "",
+            sampling_id=entry.get("row") or "",
         )
         for is_control, entries in ((False, content["runs"]), (True, controls))
         for entry in entries
@@ -156,8 +156,8 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
     return sweep, runs
 
 
-def _path_of(run: Path, row: str | None) -> Path:
-    return RunFolder(run).row(row).path if row else run
+def _path_of(run: Path, sampling_id: str | None) -> Path:
+    return RunFolder(run).sampling_row(sampling_id).path if sampling_id else run
 
 
 def read_sweep(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:

@@ -82,7 +82,7 @@ def verify_run(
     kept = _kept_weights(run, RunFolder(folder))
     if measurements and not kept:
         raise BenchError(f"{folder} has no weights to measure; leave out --measurements")
-    trains = _can_train(run, otherwise=measurements)
+    trains = _has_start(run, required=not measurements)
     worker, changes = _prepared(folder, run, worker)
     recorded = sorted({entry["step"] for entry in losses})
     end = next((step for step in recorded if step >= iterations), recorded[-1])
@@ -109,7 +109,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     if os.path.realpath(task.path) == os.path.realpath(folder):
         raise BenchError(f"{task.path} is the run itself; name another folder with --into")
     if not task.folder.model.exists():
-        _can_train(run)
+        _has_start(run, required=True)
     worker, changes = _prepared(folder, run, worker)
     refuse_other_data(task.path, worker.context(run).data)  # if it was done again before
     change = code_change(task)
@@ -135,7 +135,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
         if (folder / name).exists() and (what == "losses" or run.evaluation.metrics)
     ]
     for row in _measured_rows(folder):
-        again = task.folder.row(row.path.name)
+        again = task.folder.sampling_row(row.path.name)
         pair = (read_entries(f.evaluation) for f in (row, again))
         deviations.append(compare_entries(_row_text(run, row), *pair))
     if (weights := RunFolder(folder).model).exists():
@@ -143,13 +143,13 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     return ReplayReport(folder, tuple(deviations), changes)
 
 
-def _can_train(run: RunConfig, *, otherwise: bool = False) -> bool:
-    """Return whether the weights that a run starts from are here; raise unless there is other."""
+def _has_start(run: RunConfig, *, required: bool) -> bool:
+    """Return whether the weights that a run starts from are here; raise if missing but required."""
     try:
         if run.training.start_from:
             unchanged_weights(run.training.start_from)
     except BenchError as problem:
-        if not otherwise:
+        if required:
             raise
         say(f"note: no losses are compared: {problem}")
         return False
@@ -195,23 +195,23 @@ def _kept_weights(run: RunConfig, folder: RunFolder) -> dict[int, Path]:
 
 
 def _measured_rows(folder: Path) -> list[RunFolder]:
-    """Return the rows of other options of sampling that a run has on record."""
-    return [row for row in RunFolder(folder).rows() if row.status().state == "done"]
+    """Return the sampling rows that a run has on record."""
+    return [row for row in RunFolder(folder).sampling_rows() if row.status().state == "done"]
 
 
 def _compare_rows(run: RunConfig, folder: Path, worker: Worker) -> Iterator[Deviation]:
-    """Yield how far measurements of the rows of other options of sampling are from those of now."""
+    """Yield how far measurements of the sampling rows are from those of now."""
     context, step = worker.context(run), run.steps[-1]
     for row in _measured_rows(folder):
         weights = RunFolder(folder).model
         model = load_trained(run.training, context.data, weights, worker.device)
-        _, entries = measure_model(run, model, context, step, run.rows[row.path.name])
+        _, entries = measure_model(run, model, context, step, run.sampling_rows[row.path.name])
         now = json.loads(json.dumps(entries))
         yield compare_entries(_row_text(run, row), read_entries(row.evaluation), now)
 
 
 def _row_text(run: RunConfig, row: RunFolder) -> str:
-    return f"measurements with {settings_text(run.rows[row.path.name])}"
+    return f"measurements with {settings_text(run.sampling_rows[row.path.name])}"
 
 
 def _measured(run: RunConfig, weights: Mapping[int, Path], worker: Worker) -> list[Entry]:

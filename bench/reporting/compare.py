@@ -15,13 +15,13 @@ from bench.reporting.notes.table_notes import view_notes
 from bench.reporting.render.headings import cell_text
 from bench.reporting.render.text import aligned, note_lines
 from bench.reporting.tables.build import build_table
-from bench.reporting.tables.families import Plan
+from bench.reporting.tables.families import Family
 from bench.reporting.tables.table import ARROWS
 from bench.reporting.tables.table_spec import load_tables
-from bench.spec.run_settings import Comparisons
+from bench.spec.comparisons import Comparisons
 
 ABSENT = "—"
-TWO_ROWS = Plan(Comparisons(), "those of two rows chosen on the command line")
+TWO_ROWS = Family(Comparisons(), "those of two rows chosen on the command line")
 """Comparisons of all metrics that are printed."""
 
 
@@ -38,7 +38,7 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
     A name that means nothing, or several runs, is an error that names the variants.
     """
     runs, folder = records.runs, os.path.realpath(name)
-    trained = [run for run in runs if not run.row]
+    trained = [run for run in runs if not run.sampling_id]
     of_variant = [run for run in runs if f"{run.sweep}/{run.variant}" == name]
     for meant in (
         [run for run in runs if os.path.realpath(run.path) == folder],
@@ -76,12 +76,12 @@ def find_folders(results: Path, name: str) -> list[Path]:
 
 
 def compare_text(
-    records: Records, first: ComparedRuns, second: ComparedRuns, plan: Plan = TWO_ROWS
+    records: Records, first: ComparedRuns, second: ComparedRuns, family: Family = TWO_ROWS
 ) -> str:
     """Return where two configurations differ, and their measurements."""
     together = _together(records, first, second)
     summary = load_tables()["summary"]
-    table = build_table(summary, together, reference=first.label, compare=plan)
+    table = build_table(summary, together, reference=first.label, compare=family)
     lines = [("", *(row.label for row in table.rows), "Δ")]
     several = len({column.data for column in table.columns}) > 1
     for index, column in enumerate(table.columns):

@@ -31,7 +31,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     entries = [
         entry
         for entry in records.measurements
-        if entry.run in measured and entry.run.sweep != EVALUATIONS and not entry.run.row
+        if entry.run in measured and entry.run.sweep != EVALUATIONS and not entry.run.sampling_id
         if entry.value is not None and entry.split in (RULES[kind], REAL)
     ]
     quantity = replace(records.quantities, overrides=names.quantities)[metric]
@@ -48,7 +48,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     trained = [
         run
         for run in records.measured_runs
-        if not (run.is_control or run.row) and run.sweep != EVALUATIONS
+        if not (run.is_control or run.sampling_id) and run.sweep != EVALUATIONS
     ]
     if lacking := [run for run in trained if run not in runs]:
         first = lacking[0]
@@ -62,7 +62,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
         steps[run.key] = _best(of_run, direction, target)
     counts = sorted({len(of_run) for of_run in runs.values()})
     note = _note(kind, quantity.title, counts)
-    if any(run.row for run in measured):
+    if any(run.sampling_id for run in measured):
         note += " Rows of other options of sampling are of the last weights."
     return replace(records, selected_steps=steps, selection_note=note)
 

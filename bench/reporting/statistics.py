@@ -263,53 +263,35 @@ def paired_difference(
     return PairedDifference(tuple(parts))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], level: float = LEVEL) -> tuple[list[float], list[float]]:
     r"""Correct p values for their number, whatever depends on what (Holm, 1979).
 
     .. math:: \tilde p_{(i)} = \min\left(1, \max_{j \le i} (m - j + 1)\, p_{(j)}\right)
 
     Calling significant what stays below a level keeps the probability of even one false claim
-    among all `m` below that level.
-
-    Args:
-        p_values: In any order.
-
-    Returns:
-        The corrected ones, in the same order.
-
-    Examples:
-        >>> holm([0.01, 0.04, 0.03])
-        [0.03, 0.06, 0.06]
-    """
-    p = np.array(p_values, dtype=np.float64)
-    order = p.argsort(kind="stable")
-    p[order] = np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order])
-    return [float(value) for value in p.clip(max=1)]
-
-
-def holm_levels(p_values: Sequence[float], level: float = LEVEL) -> list[float]:
-    """Return the level for each interval at which it leaves out 0 where Holm's p is below `level`.
-
-    That is `level` over the factor by which Holm's correction multiplies the p value, before it is
-    cut at 1.
+    among all `m` below that level. An interval leaves out 0 where the corrected p value is below
+    `level` if its own level is `level` over the factor of the correction, before it is cut at 1.
 
     Args:
         p_values: In any order.
         level: Below it a corrected p value is significant.
 
     Returns:
-        The levels, in the same order.
+        The corrected p values and the levels for intervals, in the same order.
 
     Examples:
-        >>> [round(level, 4) for level in holm_levels([0.01, 0.04, 0.03])]
-        [0.0167, 0.0333, 0.025]
+        >>> corrected, levels = holm([0.01, 0.04, 0.03])
+        >>> corrected, [round(level, 4) for level in levels]
+        ([0.03, 0.06, 0.06], [0.0167, 0.0333, 0.025])
     """
     p = np.array(p_values, dtype=np.float64)
     order = p.argsort(kind="stable")
-    steps = np.arange(len(p), 0, -1, dtype=np.float64)
-    corrected = np.maximum.accumulate(steps * p[order])
-    p[order] = np.divide(corrected, p[order], out=steps, where=p[order] > 0)
-    return [float(level / factor) for factor in p]
+    factors = np.arange(len(p), 0, -1, dtype=np.float64)
+    ascending = p[order]
+    corrected = np.maximum.accumulate(factors * ascending)
+    np.divide(corrected, ascending, out=factors, where=ascending > 0)
+    back = order.argsort()
+    return corrected.clip(max=1)[back].tolist(), (level / factors)[back].tolist()
 
 
 def detectable_effect(n: int, level: float = LEVEL, power: float = POWER) -> float | None:

@@ -20,7 +20,7 @@ def status_text(records: Records) -> str:
     for sweep in records.sweeps:
         runs = [run for run in records.runs if run.sweep == sweep.name]
         trained, rows, controls = (
-            [run.state for run in runs if (run.is_control, bool(run.row)) == kind]
+            [run.state for run in runs if (run.is_control, bool(run.sampling_id)) == kind]
             for kind in ((False, False), (False, True), (True, False))
         )
         text = states_text(trained)

@@ -5,7 +5,7 @@ What is measured is not part of the id, so a metric can be added later without t
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,13 +25,7 @@ from bench.spec.components import complete_component, complete_sampling, constru
 from bench.spec.declaration import building, check_declaration, refused_draw
 from bench.spec.run_settings import Evaluation, RunSettings, Training
 from bench.spec.sizes import refuse_impossible_sizes
-from bench.spec.validation import (
-    KeyPath,
-    KeyProblem,
-    KeyProblems,
-    validate_usable,
-    without_later,
-)
+from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate_usable
 
 if TYPE_CHECKING:
     from bench.data.base import DataSpec, Source
@@ -43,11 +37,17 @@ SCHEMA_VERSION = 2
 STAND_INS = {"model": {}, "data": {}, "seed": 0, "iterations": 10**9}
 """Take the place of wrong settings that have no default, so that the others can be checked."""
 
-LATER_SETTINGS: tuple[str, ...] = ("price_per_nat", "stages", "start_from")
-"""Settings of `Training` that ids are older than: left out of `canonical` at their defaults."""
-
 ONCE_ON_TEST = {"snapshots": 1, "splits": ["test"]}
 """Left out of `evaluation_id`, which is older than these keys."""
+
+
+FILLS: Mapping[str, Callable[["ConditionalGenerator", RunSettings], Any]] = {
+    "objective": edited_objective,
+    "stages": checked_stages,
+    "optimizers": edited_optimizers,
+    "average": chosen_average,
+}
+"""Settings that are edits of what a model declares, and what completes them."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ class RunConfig:
     @cached_property
     def canonical(self) -> dict[str, Any]:
         """The training part as plain data, as it is written to `config.json`."""
-        plain = self.training.model_dump(mode="json")
-        return {"schema": SCHEMA_VERSION, **without_later(plain, Training, LATER_SETTINGS)}
+        return {"schema": SCHEMA_VERSION, **self.training.model_dump(mode="json")}
 
     @cached_property
     def id(self) -> str:
@@ -82,13 +81,13 @@ class RunConfig:
         )
 
     @cached_property
-    def sampling(self) -> dict[str, Any]:
+    def default_sampling(self) -> dict[str, Any]:
         """The options of sampling of the run's own row: the defaults of the model."""
         return complete_sampling(self.training.model, {})
 
     @property
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """The rows of other options of sampling: id, the hash of the options -> the options."""
+    def sampling_rows(self) -> dict[str, dict[str, Any]]:
+        """The sampling rows: id, the hash of the options -> the options."""
         return {digest(options): options for options in self.evaluation.sampling.values()}
 
     @property
@@ -192,16 +191,11 @@ def _declared_settings(
 ) -> dict[str, Any]:
     """Return the settings that depend on what a model declares."""
     found: dict[str, Any] = {}
-    with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
-        found["objective"] = edited_objective(declared, settings)
-    with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
-        found["stages"] = checked_stages(declared, settings)
-    with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
-        found["optimizers"] = edited_optimizers(declared, settings)
+    for name, fill in FILLS.items():
+        with problems.collecting(), errors_at(("model",), f"{model['name']} on {spec.name}: "):
+            found[name] = fill(declared, settings)
     with problems.collecting():
         found |= _supervision(settings, spec, model["name"], declared.capabilities)
-    with problems.collecting():
-        found["average"] = chosen_average(declared, settings)
     if settings.start_from:
         with problems.collecting():
             found["start_from"] = complete_start(settings.start_from, declared, settings.seed)
@@ -211,7 +205,7 @@ def _declared_settings(
 def _sampling(
     settings: RunSettings, model: Mapping[str, Any], problems: KeyProblems
 ) -> dict[str, dict[str, Any]]:
-    """Return the complete options of sampling of each further row."""
+    """Return the complete options of sampling of each sampling row."""
     complete: dict[str, dict[str, Any]] = {}
     rows = {canonical_json(complete_sampling(model, {})): "the row of the variant"}
     for name, options in settings.sampling.items():

@@ -53,8 +53,15 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    later_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that ids are older than: left out of a dump where they have their defaults."""
 
-class Scheduled(Strict):
+    @model_serializer(mode="wrap")
+    def _without_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_later(dump(self), type(self), self.later_fields)
+
+
+class ScheduleBase(Strict):
     """What every schedule can have; times are in its unit.
 
     A weight's schedule spans the run. A rate's spans the iterations from the first to the last in
@@ -75,12 +82,8 @@ class Scheduled(Strict):
             raise ValueError("must be at most 1, since its unit is a share of its span")
         return time
 
-    @model_serializer(mode="wrap")
-    def _without_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_later(dump(self), type(self), self.later_fields)
 
-
-class Constant(Scheduled):
+class Constant(ScheduleBase):
     """A factor of 1 at all times."""
 
     name: Literal["constant"] = "constant"
@@ -88,7 +91,7 @@ class Constant(Scheduled):
     later_fields = ("warmup", "unit")
 
 
-class Drop(Scheduled):
+class Drop(ScheduleBase):
     """A factor that is 1, and `factor` from the time `at` on."""
 
     name: Literal["drop"]
@@ -96,7 +99,7 @@ class Drop(Scheduled):
     factor: Positive
 
 
-class Staircase(Scheduled):
+class Staircase(ScheduleBase):
     """A factor that is multiplied by `factor` each time `every` has passed."""
 
     name: Literal["staircase"]
@@ -104,7 +107,7 @@ class Staircase(Scheduled):
     factor: Positive
 
 
-class Linear(Scheduled):
+class Linear(ScheduleBase):
     """A factor that goes in a straight line from 1 at `start` to `final` at the end of its span."""
 
     name: Literal["linear"]
@@ -112,7 +115,7 @@ class Linear(Scheduled):
     final: NonNegative = 0.0
 
 
-class Cosine(Scheduled):
+class Cosine(ScheduleBase):
     """A factor that follows half a cosine from 1 at `start` to `final` at the end of its span."""
 
     name: Literal["cosine"]
@@ -120,7 +123,7 @@ class Cosine(Scheduled):
     final: NonNegative = 0.0
 
 
-class Piecewise(Scheduled):
+class Piecewise(ScheduleBase):
     """A factor that goes in straight lines through points, and stays before and after them."""
 
     name: Literal["piecewise"]
@@ -138,7 +141,7 @@ class Piecewise(Scheduled):
         return points
 
 
-class RateFunction(Scheduled):
+class FunctionSchedule(ScheduleBase):
     """A factor that a function of your own package returns.
 
     It is called as `function(step, iterations=..., epoch=..., **options)`: the iteration, from 0
@@ -154,7 +157,7 @@ class RateFunction(Scheduled):
 
 
 Schedule = Annotated[
-    Constant | Drop | Staircase | Linear | Cosine | Piecewise | RateFunction,
+    Constant | Drop | Staircase | Linear | Cosine | Piecewise | FunctionSchedule,
     Field(discriminator="name"),
 ]
 
@@ -207,15 +210,15 @@ class WeightEdit(Strict):
 
 
 def _kind_of_weight(value: Any) -> str:
-    return "changing" if isinstance(value, Mapping | BaseModel) else "constant"
+    return "scheduled" if isinstance(value, Mapping | BaseModel) else "constant"
 
 
 Weight = Annotated[
-    Annotated[NonNegative, Tag("constant")] | Annotated[ScheduledWeight, Tag("changing")],
+    Annotated[NonNegative, Tag("constant")] | Annotated[ScheduledWeight, Tag("scheduled")],
     Discriminator(_kind_of_weight),
 ]
 GivenWeight = Annotated[
-    Annotated[NonNegative, Tag("constant")] | Annotated[WeightEdit, Tag("changing")],
+    Annotated[NonNegative, Tag("constant")] | Annotated[WeightEdit, Tag("scheduled")],
     Discriminator(_kind_of_weight),
 ]
 
@@ -285,6 +288,8 @@ class StartFrom(Strict):
 class Training(Strict):
     """Everything that can change what is learned; a run's id is the hash of its complete form."""
 
+    later_fields = ("price_per_nat", "stages", "start_from")
+
     model: Component
     """The model: its registered name, or its name and options."""
     data: Component
@@ -351,20 +356,6 @@ class Evaluation(Strict):
     def steps(self, iterations: int) -> list[int]:
         """Return the numbers of iterations after which a run is measured, in order."""
         return [iterations * part // self.snapshots for part in range(1, self.snapshots + 1)]
-
-
-class Comparisons(Strict):
-    """The comparisons whose p values are corrected together, said before any result is known.
-
-    They change no run and no measurement, and are not part of an id.
-    """
-
-    reference: str = ""
-    """The variant that others are compared with; that of the table where empty."""
-    variants: list[str] = []
-    """Variants that are compared with it; all of them where empty."""
-    metrics: list[str] = []
-    """Quantities in which they are compared; all of them where empty."""
 
 
 class RunSettings(Training, Evaluation):

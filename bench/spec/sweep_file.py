@@ -20,11 +20,12 @@ from bench.errors import (
     shortened,
     value_text,
 )
+from bench.spec.comparisons import Comparisons
 from bench.spec.located import Located, nested
 from bench.spec.located_yaml import MOST_IN_NAME, parse_option, read_yaml
 from bench.spec.reserved_names import EVALUATIONS
 from bench.spec.run_config import RunConfig, complete_settings
-from bench.spec.run_settings import Comparisons, RunSettings, Seed, Strict
+from bench.spec.run_settings import RunSettings, Seed, Strict
 from bench.spec.validation import (
     MOST_PROBLEMS,
     KeyPath,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -61,13 +62,19 @@ def count_cost(
             CostEntry("images_per_iteration", round(images_per_iteration(model, training))),
         ]
         options = sampling_arguments(type(model), sampling) if sampling else {}
-        counts_of: Mapping[tuple[str, ...], Callable[..., tuple[int, ...]]]
-        counts_of = {**_COUNTS, DRAWING: partial(_sample, options=options)}
+        make_batch = partial(_batch, model, spec, training)
+        counts_of: Mapping[tuple[str, ...], Callable[[], tuple[int, ...]]] = {
+            ("multiply_adds_per_iteration",): lambda: _iteration(model, make_batch, training),
+            ("multiply_adds_per_sample", "sampling_parameters"): lambda: _sample(
+                model, make_batch().y[:1], options
+            ),
+            ("relevant_code", "irrelevant_code"): lambda: _codes(model, make_batch()),
+        }
         for metrics, count in counts_of.items():
             counts: tuple[int | None, ...] = (None,) * len(metrics)
             reason = ""
             try:
-                counts = count(model, partial(_batch, model, spec, training), training)
+                counts = count()
             except NotApplicable as error:
                 reason = str(error)
             except Exception as error:  # of a model's code, which must not stop a training
@@ -105,9 +112,9 @@ def images_per_iteration(model: ConditionalGenerator, training: Training) -> flo
     """Return how many images those who move see in an iteration, in the mean over the run."""
     timetable = Timetable(model.stages, training.iterations)
     taken = 0.0
-    for turns, _, count in timetable.kinds():
+    for passes, _, count in timetable.kinds():
         largest: dict[int, float] = {}  # number of a draw -> batches that are taken from it on
-        for stage, draw in (timetable.turns[number] for number in turns):
+        for stage, draw in map(timetable.passes.__getitem__, passes):
             if stage_weights(stage, training.objective):
                 largest[draw] = max(largest.get(draw, 0), stage.batch)
         taken += count * sum(largest.values())
@@ -118,18 +125,14 @@ def _batch(
     model: ConditionalGenerator, spec: DataSpec, training: Training, size: float = 1
 ) -> Batch:
     """Return an empty batch of so many times the run's batch size."""
-    rows = max(1, round(size * training.batch_size))
-    y = as_given(model, spec, torch.zeros(rows, dtype=torch.int64))
+    count = max(1, round(size * training.batch_size))
+    y = as_given(model, spec, torch.zeros(count, dtype=torch.int64))
     labeled = round(size * (training.labeled_rows or training.batch_size))
-    return Batch(torch.empty(rows, *spec.shape), y, max(1, labeled))
-
-
-MakeBatch = Callable[..., Batch]
-"""Makes an empty batch, of a given multiple of the run's batch size."""
+    return Batch(torch.empty(count, *spec.shape), y, max(1, labeled))
 
 
 def _iteration(
-    model: ConditionalGenerator, make_batch: MakeBatch, training: Training
+    model: ConditionalGenerator, make_batch: Callable[[float], Batch], training: Training
 ) -> tuple[int]:
     """Count the passes of an iteration, forward and backward; nobody steps.
 
@@ -144,47 +147,31 @@ def _iteration(
         counts[name] = counter.multiply_adds
     timetable = Timetable(model.stages, training.iterations)
     total = sum(
-        count * counts.get(timetable.turns[number].stage.name, 0)
-        for turns, _, count in timetable.kinds()
-        for number in turns
+        count * counts.get(timetable.passes[number].stage.name, 0)
+        for passes, _, count in timetable.kinds()
+        for number in passes
     )
     return (round(total / training.iterations),)
 
 
-def _sample(
-    model: ConditionalGenerator,
-    make_batch: MakeBatch,
-    training: Training,
-    options: Mapping[str, Any] = {},
-) -> tuple[int, int]:
+def _sample(model: ConditionalGenerator, y: Tensor, options: Mapping[str, Any]) -> tuple[int, int]:
     """Count drawing one example, and the parameters that take part."""
     model.eval()
     with torch.no_grad(), OperationCounter() as counter:
-        model.sample(make_batch().y[:1], **options)
+        model.sample(y, **options)
     used = sum(p.numel() for p in model.parameters() if id(p) in counter.used)
     return counter.multiply_adds, used
 
 
-def _codes(
-    model: ConditionalGenerator, make_batch: MakeBatch, training: Training
-) -> tuple[int, int]:
+def _codes(model: ConditionalGenerator, batch: Batch) -> tuple[int, int]:
     """Return the sizes of both codes, 0 for a part that the model lacks."""
     if not isinstance(model, Encodes):
         raise NotApplicable("it cannot encode")
     model.eval()
-    batch = make_batch()
     with torch.no_grad():
         code = model.encode(batch.x, batch.y)
     relevant, irrelevant = (0 if part is None else part.shape[1] for part in code)
     return relevant, irrelevant
-
-
-DRAWING = ("multiply_adds_per_sample", "sampling_parameters")
-_COUNTS: Mapping[tuple[str, ...], Callable[..., tuple[int, ...]]] = {
-    ("multiply_adds_per_iteration",): _iteration,
-    DRAWING: _sample,
-    ("relevant_code", "irrelevant_code"): _codes,
-}
 
 
 _FORMULAS: Mapping[Any, Callable[..., int]] = {

@@ -345,8 +345,8 @@ def draw_uniform(
     return torch.rand(size, generator=generator, device=drawn_on).to(device)
 
 
-def is_finished_by_data(model: ConditionalGenerator) -> bool:
-    """Return whether a model has work to do after the last iteration."""
+def overrides_finish(model: ConditionalGenerator) -> bool:
+    """Return whether a model overrides `finish`."""
     return type(model).finish is not ConditionalGenerator.finish
 
 

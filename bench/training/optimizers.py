@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.spec.completion.rate_functions import function_factor
+from bench.spec.completion.schedule_functions import call_schedule
 from bench.spec.run_settings import (
     SGD,
     Adam,
     AdamW,
     Cosine,
     Drop,
+    FunctionSchedule,
     Linear,
     Piecewise,
-    RateFunction,
     Schedule,
     Staircase,
 )
@@ -25,19 +25,19 @@ from bench.spec.run_settings import (
 CLASSES = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
-def rate_factor(schedule: Schedule, step: int, *, iterations: int, epoch: int) -> float:
+def schedule_factor(schedule: Schedule, step: int, *, iterations: int, epoch: int) -> float:
     """Return the factor of the rate at an iteration, counted from 0.
 
     `iterations` is the length of the run, `epoch` that of a pass over the training images.
 
     >>> two_epochs = Drop(name="drop", at=2.0, factor=0.01, unit="epochs")
-    >>> [rate_factor(two_epochs, s, iterations=99, epoch=10) for s in (0, 19, 20)]
+    >>> [schedule_factor(two_epochs, s, iterations=99, epoch=10) for s in (0, 19, 20)]
     [1.0, 1.0, 0.01]
     >>> tenth = Staircase(name="staircase", every=10.0, factor=0.1)
-    >>> round(rate_factor(tenth, 25, iterations=99, epoch=10), 6)
+    >>> round(schedule_factor(tenth, 25, iterations=99, epoch=10), 6)
     0.01
     >>> warm = Linear(name="linear", start=0.5, warmup=0.1, unit="share")
-    >>> [rate_factor(warm, s, iterations=100, epoch=10) for s in (0, 5, 10, 50, 75)]
+    >>> [schedule_factor(warm, s, iterations=100, epoch=10) for s in (0, 5, 10, 50, 75)]
     [0.0, 0.5, 1.0, 1.0, 0.5]
     """
     unit = {"iterations": 1, "epochs": epoch, "share": iterations}[schedule.unit]
@@ -63,8 +63,8 @@ def _planned_factor(schedule: Schedule, step: int, iterations: int, epoch: int, 
         case Piecewise():
             times, factors = zip(*schedule.points, strict=True)
             return float(np.interp(step / unit, times, factors))
-        case RateFunction():
-            return function_factor(schedule, step, iterations=iterations, epoch=epoch)
+        case FunctionSchedule():
+            return call_schedule(schedule, step, iterations=iterations, epoch=epoch)
     return 1.0
 
 
@@ -72,7 +72,7 @@ class PlayerOptimizer:
     """A player's optimizer: its own moments, its own rate.
 
     Its schedule runs from the iteration `start` on, for `iterations` of them; `epoch` is as for
-    `rate_factor`. If steps can be captured in a CUDA graph
+    `schedule_factor`. If steps can be captured in a CUDA graph
     (`capturable`), the rate lies on the device, as float32, where a replay reads it.
     """
 
@@ -109,7 +109,7 @@ class PlayerOptimizer:
         elapsed = step - self.start
         if not 0 <= elapsed < self.iterations:  # the player does not move
             return
-        factor = rate_factor(
+        factor = schedule_factor(
             self.settings.schedule, elapsed, iterations=self.iterations, epoch=self.epoch
         )
         if (rate := self.settings.rate * factor) == self._rate:

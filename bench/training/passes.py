@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 from bench.errors import BenchError
 from bench.spec.places import place_of
-from bench.spec.run_settings import ScheduledWeight
+from bench.spec.run_settings import ScheduledWeight, Weight
 from bench.training.gradient_accumulation import Gradients, accumulate, split
 from bench.training.interface import Batch, ConditionalGenerator, Stage
-from bench.training.optimizers import PlayerOptimizer, rate_factor
+from bench.training.optimizers import PlayerOptimizer, schedule_factor
 
 BACKEND = "inductor"  # of `torch.compile`
 
-Weight = float | ScheduledWeight
 Weights = Mapping[str, Mapping[str, Weight]]
 """Player -> term -> weight, the objective of a complete configuration."""
 
@@ -57,7 +56,7 @@ class StagePass:
         self.clip_norm = clip_norm
         self.micro_batch = micro_batch
         device = next(model.parameters()).device
-        self._changing = {
+        self._scheduled = {
             weight: torch.tensor(weight.weight, device=device)
             for weights in self.weights.values()
             for weight in weights.values()
@@ -72,17 +71,17 @@ class StagePass:
         self._compiled = compiled(self.gradients) if compile else None
 
     def set_weights(self, step: int, *, iterations: int, epoch: int) -> None:
-        """Set the weights that change to those of an iteration; see `rate_factor`."""
-        for weight, value in self._changing.items():
-            factor = rate_factor(weight.schedule, step, iterations=iterations, epoch=epoch)
+        """Set the weights that change to those of an iteration; see `schedule_factor`."""
+        for weight, value in self._scheduled.items():
+            factor = schedule_factor(weight.schedule, step, iterations=iterations, epoch=epoch)
             value.fill_(weight.weight * factor)
 
-    def present(self, weight: Weight) -> float | Tensor:
+    def current(self, weight: Weight) -> float | Tensor:
         """Return what a weight is now: that of the last `set_weights`, at first its full value."""
-        return self._changing[weight] if isinstance(weight, ScheduledWeight) else weight
+        return self._scheduled[weight] if isinstance(weight, ScheduledWeight) else weight
 
     def play(self, batch: Batch) -> Tensor:
-        """Move the players of the stage once, at their present rates; return the terms `[T]`."""
+        """Move the players of the stage once, at their current rates; return the terms `[T]`."""
         # The first pass is never compiled: the plan is read off its graph.
         compute = (self._compiled if self._plan else None) or self.gradients
         if self.micro_batch is None:
@@ -140,7 +139,7 @@ class StagePass:
                 for parameter in self.parameters[player]
                 if id(parameter) in reached
             }
-            weights = {term: self.present(weight) for term, weight in backward.weights.items()}
+            weights = {term: self.current(weight) for term, weight in backward.weights.items()}
             plan.append(PlannedBackward(backward.players, weights, list(parameters.values())))
         return plan
 
@@ -209,7 +208,7 @@ class Backward:
 
 
 class PlannedBackward(NamedTuple):
-    """A backward of a pass: who takes gradients, present weights by term, and of what."""
+    """A backward of a pass: who takes gradients, current weights by term, and of what."""
 
     players: tuple[str, ...]
     weights: Mapping[str, float | Tensor]

@@ -26,12 +26,7 @@ from bench.training.checkpoint import load_checkpoint, save_checkpoint
 from bench.training.cuda_graphs import CapturedIteration, state_kept
 from bench.training.device import numerics, torch_warnings_settled
 from bench.training.gradient_accumulation import OutOfMemory, halved, out_of_memory_at
-from bench.training.interface import (
-    Batch,
-    ConditionalGenerator,
-    begin_training,
-    is_finished_by_data,
-)
+from bench.training.interface import Batch, ConditionalGenerator, begin_training, overrides_finish
 from bench.training.losses import Losses
 from bench.training.optimizers import MovingAverage, PlayerOptimizer
 from bench.training.passes import StagePass, make_passes, stage_weights
@@ -193,7 +188,7 @@ class Trainer:
                 stopping = stop()
                 is_due = stopping or now - saved >= checkpoint_seconds
                 if done == iterations:  # killed in `finish`, the run goes on from here
-                    is_due = is_finished_by_data(self.model)
+                    is_due = overrides_finish(self.model)
                 if is_due:
                     self._save(done, self.seconds + now - began, curves)
                     saved = time.monotonic()
@@ -210,16 +205,16 @@ class Trainer:
         if self.switches.compile or self.switches.graphs or self.device.type == "cuda":
             draws = self.stream.draws(0, self.timetable.draws)
             with self._numerics(), torch_warnings_settled(), state_kept(self._tensors):
-                for turns, *_ in self.timetable.kinds():
-                    work = partial(self._play, turns)
+                for numbers, *_ in self.timetable.kinds():
+                    work = partial(self._play, numbers)
                     for _ in range(2):  # the plans of backwards, then what is compiled by them
                         work(draws)
                     if self.switches.graphs:
-                        self._captured[turns] = CapturedIteration(work, draws)
+                        self._captured[numbers] = CapturedIteration(work, draws)
 
     def iterate(self, step: int) -> None:
         """Do one iteration, without curves and checkpoints."""
-        turns, iterations = self.timetable.of(step), self.training.iterations
+        numbers, iterations = self.timetable.passes_of(step), self.training.iterations
         with self._numerics():
             seed = seed_for(self.training.seed, "train", step)
             torch.default_generator.manual_seed(seed)  # `torch.manual_seed` visits all devices
@@ -234,22 +229,22 @@ class Trainer:
             if self.average:
                 self.average.set_step(step)
             draws = self.stream.draws(step * self.timetable.draws, self.timetable.draws)
-            values = (self._captured.get(turns) or partial(self._play, turns))(draws)
-            self.losses.add(step, [stage_pass for stage_pass, _ in self.played(turns)], values)
+            values = (self._captured.get(numbers) or partial(self._play, numbers))(draws)
+            self.losses.add(step, [moving for moving, _ in self.moving_passes(numbers)], values)
 
-    def played(self, turns: Collection[int]) -> list[tuple[StagePass, int]]:
-        """Return the passes of turns in which somebody moves, each with its first draw."""
-        chosen = (self.timetable.turns[number] for number in turns)
+    def moving_passes(self, numbers: Collection[int]) -> list[tuple[StagePass, int]]:
+        """Return those of some passes in which somebody moves, each with its first draw."""
+        chosen = map(self.timetable.passes.__getitem__, numbers)
         passes = self.passes
         return [(passes[s.name], draw) for s, draw in chosen if s.name in passes]
 
-    def _play(self, turns: Collection[int], draws: Draws) -> Tensor:
+    def _play(self, numbers: Collection[int], draws: Draws) -> Tensor:
         """Do what an iteration computes on the device; return the terms of all passes."""
         values = [draws.indices.new_zeros(0, dtype=torch.float32)]  # nobody may move
         assembled = None
-        for stage_pass, number in self.played(turns):
-            if assembled != (number, stage_pass.stage.batch):
-                assembled = number, stage_pass.stage.batch
+        for stage_pass, draw in self.moving_passes(numbers):
+            if assembled != (draw, stage_pass.stage.batch):
+                assembled = draw, stage_pass.stage.batch
                 batch = self._batch(draws, *assembled)
             values.append(stage_pass.play(batch))
         if self.average:
@@ -281,7 +276,7 @@ class Trainer:
         if self.average:
             named = self.model.named_parameters(remove_duplicate=False)
             weights |= self.average.averaged(named)
-        if not is_finished_by_data(self.model):
+        if not overrides_finish(self.model):
             return weights
         finished = build_model(self.training, self.data, self.device)
         finished.load_state_dict(weights)

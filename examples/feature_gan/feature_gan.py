@@ -91,8 +91,8 @@ def pretrain(path: Path, steps: int = 300) -> None:
     classifier = nn.Sequential(network, nn.ReLU(), nn.Linear(64, source.spec.classes))
     optimizer = torch.optim.Adam(classifier.parameters(), 2e-3)
     for _ in range(steps):
-        rows = torch.randint(len(examples), (128,))
-        loss = F.cross_entropy(classifier(to_float(examples.x[rows])), examples.y[rows])
+        chosen = torch.randint(len(examples), (128,))
+        loss = F.cross_entropy(classifier(to_float(examples.x[chosen])), examples.y[chosen])
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

@@ -17,7 +17,7 @@ from bench.record import progress
 from bench.record.progress import ProgressFile
 
 EVALUATION = "0123"
-CONFIG = SimpleNamespace(evaluation_id=EVALUATION, rows={})
+CONFIG = SimpleNamespace(evaluation_id=EVALUATION, sampling_rows={})
 
 
 def task_at(path):

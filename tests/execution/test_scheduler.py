@@ -49,7 +49,7 @@ def tasks(tmp_path):
                 tmp_path / label,
                 label,
                 SimpleNamespace(
-                    canonical={"kind": label[0], "seed": 0}, evaluation_id="e", rows={}
+                    canonical={"kind": label[0], "seed": 0}, evaluation_id="e", sampling_rows={}
                 ),
             )
             for label in labels

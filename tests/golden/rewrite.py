@@ -28,7 +28,7 @@ def first_iterations(name):
         torch.manual_seed(step)
         for optimizer in trainer.optimizers.values():
             optimizer.set_rate(step)
-        for stage_pass, offset in trainer.played(trainer.timetable.of(step)):
+        for stage_pass, offset in trainer.moving_passes(trainer.timetable.passes_of(step)):
             batch = trainer.stream.batch(step * trainer.timetable.draws + offset)
             found = stage_pass.play(batch._replace(x=batch.x.double()))
             for term, value in zip(stage_pass.terms, found.tolist(), strict=True):

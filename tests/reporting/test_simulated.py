@@ -5,7 +5,7 @@ import pytest
 
 from bench.record.quantities import Quantity
 from bench.reporting.statistics import detectable_effect, estimate, paired_difference, t_interval
-from bench.reporting.tables.differences import add_differences
+from bench.reporting.tables.differences import add_differences, corrected_tests
 from bench.reporting.tables.table import Cell, Column, Row
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,9 @@ def test_five_comparisons_together_claim_falsely_in_5_percent_of_sweeps_at_most(
             Row(str(place), "s", str(place), (Cell("mean", 0.0, 1.0, n, tuple(enumerate(values))),))
             for place, values in enumerate(sweep)
         ]
-        found = add_differences(rows, [COLUMN], {row.label: rows[0] for row in rows[1:]})
+        references = {row.label: rows[0] for row in rows[1:]}
+        corrected = corrected_tests(rows, [COLUMN], references, {})
+        found = add_differences(rows, [COLUMN], references, {}, corrected)
         verdicts = [row.cells[0].difference.verdict for row in found[1:]]
         false += any(verdicts)
     assert false / sweeps <= 0.05

@@ -1,9 +1,8 @@
 import pytest
 
 from baselines.cvae import CVAE
-from bench.spec import run_config
 from bench.spec.run_config import complete_settings, recorded_training
-from bench.spec.run_settings import Average
+from bench.spec.run_settings import Average, Training
 from bench.spec.validation import KeyProblem
 
 PLAIN = {"model": "cvae", "data": "digits", "seed": 0, "iterations": 10}
@@ -19,7 +18,7 @@ def completed(**settings):
 def test_a_later_setting_changes_no_id_where_it_has_its_default(
     monkeypatch, setting, default, other
 ):
-    monkeypatch.setattr(run_config, "LATER_SETTINGS", (setting,))
+    monkeypatch.setattr(Training, "later_fields", (setting,))
     plain, same, changed = (
         completed(),
         completed(**{setting: default}),

@@ -26,14 +26,14 @@ def complete(model=FLOW, **settings):
 def test_rows_of_sampling_change_neither_the_run_nor_what_is_measured():
     plain, more = complete(), complete(sampling={"strong": {"guidance": 2}})
     assert (plain.id, plain.evaluation_id) == (more.id, more.evaluation_id)
-    assert plain.rows == {}
-    assert more.sampling == {"steps": 10, "guidance": 1.0}
-    assert list(more.rows.values()) == [{"steps": 10, "guidance": 2.0}]
+    assert plain.sampling_rows == {}
+    assert more.default_sampling == {"steps": 10, "guidance": 1.0}
+    assert list(more.sampling_rows.values()) == [{"steps": 10, "guidance": 2.0}]
 
 
 def test_a_row_is_known_by_its_options_and_not_by_its_name():
     one, other = (complete(sampling={name: {"guidance": 2.0}}) for name in ("a", "b"))
-    assert one.rows == other.rows
+    assert one.sampling_rows == other.sampling_rows
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ import math
 import pytest
 
 from bench.execution.source_files import sources_of
-from bench.spec.completion import rate_functions
-from bench.spec.completion.rate_functions import parse_schedule
+from bench.spec.completion import schedule_functions
+from bench.spec.completion.schedule_functions import check_schedule
 from bench.spec.run_config import complete_settings
-from bench.spec.validation import KeyProblem
-from bench.training.optimizers import rate_factor
+from bench.spec.run_settings import Schedule
+from bench.spec.validation import KeyProblem, validate
+from bench.training.optimizers import schedule_factor
 
 STEPS, EPOCH = 100, 20
 
@@ -67,13 +68,14 @@ def rates(install):
         "my_rates/broken.py": "import no_such_package\n",
     }
     install("my-rates", files, {})
-    rate_functions._function.cache_clear()
-    rate_functions._options_schema.cache_clear()
+    schedule_functions._function.cache_clear()
+    schedule_functions._options_schema.cache_clear()
 
 
 def factors(steps, schedule):
-    parsed = parse_schedule(schedule, ("schedule",), STEPS)
-    return [rate_factor(parsed, step, iterations=STEPS, epoch=EPOCH) for step in steps]
+    path = ("schedule",)
+    parsed = check_schedule(validate(Schedule, schedule, path), STEPS, path)
+    return [schedule_factor(parsed, step, iterations=STEPS, epoch=EPOCH) for step in steps]
 
 
 def completed(schedule):

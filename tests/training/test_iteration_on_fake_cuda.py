@@ -57,12 +57,14 @@ def iterate(monkeypatch):
         with mode:
             trainer = Trainer(training, *where, switches=SwitchSet(graphs=True))
             change(trainer)
-            turns = trainer.timetable.of(0)
+            passes = trainer.timetable.passes_of(0)
             draws = trainer.stream.draws(0, trainer.timetable.draws)
             with Rules("the iteration", {}) as rules, gradients_in_python():
                 for _ in range(2):  # the second has moments
-                    assert trainer._play(turns, draws).is_cuda
-        assert rules.steps == 2 * sum(len(played.weights) for played, _ in trainer.played(turns))
+                    assert trainer._play(passes, draws).is_cuda
+        assert rules.steps == 2 * sum(
+            len(played.weights) for played, _ in trainer.moving_passes(passes)
+        )
         return rules.waits
 
     return iterate

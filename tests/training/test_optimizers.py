@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bench.spec import run_settings
-from bench.training.optimizers import MovingAverage, PlayerOptimizer, rate_factor
+from bench.training.optimizers import MovingAverage, PlayerOptimizer, schedule_factor
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_schedule_scales_the_rate():
 
 def test_linear_schedule_ends_at_its_final_share():
     schedule = run_settings.Linear(name="linear", start=50.0, final=0.1)
-    factors = [rate_factor(schedule, s, iterations=100, epoch=9) for s in (0, 50, 75, 100)]
+    factors = [schedule_factor(schedule, s, iterations=100, epoch=9) for s in (0, 50, 75, 100)]
     assert factors == pytest.approx([1, 1, 0.55, 0.1])
 
 

@@ -12,20 +12,23 @@ CRITIC = Stage("critic", ("d",), repeat=2)
 def played(stages, iterations):
     """Return the names of the stages that each iteration plays."""
     table = Timetable(stages, iterations)
-    return [[table.turns[number].stage.name for number in table.of(s)] for s in range(iterations)]
+    return [
+        [table.passes[number].stage.name for number in table.passes_of(s)]
+        for s in range(iterations)
+    ]
 
 
 def test_draws_are_counted_for_every_stage():
     stages = (Stage("a", (), fresh=False), Stage("b", (), repeat=2), Stage("c", (), fresh=False))
     table = Timetable(stages, 10)
-    assert [draw for _, draw in table.turns] == [0, 1, 2, 2]
+    assert [draw for _, draw in table.passes] == [0, 1, 2, 2]
     assert table.draws == 3
 
 
 def test_batches_of_other_sizes_take_more_draws():
     sizes = (Stage("a", (), batch=2.5), Stage("b", (), batch=0.5), Stage("c", (), fresh=False))
     table = Timetable(sizes, 10)
-    assert [draw for _, draw in table.turns] == [0, 3, 3]
+    assert [draw for _, draw in table.passes] == [0, 3, 3]
     assert table.draws == 4
 
 
@@ -51,8 +54,8 @@ def test_a_stage_is_played_at_its_times(times, expected):
 def test_kinds_are_those_of_all_iterations(iterations):
     stages = (CRITIC, Stage("g", ("g",), every=3), Stage("p", ("p",), start=0.4, every=4))
     table = Timetable(stages, iterations)
-    every = [table.of(step) for step in range(iterations)]
-    expected = [(turns, every.index(turns), every.count(turns)) for turns in dict.fromkeys(every)]
+    every = [table.passes_of(step) for step in range(iterations)]
+    expected = [(one, every.index(one), every.count(one)) for one in dict.fromkeys(every)]
     assert [tuple(kind) for kind in table.kinds()] == expected
 
 

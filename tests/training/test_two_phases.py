@@ -132,7 +132,7 @@ def test_graphs_of_each_kind_replay_what_eager_mode_does(under_test, tmp_path, m
     place = under_test.training, under_test.data, tmp_path / "b", CPU, "contract"
     captured = Trainer(*place, SwitchSet(graphs=True))
     assert same(eager.train(), captured.train())
-    replays = {turns: c._graph.replays for turns, c in captured._captured.items()}
+    replays = {passes: c._graph.replays for passes, c in captured._captured.items()}
     assert replays == {(0,): 3, (1,): 1, (2,): 1, (1, 2): 1}
 
 
@@ -155,7 +155,7 @@ def test_changing_weights_follow_their_schedule(under_test):
     found = []
     for step in range(6):
         trainer.iterate(step)
-        found.append(codes.present(weight).item())
+        found.append(codes.current(weight).item())
     assert found == pytest.approx([0.5 * (1 - 0.5 * step / 6) for step in range(6)])
 
 

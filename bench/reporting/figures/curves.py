@@ -21,7 +21,7 @@ Curves = dict[FigureVariant, dict[RecordedRun, dict[int, float]]]
 
 def draw(data: FigureData) -> CaptionedFigure:
     """Return the curves of the losses that most variants have, or of those asked for."""
-    trained = [v for v in data.variants if not v.is_row]
+    trained = [v for v in data.variants if not v.is_sampling_row]
     shown, notes = data.limit_variants(trained, MOST)
     variant_of = {run: variant for variant in shown for run in variant.runs}
     curves: dict[str, Curves] = {}

@@ -47,9 +47,9 @@ class FigureVariant:
     run: RecordedRun | None
 
     @property
-    def is_row(self) -> bool:
-        """Whether it is a row of other options of sampling, with the weights of another variant."""
-        return any(run.row for run in self.runs)
+    def is_sampling_row(self) -> bool:
+        """Whether it is a sampling row, with the weights of another variant."""
+        return any(run.sampling_id for run in self.runs)
 
 
 class CaptionedFigure(NamedTuple):
@@ -238,7 +238,7 @@ def find_pictures(
     able: dict[FigureVariant, RecordedPictures] = {}
     unable = []
     for variant in data.variants:
-        if variant.is_row:
+        if variant.is_sampling_row:
             unable.append(
                 ("their weights, and so their codes, are those of another row", variant.label)
             )

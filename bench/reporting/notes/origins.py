@@ -44,7 +44,7 @@ def sampling_notes(records: Records, rows: Sequence[Row]) -> list[Note]:
     """Say with which options rows were drawn, where rows are drawn from the weights of others."""
     labels = {(row.sweep, row.variant): row.label for row in rows}
     sampled = [run for run in records.runs if run.sampling and (run.sweep, run.variant) in labels]
-    if not any(run.row for run in sampled):
+    if not any(run.sampling_id for run in sampled):
         return []
     options = grouped(
         (settings_text(run.sampling), labels[run.sweep, run.variant]) for run in sampled

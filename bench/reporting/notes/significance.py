@@ -7,7 +7,7 @@ from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL, POWER
 from bench.reporting.tables.differences import is_testable
-from bench.reporting.tables.families import Plan
+from bench.reporting.tables.families import Family
 from bench.reporting.tables.table import TARGETED, Column, Difference, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
@@ -20,7 +20,7 @@ TARGETS = (
 
 
 def significance_notes(
-    columns: Sequence[Column], rows: Sequence[Row], plans: Mapping[str, Plan] | None = None
+    columns: Sequence[Column], rows: Sequence[Row], families: Mapping[str, Family]
 ) -> list[Note]:
     """Return the notes on comparisons; where nothing is compared, at most on too few seeds."""
     notes = _uncompared(columns, rows)
@@ -41,7 +41,7 @@ def significance_notes(
                 f"{references} itself where it is significantly better than all rows compared."
             )
         )
-    notes += _families(columns, rows, plans or {})
+    notes += _families(columns, rows, families)
     by_column = [
         (column, [d for row in rows if (d := row.cells[index].difference)])
         for index, column in enumerate(columns)
@@ -66,11 +66,11 @@ def significance_notes(
 
 
 def _families(
-    columns: Sequence[Column], rows: Sequence[Row], plans: Mapping[str, Plan]
+    columns: Sequence[Column], rows: Sequence[Row], families: Mapping[str, Family]
 ) -> list[Note]:
     """Say what the p values rest on: which test, how many seeds, and which comparisons."""
     tested: dict[str, list[tuple[int, Difference]]] = grouped(
-        (plan.origin if (plan := plans.get(row.sweep)) else "", (index, cell.difference))
+        (family.origin if (family := families.get(row.sweep)) else "", (index, cell.difference))
         for row in rows
         for index, cell in enumerate(row.cells)
         if cell.difference and cell.difference.adjusted is not None
@@ -82,7 +82,9 @@ def _families(
         counts = sorted({difference.comparisons for _, difference in found})
         if origin:
             text += f"over {counts[0]} comparison{'s' * (counts[0] > 1)} together, {origin}: "
-            text += next(_asked(plan, found) for plan in plans.values() if plan.origin == origin)
+            text += next(
+                _asked(family, found) for family in families.values() if family.origin == origin
+            )
         else:
             text += f"over the comparisons of a column ({' or '.join(map(str, counts))})"
             if len({index for index, _ in found}) > 1:
@@ -92,11 +94,11 @@ def _families(
     return notes
 
 
-def _asked(plan: Plan, found: Sequence[tuple[int, Difference]]) -> str:
-    """Return in words what a plan compares."""
+def _asked(family: Family, found: Sequence[tuple[int, Difference]]) -> str:
+    """Return in words what a family compares."""
     to = listed(dict.fromkeys(difference.to for _, difference in found))
-    rows = "; ".join(plan.asked.variants) or "all rows"
-    metrics = listed(plan.asked.metrics) or "all metrics"
+    rows = "; ".join(family.comparisons.variants) or "all rows"
+    metrics = listed(family.comparisons.metrics) or "all metrics"
     return f"{rows}, with {to}, in {metrics}. Other differences are shown without a test."
 
 

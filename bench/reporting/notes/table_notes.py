@@ -17,7 +17,7 @@ from bench.reporting.notes.significance import significance_notes
 from bench.reporting.notes.wording import listed, seeds_text
 from bench.reporting.statistics import LEVEL
 from bench.reporting.tables.contents import TableContents
-from bench.reporting.tables.families import Plan
+from bench.reporting.tables.families import Family
 from bench.reporting.tables.table import Column, ColumnView, Note, Row
 from bench.spec.reserved_names import EVALUATIONS, REAL
 
@@ -55,7 +55,7 @@ def write_notes(
     contents: TableContents,
     rows: Sequence[Row],
     views: Collection[ColumnView],
-    plans: Mapping[str, Plan],
+    families: Mapping[str, Family],
 ) -> list[Note]:
     """Return the notes of a table with these rows and views, in their order below it."""
     records, columns = contents.records, contents.columns
@@ -63,7 +63,7 @@ def write_notes(
         *_cells(rows),
         *_real(rows),
         *view_notes(views),
-        *significance_notes(columns, rows, plans),
+        *significance_notes(columns, rows, families),
         *_directions(columns),
         *_protocols(columns, rows, records.untrained),
         *_runs(records),
@@ -141,7 +141,7 @@ def _runs(records: Records) -> list[Note]:
     """Say how many runs are done, of which seeds, and how they were trained and selected."""
 
     def trained(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
-        return [r for r in runs if not (r.is_control or r.row) and r.sweep != EVALUATIONS]
+        return [r for r in runs if not (r.is_control or r.sampling_id) and r.sweep != EVALUATIONS]
 
     expected, measured = trained(records.runs), trained(records.measured_runs)
     if not measured:

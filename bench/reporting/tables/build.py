@@ -14,7 +14,7 @@ from bench.reporting.tables.differences import (
     corrected_tests,
     find_references,
 )
-from bench.reporting.tables.families import Plan, find_plans
+from bench.reporting.tables.families import Family, families_by_sweep
 from bench.reporting.tables.table import (
     TARGETED,
     VIEWS,
@@ -39,7 +39,7 @@ def build_table(
     records: Records,
     *,
     reference: str | None = None,
-    compare: Plan | None = None,
+    compare: Family | None = None,
     show: Collection[ColumnView] = (),
     paper: bool = False,
 ) -> Table:
@@ -53,18 +53,18 @@ def build_table(
     contents = TableContents(spec, records, paper)
     columns, rows = contents.columns, _filled_rows(contents)
     if reference is None and compare is not None:
-        reference = compare.asked.reference or None
-    plans = find_plans(records, reference, compare)
-    references = _references(rows, spec, reference, plans)
-    corrected = None
-    if plans:  # which may be of more than this table shows
+        reference = compare.comparisons.reference or None
+    families = families_by_sweep(records, reference, compare)
+    references = _references(rows, spec, reference, families)
+    tested = rows, columns, references
+    if families:  # which may be of more than this table shows
         whole = TableContents(spec.model_copy(update={"metrics": (), "models": ()}), records)
         every = _filled_rows(whole)
         if compare is not None:
             compare.check(every, whole.columns)
-        to = _references(every, spec, reference, plans)
-        corrected = corrected_tests(every, whole.columns, to, plans)
-    rows = add_differences(rows, columns, references, plans, corrected)
+        tested = every, whole.columns, _references(every, spec, reference, families)
+    corrected = corrected_tests(*tested, families)
+    rows = add_differences(rows, columns, references, families, corrected)
     name = spec.reference if reference is None else reference
     can_compare = spec.is_measured and len([row for row in rows if row.model]) > 1
     is_uncompared = not references and can_compare and name not in NO_REFERENCE
@@ -86,7 +86,7 @@ def build_table(
         rows=tuple(
             replace(row, cells=tuple(row.cells[index] for index, _ in shown)) for row in rows
         ),
-        notes=(*no_reference, *write_notes(contents, rows, {view for _, view in shown}, plans)),
+        notes=(*no_reference, *write_notes(contents, rows, {view for _, view in shown}, families)),
     )
 
 
@@ -101,19 +101,19 @@ def _filled_rows(contents: TableContents) -> list[Row]:
 
 
 def _references(
-    rows: Sequence[Row], spec: TableSpec, reference: str | None, plans: Mapping[str, Plan]
+    rows: Sequence[Row], spec: TableSpec, reference: str | None, families: Mapping[str, Family]
 ) -> dict[str, Row]:
     """Return the reference row of each row: the one asked for, else planned, else the table's."""
     if reference is not None:
         return find_references(rows, reference, must_exist=spec.is_measured)
     found = find_references(rows, spec.reference, must_exist=False)
-    for sweep, plan in plans.items():
-        if plan.asked.reference:
+    for sweep, family in families.items():
+        if family.comparisons.reference:
             of_sweep = [row for row in rows if row.sweep == sweep]
             found = {label: to for label, to in found.items() if to.sweep != sweep}
             for row in of_sweep:
                 found.pop(row.label, None)
-            found |= find_references(of_sweep, plan.asked.reference, must_exist=False)
+            found |= find_references(of_sweep, family.comparisons.reference, must_exist=False)
     return found
 
 
@@ -122,7 +122,7 @@ def filled_tables(
     records: Records,
     *,
     reference: str | None = None,
-    compare: Plan | None = None,
+    compare: Family | None = None,
     show: Collection[ColumnView] = (),
     paper: bool = False,
 ) -> list[Table]:

@@ -21,8 +21,8 @@ from bench.reporting.statistics import (
 )
 from bench.reporting.tables.families import (
     Corrected,
+    Family,
     Place,
-    Plan,
     cell_place,
     correct_families,
     names_of,
@@ -62,7 +62,7 @@ def corrected_tests(
     rows: Sequence[Row],
     columns: Sequence[Column],
     references: Mapping[str, Row],
-    plans: Mapping[str, Plan],
+    families: Mapping[str, Family],
 ) -> dict[Place, Corrected]:
     """Return the corrected p values of all comparisons that may be tested, by place."""
     return correct_families(
@@ -73,7 +73,7 @@ def corrected_tests(
             if is_testable(row.cells[index], column)
             if (found := _paired(row, references, index, column)) is not None
         ],
-        plans,
+        families,
     )
 
 
@@ -81,17 +81,13 @@ def add_differences(
     rows: Sequence[Row],
     columns: Sequence[Column],
     references: Mapping[str, Row],
-    plans: Mapping[str, Plan] | None = None,
-    corrected: Mapping[Place, Corrected] | None = None,
+    families: Mapping[str, Family],
+    corrected: Mapping[Place, Corrected],
 ) -> list[Row]:
     """Return the rows with differences from their references, and with what is bold.
 
-    `plans` are planned comparisons by sweep. `corrected` is given where they are not all in these
-    columns.
+    `families` are by sweep. `corrected` may have comparisons that are not in these columns.
     """
-    plans = plans or {}
-    if corrected is None:
-        corrected = corrected_tests(rows, columns, references, plans)
     cells = {row.label: list(row.cells) for row in rows}
     for index, column in enumerate(columns):
         for row in rows:
@@ -108,7 +104,7 @@ def add_differences(
                 cells[row.label][index].difference
                 for row in rows
                 if references.get(row.label) is to and row.cells[index].values
-                if (plan := plans.get(row.sweep)) is None or plan.holds(row, column)
+                if (family := families.get(row.sweep)) is None or family.holds(row, column)
             ]
             is_best = bool(others) and all(d is not None and d.verdict == "worse" for d in others)
             cells[to.label][index] = replace(to.cells[index], is_reference=True, bold=is_best)
@@ -157,7 +153,7 @@ def _difference(
         paired.n,
         paired.p,
         adjusted=corrected.p if corrected else None,
-        comparisons=corrected.of if corrected else 0,
+        comparisons=corrected.comparisons if corrected else 0,
         detectable=effect * paired.spread if effect and paired.spread else None,
         verdict=verdict,
     )

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 from bench.errors import UnknownName
 from bench.record.records import Records
 from bench.reporting.grouping import grouped
-from bench.reporting.statistics import FEWEST_FOR_CLAIMS, PairedDifference, holm, holm_levels
+from bench.reporting.statistics import FEWEST_FOR_CLAIMS, PairedDifference, holm
 from bench.reporting.tables.table import Column, Row
-from bench.spec.run_settings import Comparisons
+from bench.spec.comparisons import Comparisons
 
 K = TypeVar("K", bound=Hashable)
 
@@ -23,28 +23,28 @@ Place = tuple[str, ...]
 
 
 class Corrected(NamedTuple):
-    """A p value corrected for `of` comparisons, and the level of the interval to agree with it."""
+    """A p value corrected for a number of comparisons, and the level of an interval that agrees."""
 
     p: float
     level: float
-    of: int
+    comparisons: int
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Comparisons that are corrected together, and who said so.
+class Family:
+    """Comparisons whose p values are corrected together, and who said so.
 
     Attributes:
-        asked: What is compared; what is empty in it is everything.
+        comparisons: What is compared; what is empty in it is everything.
         origin: Who said so, for a note.
     """
 
-    asked: Comparisons
+    comparisons: Comparisons
     origin: str
 
     def holds(self, row: Row, column: Column) -> bool:
         """Return whether the comparison of a cell is one of these."""
-        variants, metrics = self.asked.variants, self.asked.metrics
+        variants, metrics = self.comparisons.variants, self.comparisons.metrics
         return (not variants or not names_of(row).isdisjoint(variants)) and (
             not metrics or any(f"{column.metric}/".startswith(f"{name}/") for name in metrics)
         )
@@ -54,15 +54,17 @@ class Plan:
         labels = set().union(*(names_of(row) for row in rows if row.model))
         metrics = {name for c in columns for name in (c.metric, c.metric.partition("/")[0])}
         for kind, asked, known in (
-            ("row to compare", self.asked.variants, labels),
-            ("metric to compare", self.asked.metrics, metrics),
+            ("row to compare", self.comparisons.variants, labels),
+            ("metric to compare", self.comparisons.metrics, metrics),
         ):
             for name in asked:
                 if name not in known:
                     raise UnknownName(kind, name, known)
 
 
-def find_plans(records: Records, reference: str | None, chosen: Plan | None) -> dict[str, Plan]:
+def families_by_sweep(
+    records: Records, reference: str | None, chosen: Family | None
+) -> dict[str, Family]:
     """Return the planned comparisons by sweep; those of a user are together those of all sweeps.
 
     What a sweep planned holds for the reference row that it named.
@@ -70,7 +72,7 @@ def find_plans(records: Records, reference: str | None, chosen: Plan | None) -> 
     if chosen is not None:
         return dict.fromkeys((run.sweep for run in records.runs), chosen)
     return {
-        sweep.name: Plan(_recorded(sweep.compare), f"planned in the sweep {sweep.name}")
+        sweep.name: Family(_recorded(sweep.compare), f"planned in the sweep {sweep.name}")
         for sweep in records.sweeps
         if sweep.compare is not None and reference in (None, sweep.compare.get("reference", ""))
     }
@@ -94,7 +96,7 @@ def correct(tests: Mapping[K, PairedDifference]) -> dict[K, Corrected]:
         if found.p is not None and found.n >= FEWEST_FOR_CLAIMS
     }
     known = list(p_values.values())
-    corrected = zip(holm(known), holm_levels(known), strict=True)
+    corrected = zip(*holm(known), strict=True)
     return {
         key: Corrected(p, level, len(known))
         for key, (p, level) in zip(p_values, corrected, strict=True)
@@ -102,21 +104,21 @@ def correct(tests: Mapping[K, PairedDifference]) -> dict[K, Corrected]:
 
 
 def correct_families(
-    tests: Sequence[tuple[Row, Column, PairedDifference]], plans: Mapping[str, Plan]
+    tests: Sequence[tuple[Row, Column, PairedDifference]], by_sweep: Mapping[str, Family]
 ) -> dict[Place, Corrected]:
     """Return the corrected p values by place.
 
-    `plans` are by sweep. Without one the comparisons of a column are a family; with one there are
-    no others.
+    Without a family of its sweep, the comparisons of a column are one; with it there are no others.
     """
     families = grouped(
-        ((plan.origin,) if plan else cell_place(row, column)[2:], (cell_place(row, column), found))
+        ((family.origin,) if family else place[2:], (place, found))
         for row, column, found in tests
-        if (plan := plans.get(row.sweep)) is None or plan.holds(row, column)
+        for place in [cell_place(row, column)]
+        if (family := by_sweep.get(row.sweep)) is None or family.holds(row, column)
     )
     corrected: dict[Place, Corrected] = {}
-    for family in families.values():
-        corrected |= correct(dict(family))
+    for tested in families.values():
+        corrected |= correct(dict(tested))
     return corrected
 
 

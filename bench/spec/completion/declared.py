@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import describe_unknown
-from bench.spec.completion.rate_functions import check_schedule
+from bench.spec.completion.schedule_functions import check_schedule
 from bench.spec.declaration import STAGES, ModelProblem, times_problem
 from bench.spec.places import place_of
 from bench.spec.run_settings import (

@@ -8,7 +8,12 @@ from bench.errors import UnknownName
 from bench.record.quantities import Quantity
 from bench.reporting.notes.significance import significance_notes
 from bench.reporting.statistics import paired_difference, t_interval
-from bench.reporting.tables.differences import add_differences, add_robust, find_references
+from bench.reporting.tables.differences import (
+    add_differences,
+    add_robust,
+    corrected_tests,
+    find_references,
+)
 from bench.reporting.tables.table import Cell, Column, Row
 
 NOISE = (0.1, -0.2, 0.15, 0.0, -0.1, 0.05, -0.05, 0.05)
@@ -29,6 +34,11 @@ def column(direction, **rest):
     return Column("set", "Set", "m", Quantity("M", direction, 2), "p", **rest)
 
 
+def with_differences(rows, columns, references):
+    corrected = corrected_tests(rows, columns, references, {})
+    return add_differences(rows, columns, references, {}, corrected)
+
+
 def compared(direction, values, target=None, reference="ref"):
     """Return the cells of a column by label; `values` has the mean of each row."""
     rows = [
@@ -36,7 +46,7 @@ def compared(direction, values, target=None, reference="ref"):
         for place, (label, mean) in enumerate(values.items())
     ]
     columns = [column(direction)]
-    found = add_differences(rows, columns, find_references(rows, reference, must_exist=True))
+    found = with_differences(rows, columns, find_references(rows, reference, must_exist=True))
     return {row.label: row.cells[0] for row in add_robust(found, columns)}
 
 
@@ -69,12 +79,12 @@ def test_a_claim_holds_over_the_error_of_the_target_and_needs_that_it_is_known()
     for error, verdict in ((0.0, "better"), (0.05, "better"), (0.5, ""), (None, "")):
         rows = [row(n, cells=[cell(v, 6.0, error)]) for n, v in zip("ab", noises, strict=True)]
         columns = [column("real")]
-        found = add_differences(rows, columns, find_references(rows, "a", must_exist=True))
+        found = with_differences(rows, columns, find_references(rows, "a", must_exist=True))
         difference = found[1].cells[0].difference
         assert difference.mean == pytest.approx(-1.5)
         assert difference.verdict == verdict
         assert (difference.p is None) == (error is None)
-        text = "\n".join(note.text for note in significance_notes(columns, found))
+        text = "\n".join(note.text for note in significance_notes(columns, found, {}))
         assert ("Not tested, since the record has no standard error" in text) == (error is None)
 
 
@@ -102,9 +112,9 @@ def test_the_reference_is_not_bold_beside_a_row_that_could_not_be_compared():
         for label, mean, first in (("ref", 8.0, 0), ("worse", 5.0, 0), ("elsewhere", 20.0, 50))
     ]
     references = find_references(rows, "ref", must_exist=True)
-    assert not add_differences(rows, [column("higher")], references)[0].cells[0].bold
+    assert not with_differences(rows, [column("higher")], references)[0].cells[0].bold
     without = {label: to for label, to in references.items() if label != "elsewhere"}
-    assert add_differences(rows, [column("higher")], without)[0].cells[0].bold
+    assert with_differences(rows, [column("higher")], without)[0].cells[0].bold
 
 
 def test_p_values_are_corrected_for_the_rows_of_the_column():
@@ -124,11 +134,11 @@ def test_five_seeds_claim_nothing_however_large_the_difference():
         row(label, cells=[cell([mean + noise for noise in noises[:5]])])
         for label, mean, noises in (("ref", 1.0, NOISE), ("far", 99.0, NOISE[::-1]))
     ]
-    found = add_differences(rows, [column("higher")], {"far": rows[0]})
+    found = with_differences(rows, [column("higher")], {"far": rows[0]})
     difference = found[1].cells[0].difference
     assert difference.p < 1e-4
     assert (difference.adjusted, difference.verdict, found[1].cells[0].bold) == (None, "", False)
-    [note] = significance_notes([column("higher")], found)
+    [note] = significance_notes([column("higher")], found, {})
     assert "significance cannot be reached, and no difference from ref is claimed" in note.text
     [item] = note.items
     assert item == f"{difference.detectable:.2f} in M on Set (median over rows, 5 seeds)"
@@ -137,9 +147,9 @@ def test_five_seeds_claim_nothing_however_large_the_difference():
 def test_equal_differences_do_not_promise_to_find_a_difference_of_nothing():
     rows = [row("ref", cells=[cell([0.1, 0.2, 0.3])]), row("up", cells=[cell([1.1, 1.2, 1.3])])]
     columns = [column("higher")]
-    found = add_differences(rows, columns, find_references(rows, "ref", must_exist=True))
+    found = with_differences(rows, columns, find_references(rows, "ref", must_exist=True))
     assert found[1].cells[0].difference.detectable is None
-    [note] = significance_notes(columns, found)
+    [note] = significance_notes(columns, found, {})
     assert note.text.endswith("and no difference from ref is claimed.")
     assert not note.items
 
@@ -147,9 +157,9 @@ def test_equal_differences_do_not_promise_to_find_a_difference_of_nothing():
 def test_costs_times_and_the_papers_numbers_are_not_compared():
     rows = [row(name, cells=[cell([1.0 + n for n in NOISE])] * 2) for name in ("ref", "b")]
     columns = [column(None, kind="timed"), column("higher", paper=True)]
-    found = add_differences(rows, columns, {"b": rows[0]})
+    found = with_differences(rows, columns, {"b": rows[0]})
     assert found == rows
-    assert significance_notes(columns, found) == []
+    assert significance_notes(columns, found, {}) == []
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from bench.errors import UnknownName
 from bench.record.records import load_records
 from bench.reporting.statistics import holm, paired_difference
-from bench.reporting.tables.families import Plan
-from bench.spec.run_settings import Comparisons
+from bench.reporting.tables.families import Family
+from bench.spec.comparisons import Comparisons
 
 METRICS = ("inception_score", "class_accuracy")
 
@@ -42,7 +42,7 @@ def expected(results, variants, metrics):
         for variant in variants
         for metric in metrics
     }
-    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    return dict(zip(p_values, holm(list(p_values.values()))[0], strict=True))
 
 
 @pytest.mark.parametrize("name", ["summary", "1"])
@@ -73,7 +73,7 @@ def test_without_a_plan_the_comparisons_of_a_column_are_corrected_and_that_is_sa
 
 def test_a_user_overrides_a_plan(tmp_path):
     planned(tmp_path, reference="full", variants=["better"])
-    chosen = Plan(Comparisons(reference="full", metrics=[*METRICS]), "chosen")
+    chosen = Family(Comparisons(reference="full", metrics=[*METRICS]), "chosen")
     table = cases.build(tmp_path, "summary", compare=chosen)
     assert adjusted(table) == pytest.approx(
         expected(tmp_path, ["better", "worse", "equal"], METRICS)
@@ -88,4 +88,4 @@ def test_a_user_overrides_a_plan(tmp_path):
 def test_a_wrong_name_is_not_compared_in_silence(tmp_path, asked):
     cases.eight_seeds(tmp_path)
     with pytest.raises(UnknownName, match="did you mean"):
-        cases.build(tmp_path, compare=Plan(Comparisons(reference="full", **asked), "chosen"))
+        cases.build(tmp_path, compare=Family(Comparisons(reference="full", **asked), "chosen"))

@@ -11,24 +11,16 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from bench.errors import BenchError, describe_error, describe_unknown, first_line, shortened
 from bench.spec.places import place_in
-from bench.spec.run_settings import RateFunction, Schedule
+from bench.spec.run_settings import FunctionSchedule, Schedule
 from bench.spec.validation import KeyPath, KeyProblem, validate
 
 SUPPLIED = ("iterations", "epoch")
 """Arguments, beside the step, that are no options."""
 
 
-def parse_schedule(given: Mapping[str, Any], path: KeyPath, iterations: int) -> Schedule:
-    """Return plain data of a sweep as a complete schedule of a run of that many iterations.
-
-    A `KeyProblem` below `path` names what is wrong.
-    """
-    return check_schedule(validate(Schedule, given, path), iterations, path)
-
-
 def check_schedule(schedule: Schedule, iterations: int, path: KeyPath) -> Schedule:
     """Return a schedule with all options of its function, which is tried; others as they are."""
-    if not isinstance(schedule, RateFunction):
+    if not isinstance(schedule, FunctionSchedule):
         return schedule
     try:
         options = _options_schema(schedule.function)
@@ -40,7 +32,7 @@ def check_schedule(schedule: Schedule, iterations: int, path: KeyPath) -> Schedu
         for epoch in (1, iterations):  # the data are not loaded yet
             try:
                 factors = {
-                    function_factor(schedule, step, iterations=iterations, epoch=epoch)
+                    call_schedule(schedule, step, iterations=iterations, epoch=epoch)
                     for _ in range(2)
                 }
             except BenchError as error:
@@ -52,7 +44,7 @@ def check_schedule(schedule: Schedule, iterations: int, path: KeyPath) -> Schedu
     return schedule
 
 
-def function_factor(schedule: RateFunction, step: int, *, iterations: int, epoch: int) -> float:
+def call_schedule(schedule: FunctionSchedule, step: int, *, iterations: int, epoch: int) -> float:
     """Return what the function of a schedule returns; a `BenchError` if that is no factor."""
     function = _function(schedule.function)
     where = f"at iteration {step} of {iterations}, with epochs of {epoch}"
@@ -74,7 +66,7 @@ def function_factor(schedule: RateFunction, step: int, *, iterations: int, epoch
     return factor
 
 
-def rate_functions(settings: Any) -> Iterator[str]:
+def schedule_functions(settings: Any) -> Iterator[str]:
     """Yield the functions of all schedules within settings that are plain data."""
     if isinstance(settings, Mapping):
         if settings.get("name") == "function" and isinstance(settings.get("function"), str):
@@ -82,7 +74,7 @@ def rate_functions(settings: Any) -> Iterator[str]:
         settings = list(settings.values())
     if isinstance(settings, list | tuple):
         for value in settings:
-            yield from rate_functions(value)
+            yield from schedule_functions(value)
 
 
 @functools.cache

@@ -1,0 +1,17 @@
+"""Comparisons that a sweep plans or a user chooses."""
+
+from bench.spec.run_settings import Strict
+
+
+class Comparisons(Strict):
+    """The comparisons whose p values are corrected together, said before any result is known.
+
+    They change no run and no measurement, and are not part of an id.
+    """
+
+    reference: str = ""
+    """The variant that others are compared with; that of the table where empty."""
+    variants: list[str] = []
+    """Variants that are compared with it; all of them where empty."""
+    metrics: list[str] = []
+    """Quantities in which they are compared; all of them where empty."""
