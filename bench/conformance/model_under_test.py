@@ -28,6 +28,7 @@ CPU = torch.device("cpu")
 
 
 ITERATIONS = 6
+OFTEN = 2  # largest `every` with which a stage is played several times in that
 
 
 @dataclass(frozen=True)
@@ -131,12 +132,13 @@ class ModelUnderTest:
 
 
 def _within_a_short_run(run: run_config.RunConfig) -> dict[str, StageEdit]:
-    """Return the edits of stages, with times in iterations put into a short run in their order."""
+    """Return edits of stages by which all are played several times, in their order."""
     with torch.device("meta"):
         stages = run.model(run.source().spec).stages
     times = [time for stage in stages for time in (stage.start, stage.end)]
     iterations = sorted({time for time in times if type(time) is int and time})
-    if not iterations or iterations[-1] < ITERATIONS:
+    is_short = not iterations or iterations[-1] < ITERATIONS
+    if is_short and all(stage.every <= OFTEN for stage in stages):
         return run.training.stages
     shares = {time: (n + 1) / (len(iterations) + 1) for n, time in enumerate(iterations)}
     edits = {}
@@ -144,8 +146,10 @@ def _within_a_short_run(run: run_config.RunConfig) -> dict[str, StageEdit]:
         moved = {
             name: shares[time]
             for name, time in (("start", stage.start), ("end", stage.end))
-            if type(time) is int and time
+            if type(time) is int and time and not is_short
         }
+        if stage.every > OFTEN:
+            moved["every"] = OFTEN
         if moved:
             before = run.training.stages.get(stage.name, StageEdit())
             edits[stage.name] = before.model_copy(update=moved)

@@ -125,7 +125,9 @@ def check_declaration(model: "ConditionalGenerator", path: KeyPath = ()) -> None
             raise ModelProblem(path, f"{factory.__name__}: {problem}", place, rule)
 
 
-def times_problem(stages: "Sequence[Stage]", iterations: int) -> tuple[str, str] | None:
+def times_problem(
+    stages: "Sequence[Stage]", iterations: int, batch_size: int
+) -> tuple[str, str] | None:
     """Return the name of a stage and what is wrong with its times or its batch, or None."""
     before: float = 0
     for stage in stages:
@@ -135,6 +137,10 @@ def times_problem(stages: "Sequence[Stage]", iterations: int) -> tuple[str, str]
         if not 0 <= start < end <= iterations:
             problem = f"is played from iteration {start} to {end}, and the run has {iterations}"
             return stage.name, f"{problem}; a float is a share of the run, an int an iteration"
+        if type(stage.end) is int and stage.end == 1 < iterations:
+            return stage.name, "ends after one iteration; 1.0 is the end of the run"
+        if round(stage.batch * batch_size) < min(2, batch_size):
+            return stage.name, f"takes {stage.batch:g} of a batch of {batch_size}, one example"
         if stage.fresh or not before:
             before = stage.batch
         elif stage.batch > before:
@@ -152,6 +158,9 @@ Found = tuple[str, str] | None
 
 def _players_problem(model: "ConditionalGenerator") -> Found:
     players: Any = model.players()
+    if not hasattr(model.progress, "share"):
+        problem = "progress is that of the training, which terms() may read; call it otherwise"
+        return "__init__", problem
     if not isinstance(players, Mapping):
         return "players", f"players() returns {type(players).__name__}, not a dict"
     for player, own in players.items():
@@ -188,6 +197,8 @@ def _stages_problem(model: "ConditionalGenerator") -> Found:
     elif strings := [stage for stage in stages if isinstance(stage.players, str)]:
         name, players = strings[0].name, strings[0].players
         problem = f"the players of stage {name!r} are a string; write ({players!r},)"
+    elif len({stage.name for stage in stages}) < len(stages):
+        problem = "two stages have one name; terms() could not tell them apart"
     else:
         for stage in stages:
             if unknown := [player for player in stage.players if player not in players]:

@@ -203,9 +203,9 @@ class ScheduledWeight(Strict):
 
 
 class WeightEdit(Strict):
-    """An edit of a weight that changes, or that is to change; None leaves what is declared."""
+    """A weight that changes; without a schedule it is that of the model, which then has one."""
 
-    weight: Positive | None = None
+    weight: Positive
     schedule: Schedule | None = None
 
 

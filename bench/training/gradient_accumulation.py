@@ -73,9 +73,15 @@ def halved(size: int, batch_size: int, labeled: int) -> int | None:
 
 
 def split(batch: Batch, size: int) -> list[tuple[float, Batch]]:
-    """Return micro-batches of that size, or of one example less, with their shares of the batch."""
-    examples = len(batch.x)
+    """Return micro-batches of about that size, with their shares of the batch.
+
+    With examples of both kinds, each has the same share of labeled ones, as in `halved`.
+    """
+    examples, others = len(batch.x), len(batch.x) - batch.labeled
     parts = -(-examples // size)
+    if batch.labeled and others:
+        common = gcd(batch.labeled, others)
+        parts = next((n for n in range(parts, common + 1) if common % n == 0), common)
     pieces = []
     for kind in (slice(0, batch.labeled), slice(batch.labeled, examples)):
         x, y = batch.x[kind], batch.y[kind]

@@ -164,22 +164,28 @@ class MovingAverage:
     """Averaged copies of some parameters.
 
     After every iteration each average moves by `1 - decay` towards its parameter. The first
-    iterations use the smaller decay `(1 + t) / (10 + t)`, so that the initialization is soon
-    forgotten. `capturable` is as for `PlayerOptimizer`.
+    iterations from `start` on use the smaller decay `(1 + t) / (10 + t)`, so that the
+    initialization is soon forgotten. `capturable` is as for `PlayerOptimizer`.
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], decay: float, *, capturable: bool = False
+        self,
+        parameters: Iterable[nn.Parameter],
+        decay: float,
+        *,
+        start: int = 0,
+        capturable: bool = False,
     ) -> None:
         self.parameters = list(parameters)
-        self.decay = decay
+        self.decay, self.start = decay, start
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
         self._share = 1.0  # of the way that an update moves
         self._share_on_device = self.averages[0].new_ones(()) if capturable else None
 
     def set_step(self, step: int) -> None:
         """Set how far the next update moves: that after iteration `step`, counted from 0."""
-        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        moves = max(0, step - self.start)
+        share = 1 - min(self.decay, (1 + moves) / (10 + moves))
         if share == self._share:
             return
         self._share = share

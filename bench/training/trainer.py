@@ -99,8 +99,12 @@ class Trainer:
         self.average: MovingAverage | None = None
         if training.average:
             averaged = {id(p): p for player in training.average.players for p in players[player]}
+            starts = [spans[p][0] for p in training.average.players if p in spans]
             self.average = MovingAverage(
-                averaged.values(), training.average.decay, capturable=self.switches.graphs
+                averaged.values(),
+                training.average.decay,
+                start=max(starts, default=0),  # of who begins last
+                capturable=self.switches.graphs,
             )
         self.passes = make_passes(
             self.model,

@@ -39,6 +39,32 @@ class ForgottenParameter(Sound):
         self.scale = nn.Parameter(torch.ones(1))
 
 
+class TwoStagesOfOneName(Sound):
+    stages = (Stage("main", ("mean",)), Stage("main", ("mean",)))
+
+
+class OwnProgress(Sound):
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.progress = nn.Linear(2, 2)
+
+
+class HiddenStateLate(Sound):
+    stages = (*Sound.stages, Stage("late", ("mean",), start=1000, every=50))
+    past = 0.0
+
+    def terms(self, stage, batch, wanted):
+        values = super().terms(stage, batch, wanted)
+        if stage == "late":
+            self.past = 0.5 * self.past + 0.5 * values["small"].detach()
+        return {**values, "small": values["small"] * (1 + self.past)}
+
+
+class MovesInFinish(Sound):
+    def finish(self, data):
+        self.mean[0].weight.mul_(0.5)
+
+
 class AverageOfNobody(Sound):
     average = {"decay": 0.9, "players": ["generator"]}
 

@@ -216,3 +216,12 @@ def test_notes_of_others_stay(tmp_path):
     assert read_execution(tmp_path) == notes
     (tmp_path / "execution.json").write_text("{")
     assert read_execution(tmp_path) == {}
+
+
+@pytest.mark.parametrize(("labeled", "others", "size"), [(5, 45, 20), (2, 18, 6), (3, 4, 3)])
+def test_parts_have_the_same_share_of_labels(labeled, others, size):
+    rows = labeled + others
+    batch = Batch(torch.arange(rows).float().view(-1, 1), torch.zeros(rows), labeled)
+    parts = split(batch, size)
+    assert {part.labeled / len(part.x) for _, part in parts} == {labeled / rows}
+    assert sum(share for share, _ in parts) == pytest.approx(1)

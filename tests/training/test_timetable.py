@@ -82,6 +82,6 @@ def test_a_player_has_the_times_of_all_of_its_stages():
     ],
 )
 def test_times_that_cannot_be_are_refused(stages, words):
-    _, problem = times_problem(stages, 10)
+    _, problem = times_problem(stages, 10, 96)
     assert words in problem
-    assert times_problem((CRITIC, Stage("b", ("p",), fresh=False)), 10) is None
+    assert times_problem((CRITIC, Stage("b", ("p",), fresh=False)), 10, 96) is None

@@ -173,7 +173,9 @@ def test_schedules_run_while_their_player_moves(under_test):
         full = 5e-4
         return {p: o.torch_optimizer.param_groups[0]["lr"] / full for p, o in optimizers.items()}
 
-    assert rates(3) == pytest.approx({"encoder": 0.0, "decoder": 0.5, "means": 1.0})
+    assert rates(2)["encoder"] == pytest.approx(1 / 3)
+    # The encoder moves no more, so nobody asks its schedule.
+    assert rates(3) == pytest.approx({"encoder": 1 / 3, "decoder": 0.5, "means": 1.0})
     assert rates(5)["means"] == pytest.approx(1 / 3)
 
 
@@ -214,7 +216,7 @@ def test_a_sweep_edits_stages_and_weights():
         "stages": {"means": {"start": 2, "every": 1}},
         "objective": {
             "encoder": {"small": {"weight": 2.0}},
-            "decoder": {"reconstruct": {"schedule": {"name": "linear"}}},
+            "decoder": {"reconstruct": {"weight": 1.0, "schedule": {"name": "linear"}}},
         },
     }
     run = complete_settings(BASE | edits)
@@ -243,9 +245,14 @@ def test_a_sweep_edits_stages_and_weights():
         ({"objective": {"encoder": {"small": {"weight": -1}}}}, "small.weight: must be > 0"),
         ({"objective": {"encoder": {"small": "big"}}}, "small: expected a number"),
         (
-            {"objective": {"encoder": {"small": {"schedule": {"name": "lineal"}}}}},
+            {"objective": {"encoder": {"small": {"weight": 1, "schedule": {"name": "lineal"}}}}},
             "small.schedule: expected one of",
         ),
+        ({"objective": {"encoder": {"small": {"schedule": {"name": "linear"}}}}}, "weight: is req"),
+        ({"objective": {"encoder": {"reconstruct": {"weight": 1}}}}, "schedule: is required"),
+        ({"stages": {"codes": {"end": 1}}}, "stages.codes: .*1.0 is the end of the run"),
+        ({"stages": {"codes": {"batch": 0.001}}}, "stages.codes: .*one example"),
+        ({"stages": {"means": {"batch": 0.4}}}, "stages: stage 'polish' takes 0.5 batches"),
     ],
 )
 def test_wrong_edits_are_refused_at_their_key(edits, message):

@@ -77,15 +77,11 @@ def edited_objective(
 
 
 def _changing(edit: WeightEdit, before: Weight | None, path: KeyPath) -> Weight:
-    """Return an edited weight that changes; what the edit leaves out stays as it was."""
-    declared: dict[str, Any] = {}
+    """Return an edited weight that changes; its schedule may be that of the model."""
+    given = edit.model_dump(mode="json", exclude_none=True)
     if isinstance(before, ScheduledWeight):
-        declared = before.model_dump(mode="json")
-    elif before:
-        declared["weight"] = before
-    weight: Weight = validate(
-        ScheduledWeight, declared | edit.model_dump(mode="json", exclude_none=True), path
-    )
+        given = before.model_dump(mode="json") | given
+    weight: Weight = validate(ScheduledWeight, given, path)
     return weight
 
 
@@ -111,10 +107,11 @@ def checked_stages(model: "ConditionalGenerator", settings: RunSettings) -> dict
             path = ("stages", name, "players", index)
             refuse_unknown("player", player, model.players(), path)
     stages = edited_stages(model.stages, settings.stages)
-    if found := times_problem(stages, settings.iterations):
+    if found := times_problem(stages, settings.iterations, settings.batch_size):
         name, problem = found
-        if name in settings.stages:
-            raise KeyProblem(("stages", name), problem)
+        if settings.stages:
+            where = ("stages", name) if name in settings.stages else ("stages",)
+            raise KeyProblem(where, f"stage {name!r} {problem}")
         factory = type(model)
         text = f"{factory.__name__}: stage {name!r} {problem}"
         raise ModelProblem(("model",), text, place_of(factory, "stages"), STAGES)
