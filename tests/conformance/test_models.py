@@ -55,7 +55,7 @@ CHECKED = [
     ("lr_livae on points", suite.stages_compile_as_one_graph),
 ]
 CHECKED.remove(("linear laplace", suite.attributes_are_welcome))  # as for ccvae itself
-TRACED = ("cvae", "lr_livae")
+TRACED = ("cvae",)
 """Cases that are traced in the fast tests; tracing takes seconds, and is about speed alone."""
 
 

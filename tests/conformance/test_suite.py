@@ -152,7 +152,7 @@ def test_an_error_of_a_model_is_told_by_its_own_lines(bench, monkeypatch):
         "RuntimeError: addmm: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)",
         f"{__file__}:{broken.__code__.co_firstlineno + 1}, in broken",
     ]
-    assert lines[-1] == "cvae: 1 failed; mend this first: 10 more checks"
+    assert lines[-1] == "cvae: 1 failed; mend this first: 11 more checks"
 
 
 def test_examples_without_label_that_spoil_a_term_are_caught(monkeypatch):

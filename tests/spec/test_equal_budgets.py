@@ -10,6 +10,7 @@ from bench.training.cost import count_cost
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "metric"),
     [
