@@ -49,6 +49,7 @@ class ModelUnderTest:
         """Return a registered model, by default on 8x8 images, with further settings of a run."""
         component = {"model": {"name": name, **(options or {})}, "data": data or {"name": "blobs"}}
         # Long enough for any stage; it is shortened below.
+        iterations = settings.pop("iterations", ITERATIONS)
         brief = {"seed": 0, "iterations": 10**9, "batch_size": 16}
         try:
             run = run_config.complete_settings({**component, **brief, **settings})
@@ -58,7 +59,7 @@ class ModelUnderTest:
                     raise part from problem
             raise BenchError(str(problem)) from problem
         training = run.training.model_copy(
-            update={"iterations": ITERATIONS, "stages": _within_a_short_run(run)}
+            update={"iterations": iterations, "stages": _within_a_short_run(run)}
         )
         return cls(replace(run, training=training), run.source().load())
 

@@ -51,7 +51,9 @@ def test_each_model_runs_on_a_gpu(name):
     assert play_on_fake_cuda(run.training, run.source().spec) == []
 
 
-@pytest.mark.parametrize("case", OTHERS + POINTS)
+@pytest.mark.parametrize(
+    "case", OTHERS + [pytest.param(case, marks=pytest.mark.slow) for case in POINTS]
+)
 def test_each_form_of_a_model_runs_on_a_gpu(case):
     under_test = CASES[case]()
     assert play_on_fake_cuda(under_test.training, under_test.data.spec) == []

@@ -36,7 +36,7 @@ MODELS = {
     "MeanFlow": set(),
 }
 """Model -> the rules with a note."""
-FAST = ("WassersteinPenalty", "Rows", "PackedRows", "UntilAccepted", "Halting")
+FAST = ("WassersteinPenalty", "PackedRows", "Halting")
 """One model of each kind."""
 SMALL = {"name": "blobs", "image_size": 4}
 UNROLLED = ("Pixels", "UntilAccepted")
@@ -68,6 +68,7 @@ def test_it_conforms_and_what_concerns_speed_is_a_note(name, monkeypatch):
         assert "eager mode" in finding.text or "slower on a GPU" in finding.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["WassersteinPenalty", "R1", "Rows", "PackedRows", "Halting"])
 def test_it_trains(name, tmp_path):
     trainer = ModelUnderTest.of(name, iterations=60).trainer(tmp_path)
