@@ -70,14 +70,11 @@ def changed_since_training(path: Path) -> str:
 
     What its weights draw now may be other samples than those that were measured.
     """
-    now = sources_of(RunConfig(trained_settings(path), Evaluation()))
-    files: set[str] = set()
-    for session in provenance.sessions_of(provenance.read_provenance(path)):
-        changed = changed_files(comparable_sources(session), now)
-        files |= changed.get("model", set()) | changed.get("data", set())
-    if not files:
+    config = RunConfig(trained_settings(path), Evaluation())
+    change = code_change(RunTask(path, path.name, config))
+    if not change or not change.learned:
         return ""
-    names = first_few(sorted(files), MOST_FILES)
+    names = first_few(change.learned, MOST_FILES)
     return (
         f"the code of {path} has changed since it was trained ({names}), so its weights may draw "
         "other samples than those that were measured"

@@ -239,7 +239,7 @@ Time = Annotated[int | float, Field(ge=0), AfterValidator(_share_or_iteration)]
 class StageEdit(Strict):
     """An edit of a stage; None leaves what the model declares (`interface.Stage`)."""
 
-    players: list[str] | None = None
+    players: tuple[str, ...] | None = None
     repeat: Annotated[int, Field(ge=1, le=10_000)] | None = None
     fresh: bool | None = None
     start: Time | None = None
@@ -247,10 +247,7 @@ class StageEdit(Strict):
     every: Annotated[int, Field(ge=1, le=100_000)] | None = None
     batch: Annotated[float, Field(gt=0, le=1000)] | None = None
 
-    @model_serializer
-    def edits(self) -> dict[str, Any]:
-        """Return what is edited."""
-        return {name: value for name, value in self if value is not None}
+    later_fields = ("players", "repeat", "fresh", "start", "end", "every", "batch")
 
 
 class Average(Strict):

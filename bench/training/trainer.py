@@ -3,7 +3,7 @@
 import gc
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -210,7 +210,7 @@ class Trainer:
             draws = self.stream.draws(0, self.timetable.draws)
             with self._numerics(), torch_warnings_settled(), state_kept(self._tensors):
                 for numbers, *_ in self.timetable.kinds():
-                    work = partial(self._play, numbers)
+                    work = partial(self._play, self.moving_passes(numbers))
                     for _ in range(2):  # the plans of backwards, then what is compiled by them
                         work(draws)
                     if self.switches.graphs:
@@ -227,14 +227,15 @@ class Trainer:
             self.model.progress.set(step, iterations)
             for optimizer in self.optimizers.values():
                 optimizer.set_rate(step)
+            epoch = self.stream.draws_per_epoch
             for stage_pass in self.passes.values():
-                epoch = self.stream.draws_per_epoch
                 stage_pass.set_weights(step, iterations=iterations, epoch=epoch)
             if self.average:
                 self.average.set_step(step)
             draws = self.stream.draws(step * self.timetable.draws, self.timetable.draws)
-            values = (self._captured.get(numbers) or partial(self._play, numbers))(draws)
-            self.losses.add(step, [moving for moving, _ in self.moving_passes(numbers)], values)
+            moving = self.moving_passes(numbers)
+            values = (self._captured.get(numbers) or partial(self._play, moving))(draws)
+            self.losses.add(step, [stage_pass for stage_pass, _ in moving], values)
 
     def moving_passes(self, numbers: Collection[int]) -> list[tuple[StagePass, int]]:
         """Return those of some passes in which somebody moves, each with its first draw."""
@@ -242,11 +243,11 @@ class Trainer:
         passes = self.passes
         return [(passes[s.name], draw) for s, draw in chosen if s.name in passes]
 
-    def _play(self, numbers: Collection[int], draws: Draws) -> Tensor:
-        """Do what an iteration computes on the device; return the terms of all passes."""
+    def _play(self, moving: Sequence[tuple[StagePass, int]], draws: Draws) -> Tensor:
+        """Do what an iteration computes on the device; return the terms of all its passes."""
         values = [draws.indices.new_zeros(0, dtype=torch.float32)]  # nobody may move
         assembled = None
-        for stage_pass, draw in self.moving_passes(numbers):
+        for stage_pass, draw in moving:
             if assembled != (draw, stage_pass.stage.batch):
                 assembled = draw, stage_pass.stage.batch
                 batch = self._batch(draws, *assembled)

@@ -61,7 +61,7 @@ def iterate(monkeypatch):
             draws = trainer.stream.draws(0, trainer.timetable.draws)
             with Rules("the iteration", {}) as rules, gradients_in_python():
                 for _ in range(2):  # the second has moments
-                    assert trainer._play(passes, draws).is_cuda
+                    assert trainer._play(trainer.moving_passes(passes), draws).is_cuda
         assert rules.steps == 2 * sum(
             len(played.weights) for played, _ in trainer.moving_passes(passes)
         )

@@ -89,11 +89,8 @@ def edited_stages(stages: "Sequence[Stage]", edits: Mapping[str, StageEdit]) -> 
     """Return the stages of a model with the edits of a sweep."""
 
     def edited(stage: "Stage") -> "Stage":
-        edit = dict(edits[stage.name]) if stage.name in edits else {}
-        changes = {name: value for name, value in edit.items() if value is not None}
-        if "players" in changes:
-            changes["players"] = tuple(changes["players"])
-        return replace(stage, **changes)
+        edit = edits.get(stage.name, StageEdit())
+        return replace(stage, **{name: value for name, value in edit if value is not None})
 
     return tuple(map(edited, stages))
 
