@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import partial
-from logging import getLogger
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from bench.seeding import generator_for
 from bench.spec.places import place_below
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation, Training
+from bench.training.cost import silent_fake_tensors
 from bench.training.interface import Batch, Classifies, Encodes, as_given, begin_training
 from bench.training.passes import StagePass, make_passes
 
@@ -145,14 +145,13 @@ def on_fake_cuda(model: nn.Module, mode: FakeTensorMode) -> Any:
 @contextmanager
 def without_cuda() -> Iterator[None]:
     """Keep torch from cuDNN's recurrent networks, which ask CUDA for a device, and from its log."""
-    enabled, log = torch._C._get_cudnn_enabled(), getLogger("torch._subclasses.fake_tensor")
+    enabled = torch._C._get_cudnn_enabled()
     torch._C._set_cudnn_enabled(False)
-    log.disabled = True
     try:
-        yield
+        with silent_fake_tensors():
+            yield
     finally:
         torch._C._set_cudnn_enabled(enabled)
-        log.disabled = False
 
 
 @contextmanager

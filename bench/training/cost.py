@@ -55,7 +55,7 @@ def count_cost(
 
     Examples are drawn with the options `sampling` in place of the model's defaults.
     """
-    with FakeTensorMode(), _quiet(logging.getLogger("torch._subclasses.fake_tensor")):
+    with FakeTensorMode(), silent_fake_tensors():
         model = RunConfig(training, Evaluation()).model(spec)
         entries = [
             CostEntry("parameters", sum(p.numel() for p in model.parameters())),
@@ -99,8 +99,9 @@ def _price_per_nat(model: ConditionalGenerator, training: Training) -> CostEntry
 
 
 @contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Silence a logger: the training will say, without a traceback, what is wrong with a model."""
+def silent_fake_tensors() -> Iterator[None]:
+    """Silence torch's log of fake tensors: others say, without a traceback, what a model lacks."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
     before, logger.disabled = logger.disabled, True
     try:
         yield
