@@ -99,8 +99,8 @@ def train_(
 ) -> None:
     """Time the training of MODELS (by default: all), each given as a name or in YAML.
 
-    Plain eager loops with a DataLoader, our eager mode, every switch and precision take turns of
-    half a second in one process, and are compared as ratios within each round. "of ceiling" is the
+    Plain eager loops with a DataLoader, our eager mode, every switch and precision take turns of at
+    most half a second in one process, and are compared as ratios within each round. "of ceiling" is the
     share of the arithmetic that products of two large matrices of random numbers reach in the same
     precision. "unfinished" in the JSON file names models whose rows are incomplete or missing.
     """

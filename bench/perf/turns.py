@@ -34,12 +34,14 @@ class TimedMode:
     def begin(self, start: Callable[[], Callable[[int], float]], limit: float) -> None:
         """Start it, and find how many iterations fill a turn, in at most `limit` seconds.
 
-        `start` returns what does so many iterations and returns the mean seconds of one.
+        `start` returns what does so many iterations and returns the mean seconds of one. All turns
+        together are to take at most half of the limit, since starting takes time too.
         """
         with self._going_on_after_errors(), time_limit(limit):
             timed = start()
             timed(WARM_UP)
-            self.count = max(1, round(TURN_SECONDS / timed(WARM_UP)))
+            turn = min(TURN_SECONDS, limit / (2 * ROUNDS))
+            self.count = max(1, round(turn / timed(WARM_UP)))
             self.timed, self.reason = timed, ""
 
     def take_turn(self, limit: float) -> None:
