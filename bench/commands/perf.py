@@ -100,9 +100,9 @@ def train_(
     """Time the training of MODELS (by default: all), each given as a name or in YAML.
 
     Plain eager loops with a DataLoader, our eager mode, every switch and precision take turns of at
-    most half a second in one process, and are compared as ratios within each round. "of ceiling" is the
-    share of the arithmetic that products of two large matrices of random numbers reach in the same
-    precision. "unfinished" in the JSON file names models whose rows are incomplete or missing.
+    most half a second in one process, and are compared as ratios within each round. "of ceiling" is
+    the share of the arithmetic that products of two large matrices of random numbers reach in the
+    same precision. "unfinished" in the JSON file names models whose rows are incomplete or missing.
     """
     from bench import registry
     from bench.perf.ceilings import measure_ceilings
@@ -145,7 +145,7 @@ def train_(
 @click.argument("model")
 @click.option("--data", default="digits", help="Data set, in YAML.")
 @click.option(
-    "--seeds", default=8, show_default=True, type=click.IntRange(2, 32), help="At most 32."
+    "--seeds", default=8, show_default=True, type=click.IntRange(2, 15), help="At most 15."
 )
 @click.option("--precision", default="float32", type=click.Choice(["float32", "tf32", "bfloat16"]))
 @click.option("--batch-size", default=96, type=click.IntRange(1))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -173,8 +174,10 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    """Append what is logged to a file."""
+    """Append what this thread logs to a file."""
+    thread = threading.get_ident()
     handler = _LogFile(path, encoding="utf-8")
+    handler.addFilter(lambda record: record.thread == thread)
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     _log.setLevel(logging.INFO)
     _log.addHandler(handler)
@@ -301,6 +304,11 @@ def _trained(
             with worker.stop.interruptible():  # the training is saved as soon as this is left
                 _snapshot_entries(run, folder, step, context)
 
+    def after_iteration(done: int, losses: Mapping[str, float] | None) -> None:
+        progress.update(done, losses)
+        if worker.turn:
+            worker.turn.pass_on()
+
     if remark := remark_before_training(run.training, data, worker.device):
         warn(f"{label}: {remark}")
     trainer = start(settle_switches(run, data.spec, folder.path, worker, start, label))
@@ -309,23 +317,26 @@ def _trained(
     model = trainer.train(
         stop=worker.stop,
         checkpoint_seconds=worker.options.checkpoint_seconds,
-        on_iteration=progress.update,
+        on_iteration=after_iteration,
         snapshots=lacking,
         on_snapshot=snapshot,
     )
-    _write_trained(folder, trainer, progress.images)
+    _write_trained(folder, trainer, progress.images, is_alone=worker.turn is None)
     return model
 
 
-def _write_trained(folder: RunFolder, trainer: Trainer, images: int) -> None:
-    """Write the weights and how long the training took; remove the checkpoints."""
+def _write_trained(folder: RunFolder, trainer: Trainer, images: int, *, is_alone: bool) -> None:
+    """Write the weights and how long the training took; remove the checkpoints.
+
+    Memory is that of the whole process, so it is left out where the training was not alone.
+    """
     seconds, iterations = trainer.seconds, trainer.training.iterations
     timings: dict[str, float] = {
         "train_seconds": seconds,
         "images_per_second": iterations * images / seconds,
         "iterations_per_second": iterations / seconds,
     }
-    if trainer.device.type == "cuda":
+    if trainer.device.type == "cuda" and is_alone:
         timings["peak_memory_bytes"] = torch.cuda.max_memory_allocated(trainer.device)
     entries = [{"metric": metric, "value": value} for metric, value in timings.items()]
     write_jsonl(folder.path / "timings.jsonl", entries)

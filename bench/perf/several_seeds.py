@@ -3,8 +3,8 @@
 The modes take turns. On a GPU all of them replay CUDA graphs, so they differ in nothing else.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.cost import count_cost
+from bench.training.cuda_streams import CudaLane
 from bench.training.device import seconds_per_iteration
 from bench.training.switch_trials import CHECKED, differences
 from bench.training.trainer import Trainer
@@ -142,40 +143,18 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
 
 
 class SideBySide:
-    """Trainers of one process whose iterations are CUDA graphs on streams of their own.
-
-    A graph reads seed and offset of its random numbers from the state that the default generator
-    had when it was captured. With a common state, one seed would draw what another was seeded for.
-    There can be 32: torch has so many streams and then gives out the first again, and graphs that
-    were captured on one stream share a workspace of cuBLAS.
-    """
+    """Trainers of one process whose iterations are CUDA graphs on streams of their own."""
 
     def __init__(self, trainings: Sequence[Training], data: DataSet, device: torch.device) -> None:
-        self._own = [
-            (torch.cuda.Stream(device), torch.Generator(device))  # type: ignore[no-untyped-call]
-            for _ in trainings
-        ]
+        self._lanes = [CudaLane(device) for _ in trainings]
         self.trainers: list[Trainer] = []
-        for index, training in enumerate(trainings):
-            with self._of(index):
+        for lane, training in zip(self._lanes, trainings, strict=True):
+            with lane.used():
                 self.trainers.append(start_trainer(training, data, device, SwitchSet(graphs=True)))
             torch.cuda.synchronize(device)
 
     def iterate(self, step: int) -> None:
         """Launch one iteration of every trainer."""
-        for index, trainer in enumerate(self.trainers):
-            with self._of(index):
+        for lane, trainer in zip(self._lanes, self.trainers, strict=True):
+            with lane.used():
                 trainer.iterate(step)
-
-    @contextmanager
-    def _of(self, index: int) -> Iterator[None]:
-        """Use the stream and the random numbers of a trainer."""
-        stream, generator = self._own[index]
-        default = torch.cuda.default_generators[torch.cuda.current_device()]
-        before = default.graphsafe_get_state()
-        default.graphsafe_set_state(generator.graphsafe_get_state())
-        try:
-            with torch.cuda.stream(stream):
-                yield
-        finally:
-            default.graphsafe_set_state(before)

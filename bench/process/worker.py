@@ -16,6 +16,7 @@ from bench.metrics.base import Context
 from bench.process.cores import usable_cores
 from bench.process.memory import keep_freed_memory
 from bench.process.stop_signal import StopSignal
+from bench.process.turns import Turn
 from bench.spec.components import construct
 from bench.spec.run_config import RunConfig, canonical_json
 from bench.spec.switches import SwitchSet
@@ -39,7 +40,8 @@ class Worker:
 
     Sent to another process, it arrives without loaded data, and finds the device there. `weights`
     are files of downloaded networks, by name; `command` is recorded as provenance; `fingerprints`
-    are those of data sets that were loaded before it was sent, which must be the same there.
+    are those of data sets that were loaded before it was sent, which must be the same there. With a
+    `turn`, other threads of this process work when it is passed on.
     """
 
     device_name: str = "auto"  # or cpu, cuda, cuda:1, ...
@@ -49,6 +51,7 @@ class Worker:
     options: RunOptions = RunOptions()
     stop: StopSignal = field(default_factory=StopSignal)
     fingerprints: dict[str, str] = field(default_factory=dict)
+    turn: Turn | None = None
     _contexts: dict[str, Context] = field(default_factory=dict)
 
     @cached_property

@@ -14,20 +14,17 @@ import torch
 from torch import Tensor
 
 from bench.data.stream import Draws
+from bench.training.cuda_streams import UnsharedStream
 
 WARM_UPS = 3  # calls before a capture, in which libraries choose algorithms
 
 
 class CudaGraph:
-    """A `torch.cuda.CUDAGraph` of a function, and the memory that holds what it returns.
-
-    Its stream is its own, since what libraries keep for a stream, such as the workspace of cuBLAS,
-    must not be shared with graphs that live longer or shorter.
-    """
+    """A `torch.cuda.CUDAGraph` of a function, and the memory that holds what it returns."""
 
     def __init__(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._unshared = UnsharedStream()
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
         """Warm up on the graph's stream, then record there; return the output's memory.
@@ -35,8 +32,9 @@ class CudaGraph:
         What would wait for the device raises in the last call before the capture, since a failed
         capture can break the random generator and the allocator.
         """
-        self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
+        stream = self._unshared.stream
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
             for _ in range(WARM_UPS - 1):
                 work()
             mode = torch.cuda.get_sync_debug_mode()
@@ -45,8 +43,8 @@ class CudaGraph:
                 work()
             finally:
                 torch.cuda.set_sync_debug_mode(mode)
-        torch.cuda.current_stream().wait_stream(self._stream)
-        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
             return work()
 
     def replay(self) -> None:

@@ -1,7 +1,7 @@
 """Choose the switches of a run by short measurements on the device at hand.
 
 A switch is on if a training with it raises nothing, computes what eager mode does, and is faster.
-How much its numbers may differ is measured by an eager training whose weights are rounded once
+How much its numbers may differ is measured by eager trainings whose weights are rounded once
 more. `autotune` is never chosen, only demanded: the fastest algorithms of cuDNN need not give the
 same bits again, so that a resumed run would end elsewhere.
 """
@@ -13,7 +13,7 @@ from math import inf
 from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.errors import describe_error, shortened
 from bench.spec.switches import EAGER, SwitchSet
@@ -27,11 +27,15 @@ CHECKED = 3  # iterations that are compared
 BLOCKS = 5  # of each kind that are timed, alternating
 BLOCK_SECONDS = 0.3
 LEAST_GAIN = 1.03  # times as fast, below which a switch stays off
-ROUNDING = {"float32": 2**-24, "tf32": 2**-11, "bfloat16": 2**-9}
+ROUNDING = {"float32": 2**-24, "tf32": 2**-11, "bfloat16": 2**-8}
 """Largest relative error of one rounding to a precision."""
-MULTIPLE = 3.0  # of the effect of one rounding of all weights
-LEAST_TOLERANCE = {"float32": 1e-3, "tf32": 1e-2, "bfloat16": 1e-2}
-"""Relative difference of a part of the evidence that is allowed in any case."""
+ROUNDINGS = 2  # trainings with rounded weights: their effect varies by a factor of three
+MULTIPLE = 3.0  # of the larger effect of one rounding of all weights
+LEAST_TOLERANCE = {"float32": 1e-3, "tf32": 3e-2, "bfloat16": 3e-2}
+"""Relative difference of a part of the evidence that is allowed in any case.
+
+The distances of two eager trainings in precision tf32, by other kernels of cuDNN, differed by 0.02.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,10 @@ def choose_switches(
 
     `start` makes an unused trainer; `iterations` and `precision` are those of the run.
     """
-    rounded = start(EAGER)
-    round_weights(rounded.model.parameters(), precision)
-    after_rounding = evidence(rounded)
-    del rounded
+    rounded = [evidence_after_rounding(start(EAGER), precision, n) for n in range(ROUNDINGS)]
     best = start(EAGER)
     expected = evidence(best)
-    allowed = tolerances(expected, after_rounding, precision)
+    allowed = tolerances(expected, rounded, precision)
     pace = seconds_per_iteration(best.iterate, best.device, CHECKED, CHECKED, clock)
     switches, reasons = EAGER, []
     for name, least_seconds in candidates:
@@ -117,20 +118,21 @@ def evidence(trainer: Trainer) -> list[Tensor]:
     return [*moments, terms, torch.stack(distances).cpu()]
 
 
-def round_weights(parameters: Iterable[nn.Parameter], precision: str) -> None:
-    """Change every weight by one rounding to a precision, up or down at random."""
-    generator = torch.Generator().manual_seed(0)
+def evidence_after_rounding(trainer: Trainer, precision: str, seed: int) -> list[Tensor]:
+    """Return `evidence` after one rounding of every weight, up or down at random."""
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in parameters:
+        for parameter in trainer.model.parameters():
             signs = torch.randint(2, parameter.shape, generator=generator) * 2 - 1
             parameter.addcmul_(parameter, signs.to(parameter), value=ROUNDING[precision])
+    return evidence(trainer)
 
 
 def tolerances(
-    expected: Sequence[Tensor], after_rounding: Sequence[Tensor], precision: str
+    expected: Sequence[Tensor], rounded: Iterable[Sequence[Tensor]], precision: str
 ) -> Tensor:
     """Return the relative difference that is allowed of each part of the evidence."""
-    noise = differences(expected, after_rounding)
+    noise = torch.stack([differences(expected, after) for after in rounded]).amax(dim=0)
     return (MULTIPLE * noise).clamp(min=LEAST_TOLERANCE[precision])
 
 

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +13,7 @@ import torch
 from bench.errors import BenchError, Interrupted
 from bench.execution.executors.inline import Inline
 from bench.execution.executors.local import Local, _environment
+from bench.execution.executors.streams import Streams
 from bench.process.worker import Worker
 from tests.execution.sweeps import RUN as SWEEP
 from tests.execution.sweeps import alive, csv, logs, process_of, wait_for
@@ -29,6 +30,7 @@ trials: 3
 objectives: [intra_class_diversity_native]
 variants: {cvae: {}}
 """
+IN_THIS_PROCESS = ("inline", "streams")
 LONG = ("base.iterations=150", "seeds=[0]")
 
 
@@ -43,6 +45,8 @@ class Deaf:
 
 class Broken:
     """A task whose kernel does what is not allowed: the device tells it to all later calls."""
+
+    label = "broken"
 
     def execute(self, worker):
         worker.device = torch.device("cuda")
@@ -60,7 +64,7 @@ def executors(*fast):
         "executor",
         [
             pytest.param(name, marks=() if name in fast else pytest.mark.slow)
-            for name in ("inline", "local", "slurm", "ray")
+            for name in ("inline", "streams", "local", "slurm", "ray")
         ],
         indirect=True,
     )
@@ -92,7 +96,7 @@ def run(executor, bench, bench_process):
     return run
 
 
-@executors("inline", "local", "slurm", "ray")
+@executors("inline", "streams", "local", "slurm", "ray")
 def test_all_is_done_but_what_fails_and_the_last_line_says_so(run, here):
     words = (*RUN, WILD, "seeds=[0]", *CONTROL, "--jobs", "1")
     status, err = run(*words)
@@ -119,7 +123,7 @@ def test_a_killed_run_goes_on_where_it_was(executor, run, bench, bench_process, 
     assert bench(*RUN, *LONG, *undisturbed)[0] == 0
     killer = threading.Thread(target=kill_a_run, args=(here,))
     killer.start()
-    if executor[1] == "inline":
+    if executor[1] in IN_THIS_PROCESS:
         bench_process(*RUN, *executor, *LONG).wait()
     status, err = run(*RUN, *LONG)
     killer.join()
@@ -141,7 +145,7 @@ def test_one_ctrl_c_saves_all_and_leaves_nobody_behind(executor, bench_process, 
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "continue with: bench run tiny.yaml" in err
-    assert executor[1] == "inline" or "stopped; continue with" in err
+    assert executor[1] in IN_THIS_PROCESS or "stopped; continue with" in err
     assert "Traceback" not in err
     for log in logs(here / "results" / "tiny").values():
         assert "run failed" not in log
@@ -149,11 +153,11 @@ def test_one_ctrl_c_saves_all_and_leaves_nobody_behind(executor, bench_process, 
             wait_for(lambda log=log: not alive(process_of(log)), 10)
 
 
-@executors("inline")
+@executors("inline", "streams")
 def test_trials_are_done_like_runs(executor, bench, bench_process, here):
     (here / "tuning.yaml").write_text(TUNING)
     words = ("tune", "tuning.yaml", "--device", "cpu", "--no-mlflow", *executor)
-    if executor[1] == "inline":
+    if executor[1] in IN_THIS_PROCESS:
         status, out, err = bench(*words)
     else:
         process = bench_process(*words)
@@ -187,9 +191,15 @@ def test_a_process_that_lost_its_gpu_leaves():
         executor.close()
 
 
-def test_inline_ends_when_the_gpu_is_lost():
+@pytest.mark.parametrize("kind", [Inline, Streams])
+def test_the_command_ends_when_its_process_lost_the_gpu(kind):
+    def run():
+        with closing(kind(1, Worker("cpu"))) as executor:
+            executor.start([Broken()])
+            executor.ended(60)
+
     with pytest.raises(BenchError, match=r"this process cannot use cuda .*; the same command"):
-        Inline(1, Worker("cpu")).start([Broken()])
+        run()
 
 
 def test_what_inline_does_not_take_is_said(bench, already):

@@ -4,7 +4,13 @@ import pytest
 
 from bench import registry
 from bench.spec.switches import EAGER, SwitchSet
-from bench.training.switch_trials import differences, evidence, round_weights, tolerances
+from bench.training.switch_trials import (
+    ROUNDINGS,
+    differences,
+    evidence,
+    evidence_after_rounding,
+    tolerances,
+)
 from tests.gpu.trainings import on_gpu_and, only_on_gpu, trainer_of
 from tests.small import small
 
@@ -14,17 +20,14 @@ LAST = SwitchSet(channels_last=True)
 def assert_agrees(under_test, switches, device, folder):
     """Compare the first iterations; what rounding the weights once changes is allowed thrice."""
     precision = under_test.training.precision
-    rounded = trainer_of(under_test, folder, device)
-    round_weights(rounded.model.parameters(), precision)
-    expected, after_rounding, found = (
-        evidence(trainer)
-        for trainer in (
-            trainer_of(under_test, folder, device, EAGER),
-            rounded,
-            trainer_of(under_test, folder, device, switches),
-        )
+    rounded = [
+        evidence_after_rounding(trainer_of(under_test, folder, device), precision, seed)
+        for seed in range(ROUNDINGS)
+    ]
+    expected, found = (
+        evidence(trainer_of(under_test, folder, device, on)) for on in (EAGER, switches)
     )
-    allowed = tolerances(expected, after_rounding, precision)
+    allowed = tolerances(expected, rounded, precision)
     excess = differences(expected, found) / allowed
     print(f"{under_test.training.model['name']}, {precision}, {switches}: {excess.max():.3g}")
     assert excess.max() < 1, (allowed, excess)

@@ -33,9 +33,9 @@ def limit(device, monkeypatch, tmp_path):
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(device).total_memory
     room = torch.cuda.memory_reserved(device) + 12 * FOR_AN_EXAMPLE + 2**27
-    torch.cuda.set_per_process_memory_fraction(room / total, device)
+    torch.cuda.set_per_process_memory_fraction(room / total)
     yield
-    torch.cuda.set_per_process_memory_fraction(1.0, device)
+    torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 @pytest.mark.usefixtures("limit")

@@ -102,10 +102,11 @@ def test_every_metric_is_measured(run, device):
 
 
 @only_on_gpu
-def test_runs_at_the_same_time_end_as_alone(run, device):
+@pytest.mark.parametrize("executor", ["local", "streams"])
+def test_runs_at_the_same_time_end_as_alone(executor, run, device):
     words = ["cvae", "lr_livae"], "base.metrics=[]", "seeds=[0,1]", "--speed", "graphs"
     alone, _ = run(*words, "--jobs", "1", results="alone")
-    together, _ = run(*words, "--jobs", "2", results="together")
+    together, _ = run(*words, "--jobs", "3", "--executor", executor, results="together")
     expected, found = weights_of(alone), weights_of(together)
     assert len(expected) == 4
     assert expected.keys() == found.keys()

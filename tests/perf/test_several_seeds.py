@@ -2,6 +2,8 @@
 
 import json
 from contextlib import contextmanager
+from itertools import cycle
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from bench.perf import several_seeds, turns
 from bench.perf.training_processes import TrainingProcesses
 from bench.perf.training_times import start_trainer
 from bench.spec.switches import SwitchSet
+from bench.training.cuda_streams import POOL
 from tests.small import small
 
 DATA = "{name: blobs, image_size: 8, per_class: 30, test_per_class: 10}"
@@ -89,21 +92,25 @@ def test_every_seed_has_a_stream_and_random_numbers_of_its_own(monkeypatch):
         yield
         streams.pop()
 
+    def number_of(stream):
+        return stream and stream.cuda_stream
+
     def start(training, data, device, switches):
         assert switches.graphs
         trainer = start_trainer(training, data, device)
         iterate = trainer.iterate
 
         def watched(step):
-            seen.append((training.seed, step, streams[-1], default.state))
+            seen.append((training.seed, step, number_of(streams[-1]), default.state))
             iterate(step)
 
         trainer.iterate = watched
-        seen.append((training.seed, "start", streams[-1], default.state))
+        seen.append((training.seed, "start", number_of(streams[-1]), default.state))
         return trainer
 
     monkeypatch.setattr(several_seeds, "start_trainer", start)
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    numbers = cycle(range(POOL))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(cuda_stream=next(numbers)))
     monkeypatch.setattr(torch.cuda, "stream", entered)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)

@@ -122,8 +122,8 @@ def test_three_times_the_effect_of_rounding_is_allowed(clock, off, is_kept):
 def test_each_part_has_a_tolerance_of_its_own():
     expected = torch.ones(3), torch.ones(2), torch.ones(2)
     rounded = 1.1 * torch.ones(3), torch.ones(2), torch.full((2,), float("nan"))
-    found = switch_trials.tolerances(expected, rounded, "bfloat16")
-    assert found.tolist() == pytest.approx([0.3, 0.01, float("inf")])
+    found = switch_trials.tolerances(expected, [expected, rounded], "bfloat16")
+    assert found.tolist() == pytest.approx([0.3, 0.03, float("inf")])
 
 
 def test_what_is_not_finite_agrees_with_nothing():
@@ -143,4 +143,4 @@ def test_what_was_rejected_makes_room_for_the_next(clock):
         return trial
 
     assert choose_switches(start, iterations=1000, candidates=EVERY, clock=clock).switches == EAGER
-    assert len(trials) == 6
+    assert len(trials) == switch_trials.ROUNDINGS + 4
