@@ -143,4 +143,4 @@ def test_what_was_rejected_makes_room_for_the_next(clock):
         return trial
 
     assert choose_switches(start, iterations=1000, candidates=EVERY, clock=clock).switches == EAGER
-    assert len(trials) == switch_trials.ROUNDINGS + 4
+    assert len(trials) == switch_trials.ROUNDINGS + 5
