@@ -5,7 +5,7 @@ of `(seed, draw)`: a resumed run needs no saved state, and two variants of one s
 images in the same order.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from math import ceil
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.data.base import LEVELS, Batch, DataSet, DataSpec, Split, to_float
 from bench.data.splits import choose_per_class
-from bench.errors import SpecError
+from bench.errors import Interrupted, SpecError
 from bench.seeding import generator_for
 from bench.spec.run_settings import Training
 
@@ -209,3 +209,19 @@ def hide_labels(split: Split, fraction: float, seed: int, classes: int) -> tuple
     kept = [max(1, round(fraction * int(count))) for count in counts]
     mask = choose_per_class(split.y, kept, seed, "labeled")
     return Split(split.x[mask], split.y[mask]), split.x[~mask]
+
+
+class TrainingExamples:
+    """The training examples for `ConditionalGenerator.finish`, batch by batch.
+
+    If `stop`, asked before every batch, returns True, `Interrupted` is raised.
+    """
+
+    def __init__(self, stream: Stream, size: int, stop: Callable[[], bool]) -> None:
+        self._stream, self._size, self._stop = stream, size, stop
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._stream.once(self._size):
+            if self._stop():
+                raise Interrupted("stopped after the last iteration, checkpoint saved")
+            yield batch

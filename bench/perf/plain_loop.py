@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bench.data.base import DataSet, Split, to_float
+from bench.data.base import DataSet, DataSpec, Split, to_float
 from bench.errors import BenchError
 from bench.spec.run_settings import Training, optimizer_settings
-from bench.training.interface import Batch, as_given, begin_training
+from bench.training.interface import Batch, ConditionalGenerator, as_given, begin_training
 from bench.training.optimizers import CLASSES
 from bench.training.passes import make_passes
 from bench.training.timetable import Timetable
@@ -36,7 +36,6 @@ class PlainLoop:
         self, training: Training, data: DataSet, device: torch.device, *, tf32: bool = False
     ) -> None:
         self.device = device
-        self.spec = data.spec
         self.model = build_model(training, data, device)
         begin_training(self.model)
         self._tf32 = tf32
@@ -66,7 +65,8 @@ class PlainLoop:
         )
         if not len(self._loader):
             raise BenchError(f"{len(data.train)} examples make no batch of {training.batch_size}")
-        self._batches = self._endless()
+        # It must not hold this object: loader workers end when nothing holds their loader.
+        self._batches = _endless(self._loader, self.model, data.spec, device)
 
     def iterate(self, step: int) -> None:
         """Train one iteration."""
@@ -86,11 +86,17 @@ class PlainLoop:
                     self._optimizers[player].step()
                     self._optimizers[player].zero_grad()
 
-    def _endless(self) -> Iterator[Batch]:
-        while True:
-            for x, y in self._loader:
-                labels = as_given(self.model, self.spec, y).to(self.device, non_blocking=True)
-                yield Batch(x.to(self.device, non_blocking=True), labels, len(y))
+
+def _endless(
+    loader: "DataLoader[tuple[Tensor, int]]",
+    model: ConditionalGenerator,
+    spec: DataSpec,
+    device: torch.device,
+) -> Iterator[Batch]:
+    while True:
+        for x, y in loader:
+            labels = as_given(model, spec, y).to(device, non_blocking=True)
+            yield Batch(x.to(device, non_blocking=True), labels, len(y))
 
 
 @contextmanager

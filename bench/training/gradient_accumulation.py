@@ -21,11 +21,12 @@ _MESSAGES = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 class OutOfMemory(Exception):
-    """An iteration, counted from 0, needed more memory than there is."""
+    """An iteration, counted from 0, or its capture as a graph needed more memory than there is."""
 
-    def __init__(self, step: int, reason: str) -> None:
+    def __init__(self, step: int, reason: str, *, in_capture: bool = False) -> None:
         self.step = step
         self.reason = reason
+        self.in_capture = in_capture
         super().__init__(f"out of memory at iteration {step}: {reason}")
 
 
@@ -43,14 +44,14 @@ def allocator_message(error: BaseException | None) -> str | None:
 
 
 @contextmanager
-def out_of_memory_at(step: int) -> Iterator[None]:
+def out_of_memory_at(step: int, *, in_capture: bool = False) -> Iterator[None]:
     """Turn errors of allocators into `OutOfMemory` of an iteration."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if (reason := allocator_message(error)) is None:
             raise
-        raise OutOfMemory(step, reason) from None
+        raise OutOfMemory(step, reason, in_capture=in_capture) from None
 
 
 def halved(size: int, batch_size: int, labeled: int) -> int | None:

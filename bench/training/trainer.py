@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from bench.console import warn
 from bench.data.base import DataSet
-from bench.data.stream import Draws, Stream, make_stream
+from bench.data.stream import Draws, TrainingExamples, make_stream
 from bench.errors import CheckpointError, Interrupted, RunFailed
 from bench.record.jsonl import JsonlWriter, is_intact_until, truncate
 from bench.record.provenance import note_execution, read_execution
@@ -142,9 +143,9 @@ class Trainer:
             try:
                 self._loop(stop, checkpoint_seconds, on_iteration, snapshots, on_snapshot)
                 break
-            except OutOfMemory as error:
-                step, reason = error.step, error.reason  # the error itself holds on to the memory
-            self._use_smaller_parts(step, reason)
+            except OutOfMemory as error:  # which itself holds on to the memory
+                where = error.step, error.reason, error.in_capture
+            self._make_room(*where)
         if self.average:
             self.average.install()  # from now on this model is only sampled
         # As it is loaded later: what is measured now is what would be measured then.
@@ -214,7 +215,8 @@ class Trainer:
                     for _ in range(2):  # the plans of backwards, then what is compiled by them
                         work(draws)
                     if self.switches.graphs:
-                        self._captured[numbers] = CapturedIteration(work, draws)
+                        with out_of_memory_at(self.start, in_capture=True):
+                            self._captured[numbers] = CapturedIteration(work, draws)
 
     def iterate(self, step: int) -> None:
         """Do one iteration, without curves and checkpoints."""
@@ -339,8 +341,27 @@ class Trainer:
         self.losses.restore(state["losses"])
         _log.info("resumed at iteration %d", self.start)
 
+    def _make_room(self, step: int, reason: str, in_capture: bool) -> None:
+        """Begin again in a way that needs less memory."""
+        if in_capture:
+            self._use_no_graphs(reason)
+        else:
+            self._use_smaller_parts(step, reason)
+        del self.model, self.optimizers, self.average, self.passes, self.losses, self._captured
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._build()
+
+    def _use_no_graphs(self, reason: str) -> None:
+        """Go on in eager mode: a graph has memory of its own, and batches stay whole without it."""
+        warn(f"run {self.run_id}: no memory for CUDA graphs, it is executed without them: {reason}")
+        self.switches = replace(self.switches, graphs=False)
+        on, why = self.switches.names, ["no memory for graphs"]
+        note_execution(self.folder, switches={"on": on, "device": self.device.type, "why": why})
+
     def _use_smaller_parts(self, step: int, reason: str) -> None:
-        """Begin again with fewer examples at a time, after memory ran out."""
+        """Take fewer examples at a time, after memory ran out."""
         size, labeled = self.training.batch_size, self.training.labeled_rows
         before = self.micro_batch or size
         fewer = halved(before, size, labeled)
@@ -357,27 +378,6 @@ class Trainer:
         )
         note_execution(self.folder, micro_batch={"rows": fewer, "batch_size": size})
         self.micro_batch = fewer
-        del self.model, self.optimizers, self.average, self.passes, self.losses, self._captured
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self._build()
-
-
-class TrainingExamples:
-    """The training examples for `ConditionalGenerator.finish`, batch by batch.
-
-    If `stop`, asked before every batch, returns True, `Interrupted` is raised.
-    """
-
-    def __init__(self, stream: Stream, size: int, stop: Callable[[], bool]) -> None:
-        self._stream, self._size, self._stop = stream, size, stop
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self._stream.once(self._size):
-            if self._stop():
-                raise Interrupted("stopped after the last iteration, checkpoint saved")
-            yield batch
 
 
 def build_model(training: Training, data: DataSet, device: torch.device) -> ConditionalGenerator:

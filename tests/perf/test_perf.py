@@ -3,6 +3,7 @@
 import errno
 import json
 import time
+import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -334,6 +335,16 @@ def test_plain_loops_round_as_they_say():
     assert seen == [(False, False), (False, True)]
 
 
+def test_nothing_holds_a_plain_loop_that_is_no_longer_used():
+    """Loader workers that are left to the end of a program make it wait five seconds for each."""
+    under_test = small()
+    loop = PlainLoop(under_test.training, under_test.data, torch.device("cpu"))
+    loop.iterate(0)
+    loader = weakref.ref(loop._loader)
+    del loop
+    assert loader() is None
+
+
 def test_a_plain_loop_needs_a_full_batch():
     large = small().changed(batch_size=10_000)
     with pytest.raises(BenchError, match="examples make no batch of 10000"):
@@ -346,7 +357,7 @@ def test_the_plain_loop_learns_what_we_learn_from_batches_of_its_own():
     ours = under_test.model()
     for plain, own in zip(loop.model.parameters(), ours.parameters(), strict=True):
         assert torch.equal(plain, own)
-    size, epoch = len(under_test.data.train), loop._endless()
+    size, epoch = len(under_test.data.train), loop._batches
     batches = [next(epoch) for _ in range(size // 16)]
     assert all(batch.x.dtype == torch.float32 for batch in batches)
     stored = to_float(under_test.data.train.x)

@@ -12,6 +12,7 @@ from baselines.cvae import CVAE
 from bench.errors import RunFailed
 from bench.record.provenance import note_execution, read_execution
 from bench.spec import run_settings
+from bench.spec.switches import SwitchSet
 from bench.training.gradient_accumulation import (
     OutOfMemory,
     allocator_message,
@@ -22,6 +23,8 @@ from bench.training.gradient_accumulation import (
 from bench.training.interface import Batch, ConditionalGenerator, Stage
 from bench.training.optimizers import PlayerOptimizer
 from bench.training.passes import StagePass
+from bench.training.trainer import Trainer
+from tests.fake_graph import FakeGraph, use_fake_graphs
 from tests.small import small
 
 ALLOCATOR = (
@@ -131,6 +134,30 @@ def test_the_error_that_goes_on_is_one_line():
     with pytest.raises(OutOfMemory, match="iteration 3") as found, out_of_memory_at(3):
         raise RuntimeError(ALLOCATOR)
     assert found.value.reason.endswith("(Cannot allocate memory)")
+
+
+@pytest.fixture
+def no_memory_in_captures(monkeypatch):
+    """Let graphs be captured on a CPU, and memory run out there."""
+    use_fake_graphs(monkeypatch)
+
+    def capture(self, work):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(FakeGraph, "capture", capture)
+
+
+@pytest.mark.usefixtures("no_memory_in_captures")
+def test_a_run_that_cannot_be_captured_goes_on_in_eager_mode(under_test, tmp_path, capsys):
+    switches = SwitchSet(graphs=True, channels_last=True)
+    where = under_test.training, under_test.data, tmp_path, torch.device("cpu")
+    trainer = Trainer(*where, switches=switches)
+    trainer.train()
+    assert (trainer.micro_batch, trainer.start) == (None, 0)
+    notes = read_execution(tmp_path)
+    assert notes["switches"]["on"] == ["channels_last"]
+    assert "micro_batch" not in notes
+    assert "without them: CUDA out of memory." in capsys.readouterr().err
 
 
 @pytest.fixture
