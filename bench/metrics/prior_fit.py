@@ -5,8 +5,10 @@ Otherwise the decoder has never learned by reconstruction what a draw from the p
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from bench.data.base import to_float
 from bench.errors import BenchError, NotApplicable
@@ -15,6 +17,15 @@ from bench.metrics.encoder_decoder import BATCH, NO_MODEL
 from bench.training.interface import Infers, as_given
 
 ACTIVE = 0.01  # variance of a posterior mean over images (Burda et al., ICLR 2016, section 5.2)
+
+
+class _Gaussians(NamedTuple):
+    """Posteriors of one part of the code, and the prior of each image, all `float64` `[N, D]`."""
+
+    mean: Tensor
+    variance: Tensor
+    prior_mean: Tensor
+    prior_variance: Tensor
 
 
 @dataclass(frozen=True)
@@ -43,43 +54,112 @@ class PriorFit(Metric):
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure all four on the test images; the samples are not used."""
-        model, test = context.model, context.data.test
-        if model is None:
-            raise NotApplicable(NO_MODEL)
-        if not isinstance(model, Infers):
-            raise NotApplicable("the model infers no codes")
-        prior = model.class_prior()
-        relevant, means, variances = [], [], []
-        with torch.inference_mode():
-            for x, y in zip(torch.split(test.x, BATCH), torch.split(test.y, BATCH), strict=True):
-                x, y = to_float(x).to(context.device), y.to(context.device)
-                posterior = model.posterior(x, as_given(model, context.data.spec, y))
-                if posterior.relevant is not None and prior is not None:
-                    mean, variance = posterior.relevant
-                    excess = (mean - prior[0][y]).double().square() + variance.double()
-                    relevant.append((excess / prior[1][y].double()).cpu())
-                if posterior.irrelevant is not None:
-                    means.append(posterior.irrelevant[0].double().cpu())
-                    variances.append(posterior.irrelevant[1].double().cpu())
-        values = {}
-        if relevant:
-            values["relevant_distance"] = torch.cat(relevant).mean().item()
-        if means:
-            mean, variance = torch.cat(means), torch.cat(variances)
+        found, values = _posteriors(context), {}
+        if "relevant" in found:
+            mean, variance, center, scale = found["relevant"]
+            excess = (mean - center).square() + variance
+            values["relevant_distance"] = (excess / scale).mean().item()
+        if "irrelevant" in found:
+            mean, variance, *_ = found["irrelevant"]
             kl = 0.5 * (mean.square() + variance - 1 - variance.log())
             active = mean.var(dim=0, unbiased=False) > ACTIVE
             values["irrelevant_distance"] = (mean.square() + variance).mean().item()
             values["irrelevant_kl"] = kl.mean().item()
             values["irrelevant_active"] = 100 * active.double().mean().item()
         for name, value in values.items():
-            if not math.isfinite(value):
-                raise BenchError(
-                    f"{name} is {value}: posteriors of real images have values that are not finite"
-                )
-        protocol = f"codes[n={len(test)}]"
+            _require_finite(name, value)
+        protocol = f"codes[n={len(context.data.test)}]"
         return [
             Measurement(name, protocol, values[name])
             if name in values
             else Measurement(name, "", None, "it has no such code")
             for name in self.quantities
         ]
+
+
+@dataclass(frozen=True)
+class Rate(Metric):
+    r"""Divergence of the posteriors of real test images from the priors of samples.
+
+    .. math:: \mathbb E_x\, D_{KL}\big(q(z|x)\,\|\,p(z|y)\big) \quad\text{in nats an image}
+
+    Alemi et al. (ICML 2018) show models by their rate against their distortion, which is an error
+    of `reconstruction`. `relevant_rate` is that of the relevant code from the Gaussian of the
+    image's class, `irrelevant_rate` that of the irrelevant code from the standard normal, and
+    `rate` is the sum of those that the model has. A code that is a point has no rate.
+    """
+
+    name = "rate"
+    quantities = {
+        "rate": Quantity("Rate (nats an image)", None, 1),
+        "relevant_rate": Quantity("Rate of the relevant code (nats an image)", None, 1),
+        "irrelevant_rate": Quantity("Rate of the irrelevant code (nats an image)", None, 1),
+    }
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Measure all three on the test images; the samples are not used."""
+        found, values, reasons = _posteriors(context), dict[str, float](), dict[str, str]()
+        for part in ("relevant", "irrelevant"):
+            name = f"{part}_rate"
+            if part not in found:
+                reasons[name] = "it has no such code"
+            elif not (found[part].variance > 0).all():
+                reasons[name] = reasons["rate"] = f"its {part} code is a point"
+            else:
+                values[name] = _divergence(found[part]).mean().item()
+        if "rate" not in reasons:
+            values["rate"] = sum(values.values())
+        protocol = f"kl[prior=of-samples,n={len(context.data.test)}]"
+        for name, value in values.items():
+            _require_finite(name, value)
+        return [
+            Measurement(name, protocol, values[name])
+            if name in values
+            else Measurement(name, "", None, reasons[name])
+            for name in self.quantities
+        ]
+
+
+def _divergence(of: _Gaussians) -> Tensor:
+    """Return the Kullback-Leibler divergence of each posterior from its prior, `[N]`, in nats."""
+    ratio = of.variance / of.prior_variance
+    squared = (of.mean - of.prior_mean).square() / of.prior_variance
+    return 0.5 * (ratio + squared - 1 - ratio.log()).sum(dim=1)
+
+
+def _posteriors(context: Context) -> dict[str, _Gaussians]:
+    """Return the posteriors of all test images: part of the code -> Gaussians, where there are any.
+
+    The prior of the `relevant` code is the Gaussian of the image's class; that of the `irrelevant`
+    code is the standard normal.
+    """
+    model, test = context.model, context.data.test
+    if model is None:
+        raise NotApplicable(NO_MODEL)
+    if not isinstance(model, Infers):
+        raise NotApplicable("the model infers no codes")
+    prior = model.class_prior()
+    parts: dict[str, list[_Gaussians]] = {}
+    with torch.inference_mode():
+        for x, y in zip(torch.split(test.x, BATCH), torch.split(test.y, BATCH), strict=True):
+            x, y = to_float(x).to(context.device), y.to(context.device)
+            posterior = model.posterior(x, as_given(model, context.data.spec, y))
+            if posterior.relevant is not None and prior is not None:
+                mean, variance = posterior.relevant
+                gaussians = _Gaussians(mean, variance, prior[0][y], prior[1][y])
+                parts.setdefault("relevant", []).append(gaussians)
+            if posterior.irrelevant is not None:
+                mean, variance = posterior.irrelevant
+                gaussians = _Gaussians(
+                    mean, variance, torch.zeros_like(mean), torch.ones_like(variance)
+                )
+                parts.setdefault("irrelevant", []).append(gaussians)
+    whole = {part: map(torch.cat, zip(*batches, strict=True)) for part, batches in parts.items()}
+    return {part: _Gaussians(*(v.double().cpu() for v in values)) for part, values in whole.items()}
+
+
+def _require_finite(name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise BenchError(
+            f"{name} is {value}: posteriors of real images have values that are not finite"
+        )

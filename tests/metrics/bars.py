@@ -36,13 +36,16 @@ OPTIONS = {
     "attribute_switch": {},
     "leakage": {},
     "prior_fit": {},
+    "rate": {},
     "reconstruction": {},
     "inpainting": {},
     "swap": {"pairs": 60},
 }
 """Small options of each metric of images."""
 
-OF_MODELS = ("attribute_switch", "leakage", "prior_fit", "reconstruction", "inpainting", "swap")
+OF_MODELS = (
+    "attribute_switch", "leakage", "prior_fit", "rate", "reconstruction", "inpainting", "swap",
+)  # fmt: skip
 """Metrics that look at a model and real images, and not at samples."""
 
 

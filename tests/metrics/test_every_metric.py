@@ -61,6 +61,7 @@ KNOWN_ANSWER = {
     "density_coverage": "test_copies_cover_what_they_copy_and_nothing_else",
     "attribute_accuracy": "test_one_wrong_attribute_of_three_is_a_third",
     "prior_fit": "test_distance_is_one_where_codes_have_the_moments_of_the_prior",
+    "rate": "test_the_rate_counts_both_codes",
     "leakage": "test_codes_that_are_the_label_are_always_read_and_equal_codes_at_chance",
     "swap": "test_a_perfect_model_takes_the_class_from_a_and_keeps_the_rest_of_b",
     "attribute_switch": "test_a_perfect_model_turns_one_attribute_and_leaves_the_others",
@@ -71,6 +72,7 @@ KNOWN_ANSWER = {
 """The test of each metric whose answer is known by head, with its file below."""
 
 FILES = {
+    "rate": "prior_fit",
     "intra_class_diversity": "ms_ssim",
     "intra_class_diversity_native": "ms_ssim_native",
     "density_coverage": "precision_recall",
@@ -135,6 +137,7 @@ WORSE = {
     "density_coverage": noise,
     "attribute_accuracy": noise,
     "prior_fit": Inflated,
+    "rate": Inflated,
     "leakage": Confused,
     "swap": Confused,
     "attribute_switch": Confused,
@@ -312,6 +315,8 @@ def test_it_gets_worse_where_it_must(name, world, bars, moons, short_training):
     if direction in ("real", "one"):
         aim = real if direction == "real" else 1
         assert 4 * abs(good - aim) < abs(bad - aim)
+    elif direction is None:
+        assert abs(bad - good) > 0.1 * abs(good), "neither is better, but it changes"
     else:
         assert bad > good + 0.1 * abs(good) if direction == "lower" else bad < 0.9 * good
 
@@ -339,7 +344,7 @@ def test_it_says_to_which_data_it_does_not_apply(name, moons, bars, contexts):
     samples, model = bars_samples(data), Bars(shape=data.spec.shape)
     model.encode = lambda x, y=None: Code(x, torch.zeros(len(x), 1) + 1e-3 * x[:, :1])
     reason = "bars has no arcs" if name == "arc_fit" else "moons (are|have)"
-    if name in ("leakage", "prior_fit"):
+    if name in ("leakage", "prior_fit", "rate"):
         assert metric.measure(samples, contexts(data, model=model))[0].value is not None
     else:
         with pytest.raises(NotApplicable, match=reason):
@@ -351,7 +356,8 @@ def test_real_images_and_models_without_codes_have_no_codes(name, bars, contexts
     samples, metric = bars_samples(bars), metric_of(name)
     with pytest.raises(NotApplicable, match="is a property of a model's codes"):
         metric.measure(samples, contexts(bars))
-    reason = "the model infers no codes" if name == "prior_fit" else "the model has no encoder"
+    infers = name in ("prior_fit", "rate")
+    reason = "the model infers no codes" if infers else "the model has no encoder"
     with pytest.raises(NotApplicable, match=reason):
         metric.measure(samples, contexts(bars, model=nn.Linear(2, 2)))
 

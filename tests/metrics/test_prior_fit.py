@@ -3,10 +3,11 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Normal, kl_divergence
 
 from bench.data.base import DataSet, DataSpec, Split, fingerprint
 from bench.metrics.base import Context, SampleSet
-from bench.metrics.prior_fit import PriorFit
+from bench.metrics.prior_fit import PriorFit, Rate
 from bench.training.interface import Posterior
 from models.lr_livae import LrLiVAE
 
@@ -77,3 +78,41 @@ def test_an_untrained_model_has_all_four_values(data):
     expected = (z_s - model.prior.means[data.test.y]).square().mean()
     assert found["relevant_distance"] == pytest.approx(expected.item(), rel=1e-5)
     assert len(found) == 4
+
+
+def rates(data, model):
+    context = Context(data, CPU, cache=None, model=model)
+    found = Rate().measure(SampleSet(data.test.x, data.test.y, SPEC), context)
+    assert [m.metric for m in found] == ["rate", "relevant_rate", "irrelevant_rate"]
+    return found
+
+
+def test_the_rate_counts_both_codes(data):
+    rate, relevant, irrelevant = rates(data, Known(scale=0.7, variance=0.3))
+    x = data.test.x
+    posterior, prior = Normal(0.7 * x, 0.3**0.5), Normal(torch.zeros(()), 1.0)
+    assert irrelevant.value == pytest.approx(
+        kl_divergence(posterior, prior).sum(dim=1).mean().item(), rel=1e-6
+    )
+    of_class = Normal(torch.zeros(()), 2.0)  # its center is where the mean was moved to
+    expected = kl_divergence(posterior, of_class).sum(dim=1).mean().item()
+    assert relevant.value == pytest.approx(expected, rel=1e-6)
+    assert rate.value == relevant.value + irrelevant.value
+    assert rate.protocol == "kl[prior=of-samples,n=4000]"
+
+
+def test_a_model_without_a_relevant_code_has_the_rate_of_the_other(data):
+    rate, relevant, irrelevant = rates(data, Known(relevant=False, variance=0.3))
+    assert relevant.reason == "it has no such code"
+    assert rate.value == irrelevant.value > 0
+
+
+def test_a_point_has_no_rate(data):
+    rate, relevant, irrelevant = rates(data, Known(variance=0.0))
+    assert rate.reason == relevant.reason == "its relevant code is a point"
+    assert irrelevant.value > 0
+
+
+def test_a_collapsed_code_costs_nothing(data):
+    *_, irrelevant = rates(data, Known(relevant=False, scale=0.0, variance=1.0))
+    assert irrelevant.value == pytest.approx(0, abs=1e-6)

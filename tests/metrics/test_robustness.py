@@ -91,6 +91,7 @@ FEW = {
     "attribute_switch": [""] * 6,
     "leakage": ["a class has 1 test images, fewer than 5 folds; use fit: train"] * 3,
     "prior_fit": [""] * 4,
+    "rate": [""] * 3,
     "reconstruction": [""] * 3,
     "inpainting": [""] * 6,
     "swap": [""] * 3,
@@ -120,7 +121,7 @@ CONSTANT = {
     "intra_class_diversity_native": 0,
     "within_class_variance": 0,
 }
-ANYTHING = ("attribute_accuracy", "attribute_switch", "prior_fit", "inpainting", "swap")
+ANYTHING = ("attribute_accuracy", "attribute_switch", "prior_fit", "rate", "inpainting", "swap")
 
 
 @each_metric
@@ -205,7 +206,7 @@ def test_a_model_that_breaks_is_an_error(name, part, bars, tmp_path):
             return super().decode(code) * math.nan
 
     context = context_of(bars, tmp_path, model=Broken())
-    if part == "images" and name in ("leakage", "prior_fit"):
+    if part == "images" and name in ("leakage", "prior_fit", "rate"):
         assert None not in values(name, samples_of(bars), context), "nothing is decoded"
         return
     message = (
