@@ -34,6 +34,7 @@ OPTIONS = {
     "classification_accuracy_score": {"per_class": 4},
     "attribute_accuracy": {},
     "attribute_switch": {},
+    "classification_accuracy": {},
     "leakage": {},
     "prior_fit": {},
     "reconstruction": {},
@@ -42,7 +43,10 @@ OPTIONS = {
 }
 """Small options of each metric of images."""
 
-OF_MODELS = ("attribute_switch", "leakage", "prior_fit", "reconstruction", "inpainting", "swap")
+OF_MODELS = (
+    *("attribute_switch", "leakage", "prior_fit", "reconstruction", "inpainting", "swap"),
+    "classification_accuracy",
+)
 """Metrics that look at a model and real images, and not at samples."""
 
 
@@ -80,6 +84,9 @@ class Bars(nn.Module):
     def class_prior(self):
         means = torch.tensor(COMBINATIONS).float()
         return means, torch.full_like(means, 0.0107)  # 0.01, and what noise adds
+
+    def class_logits(self, x):
+        return level_logits(x.flatten(1)[:, None, None] * 127.5 + 127.5)
 
     def switch(self, code, attribute, values):
         relevant = code.relevant.clone()

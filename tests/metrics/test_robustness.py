@@ -89,6 +89,7 @@ FEW = {
     "classification_accuracy_score": [""],
     "attribute_accuracy": ["", 100],
     "attribute_switch": [""] * 6,
+    "classification_accuracy": ["", 100],
     "leakage": ["a class has 1 test images, fewer than 5 folds; use fit: train"] * 3,
     "prior_fit": [""] * 4,
     "reconstruction": [""] * 3,
@@ -120,7 +121,10 @@ CONSTANT = {
     "intra_class_diversity_native": 0,
     "within_class_variance": 0,
 }
-ANYTHING = ("attribute_accuracy", "attribute_switch", "prior_fit", "inpainting", "swap")
+ANYTHING = (
+    *("attribute_accuracy", "attribute_switch", "classification_accuracy"),
+    *("prior_fit", "inpainting", "swap"),
+)
 
 
 @each_metric
@@ -204,8 +208,11 @@ def test_a_model_that_breaks_is_an_error(name, part, bars, tmp_path):
         def decode(self, code, y=None):
             return super().decode(code) * math.nan
 
+        def class_logits(self, x):
+            return super().class_logits(x) * (1 if part == "images" else math.nan)
+
     context = context_of(bars, tmp_path, model=Broken())
-    if part == "images" and name in ("leakage", "prior_fit"):
+    if part == "images" and name in ("leakage", "prior_fit", "classification_accuracy"):
         assert None not in values(name, samples_of(bars), context), "nothing is decoded"
         return
     message = (
