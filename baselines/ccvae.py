@@ -257,8 +257,9 @@ class CCVAE(LabelSubspaceVAE):
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the Gaussians of the two parts; labels are not needed."""
         mean, logvar = self._gaussian(self.encoder(x))
-        sizes = (self.relevant, self.irrelevant)
-        relevant, irrelevant = zip(mean.split(sizes, 1), logvar.exp().split(sizes, 1), strict=True)
+        sizes = [self.relevant, self.irrelevant]
+        parts = (torch.split(moment, sizes, dim=1) for moment in (mean, logvar.exp()))
+        relevant, irrelevant = zip(*parts, strict=True)
         return Posterior(relevant, irrelevant)
 
     def class_logits(self, x: Tensor) -> Tensor:

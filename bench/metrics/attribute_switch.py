@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.data.base import DataSpec, Split
 from bench.errors import NotApplicable
-from bench.metrics.base import Context, Measurement, Quantity, unmeasured
+from bench.metrics.base import Context, Measurement, Quantity, unmeasured, with_mean
 from bench.metrics.encoder_decoder import EncoderDecoder, EncodingMetric
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.seeding import generator_for
@@ -67,7 +67,7 @@ class AttributeSwitch(EncodingMetric):
             indices = torch.nonzero(targets >= 0).flatten()
             shown = spec.attributes_of(test.y)[:, attribute]
             value, others, reason = None, None, f"no combination differs in {name} alone"
-            if len(indices) and self.to == "image" and len(shown.unique()) < 2:
+            if len(indices) and self.to == "image" and len(torch.unique(shown)) < 2:
                 reason = f"{name} is the same in all {len(test)} test images, so none has another"
             elif len(indices):
                 wanted = spec.attributes_of(targets[indices])
@@ -89,7 +89,7 @@ class AttributeSwitch(EncodingMetric):
         if len(spec.attributes) == 1:
             stayed = unmeasured(["attribute_stay"], "", "there is no other attribute")
         protocol = f"accuracy[{source},images<={len(test)}]"
-        return [*_with_mean(switched, protocol), *_with_mean(stayed, protocol)]
+        return [*with_mean(switched, protocol), *with_mean(stayed, protocol)]
 
 
 def donors_of(values: Tensor, indices: Tensor) -> Tensor:
@@ -124,11 +124,3 @@ def switched_classes(spec: DataSpec, attribute: int) -> Tensor:
         target[attribute] = 1 - target[attribute]
         switched.append(label_of.get(tuple(target), -1))
     return torch.tensor(switched)
-
-
-def _with_mean(measurements: list[Measurement], protocol: str) -> list[Measurement]:
-    """Put the mean of the measurements that have a value first."""
-    values = [each.value for each in measurements if each.value is not None]
-    if not values:
-        return measurements
-    return [Measurement(measurements[0].metric, protocol, sum(values) / len(values)), *measurements]

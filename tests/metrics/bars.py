@@ -30,6 +30,7 @@ OPTIONS = {
     "density_coverage": {},
     "intra_class_diversity": {"per_class": 3, "size": 161},
     "intra_class_diversity_native": {"per_class": 3},
+    "attribute_diversity": {"per_class": 16, "size": 161},
     "within_class_variance": {},
     "classification_accuracy_score": {"per_class": 4},
     "attribute_accuracy": {},

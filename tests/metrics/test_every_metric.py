@@ -53,6 +53,7 @@ KNOWN_ANSWER = {
     "inception_score": "test_two_kinds_of_images_by_hand",
     "intra_class_diversity": "test_flat_images_differ_by_their_luminance_alone",
     "intra_class_diversity_native": "test_flat_images_differ_by_their_luminance_alone",
+    "attribute_diversity": "test_other_attributes_are_free",
     "within_class_variance": "test_pixels_are_those_of_the_formula",
     "class_accuracy": "test_a_quarter_wrong_is_a_quarter_less",
     "classification_accuracy_score": "test_samples_that_do_not_tell_the_classes_apart_teach_chance",
@@ -74,6 +75,7 @@ KNOWN_ANSWER = {
 
 FILES = {
     "intra_class_diversity": "ms_ssim",
+    "attribute_diversity": "intra_class_diversity",
     "intra_class_diversity_native": "ms_ssim_native",
     "density_coverage": "precision_recall",
     "inpainting": "reconstruction",
@@ -132,6 +134,7 @@ WORSE = {
     "inception_score": noise,
     "intra_class_diversity": copies,
     "intra_class_diversity_native": copies,
+    "attribute_diversity": copies,
     "within_class_variance": copies,
     "class_accuracy": noise,
     "classification_accuracy_score": noise,
@@ -151,7 +154,13 @@ WORSE = {
 }
 """What must make the first measurement worse: other samples, or for some metrics another model."""
 
-ROUNDED = ("inception_score", "intra_class_diversity", "prior_fit", "arc_fit")
+ROUNDED = (
+    "inception_score",
+    "intra_class_diversity",
+    "attribute_diversity",
+    "prior_fit",
+    "arc_fit",
+)
 """Metrics whose sums are taken in the order of the samples or of the real examples."""
 
 
@@ -374,6 +383,8 @@ LEAST = {
     ("intra_class_diversity", "per_class"): 2,
     ("intra_class_diversity", "size"): 161,
     ("intra_class_diversity_native", "per_class"): 2,
+    ("attribute_diversity", "per_class"): 2,
+    ("attribute_diversity", "size"): 161,
     ("classification_accuracy_score", "per_class"): 1,
     ("classification_accuracy_score", "steps"): 1,
     ("kid", "subsets"): 1,

@@ -85,6 +85,7 @@ FEW = {
     "density_coverage": ["3 images have no neighbor number 5"] * 2,
     "intra_class_diversity": ["one image a class makes no pair"],
     "intra_class_diversity_native": ["one image a class makes no pair"],
+    "attribute_diversity": ["", "", "1 images with bright make no pair"],
     "within_class_variance": ["one image a class has no variance"] * 2,
     "classification_accuracy_score": [""],
     "attribute_accuracy": ["", 100],
@@ -118,6 +119,7 @@ CONSTANT = {
     "inception_score": 1,
     "class_accuracy": 100 / 3,
     "intra_class_diversity": 0,
+    "attribute_diversity": 0,
     "intra_class_diversity_native": 0,
     "within_class_variance": 0,
 }
