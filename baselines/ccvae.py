@@ -33,18 +33,26 @@ encoder's estimator is biased; the classifier still learns from the numerator.
 Departures from the paper. For examples without label the authors draw `y`; here `E` is a sum over
 the values of each label, exact since labels are independent given `z_c`. The KL is in closed form,
 as in their PyTorch code: the bound of the posterior `q(z | x) q(y | x)`, lowered by the information
-that `y` and `z_c` share given `x`. Batches mix examples with and without label, and `p(y)` is
-uniform; the authors have the frequencies of the known labels.
+that `y` and `z_c` share given `x`. Batches mix examples with and without label; the authors' hold
+one kind, those with label as often as their share of the data. `p(y)` is uniform; the authors have
+the frequencies of the known labels. Where all labels are known it is a constant.
 
-An attribute's block may have several coordinates; the paper's has one. For single labels, which the
-paper does not have, `diagonal` gives each class a block that alone makes its logit, and class means
-start at +2 in their own block and at -2 elsewhere, as those of an attribute do for 1 and 0.
-`linear` reads all of `z_c`; its means start as in CSVAE and its weights along them. A block's
-weights start at one over its size; the published start is 1, for a single coordinate.
+The published form, of the authors' two repositories, is made by options: an attribute has one
+coordinate (`relevant` is the number of attributes), the likelihood is `laplace`, `scales` are
+`softplus`, and a sweep sets Adam at 1e-4 with torch's betas (`sweeps/attributes.yaml`). On CelebA
+it has 18 attributes, 27 more dimensions, batches of 200 and 200 epochs (95 with Pyro). What stays
+different: the networks, which are the family's, and the clamp of `w` to 100. Their Pyro code starts
+the means at +2 and -2, as here, their PyTorch code at 0. `certainty` keeps its gradient, as in the
+latter and unlike the former.
 
-`certainty` keeps its gradient, as in the authors' plain PyTorch code and unlike their Pyro code.
-`w` is clamped to 100. Prior scales are log-variances in [-6, 4] instead of a softplus above 0.001.
-Networks are the family's, and the optimizer is the harness's; the paper has Adam at 1e-4.
+With several coordinates to an attribute, a block's weights start at one over its size; the
+published start is 1. Neither repository has single labels. A port of others to JAX
+(`MattX20/CCVAE_Jax`) does: one coordinate and a logit for each class, a softmax over these, and
+means at +2 for the class and -2 for all others, of 50 dimensions, with a Laplace likelihood on
+CIFAR-10 and a Bernoulli one on MNIST. `diagonal` is that with blocks: each alone makes the logit of
+its class. The port learns two Gaussians for each coordinate, of its class and of all others; here
+each class has its own for all coordinates. `linear` is ours: it reads all of `z_c`, its means start
+as in CSVAE and its weights along them.
 """
 
 from math import log, prod
@@ -57,12 +65,30 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Posterior, Stage
 from models import backbones, terms
-from models.blocks import spread
+from models.blocks import LabelGaussians, spread
 from models.vae import LabelSubspaceVAE
 
 MEAN = 2.0  # of a class in its own block at the start, and of an attribute that is 1; else -2
 RADIUS = 3.0  # of the sphere on which class means start for the linear head
 LARGEST = 100.0  # weight of an example
+SMALLEST = 1e-3  # scale of a Gaussian, where scales are softplus of what is learned
+
+
+def softplus_logvar(raw: Tensor) -> Tensor:
+    """Return the log-variances of Gaussians whose scales are `softplus(raw)`, at least 0.001."""
+    return 2 * F.softplus(raw).clamp(min=SMALLEST).log()
+
+
+class SoftplusGaussians(LabelGaussians):
+    """Gaussians of labels whose scales are learned as in the authors' code, from softplus(1) on."""
+
+    def __init__(self, labels: int, values: int, dimensions: int, every: Tensor) -> None:
+        super().__init__(labels, values, dimensions, every)
+        nn.init.ones_(self.logvars)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return means and log-variances, each `[K, D]`."""
+        return self.means, softplus_logvar(self.logvars)
 
 
 class BlockClassifier(nn.Module):
@@ -92,10 +118,13 @@ class CCVAE(LabelSubspaceVAE):
         head: Classifier: a block of coordinates for each class or attribute, or all coordinates
             for all classes.
         likelihood: The paper's, or the squared error of the other methods.
+        scales: What is learned of the scales of encoder and prior: log-variances, those of the
+            prior in [-6, 4], or, as published, what softplus makes scales of, above 0.001.
         label_samples: Samples in the estimate of `q(y | x)`.
     """
 
     title: ClassVar[str] = "CCVAE"
+    later_options: ClassVar[tuple[str, ...]] = ("scales",)
     stages = (Stage("main", ("encoder", "decoder", "prior", "classifier")),)
     capabilities: ClassVar[tuple[str, ...]] = (
         "encode",
@@ -114,6 +143,7 @@ class CCVAE(LabelSubspaceVAE):
         irrelevant: int | None = None,
         head: Literal["diagonal", "linear"] = "diagonal",
         likelihood: Literal["laplace", "squared"] = "squared",
+        scales: Literal["log-variance", "softplus"] = "log-variance",
         label_samples: int = 100,
     ) -> None:
         super().__init__(spec)
@@ -121,6 +151,8 @@ class CCVAE(LabelSubspaceVAE):
             raise ValueError(f"head must be diagonal or linear, got {head!r}")
         if likelihood not in ("laplace", "squared"):
             raise ValueError(f"likelihood must be laplace or squared, got {likelihood!r}")
+        if scales not in ("log-variance", "softplus"):
+            raise ValueError(f"scales must be log-variance or softplus, got {scales!r}")
         if label_samples < 1:
             raise ValueError(f"q(y | x) needs at least one sample, got {label_samples}")
         attributes = self.attributes
@@ -141,12 +173,13 @@ class CCVAE(LabelSubspaceVAE):
                 "the diagonal head gives each class or attribute equally many coordinates: "
                 f"relevant must be a multiple of {owners}, got {self.relevant}{way_out}"
             )
-        self.likelihood = likelihood
+        self.likelihood, self.scales = likelihood, scales
         self.label_samples = label_samples
         size = self.relevant + self.irrelevant
         self.encoder = backbones.encoder(spec, backbone, width, size, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, size)
-        self.prior = self._make_prior(spec)
+        form = SoftplusGaussians if scales == "softplus" else LabelGaussians
+        self.prior = self._make_prior(spec, form)
         self.classifier: nn.Module
         if head == "diagonal":
             block = self.relevant // blocks
@@ -191,7 +224,7 @@ class CCVAE(LabelSubspaceVAE):
         """Return the five terms of the two bounds."""
         x, known = batch.x, batch.labeled
         y = self._given(batch.y[:known])
-        mean, logvar = terms.widen(self.encoder(x)).chunk(2, dim=1)
+        mean, logvar = self._gaussian(terms.widen(self.encoder(x)))
         deviation = (0.5 * logvar).exp()
         z = mean + deviation * torch.randn_like(mean)
         mean_c, logvar_c, z_c = (t[:, : self.relevant] for t in (mean, logvar, z))
@@ -223,15 +256,21 @@ class CCVAE(LabelSubspaceVAE):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the Gaussians of the two parts; labels are not needed."""
-        mean, logvar = self.encoder(x).chunk(2, dim=1)
-        sizes = (self.relevant, self.irrelevant)
-        relevant, irrelevant = zip(mean.split(sizes, 1), logvar.exp().split(sizes, 1), strict=True)
+        mean, logvar = self._gaussian(self.encoder(x))
+        sizes = [self.relevant, self.irrelevant]
+        parts = (torch.split(moment, sizes, dim=1) for moment in (mean, logvar.exp()))
+        relevant, irrelevant = zip(*parts, strict=True)
         return Posterior(relevant, irrelevant)
 
     def class_logits(self, x: Tensor) -> Tensor:
         """Return `log q(y | z_c)` of every class `[B, K]` at the posterior mean."""
         log_q = self._log_q(self.encoder(x)[:, : self.relevant])
         return log_q[:, torch.arange(self.labels, device=x.device), self.prior.every].sum(dim=-1)
+
+    def _gaussian(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and log-variances, each `[B, D]`, for the encoder's output `[B, 2 D]`."""
+        mean, raw = output.chunk(2, dim=1)
+        return mean, softplus_logvar(raw) if self.scales == "softplus" else raw
 
     def _log_q(self, z_c: Tensor) -> Tensor:
         """Return the log-probability of each value of each label, `[..., G, V]`, given codes."""

@@ -173,9 +173,11 @@ class LabelSubspaceVAE(TwoCodeVAE):
         self.attributes = len(spec.attributes) if "attributes" in self.capabilities else 0
         self.labels, self.values = (self.attributes, 2) if self.attributes else (1, spec.classes)
 
-    def _make_prior(self, spec: DataSpec) -> LabelGaussians:
+    def _make_prior(
+        self, spec: DataSpec, form: type[LabelGaussians] = LabelGaussians
+    ) -> LabelGaussians:
         every = torch.tensor(spec.combinations if self.attributes else range(spec.classes))
-        return LabelGaussians(self.labels, self.values, self.relevant // self.labels, every)
+        return form(self.labels, self.values, self.relevant // self.labels, every)
 
     def draw_relevant(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return a draw `[B, D_s]` from the Gaussians of the labels `[B]` or `[B, G]`."""

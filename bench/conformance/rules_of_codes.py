@@ -1,4 +1,4 @@
-"""Rules about what models offer beyond samples: codes, posteriors, switches."""
+"""Rules about what models offer beyond samples: codes, posteriors, switches, classifiers."""
 
 from copy import deepcopy
 
@@ -7,7 +7,7 @@ import torch
 from bench.conformance.model_under_test import ModelUnderTest
 from bench.conformance.outcomes import Violation, require, require_range
 from bench.errors import NotApplicable
-from bench.training.interface import Code, Encodes, Infers, Switches
+from bench.training.interface import Classifies, Code, Encodes, Infers, Switches
 
 
 def codes_fit_the_data(under_test: ModelUnderTest) -> None:
@@ -70,6 +70,20 @@ def posteriors_fit_their_codes(under_test: ModelUnderTest) -> None:
         expected = [under_test.data.spec.classes, posterior.relevant[0].shape[1]]
         for shape in (list(table.shape) for table in prior):
             require(shape == expected, f"class_prior() has {shape}, expected {expected}")
+
+
+def class_logits_fit_the_data(under_test: ModelUnderTest) -> None:
+    """If it classifies, class logits are finite, one for each class, and without noise."""
+    model, (x, _, _) = under_test.model().eval(), under_test.batch
+    if not isinstance(model, Classifies):
+        raise NotApplicable("the model does not classify")
+    with torch.inference_mode():
+        logits, again = model.class_logits(x), model.class_logits(x)
+    expected = [len(x), under_test.data.spec.classes]
+    problem = f"class_logits() returned {list(logits.shape)}, expected {expected}"
+    require(list(logits.shape) == expected, problem)
+    require(bool(torch.isfinite(logits).all()), "class_logits() has values that are not finite")
+    require(torch.equal(logits, again), "class_logits() gives other values at the second call")
 
 
 def switching_changes_one_attribute(under_test: ModelUnderTest) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from bench.conformance.model_under_test import ModelUnderTest
 from bench.conformance.outcomes import Remark, Violation
 from bench.conformance.rules_of_codes import (
+    class_logits_fit_the_data,
     codes_fit_the_data,
     codes_have_no_noise,
     posteriors_fit_their_codes,
@@ -120,6 +121,7 @@ CHECKS: dict[Check, str] = {
     codes_have_no_noise: "encode",
     posteriors_fit_their_codes: "posterior",
     switching_changes_one_attribute: "switch",
+    class_logits_fit_the_data: "class_logits",
     everything_runs_on_a_gpu: "gpu",
     no_stage_waits_for_a_gpu: "gpu",
     stages_compile_as_one_graph: "compilation",
@@ -132,7 +134,10 @@ others about the same are left out."""
 NEEDS = {"posterior": "encode", "switch": "encode"}
 """What checks are about -> what they use besides."""
 
-METHODS = ("__init__", "players", "terms", "finish", "sample", "encode", "posterior", "switch")
+METHODS = (
+    *("__init__", "players", "terms", "finish", "sample"),
+    *("encode", "posterior", "switch", "class_logits"),
+)
 """What checks can be about that has a line of its own; checks of other things need them all."""
 
 ESSENTIAL = (models_start_equal, players_move_in_a_stage, terms_are_scalars)

@@ -41,18 +41,35 @@ class Arrays(NamedTuple):
 
         A combination has the value 0 or 1 of each; images of other combinations get -1.
         """
-        assert self.attributes is not None
-        columns = [list(self.attributes).index(name) for name in names]
-        powers = 2 ** np.arange(len(columns))
-        classes = np.full(2 ** len(columns), -1)
-        classes[np.array(combinations) @ powers] = np.arange(len(combinations))
+        powers = 2 ** np.arange(len(names))
+        known = np.array(combinations) @ powers
+        order = np.argsort(known)
 
         def labels(y: Array) -> Array:
-            codes = y[:, columns].astype(np.int64) @ powers
-            return np.asarray(classes[codes])
+            codes = y.astype(np.int64) @ powers
+            nearest = order[np.searchsorted(known, codes, sorter=order).clip(max=len(order) - 1)]
+            return np.where(known[nearest] == codes, nearest, -1)
 
-        y_test = None if self.y_test is None else labels(self.y_test)
-        return Arrays(self.x_train, labels(self.y_train), self.x_test, y_test)
+        y_train, y_test = (y if y is None else labels(y) for y in self.values_of(names))
+        assert y_train is not None
+        return Arrays(self.x_train, y_train, self.x_test, y_test)
+
+    def values_of(self, names: Sequence[str]) -> tuple[Array, Array | None]:
+        """Return the values `[N, A]` of the attributes of these names, of either split."""
+        assert self.attributes is not None
+        columns = [list(self.attributes).index(name) for name in names]
+        return self.y_train[:, columns], None if self.y_test is None else self.y_test[:, columns]
+
+    def without_unlabeled(self) -> tuple["Arrays", int]:
+        """Return the images with a label, and the number of the others, whose label is -1."""
+        train = self.y_train >= 0
+        kept = self._replace(x_train=self.x_train[train], y_train=self.y_train[train])
+        left_out = int((~train).sum())
+        if self.x_test is not None and self.y_test is not None:
+            test = self.y_test >= 0
+            kept = kept._replace(x_test=self.x_test[test], y_test=self.y_test[test])
+            left_out += int((~test).sum())
+        return kept, left_out
 
     def splits(self) -> tuple[Split, Split | None]:
         """Return the training and the test examples, the latter None where there are none."""

@@ -10,21 +10,30 @@ twice the memory of the images, which are 2.5 GB at 64x64.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from bench.data import npz_files
 from bench.data import torchvision_files as files
 from bench.data.arrays import Array, Arrays
-from bench.data.base import DataSpec
-from bench.data.class_names import CELEBA_ATTRIBUTES, check_attributes, name_combinations
+from bench.data.base import DataSet, DataSpec
+from bench.data.class_names import (
+    CELEBA_ATTRIBUTES,
+    PerCombination,
+    check_attributes,
+    frequent_combinations,
+    left_out_notice,
+    name_combinations,
+)
 from bench.data.image_files import decode_images
 from bench.data.torchvision_files import SetInfo
 from bench.data.torchvision_sets import TorchvisionSet
-from bench.errors import BenchError, SpecError, describe_unknown
+from bench.errors import BenchError, DataMissing, SpecError, describe_unknown
 
 SQUARE = ((178 - 148) / 2, (218 - 148) / 2, 148.0, 148.0)  # left, top, width and height
 
@@ -45,21 +54,29 @@ class CelebA(TorchvisionSet):
     Attributes:
         attributes: Names of the chosen attributes, at most eight; every combination of their values
             is a class and must occur.
+        per_combination: Where it is not 0, a class is a combination that at least so many training
+            images have, and a test image. Then there may be more attributes, say, the 18 of Joy et
+            al. (2021). The images of other combinations are left out. Which they are is read from
+            the decoded file, which `bench data celeba` makes.
         image_size: Height and width after the resize.
 
     Raises:
         SpecError: If there is no such attribute or size, or there are too many attributes.
     """
 
+    later_options: ClassVar[tuple[str, ...]] = ("per_combination",)
+    _left_out = 0
+
     attributes: Sequence[str] = ("Male", "Smiling", "Eyeglasses")
     image_size: Literal[32, 64] = 64
+    per_combination: PerCombination = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self.attributes:
             if name not in CELEBA_ATTRIBUTES:
                 raise SpecError(describe_unknown("attribute", name, CELEBA_ATTRIBUTES))
-        check_attributes(self.attributes)
+        check_attributes(self.attributes, self.per_combination)
         if self.image_size not in (32, 64):
             raise SpecError(f"image_size must be 32 or 64, got {self.image_size}")
         self.info = SetInfo(
@@ -73,11 +90,29 @@ class CelebA(TorchvisionSet):
             labels="0 or 1 [N, A], and their names attributes [A]",
             by_hand=_BY_HAND,
         )
-        self._combinations = tuple(product((0, 1), repeat=len(self.attributes)))
+
+    @cached_property
+    def _combinations(self) -> tuple[tuple[int, ...], ...]:
+        if not self.per_combination:
+            return tuple(product((0, 1), repeat=len(self.attributes)))
+        if reason := self.missing():
+            raise DataMissing(reason)
+        labels = npz_files.read_labels(self.info.npz)
+        self._refuse_absent(self.info.npz, labels)
+        return frequent_combinations(*labels.values_of(self.attributes), self.per_combination)
+
+    def missing(self) -> str | None:
+        """Return how to provide the set; frequent combinations need it decoded."""
+        if self.per_combination and not self.info.npz.is_file():
+            return (
+                f"there is no {self.info.npz}, where the combinations that occur are read: "
+                f"`bench data '{{name: celeba, image_size: {self.image_size}}}'` makes it"
+            )
+        return super().missing()
 
     @property
     def spec(self) -> DataSpec:
-        """The shape; no file is touched."""
+        """The shape; no file is touched, unless `per_combination` asks what occurs."""
         names, attributes = name_combinations(self.attributes, self._combinations), self.attributes
         return DataSpec("celeba", self.info.shape, names, tuple(attributes), self._combinations)
 
@@ -90,11 +125,22 @@ class CelebA(TorchvisionSet):
         y_train, y_test = np.concatenate((_values(train), _values(valid))), _values(test)
         return Arrays(x_train, y_train, x_test, y_test, np.array(CELEBA_ATTRIBUTES))
 
+    def load(self) -> DataSet:
+        """Find, check and split the images; a notice says how many were left out."""
+        data = super().load()
+        return replace(data, notices=left_out_notice(self._left_out, self.per_combination))
+
     def _labeled(self, origin: Path, arrays: Arrays) -> Arrays:
+        self._refuse_absent(origin, arrays)
+        combined = arrays.combined(self.attributes, self._combinations)
+        if self.per_combination:
+            combined, self._left_out = combined.without_unlabeled()
+        return combined
+
+    def _refuse_absent(self, origin: Path, arrays: Arrays) -> None:
         names = [] if arrays.attributes is None else arrays.attributes.tolist()
         if absent := [name for name in self.attributes if name not in names]:
             raise BenchError(f"{origin}: has no attribute {', '.join(absent)}")
-        return arrays.combined(self.attributes, self._combinations)
 
 
 def _paths(part: Any) -> list[Path]:

@@ -1,6 +1,10 @@
 """Names of classes in the order of their labels, of attributes, and of their combinations."""
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
 
 from bench.errors import SpecError
 
@@ -44,17 +48,60 @@ CELEBA_ATTRIBUTES = tuple(_FACE_ATTRIBUTES.split())
 
 MOST_ATTRIBUTES = 8
 
+PerCombination = Annotated[int, Field(ge=0)]
+"""An option: least number of training images of a combination that is a class; 0 sets no limit."""
 
-def check_attributes(names: Sequence[str]) -> None:
-    """Refuse attributes whose combinations cannot be classes: none, too many, or one twice."""
+
+def check_attributes(names: Sequence[str], per_combination: int) -> None:
+    """Refuse attributes whose combinations cannot be classes: none, too many, or one twice.
+
+    They are not too many where only frequent combinations are classes (`per_combination`).
+    """
     if not names or len(set(names)) < len(names):
         raise SpecError(f"attributes must be different names, at least one, got {list(names)}")
-    if len(names) > MOST_ATTRIBUTES:
+    if len(names) > MOST_ATTRIBUTES and not per_combination:
         raise SpecError(
-            f"attributes are at most {MOST_ATTRIBUTES}, got {len(names)}: a class is a combination "
-            f"of their values, and with {2 ** len(names)} classes most would have too few images "
-            f"to be split and measured"
+            f"at most {MOST_ATTRIBUTES}, got {len(names)}: a class is a combination of their "
+            f"values, and with {2 ** len(names)} classes most would have too few images to be "
+            "split and measured. With per_combination: 100, say, a class is a combination that at "
+            "least 100 training images have, and the other images are left out",
+            key="attributes",
         )
+
+
+def frequent_combinations(
+    train: np.ndarray[Any, Any], test: np.ndarray[Any, Any] | None, least: int
+) -> tuple[tuple[int, ...], ...]:
+    """Return the combinations of attributes that training images have often, in order.
+
+    `train` and `test` hold the value 0 or 1 of each attribute of each image, `[N, A]`. A
+    combination has `least` training images and, where there are any, one test image at least.
+
+    >>> train, test = np.array([[0, 1], [1, 1], [0, 1], [0, 0], [0, 0]]), np.eye(2)
+    >>> frequent_combinations(train, None, 2), frequent_combinations(train, test, 0)
+    (((0, 0), (0, 1)), ((0, 1),))
+    """
+    found, counts = np.unique(train.astype(np.int64), axis=0, return_counts=True)
+    frequent = set(map(tuple, found[counts >= least].tolist()))
+    if test is not None:
+        frequent &= set(map(tuple, test.astype(np.int64).tolist()))
+    if least and len(frequent) < 2:
+        raise SpecError(
+            f"{len(frequent)} of {len(found)} combinations of the attributes have {least} training "
+            "images, and a test image where there are any; at least two are needed. The most "
+            f"frequent one has {counts.max()} training images",
+            key="per_combination",
+        )
+    return tuple(sorted(frequent))
+
+
+def left_out_notice(count: int, per_combination: int) -> tuple[str, ...]:
+    """Return what to say of images that were left out, nothing where none were."""
+    text = (
+        f"left out {count} images whose combination of attributes fewer than {per_combination} "
+        "training images have, or no test image"
+    )
+    return (text,) if count else ()
 
 
 def name_combinations(

@@ -5,13 +5,20 @@ Keras, or several binary labels 0 or 1 `[N, A]` with their names in an array `at
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from bench.data import npz_files
 from bench.data.arrays import Array, image_shape
 from bench.data.base import DataSet, DataSpec, Source, home_path
-from bench.data.class_names import check_attributes, name_combinations
+from bench.data.class_names import (
+    PerCombination,
+    check_attributes,
+    frequent_combinations,
+    left_out_notice,
+    name_combinations,
+)
 from bench.data.splits import HeldOutTestOptions
 from bench.errors import BenchError, DataMissing, SpecError
 
@@ -29,11 +36,17 @@ class Npz(HeldOutTestOptions, Source):
         flip: Whether training batches are flipped left to right at random.
         class_names: One name for each class; by default the labels themselves, or the attributes
             that are 1.
+        per_combination: Where it is not 0, a class is a combination of attributes that at least so
+            many training images have, and a test image where there are any. Then there may be more
+            than eight attributes. The images of other combinations are left out.
     """
+
+    later_options: ClassVar[tuple[str, ...]] = ("per_combination",)
 
     path: str
     flip: bool = False
     class_names: list[str] | None = None
+    per_combination: PerCombination = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,9 +67,10 @@ class Npz(HeldOutTestOptions, Source):
             names = self._labels(head.y_train)
         else:
             attributes = tuple(head.attributes.tolist())
-            check_attributes(attributes)
-            present = np.unique(head.y_train.astype(np.int64), axis=0)
-            combinations = tuple(map(tuple, present.tolist()))
+            check_attributes(attributes, self.per_combination)
+            labels = npz_files.read_labels(self._path) if self.per_combination else head
+            values = labels.values_of(attributes)
+            combinations = frequent_combinations(*values, self.per_combination)
             names = name_combinations(attributes, combinations)
         if self.class_names is not None and len(self.class_names) != len(names):
             raise SpecError(
@@ -69,17 +83,20 @@ class Npz(HeldOutTestOptions, Source):
 
     def load(self) -> DataSet:
         """Read, check and split the file."""
-        spec = self.spec
+        spec, left_out = self.spec, 0
         unread = npz_files.unread_names(self._path)
         arrays = npz_files.read(self._path, spec.classes)
         if spec.attributes:
             arrays = arrays.combined(spec.attributes, spec.combinations)
+            if self.per_combination:
+                arrays, left_out = arrays.without_unlabeled()
             if arrays.y_test is not None and arrays.y_test.min() < 0:
                 raise BenchError(f"{self._path}: y_test has a combination that y_train lacks")
         train, test = arrays.splits()
         data = self.divide_all(spec, train, test, flip=self.flip)
         text = f"{self._path}: left out arrays that are not read: {', '.join(unread)}"
-        return replace(data, notices=(text,) if unread else ())
+        notices = left_out_notice(left_out, self.per_combination)
+        return replace(data, notices=((text,) if unread else ()) + notices)
 
     def _labels(self, y: Array) -> tuple[str, ...]:
         """Return the labels as names; refuse labels that have a gap."""

@@ -54,6 +54,13 @@ def read_head(path: Path) -> Arrays:
     return _checked(path, Arrays(x, y, attributes=attributes))
 
 
+def read_labels(path: Path) -> Arrays:
+    """Read the labels of an image set and the names of attributes, unchecked, without images."""
+    with _open(path) as npz:
+        keys = [key for key in ("y_train", "y_test", "attributes") if key in npz]
+        return Arrays(np.empty(0), **{key: _array(path, npz, key) for key in keys})
+
+
 def read_arrays(path: Path, *keys: str) -> list[Array]:
     """Read the arrays of these names, unchecked."""
     with _open(path, keys) as npz:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from bench.record.files import write_atomically
 from bench.record.pictures import FILE
 from bench.record.run_folder import RunFolder
 from bench.seeding import generator_for
-from bench.training.interface import Code, Infers
+from bench.training.interface import Code, Infers, Switches
 
 CLASSES = 10  # that are shown, the first ones
 STEPS = 7  # images of a traversal; odd, so that one is in the middle
 DIMENSIONS = 6  # of the irrelevant code that are shown
+WALKED = 4  # attributes that are walked along, and by pairs of neighbors over planes
+BEYOND = 5.0  # of a walk, past the means of both values, in standard deviations of their priors
 REACH = 3.0  # of a single dimension to either side, in standard deviations of its prior
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -69,16 +72,19 @@ class PictureInputs:
         return _irrelevant(self.codes)
 
     @cached_property
-    def prior(self) -> tuple[Tensor, Tensor] | None:
-        """Means and standard deviations `[N, D_s]`; None where the label is the relevant code."""
+    def every_prior(self) -> tuple[Tensor, Tensor] | None:
+        """Means and standard deviations `[K, D_s]`; None where the label is the relevant code."""
         if not isinstance(self.coder.model, Infers):
             raise NotApplicable("the model says nothing of the priors of its codes")
         with torch.inference_mode():
             moments = self.coder.model.class_prior()
-        if moments is None:
-            return None
-        means, variances = (part.float().cpu()[self.classes] for part in moments)
-        return means, variances.sqrt()
+        return moments and (moments[0].float().cpu(), moments[1].float().cpu().sqrt())
+
+    @property
+    def prior(self) -> tuple[Tensor, Tensor] | None:
+        """Means and standard deviations `[N, D_s]` of the classes that are shown, or None."""
+        every = self.every_prior
+        return every and (every[0][self.classes], every[1][self.classes])
 
     @property
     def class_prior(self) -> tuple[Tensor, Tensor]:
@@ -201,6 +207,49 @@ def _traverse_irrelevant(inputs: PictureInputs) -> dict[str, Array]:
     return {"traverse_irrelevant": inputs.decoded(means, path[None], inputs.classes)}
 
 
+def _walks(inputs: PictureInputs) -> dict[str, Array]:
+    spec = inputs.coder.spec
+    if not spec.attributes:
+        raise NotApplicable(f"images of {spec.name} have one label, no attributes")
+    if not isinstance(inputs.coder.model, Switches):
+        raise NotApplicable("the model has no part of its code for each attribute")
+    columns = enumerate(zip(*spec.combinations, strict=True))
+    shown = [index for index, values in columns if len(set(values)) == 2][:WALKED]
+    pictures = {
+        "walks": np.stack([_walk(inputs, index) for index in shown]),
+        "walk_names": np.array([spec.attributes[index] for index in shown]),
+        "walk_beyond": np.array(BEYOND),
+    }
+    if pairs := list(pairwise(shown)):
+        pictures["walk_planes"] = np.stack([_walk(inputs, *pair) for pair in pairs])
+        pictures["walk_pairs"] = np.array([[spec.attributes[i] for i in pair] for pair in pairs])
+    return pictures
+
+
+def _walk(inputs: PictureInputs, *attributes: int) -> Array:
+    """Return images `[T, ..., H, W, C]`, an axis for each attribute, whose part of the code moves.
+
+    It goes from beyond the mean of value 0 to beyond that of value 1. All else of the code stays
+    that of the first original.
+    """
+    moments, relevant = inputs.every_prior, inputs.codes.relevant
+    assert moments is not None
+    assert relevant is not None
+    combinations = torch.tensor(inputs.coder.spec.combinations)
+    axes = [torch.linspace(0, 1, STEPS)] * len(attributes)
+    shares = torch.stack([axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij")])
+    code = relevant[:1].repeat(shares.shape[1], 1)
+    for attribute, share in zip(attributes, shares, strict=True):
+        part = inputs.coder.part_of(inputs.codes, attribute)
+        classes = [int((combinations[:, attribute] == value).nonzero()[0]) for value in (0, 1)]
+        (off, on), (off_scale, on_scale) = (of[classes][:, part] for of in moments)
+        outward = BEYOND * (on - off).sign()
+        start, end = off - outward * off_scale, on + outward * on_scale
+        code[:, part] = start + share[:, None] * (end - start)
+    images = inputs.decoded(code[None], inputs.irrelevant[:1, None], inputs.classes[:1])
+    return images.reshape(*([STEPS] * len(attributes)), *images.shape[2:])
+
+
 def _dimensions(inputs: PictureInputs) -> dict[str, Array]:
     some = ordered_by_content(inputs.test, 1000)
     irrelevant = _irrelevant(inputs.coder.encode(some.x, some.y))
@@ -227,6 +276,7 @@ PICTURES: Mapping[str, Callable[[PictureInputs], dict[str, Array]]] = {
     "traverse_classes": _traverse_classes,
     "traverse_irrelevant": _traverse_irrelevant,
     "dimensions": _dimensions,
+    "walks": _walks,
 }
 
 

@@ -99,6 +99,14 @@ def unmeasured(names: Iterable[str], protocol: str, reason: str) -> list[Measure
     return [Measurement(name, protocol, None, reason) for name in names]
 
 
+def with_mean(measurements: list[Measurement], protocol: str) -> list[Measurement]:
+    """Put the mean of the measurements that have a value first, where any has one."""
+    values = [each.value for each in measurements if each.value is not None]
+    if not values:
+        return measurements
+    return [Measurement(measurements[0].metric, protocol, sum(values) / len(values)), *measurements]
+
+
 @dataclass
 class Context:
     """Everything that a metric may use besides the samples.

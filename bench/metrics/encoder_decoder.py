@@ -108,6 +108,26 @@ class EncoderDecoder:
         assert isinstance(self.model, Switches)
         return self.model.switch(self._on_device(code), attribute, values.to(self._device))
 
+    def transplant(self, code: Code, donor: Code, attribute: int) -> Code:
+        """Return codes that have the part of one attribute from other codes of as many images."""
+        assert code.relevant is not None
+        assert donor.relevant is not None
+        part = self.part_of(code, attribute)
+        return Code(torch.where(part, donor.relevant, code.relevant), code.irrelevant)
+
+    def part_of(self, code: Code, attribute: int) -> Tensor:
+        """Return which coordinates of the relevant code `[D_s]` belong to one attribute.
+
+        They are those that the model moves where it switches the attribute of any of the codes.
+        """
+        assert code.relevant is not None
+        moved = [
+            self.switch(code, attribute, torch.full((len(code.relevant),), value)).relevant
+            for value in (0, 1)
+        ]
+        here = code.relevant
+        return torch.stack([m.cpu() != here for m in moved if m is not None]).any(dim=(0, 1))
+
     @torch.inference_mode()
     def decode(self, code: Code, y: Tensor) -> Tensor:
         """Return the images of codes, `uint8` `[N, C, H, W]` on the CPU; `y` as for `encode`."""

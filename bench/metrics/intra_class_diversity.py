@@ -4,12 +4,13 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from bench.metrics.balanced_set import balanced_samples
-from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
+from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet, with_mean
 from bench.metrics.jackknife import combined_error, pair_variance
 from bench.metrics.ms_ssim import SIGMA, SMALLEST_SIDE, WEIGHTS, WINDOW, all_pairs_ms_ssim
 from bench.metrics.ms_ssim_native import all_pairs_native_ms_ssim
@@ -27,8 +28,8 @@ class PairDiversity(Metric):
     per_class: Annotated[int, Field(ge=2)] = 100
 
     @abstractmethod
-    def protocol(self, images: Tensor, count: int) -> str:
-        """Return the protocol for images `[N, C, H, W]` of which `count` a class are compared."""
+    def protocol(self, images: Tensor, which: str) -> str:
+        """Return the protocol for images `[N, C, H, W]`; `which` says which are compared."""
 
     @abstractmethod
     def similarities(self, images: Tensor) -> Tensor:
@@ -38,7 +39,7 @@ class PairDiversity(Metric):
         """Measure the diversity, and its standard error where there are three images of a class."""
         context.require_images()
         count = min(self.per_class, samples.per_class)
-        protocol = self.protocol(samples.x, count)
+        protocol = self.protocol(samples.x, f"per_class={count}")
         if count < 2:
             return [Measurement(self.name, protocol, None, "one image a class makes no pair")]
         compared = balanced_samples(samples).first(count)
@@ -75,12 +76,12 @@ class IntraClassDiversity(PairDiversity):
 
     size: Annotated[int, Field(ge=SMALLEST_SIDE)] = 192
 
-    def protocol(self, images: Tensor, count: int) -> str:
+    def protocol(self, images: Tensor, which: str) -> str:
         """Return the protocol: size, resizing, window, scales and pairs."""
         resize = "bilinear-antialias" if self._shrinks(images) else "bilinear"
         return (
             f"1-ms_ssim[size={self.size},resize={resize},window={WINDOW},scales={len(WEIGHTS)},"
-            f"per_class={count},pairs=all]"
+            f"{which},pairs=all]"
         )
 
     def similarities(self, images: Tensor) -> Tensor:
@@ -99,6 +100,47 @@ class IntraClassDiversity(PairDiversity):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttributeDiversity(IntraClassDiversity):
+    """One minus the mean MS-SSIM of all pairs of images that have one attribute, the others free.
+
+    How diverse samples are that were asked for a single attribute (Joy et al., ICLR 2021). The
+    other attributes are those of the combinations that have it, all equally often. The first
+    measurement is the mean over the attributes; the others are of the attribute that the protocol
+    names. The similarity is that of `intra_class_diversity`.
+
+    Attributes:
+        per_class: Images with an attribute that are compared at most, but at least one of each
+            combination; their content decides which ones.
+        size: As in `intra_class_diversity`.
+    """
+
+    name = "attribute_diversity"
+    quantities = {"attribute_diversity": Quantity("Diversity given one attribute", "real", 4)}
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Measure the mean over the attributes, then each of them with its standard error."""
+        context.require_images()
+        context.require_attributes()
+        by_class = balanced_samples(samples).indices.view(-1, samples.spec.classes)
+        has = torch.tensor(samples.spec.combinations) == 1
+        measured = []
+        for name, classes in zip(samples.spec.attributes, has.T, strict=True):
+            each = max(1, self.per_class // max(1, int(classes.sum())))
+            indices = by_class[:each, classes].flatten().sort().values
+            protocol = self.protocol(samples.x, f"of={name},images={len(indices)}")
+            if len(indices) < 2:
+                reason = f"{len(indices)} images with {name} make no pair"
+                measured.append(Measurement(self.name, protocol, None, reason))
+                continue
+            pairs = self.similarities(samples.x[indices].to(context.device))
+            error = pair_variance(pairs, len(indices)) ** 0.5 if len(indices) > 2 else None
+            value = 1 - pairs.double().mean().item()
+            measured.append(Measurement(self.name, protocol, value, error=error))
+        protocol = self.protocol(samples.x, f"images<={self.per_class}")
+        return with_mean(measured, protocol)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NativeIntraClassDiversity(PairDiversity):
     """One minus the mean MS-SSIM of all pairs within a class, at the images' own size.
 
@@ -112,11 +154,11 @@ class NativeIntraClassDiversity(PairDiversity):
         "intra_class_diversity_native": Quantity("Intra-class diversity, native size", "real", 4)
     }
 
-    def protocol(self, images: Tensor, count: int) -> str:
+    def protocol(self, images: Tensor, which: str) -> str:
         """Return the protocol: sides, window, range and pairs."""
         return (
             f"1-ms_ssim_native[sides={_sides(images)},window=min({WINDOW};side),"
-            f"sigma={SIGMA}*window/{WINDOW},range=1,per_class={count},pairs=all]"
+            f"sigma={SIGMA}*window/{WINDOW},range=1,{which},pairs=all]"
         )
 
     def similarities(self, images: Tensor) -> Tensor:

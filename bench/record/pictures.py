@@ -21,6 +21,11 @@ or 3. There are `N` real test images, at most 10, one of each class shown, and `
 | `dimensions_index` | `[D]` | which dimensions: those that vary most over test images |
 | `dimensions_spread` | `[D]` | standard deviation of their posterior means over test images |
 | `dimensions_values` | `[T]` | what they are set to, in standard deviations of the prior |
+| `walks` | `[A, T, H, W, C]` | an attribute's part of one code, from value 0 to 1 and beyond |
+| `walk_names` | `[A]` | which attributes |
+| `walk_planes` | `[Q, T, T, H, W, C]` | two attributes: the first from row to row |
+| `walk_pairs` | `[Q, 2]` | which two |
+| `walk_beyond` | `[]` | how far beyond the prior's means, in its standard deviations |
 | `missing` | `[M, 2]` | names of arrays that the model cannot make, each with the reason |
 
 Where the label is the relevant code, a row is made with the label of its class.
@@ -60,6 +65,11 @@ AXES: Mapping[str, str] = {
     "dimensions_index": "D",
     "dimensions_spread": "D",
     "dimensions_values": "T",
+    "walks": "ATHWC",
+    "walk_names": "A",
+    "walk_planes": "QTTHWC",
+    "walk_pairs": "QP",
+    "walk_beyond": "",
     "missing": "MP",
 }
 """The axes of the arrays of `pictures.npz`; a letter has one length in a file."""

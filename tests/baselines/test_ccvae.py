@@ -1,3 +1,5 @@
+from math import e, expm1, log1p
+
 import pytest
 import torch
 from torch.distributions import Bernoulli, Independent
@@ -147,3 +149,33 @@ def test_linear_head_and_class_means_start_along_each_other():
     means = model.prior.means
     torch.testing.assert_close(means @ means.t(), 9 * torch.eye(3))
     torch.testing.assert_close(model.classifier(means), 4 * torch.eye(3))
+
+
+def test_published_scales_are_softplus_of_what_is_learned():
+    model, batch = make(TRAITS, scales="softplus").eval(), make_batch(TRAITS)
+    with torch.no_grad():
+        model.prior.logvars[0] = torch.tensor([0.5, -20.0])
+        output = model.encoder(batch.x)
+        (_, relevant), (_, irrelevant) = model.posterior(batch.x)
+        scales = torch.cat((relevant, irrelevant), dim=1).sqrt()
+        means, logvars = model.prior()
+    torch.testing.assert_close(scales, torch.log1p(output[:, 10:].exp()))
+    expected = torch.full((6, 2), log1p(e))  # from 1 on
+    expected[0] = torch.tensor([log1p(e**0.5), 1e-3])
+    torch.testing.assert_close((logvars / 2).exp(), expected)
+    assert means.tolist() == [[-2, -2], [2, 2]] * 3
+
+
+def test_published_form_is_the_bound_in_nats_at_its_scales():
+    """Softplus of `log(e^s - 1)` is the scale `s`, so both forms have the same terms."""
+    published = make(TRAITS, scales="softplus", likelihood="laplace").eval()
+    other = make(TRAITS, likelihood="laplace").eval()
+    batch = make_batch(TRAITS, labeled=7)
+    with torch.no_grad():
+        head = published.encoder.rest[-1]
+        of_scales = slice(10, 20)
+        head.weight[of_scales] = other.encoder.rest[-1].weight[of_scales] = 0
+        head.bias[of_scales] = torch.tensor(expm1(0.5)).log()
+        other.encoder.rest[-1].bias[of_scales] = 2 * torch.tensor(0.5).log()
+        published.prior.logvars.fill_(torch.tensor(expm1(1.0)).log())
+    torch.testing.assert_close(play(published, batch), play(other, batch))

@@ -507,6 +507,20 @@ class DecodesOutOfRange(Encoding):
         return 255 * super().decode(code, y).abs()
 
 
+class OneLogitTooFew(Sound):
+    capabilities = ("classify",)
+
+    def class_logits(self, x):
+        return x.flatten(1)[:, : len(self.mean[0].weight) - 1]
+
+
+class ClassifiesDraws(Sound):
+    capabilities = ("classify",)
+
+    def class_logits(self, x):
+        return torch.randn(len(x), len(self.mean[0].weight))
+
+
 class Switching(Encoding):
     """`Encoding` of images with attributes; the last columns of the code are the attributes."""
 

@@ -91,6 +91,8 @@ FINDINGS = {
     "NoisyCode": ("codes-have-no-noise", "another code at the second call; return the mean"),
     "CodeOfBatch": ("codes-have-no-noise", "if the examples come in another order"),
     "CodeIsNotTheMean": ("posteriors-fit-their-codes", "not the mean of the irrelevant posterior"),
+    "OneLogitTooFew": ("class-logits-fit-the-data", "class_logits() returned"),
+    "ClassifiesDraws": ("class-logits-fit-the-data", "other values at the second call"),
     "SwitchesInPlace": ("attributes-are-welcome", "attribute: switching 'odd' wrote into the code"),
     "OnTheCPU": ("everything-runs-on-a-gpu", "mul takes tensors of the CPU and of the GPU"),
 }

@@ -96,6 +96,46 @@ def test_it_is_decoded_once_for_all_attributes(folder, data_folder):
         CelebA(image_size=32).load()
 
 
+MANY = [*CHOSEN, *(name for name in CELEBA_ATTRIBUTES if name not in CHOSEN)]
+
+
+def with_columns(folder, change):
+    """Set all attributes but the chosen ones to those of `change(number of the image)`."""
+    path = folder / "list_attr_celeba.txt"
+    head, names, *lines = path.read_text().splitlines()
+    for number, line in enumerate(lines):
+        words = line.split()
+        for attribute, value in zip(MANY[3:], change(number), strict=True):
+            words[1 + CELEBA_ATTRIBUTES.index(attribute)] = str(2 * int(value) - 1)
+        lines[number] = " ".join(words)
+    path.write_text("\n".join([head, names, *lines]) + "\n")
+
+
+def test_of_many_attributes_the_frequent_combinations_are_classes(folder):
+    with_columns(folder, lambda number: [number % 14 == 0] + [1] * 36)
+    many = CelebA(attributes=MANY[:18], per_combination=3, validation_fraction=0)
+    for ask in (lambda: many.spec, many.load):
+        with pytest.raises(DataMissing, match=r"celeba-64.npz, where the combinations that occur"):
+            ask()
+    assert "bench data '{name: celeba, image_size: 64}'" in many.missing()
+    CelebA().load()
+    assert many.missing() is None
+    data = many.load()
+    assert 2 <= data.spec.classes <= 8
+    assert len(data.spec.attributes) == 18
+    assert data.train.y.bincount().min() >= 3
+    assert set(data.spec.attributes_of(data.train.y)[:, 4:].flatten().tolist()) == {1}
+    shown = data.spec.attributes_of(data.test.y)[:, :3]  # an image shows its three chosen ones
+    classes = (data.test.x[:, 0, 9, 9].long() - place(0)) // (place(1) - place(0))
+    assert torch.equal(shown, torch.tensor(COMBINATIONS)[classes])
+    left_out = 56 - len(data.train) - len(data.test)
+    assert left_out > 0
+    assert data.notices[0].startswith(f"left out {left_out} images whose combination")
+    too_many = CelebA(attributes=MANY[:18], per_combination=30)
+    with pytest.raises(SpecError, match=r"per_combination: 0 of .* have 30 training images"):
+        _ = too_many.spec
+
+
 def test_combination_that_does_not_occur_is_reported(folder):
     path = folder / "list_attr_celeba.txt"
     lines = path.read_text().splitlines()
@@ -112,7 +152,7 @@ def test_combination_that_does_not_occur_is_reported(folder):
     [
         (["Smilling"], r"unknown attribute 'Smilling' \(did you mean 'Smiling'\?\)"),
         (["male"], r"unknown attribute 'male' \(did you mean 'Male'\?\)"),
-        (CELEBA_ATTRIBUTES[:9], "at most 8, got 9: a class is a combination .* 512 classes"),
+        (CELEBA_ATTRIBUTES[:9], "at most 8, got 9: .* 512 classes .* per_combination: 100"),
         (["Male", "Male"], "different names"),
         ([], "at least one"),
     ],

@@ -206,6 +206,32 @@ def test_wrong_attributes_are_refused(path, arrays, names, values, message):
         Npz(path=str(path)).load()
 
 
+@pytest.mark.parametrize("with_test", [True, False], ids=["test split", "held out"])
+def test_of_many_attributes_the_frequent_combinations_are_classes(path, arrays, with_test):
+    given = arrays((8, 8), classes=4)
+    names = np.array([f"trait {number}" for number in range(40)])
+    values = np.zeros((4, 40), int)
+    values[1:, 0] = values[2:, 39] = 1
+    values[3, 20] = 1
+    y_train = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 3])  # two combinations are rare
+    labels = {"x_train": given.x_train[:10], "y_train": values[y_train], "attributes": names}
+    if with_test:
+        labels |= {"x_test": given.x_test[:4], "y_test": values}
+    np.savez(path, **labels)
+    with pytest.raises(SpecError, match=r"attributes: at most 8, got 40: .* per_combination: 100"):
+        _ = Npz(path=str(path)).spec
+    options = {"path": str(path), "validation_fraction": 0, "test_per_class": 1}
+    data = Npz(**options, per_combination=4).load()
+    assert data.spec.class_names == ("none", "trait 0")
+    train = data.spec.attributes_of(data.train.y)
+    images = 4 if with_test else 3
+    assert train.tolist() == [*[values[0].tolist()] * images, *[values[1].tolist()] * images]
+    assert data.test.y.tolist() == [0, 1]
+    assert data.notices[0].startswith(f"left out {4 if with_test else 2} images whose combination")
+    with pytest.raises(SpecError, match=r"0 of 4 .* has 4 training images"):
+        _ = Npz(**options, per_combination=5).spec
+
+
 def test_combination_of_test_images_alone_is_refused(path, arrays):
     given = arrays((8, 8), classes=3)
     nothing = VALUES[given.y_test] * 0

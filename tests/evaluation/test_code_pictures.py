@@ -6,7 +6,7 @@ from bench.data.base import DataSpec, Split, to_bytes, to_float
 from bench.evaluation.code_pictures import STEPS, make_pictures, save_pictures
 from bench.record.pictures import FILE, read_pictures
 from bench.seeding import generator_for
-from bench.training.interface import Posterior
+from bench.training.interface import Code, Posterior
 from tests.metrics.autoencoders import CLASSES, CPU, Context, Halves, NeedsLabel, marked
 
 CODES = 32
@@ -129,7 +129,7 @@ def test_a_label_cannot_vary_but_everything_else_can(data):
     assert reasons(found) == dict.fromkeys(
         ("traverse_relevant", "traverse_classes"),
         "the label itself is the relevant code, so nothing in it can vary",
-    )
+    ) | {"walks": "images of marked have one label, no attributes"}
     assert found["label_given"]
     assert found["traverse_irrelevant"][:, 0, 0, 0, 0].tolist() == [0, 60, 120, 180]
 
@@ -148,5 +148,50 @@ def test_the_file_has_the_same_bytes_every_time_and_others_for_another_seed(data
     first, second, third = ((tmp_path / place / FILE).read_bytes() for place in "abc")
     assert first == second != third
     found = read_pictures(tmp_path / "a")
-    assert found.missing == {}
+    assert list(found.missing) == ["walks"]
     assert found.arrays["swaps"].dtype == np.uint8
+
+
+class Attributed(Inferring):
+    """Pixel `i` of the relevant code is attribute `i`, with a prior of its own for each value."""
+
+    MEANS, SCALES = torch.tensor([[-0.2, 0.1], [0.3, -0.1]]), torch.tensor([[0.02, 0.04]] * 2)
+
+    def switch(self, code, attribute, values):
+        relevant = code.relevant.clone()
+        relevant[:, attribute] = self.MEANS[attribute, values]
+        return Code(relevant, code.irrelevant)
+
+    def class_prior(self):
+        own = torch.arange(2), torch.tensor(TRAITS.combinations)
+        means, scales = torch.zeros(3, CODES), torch.ones(3, CODES)
+        means[:, :2], scales[:, :2] = self.MEANS[own], self.SCALES[own]
+        return means, scales.square()
+
+
+TRAITS = DataSpec("traits", (1, 8, 8), ("0", "b", "a b"), ("a", "b"), ((0, 0), (0, 1), (1, 1)))
+
+
+def test_walks_go_beyond_the_means_of_both_values_and_leave_the_rest():
+    data = marked(per_class=5, spec=TRAITS)
+    found = pictures(Attributed(), data)
+    assert list(found["walk_names"]) == ["a", "b"]
+    # From 5 scales before the mean of 0 to 5 scales behind that of 1; of b to the other side.
+    lines = torch.linspace(-0.2 - 5 * 0.02, 0.1 + 5 * 0.04, STEPS), torch.linspace(0.4, -0.3, STEPS)
+    expected = [(127.5 * line + 127.5).numpy() for line in lines]
+    original = found["originals"][0].reshape(64)
+    for attribute, walk in enumerate(found["walks"]):
+        flat = walk.reshape(STEPS, 64)
+        assert np.abs(flat[:, attribute].astype(int) - expected[attribute]).max() <= 1
+        assert (np.delete(flat, attribute, axis=1) == np.delete(original, attribute)).all()
+    assert found["walk_pairs"].tolist() == [["a", "b"]]
+    plane = found["walk_planes"][0]
+    assert plane.shape == (STEPS, STEPS, 8, 8, 1)
+    assert (plane[:, :, 0, 0, 0] == found["walks"][0][:, 0, 0, 0][:, None]).all()
+    assert (plane[:, :, 0, 1, 0] == found["walks"][1][:, 0, 1, 0]).all()
+    assert (plane.reshape(STEPS, STEPS, 64)[:, :, 2:] == original[2:]).all()
+
+
+def test_a_model_without_parts_for_attributes_has_no_walks():
+    found = reasons(pictures(Inferring(), marked(per_class=5, spec=TRAITS)))
+    assert found["walks"] == "the model has no part of its code for each attribute"

@@ -30,10 +30,12 @@ OPTIONS = {
     "density_coverage": {},
     "intra_class_diversity": {"per_class": 3, "size": 161},
     "intra_class_diversity_native": {"per_class": 3},
+    "attribute_diversity": {"per_class": 16, "size": 161},
     "within_class_variance": {},
     "classification_accuracy_score": {"per_class": 4},
     "attribute_accuracy": {},
     "attribute_switch": {},
+    "classification_accuracy": {},
     "leakage": {},
     "prior_fit": {},
     "rate": {},
@@ -44,8 +46,9 @@ OPTIONS = {
 """Small options of each metric of images."""
 
 OF_MODELS = (
-    "attribute_switch", "leakage", "prior_fit", "rate", "reconstruction", "inpainting", "swap",
-)  # fmt: skip
+    *("attribute_switch", "leakage", "prior_fit", "rate", "reconstruction", "inpainting", "swap"),
+    "classification_accuracy",
+)
 """Metrics that look at a model and real images, and not at samples."""
 
 
@@ -83,6 +86,9 @@ class Bars(nn.Module):
     def class_prior(self):
         means = torch.tensor(COMBINATIONS).float()
         return means, torch.full_like(means, 0.0107)  # 0.01, and what noise adds
+
+    def class_logits(self, x):
+        return level_logits(x.flatten(1)[:, None, None] * 127.5 + 127.5)
 
     def switch(self, code, attribute, values):
         relevant = code.relevant.clone()

@@ -5,12 +5,15 @@ import torch
 
 from baselines.ccvae import CCVAE
 from baselines.csvae import CSVAE
+from bench.data.base import Split
 from bench.data.digits import DigitAttributes
 from bench.errors import NotApplicable
 from bench.metrics import attribute_switch
-from bench.metrics.attribute_switch import AttributeSwitch, switched_classes
+from bench.metrics.attribute_switch import AttributeSwitch, donors_of, switched_classes
+from bench.metrics.encoder_decoder import EncoderDecoder
 from bench.training.interface import Code, Switches
 from tests.metrics.autoencoders import Halves, PixelClassifier, marked, measure
+from tests.metrics.autoencoders import context as make_context
 
 SPEC = DigitAttributes().spec  # odd, five or more, loop
 
@@ -62,8 +65,8 @@ def attribute_classifier(monkeypatch):
 def shares(data):
     """Return the values of both quantities by attribute, and their means."""
 
-    def shares(model):
-        found = measure(AttributeSwitch(), model, data)
+    def shares(model, **options):
+        found = measure(AttributeSwitch(**options), model, data)
         assert [m.metric for m in found] == ["attribute_switch"] * 4 + ["attribute_stay"] * 4
         names = ("mean", *SPEC.attributes)
         quantities = (found[:4], found[4:])
@@ -72,20 +75,26 @@ def shares(data):
     return shares
 
 
-def test_a_perfect_model_turns_one_attribute_and_leaves_the_others(shares):
-    switched, stayed = shares(Blocks())
+each_goal = pytest.mark.parametrize("to", ["mean", "image"])
+
+
+@each_goal
+def test_a_perfect_model_turns_one_attribute_and_leaves_the_others(shares, to):
+    switched, stayed = shares(Blocks(), to=to)
     assert set(switched.values()) == {100}
     assert set(stayed.values()) == {100}
 
 
-def test_a_model_that_does_nothing_turns_nothing(shares):
-    switched, stayed = shares(Blocks(does=False))
+@each_goal
+def test_a_model_that_does_nothing_turns_nothing(shares, to):
+    switched, stayed = shares(Blocks(does=False), to=to)
     assert set(switched.values()) == {0}
     assert set(stayed.values()) == {100}
 
 
-def test_a_model_that_turns_another_attribute_too_gets_worse(shares):
-    _, stayed = shares(Blocks(also=2))
+@each_goal
+def test_a_model_that_turns_another_attribute_too_gets_worse(shares, to):
+    _, stayed = shares(Blocks(also=2), to=to)
     assert stayed["odd"] < 100
     assert stayed["mean"] < 100
 
@@ -97,6 +106,32 @@ def test_only_combinations_that_occur_are_asked_for(data):
     how = "extractor=reader,label=none,to=prior mean"
     assert found[0].protocol == f"accuracy[{how},images<=60]"
     assert found[1].protocol == f"accuracy[of=odd,{how},n=40]"
+
+
+def test_the_part_of_an_attribute_comes_from_an_image_that_has_the_other_value(data):
+    """A swap passes on what is special to the other image, not a mean."""
+    model, test = Blocks(), data.test
+    context = make_context(model, data)
+    coder = EncoderDecoder(context)
+    values = SPEC.attributes_of(test.y)[:, 1]
+    donors = donors_of(values, torch.arange(len(test)))
+    assert torch.equal(values[donors], 1 - values)
+    assert len(donors.unique()) > len(test) / 3
+    code, donor = (coder.encode(test.x[i], test.y[i]) for i in (slice(None), donors))
+    found = coder.transplant(code, donor, 1)
+    assert torch.equal(found.relevant[:, 1], donor.relevant[:, 1])
+    assert torch.equal(found.relevant[:, [0, 2]], code.relevant[:, [0, 2]])
+    assert torch.equal(found.irrelevant, code.irrelevant)
+    found = measure(AttributeSwitch(to="image"), model, data)
+    assert found[1].protocol == "accuracy[of=odd,extractor=reader,label=none,to=other image,n=40]"
+
+
+def test_an_attribute_that_no_image_has_cannot_come_from_one(data):
+    is_first = data.test.y == 0  # 000
+    test = Split(data.test.x[is_first], data.test.y[is_first])
+    found = measure(AttributeSwitch(to="image"), Blocks(), replace(data, test=test))
+    assert found[0].reason == "odd is the same in all 10 test images, so none has another"
+    assert measure(AttributeSwitch(), Blocks(), replace(data, test=test))[0].value == 100
 
 
 def test_an_attribute_that_never_differs_alone_has_a_reason():

@@ -16,6 +16,7 @@ from bench.errors import BenchError, NotApplicable
 from bench.evaluation.measuring import measure
 from bench.metrics import (
     base,
+    classification_accuracy,
     density_coverage,
     encoder_decoder,
     inpainting,
@@ -52,6 +53,7 @@ KNOWN_ANSWER = {
     "inception_score": "test_two_kinds_of_images_by_hand",
     "intra_class_diversity": "test_flat_images_differ_by_their_luminance_alone",
     "intra_class_diversity_native": "test_flat_images_differ_by_their_luminance_alone",
+    "attribute_diversity": "test_other_attributes_are_free",
     "within_class_variance": "test_pixels_are_those_of_the_formula",
     "class_accuracy": "test_a_quarter_wrong_is_a_quarter_less",
     "classification_accuracy_score": "test_samples_that_do_not_tell_the_classes_apart_teach_chance",
@@ -65,6 +67,7 @@ KNOWN_ANSWER = {
     "leakage": "test_codes_that_are_the_label_are_always_read_and_equal_codes_at_chance",
     "swap": "test_a_perfect_model_takes_the_class_from_a_and_keeps_the_rest_of_b",
     "attribute_switch": "test_a_perfect_model_turns_one_attribute_and_leaves_the_others",
+    "classification_accuracy": "test_a_quarter_wrong_is_a_quarter_less",
     "reconstruction": "test_errors_are_those_of_pixels_between_0_and_1",
     "inpainting": "test_only_the_region_counts_and_only_the_rest_is_seen",
     "arc_fit": "test_arcs_of_half_the_width_have_half_the_spread",
@@ -74,6 +77,7 @@ KNOWN_ANSWER = {
 FILES = {
     "rate": "prior_fit",
     "intra_class_diversity": "ms_ssim",
+    "attribute_diversity": "intra_class_diversity",
     "intra_class_diversity_native": "ms_ssim_native",
     "density_coverage": "precision_recall",
     "inpainting": "reconstruction",
@@ -83,6 +87,7 @@ SMALL_BATCHES = (
     (extractors, "IMAGES_PER_PASS", 7),
     (feature_cache, "PART", 21),
     (encoder_decoder, "BATCH", 7),
+    (classification_accuracy, "BATCH", 7),
     (inpainting, "BATCH", 7),
     (reconstruction, "BATCH", 7),
     (prior_fit, "BATCH", 7),
@@ -102,6 +107,9 @@ class Confused(Bars):
 
     def switch(self, code, attribute, values):
         return code
+
+    def class_logits(self, x):
+        return torch.zeros(len(x), 3)
 
 
 class Inflated(Bars):
@@ -128,6 +136,7 @@ WORSE = {
     "inception_score": noise,
     "intra_class_diversity": copies,
     "intra_class_diversity_native": copies,
+    "attribute_diversity": copies,
     "within_class_variance": copies,
     "class_accuracy": noise,
     "classification_accuracy_score": noise,
@@ -141,13 +150,20 @@ WORSE = {
     "leakage": Confused,
     "swap": Confused,
     "attribute_switch": Confused,
+    "classification_accuracy": Confused,
     "reconstruction": lambda: Bars(wrong=0.3),
     "inpainting": lambda: Bars(wrong=0.3),
     "arc_fit": lambda data: 0.5 * data.test.x,
 }
 """What must make the first measurement worse: other samples, or for some metrics another model."""
 
-ROUNDED = ("inception_score", "intra_class_diversity", "prior_fit", "arc_fit")
+ROUNDED = (
+    "inception_score",
+    "intra_class_diversity",
+    "attribute_diversity",
+    "prior_fit",
+    "arc_fit",
+)
 """Metrics whose sums are taken in the order of the samples or of the real examples."""
 
 
@@ -344,20 +360,26 @@ def test_it_says_to_which_data_it_does_not_apply(name, moons, bars, contexts):
     samples, model = bars_samples(data), Bars(shape=data.spec.shape)
     model.encode = lambda x, y=None: Code(x, torch.zeros(len(x), 1) + 1e-3 * x[:, :1])
     reason = "bars has no arcs" if name == "arc_fit" else "moons (are|have)"
-    if name in ("leakage", "prior_fit", "rate"):
+    if name in ("leakage", "prior_fit", "rate", "classification_accuracy"):
         assert metric.measure(samples, contexts(data, model=model))[0].value is not None
     else:
         with pytest.raises(NotApplicable, match=reason):
             metric.measure(samples, contexts(data, model=model))
 
 
+LACKING = {
+    "prior_fit": "the model infers no codes",
+    "rate": "the model infers no codes",
+    "classification_accuracy": "the model has no classifier",
+}
+
+
 @pytest.mark.parametrize("name", OF_MODELS)
-def test_real_images_and_models_without_codes_have_no_codes(name, bars, contexts):
+def test_real_images_and_models_that_cannot_do_it_are_told_so(name, bars, contexts):
     samples, metric = bars_samples(bars), metric_of(name)
-    with pytest.raises(NotApplicable, match="is a property of a model's codes"):
+    with pytest.raises(NotApplicable, match=r"is a property of a model's (codes|own classifier)"):
         metric.measure(samples, contexts(bars))
-    infers = name in ("prior_fit", "rate")
-    reason = "the model infers no codes" if infers else "the model has no encoder"
+    reason = LACKING.get(name, "the model has no encoder")
     with pytest.raises(NotApplicable, match=reason):
         metric.measure(samples, contexts(bars, model=nn.Linear(2, 2)))
 
@@ -367,6 +389,8 @@ LEAST = {
     ("intra_class_diversity", "per_class"): 2,
     ("intra_class_diversity", "size"): 161,
     ("intra_class_diversity_native", "per_class"): 2,
+    ("attribute_diversity", "per_class"): 2,
+    ("attribute_diversity", "size"): 161,
     ("classification_accuracy_score", "per_class"): 1,
     ("classification_accuracy_score", "steps"): 1,
     ("kid", "subsets"): 1,

@@ -5,8 +5,12 @@ import torch
 
 from bench.metrics.balanced_set import balanced_samples
 from bench.metrics.base import SampleSet
-from bench.metrics.intra_class_diversity import IntraClassDiversity, NativeIntraClassDiversity
-from tests.metrics.bars import first_of_each
+from bench.metrics.intra_class_diversity import (
+    AttributeDiversity,
+    IntraClassDiversity,
+    NativeIntraClassDiversity,
+)
+from tests.metrics.bars import context_of, first_of_each, samples_of
 from tests.metrics.test_ms_ssim import enlarge, reference
 from tests.metrics.test_ms_ssim_native import literal
 
@@ -77,3 +81,18 @@ def test_the_protocol_tells_the_sides_of_oblong_images(real, context):
     (found,) = NativeIntraClassDiversity(per_class=2).measure(oblong, context)
     assert "[sides=4x6-2x3-1x2-1x1-1x1," in found.protocol
     assert ",per_class=2," in found.protocol
+
+
+def test_other_attributes_are_free(bars, tmp_path):
+    """Classes b and c are lit, and c is bright: pairs of b and c count for the first alone."""
+    samples = samples_of(bars)
+    mean, lit, bright = AttributeDiversity(per_class=4).measure(samples, context_of(bars, tmp_path))
+    order = balanced_samples(samples).indices.view(-1, 3)  # of a, b and c by content
+    for found, chosen in ((lit, order[:2, 1:]), (bright, order[:4, 2:])):
+        images = enlarge(samples.x[chosen.flatten()].double() / 255, 192)
+        assert found.value == pytest.approx(1 - reference(images).mean().item(), abs=1e-6)
+        assert found.error > 0
+    assert mean.value == pytest.approx((lit.value + bright.value) / 2)
+    how = "size=192,resize=bilinear,window=11,scales=5"
+    assert lit.protocol == f"1-ms_ssim[{how},of=lit,images=4,pairs=all]"
+    assert mean.protocol == f"1-ms_ssim[{how},images<=4,pairs=all]"

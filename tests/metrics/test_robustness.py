@@ -85,10 +85,12 @@ FEW = {
     "density_coverage": ["3 images have no neighbor number 5"] * 2,
     "intra_class_diversity": ["one image a class makes no pair"],
     "intra_class_diversity_native": ["one image a class makes no pair"],
+    "attribute_diversity": ["", "", "1 images with bright make no pair"],
     "within_class_variance": ["one image a class has no variance"] * 2,
     "classification_accuracy_score": [""],
     "attribute_accuracy": ["", 100],
     "attribute_switch": [""] * 6,
+    "classification_accuracy": ["", 100],
     "leakage": ["a class has 1 test images, fewer than 5 folds; use fit: train"] * 3,
     "prior_fit": [""] * 4,
     "rate": [""] * 3,
@@ -118,10 +120,14 @@ CONSTANT = {
     "inception_score": 1,
     "class_accuracy": 100 / 3,
     "intra_class_diversity": 0,
+    "attribute_diversity": 0,
     "intra_class_diversity_native": 0,
     "within_class_variance": 0,
 }
-ANYTHING = ("attribute_accuracy", "attribute_switch", "prior_fit", "rate", "inpainting", "swap")
+ANYTHING = (
+    *("attribute_accuracy", "attribute_switch", "classification_accuracy"),
+    *("prior_fit", "rate", "inpainting", "swap"),
+)
 
 
 @each_metric
@@ -205,8 +211,11 @@ def test_a_model_that_breaks_is_an_error(name, part, bars, tmp_path):
         def decode(self, code, y=None):
             return super().decode(code) * math.nan
 
+        def class_logits(self, x):
+            return super().class_logits(x) * (1 if part == "images" else math.nan)
+
     context = context_of(bars, tmp_path, model=Broken())
-    if part == "images" and name in ("leakage", "prior_fit", "rate"):
+    if part == "images" and name in ("leakage", "prior_fit", "rate", "classification_accuracy"):
         assert None not in values(name, samples_of(bars), context), "nothing is decoded"
         return
     message = (

@@ -40,6 +40,7 @@ FIGURES = {
         PaperFigure("swaps", "images made of the codes of two", "6", ("swaps",)),
         PaperFigure("inpainting", "hidden regions, filled in", "7", ("inpainting",)),
         PaperFigure("samples", "samples of each class beside real images", "8"),
+        PaperFigure("walks", "codes of one and of two attributes move", "", ("walks",)),
         PaperFigure("reconstruction", "images, encoded and decoded", "", ("reconstruction",)),
         PaperFigure("curves", "training curves"),
         PaperFigure("seeds", "every run as a dot, with means and intervals"),

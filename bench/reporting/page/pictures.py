@@ -29,6 +29,8 @@ CAPTIONS = {
     "traverse_classes": "The relevant code moves along a row from one class to the next.",
     "traverse_irrelevant": "The irrelevant code varies along a row, the relevant one stays.",
     "dimensions": "One dimension of the irrelevant code varies along each row.",
+    "walks": "The code of one attribute moves along a row, from its value 0 to 1 and beyond.",
+    "walk_planes": "The codes of two attributes move: one from row to row, one along the rows.",
 }
 """Captions of pictures by name; any other picture is shown by its name alone."""
 

@@ -34,6 +34,11 @@ ARRAYS = {
     "dimensions_index": np.array([5, 2, 0, 1]),
     "dimensions_spread": np.array([0.9, 0.5, 0.1, 0.0]),
     "dimensions_values": np.linspace(-3, 3, STEPS),
+    "walks": marked(3, STEPS, first=5),
+    "walk_names": np.array(["odd", "large", "loop"]),
+    "walk_planes": marked(2, STEPS, STEPS, first=6),
+    "walk_pairs": np.array([["odd", "large"], ["large", "loop"]]),
+    "walk_beyond": np.array(5.0),
 }
 
 

@@ -85,6 +85,18 @@ def test_a_swap_stands_right_of_its_z_s_and_below_its_z_u(results):
     assert value_at(pages[0], 4, 4, 0, 0, head=True) == 255
 
 
+def test_a_walk_has_a_row_an_attribute_and_a_plane_two(results):
+    figure = drawn(results, "walks")
+    walks, plane, other = panels(figure)[:3]
+    arrays = drawable.ARRAYS
+    assert value_at(walks, 3, 7, 2, 5) == arrays["walks"][2, 5].max()
+    assert value_at(plane, 7, 7, 4, 1) == arrays["walk_planes"][0, 4, 1].max()
+    assert value_at(other, 7, 7, 4, 1) == arrays["walk_planes"][1, 4, 1].max()
+    titles = [axes.get_title(loc="left") for axes in figure.figure.axes]
+    assert titles[:3] == ["CSVAE", "odd ↓, large →", "large ↓, loop →"]
+    assert "from 5 standard deviations beyond" in figure.notes[0]
+
+
 def test_inpainting_has_a_panel_a_region_and_a_row_a_variant(results):
     pages, arrays = panels(drawn(results, "inpainting")), drawable.ARRAYS
     assert len(pages) == 3
@@ -102,7 +114,7 @@ def test_samples_begin_with_the_real_images_and_show_models_that_cannot_encode(r
 
 
 def test_a_model_that_cannot_is_left_out_with_the_reason(results):
-    for name in ("traversals", "dimensions", "swaps", "inpainting", "reconstruction"):
+    for name in ("traversals", "dimensions", "swaps", "walks", "inpainting"):
         assert "Not shown, since the model has no encoder: cGAN." in drawn(results, name).notes
 
 
