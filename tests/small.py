@@ -31,9 +31,9 @@ def small(name="cvae", **options):
 
 
 @cache
-def on_points(name):
-    """Return a model for points of the plane that is not to be changed."""
-    return ModelUnderTest.of(name, data={"name": "moons", "per_class": 50})
+def on_points(name, data="moons"):
+    """Return a model for points that is not to be changed."""
+    return ModelUnderTest.of(name, data={"name": data, "per_class": 50})
 
 
 @cache

@@ -3,19 +3,15 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from bench.data.moons import CENTERS
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet, unmeasured
-from bench.metrics.density_coverage import distances
 from bench.metrics.jackknife import combined_error, jackknife_variance, variances_without
+from bench.metrics.point_fit import covered, energy_distance, sizes_of, thinned
 
 RADIUS = 0.1
 """A real point counts as covered if a sample of its class is nearer than this."""
-
-MOST = 5000
-"""Points of each class that are compared at most, evenly spaced: the work grows as the square."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +37,16 @@ class ArcFit(Metric):
         spec, test = context.data.spec, context.data.test
         if spec.name != "moons":
             raise NotApplicable(f"{spec.name} has no arcs")
-        sizes = [min(n, MOST) for n in (samples.per_class, int(torch.bincount(test.y).min()))]
+        sizes = sizes_of(samples, context)
         protocol = f"arcs[radius={RADIUS},per_class={sizes[0]},real={sizes[1]}]"
         names = self.quantities
         if min(sizes) < 2:
             return unmeasured(names, protocol, "one point a class has no spread")
         by_class, variances = [], []
         for label, center in enumerate(CENTERS):
-            points, real = (_some(part.x[part.y == label]) for part in (samples, test))
+            points, real = (thinned(part.x[part.y == label]) for part in (samples, test))
             radii = [(side - torch.tensor(center).double()).norm(dim=1) for side in (points, real)]
-            coverage, coverage_without = _coverage(points, real)
+            coverage, coverage_without = covered(points, real, RADIUS)
             values = radii[0].std() / radii[1].std(), coverage, energy_distance(points, real)
             by_class.append(torch.stack(values))
             if len(points) > 2:
@@ -61,42 +57,3 @@ class ArcFit(Metric):
         errors = [*map(combined_error, zip(*variances, strict=True)), None, None, None]
         measured = zip(names, means, errors, strict=False)
         return [Measurement(name, protocol, mean, error=error) for name, mean, error in measured]
-
-
-def _coverage(points: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which percentage of real points is covered, and that without each of the points."""
-    covered, lost = torch.zeros((), dtype=torch.int64), torch.zeros(len(points), dtype=torch.int64)
-    for block in distances(real, points):
-        near = block < RADIUS
-        count = near.sum(dim=1)
-        covered += (count > 0).sum()
-        lost += near[count == 1].sum(dim=0)
-    return 100 * covered.double() / len(real), 100 * (covered - lost).double() / len(real)
-
-
-def energy_distance(first: Tensor, second: Tensor) -> Tensor:
-    r"""Return the energy distance (0-d) of points `[N, D]` and `[M, D]`, best in `float64`.
-
-    .. math:: \sqrt{2\,\mathbb E\lVert X - Y \rVert - \mathbb E\lVert X - X' \rVert
-              - \mathbb E\lVert Y - Y' \rVert}
-
-    Székely & Rizzo (2013), equation 5, with means over all pairs, including each point with itself:
-    so it is never negative, and of the order of `1 / sqrt(N)` for equal distributions.
-
-    >>> energy_distance(torch.zeros(3, 1), torch.full((2, 1), 2.0)).item()
-    2.0
-    """
-    between = 2 * _mean_distance(first, second)
-    within = _mean_distance(first, first) + _mean_distance(second, second)
-    return (between - within).clamp_min(0).sqrt()
-
-
-def _mean_distance(first: Tensor, second: Tensor) -> Tensor:
-    total = torch.stack([block.sum() for block in distances(first, second)]).sum()
-    return total / (len(first) * len(second))
-
-
-def _some(points: Tensor) -> Tensor:
-    """Return at most `MOST` of the points, evenly spaced, since real points follow the arc."""
-    indices = torch.linspace(0, len(points) - 1, min(len(points), MOST), dtype=torch.float64)
-    return points[indices.round().long()].double()

@@ -76,7 +76,7 @@ class RecordedPictures(NamedTuple):
 
 
 class RecordedSamples(NamedTuple):
-    """Samples of a run by class: `uint8` `[K, n, H, W, C]`, or points `float32` `[K, n, 2]`."""
+    """Samples of a run by class: `uint8` `[K, n, H, W, C]`, or points `float32` `[K, n, D]`."""
 
     x: Array
     names: tuple[str, ...]
@@ -146,7 +146,7 @@ def check_samples(folder: Path) -> RecordedSamples | None:
     if not {"x", "names"} <= arrays.keys():
         raise _damaged(path, "it lacks x or names")
     x, names = arrays["x"], arrays["names"]
-    are_points = x.ndim == 3 and x.dtype.kind == "f" and x.shape[-1] == 2 and x.size
+    are_points = x.ndim == 3 and x.dtype.kind == "f" and x.shape[-1] in (2, 3) and x.size
     if not (are_points and np.isfinite(x).all()) and not (x.ndim == 5 and are_images(x)):
         raise _damaged(path, f"x is {x.dtype} of the shape {x.shape}")
     if names.shape != x.shape[:1]:

@@ -190,7 +190,7 @@ def test_features_that_are_not_finite_are_an_error(name, bars, tmp_path):
 
 
 def test_every_metric_of_images_is_tried_here():
-    assert set(registry.BUILT_IN["metric"]) - {"arc_fit"} == set(OPTIONS) == set(FEW)
+    assert set(registry.BUILT_IN["metric"]) - {"arc_fit", "point_fit"} == set(OPTIONS) == set(FEW)
 
 
 @pytest.mark.parametrize("name", OF_MODELS)

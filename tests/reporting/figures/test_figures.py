@@ -229,6 +229,20 @@ def test_the_toy_shows_moments_of_the_training_where_they_were_kept(tmp_path):
     assert [a.texts[-1].get_text() for a in axes] == ["10 %", "40 %", "80 %"]
 
 
+def test_points_of_space_are_projected_and_have_their_own_coverage(tmp_path):
+    folder = drawable.write(tmp_path, points=True, dimensions=3)
+    entry = {"step": 800, "metric": "point_coverage", "protocol": "points", "reason": ""}
+    for path in folder.glob("*/evaluation.jsonl"):
+        write_jsonl(path, [entry | {"split": "samples", "value": 77.0}])
+    figure = drawn(tmp_path, "toy", "csvae")
+    assert any("oblique projection" in note for note in figure.notes)
+    assert any("is point coverage" in note for note in figure.notes)
+    panel = figure.figure.axes[1]
+    assert panel.texts[-1].get_text() == "77 %"
+    clouds = [line.get_xdata() for line in panel.lines]
+    assert list(map(len, clouds))[:2] == [3 * 40, 40]  # the real ones, a class
+
+
 def test_measurements_on_validation_images_are_in_no_figure(tmp_path):
     folder = drawable.write(tmp_path, ("csvae",), points=True)
     entry = {"step": 800, "metric": "arc_coverage", "protocol": "arc[r=0.1]", "reason": ""}
