@@ -11,6 +11,8 @@ from bench.training.interface import Batch
 OPTIONS = {
     "lr_livae": {"width": 0.25, "relevant": 4, "irrelevant": 4},
     "cvae": {"width": 0.25, "latent": 4},
+    "cvae_info": {"width": 0.25, "latent": 4},
+    "vae": {"width": 0.25, "latent": 4},
     "cvae_gan": {"width": 0.25, "latent": 4},
     "cvae_gan_bao": {"width": 0.25, "latent": 4},
     "cgan": {"width": 0.25, "latent": 4},

@@ -88,7 +88,7 @@ FEW = {
     "within_class_variance": ["one image a class has no variance"] * 2,
     "classification_accuracy_score": [""],
     "attribute_accuracy": ["", 100],
-    "attribute_switch": [""] * 6,
+    "attribute_switch": [""] * 7,
     "leakage": ["a class has 1 test images, fewer than 5 folds; use fit: train"] * 3,
     "prior_fit": [""] * 4,
     "reconstruction": [""] * 3,

@@ -416,9 +416,9 @@ def test_missing_file_suggests_a_neighbor(write, tmp_path):
 
 
 SHIPPED = {
-    **{"quickstart": 18, "digits": 168, "toy": 30, "swiss_roll": 21, "semi": 24, "attributes": 18},
+    **{"quickstart": 18, "digits": 168, "toy": 30, "swiss_roll": 21, "semi": 24, "attributes": 21},
     **{"calibration": 9, "critic": 12, "table1": 35, "table2": 20, "ablation": 25, "fashion": 50},
-    **{"equal_images": 40, "equal_arithmetic": 40, "price": 75},
+    **{"attribute_switching": 24, "equal_images": 40, "equal_arithmetic": 40, "price": 75},
 }
 
 
