@@ -24,11 +24,13 @@ from bench.record.files import write_atomically
 from bench.record.pictures import FILE
 from bench.record.run_folder import RunFolder
 from bench.seeding import generator_for
-from bench.training.interface import Code, Infers
+from bench.training.interface import Code, Infers, Switches
 
 CLASSES = 10  # that are shown, the first ones
 STEPS = 7  # images of a traversal; odd, so that one is in the middle
 DIMENSIONS = 6  # of the irrelevant code that are shown
+SUBSPACES = 4  # labels whose part of the relevant code is shown as a plane, the first ones
+MARGIN = 2.0  # of such a plane around the prior means, in standard deviations of their priors
 REACH = 3.0  # of a single dimension to either side, in standard deviations of its prior
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -69,16 +71,19 @@ class PictureInputs:
         return _irrelevant(self.codes)
 
     @cached_property
-    def prior(self) -> tuple[Tensor, Tensor] | None:
-        """Means and standard deviations `[N, D_s]`; None where the label is the relevant code."""
+    def every_prior(self) -> tuple[Tensor, Tensor] | None:
+        """Means and standard deviations `[K, D_s]`; None where the label is the relevant code."""
         if not isinstance(self.coder.model, Infers):
             raise NotApplicable("the model says nothing of the priors of its codes")
         with torch.inference_mode():
             moments = self.coder.model.class_prior()
-        if moments is None:
-            return None
-        means, variances = (part.float().cpu()[self.classes] for part in moments)
-        return means, variances.sqrt()
+        return moments and (moments[0].float().cpu(), moments[1].float().cpu().sqrt())
+
+    @property
+    def prior(self) -> tuple[Tensor, Tensor] | None:
+        """Means and standard deviations `[N, D_s]` of the classes that are shown, or None."""
+        every = self.every_prior
+        return every and (every[0][self.classes], every[1][self.classes])
 
     @property
     def class_prior(self) -> tuple[Tensor, Tensor]:
@@ -201,6 +206,51 @@ def _traverse_irrelevant(inputs: PictureInputs) -> dict[str, Array]:
     return {"traverse_irrelevant": inputs.decoded(means, path[None], inputs.classes)}
 
 
+def _subspaces(inputs: PictureInputs) -> dict[str, Array]:
+    moments, relevant = inputs.every_prior, inputs.codes.relevant
+    if moments is None or relevant is None:
+        raise NotApplicable("the label itself is the relevant code, so nothing in it can vary")
+    planes = {name: part for name, part in _parts(inputs).items() if len(part) == 2}
+    if not planes:
+        raise NotApplicable("no label has a part of two dimensions in the relevant code")
+    names = list(planes)[:SUBSPACES]
+    return {
+        "subspaces": np.stack([_plane(inputs, relevant, moments, planes[name]) for name in names]),
+        "subspace_names": np.array(names),
+        "subspace_margin": np.array(MARGIN),
+    }
+
+
+def _parts(inputs: PictureInputs) -> dict[str, Tensor]:
+    """Return the columns of the relevant code that belong to each attribute, or to the class."""
+    coder, (relevant, _) = inputs.coder, inputs.codes
+    assert relevant is not None
+    if not coder.spec.attributes or not isinstance(coder.model, Switches):
+        return {"class": torch.arange(relevant.shape[1])}
+    parts = {}
+    for attribute, name in enumerate(coder.spec.attributes):
+        values = torch.zeros(len(relevant), dtype=torch.int64)
+        off, on = (coder.switch(inputs.codes, attribute, values + v).relevant for v in (0, 1))
+        assert off is not None
+        assert on is not None
+        parts[name] = torch.nonzero((off != on).any(dim=0)).flatten().cpu()
+    return parts
+
+
+def _plane(
+    inputs: PictureInputs, relevant: Tensor, moments: tuple[Tensor, Tensor], part: Tensor
+) -> Array:
+    """Return images `[T, T, H, W, C]` of a plane of codes; all else is the first original's."""
+    means, scales = (of[:, part] for of in moments)
+    low, high = (means - MARGIN * scales).amin(dim=0), (means + MARGIN * scales).amax(dim=0)
+    steps = torch.linspace(0, 1, STEPS)
+    shares = torch.cartesian_prod(steps, steps)
+    codes = relevant[:1].repeat(len(shares), 1)
+    codes[:, part] = low + shares * (high - low)
+    images = inputs.decoded(codes[None], inputs.irrelevant[:1, None], inputs.classes[:1])
+    return images.reshape(STEPS, STEPS, *images.shape[2:])
+
+
 def _dimensions(inputs: PictureInputs) -> dict[str, Array]:
     some = ordered_by_content(inputs.test, 1000)
     irrelevant = _irrelevant(inputs.coder.encode(some.x, some.y))
@@ -227,6 +277,7 @@ PICTURES: Mapping[str, Callable[[PictureInputs], dict[str, Array]]] = {
     "traverse_classes": _traverse_classes,
     "traverse_irrelevant": _traverse_irrelevant,
     "dimensions": _dimensions,
+    "subspaces": _subspaces,
 }
 
 

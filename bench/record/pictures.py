@@ -21,6 +21,9 @@ or 3. There are `N` real test images, at most 10, one of each class shown, and `
 | `dimensions_index` | `[D]` | which dimensions: those that vary most over test images |
 | `dimensions_spread` | `[D]` | standard deviation of their posterior means over test images |
 | `dimensions_values` | `[T]` | what they are set to, in standard deviations of the prior |
+| `subspaces` | `[L, T, T, H, W, C]` | a label's part of one code over a plane, if it is one |
+| `subspace_names` | `[L]` | which attributes, or the class |
+| `subspace_margin` | `[]` | of the plane around the prior means, in standard deviations |
 | `missing` | `[M, 2]` | names of arrays that the model cannot make, each with the reason |
 
 Where the label is the relevant code, a row is made with the label of its class.
@@ -60,6 +63,9 @@ AXES: Mapping[str, str] = {
     "dimensions_index": "D",
     "dimensions_spread": "D",
     "dimensions_values": "T",
+    "subspaces": "LTTHWC",
+    "subspace_names": "L",
+    "subspace_margin": "",
     "missing": "MP",
 }
 """The axes of the arrays of `pictures.npz`; a letter has one length in a file."""

@@ -41,6 +41,7 @@ FIGURES = {
         PaperFigure("inpainting", "hidden regions, filled in", "7", ("inpainting",)),
         PaperFigure("samples", "samples of each class beside real images", "8"),
         PaperFigure("reconstruction", "images, encoded and decoded", "", ("reconstruction",)),
+        PaperFigure("subspaces", "planes of the code of one label", "", ("subspaces",)),
         PaperFigure("curves", "training curves"),
         PaperFigure("seeds", "every run as a dot, with means and intervals"),
         PaperFigure("tradeoff", "quality against diversity"),

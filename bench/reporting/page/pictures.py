@@ -29,6 +29,7 @@ CAPTIONS = {
     "traverse_classes": "The relevant code moves along a row from one class to the next.",
     "traverse_irrelevant": "The irrelevant code varies along a row, the relevant one stays.",
     "dimensions": "One dimension of the irrelevant code varies along each row.",
+    "subspaces": "The code of one label varies over a plane; the planes are below each other.",
 }
 """Captions of pictures by name; any other picture is shown by its name alone."""
 

@@ -34,6 +34,9 @@ ARRAYS = {
     "dimensions_index": np.array([5, 2, 0, 1]),
     "dimensions_spread": np.array([0.9, 0.5, 0.1, 0.0]),
     "dimensions_values": np.linspace(-3, 3, STEPS),
+    "subspaces": marked(3, STEPS, STEPS, first=8),
+    "subspace_names": np.array(["odd", "large", "loop"]),
+    "subspace_margin": np.array(2.0),
 }
 
 

@@ -85,6 +85,17 @@ def test_a_swap_stands_right_of_its_z_s_and_below_its_z_u(results):
     assert value_at(pages[0], 4, 4, 0, 0, head=True) == 255
 
 
+def test_a_plane_has_a_panel_for_each_label(results):
+    figure = drawn(results, "subspaces")
+    planes = panels(figure)
+    for label, plane in enumerate(planes[:3]):
+        expected = drawable.ARRAYS["subspaces"][label, 4, 1].max()
+        assert value_at(plane, 7, 7, 4, 1) == expected
+    titles = [axes.get_title(loc="left") for axes in figure.figure.axes]
+    assert titles[:3] == ["CSVAE: odd", "CSVAE: large", "CSVAE: loop"]
+    assert "from 2 standard deviations below" in figure.notes[0]
+
+
 def test_inpainting_has_a_panel_a_region_and_a_row_a_variant(results):
     pages, arrays = panels(drawn(results, "inpainting")), drawable.ARRAYS
     assert len(pages) == 3
