@@ -72,7 +72,8 @@ class UnconditionalVAE(VAE):
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode draws from the Gaussians of the labels."""
-        return self._decode(draw(*self.moments(), y, generator))
+        means, logvars = self.moments()
+        return self._decode(draw(means, logvars, y, generator))
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the Gaussian of the code, all of which is the relevant one."""
