@@ -166,7 +166,7 @@ class CGAN(ConditionalGenerator):
                 Unbounded where None.
 
         Returns:
-            Images `[B, C, H, W]` or points `[B, 2]`.
+            Images `[B, C, H, W]` or points `[B, D]`.
 
         Raises:
             ValueError: If the bound is not positive.

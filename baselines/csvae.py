@@ -26,9 +26,10 @@ well. For a class it is unit variance, and means on a sphere of radius 3, orthog
 a dimension for each class, so that any two are again 3 sqrt(2) apart.
 
 Networks, reductions and weights are those of Lr-LiVAE (10 for pixels, 1 for all else): published
-weights differ by orders of magnitude between implementations and data sets. But KLs are means over
-dimensions, and attributes have few. So the weight of `kl_w` for attributes is the ratio of the
-sizes of `w` and `z`, with which all nats have one price, as in the evidence lower bound.
+weights differ by orders of magnitude between implementations and data sets; `sweeps/swiss_roll` and
+`sweeps/attributes` have rows with two of them. But KLs are means over dimensions, and attributes
+have few. So the weight of `kl_w` for attributes is the ratio of the sizes of `w` and `z`, with
+which all nats have one price, as in the evidence lower bound.
 """
 
 from math import log, sqrt

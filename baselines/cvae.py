@@ -1,4 +1,4 @@
-"""cVAE: a VAE conditioned on the label (Sohn, Lee & Yan, NeurIPS 2015).
+"""cVAE: a VAE conditioned on the label (Sohn, Lee & Yan, NeurIPS 2015), and one with an adversary.
 
 The encoder `q(z | x, y)` and the decoder `p(x | z, y)` both see the label; the prior of the code is
 the standard normal for every class. The label is tiled over the image as one-hot planes for the
@@ -9,14 +9,23 @@ Departures from Sohn et al.: their prior depends on the condition, `p(z | y)`, w
 objective with a second, recognition-free path is for prediction, not for generation. Networks,
 reductions and weights are those of Lr-LiVAE, so that the two differ in method alone. Nobody has
 published the size of the baseline's code; here it is that of Lr-LiVAE's irrelevant code.
+
+`cvae_info` is the baseline "CondVAE-info" of Klys, Snell & Zemel (2018) after Creswell et al.
+(2017): the encoder `q(z | x)` does not see the label, and an adversary `r(y | z)` reads it from
+samples of `z`. Their encoder ascends the adversary's cross-entropy; here it descends the negative
+entropy of CSVAE, at the same weight, so that the two differ in how the decoder is told the label
+alone: by itself, or by a subspace.
 """
 
 from typing import ClassVar
 
 from torch import Tensor
 
+from bench.data.base import DataSpec
 from bench.training.interface import Batch, Objective, Stage
-from models.vae import LabelConditionedVAE
+from models import backbones, terms
+from models.blocks import one_hot
+from models.vae import LabelConditionedVAE, gaussian_draw
 
 
 class CVAE(LabelConditionedVAE):
@@ -32,3 +41,48 @@ class CVAE(LabelConditionedVAE):
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the two halves of the evidence lower bound (Eq. 2 and 3)."""
         return self._reconstruct(batch)[1]
+
+
+class CVAEInfo(LabelConditionedVAE):
+    """The conditional VAE whose code an adversary keeps free of the label.
+
+    Args:
+        spec: Shape of the data.
+        backbone: Family of networks; `auto` fits the data.
+        width: Multiplier of the layer sizes.
+        latent: Size of the code, the family's irrelevant code where None.
+    """
+
+    title: ClassVar[str] = "cVAE-info"
+    encoder_sees_label: ClassVar[bool] = False
+    stages = (Stage("main", ("encoder", "decoder", "adversary")),)
+    objective: Objective = {
+        "encoder": {"reconstruct": 10.0, "kl": 1.0, "negative_entropy": 1.0},
+        "decoder": {"reconstruct": 10.0},
+        "adversary": {"classify_z": 1.0},
+    }
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        backbone: backbones.Backbone = "auto",
+        width: float = 1.0,
+        latent: int | None = None,
+    ) -> None:
+        super().__init__(spec, backbone=backbone, width=width, latent=latent)
+        self.adversary = backbones.latent_classifier(spec, backbone, self.latent)
+
+    def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
+        """Return the halves of the bound, and the two sides of the game about the label."""
+        mean, logvar, z = gaussian_draw(self.encoder(batch.x))
+        logits = self.adversary(z)
+        values = {
+            "kl": terms.kl_to_standard_normal(mean, logvar),
+            "negative_entropy": terms.negative_entropy(logits),
+            "classify_z": terms.classify(logits, batch.y),
+        }
+        if "reconstruct" in wanted:
+            reconstruction = self._decode(z, one_hot(batch.y, self.classes))
+            values["reconstruct"] = terms.reconstruct(batch.x, reconstruction)
+        return values

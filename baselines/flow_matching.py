@@ -167,7 +167,7 @@ class FlowMatching(ConditionalGenerator):
             guidance: Scale of classifier-free guidance; none where 1.
 
         Returns:
-            Images `[B, C, H, W]` or points `[B, 2]`.
+            Images `[B, C, H, W]` or points `[B, D]`.
 
         Raises:
             ValueError: If a value is not positive, or guidance needs a training that hid labels.

@@ -70,8 +70,11 @@ def family(spec: DataSpec, backbone: Backbone) -> Family:
         raise ValueError(f"backbone must be one of {get_args(Backbone)}, got {backbone!r}")
     what = f"{spec.name} has examples of shape {spec.shape}"
     if not spec.is_image:
-        if spec.shape != (2,):
-            raise ValueError(f"{what}; networks are for images and for points of the plane, (2,)")
+        if spec.shape not in ((2,), (3,)):
+            raise ValueError(
+                f"{what}; networks are for images and for points of the plane, (2,), or of space, "
+                "(3,)"
+            )
         fitting: tuple[Family, ...] = ("mlp",)
     elif spec.shape not in {(c, size, size) for c in (1, 3) for size in SIZES}:
         sizes = ", ".join(map(str, SIZES))

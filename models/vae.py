@@ -74,7 +74,8 @@ class VAE(ConditionalGenerator):
 class LabelConditionedVAE(VAE):
     """Encoder `q(z | x, y)`, decoder `p(x | z, y)`, and a standard normal code for every class.
 
-    A subclass says which terms there are, and who descends what.
+    A subclass says which terms there are, who descends what, and whether the encoder sees the
+    label.
 
     Args:
         spec: Shape of the data.
@@ -82,6 +83,8 @@ class LabelConditionedVAE(VAE):
         width: Multiplier of the layer sizes.
         latent: Size of the code, the family's irrelevant code where None.
     """
+
+    encoder_sees_label: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -94,9 +97,8 @@ class LabelConditionedVAE(VAE):
         super().__init__()
         self.classes = spec.classes
         self.latent = backbones.code_sizes(spec, backbone, irrelevant=latent)[1]
-        self.encoder = backbones.encoder(
-            spec, backbone, width, self.latent, planes=spec.classes, heads=2
-        )
+        planes = spec.classes if self.encoder_sees_label else 0
+        self.encoder = backbones.encoder(spec, backbone, width, self.latent, planes=planes, heads=2)
         self.decoder = backbones.decoder(spec, backbone, width, self.latent + spec.classes)
         self.nats = {"kl": self.latent}
 
@@ -107,7 +109,9 @@ class LabelConditionedVAE(VAE):
         return self._decode(z, one_hot(y, self.classes))
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
-        """Return the Gaussian of the irrelevant code; needs `y`, the relevant one itself."""
+        """Return the Gaussian of the irrelevant code; the label is the relevant one."""
+        if not self.encoder_sees_label:
+            return Posterior(None, gaussian_moments(self.encoder(x)))
         if y is None:
             raise ValueError(f"{self.title} needs labels to encode: its encoder is q(z | x, y)")
         return Posterior(None, gaussian_moments(self.encoder(x, y)))

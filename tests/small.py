@@ -11,6 +11,8 @@ from bench.training.interface import Batch
 OPTIONS = {
     "lr_livae": {"width": 0.25, "relevant": 4, "irrelevant": 4},
     "cvae": {"width": 0.25, "latent": 4},
+    "cvae_info": {"width": 0.25, "latent": 4},
+    "vae": {"width": 0.25, "latent": 4},
     "cvae_gan": {"width": 0.25, "latent": 4},
     "cvae_gan_bao": {"width": 0.25, "latent": 4},
     "cgan": {"width": 0.25, "latent": 4},
@@ -31,9 +33,9 @@ def small(name="cvae", **options):
 
 
 @cache
-def on_points(name):
-    """Return a model for points of the plane that is not to be changed."""
-    return ModelUnderTest.of(name, data={"name": "moons", "per_class": 50})
+def on_points(name, data="moons"):
+    """Return a model for points that is not to be changed."""
+    return ModelUnderTest.of(name, data={"name": data, "per_class": 50})
 
 
 @cache

@@ -29,7 +29,7 @@ class DataSpec:
 
     Attributes:
         name: Name in the registry, for messages and table headers.
-        shape: `(C, H, W)` of an image, or `(2,)` for points of the plane.
+        shape: `(C, H, W)` of an image, `(2,)` for points of the plane, or `(3,)` of space.
         class_names: One name a class, in the order of the labels.
         attributes: Names of the `A` binary attributes; none where an image has one label.
         combinations: For each class, the value 0 or 1 of each attribute.
@@ -93,7 +93,7 @@ class Split:
     """Examples and their labels.
 
     Attributes:
-        x: `uint8` `[N, C, H, W]`, or `float32` `[N, 2]` for points.
+        x: `uint8` `[N, C, H, W]`, or `float32` `[N, D]` for points.
         y: `int64` `[N]`, in `[0, K)`.
     """
 
@@ -140,7 +140,7 @@ class Batch(NamedTuple):
     """One draw from the training stream.
 
     Attributes:
-        x: `float32` `[B, C, H, W]` in `[-1, 1]`, or `[B, 2]` for points.
+        x: `float32` `[B, C, H, W]` in `[-1, 1]`, or `[B, D]` for points.
         y: `int64` `[B]`; -1 for examples without label. For a model with the capability
             `attributes`, on data that has them, `[B, A]` with 0, 1 or -1.
         labeled: Number of leading examples that carry a label, the same for every batch of a run.
@@ -261,7 +261,7 @@ def to_bytes(x: Tensor, what: str = "images") -> Tensor:
     """Map what networks produce to what is stored: the inverse of `to_float`.
 
     Args:
-        x: `float32` images in `[-1, 1]`, or points `[N, 2]`.
+        x: `float32` images in `[-1, 1]`, or points `[N, D]`.
         what: The name of `x` in messages.
 
     Returns:

@@ -32,6 +32,8 @@ STEPS = 7  # images of a traversal; odd, so that one is in the middle
 DIMENSIONS = 6  # of the irrelevant code that are shown
 WALKED = 4  # attributes that are walked along, and by pairs of neighbors over planes
 BEYOND = 5.0  # of a walk, past the means of both values, in standard deviations of their priors
+SUBSPACES = 4  # labels whose part of the relevant code is shown as a plane, the first ones
+MARGIN = 2.0  # of such a plane around the prior means, in standard deviations of their priors
 REACH = 3.0  # of a single dimension to either side, in standard deviations of its prior
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -250,6 +252,47 @@ def _walk(inputs: PictureInputs, *attributes: int) -> Array:
     return images.reshape(*([STEPS] * len(attributes)), *images.shape[2:])
 
 
+def _subspaces(inputs: PictureInputs) -> dict[str, Array]:
+    moments, relevant = inputs.every_prior, inputs.codes.relevant
+    if moments is None or relevant is None:
+        raise NotApplicable("the label itself is the relevant code, so nothing in it can vary")
+    planes = {name: part for name, part in _parts(inputs).items() if len(part) == 2}
+    if not planes:
+        raise NotApplicable("no label has a part of two dimensions in the relevant code")
+    names = list(planes)[:SUBSPACES]
+    return {
+        "subspaces": np.stack([_plane(inputs, relevant, moments, planes[name]) for name in names]),
+        "subspace_names": np.array(names),
+        "subspace_margin": np.array(MARGIN),
+    }
+
+
+def _parts(inputs: PictureInputs) -> dict[str, Tensor]:
+    """Return the columns of the relevant code that belong to each attribute, or to the class."""
+    coder, codes = inputs.coder, inputs.codes
+    assert codes.relevant is not None
+    if not coder.spec.attributes or not isinstance(coder.model, Switches):
+        return {"class": torch.arange(codes.relevant.shape[1])}
+    return {
+        name: torch.nonzero(coder.part_of(codes, attribute)).flatten()
+        for attribute, name in enumerate(coder.spec.attributes)
+    }
+
+
+def _plane(
+    inputs: PictureInputs, relevant: Tensor, moments: tuple[Tensor, Tensor], part: Tensor
+) -> Array:
+    """Return images `[T, T, H, W, C]` of a plane of codes; all else is the first original's."""
+    means, scales = (of[:, part] for of in moments)
+    low, high = (means - MARGIN * scales).amin(dim=0), (means + MARGIN * scales).amax(dim=0)
+    steps = torch.linspace(0, 1, STEPS)
+    shares = torch.cartesian_prod(steps, steps)
+    codes = relevant[:1].repeat(len(shares), 1)
+    codes[:, part] = low + shares * (high - low)
+    images = inputs.decoded(codes[None], inputs.irrelevant[:1, None], inputs.classes[:1])
+    return images.reshape(STEPS, STEPS, *images.shape[2:])
+
+
 def _dimensions(inputs: PictureInputs) -> dict[str, Array]:
     some = ordered_by_content(inputs.test, 1000)
     irrelevant = _irrelevant(inputs.coder.encode(some.x, some.y))
@@ -277,6 +320,7 @@ PICTURES: Mapping[str, Callable[[PictureInputs], dict[str, Array]]] = {
     "traverse_irrelevant": _traverse_irrelevant,
     "dimensions": _dimensions,
     "walks": _walks,
+    "subspaces": _subspaces,
 }
 
 

@@ -155,7 +155,9 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, l
     labels = torch.from_numpy(y.astype(np.int64))
     if not spec.is_image:
         if x.shape[1:] != spec.shape or x.dtype not in (np.float32, np.float64):
-            raise BenchError(f"{path}: x must be floats [N, 2], got {x.dtype} {list(x.shape)}")
+            raise BenchError(
+                f"{path}: x must be floats [N, {spec.shape[0]}], got {x.dtype} {list(x.shape)}"
+            )
         return torch.from_numpy(x.astype(np.float32)), labels, []
     shape = image_shape(path, "x", x)
     if shape != spec.shape:

@@ -278,7 +278,7 @@ def inapplicable(
 def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) -> None:
     """Keep at most 10 images of each class, or all points, in `samples.npz`; with `data` draw them.
 
-    The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, 2]`) and the class `names`.
+    The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, D]`) and the class `names`.
     """
     spec, per_class = samples.spec, samples.per_class
     shown = min(per_class, SHOWN_PER_CLASS if spec.is_image else per_class)
@@ -297,4 +297,4 @@ def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) 
         save_image_grid({"": kept}, spec.class_names, picture)
     else:
         labels = np.repeat(np.arange(spec.classes), shown)
-        save_point_cloud(kept.reshape(-1, 2), labels, data.test.x.numpy(), picture)
+        save_point_cloud(kept.reshape(-1, *spec.shape), labels, data.test.x.numpy(), picture)

@@ -30,7 +30,7 @@ class SampleSet:
     """Samples and the labels they were drawn for.
 
     Attributes:
-        x: `uint8` `[N, C, H, W]`, or finite `float32` `[N, 2]` for points; on the CPU.
+        x: `uint8` `[N, C, H, W]`, or finite `float32` `[N, D]` for points; on the CPU.
         y: `int64` `[N]`.
         spec: The data set that the samples imitate.
 
@@ -44,8 +44,10 @@ class SampleSet:
 
     def __post_init__(self) -> None:
         dtype, shape = (torch.uint8 if self.spec.is_image else torch.float32), list(self.x.shape)
-        if self.x.dtype != dtype or len(shape) != 1 + len(self.spec.shape):
-            axes = "[N, C, H, W]" if self.spec.is_image else "[N, 2]"
+        is_image = self.spec.is_image
+        fits = len(shape) == 4 if is_image else shape[1:] == list(self.spec.shape)
+        if self.x.dtype != dtype or not fits:
+            axes = "[N, C, H, W]" if is_image else f"[N, {self.spec.shape[0]}]"
             raise BenchError(
                 f"samples of {self.spec.name} must be {dtype} {axes}, got {self.x.dtype} {shape}"
             )

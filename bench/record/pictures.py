@@ -26,6 +26,9 @@ or 3. There are `N` real test images, at most 10, one of each class shown, and `
 | `walk_planes` | `[Q, T, T, H, W, C]` | two attributes: the first from row to row |
 | `walk_pairs` | `[Q, 2]` | which two |
 | `walk_beyond` | `[]` | how far beyond the prior's means, in its standard deviations |
+| `subspaces` | `[L, T, T, H, W, C]` | a label's part of one code over a plane, if it is one |
+| `subspace_names` | `[L]` | which attributes, or the class |
+| `subspace_margin` | `[]` | of the plane around the prior means, in standard deviations |
 | `missing` | `[M, 2]` | names of arrays that the model cannot make, each with the reason |
 
 Where the label is the relevant code, a row is made with the label of its class.
@@ -70,6 +73,9 @@ AXES: Mapping[str, str] = {
     "walk_planes": "QTTHWC",
     "walk_pairs": "QP",
     "walk_beyond": "",
+    "subspaces": "LTTHWC",
+    "subspace_names": "L",
+    "subspace_margin": "",
     "missing": "MP",
 }
 """The axes of the arrays of `pictures.npz`; a letter has one length in a file."""
@@ -86,7 +92,7 @@ class RecordedPictures(NamedTuple):
 
 
 class RecordedSamples(NamedTuple):
-    """Samples of a run by class: `uint8` `[K, n, H, W, C]`, or points `float32` `[K, n, 2]`."""
+    """Samples of a run by class: `uint8` `[K, n, H, W, C]`, or points `float32` `[K, n, D]`."""
 
     x: Array
     names: tuple[str, ...]
@@ -156,7 +162,7 @@ def check_samples(folder: Path) -> RecordedSamples | None:
     if not {"x", "names"} <= arrays.keys():
         raise _damaged(path, "it lacks x or names")
     x, names = arrays["x"], arrays["names"]
-    are_points = x.ndim == 3 and x.dtype.kind == "f" and x.shape[-1] == 2 and x.size
+    are_points = x.ndim == 3 and x.dtype.kind == "f" and x.shape[-1] in (2, 3) and x.size
     if not (are_points and np.isfinite(x).all()) and not (x.ndim == 5 and are_images(x)):
         raise _damaged(path, f"x is {x.dtype} of the shape {x.shape}")
     if names.shape != x.shape[:1]:

@@ -192,7 +192,7 @@ class ConditionalGenerator(nn.Module, ABC):
         `ValueError` for a value, raised at the beginning, is found before the training.
 
         Returns:
-            Images `[B, C, H, W]` in `[-1, 1]`, or points `[B, 2]`.
+            Images `[B, C, H, W]` in `[-1, 1]`, or points `[B, D]`.
         """
 
     def finish(self, data: Iterable[Batch]) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.cvae import CVAE
+from baselines.cvae import CVAE, CVAEInfo
 from bench.training.interface import Code
 from models import terms
 from tests.small import GRAY, make_batch
@@ -70,3 +70,30 @@ def test_training_lowers_both_halves_together():
         adam.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
+
+
+def info():
+    torch.manual_seed(0)
+    return CVAEInfo(GRAY, width=0.25, latent=5).eval()
+
+
+def test_with_an_adversary_the_encoder_is_blind_and_the_decoder_is_not():
+    model, batch = info(), make_batch()
+    code = model.encode(batch.x)
+    assert torch.equal(code.irrelevant, model.encode(batch.x, batch.y).irrelevant)
+    with pytest.raises(ValueError, match="cVAE-info needs labels"):
+        model.decode(code)
+    assert not torch.equal(model.decode(code, batch.y), model.decode(code, (batch.y + 1) % 3))
+
+
+def test_the_adversary_reads_draws_of_the_code():
+    model, batch = info(), make_batch()
+    found = play(model, batch, WANTED | {"negative_entropy", "classify_z"})
+    torch.manual_seed(2)
+    mean, logvar = model.encoder(batch.x).chunk(2, dim=1)
+    logits = model.adversary(mean + (0.5 * logvar).exp() * torch.randn_like(mean))
+    torch.testing.assert_close(found["classify_z"], nn.functional.cross_entropy(logits, batch.y))
+    entropy = torch.distributions.Categorical(logits=logits).entropy().mean()
+    torch.testing.assert_close(found["negative_entropy"], -entropy)
+    assert model.objective["adversary"] == {"classify_z": 1.0}
+    assert "classify_z" not in model.objective["encoder"]

@@ -27,6 +27,7 @@ CASES = {
     **{name: partial(small, name) for name in MODELS},
     **{form: partial(small, name, **options) for form, (name, options) in FORMS.items()},
     **{f"{name} on points": partial(on_points, name) for name in MODELS},
+    **{f"{name} in space": partial(on_points, name, "swiss_roll") for name in MODELS},
     "csvae on attributes": partial(on_attributes, "csvae"),
     "ccvae on attributes": partial(on_attributes, "ccvae"),
     "ccvae on half of the attributes": partial(on_attributes, "ccvae", labeled_fraction=0.5),

@@ -127,7 +127,7 @@ def test_a_model_without_encoder_says_so(data):
 def test_a_label_cannot_vary_but_everything_else_can(data):
     found = pictures(ToldInferring(), data)
     assert reasons(found) == dict.fromkeys(
-        ("traverse_relevant", "traverse_classes"),
+        ("traverse_relevant", "traverse_classes", "subspaces"),
         "the label itself is the relevant code, so nothing in it can vary",
     ) | {"walks": "images of marked have one label, no attributes"}
     assert found["label_given"]
@@ -148,7 +148,7 @@ def test_the_file_has_the_same_bytes_every_time_and_others_for_another_seed(data
     first, second, third = ((tmp_path / place / FILE).read_bytes() for place in "abc")
     assert first == second != third
     found = read_pictures(tmp_path / "a")
-    assert list(found.missing) == ["walks"]
+    assert list(found.missing) == ["walks", "subspaces"]
     assert found.arrays["swaps"].dtype == np.uint8
 
 
@@ -195,3 +195,59 @@ def test_walks_go_beyond_the_means_of_both_values_and_leave_the_rest():
 def test_a_model_without_parts_for_attributes_has_no_walks():
     found = reasons(pictures(Inferring(), marked(per_class=5, spec=TRAITS)))
     assert found["walks"] == "the model has no part of its code for each attribute"
+
+
+class Planes(Inferring):
+    """Pixels 0 and 3 belong to attribute a, pixels 1 and 2 to b: 0.2 in size, `width` in number."""
+
+    COLUMNS = ((0, 3), (1, 2))
+
+    def __init__(self, width=2):
+        super().__init__()
+        self.width = width
+
+    def switch(self, code, attribute, values):
+        relevant = code.relevant.clone()
+        for column in self.COLUMNS[attribute][: self.width]:
+            relevant[:, column] = values * 0.4 - 0.2
+        return Code(relevant, code.irrelevant)
+
+    def class_prior(self):
+        means = torch.zeros(3, CODES)
+        for attribute, columns in enumerate(self.COLUMNS):
+            means[:, list(columns)] = torch.tensor(TRAITS.combinations)[:, [attribute]] * 0.4 - 0.2
+        return means, torch.full((3, CODES), 0.05**2)
+
+
+class Small(Inferring):
+    """The relevant code of a class is two pixels."""
+
+    def encode(self, x, y=None):
+        flat = x.flatten(1)
+        return Code(flat[:, :2], flat[:, 2:])
+
+    def class_prior(self):
+        means = torch.tensor([[-0.2], [0.0], [0.1], [0.2]]).expand(CLASSES, 2)
+        return means, torch.full((CLASSES, 2), 0.05**2)
+
+
+@pytest.mark.parametrize(
+    ("model", "spec", "columns"),
+    [(Planes(), TRAITS, {"a": (0, 3), "b": (1, 2)}), (Small(), None, {"class": (0, 1)})],
+    ids=["attributes", "class"],
+)
+def test_the_two_dimensions_of_a_label_span_a_plane_and_all_else_stays(data, model, spec, columns):
+    found = pictures(model, marked(per_class=5, spec=spec) if spec else data)
+    assert list(found["subspace_names"]) == list(columns)
+    line = 127.5 * np.linspace(-0.3, 0.3, STEPS) + 127.5  # 2 deviations around -0.2 to 0.2
+    original = found["originals"][0].reshape(64)
+    for plane, pair in zip(found["subspaces"], columns.values(), strict=True):
+        flat = plane.reshape(STEPS, STEPS, 64).astype(int)
+        assert np.abs(flat[:, :, pair[0]] - line[:, None]).max() <= 1
+        assert np.abs(flat[:, :, pair[1]] - line).max() <= 1
+        assert (np.delete(flat, pair, axis=2) == np.delete(original, pair)).all()
+
+
+def test_a_label_with_another_number_of_dimensions_spans_no_plane():
+    found = reasons(pictures(Planes(width=1), marked(per_class=5, spec=TRAITS)))
+    assert found["subspaces"] == "no label has a part of two dimensions in the relevant code"

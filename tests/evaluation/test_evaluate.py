@@ -143,13 +143,24 @@ def test_errors_over_images_are_shown(bench, theirs):
     assert "±" not in out.partition("Gap to real")[0]  # which is over seeds there
 
 
-def test_points_come_in_an_npz(bench, here):
-    generator = np.random.default_rng(0)
-    np.savez(here / "p.npz", x=generator.normal(size=(30, 2)), y=np.arange(30) % 3)
-    data = "{name: moons, per_class: 50, test_per_class: 20}"
-    status, out, err = bench("evaluate", "p.npz", "--data", data, "--metric", "arc_fit", "--json")
+@pytest.mark.parametrize(
+    ("name", "classes", "dimensions", "metric", "measured"),
+    [
+        ("moons", 3, 2, "arc_fit", {"arc_spread", "arc_coverage", "arc_distance"}),
+        ("swiss_roll", 2, 3, "point_fit", {"point_coverage", "point_precision", "point_distance"}),
+    ],
+)
+def test_points_come_in_an_npz(bench, here, name, classes, dimensions, metric, measured):
+    y, draw = np.arange(30) % classes, np.random.default_rng(0).normal
+    np.savez(here / "p.npz", x=draw(size=(30, dimensions)), y=y)
+    np.savez(here / "other.npz", x=draw(size=(30, 4)), y=y)
+    data = f"{{name: {name}, per_class: 50, test_per_class: 20}}"
+    words = "--data", data, "--metric", metric, "--json"
+    status, out, err = bench("evaluate", "p.npz", *words)
     assert status == 0, err
-    assert {metric for metric, _ in values(out)} == {"arc_spread", "arc_coverage", "arc_distance"}
+    assert {metric for metric, _ in values(out)} == measured
+    status, _, err = bench("evaluate", "other.npz", *words)
+    assert (status, f"x must be floats [N, {dimensions}], got float64" in err) == (2, True), err
 
 
 def one(mode, *size_and_color):

@@ -9,6 +9,7 @@ import pytest
 from bench.data.blobs import Blobs
 from bench.data.image_tree import folder_names
 from bench.data.moons import Moons
+from bench.data.swiss_roll import SwissRoll
 from bench.evaluation.external_images import read_images
 from bench.evaluation.sample_files import write_samples
 from bench.process.worker import Worker
@@ -111,9 +112,12 @@ def test_a_full_disk_leaves_no_half_of_a_folder(bench, run, here, monkeypatch):
     assert sorted(here.iterdir()) == before
 
 
-def test_points_and_other_draws_come_as_arrays(bench, here):
+@pytest.mark.parametrize("source", [Moons, SwissRoll])
+def test_points_and_other_draws_come_as_arrays(bench, here, source):
+    spec = source().spec
     (here / "one.yaml").write_text(
-        "name: points\nseeds: [0]\nbase: {model: {name: flow_matching, width: 0.25}, data: moons,\n"
+        "name: points\nseeds: [0]\nbase: {model: {name: flow_matching, width: 0.25},\n"
+        f"  data: {spec.name},\n"
         "  iterations: 2, batch_size: 16, samples_per_class: 5, controls: [], metrics: [],\n"
         "  snapshots: 2}\n"
     )
@@ -127,7 +131,9 @@ def test_points_and_other_draws_come_as_arrays(bench, here):
 
     plain = sample("plain.npz")
     assert plain.dtype == np.float32
-    assert np.array_equal(plain.reshape(3, 5, 2), np.load(run / "samples.npz")["x"])
+    assert np.array_equal(
+        plain.reshape(spec.classes, 5, *spec.shape), np.load(run / "samples.npz")["x"]
+    )
     assert np.array_equal(sample("last.npz", snapshot=2), plain)
     for name, options in {
         "steps": {"sampling": "{steps: 1}"},
@@ -136,7 +142,7 @@ def test_points_and_other_draws_come_as_arrays(bench, here):
     }.items():
         assert not np.array_equal(sample(f"{name}.npz", **options), plain), name
     assert bench("sample", str(run), "--to", "folder", "--format", "png")[0] == 2
-    read = read_images(here / "plain.npz", Moons().spec).samples.x.numpy()
+    read = read_images(here / "plain.npz", spec).samples.x.numpy()
     assert sorted(map(tuple, read)) == sorted(map(tuple, plain))
 
 

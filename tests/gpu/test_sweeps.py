@@ -60,7 +60,7 @@ class Broken(ConditionalGenerator):
     def sample(self, y, generator=None):
         return self.mean[y]
 '''
-FAST = ("prior_fit", "arc_fit")
+FAST = ("prior_fit", "arc_fit", "point_fit")
 DOWNLOADED = {"reconstruction_lpips"}
 
 

@@ -1,11 +1,10 @@
 import pytest
 import torch
-from scipy.stats import energy_distance as scipy_energy_distance
 
 from bench.data.moons import CENTERS, Moons
-from bench.metrics import arc_fit, density_coverage
-from bench.metrics.arc_fit import ArcFit, energy_distance
+from bench.metrics import density_coverage, point_fit
 from bench.metrics.base import SampleSet
+from bench.metrics.point_fit import ArcFit
 
 
 @pytest.fixture
@@ -17,11 +16,6 @@ def fit(contexts, moons):
         return {one.metric: one.value for one in found}
 
     return measure
-
-
-def normal(n, seed, shift=0.0, dimensions=2):
-    generator = torch.Generator().manual_seed(seed)
-    return shift + torch.randn(n, dimensions, generator=generator, dtype=torch.float64)
 
 
 def test_real_test_points_fit_themselves(fit, moons):
@@ -72,7 +66,7 @@ def test_the_size_of_a_block_changes_nothing(fit, moons, monkeypatch):
 
 def test_many_points_are_thinned_evenly(fit, moons, monkeypatch):
     expected = fit(moons.test.x + 0.1)
-    monkeypatch.setattr(arc_fit, "MOST", 200)
+    monkeypatch.setattr(point_fit, "MOST", 200)
     assert fit(moons.test.x + 0.1) == pytest.approx(expected, rel=0.2)
 
 
@@ -86,18 +80,3 @@ def test_one_point_a_class_gives_reasons_instead_of_values(contexts, moons):
     for one in ArcFit().measure(single, contexts(moons)):
         assert one.value is None
         assert one.reason == "one point a class has no spread"
-
-
-def test_energy_distance_equals_that_of_scipy():
-    first, second = normal(50, 0, dimensions=1), normal(70, 1, 0.5, dimensions=1)
-    # scipy's is over the distribution functions, and the same up to a factor of its definition
-    expected = scipy_energy_distance(first[:, 0].numpy(), second[:, 0].numpy())
-    assert energy_distance(first, second).item() == pytest.approx(expected, rel=1e-9)
-
-
-def test_energy_distance_is_symmetric_and_grows_with_the_shift():
-    first = normal(60, 0)
-    near, far = normal(40, 1, 0.5), normal(40, 1, 2.0)
-    assert energy_distance(first, near) == pytest.approx(energy_distance(near, first).item())
-    assert energy_distance(first, near) < energy_distance(first, far)
-    assert energy_distance(first, first) == 0

@@ -12,7 +12,7 @@ from bench.metrics import attribute_switch
 from bench.metrics.attribute_switch import AttributeSwitch, donors_of, switched_classes
 from bench.metrics.encoder_decoder import EncoderDecoder
 from bench.training.interface import Code, Switches
-from tests.metrics.autoencoders import Halves, PixelClassifier, marked, measure
+from tests.metrics.autoencoders import Halves, NeedsLabel, PixelClassifier, marked, measure
 from tests.metrics.autoencoders import context as make_context
 
 SPEC = DigitAttributes().spec  # odd, five or more, loop
@@ -63,13 +63,14 @@ def attribute_classifier(monkeypatch):
 
 @pytest.fixture
 def shares(data):
-    """Return the values of both quantities by attribute, and their means."""
+    """Return the values of the two shares by attribute, and their means."""
 
     def shares(model, **options):
         found = measure(AttributeSwitch(**options), model, data)
-        assert [m.metric for m in found] == ["attribute_switch"] * 4 + ["attribute_stay"] * 4
+        expected = ["attribute_switch"] * 4 + ["attribute_stay"] * 4 + ["attribute_change"]
+        assert [m.metric for m in found] == expected
         names = ("mean", *SPEC.attributes)
-        quantities = (found[:4], found[4:])
+        quantities = (found[:4], found[4:8])
         return [dict(zip(names, (m.value for m in some), strict=True)) for some in quantities]
 
     return shares
@@ -97,6 +98,69 @@ def test_a_model_that_turns_another_attribute_too_gets_worse(shares, to):
     _, stayed = shares(Blocks(also=2), to=to)
     assert stayed["odd"] < 100
     assert stayed["mean"] < 100
+
+
+class ByLabel(NeedsLabel):
+    """The attributes are in the label alone; the first three pixels show it."""
+
+    def decode(self, code, y=None):
+        upper = torch.zeros_like(code.irrelevant)
+        upper[:, :3] = SPEC.attributes_of(y).float() * 2 - 1
+        return super(NeedsLabel, self).decode(Code(upper, code.irrelevant))
+
+
+class ByClass(Halves):
+    """The first three pixels are the relevant code, with a prior for each class."""
+
+    def encode(self, x, y=None):
+        flat = x.flatten(1)
+        return Code(flat[:, :3], flat[:, 3:])
+
+    def posterior(self, x, y=None):
+        raise AssertionError("nobody asks")
+
+    def class_prior(self):
+        means = torch.tensor(SPEC.combinations) * 2.0 - 1
+        return means, torch.ones_like(means)
+
+
+class AllRelevant(ByClass):
+    """The whole image is the relevant code, and class means differ in the first three pixels."""
+
+    def __init__(self, reach=1.0):
+        super().__init__()
+        self.reach = reach
+
+    def encode(self, x, y=None):
+        return Code(x.flatten(1), None)
+
+    def decode(self, code, y=None):
+        return code.relevant.view(-1, 1, 8, 8).clamp(-1, 1)
+
+    def class_prior(self):
+        means, _ = super().class_prior()
+        means = torch.cat((self.reach * means, torch.full((len(means), 61), 0.5)), dim=1)
+        return means, torch.ones_like(means)
+
+
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [(Blocks(), "none"), (ByClass(), "none"), (ByLabel(), "given"), (AllRelevant(), "given")],
+    ids=["part", "prior", "label", "all"],
+)
+def test_an_attribute_is_changed_where_the_model_keeps_it(data, model, label):
+    """One pixel of 64 turns from 0 to 1, all others stay."""
+    found = measure(AttributeSwitch(), model, data)
+    assert [m.value for m in found[:-1]] == [100] * 8
+    assert f"label={label},to=prior mean" in found[0].protocol
+    if not isinstance(model, ByLabel):  # whose decoder knows three pixels of the upper half alone
+        assert found[-1].value == pytest.approx(1 / 64)
+    assert found[-1].protocol == f"mse[8bit,label={label},to=prior mean,images<=60]"
+
+
+def test_a_code_that_is_all_moves_no_further_than_the_means_differ(shares):
+    switched, _ = shares(AllRelevant(reach=0.1))
+    assert set(switched.values()) == {0}, "a step of 0.2 crosses no threshold"
 
 
 def test_only_combinations_that_occur_are_asked_for(data):
@@ -137,7 +201,7 @@ def test_an_attribute_that_no_image_has_cannot_come_from_one(data):
 def test_an_attribute_that_never_differs_alone_has_a_reason():
     spec = replace(SPEC, class_names=("none", "all"), combinations=((0, 0, 0), (1, 1, 1)))
     found = measure(AttributeSwitch(), Blocks(), marked(per_class=5, spec=spec))
-    assert [m.value for m in found] == [None] * 6
+    assert [m.value for m in found] == [None] * 7
     assert found[0].reason == "no combination differs in odd alone"
 
 
@@ -145,7 +209,7 @@ def test_a_single_attribute_leaves_no_other(monkeypatch):
     monkeypatch.setattr(attribute_switch, "domain_classifier", lambda *_: PixelClassifier(2))
     names, combinations = ("even", "odd"), ((0,), (1,))
     spec = replace(SPEC, class_names=names, attributes=("odd",), combinations=combinations)
-    *switched, stayed = measure(AttributeSwitch(), Blocks(), marked(per_class=5, spec=spec))
+    *switched, stayed, _ = measure(AttributeSwitch(), Blocks(), marked(per_class=5, spec=spec))
     assert [(m.metric, m.value) for m in switched] == [("attribute_switch", 100)] * 2
     assert stayed == ("attribute_stay", "", None, "there is no other attribute", None)
 

@@ -47,6 +47,9 @@ from tests.metrics.bars import (
 )
 
 NAMES = tuple(registry.BUILT_IN["metric"])
+OF_POINTS = {"arc_fit": "bars has no arcs", "point_fit": "bars are not points"}
+"""Metrics of points, with what they say to images."""
+
 each_metric = pytest.mark.parametrize("name", NAMES)
 
 KNOWN_ANSWER = {
@@ -71,6 +74,7 @@ KNOWN_ANSWER = {
     "reconstruction": "test_errors_are_those_of_pixels_between_0_and_1",
     "inpainting": "test_only_the_region_counts_and_only_the_rest_is_seen",
     "arc_fit": "test_arcs_of_half_the_width_have_half_the_spread",
+    "point_fit": "test_on_a_grid_the_radius_is_two_spacings",
 }
 """The test of each metric whose answer is known by head, with its file below."""
 
@@ -154,15 +158,13 @@ WORSE = {
     "reconstruction": lambda: Bars(wrong=0.3),
     "inpainting": lambda: Bars(wrong=0.3),
     "arc_fit": lambda data: 0.5 * data.test.x,
+    "point_fit": lambda data: 0.5 * data.test.x,
 }
 """What must make the first measurement worse: other samples, or for some metrics another model."""
 
 ROUNDED = (
-    "inception_score",
-    "intra_class_diversity",
-    "attribute_diversity",
-    "prior_fit",
-    "arc_fit",
+    *("inception_score", "intra_class_diversity", "attribute_diversity", "prior_fit"),
+    *OF_POINTS,
 )
 """Metrics whose sums are taken in the order of the samples or of the real examples."""
 
@@ -188,13 +190,13 @@ def world(bars, moons, lpips, known, tmp_path):
         if not fresh and x is model is order is None:
             known[name] = known.get(name) or measure(name, fresh=True)
             return known[name]
-        data, split = (moons, moons.train) if name == "arc_fit" else (bars, further)
+        data, split = (moons, moons.train) if name in OF_POINTS else (bars, further)
         split = split if x is None else Split(x, data.test.y)
         if order is not None:
             split, test = (shuffled(part, order) for part in (split, data.test))
             data = replace(data, test=test)
         samples = SampleSet(split.x, split.y, data.spec)
-        if name == "arc_fit":
+        if name in OF_POINTS:
             return registry.load("metric", name)().measure(samples, Context(data, CPU, tmp_path))
         context = context_of(data, tmp_path, model=model)
         context.weights["lpips"] = tmp_path
@@ -210,7 +212,7 @@ def ten_steps(short_training):
 
 
 def test_every_metric_has_all_its_entries():
-    for table in (KNOWN_ANSWER, WORSE, OPTIONS | {"arc_fit": {}}):
+    for table in (KNOWN_ANSWER, WORSE, OPTIONS | dict.fromkeys(OF_POINTS)):
         assert set(table) == set(NAMES)
 
 
@@ -324,7 +326,7 @@ def test_it_gets_worse_where_it_must(name, world, bars, moons, short_training):
     if name in OF_MODELS:
         good, bad = first.value, world(name, model=WORSE[name]())[0].value
     else:
-        data = moons if name == "arc_fit" else bars
+        data = moons if name in OF_POINTS else bars
         real = world(name, x=data.test.x)[0].value
         good, bad = first.value, world(name, x=WORSE[name](data))[0].value
     direction = registry.load("metric", name).quantities[first.metric.split("/")[0]].direction
@@ -356,10 +358,10 @@ def test_every_measurement_has_a_protocol_and_is_finite(name, world):
 @each_metric
 def test_it_says_to_which_data_it_does_not_apply(name, moons, bars, contexts):
     metric = registry.load("metric", name)()
-    data = bars if name == "arc_fit" else moons
+    data = bars if name in OF_POINTS else moons
     samples, model = bars_samples(data), Bars(shape=data.spec.shape)
     model.encode = lambda x, y=None: Code(x, torch.zeros(len(x), 1) + 1e-3 * x[:, :1])
-    reason = "bars has no arcs" if name == "arc_fit" else "moons (are|have)"
+    reason = OF_POINTS.get(name, "moons (are|have)")
     if name in ("leakage", "prior_fit", "rate", "classification_accuracy"):
         assert metric.measure(samples, contexts(data, model=model))[0].value is not None
     else:

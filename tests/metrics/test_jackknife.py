@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from bench.data.moons import CENTERS
-from bench.metrics.arc_fit import RADIUS, ArcFit
 from bench.metrics.balanced_set import balanced_samples
 from bench.metrics.base import SampleSet
 from bench.metrics.class_accuracy import ClassAccuracy
@@ -22,6 +21,7 @@ from bench.metrics.jackknife import (
     variances_without,
 )
 from bench.metrics.ms_ssim import all_pairs_ms_ssim
+from bench.metrics.point_fit import RADIUS, ArcFit
 from bench.metrics.within_class_variance import WithinClassVariance
 from tests.metrics.bars import first_of_each
 

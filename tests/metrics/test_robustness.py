@@ -89,7 +89,7 @@ FEW = {
     "within_class_variance": ["one image a class has no variance"] * 2,
     "classification_accuracy_score": [""],
     "attribute_accuracy": ["", 100],
-    "attribute_switch": [""] * 6,
+    "attribute_switch": [""] * 7,
     "classification_accuracy": ["", 100],
     "leakage": ["a class has 1 test images, fewer than 5 folds; use fit: train"] * 3,
     "prior_fit": [""] * 4,
@@ -197,7 +197,7 @@ def test_features_that_are_not_finite_are_an_error(name, bars, tmp_path):
 
 
 def test_every_metric_of_images_is_tried_here():
-    assert set(registry.BUILT_IN["metric"]) - {"arc_fit"} == set(OPTIONS) == set(FEW)
+    assert set(registry.BUILT_IN["metric"]) - {"arc_fit", "point_fit"} == set(OPTIONS) == set(FEW)
 
 
 @pytest.mark.parametrize("name", OF_MODELS)

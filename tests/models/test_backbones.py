@@ -12,6 +12,7 @@ from models import backbones
 CIFAR = DataSpec("cifar10", (3, 32, 32), tuple("0123456789"))
 FACES = DataSpec("faces", (3, 64, 64), tuple(f"person {i}" for i in range(530)))
 MOONS = DataSpec("moons", (2,), ("left", "middle", "right"))
+ROLL = DataSpec("swiss_roll", (3,), ("low", "high"))
 
 
 def images(size, channels=1, classes=10):
@@ -171,6 +172,13 @@ def test_mlp_networks_are_those_of_the_toy():
     assert critic.label.layer.weight.shape == (3, 64)
 
 
+def test_points_of_space_have_the_networks_of_the_toy_with_three_coordinates():
+    encoder = build(backbones.encoder, ROLL, "auto", 1.0, 2, planes=1, heads=2)
+    assert encoder.first.weight.shape == (32, 4)
+    assert describe(build(backbones.decoder, ROLL, "auto", 1.0, 4), meta(4))[-1] == "fc -> 3"
+    assert trunk(build(backbones.critic, ROLL, "auto", 1.0))[0] == "Linear (32, 3)"
+
+
 @pytest.mark.parametrize(
     ("spec", "lines"),
     [
@@ -268,7 +276,7 @@ def test_auto_fits_the_data(spec, expected):
         (images(28), "auto", r"\(1, 28, 28\); images must be squares of 8, 16, 32, 64 pixels"),
         (images(32, 4), "auto", "in 1 or 3 channels"),
         (DataSpec("wide", (3, 32, 64), ("a",)), "auto", "must be squares"),
-        (DataSpec("space", (3,), ("a",)), "auto", "points of the plane"),
+        (DataSpec("space", (4,), ("a",)), "auto", "points of the plane"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_sentence(spec, backbone, text):

@@ -42,6 +42,7 @@ FIGURES = {
         PaperFigure("samples", "samples of each class beside real images", "8"),
         PaperFigure("walks", "codes of one and of two attributes move", "", ("walks",)),
         PaperFigure("reconstruction", "images, encoded and decoded", "", ("reconstruction",)),
+        PaperFigure("subspaces", "planes of the code of one label", "", ("subspaces",)),
         PaperFigure("curves", "training curves"),
         PaperFigure("seeds", "every run as a dot, with means and intervals"),
         PaperFigure("tradeoff", "quality against diversity"),

@@ -11,11 +11,16 @@ from bench.record.pictures import Array, RecordedSamples, read_snapshots
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.figures import style
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
-from bench.reporting.figures.points import draw_points, window
+from bench.reporting.figures.points import draw_points, projected, window
 from bench.reporting.grouping import evenly_spaced
 from bench.spec.reserved_names import VALIDATION
 
-COVERAGE = "arc_coverage"
+COVERAGE = {
+    "arc_coverage": "arc coverage: real test points with a sample of their class within 0.1",
+    "point_coverage": "point coverage: real test points with a sample of their class nearby",
+}
+"""Metrics of coverage with what they are; the first one that was measured is shown."""
+
 MOST, ACROSS, MOST_SNAPSHOTS = 6, 3, 5
 """Variants over the training, panels beside each other, snapshots that are shown."""
 
@@ -24,7 +29,7 @@ SHOWN = 300
 
 
 class _Cell(NamedTuple):
-    """A panel: its title, the points `[K, n, 2]` where there are any, and their coverage."""
+    """A panel: its title, the points `[K, n, D]` where there are any, and their coverage."""
 
     title: str
     points: Array | None = None
@@ -35,12 +40,12 @@ def draw(data: FigureData) -> CaptionedFigure:
     """Return the comparison; a row a variant over the training, else a panel a variant."""
     samples = data.samples(images=False)
     if not samples:
-        raise NotApplicable(f"samples of {data.data} are images, not points of the plane")
+        raise NotApplicable(f"samples of {data.data} are images, not points")
     points_by_step = {v: _points_by_step(v.run, final) for v, final in samples.items() if v.run}
     over_time = any(len(of_variant) > 1 for of_variant in points_by_step.values())
     shown, notes = data.limit_variants(list(samples), MOST if over_time else 4 * ACROSS - 1)
     first = next(iter(samples.values()))
-    real = data.real.x.reshape(-1, 2) if data.real else np.empty((0, 2), dtype=np.float32)
+    real = _flat(data.real.x) if data.real else np.empty((0, 2), dtype=np.float32)
     if over_time:
         labels = [variant.label for variant in shown]
         across = max(len(points_by_step[v]) for v in shown)
@@ -60,16 +65,23 @@ def draw(data: FigureData) -> CaptionedFigure:
             "Samples at the end of the training; with `snapshots: 5` in the base of the sweep the "
             "figure shows them on the way, too."
         )
-    seen = real if len(real) else np.concatenate([s.x.reshape(-1, 2) for s in samples.values()])
+    seen = real if len(real) else np.concatenate([_flat(s.x) for s in samples.values()])
     figure = _draw_lines(lines, across, labels, first.names, real, window(seen))
     gray = "Gray: real test points. " if len(real) else ""
     notes += [
         f"{gray}Each panel shows {min(SHOWN, first.x.shape[1])} generated points of each class.",
-        "The percentage is arc coverage: real test points with a sample of their class within "
-        "0.1, of all samples of this run." + _over_seeds(data, shown),
+        f"The percentage is {COVERAGE[_metric(data)]}, of all samples of this run."
+        + _over_seeds(data, shown),
         data.whose(shown),
     ]
+    if first.x.shape[-1] > 2:
+        notes.insert(0, "Points of space are drawn in an oblique projection.")
     return CaptionedFigure(figure, notes)
+
+
+def _flat(points: Array) -> Array:
+    """Return points `[K, n, D]` as they are drawn, `[K * n, 2]`."""
+    return projected(points).reshape(-1, 2)
 
 
 def _points_by_step(run: RecordedRun, final: RecordedSamples) -> dict[int, Array]:
@@ -116,7 +128,7 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
         return
     classes, each = panel.points.shape[:2]
     kept = evenly_spaced(each, SHOWN)
-    points = panel.points[:, kept].reshape(-1, 2)
+    points = _flat(panel.points[:, kept])
     labels = np.arange(classes).repeat(len(kept))
     if outside := draw_points(axes, points, labels, real, corners, size=1.3):
         axes.annotate(
@@ -130,11 +142,18 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
         )  # fmt: skip
 
 
+def _metric(data: FigureData) -> str:
+    """Return the metric of coverage that is shown."""
+    measured = {column.metric for column in data.columns()}
+    return next((name for name in COVERAGE if name in measured), "arc_coverage")
+
+
 def _coverage(data: FigureData, run: RecordedRun | None, step: int | None = None) -> float | None:
+    metric = _metric(data)
     values = {
         entry.step: entry.value
         for entry in data.records.measurements
-        if entry.run == run and entry.metric == COVERAGE and entry.split != VALIDATION
+        if entry.run == run and entry.metric == metric and entry.split != VALIDATION
         if entry.value is not None and step in (None, entry.step)
     }
     return values[max(values)] if values else None
@@ -142,7 +161,8 @@ def _coverage(data: FigureData, run: RecordedRun | None, step: int | None = None
 
 def _over_seeds(data: FigureData, shown: list[FigureVariant]) -> str:
     """Return the coverage over all seeds, for the caption."""
-    columns = [column for column in data.columns() if column.metric == COVERAGE]
+    metric = _metric(data)
+    columns = [column for column in data.columns() if column.metric == metric]
     parts = [
         f"{variant.label} {interval.mean:.1f} ± {interval.half_width:.1f}"
         for column in columns

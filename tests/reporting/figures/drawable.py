@@ -39,10 +39,13 @@ ARRAYS = {
     "walk_planes": marked(2, STEPS, STEPS, first=6),
     "walk_pairs": np.array([["odd", "large"], ["large", "loop"]]),
     "walk_beyond": np.array(5.0),
+    "subspaces": marked(3, STEPS, STEPS, first=8),
+    "subspace_names": np.array(["odd", "large", "loop"]),
+    "subspace_margin": np.array(2.0),
 }
 
 
-def write(results, variants=(*ABLE, "cgan"), *, points=False, seeds=3):
+def write(results, variants=(*ABLE, "cgan"), *, points=False, seeds=3, dimensions=2):
     """Write a finished sweep of these variants, some seeds each; cGAN cannot encode."""
     measured = dict(list(recorded.QUICKSTART["cvae"].items())[:seeds])
     models = {name: name if name in (*ABLE, "cgan") else "lr_livae" for name in variants}
@@ -50,7 +53,7 @@ def write(results, variants=(*ABLE, "cgan"), *, points=False, seeds=3):
     folder = recorded.write_sweep(
         results, "fig", dict.fromkeys(variants, measured), models=models, data=data
     )
-    cloud = np.random.default_rng(0).normal(size=(CLASSES, 40, 2)).astype(np.float32)
+    cloud = np.random.default_rng(0).normal(size=(CLASSES, 40, dimensions)).astype(np.float32)
     for run in load_records(results).runs:
         np.savez(run.path / "samples.npz", x=cloud if points else marked(CLASSES, 10), names=NAMES)
         if not run.is_control and not points:

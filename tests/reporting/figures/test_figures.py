@@ -97,6 +97,17 @@ def test_a_walk_has_a_row_an_attribute_and_a_plane_two(results):
     assert "from 5 standard deviations beyond" in figure.notes[0]
 
 
+def test_a_plane_has_a_panel_for_each_label(results):
+    figure = drawn(results, "subspaces")
+    planes = panels(figure)
+    for label, plane in enumerate(planes[:3]):
+        expected = drawable.ARRAYS["subspaces"][label, 4, 1].max()
+        assert value_at(plane, 7, 7, 4, 1) == expected
+    titles = [axes.get_title(loc="left") for axes in figure.figure.axes]
+    assert titles[:3] == ["CSVAE: odd", "CSVAE: large", "CSVAE: loop"]
+    assert "from 2 standard deviations below" in figure.notes[0]
+
+
 def test_inpainting_has_a_panel_a_region_and_a_row_a_variant(results):
     pages, arrays = panels(drawn(results, "inpainting")), drawable.ARRAYS
     assert len(pages) == 3
@@ -239,6 +250,20 @@ def test_the_toy_shows_moments_of_the_training_where_they_were_kept(tmp_path):
     axes = drawn(tmp_path, "toy", "csvae").figure.axes
     assert [a.get_title() for a in axes] == ["iteration 100", "iteration 400", "iteration 800"]
     assert [a.texts[-1].get_text() for a in axes] == ["10 %", "40 %", "80 %"]
+
+
+def test_points_of_space_are_projected_and_have_their_own_coverage(tmp_path):
+    folder = drawable.write(tmp_path, points=True, dimensions=3)
+    entry = {"step": 800, "metric": "point_coverage", "protocol": "points", "reason": ""}
+    for path in folder.glob("*/evaluation.jsonl"):
+        write_jsonl(path, [entry | {"split": "samples", "value": 77.0}])
+    figure = drawn(tmp_path, "toy", "csvae")
+    assert any("oblique projection" in note for note in figure.notes)
+    assert any("is point coverage" in note for note in figure.notes)
+    panel = figure.figure.axes[1]
+    assert panel.texts[-1].get_text() == "77 %"
+    clouds = [line.get_xdata() for line in panel.lines]
+    assert list(map(len, clouds))[:2] == [3 * 40, 40]  # the real ones, a class
 
 
 def test_measurements_on_validation_images_are_in_no_figure(tmp_path):

@@ -67,9 +67,10 @@ def test_other_arrays_than_images_of_the_classes_are_refused(tmp_path, images, m
         save_image_grid({"": images}, ["a", "b"], tmp_path / "grid.png")
 
 
-def test_point_clouds_are_the_same_bytes_and_count_what_lies_outside(tmp_path):
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_point_clouds_are_the_same_bytes_and_count_what_lies_outside(tmp_path, dimensions):
     draw = np.random.default_rng(0)
-    real = draw.normal(size=(90, 2)).astype(np.float32)
+    real = draw.normal(size=(90, dimensions)).astype(np.float32)
     labels = np.arange(90) % 3
     for place, shift in (("a", 0), ("b", 0), ("c", 100)):
         save_point_cloud(real * 0.5 + shift, labels, real, tmp_path / f"{place}.png")
