@@ -107,7 +107,7 @@ def choose_per_class(y: Tensor, counts: Sequence[int], seed: int, purpose: str) 
 def _divide(split: Split, counts: list[int], seed: int, purpose: str) -> tuple[Split, Split]:
     """Return the examples that stay, and a number of each class that are held out."""
     mask = choose_per_class(split.y, counts, seed, purpose)
-    return Split(split.x[~mask], split.y[~mask]), Split(split.x[mask], split.y[mask])
+    return split.take(~mask), split.take(mask)
 
 
 def _counts(split: Split, spec: DataSpec) -> list[int]:

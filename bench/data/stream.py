@@ -208,4 +208,4 @@ def hide_labels(split: Split, fraction: float, seed: int, classes: int) -> tuple
     counts = torch.bincount(split.y, minlength=classes)
     kept = [max(1, round(fraction * int(count))) for count in counts]
     mask = choose_per_class(split.y, kept, seed, "labeled")
-    return Split(split.x[mask], split.y[mask]), split.x[~mask]
+    return split.take(mask), split.x[~mask]
