@@ -76,7 +76,7 @@ class CelebA(TorchvisionSet):
         self._combinations = tuple(product((0, 1), repeat=len(self.attributes)))
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape; no file is touched."""
         names, attributes = name_combinations(self.attributes, self._combinations), self.attributes
         return DataSpec("celeba", self.info.shape, names, tuple(attributes), self._combinations)

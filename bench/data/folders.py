@@ -128,7 +128,7 @@ class Folder(HeldOutTestOptions, Source):
         self._landmarks = home_path(self.landmarks) if self.landmarks is not None else None
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape; only the names of the folders are read."""
         parts = find_parts(self._root)
         train, names = parts["train"], class_folders(parts["train"])
@@ -150,7 +150,7 @@ class Folder(HeldOutTestOptions, Source):
 
     def load(self) -> DataSet:
         """Decode the images, or read what an earlier call decoded, and split them."""
-        spec = self.spec
+        spec = self.full_spec
         files, left_out = self._files(spec)
         train, test = self._arrays(spec, files).splits()
         notices = [*left_out_text(self._root, left_out), *self._cut_off(train, test)]
@@ -166,7 +166,7 @@ class Folder(HeldOutTestOptions, Source):
 
     def describe_files(self) -> dict[str, Any]:
         """Return what the image files are, by their heads, and which show the same image."""
-        spec = self.spec
+        spec = self.full_spec
         files, left_out = self._files(spec)
         paths = [path for part in files.values() for path, _ in part]
         equal: dict[bytes, list[str]] = {}

@@ -47,14 +47,14 @@ class Moons(HeldOutTestOptions, Source):
             raise SpecError(f"noise must not be negative, got {self.noise}")
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape: `(2,)`, three classes named by their place."""
         return DataSpec("moons", (2,), ("middle", "right", "left"))
 
     def load(self) -> DataSet:
         """Draw the points and split them."""
         train, test = self._draw(self.per_class, "train"), self._draw(self.test_per_class, "test")
-        return self.divide(self.spec, train, test, flip=False)
+        return self.divide(self.full_spec, train, test, flip=False)
 
     def _draw(self, per_class: int, purpose: str) -> Split:
         parts = []

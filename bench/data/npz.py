@@ -42,7 +42,7 @@ class Npz(HeldOutTestOptions, Source):
         self._path = home_path(self.path)
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape, read from the head of the file and its labels."""
         if not self._path.is_file():
             raise DataMissing(
@@ -71,7 +71,7 @@ class Npz(HeldOutTestOptions, Source):
 
     def load(self) -> DataSet:
         """Read, check and split the file."""
-        spec = self.spec
+        spec = self.full_spec
         unread = npz_files.unread_names(self._path)
         arrays = npz_files.read(self._path, spec.classes)
         if spec.attributes:

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from bench.spec import declaration
 from bench.spec.run_config import complete_settings
 from bench.spec.sweep_file import find_sweeps, load_sweep
 from tests.conformance.test_models import CASES, MODELS
+from tests.shipped_data import make_shipped_data
 from tests.small import half_labeled, small
 
 CVAE = registry.load("model", "cvae")
@@ -42,6 +44,7 @@ def at_32x32(name):
 
 
 OTHERS = [case for case in CASES if case not in MODELS and not case.endswith(" on points")]
+SWEEPS = Path(__file__).parents[2] / "sweeps"
 POINTS = ["lr_livae on points", "flow_matching on points"]  # two kinds of networks
 
 
@@ -60,9 +63,11 @@ def test_each_form_of_a_model_runs_on_a_gpu(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", find_sweeps(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", find_sweeps(SWEEPS), ids=lambda path: path.stem)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_each_variant_that_ships_runs_on_a_gpu(path, precision):
+def test_each_variant_that_ships_runs_on_a_gpu(path, precision, tmp_path, monkeypatch):
+    make_shipped_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
     for run in load_sweep(path, ["seeds=[0]", f"base.precision={precision}"]).runs:
         assert play_on_fake_cuda(run.config.training, run.config.source().spec) == []
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bench.errors import SpecError
 from bench.spec import run_config
 from bench.spec.sweep_file import find_sweeps, load_sweep
+from tests.shipped_data import make_shipped_data
 
 GOOD = """\
 name: demo
@@ -419,10 +420,13 @@ SHIPPED = {
     **{"quickstart": 18, "digits": 168, "toy": 30, "semi": 24, "attributes": 18},
     **{"calibration": 9, "critic": 12, "table1": 35, "table2": 20, "ablation": 25, "fashion": 50},
     **{"equal_images": 40, "equal_arithmetic": 40, "price": 75},
+    **{"faces": 12, "cub": 12, "cifar100": 12},
 }
 
 
-def test_every_shipped_sweep_validates():
+def test_every_shipped_sweep_validates(tmp_path, monkeypatch):
+    make_shipped_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
     sizes = {}
     for path in find_sweeps(Path(__file__).parents[2] / "sweeps"):
         sweep = load_sweep(path)

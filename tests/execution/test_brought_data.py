@@ -1,0 +1,50 @@
+"""Shipped sweeps of data that a user brings, rehearsed on small data of the same layout."""
+
+import csv
+
+import pytest
+
+from bench.metrics.extractors import small_classifier
+from tests.shipped_data import make_shipped_data
+
+SHORT = (
+    *("base.iterations=2", "base.batch_size=6", "base.samples_per_class=6", "seeds=[0]"),
+    *("base.data.test_per_class=6", "--device", "cpu", "--no-mlflow", "--jobs", "1"),
+)
+SMALL = tuple(
+    f"variants.{name}.model={{name: {name}, width: 0.1}}"
+    for name in ("cvae", "cvae_gan", "cgan", "lr_livae")
+)
+
+
+@pytest.fixture
+def rehearse(bench, here, monkeypatch):
+    """Run a shipped sweep on small data with two small models; return its measured figures."""
+
+    def run(name):
+        make_shipped_data(here)
+        monkeypatch.setattr(small_classifier, "STEPS", 1)
+        status, _, errors = bench("run", name, *SHORT, *SMALL)
+        assert not status, errors
+        with (here / "results" / name / "figures.csv").open() as file:
+            return list(csv.DictReader(file))
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["faces", "cub"])
+def test_the_sweep_measures_all_that_it_names(name, rehearse, bench):
+    figures = rehearse(name)
+    measured = {row["metric"] for row in figures if row["value"] and row["variant"] == "lr_livae"}
+    regions = {"right_half", "bottom_half", "center"}
+    regions |= {"eyes", "nose_mouth"} if name == "faces" else set()
+    assert {f"inpainting_mse/{region}" for region in regions} == {
+        metric for metric in measured if metric.startswith("inpainting_mse")
+    }
+    assert {"inception_score", "intra_class_diversity", "class_accuracy", "fid"} <= measured
+    judges = {row["protocol"] for row in figures if row["metric"] == "inception_score"}
+    assert any("network@" in protocol for protocol in judges) == (name == "faces")
+    status, page, errors = bench("report", name, "--table", "1" if name == "faces" else "5")
+    assert not status, errors
+    assert "FaceScrub" in page if name == "faces" else "CUB-200-2011" in page
