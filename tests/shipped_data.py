@@ -10,6 +10,14 @@ from bench.data.landmarks import COLUMNS
 from tests.metrics.networks import Pair
 
 PER_CLASS = 14
+SWEEPS = Path(__file__).parent.parent / "sweeps"
+AFTER_PRETRAIN = ("unlabeled alone", "unlabeled and labeled", "labeled alone")
+
+
+def overrides_for(path: Path) -> list[str]:
+    """Return what lets a shipped sweep be read before the sweep that it starts from has run."""
+    named = [f"variants.{name}.start_from=null" for name in AFTER_PRETRAIN]
+    return named if path.stem == "finetune" else []
 
 
 def make_shipped_data(folder: Path, classes: int = 3) -> None:

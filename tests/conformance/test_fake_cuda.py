@@ -2,7 +2,6 @@
 
 import copy
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,7 +23,7 @@ from bench.spec import declaration
 from bench.spec.run_config import complete_settings
 from bench.spec.sweep_file import find_sweeps, load_sweep
 from tests.conformance.test_models import CASES, MODELS
-from tests.shipped_data import make_shipped_data
+from tests.shipped_data import SWEEPS, make_shipped_data, overrides_for
 from tests.small import half_labeled, small
 
 CVAE = registry.load("model", "cvae")
@@ -44,7 +43,6 @@ def at_32x32(name):
 
 
 OTHERS = [case for case in CASES if case not in MODELS and not case.endswith(" on points")]
-SWEEPS = Path(__file__).parents[2] / "sweeps"
 POINTS = ["lr_livae on points", "flow_matching on points"]  # two kinds of networks
 
 
@@ -68,7 +66,8 @@ def test_each_form_of_a_model_runs_on_a_gpu(case):
 def test_each_variant_that_ships_runs_on_a_gpu(path, precision, tmp_path, monkeypatch):
     make_shipped_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    for run in load_sweep(path, ["seeds=[0]", f"base.precision={precision}"]).runs:
+    edits = ["seeds=[0]", f"base.precision={precision}", *overrides_for(path)]
+    for run in load_sweep(path, edits).runs:
         assert play_on_fake_cuda(run.config.training, run.config.source().spec) == []
 
 

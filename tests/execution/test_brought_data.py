@@ -1,11 +1,11 @@
-"""Shipped sweeps of data that a user brings, rehearsed on small data of the same layout."""
+"""Shipped sweeps that need data or another sweep, rehearsed in little time."""
 
 import csv
 
 import pytest
 
 from bench.metrics.extractors import small_classifier
-from tests.shipped_data import make_shipped_data
+from tests.shipped_data import AFTER_PRETRAIN, make_shipped_data
 
 SHORT = (
     *("base.iterations=2", "base.batch_size=6", "base.samples_per_class=6", "seeds=[0]"),
@@ -42,9 +42,27 @@ def test_the_sweep_measures_all_that_it_names(name, rehearse, bench):
     assert {f"inpainting_mse/{region}" for region in regions} == {
         metric for metric in measured if metric.startswith("inpainting_mse")
     }
-    assert {"inception_score", "intra_class_diversity", "class_accuracy", "fid"} <= measured
+    assert {"inception_score", "intra_class_diversity", "class_accuracy"} <= measured
     judges = {row["protocol"] for row in figures if row["metric"] == "inception_score"}
     assert any("network@" in protocol for protocol in judges) == (name == "faces")
     status, page, errors = bench("report", name, "--table", "1" if name == "faces" else "5")
     assert not status, errors
     assert "FaceScrub" in page if name == "faces" else "CUB-200-2011" in page
+
+
+@pytest.mark.slow
+def test_fine_tuning_goes_on_from_the_run_of_the_same_seed(bench, here, monkeypatch):
+    monkeypatch.setattr(small_classifier, "STEPS", 1)
+    short = ("--device", "cpu", "--no-mlflow", "--jobs", "1", "seeds=[1]", "base.iterations=2")
+    status, _, errors = bench("run", "finetune", *short)
+    assert (status, "there is no folder results/pretrain" in errors) == (2, True)
+    assert bench("run", "pretrain", *short)[0] == 0
+    edits = [f"variants.{name}.iterations=2" for name in AFTER_PRETRAIN]
+    status, _, errors = bench("run", "finetune", *short, *edits)
+    assert not status, errors
+    with (here / "results/finetune/figures.csv").open() as file:
+        figures = [row for row in csv.DictReader(file) if row["value"]]
+    for variant in ("before", *AFTER_PRETRAIN):
+        measured = {row["metric"] for row in figures if row["variant"] == variant}
+        assert {"reconstruction_mse", "reconstruction_mse/digits-8-9"} <= measured
+        assert {"swap_relevant", "swap_relevant/digits-8-9"} <= measured
