@@ -128,7 +128,7 @@ def _batch(
     """Return an empty batch of so many times the run's batch size."""
     count = max(1, round(size * training.batch_size))
     y = as_given(model, spec, torch.zeros(count, dtype=torch.int64))
-    rows = training.batch_size if training.labeled_rows is None else training.labeled_rows
+    rows = training.labeled_rows
     labeled = max(1, round(size * rows)) if rows else 0
     return Batch(torch.empty(count, *spec.shape), y, labeled)
 
