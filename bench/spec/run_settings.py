@@ -301,7 +301,7 @@ class Training(Strict):
     """Share of the training examples of each class that keep their label."""
     unlabeled: Component | None = None
     """A further data set, used without its labels."""
-    labeled_rows: Annotated[int, Field(ge=0)] = 0
+    labeled_rows: Annotated[int, Field(ge=0)]
     """Examples of a batch that carry a label, the first ones. Where left out, half of them if there
     are examples without label, and otherwise all. As many as `batch_size` leave the examples
     without label unused, and 0 those with label; terms that need labels are then dropped."""
