@@ -22,7 +22,8 @@ Examples without label (section 3.6) take part in the main stage. Pixels, both c
 Kullback-Leibler term are as for the others. Their likelihood is that of the single Gaussian with
 the moments of the mixture (Eq. 11), or of the mixture itself if their labels are known to be of
 these classes. The classifier does not see them, and the critic scores them by its unconditional
-part alone. The paper fine-tunes on such images; here every batch mixes both kinds.
+part alone. A batch mixes both kinds, or has such images alone, as in the paper's fine-tuning; then
+the class Gaussians and the classifier stay as they are, and `E_u` is not confused.
 """
 
 from collections.abc import Iterable
@@ -39,6 +40,7 @@ from models.blocks import ClassGaussians, ClassMoments, draw, glorot
 from models.vae import TwoCodeVAE, gaussian_draw, gaussian_moments
 
 VARIANCE_SCHEDULE = {"name": "drop", "at": 2.0, "factor": 0.01, "unit": "epochs"}
+PRIOR = ("prior", "prior_scale")
 MAIN = ("encoder_s", "encoder_u", "decoder", "critic", "adversary")
 
 
@@ -60,7 +62,7 @@ class LrLiVAE(TwoCodeVAE):
 
     title: ClassVar[str] = "Lr-LiVAE"
     stages: tuple[Stage, ...] = (
-        Stage("prior", ("prior", "prior_scale"), repeat=3),
+        Stage("prior", PRIOR, repeat=3),
         Stage("main", MAIN, fresh=False),
     )
     objective: Objective = {
@@ -112,6 +114,8 @@ class LrLiVAE(TwoCodeVAE):
             objective["prior"] = {"classify_s": 1.0}
             del objective["prior_scale"], objective["encoder_s"]["gm_likelihood"]
             self.objective = objective
+        of_gaussians = {player: tuple(self.objective.get(player, ())) for player in PRIOR}
+        self.label_terms = of_gaussians | {"encoder_u": ("confuse",), "adversary": ("classify_u",)}
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of each player; `prior` shares `E_s`, with moments of its own."""
@@ -164,14 +168,17 @@ class LrLiVAE(TwoCodeVAE):
         if "gm_classify" in wanted:
             values["gm_classify"] = terms.classify(terms.gm_logits(of_label, means, logvars), y)
         if "gm_likelihood" in wanted:
-            values["gm_likelihood"] = terms.gm_likelihood(of_label, y, means, logvars)
+            if labeled:
+                values["gm_likelihood"] = terms.gm_likelihood(of_label, y, means, logvars)
             if labeled < len(z_s):
                 share, others = labeled / len(z_s), z_s[labeled:]
                 if self.unlabeled_prior == "mixture":
                     of_others = terms.mixture_nll(terms.gm_logits(others, means, logvars))
                 else:
                     of_others = terms.gaussian_nll(others, *terms.moment_match(means, logvars))
-                values["gm_likelihood"] = share * values["gm_likelihood"] + (1 - share) * of_others
+                if labeled:
+                    of_others = share * values["gm_likelihood"] + (1 - share) * of_others
+                values["gm_likelihood"] = of_others
         return values
 
     def class_logits(self, x: Tensor) -> Tensor:

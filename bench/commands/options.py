@@ -319,11 +319,13 @@ def load_results(results: Path, sweeps: Sequence[str]) -> "Records":
 
 def find_spec(spec: Path) -> Path:
     """Return the file that a user means: a path, or the name of a sweep that ships with bench."""
-    if os.path.exists(spec):
+    if os.path.exists(spec) and not os.path.isdir(spec):
         return spec
     shipped = {path.stem: path for path in sweeps_folder().glob("*.yaml")}
     if str(spec) in shipped:
         return shipped[str(spec)]
+    if os.path.isdir(spec):
+        return spec
     names = [*(path.name for path in spec.parent.glob("*.yaml")), *sorted(shipped)]
     raise SpecError(describe_unknown("sweep file", spec.name, names), where=str(spec))
 

@@ -76,7 +76,7 @@ def _calls(
     size = training.batch_size
     y = as_given(model, spec, torch.arange(size, device=device) % spec.classes)
     x = torch.rand(size, *spec.shape, device=device) * 2 - 1
-    batch = Batch(x, y, training.labeled_rows or size)
+    batch = Batch(x, y, training.labeled_rows)
     passes = make_passes(model, training.objective, {}, precision=training.precision)
 
     def evaluated(call: Callable[[], object]) -> object:

@@ -58,13 +58,15 @@ Check = Callable[[ModelUnderTest], None]
 
 
 def examples_without_label_are_welcome(under_test: ModelUnderTest) -> None:
-    """If it is semi-supervised, half of the examples may lack a label."""
+    """If it is semi-supervised, half of the examples may lack a label, or all if it says so."""
     if "semi-supervised" not in under_test.model().capabilities:
         raise NotApplicable("the model needs a label for every example")
     half = under_test.changed(labeled_fraction=0.5)
     checks = [check for check, about in CHECKS.items() if about in ("terms", "gpu")]
     checks.remove(training_lowers_reconstruct)  # which takes longer on few labels
     _check_all(checks, half)
+    if under_test.model().label_terms is not None:
+        _check_all(checks, under_test.changed(labeled_fraction=0.5, labeled_rows=0))
 
 
 def attributes_are_welcome(under_test: ModelUnderTest) -> None:

@@ -15,6 +15,9 @@ import torch
 from bench.data.base import Split
 from bench.errors import BenchError
 
+POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+"""The landmarks of a face; left and right are those of the picture."""
+
 Array = np.ndarray[Any, Any]
 BYTES = np.dtype(np.uint8)
 
@@ -28,6 +31,8 @@ class Arrays(NamedTuple):
         x_test: Like `x_train`; None where there is no official test split.
         y_test: Like `y_train`, or None.
         attributes: Names of binary attributes `[A]`; None where an image has one label.
+        landmarks_train: Numbers `[N, 5, 2]`, as in `Split`; None where they are not known.
+        landmarks_test: Like `landmarks_train`.
     """
 
     x_train: Array
@@ -35,6 +40,8 @@ class Arrays(NamedTuple):
     x_test: Array | None = None
     y_test: Array | None = None
     attributes: Array | None = None
+    landmarks_train: Array | None = None
+    landmarks_test: Array | None = None
 
     def combined(self, names: Sequence[str], combinations: Sequence[Sequence[int]]) -> "Arrays":
         """Replace the attributes by one label: the index of an image's combination of those named.
@@ -52,7 +59,7 @@ class Arrays(NamedTuple):
 
         y_train, y_test = (y if y is None else labels(y) for y in self.values_of(names))
         assert y_train is not None
-        return Arrays(self.x_train, y_train, self.x_test, y_test)
+        return self._replace(y_train=y_train, y_test=y_test, attributes=None)
 
     def values_of(self, names: Sequence[str]) -> tuple[Array, Array | None]:
         """Return the values `[N, A]` of the attributes of these names, of either split."""
@@ -62,21 +69,24 @@ class Arrays(NamedTuple):
 
     def without_unlabeled(self) -> tuple["Arrays", int]:
         """Return the images with a label, and the number of the others, whose label is -1."""
-        train = self.y_train >= 0
-        kept = self._replace(x_train=self.x_train[train], y_train=self.y_train[train])
-        left_out = int((~train).sum())
-        if self.x_test is not None and self.y_test is not None:
-            test = self.y_test >= 0
-            kept = kept._replace(x_test=self.x_test[test], y_test=self.y_test[test])
-            left_out += int((~test).sum())
+        kept, left_out = self, 0
+        for part in ("train", "test"):
+            y = getattr(self, f"y_{part}")
+            if y is None:
+                continue
+            of_part = {f"{name}_{part}" for name in ("x", "y", "landmarks")}
+            given = {name: getattr(self, name) for name in of_part}
+            mask = y >= 0
+            kept = kept._replace(**{k: v[mask] for k, v in given.items() if v is not None})
+            left_out += int((~mask).sum())
         return kept, left_out
 
     def splits(self) -> tuple[Split, Split | None]:
         """Return the training and the test examples, the latter None where there are none."""
-        train = _to_split(self.x_train, self.y_train)
+        train = _to_split(self.x_train, self.y_train, self.landmarks_train)
         if self.x_test is None or self.y_test is None:
             return train, None
-        return train, _to_split(self.x_test, self.y_test)
+        return train, _to_split(self.x_test, self.y_test, self.landmarks_test)
 
 
 def check_arrays(path: Path, arrays: Arrays, classes: int | None = None) -> None:
@@ -86,6 +96,9 @@ def check_arrays(path: Path, arrays: Arrays, classes: int | None = None) -> None
     """
     if (arrays.x_test is None) != (arrays.y_test is None):
         raise BenchError(f"{path}: holds only one of x_test and y_test; both or none are needed")
+    known = [arrays.landmarks_train is not None, arrays.landmarks_test is not None]
+    if any(known) and known != [True, arrays.x_test is not None]:
+        raise BenchError(f"{path}: landmarks are needed for all images, of training and test")
     shape = image_shape(path, "x_train", arrays.x_train)
     for part in ("train", "test"):
         x, y = getattr(arrays, f"x_{part}"), getattr(arrays, f"y_{part}")
@@ -96,6 +109,8 @@ def check_arrays(path: Path, arrays: Arrays, classes: int | None = None) -> None
                 f"{path}: images are {list(x.shape[1:])} in x_{part}, but "
                 f"{list(arrays.x_train.shape[1:])} in x_train"
             )
+        if (points := getattr(arrays, f"landmarks_{part}")) is not None:
+            _check_landmarks(path, f"landmarks_{part}", points, x)
         if not y.ndim:
             check_integers(path, f"y_{part}", y)
         if len(x) != len(y):
@@ -190,6 +205,24 @@ def _check_attributes(path: Path, key: str, y: Array, names: Array) -> None:
         )
 
 
-def _to_split(x: Array, y: Array) -> Split:
+def _check_landmarks(path: Path, key: str, points: Array, x: Array) -> None:
+    """Refuse landmarks that are not numbers `[N, 5, 2]` inside of the images `[N, H, W, ...]`."""
+    if points.dtype.kind not in "iuf" or points.shape != (len(x), len(POINTS), 2):
+        raise BenchError(
+            f"{path}: {key} must be numbers {[len(x), len(POINTS), 2]}, x and y of "
+            f"{', '.join(POINTS)}, got {points.dtype} {list(points.shape)}"
+        )
+    inside = (points >= 0) & (points <= [x.shape[2], x.shape[1]])  # false for nan
+    if not inside.all():
+        image, point, _ = np.argwhere(~inside)[0]
+        raise BenchError(
+            f"{path}: {key} has {POINTS[point]} at {points[image, point].tolist()} in image "
+            f"{image}, outside of its {x.shape[2]}x{x.shape[1]} pixels"
+        )
+
+
+def _to_split(x: Array, y: Array, landmarks: Array | None) -> Split:
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
-    return Split(torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y.astype(np.int64)))
+    points = None if landmarks is None else torch.from_numpy(landmarks.astype(np.float32))
+    images, labels = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y.astype(np.int64))
+    return Split(images, labels, points)

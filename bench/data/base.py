@@ -95,13 +95,21 @@ class Split:
     Attributes:
         x: `uint8` `[N, C, H, W]`, or `float32` `[N, D]` for points.
         y: `int64` `[N]`, in `[0, K)`.
+        landmarks: `float32` `[N, 5, 2]`, `x, y` of the points `bench.data.arrays.POINTS` in
+            pixels from the left and upper edge of the image; None where they are not known.
     """
 
     x: Tensor
     y: Tensor
+    landmarks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def take(self, which: Tensor) -> "Split":
+        """Return the examples of some indices or of a mask `[N]`."""
+        landmarks = None if self.landmarks is None else self.landmarks[which]
+        return Split(self.x[which], self.y[which], landmarks)
 
 
 @dataclass(frozen=True)
@@ -226,7 +234,8 @@ def home_path(path: str) -> Path:
 def fingerprint(*splits: Split) -> str:
     """Return the SHA-256 over shapes, types and bytes of splits, 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    for tensor in (t for split in splits for t in (split.x, split.y)):
+    tensors = (t for split in splits for t in (split.x, split.y, split.landmarks))
+    for tensor in filter(torch.is_tensor, tensors):
         array = tensor.contiguous().numpy()
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.data)

@@ -46,7 +46,7 @@ class Blobs(HeldOutTestOptions, Source):
                 raise SpecError(f"{option} must be at least 1, got {value}")
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape that the options say."""
         shape = (self.channels, self.image_size, self.image_size)
         return DataSpec("blobs", shape, tuple(map(str, range(self.classes))))
@@ -54,7 +54,7 @@ class Blobs(HeldOutTestOptions, Source):
     def load(self) -> DataSet:
         """Draw the images and split them."""
         train, test = self._draw(self.per_class, "train"), self._draw(self.test_per_class, "test")
-        return self.divide(self.spec, train, test, flip=False)
+        return self.divide(self.full_spec, train, test, flip=False)
 
     def _draw(self, per_class: int, purpose: str) -> Split:
         size = self.image_size

@@ -111,7 +111,7 @@ class CelebA(TorchvisionSet):
         return super().missing()
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape; no file is touched, unless `per_combination` asks what occurs."""
         names, attributes = name_combinations(self.attributes, self._combinations), self.attributes
         return DataSpec("celeba", self.info.shape, names, tuple(attributes), self._combinations)

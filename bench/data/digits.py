@@ -23,13 +23,13 @@ class Digits(HeldOutTestOptions, Source):
     """
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape: `(1, 8, 8)`, ten classes."""
         return DataSpec("digits", (1, 8, 8), DIGITS)
 
     def load(self) -> DataSet:
         """Read the copy inside scikit-learn and split it."""
-        return self.divide_all(self.spec, _read(), flip=False)
+        return self.divide_all(self.full_spec, _read(), flip=False)
 
 
 ATTRIBUTES = ("odd", "five or more", "loop")
@@ -45,7 +45,7 @@ class DigitAttributes(Digits):
     """
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape: `(1, 8, 8)`, six combinations of three attributes."""
         names = name_combinations(ATTRIBUTES, COMBINATIONS)
         return DataSpec("digit_attributes", (1, 8, 8), names, ATTRIBUTES, COMBINATIONS)
@@ -54,7 +54,7 @@ class DigitAttributes(Digits):
         """Read the copy inside scikit-learn, replace digits by combinations, and split it."""
         digits = _read()
         classes = torch.tensor([COMBINATIONS.index(values) for values in VALUES])
-        return self.divide_all(self.spec, Split(digits.x, classes[digits.y]), flip=False)
+        return self.divide_all(self.full_spec, Split(digits.x, classes[digits.y]), flip=False)
 
 
 def _read() -> Split:

@@ -19,6 +19,7 @@ paper crops to the box and resizes to 64x64, which is read here as stretching th
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +30,15 @@ from PIL import ImageColor
 
 from bench.data import npz_files
 from bench.data.arrays import Array, Arrays, refuse_too_large
-from bench.data.base import DataSet, DataSpec, Source, data_root, home_path
-from bench.data.image_files import Box, Crop, decode_images, describe_images, read_boxes
+from bench.data.base import DataSet, DataSpec, Source, Split, data_root, home_path
+from bench.data.image_files import (
+    Crop,
+    crop_window,
+    decode_images,
+    describe_images,
+    image_sizes,
+)
+from bench.data.image_tables import Box, ImageRow, read_boxes, read_rows
 from bench.data.image_tree import (
     SUFFIXES,
     LeftOut,
@@ -40,6 +48,7 @@ from bench.data.image_tree import (
     list_beside,
     list_images,
 )
+from bench.data.landmarks import COLUMNS, check_inside, check_paths, move_points
 from bench.data.splits import HeldOutTestOptions
 from bench.data.summary import content_hashes
 from bench.errors import BenchError, DataMissing, SpecError
@@ -64,6 +73,12 @@ class Folder(HeldOutTestOptions, Source):
             `boxes` to stretch what `boxes` says.
         boxes: CSV file `path,x,y,w,h` with paths below the root, or the `bounding_boxes.txt` of
             CUB-200-2011.
+        margin: What `boxes` is widened by on each side, as a share of the box; not beyond the
+            image.
+        landmarks: CSV file with the columns `path`, below the root, and `left_eye_x, left_eye_y,
+            right_eye_x, ..., nose_x, ..., mouth_left_x, ..., mouth_right_x, mouth_right_y`, in
+            pixels of the upright image; left and right are those of the picture. Every image needs
+            a row. `inpainting` then hides the eyes, and nose and mouth, too.
         flip: Whether training batches are flipped left to right at random.
         background: The color that transparent images are laid on, such as `white` or `#808080`;
             they are refused where it is null.
@@ -82,8 +97,10 @@ class Folder(HeldOutTestOptions, Source):
     test_per_class: int = 10
     background: str | None = None
     nested: bool = False
+    margin: float = 0.0
+    landmarks: str | None = None
 
-    later_options = ("background", "nested")
+    later_options = ("background", "nested", "margin", "landmarks")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,6 +112,10 @@ class Folder(HeldOutTestOptions, Source):
             raise SpecError(f"crop must be center, none or boxes, got {self.crop!r}")
         if (self.crop == "boxes") != (self.boxes is not None):
             raise SpecError("crop: boxes and a file of boxes belong together")
+        if not 0 <= self.margin < math.inf:
+            raise SpecError(f"margin must be at least 0, got {self.margin}")
+        if self.margin and self.crop != "boxes":
+            raise SpecError(f"margin widens boxes, and crop is {self.crop}")
         if self.background is not None:
             try:
                 ImageColor.getrgb(self.background)
@@ -104,9 +125,10 @@ class Folder(HeldOutTestOptions, Source):
                 ) from error
         self._root = home_path(self.path)
         self._boxes = home_path(self.boxes) if self.boxes is not None else None
+        self._landmarks = home_path(self.landmarks) if self.landmarks is not None else None
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape; only the names of the folders are read."""
         parts = find_parts(self._root)
         train, names = parts["train"], class_folders(parts["train"])
@@ -128,21 +150,23 @@ class Folder(HeldOutTestOptions, Source):
 
     def load(self) -> DataSet:
         """Decode the images, or read what an earlier call decoded, and split them."""
-        spec = self.spec
+        spec = self.full_spec
         files, left_out = self._files(spec)
         train, test = self._arrays(spec, files).splits()
+        notices = [*left_out_text(self._root, left_out), *self._cut_off(train, test)]
         data = self.divide_all(spec, train, test, flip=self.flip)
-        return replace(data, notices=tuple(left_out_text(self._root, left_out)))
+        return replace(data, notices=tuple(notices))
 
     def missing(self) -> str | None:
         """Return which folder or file is not there, or None."""
-        if self._boxes is not None and not self._boxes.is_file():
-            return f"there is no file {self._boxes}, which the boxes are read from"
+        for what, file in (("boxes", self._boxes), ("landmarks", self._landmarks)):
+            if file is not None and not file.is_file():
+                return f"there is no file {file}, which the {what} are read from"
         return super().missing()
 
     def describe_files(self) -> dict[str, Any]:
         """Return what the image files are, by their heads, and which show the same image."""
-        spec = self.spec
+        spec = self.full_spec
         files, left_out = self._files(spec)
         paths = [path for part in files.values() for path, _ in part]
         equal: dict[bytes, list[str]] = {}
@@ -159,10 +183,15 @@ class Folder(HeldOutTestOptions, Source):
     def _arrays(self, spec: DataSpec, files: Files) -> Arrays:
         """Return the images of all files: decoded, or read from what an earlier call decoded."""
         boxes = read_boxes(self._boxes) if self._boxes else {}
-        npz = data_root() / f"folder-{spec.name[:40]}-{self._key(files, boxes)}.npz"
+        rows = read_rows(self._landmarks, COLUMNS, "landmarks") if self._landmarks else {}
+        npz = data_root() / f"folder-{spec.name[:40]}-{self._key(files, boxes, rows)}.npz"
         if npz.is_file():
             return npz_files.read(npz, spec.classes)
-        arrays = Arrays(*(a for part in files.values() for a in self._decode(part, boxes)))
+        landmarks = self._read_landmarks(files, boxes, rows)
+        decoded: dict[str, Array] = {}
+        for part, of_part in files.items():
+            decoded[f"x_{part}"], decoded[f"y_{part}"] = self._decode(of_part, boxes)
+        arrays = Arrays(**decoded, **landmarks)
         npz_files.write(npz, arrays)
         return arrays
 
@@ -183,7 +212,9 @@ class Folder(HeldOutTestOptions, Source):
         list_beside(self._root, parts.values(), left_out)
         return files, left_out
 
-    def _key(self, parts: Files, boxes: Mapping[str, Box]) -> str:
+    def _key(
+        self, parts: Files, boxes: Mapping[str, Box], landmarks: Mapping[str, ImageRow]
+    ) -> str:
         files = []
         for path, label in itertools.chain(*parts.values()):
             stat, name = path.stat(), self._below(path)
@@ -194,6 +225,9 @@ class Folder(HeldOutTestOptions, Source):
         content: list[Any] = [version, root, self.image_size, self.channels, self.crop, files]
         if self.background is not None:
             content.append(self.background)
+        content += [["margin", self.margin]] if self.margin else []
+        if landmarks:
+            content.append({name: row.values for name, row in landmarks.items()})
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def _decode(
@@ -205,8 +239,42 @@ class Folder(HeldOutTestOptions, Source):
             path = paths[crops.index(None)]
             raise BenchError(f"{self._boxes}: has no box for {self._below(path)}")
         refuse_too_large(self._root, (len(paths), self.image_size, self.image_size, self.channels))
-        x = decode_images(paths, self.image_size, self.channels, self.crop, crops, self.background)
+        x = decode_images(
+            *(paths, self.image_size, self.channels, self.crop, crops),
+            *(self.background, self.margin),
+        )
         return x, np.array(labels, np.int64)
+
+    def _read_landmarks(
+        self, parts: Files, boxes: Mapping[str, Box], rows: Mapping[str, ImageRow]
+    ) -> dict[str, Array]:
+        """Return the arrays of landmarks, checked before any image is decoded; none without any."""
+        if self._landmarks is None:
+            return {}
+        names = [self._below(path) for path, _ in itertools.chain(*parts.values())]
+        check_paths(self._landmarks, rows, names, self._root)
+        found = {}
+        for part, files in parts.items():
+            paths = [path for path, _ in files]
+            own, sizes = [rows[self._below(path)] for path in paths], image_sizes(paths)
+            check_inside(self._landmarks, own, sizes)
+            windows = [
+                crop_window(path, size, self.crop, boxes.get(self._below(path)), self.margin)
+                for path, size in zip(paths, sizes, strict=True)
+            ]
+            points = np.array([row.values for row in own]).reshape(len(own), -1, 2)
+            found[f"landmarks_{part}"] = move_points(points, np.array(windows), self.image_size)
+        return found
+
+    def _cut_off(self, *splits: Split | None) -> list[str]:
+        """Return how many images have landmarks that the crop has cut off, in a line."""
+        count = 0
+        for split in splits:
+            if split is not None and split.landmarks is not None:
+                at_edge = (split.landmarks == 0) | (split.landmarks == self.image_size)
+                count += int(at_edge.flatten(1).any(dim=1).sum())
+        line = f"{self._landmarks}: the crop ends at or before a landmark of {count} images"
+        return [line] if count else []
 
     def _below(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()

@@ -3,10 +3,9 @@
 The resize differs between projects and moves a Fréchet distance, so there is exactly one here.
 """
 
-import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -14,17 +13,18 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from bench.errors import BenchError, DataMissing
+from bench.data.image_tables import Box, first_problems
+from bench.errors import BenchError
 
 Crop = Literal["center", "none", "boxes"]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
-Box = tuple[float, float, float, float]
-"""Left, top, width and height in pixels of the original image."""
+Window = tuple[float, float, float, float]
+"""Left, upper, right and lower edge in pixels of what is taken of an image."""
 
 _AT_ONCE = 4096
-NAMED = 5  # files that a message names
+QUARTER_TURNS = (5, 6, 7, 8)  # values of the EXIF entry that exchange width and height
 DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or less, no CMYK
 
 
@@ -44,7 +44,7 @@ def open_image(path: Path, background: str | None = None) -> Image.Image:
             image = ImageOps.exif_transpose(opened)
             rgba = image.convert("RGBA") if image.has_transparency_data else None
     except Exception as error:  # a damaged file may raise anything
-        raise BenchError(f"{path}: not a readable image ({error}); mend or remove it") from error
+        raise _unreadable(path, error) from error
     if mode not in DEPTHS:
         raise BenchError(f"{path}: is of mode {mode}, 8-bit gray or RGB is needed; convert it")
     if frames > 1:
@@ -66,30 +66,41 @@ def decode_image(
     crop: Crop,
     box: Box | None = None,
     background: str | None = None,
+    margin: float = 0.0,
 ) -> np.ndarray[Any, Any]:
-    """Return one image file as a square, `uint8` `[H, W, C]`.
+    """Return the window of one image file as a square, `uint8` `[H, W, C]`.
 
-    `center` takes the largest centered square; `none` takes the whole image and `boxes` the box,
-    both stretched to a square. The part of a box outside the image is cut off. What is transparent
-    is laid on the color `background`.
+    What is transparent is laid on the color `background`.
     """
     image = open_image(path, background).convert("RGB" if channels == 3 else "L")
-    width, height = image.size
-    region = (0.0, 0.0, float(width), float(height))
-    if crop == "center":
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        region = (left, top, left + side, top + side)
-    elif box is not None:
-        x, y, w, h = box
-        region = (max(x, 0), max(y, 0), min(x + w, width), min(y + h, height))
-        if region[2] - region[0] < 1 or region[3] - region[1] < 1:
-            raise BenchError(f"{path}: box {list(box)} is not inside the {width}x{height} image")
+    window = crop_window(path, image.size, crop, box, margin)
     # Pillow widens the filter with the reduction, so nothing aliases; a plain bilinear resize
     # skips pixels, and the jagged edges it leaves are what a Fréchet distance then measures.
     # Bicubic rather than Lanczos: it rings less, and rings are as visible at 64x64.
-    small = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=region)
+    small = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=window)
     return np.asarray(small).reshape(image_size, image_size, channels)
+
+
+def crop_window(
+    path: Path, size: tuple[int, int], crop: Crop, box: Box | None = None, margin: float = 0.0
+) -> Window:
+    """Return what is taken of an image of some width and height, to be stretched to a square.
+
+    `center` takes the largest centered square, `none` the whole image, and `boxes` the box, wider
+    by a share `margin` of its sides in each direction. The part outside of the image is cut off.
+    """
+    width, height = size
+    if crop == "center":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        return left, top, left + side, top + side
+    if box is None:
+        return 0.0, 0.0, float(width), float(height)
+    x, y, w, h = box
+    if min(x + w, width) - max(x, 0) < 1 or min(y + h, height) - max(y, 0) < 1:
+        raise BenchError(f"{path}: box {list(box)} is not inside the {width}x{height} image")
+    right, lower = min(x + w + margin * w, width), min(y + h + margin * h, height)
+    return max(x - margin * w, 0), max(y - margin * h, 0), right, lower
 
 
 def decode_images(
@@ -99,6 +110,7 @@ def decode_images(
     crop: Crop,
     boxes: Sequence[Box | None],
     background: str | None = None,
+    margin: float = 0.0,
 ) -> np.ndarray[Any, Any]:
     """Decode many files, several at a time; return `uint8` `[N, H, W, C]` in their order.
 
@@ -108,11 +120,26 @@ def decode_images(
 
     def fill(index: int) -> None:
         images[index] = decode_image(
-            paths[index], image_size, channels, crop, boxes[index], background
+            paths[index], image_size, channels, crop, boxes[index], background, margin
         )
 
     in_threads(fill, range(len(paths)))
     return images
+
+
+def image_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Return width and height of image files when they are upright, by their heads alone."""
+
+    def size(path: Path) -> tuple[int, int]:
+        try:
+            with Image.open(path) as image:
+                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+                width, height = image.size
+        except Exception as error:  # a damaged file may raise anything
+            raise _unreadable(path, error) from error
+        return (height, width) if orientation in QUARTER_TURNS else (width, height)
+
+    return in_threads(size, paths)
 
 
 def describe_images(paths: Sequence[Path]) -> dict[str, Any]:
@@ -159,40 +186,9 @@ def in_threads(function: Callable[[_In], _Out], files: Sequence[_In]) -> list[_O
         for start in range(0, len(files), _AT_ONCE):  # what waits for a thread takes memory, too
             found += pool.map(call, files[start : start + _AT_ONCE])
     if problems:
-        more = [f"and {len(problems) - NAMED} more files"] if len(problems) > NAMED else []
-        raise BenchError("\n".join([*sorted(problems)[:NAMED], *more]))
+        raise BenchError(first_problems(sorted(problems), "files"))
     return found
 
 
-def read_boxes(path: Path) -> dict[str, Box]:
-    """Return the box of each image of a folder, by its path below the folder, with `/`.
-
-    The file is a CSV file with the columns `path,x,y,w,h` and perhaps a first line of these names,
-    or the `bounding_boxes.txt` of CUB-200-2011, which needs the `images.txt` beside it.
-    """
-    is_cub = path.suffix == ".txt"
-    names = {}
-    if is_cub:
-        names = {key: name for _, (key, name) in _lines(path.with_name("images.txt"), " ", 2)}
-    boxes = {}
-    for line, (key, *numbers) in _lines(path, " " if is_cub else ",", 5):
-        if line == 1 and [key, *numbers] == ["path", "x", "y", "w", "h"]:
-            continue
-        try:
-            x, y, w, h = map(float, numbers)
-        except ValueError as error:
-            raise BenchError(f"{path}:{line}: x, y, w, h must be numbers, got {numbers}") from error
-        boxes[names.get(key, key)] = (x, y, w, h)
-    return boxes
-
-
-def _lines(path: Path, delimiter: str, columns: int) -> Iterator[tuple[int, list[str]]]:
-    if not path.is_file():
-        raise DataMissing(f"there is no file {path}, which the boxes are read from")
-    with path.open(newline="", encoding="utf-8") as file:
-        for line, fields in enumerate(csv.reader(file, delimiter=delimiter), start=1):
-            if not fields:
-                continue
-            if len(fields) != columns:
-                raise BenchError(f"{path}:{line}: expected {columns} fields, got {fields}")
-            yield line, fields
+def _unreadable(path: Path, error: Exception) -> BenchError:
+    return BenchError(f"{path}: not a readable image ({error}); mend or remove it")

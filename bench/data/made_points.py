@@ -42,15 +42,15 @@ class MadePoints(HeldOutTestOptions, Source):
     def load(self) -> DataSet:
         """Draw the points and split them."""
         train, test = self._draw(self.per_class, "train"), self._draw(self.test_per_class, "test")
-        return self.divide(self.spec, train, test, flip=False)
+        return self.divide(self.full_spec, train, test, flip=False)
 
     def _draw(self, per_class: int, purpose: str) -> Split:
-        classes, parts = self.spec.classes, []
-        for label in range(classes):
-            generator = generator_for(self.split_seed, self.spec.name, purpose, label)
+        spec, parts = self.full_spec, []
+        for label in range(spec.classes):
+            generator = generator_for(self.split_seed, spec.name, purpose, label)
             # float64 until the end: the last bits of float32 differ between processors, and with
             # them the fingerprint would.
             points = self.without_noise(label, per_class, generator)
             noise = torch.randn(points.shape, generator=generator, dtype=torch.float64)
             parts.append((points + self.noise * noise).float())
-        return Split(torch.cat(parts), torch.arange(classes).repeat_interleave(per_class))
+        return Split(torch.cat(parts), torch.arange(spec.classes).repeat_interleave(per_class))

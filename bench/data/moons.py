@@ -37,7 +37,7 @@ class Moons(MadePoints):
     noise: float = 0.15
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape: `(2,)`, three classes named by their place."""
         return DataSpec("moons", (2,), ("middle", "right", "left"))
 

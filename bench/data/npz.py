@@ -1,7 +1,9 @@
 """Your own images in one `.npz` file: `x_train, y_train`, and `x_test, y_test` where you have them.
 
 Images are `uint8` `[N, H, W]` or `[N, H, W, C]`. Labels are integers `[N]` from 0, as in files of
-Keras, or several binary labels 0 or 1 `[N, A]` with their names in an array `attributes`.
+Keras, or several binary labels 0 or 1 `[N, A]` with their names in an array `attributes`. Arrays
+`landmarks_train` and `landmarks_test` `[N, 5, 2]` may hold `x, y` of the left eye, the right eye,
+the nose and both mouth corners of each image, in pixels from its left and upper edge.
 """
 
 from dataclasses import dataclass, replace
@@ -53,7 +55,7 @@ class Npz(HeldOutTestOptions, Source):
         self._path = home_path(self.path)
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape, read from the head of the file and its labels."""
         if not self._path.is_file():
             raise DataMissing(
@@ -83,7 +85,7 @@ class Npz(HeldOutTestOptions, Source):
 
     def load(self) -> DataSet:
         """Read, check and split the file."""
-        spec, left_out = self.spec, 0
+        spec, left_out = self.full_spec, 0
         unread = npz_files.unread_names(self._path)
         arrays = npz_files.read(self._path, spec.classes)
         if spec.attributes:

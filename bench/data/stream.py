@@ -62,8 +62,8 @@ class Stream:
                 raise ValueError(f"{labeled} of {batch_size} are labeled, but no others are given")
             if batch_size < 1:
                 raise ValueError(f"a batch has at least one example, got {batch_size}")
-        elif not 1 <= labeled < batch_size:
-            raise ValueError(f"labeled_rows must be in [1, {batch_size}), got {labeled}")
+        elif not 0 <= labeled < batch_size:
+            raise ValueError(f"labeled_rows must be in [0, {batch_size}), got {labeled}")
         self.batch_size, self.labeled_rows = batch_size, labeled
         self._seed, self._flip, self._device = seed, flip, torch.device(device)
         x, y = split.x, split.y
@@ -77,7 +77,8 @@ class Stream:
             x, y = torch.cat((x, unlabeled)), torch.cat((y, y.new_full((size,), -1)))
         if attributes is not None:
             y = attributes.attributes_of(y)
-        self.draws_per_epoch = max(1, len(x) // batch_size)
+        seen = sum(pool.size for pool in self._pools if pool.taken)
+        self.draws_per_epoch = max(1, seen // batch_size)
         self._x, self._y = x.to(self._device).contiguous(), y.to(self._device)
         self._levels = LEVELS.to(self._device)
         self._first, self._ahead = 0, self._determine(0, 0)
@@ -115,7 +116,7 @@ class Stream:
         """Return what a batch takes of draws, `[B]`, and how many of its examples have a label."""
         if size == 1:
             return Draws(*(part[number] for part in draws)), self.labeled_rows
-        counts = [max(1, round(size * n)) for n in self._labeled_and_not]
+        counts = [max(1, round(size * n)) if n else 0 for n in self._labeled_and_not]
         parts = []
         for part in draws:
             kinds = part[number : number + ceil(size)].split_with_sizes(
@@ -140,7 +141,7 @@ class Stream:
         indices = torch.empty(count, self.batch_size, dtype=torch.int64)
         flips = torch.zeros(count, self.batch_size, dtype=torch.uint8)
         for number, draw in enumerate(range(first, first + count)):
-            indices[number] = torch.cat([pool.indices(draw) for pool in self._pools])
+            indices[number] = torch.cat([p.indices(draw) for p in self._pools if p.taken])
             if self._flip:
                 generator = generator_for(self._seed, "flip", draw)
                 is_flipped = torch.rand(self.batch_size, 1, 1, 1, generator=generator) < 0.5
@@ -156,20 +157,20 @@ class _Pool:
     """
 
     def __init__(self, first: int, size: int, taken: int, seed: int, purpose: str) -> None:
-        self.first, self.size, self._taken = first, size, taken
+        self.first, self.size, self.taken = first, size, taken
         self._seed, self._purpose = seed, purpose
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def indices(self, draw: int) -> Tensor:
         """Return the indices of the examples that a draw takes."""
-        epoch, position = divmod(draw, max(1, self.size // self._taken))
+        epoch, position = divmod(draw, max(1, self.size // self.taken))
         if epoch != self._epoch:
             generator = generator_for(self._seed, self._purpose, epoch)
-            repeats = -(-self._taken // self.size)
+            repeats = -(-self.taken // self.size)
             permutations = [torch.randperm(self.size, generator=generator) for _ in range(repeats)]
             self._order = torch.cat(permutations) + self.first
             self._epoch = epoch
-        return self._order[position * self._taken :][: self._taken]
+        return self._order[position * self.taken :][: self.taken]
 
 
 def make_stream(
@@ -208,7 +209,7 @@ def hide_labels(split: Split, fraction: float, seed: int, classes: int) -> tuple
     counts = torch.bincount(split.y, minlength=classes)
     kept = [max(1, round(fraction * int(count))) for count in counts]
     mask = choose_per_class(split.y, kept, seed, "labeled")
-    return Split(split.x[mask], split.y[mask]), split.x[~mask]
+    return split.take(mask), split.x[~mask]
 
 
 class TrainingExamples:

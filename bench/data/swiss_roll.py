@@ -44,7 +44,7 @@ class SwissRoll(MadePoints):
     cut: Literal["height", "turn"] = "height"
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape: `(3,)`, two classes named by their place, which is an attribute too."""
         names = ("low", "high") if self.cut == "height" else ("inner", "outer")
         return DataSpec("swiss_roll", (3,), names, names[1:], ((0,), (1,)))

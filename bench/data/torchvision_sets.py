@@ -35,7 +35,7 @@ class TorchvisionSet(SplitOptions, Source):
         return self.info.shape[1]
 
     @property
-    def spec(self) -> DataSpec:
+    def full_spec(self) -> DataSpec:
         """The shape; no file is touched."""
         shape = (self.info.shape[0], self._size, self._size)
         return DataSpec(self.info.name, shape, self.info.class_names)
@@ -58,7 +58,7 @@ class TorchvisionSet(SplitOptions, Source):
         if not is_decoded:
             npz_files.write(npz, arrays)
         train, test = self._padded(train), self._padded(test)
-        return self.divide(self.spec, train, test, flip=self.info.flip)
+        return self.divide(self.full_spec, train, test, flip=self.info.flip)
 
     def missing(self) -> str | None:
         """Return how to provide the set, or None if its files are there; `load` may download it."""

@@ -61,7 +61,7 @@ class PictureInputs:
             members = torch.nonzero(self.test.y == label).flatten()
             generator = generator_for(0, "pictures", label)
             indices.append(members[torch.randint(len(members), (), generator=generator)])
-        return Split(self.test.x[torch.stack(indices)], self.classes)
+        return self.test.take(torch.stack(indices))
 
     @cached_property
     def codes(self) -> Code:
@@ -179,7 +179,7 @@ def _swaps(inputs: PictureInputs) -> dict[str, Array]:
 
 def _inpainting(inputs: PictureInputs) -> dict[str, Array]:
     x, y = inputs.originals.x, inputs.originals.y
-    hidden = regions(*inputs.coder.spec.shape[1:])
+    hidden = regions(inputs.originals)
     corrupted = [to_bytes(corrupt(x, r)) for r in hidden.values()]
     filled = [torch.where(r, fill_in(inputs.coder, x, y, r), x) for r in hidden.values()]
     return {

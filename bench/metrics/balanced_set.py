@@ -87,4 +87,4 @@ def ordered_by_content(split: Split, most: int | None = None) -> Split:
     """Return the examples of a split in the order of content, at most the first `most`."""
     keys = list(zip(content_hashes(split.x), split.y.tolist(), strict=True))
     indices = torch.tensor(sorted(range(len(keys)), key=keys.__getitem__)[:most])
-    return Split(split.x[indices], split.y[indices])
+    return split.take(indices)

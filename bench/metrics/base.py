@@ -119,6 +119,7 @@ class Context:
         cache: Folder for results that are expensive and depend on content alone.
         weights: Files of pretrained networks by name, for example `inception`.
         model: The model that drew the samples; None for real images and images from elsewhere.
+        validates: Whether validation images stand in place of test images.
         memory: Results of `remember` in this process: networks, features, real image sets.
     """
 
@@ -127,6 +128,7 @@ class Context:
     cache: Path
     weights: dict[str, Path] = field(default_factory=dict)
     model: ConditionalGenerator | None = None
+    validates: bool = False
     memory: dict[str, object] = field(default_factory=dict)
 
     def remember(self, key: str, make: Callable[[], _T]) -> _T:
@@ -152,7 +154,7 @@ class Context:
             )
         memory = self.remember("on validation", dict[str, object])
         data = replace(self.data, test=self.data.validation)
-        return replace(self, data=data, memory=memory)
+        return replace(self, data=data, memory=memory, validates=True)
 
     def require_images(self) -> None:
         """Raise `NotApplicable` if the data are points."""

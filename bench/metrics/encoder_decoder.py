@@ -4,19 +4,24 @@ Only models that fail to encode or decode without the label are given it. The pr
 measurement says whether it was given.
 """
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from bench.data.base import DataSpec, Split, to_bytes, to_float
+from bench.data.base import DataSet, DataSpec, Split, to_bytes, to_float
 from bench.errors import BenchError, NotApplicable
 from bench.metrics.balanced_set import ordered_by_content
 from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, SampleSet
 from bench.seeding import generator_for
+from bench.spec.components import complete_component, construct, errors_at
+from bench.spec.run_config import canonical_json
+from bench.spec.run_settings import Component
 from bench.training.interface import Code, ConditionalGenerator, Encodes, Infers, Switches, as_given
 
 BATCH = 250
@@ -155,8 +160,52 @@ class EncoderDecoder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncodingMetric(Metric):
-    """A metric of what a model makes of real test images; the samples are not used.
+class CodeMetric(Metric):
+    """A metric of what a model makes of the codes of real test images; the samples are not used.
+
+    Attributes:
+        data: Another data set of the same shape, whose test images are taken, for example with
+            classes that the model has not seen. Classifiers are then those of that data set, and
+            names of measurements end with its name. Models that need a label cannot be measured so.
+    """
+
+    data: Component | None = None
+
+    later_options: ClassVar[tuple[str, ...]] = ("data",)
+
+    def __post_init__(self) -> None:
+        if self.data is not None:
+            with errors_at(("data",)):  # its files are there, before anything is trained
+                _ = construct("dataset", complete_component("dataset", self.data, ())).spec
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Measure how the model encodes and decodes; not applicable if it cannot encode."""
+        if self.data is None:
+            return self.evaluate_codes(EncoderDecoder(context), context)
+        other = _on_other_data(context, complete_component("dataset", self.data, ()))
+        coder = EncoderDecoder(other)
+        if coder.needs_label:
+            raise NotApplicable(
+                "the model needs a label, and classes of other data are not those it knows"
+            )
+        name = "-".join(map(str, (other.data.spec.name, *(self.data.get("keep_classes") or ()))))
+        part = re.sub(r"[^\w.-]+", "-", name)
+        digits = other.data.fingerprint[:8]
+        return [
+            m._replace(
+                metric=f"{m.metric}/{part}", protocol=m.protocol and f"{m.protocol} on {digits}"
+            )
+            for m in self.evaluate_codes(coder, other)
+        ]
+
+    @abstractmethod
+    def evaluate_codes(self, coder: EncoderDecoder, context: Context) -> list[Measurement]:
+        """Measure a model on the test images of a context."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodingMetric(CodeMetric):
+    """A metric of what a model makes of single test images. The other option is `CodeMetric`'s.
 
     Attributes:
         most: Number of test images at most: the first ones in the order of their content hashes.
@@ -164,14 +213,29 @@ class EncodingMetric(Metric):
 
     most: AtLeastOne = 5000
 
-    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Measure how the model encodes and decodes; not applicable if it cannot encode."""
-        coder = EncoderDecoder(context)
+    def evaluate_codes(self, coder: EncoderDecoder, context: Context) -> list[Measurement]:
+        """Measure a model on at most as many test images."""
         return self.evaluate(coder, ordered_by_content(context.data.test, self.most), context)
 
     @abstractmethod
     def evaluate(self, coder: EncoderDecoder, test: Split, context: Context) -> list[Measurement]:
         """Measure a model on test images."""
+
+
+def _on_other_data(context: Context, component: dict[str, Any]) -> Context:
+    """Return a context of another data set with a memory of its own, loaded once in this process.
+
+    Validation images are those of the other data set, too.
+    """
+    key = f"data {canonical_json(component)}"
+    data = context.remember(key, lambda: cast("DataSet", construct("dataset", component).load()))
+    if data.spec.shape != context.data.spec.shape:
+        raise NotApplicable(
+            f"{data.spec.name} has examples of shape {data.spec.shape}, {context.data.spec.name} "
+            f"of {context.data.spec.shape}"
+        )
+    other = replace(context, data=data, memory=context.remember(f"of {key}", dict[str, object]))
+    return other.on_validation() if context.validates else other
 
 
 @torch.inference_mode()

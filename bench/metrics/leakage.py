@@ -126,7 +126,9 @@ def _read(codes: Array, y: Array, others: Array, is_linear: bool) -> Array:
     """Return the labels that a probe, fitted to codes `[N, D]`, reads from others."""
     mean, deviation = codes.mean(axis=0), codes.std(axis=0)
     scale = np.maximum(deviation, max(FLOOR * deviation.max(), 1e-6))
-    probe = LogisticRegression(max_iter=1000) if is_linear else SVC()
+    # Neither is random, but without a state of its own a probe advances numpy's global one.
+    alone = {"random_state": 0}
+    probe = LogisticRegression(max_iter=1000, **alone) if is_linear else SVC(**alone)
     probe.fit((codes - mean) / scale, y)
     labels: Array = probe.predict((others - mean) / scale)
     return labels

@@ -8,15 +8,15 @@ from torch import Tensor
 from bench.data.base import Split
 from bench.errors import NotApplicable
 from bench.metrics.balanced_set import ordered_by_content
-from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
-from bench.metrics.encoder_decoder import EncoderDecoder
+from bench.metrics.base import AtLeastOne, Context, Measurement, Quantity
+from bench.metrics.encoder_decoder import CodeMetric, EncoderDecoder
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.seeding import generator_for
 from bench.training.interface import Code
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swap(Metric):
+class Swap(CodeMetric):
     r"""Class and code of images made of the codes of two real test images of different classes.
 
     The image made of the relevant code of `a` and the irrelevant code of `b` should show the class
@@ -35,7 +35,8 @@ class Swap(Metric):
     a `swap_relevant` of 0: read them together.
 
     Codes are posterior means. A model that cannot encode without a label is given the true one of
-    `a` and `b`, and for the new image that of `a` (`label=given`).
+    `a` and `b`, and for the new image that of `a` (`label=given`). The other option is that of
+    `CodeMetric`.
 
     Attributes:
         pairs: Number of pairs: classes of `a` in turn, those of `b` at random among the others,
@@ -53,9 +54,9 @@ class Swap(Metric):
     pairs: AtLeastOne = 2000
     extractor_seed: int = 0
 
-    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Measure both shares and the correlation; the samples are not used."""
-        coder, test = EncoderDecoder(context), ordered_by_content(context.data.test)
+    def evaluate_codes(self, coder: EncoderDecoder, context: Context) -> list[Measurement]:
+        """Measure both shares and the correlation."""
+        test = ordered_by_content(context.data.test)
         classifier = domain_classifier(context, self.extractor_seed)
         pairs = torch.cat(pairs_of(test, self.pairs))
         indices, positions = torch.unique(pairs, return_inverse=True)  # each is encoded once

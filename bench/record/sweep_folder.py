@@ -178,7 +178,9 @@ def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str) -> 
     helps = state == "failed" and not reason.endswith(BEGIN_AGAIN)
     if helps and command.startswith("bench run ") and RETRY not in command:
         command += f" {RETRY}"
-    called = Path(data_path).stem.lower() if run.data in FROM_PATHS and data_path else run.data
+    place = Path(data_path)
+    place = place.parent if place.name == "images" and place.parent.name else place
+    called = place.stem.lower() if run.data in FROM_PATHS and data_path else run.data
     return replace(
         run,
         data=called,

@@ -74,7 +74,8 @@ def complete_component(
     checked: BaseModel = validate(schema, options, path)
     complete = {"name": given["name"], **checked.model_dump(mode="json")}
     complete |= getattr(factory, "moved_options", {})
-    complete = without_later(complete, schema, getattr(factory, "later_options", ()))
+    later = {o for c in factory.__mro__ for o in vars(c).get("later_options", ())}
+    complete = without_later(complete, schema, later)
     if kind in WITH_FILES:
         try:
             files = given.get(FILE_HASHES) or hash_files(checked)

@@ -260,10 +260,10 @@ def _supervision(
 ) -> dict[str, Any]:
     """Return which examples carry labels, checked against what the model and the data allow."""
     extra, labeled, size = settings.unlabeled, settings.labeled_rows, settings.batch_size
-    if labeled > size:
+    if labeled is not None and labeled > size:
         raise KeyProblem(("labeled_rows",), f"must be at most batch_size, {size}; got {labeled}")
     if extra is None and settings.labeled_fraction == 1:
-        if labeled not in (0, size):
+        if labeled not in (None, size):
             raise KeyProblem(
                 ("labeled_rows",),
                 f"is {labeled} of {size} in a batch, but all examples carry labels; "
@@ -292,7 +292,7 @@ def _supervision(
                 ("unlabeled",),
                 f"{extra['name']} has examples of shape {shape}, {spec.name} of {spec.shape}",
             )
-    return {"unlabeled": extra, "labeled_rows": labeled or max(1, size // 2)}
+    return {"unlabeled": extra, "labeled_rows": max(1, size // 2) if labeled is None else labeled}
 
 
 def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerator":

@@ -301,10 +301,10 @@ class Training(Strict):
     """Share of the training examples of each class that keep their label."""
     unlabeled: Component | None = None
     """A further data set, used without its labels."""
-    labeled_rows: Annotated[int, Field(ge=0)] = 0
-    """Examples of a batch that carry a label, the first ones. 0 means half of them where
-    there are examples without label, and for all of them otherwise. As many as `batch_size` leave
-    the examples without label unused."""
+    labeled_rows: Annotated[int, Field(ge=0)]
+    """Examples of a batch that carry a label, the first ones. Where left out, half of them if there
+    are examples without label, and otherwise all. As many as `batch_size` leave the examples
+    without label unused, and 0 those with label; terms that need labels are then dropped."""
     objective: dict[str, dict[str, Weight]] = {}
     """Player -> term -> weight, an edit of what the model declares; 0 drops a term, and `{weight,
     schedule}` is a weight that changes."""
@@ -359,6 +359,7 @@ class RunSettings(Training, Evaluation):
     """The settings of one run as a sweep file gives them, before defaults are filled in."""
 
     objective: dict[str, dict[str, GivenWeight]] = {}  # type: ignore[assignment]
+    labeled_rows: Annotated[int, Field(ge=0)] | None = None  # type: ignore[assignment]
 
 
 def optimizer_settings(recorded: Mapping[str, Any]) -> Adam | AdamW | SGD:

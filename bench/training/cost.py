@@ -128,8 +128,9 @@ def _batch(
     """Return an empty batch of so many times the run's batch size."""
     count = max(1, round(size * training.batch_size))
     y = as_given(model, spec, torch.zeros(count, dtype=torch.int64))
-    labeled = round(size * (training.labeled_rows or training.batch_size))
-    return Batch(torch.empty(count, *spec.shape), y, max(1, labeled))
+    rows = training.labeled_rows
+    labeled = max(1, round(size * rows)) if rows else 0
+    return Batch(torch.empty(count, *spec.shape), y, labeled)
 
 
 def _iteration(

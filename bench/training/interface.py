@@ -6,7 +6,7 @@ trainer does everything else.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -122,6 +122,8 @@ class ConditionalGenerator(nn.Module, ABC):
         nats: Term -> by what it is divided, for terms that are nats (say, a Kullback-Leibler
             divergence as a mean over the dimensions of a code). Its weight over that number is the
             price of a nat, for which a sweep can set one price in all models.
+        label_terms: Player -> which of its terms need labeled examples, for models that are
+            semi-supervised; a run without labeled examples drops them. None if it cannot be run so.
         average: A moving average of weights that belongs to the method, from which samples then
             come: `{"decay": 0.999, "players": ["generator"]}`, of all players where none are named.
             A sweep may set its own, or none.
@@ -132,6 +134,7 @@ class ConditionalGenerator(nn.Module, ABC):
     objective: Objective
     optimizers: OptimizerTable = {}
     nats: Mapping[str, int] = {}
+    label_terms: Mapping[str, Sequence[str]] | None = None
     average: Mapping[str, Any] | None = None
 
     #: What the model can do beyond sampling. `encode` and `classify` name the interfaces `Encodes`

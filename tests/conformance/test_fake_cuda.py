@@ -23,6 +23,7 @@ from bench.spec import declaration
 from bench.spec.run_config import complete_settings
 from bench.spec.sweep_file import find_sweeps, load_sweep
 from tests.conformance.test_models import CASES, MODELS
+from tests.shipped_data import SWEEPS, make_shipped_data, overrides_for
 from tests.small import half_labeled, small
 
 CVAE = registry.load("model", "cvae")
@@ -60,10 +61,13 @@ def test_each_form_of_a_model_runs_on_a_gpu(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", find_sweeps(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", find_sweeps(SWEEPS), ids=lambda path: path.stem)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_each_variant_that_ships_runs_on_a_gpu(path, precision):
-    for run in load_sweep(path, ["seeds=[0]", f"base.precision={precision}"]).runs:
+def test_each_variant_that_ships_runs_on_a_gpu(path, precision, tmp_path, monkeypatch):
+    make_shipped_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    edits = ["seeds=[0]", f"base.precision={precision}", *overrides_for(path)]
+    for run in load_sweep(path, edits).runs:
         assert play_on_fake_cuda(run.config.training, run.config.source().spec) == []
 
 

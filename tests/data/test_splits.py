@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from bench.data.base import DataSpec, Split
-from bench.data.splits import HeldOutTestOptions, choose_per_class
+from bench.data.base import DataSpec, Source, Split
+from bench.data.digits import DigitAttributes, Digits
+from bench.data.npz import Npz
+from bench.data.splits import HeldOutTestOptions, SplitOptions, choose_per_class
 from bench.errors import SpecError
 
 SPEC = DataSpec("letters", (1, 1, 1), ("a", "b"))
@@ -119,3 +121,54 @@ def test_too_few_examples_are_reported(train, test, options, message):
 def test_options_are_checked_before_any_data(options, message):
     with pytest.raises(SpecError, match=message):
         HeldOutTestOptions(**options)
+
+
+def test_classes_that_are_kept_have_the_splits_that_they_have_among_all():
+    whole, few = Digits().load(), Digits(keep_classes=[9, "2"]).load()
+    assert few.spec == Digits(keep_classes=["2", "9"]).spec
+    assert few.spec.class_names == ("2", "9")
+    for name in ("train", "validation", "test"):
+        of_all, kept = getattr(whole, name), getattr(few, name)
+        for label, digit in enumerate((2, 9)):
+            assert kept.x[kept.y == label].equal(of_all.x[of_all.y == digit])
+        assert len(kept) == sum(int((of_all.y == digit).sum()) for digit in (2, 9))
+    assert whole.fingerprint != few.fingerprint
+
+
+def test_a_class_that_is_left_out_may_have_too_few_examples(arrays, tmp_path, save):
+    full = arrays((8, 8), classes=3)
+    save(tmp_path / "few.npz", full._replace(y_test=full.y_test.clip(1)))
+    with pytest.raises(SpecError, match="class '0' has no test examples"):
+        Npz(path=str(tmp_path / "few.npz")).load()
+    assert Npz(path=str(tmp_path / "few.npz"), keep_classes=["1", "2"]).load().spec.classes == 2
+
+
+def test_combinations_of_attributes_are_kept_with_their_classes():
+    source = DigitAttributes(keep_classes=["loop", "odd"])
+    assert source.load().spec == source.spec
+    assert source.spec.combinations == ((0, 0, 1), (1, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "must be different names, at least one"),
+        (["3", 3], "must be different names"),
+        (["three"], "unknown class of digits 'three'; known: 0, 1, 2"),
+        ([-1], "unknown class of digits '-1'"),
+    ],
+)
+def test_classes_to_keep_are_checked(names, message):
+    with pytest.raises(SpecError, match=message):
+        _ = Digits(keep_classes=names).spec
+
+
+def test_a_source_without_a_full_spec_keeps_all_classes():
+    class Mine(SplitOptions, Source):
+        spec = None
+
+        def load(self):
+            """Load nothing."""
+
+    with pytest.raises(SpecError, match="Mine has no full_spec"):
+        Mine(keep_classes=["a"])

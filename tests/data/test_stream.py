@@ -106,8 +106,8 @@ def test_writing_into_a_batch_does_not_change_the_next():
     [
         ({"batch_size": 0}, "at least one example, got 0"),
         ({"labeled_rows": 3}, "3 of 5 are labeled, but no others are given"),
-        ({"labeled_rows": 5, "unlabeled": numbered().x}, r"in \[1, 5\), got 5"),
-        ({"labeled_rows": 0, "unlabeled": numbered().x}, r"in \[1, 5\), got 0"),
+        ({"labeled_rows": 5, "unlabeled": numbered().x}, r"in \[0, 5\), got 5"),
+        ({"labeled_rows": -1, "unlabeled": numbered().x}, r"in \[0, 5\), got -1"),
     ],
 )
 def test_impossible_sizes_are_reported(options, text):
@@ -134,6 +134,18 @@ def test_the_first_examples_carry_labels_and_the_others_none(flip):
             assert batch.y[:2].tolist() == [number % 3 for number in seen[:2]]
             assert max(seen[:2]) < 9 <= min(seen[2:])
     assert same(batches[0], batches[8])
+
+
+def test_a_batch_may_have_examples_without_label_alone():
+    others = numbered(EXAMPLES).x[9:]
+    alone = Stream(numbered(9), batch_size=SIZE, seed=0, unlabeled=others, labeled_rows=0)
+    for size in (1, 0.5, 2):
+        batch = alone.assemble(alone.draws(0, 2), 0, size)
+        assert (batch.labeled, len(batch.x)) == (0, SIZE * size // 1)
+        assert batch.y.unique().tolist() == [-1]
+    assert alone.draws_per_epoch == len(others) // SIZE
+    kinds = [(batch.labeled, len(batch.x)) for batch in alone.once(100)]
+    assert kinds == [(9, 9), (0, len(others))]
 
 
 def test_each_kind_of_example_has_epochs_of_its_own():

@@ -97,10 +97,12 @@ class Bars(nn.Module):
 
 
 def draw_bars(per_class, generator, shape=(1, 8, 8), levels=(40, 120, 200), noise=40):
-    """Return images of noise around the level of their class."""
+    """Return images of noise around the level of their class, with random landmarks."""
     y = torch.arange(CLASSES).repeat_interleave(per_class)
     noise = torch.randint(-noise, noise, (len(y), *shape), generator=generator)
-    return Split((torch.tensor(levels)[y][:, None, None, None] + noise).to(torch.uint8), y)
+    x = (torch.tensor(levels)[y][:, None, None, None] + noise).to(torch.uint8)
+    points = torch.rand(len(y), 5, 2, generator=torch.Generator().manual_seed(0))
+    return Split(x, y, points * torch.tensor(shape[:0:-1]))
 
 
 def make_data(shape=(1, 8, 8), per_class=PER_CLASS, seed=0):
@@ -127,8 +129,9 @@ def samples_of(data, x=None):
 def shuffled(split, seed=0):
     """Return examples in another order; of a sample set or of a split."""
     order = torch.randperm(len(split.y), generator=torch.Generator().manual_seed(seed))
-    parts = {"x": split.x[order], "y": split.y[order]}
-    return SampleSet(**parts, spec=split.spec) if isinstance(split, SampleSet) else Split(**parts)
+    if isinstance(split, Split):
+        return split.take(order)
+    return SampleSet(split.x[order], split.y[order], split.spec)
 
 
 def first_of_each(samples, count):

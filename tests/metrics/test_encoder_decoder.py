@@ -1,17 +1,23 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from baselines.csvae import CSVAE
 from baselines.cvae import CVAE
 from bench.data.base import Split, to_float
+from bench.data.digits import Digits
+from bench.errors import BenchError, NotApplicable
 from bench.metrics import encoder_decoder
 from bench.metrics.balanced_set import ordered_by_content
+from bench.metrics.base import SampleSet
 from bench.metrics.encoder_decoder import EncoderDecoder
 from bench.metrics.inpainting import Inpainting
 from bench.metrics.leakage import Leakage
 from bench.metrics.reconstruction import Reconstruction
+from bench.metrics.swap import Swap
 from models.lr_livae import LrLiVAE
-from tests.metrics.autoencoders import SPEC, Halves, NeedsLabel, context, marked, measure
+from tests.metrics.autoencoders import SPEC, Fixed, Halves, NeedsLabel, context, marked, measure
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +92,53 @@ def test_an_error_that_the_label_does_not_mend_is_shown(data):
 
     with pytest.raises(RuntimeError, match="shapes differ"):
         measure(Reconstruction(), Wrong(), data)
+
+
+OTHER = {"name": "digits", "keep_classes": [8, 9]}
+
+
+def test_images_of_another_data_set_are_measured_in_place_of_the_own(data):
+    own = Reconstruction()
+    other = Digits(keep_classes=["8", "9"]).load()
+    expected = {m.metric: m for m in measure(own, Fixed(-1.0), other)}
+    for found in measure(replace(own, data=OTHER), Fixed(-1.0), data):
+        alone = expected[found.metric.removesuffix("/digits-8-9")]
+        assert found.value == alone.value
+        assert found.metric != alone.metric
+        assert found.value is None or found.protocol == (
+            f"{alone.protocol} on {other.fingerprint[:8]}"
+        )
+
+
+def test_choosing_looks_at_validation_images_of_the_other_data_set(data):
+    metric, wanted = Reconstruction(data=OTHER), Digits(keep_classes=["8", "9"]).load().validation
+    samples = SampleSet(data.test.x, data.test.y, data.spec)
+    chosen = metric.measure(samples, context(Fixed(-1.0), data).on_validation())
+    squares = (wanted.x.double() / 255).square().mean().item()
+    assert chosen[0].value == pytest.approx(squares)
+
+
+@pytest.mark.parametrize(
+    ("model", "other", "reason"),
+    [
+        (NeedsLabel, OTHER, "classes of other data are not those it knows"),
+        (Halves, {"name": "blobs", "image_size": 9}, r"blobs has examples of shape \(1, 9, 9\)"),
+    ],
+)
+@pytest.mark.parametrize("metric", [Reconstruction, Swap])
+def test_images_that_a_model_cannot_encode_have_a_reason(metric, model, other, reason, data):
+    with pytest.raises(NotApplicable, match=reason):
+        measure(metric(data=other), model(), data)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"name": "digitz"}, "did you mean 'digits'"),
+        ({"name": "digits", "keep_classes": ["ten"]}, "unknown class of digits 'ten'"),
+        ({"name": "folder", "path": "no/where"}, "there is no folder no/where"),
+    ],
+)
+def test_another_data_set_is_looked_for_before_anything_starts(other, message):
+    with pytest.raises(BenchError, match=message):
+        Reconstruction(data=other)

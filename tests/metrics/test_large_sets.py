@@ -67,7 +67,8 @@ def largest(name, per_class, tmp_path):
     spec, test = DataSpec("noise", (1, 8, 8), ("a", "b", "c")), make(5)
     data = DataSet(spec, make(per_class), test, test, False, "")
     context = context_of(data, tmp_path, logits=lambda x: pooled(x)[:, :3], features=pooled)
-    samples = SampleSet(*vars(make(per_class + 1)).values(), spec)
+    made = make(per_class + 1)
+    samples = SampleSet(made.x, made.y, spec)
     with Largest() as found:
         measured = registry.load("metric", name)(**OPTIONS[name]).measure(samples, context)
     assert all(one.value is not None for one in measured)

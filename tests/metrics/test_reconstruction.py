@@ -1,12 +1,13 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from pytorch_msssim import ssim
 from torch import nn
 
-from bench.data.base import DataSpec, to_float
-from bench.metrics.inpainting import Inpainting, regions
+from bench.data.base import DataSpec, Split, to_float
+from bench.metrics.inpainting import AROUND, Inpainting, regions
 from bench.metrics.reconstruction import ROUNDING, Reconstruction, mean_ssim, psnr, ssim_window
 from tests.metrics.autoencoders import Fixed, Halves, NeedsLabel, marked, measure, values
 
@@ -140,7 +141,40 @@ def test_labels_are_given_only_to_models_that_need_them(data):
 
 @pytest.mark.parametrize(("side", "counts"), [(8, (32, 32, 16)), (5, (15, 15, 4))])
 def test_regions_have_the_sizes_they_are_called_by(side, counts):
-    assert tuple(int(region.sum()) for region in regions(side, side).values()) == counts
+    images = Split(torch.zeros(1, 1, side, side), torch.zeros(1))
+    assert tuple(int(region.sum()) for region in regions(images).values()) == counts
+
+
+FACE = [[4, 4], [10, 4], [7, 7], [5, 10], [9, 10]]  # eyes are 6 apart, and 6 above the mouth
+EDGE = [[16, 16]] * 5  # of size 0, at the edge
+
+
+def test_eyes_and_nose_and_mouth_are_hidden_where_they_are():
+    images = Split(torch.zeros(2, 3, 16, 16), torch.zeros(2), torch.tensor([FACE, EDGE]).float())
+    found = regions(images)
+    for name, rows, columns in (("eyes", (2, 6), (2, 12)), ("nose_mouth", (5, 12), (3, 11))):
+        expected = torch.zeros(16, 16, dtype=torch.bool)
+        expected[slice(*rows), slice(*columns)] = True
+        assert found[name].shape == (2, 1, 16, 16)
+        assert found[name][0, 0].equal(expected)
+        assert found[name][1, 0].nonzero().tolist() == [[15, 15]]
+
+
+def test_each_image_is_measured_in_its_own_region(data):
+    """An identity leaves the regions mid-grey."""
+    landmarks = torch.rand(len(data.test), 5, 2) * 8
+    faces = replace(data, test=replace(data.test, landmarks=landmarks))
+    found = {m.metric: m for m in measure(Inpainting(), Halves(), faces)}
+    assert {name for name in found if name not in values(Inpainting(), Halves(), data)} == {
+        f"inpainting_{error}/{region}" for error in ("mse", "psnr") for region in AROUND
+    }
+    squares = (faces.test.x.double() - 128).div(255).square()
+    for name in AROUND:
+        pairs = zip(squares, regions(faces.test)[name], strict=True)
+        expected = sum(square[region].mean().item() for square, region in pairs) / len(squares)
+        assert found[f"inpainting_mse/{name}"].value == pytest.approx(expected)
+        assert "region=landmarks+1/3" in found[f"inpainting_psnr/{name}"].protocol
+        assert "region" not in found["inpainting_mse/center"].protocol
 
 
 def test_color_images_of_any_size_are_measured():

@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from bench.process.worker import Worker
+from bench.spec.run_config import complete_settings
 from bench.training.interface import Batch, Code
+from bench.training.trainer import Trainer
 from models import terms
 from models.lr_livae import LrLiVAE
 from tests.small import GRAY, MOONS, make_batch
@@ -235,3 +238,28 @@ def test_points_are_learned_in_seconds():
     with torch.inference_mode():
         assert last < 0.25 * first
         assert (model.class_logits(batch.x).argmax(dim=1) == y).float().mean() > 0.95
+
+
+def test_images_without_label_alone_move_neither_the_gaussians_nor_the_classifier(tmp_path):
+    """Fine-tuning of section 4.4: three losses that need labels are switched off."""
+    options = {"name": "lr_livae", "width": 0.25, "relevant": 4, "irrelevant": 4}
+    run = complete_settings(
+        {
+            **{"model": options, "data": {"name": "digits", "keep_classes": [0, 1]}},
+            **{"unlabeled": {"name": "digits", "keep_classes": [8, 9]}, "labeled_rows": 0},
+            **{"seed": 0, "iterations": 2, "batch_size": 16},
+        }
+    )
+    device = torch.device("cpu")
+    data = Worker("cpu").context(run).data
+    trainer = Trainer(run.training, data, tmp_path, device)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.train()
+    players = {name.partition(".")[0] for name, _ in trainer.model.named_parameters()}
+    moved = {
+        name.partition(".")[0]
+        for name, value in trainer.model.named_parameters()
+        if not torch.equal(value, before[name])
+    }
+    assert players - moved == {"prior", "adversary"}
+    assert bool(trainer.model.moments.variances.ne(1).all())  # those of the labeled images

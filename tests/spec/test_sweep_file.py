@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bench.errors import SpecError
 from bench.spec import run_config
 from bench.spec.sweep_file import find_sweeps, load_sweep
+from tests.shipped_data import make_shipped_data, overrides_for
 
 GOOD = """\
 name: demo
@@ -200,6 +201,25 @@ ERRORS = {
         11,
         "leaves none for the examples of digits",
     ),
+    "only examples without label for a model that needs some": (
+        ("a: {}", "a: {model: ccvae, unlabeled: digits, labeled_rows: 0}"),
+        11,
+        "is 0, but ccvae does not say which of its terms need labels",
+    ),
+    "no examples at all": (
+        ("a: {}", "a: {model: lr_livae, labeled_rows: 0}"),
+        11,
+        "is 0 of 16 in a batch, but all examples carry labels",
+    ),
+    "a term of labels that nobody has": (
+        (
+            "a: {}",
+            "a: {model: lr_livae, unlabeled: digits, labeled_rows: 0, "
+            "objective: {encoder_u: {confuse: 1}}}",
+        ),
+        11,
+        "needs labeled examples, and labeled_rows is 0",
+    ),
     "misspelled unlabeled set": (
         ("a: {}", "a: {model: lr_livae, unlabeled: digitz}"),
         11,
@@ -383,6 +403,24 @@ def test_half_of_a_batch_carries_labels_by_default(write):
     assert (fraction, rows, extra["name"], extra["split_seed"]) == (1.0, 8, "digits", 1)
 
 
+def test_without_labeled_examples_terms_that_need_them_are_dropped(write):
+    settings = "labeled_rows: 0\n  unlabeled: digits"
+    text = GOOD.replace("  model: cvae\n", f"  model: lr_livae\n  {settings}\n")
+    training = load_sweep(write(text)).runs[0].config.training
+    assert training.labeled_rows == 0
+    left = {
+        player: {term for term, weight in weights.items() if weight}
+        for player, weights in training.objective.items()
+    }
+    assert left == {
+        **{"prior": set(), "prior_scale": set(), "adversary": set()},
+        "encoder_s": {"reconstruct", "gm_likelihood"},
+        "encoder_u": {"reconstruct", "kl"},
+        "decoder": {"reconstruct", "fool"},
+        "critic": {"discriminate"},
+    }
+
+
 def test_any_model_may_use_the_labeled_examples_alone(write):
     text = GOOD.replace("iterations: 10", "iterations: 10\n  labeled_fraction: 0.5")
     sweep = load_sweep(write(text.replace("16", "16\n  labeled_rows: 16")))
@@ -419,14 +457,23 @@ SHIPPED = {
     **{"quickstart": 18, "digits": 168, "toy": 30, "swiss_roll": 21, "semi": 42, "attributes": 24},
     **{"calibration": 9, "critic": 12, "table1": 35, "table2": 20, "ablation": 25, "fashion": 50},
     **{"attribute_switching": 24, "equal_images": 40, "equal_arithmetic": 40, "price": 75},
-    "semi_attributes": 36,
+    **{
+        "semi_attributes": 36,
+        "faces": 12,
+        "cub": 12,
+        "cifar100": 12,
+        "pretrain": 3,
+        "finetune": 12,
+    },
 }
 
 
-def test_every_shipped_sweep_validates():
+def test_every_shipped_sweep_validates(tmp_path, monkeypatch):
+    make_shipped_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
     sizes = {}
     for path in find_sweeps(Path(__file__).parents[2] / "sweeps"):
-        sweep = load_sweep(path)
+        sweep = load_sweep(path, overrides_for(path))
         assert sweep.name == path.stem
         assert path.read_text().startswith("#"), f"{path} needs a header: cost, expected, command"
         sizes[path.stem] = len(sweep.runs)

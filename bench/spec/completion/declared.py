@@ -56,11 +56,16 @@ def edited_objective(
                     declared[term] = weight.model_copy(update={"weight": price * size})
                 elif weight:
                     declared[term] = price * size
+    unusable = _terms_without_examples(model, settings)
+    for player, term in unusable:
+        objective[player][term] = 0.0
     for player, edits in settings.objective.items():
         refuse_unknown("player", player, objective, ("objective", player))
         for term, edit in edits.items():
             path = ("objective", player, term)
             refuse_unknown("term", term, terms, path)
+            if (player, term) in unusable and edit:
+                raise KeyProblem(path, "needs labeled examples, and labeled_rows is 0")
             if isinstance(edit, WeightEdit):
                 objective[player][term] = _changing(edit, objective[player].get(term), path)
             else:
@@ -74,6 +79,21 @@ def edited_objective(
     if not any(weight for weights in objective.values() for weight in weights.values()):
         raise KeyProblem(("objective",), "every weight is 0: nobody would learn anything")
     return objective
+
+
+def _terms_without_examples(
+    model: "ConditionalGenerator", settings: RunSettings
+) -> set[tuple[str, str]]:
+    """Return players and terms that need labeled examples, of which the run has none."""
+    if settings.labeled_rows != 0:
+        return set()
+    if model.label_terms is None:
+        name = settings.model["name"]
+        raise KeyProblem(
+            ("labeled_rows",),
+            f"is 0, but {name} does not say which of its terms need labels (label_terms)",
+        )
+    return {(player, term) for player, terms in model.label_terms.items() for term in terms}
 
 
 def _changing(edit: WeightEdit, before: Weight | None, path: KeyPath) -> Weight:
