@@ -1,5 +1,6 @@
 """Figure 2: points of each variant over the real ones, over the training where that was kept."""
 
+import textwrap
 from typing import NamedTuple
 
 import numpy as np
@@ -107,12 +108,12 @@ def _draw_lines(
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     for line, row in zip(lines, cells, strict=True):
-        for panel, axes in zip(line, row, strict=False):
+        # Ends of trainings are below each other, so a row over the training is flush right.
+        for panel, axes in zip(line, row[-len(line) :] if labels else row, strict=False):
             _draw_panel(axes, panel, real, corners)
-        for axes in row[len(line) :]:
-            axes.set_axis_off()
+    letters = int(height / style.text_inches("n", style.NORMAL))
     for label, row in zip(labels, cells, strict=False):
-        row[0].set_ylabel(label, fontsize=style.NORMAL)
+        row[0].set_ylabel(textwrap.fill(label, letters), fontsize=style.NORMAL)
     if len(real):
         cells[0][0].plot([], [], label="real", **style.dots(None, 4))
     for index, name in enumerate(names):
@@ -137,7 +138,7 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
         )  # fmt: skip
     if panel.coverage is not None:
         axes.annotate(
-            f"{panel.coverage:.0f} %", (0.5, 0.02), xycoords="axes fraction", ha="center",
+            f"{panel.coverage:.0f} %", (0.36, 0.02), xycoords="axes fraction", ha="center",
             va="bottom", fontsize=style.NORMAL, fontweight="bold",
         )  # fmt: skip
 
