@@ -1,5 +1,10 @@
-"""One measurement against another: a point a variant, with intervals and its name beside it."""
+"""One measurement against another: a point a variant, with intervals and its name beside it.
 
+The points of a grid, variants that differ in one value alone, are joined by a line.
+"""
+
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -24,6 +29,17 @@ WIDE_RANGE = 30
 """Values of `x` whose largest is this many times the smallest are drawn on a logarithmic axis."""
 
 
+GRID_POINT = re.compile(r"(?P<before>.+), (?P<key>[\w.]+)=(?P<value>[^,=]+)(?P<after>(, .+)?)")
+"""A name of a variant of a grid, as `bench.spec.sweep_file` makes it; of several keys the last."""
+
+
+class _Line(NamedTuple):
+    """The variants of a grid that differ in the value of one key alone."""
+
+    name: str
+    key: str
+
+
 class _Point(NamedTuple):
     label: str
     x: Interval
@@ -44,15 +60,28 @@ def scatter(
 
     `real` is the point of the real images, where both of its values are known.
     """
-    shown, notes = data.limit_variants(data.variants, MOST)
-    points, lacking = [], []
-    for variant in shown:
+    lines = _lines(data.variants)
+    last_of = {line: variant for variant, line in lines.items()}  # the last one of each line
+    firsts = [v for v in data.variants if v not in lines or last_of[lines[v]] == v]
+    shown, notes = data.limit_variants(firsts, MOST)
+    looks = {lines.get(variant, variant): index for index, variant in enumerate(shown)}
+    points, lacking, joined = [], [], dict[_Line, list[_Point]]()
+    for variant in data.variants:
+        line = lines.get(variant)
+        if (index := looks.get(line or variant)) is None:
+            continue
         mean_x, mean_y = x(variant), y(variant)
         if mean_x is None or mean_y is None:
             lacking.append(variant.label)
             continue
-        look = style.marker(variant.index), style.color(variant.index)
-        points.append(_Point(variant.label, mean_x, mean_y, *look))
+        index = index if lines else variant.index
+        label = variant.label if line is None else line.name * (last_of[line] == variant)
+        points.append(_Point(label, mean_x, mean_y, style.marker(index), style.color(index)))
+        if line is not None:
+            joined.setdefault(line, []).append(points[-1])
+    for key in {line.key: None for line in joined}:
+        values = _values(data.variants, key)
+        notes.append(f"Lines join the values of {key}: {', '.join(values)}, the last one named.")
     if lacking:
         notes.append(f"Without one of the two measurements: {', '.join(lacking)}.")
     if not points:
@@ -67,11 +96,32 @@ def scatter(
             point.x.mean, point.y.mean, xerr=point.x.half_width, yerr=point.y.half_width,
             fmt=point.marker, color=point.color, ms=point.size, elinewidth=0.7, capsize=0, zorder=3,
         )  # fmt: skip
+    for of_line in joined.values():
+        axes.plot(
+            [point.x.mean for point in of_line], [point.y.mean for point in of_line],
+            color=of_line[0].color, lw=0.9, zorder=2,
+        )  # fmt: skip
     axes.set(xlabel=titles[0], ylabel=titles[1])
     style.scale_axis(axes, "x", [point.x.mean for point in points], WIDE_RANGE)
     axes.margins(0.12)
     _label(figure, axes, points)
     return CaptionedFigure(figure, notes)
+
+
+def _lines(variants: Sequence[FigureVariant]) -> dict[FigureVariant, _Line]:
+    """Return the line of each variant that differs from another in one value of a grid alone."""
+    found = {}
+    for variant in variants:
+        if match := GRID_POINT.fullmatch(variant.label):
+            found[variant] = _Line(match["before"] + match["after"], match["key"])
+    counts = Counter(found.values())
+    return {variant: line for variant, line in found.items() if counts[line] > 1}
+
+
+def _values(variants: Sequence[FigureVariant], key: str) -> list[str]:
+    """Return the values that a key of the grid has."""
+    matches = filter(None, (GRID_POINT.fullmatch(variant.label) for variant in variants))
+    return list(dict.fromkeys(match["value"] for match in matches if match["key"] == key))
 
 
 def _label(figure: Figure, axes: Axes, points: Sequence[_Point]) -> None:
@@ -85,6 +135,8 @@ def _label(figure: Figure, axes: Axes, points: Sequence[_Point]) -> None:
     bars = [bar for point in points for bar in _bars(axes, point)]
     high = 1.15 * style.SMALL * scale
     for point, (x, y) in zip(points, centers, strict=True):
+        if not point.label:  # on a line, whose end is named
+            continue
         wide = style.text_inches(point.label, style.SMALL) * figure.dpi
         boxes = []
         for rank, (right, up) in enumerate(PLACES):
