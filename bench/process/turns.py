@@ -6,6 +6,7 @@ have launched goes on meanwhile.
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import torch
@@ -48,19 +49,26 @@ class Turns:
 class Turn:
     """A thread's part in the turns, on a CUDA stream of its own: work within `with`.
 
-    What the thread launches is complete when it leaves, so that others can use it.
+    `wait_for_device` is called at its begin and end: what a thread has launched is complete when it
+    leaves, so that others can use it. It may raise, and the turn is given to the next thread.
     """
 
-    def __init__(self, turns: Turns, device: torch.device) -> None:
+    def __init__(
+        self, turns: Turns, device: torch.device, wait_for_device: Callable[[], None]
+    ) -> None:
         self._turns = turns
-        self._device = device
+        self._wait_for_device = wait_for_device
         self._lane = CudaLane(device) if device.type == "cuda" else None
         self._settings = ExitStack()
 
     def __enter__(self) -> "Turn":
         self._turns.take()
-        self._wait_for_device()
-        self._set()
+        try:
+            self._wait_for_device()
+            self._set()
+        except BaseException:
+            self._turns.give()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -84,7 +92,3 @@ class Turn:
     def _set(self) -> None:
         if self._lane is not None:
             self._settings.enter_context(self._lane.used())
-
-    def _wait_for_device(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)

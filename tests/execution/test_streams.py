@@ -2,7 +2,11 @@
 
 import threading
 
-from bench.process.turns import Turns
+import pytest
+import torch
+
+from bench.errors import DeviceLost
+from bench.process.turns import Turn, Turns
 from tests.execution.sweeps import RUN, csv, logs, spans
 
 SWEEP = (*RUN, "--no-mlflow", "base.iterations=40", "seeds=[0,1]")
@@ -49,3 +53,16 @@ def test_turns_go_round():
         thread.join(10)
     assert "".join(order) == "abc" * 3
     assert not turns.are_awaited
+
+
+@pytest.mark.parametrize("calls", [0, 1], ids=["begin", "end"])
+def test_a_thread_that_finds_no_device_gives_its_turn_to_the_next(calls):
+    turns, left = Turns(), iter([None] * calls)
+
+    def wait():
+        if next(left, "none") == "none":
+            raise DeviceLost("cannot use cuda any more")
+
+    with pytest.raises(DeviceLost), Turn(turns, torch.device("cpu"), wait):
+        pass
+    turns.take()  # at once

@@ -77,7 +77,7 @@ class Streams(Executor):
         try:
             with (
                 stop.stop_when(lambda: self._is_closing.is_set() or self.worker.stop()),
-                Turn(self._turns, self.worker.device) as turn,
+                Turn(self._turns, self.worker.device, self.worker.check_device) as turn,
             ):
                 worker = replace(self.worker, stop=stop, turn=turn)
                 self._ended.put(Ended(task, *execute_task(task, worker)))
