@@ -72,7 +72,7 @@ def scatter(
             continue
         mean_x, mean_y = x(variant), y(variant)
         if mean_x is None or mean_y is None:
-            lacking.append(variant.label)
+            lacking.append(line.name if line else variant.label)
             continue
         index = index if lines else variant.index
         label = variant.label if line is None else line.name * (last_of[line] == variant)
@@ -83,7 +83,8 @@ def scatter(
         values = _values(data.variants, key)
         notes.append(f"Lines join the values of {key}: {', '.join(values)}, the last one named.")
     if lacking:
-        notes.append(f"Without one of the two measurements: {', '.join(lacking)}.")
+        names = ", ".join(dict.fromkeys(lacking))
+        notes.append(f"Without one of the two measurements: {names}.")
     if not points:
         raise NotApplicable("no variant has both measurements")
     if real[0] is not None and real[1] is not None:
