@@ -53,6 +53,8 @@ def read_rows(
     for line, (key, *numbers) in _lines(path, 1 + len(columns), what, delimiter):
         if line == 1 and (key, *numbers) == ("path", *columns):
             continue
+        if line == 1 and key == "path":
+            raise BenchError(f"{path}:1: columns are path, {', '.join(columns)}; got {numbers}")
         try:
             values = tuple(map(float, numbers))
         except ValueError:

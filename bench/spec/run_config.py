@@ -282,8 +282,12 @@ def _supervision(
         able = [n for n, can in registry.model_capabilities().items() if "semi-supervised" in can]
         raise KeyProblem(
             ("labeled_fraction" if extra is None else "unlabeled",),
-            f"{model} needs a label for every example; models that do not: {', '.join(able)}; "
-            f"or set labeled_rows: {size} to use the labeled examples alone",
+            f"{model} needs a label for every example; models that do not: {', '.join(able)}; or "
+            + (
+                f"set labeled_rows: {size} to use the labeled examples alone"
+                if extra is None
+                else "leave out unlabeled"
+            ),
         )
     if extra is not None:
         extra = complete_component("dataset", extra, ("unlabeled",))

@@ -48,9 +48,11 @@ def refuse_impossible_sizes(
                 (key,),
                 f"{what} need {needed / 2**30:.4g} GiB, more than {MOST_MEMORY >> 40} TiB",
             )
-    if training.batch_size == 1 and any(isinstance(m, BatchNorm1d) for m in model.modules()):
-        raise KeyProblem(
-            ("batch_size",),
-            f"must be at least 2 for {training.model['name']}, since batch norm compares the "
-            "examples of a batch",
-        )
+    of_batch = {"batch_size": training.batch_size, "labeled_rows": training.labeled_rows}
+    for key, count in of_batch.items():
+        if count == 1 and any(isinstance(m, BatchNorm1d) for m in model.modules()):
+            raise KeyProblem(
+                (key,),
+                f"must be at least 2 for {training.model['name']}, since batch norm compares the "
+                "examples of a batch",
+            )

@@ -163,6 +163,14 @@ def test_rows_of_images_that_are_not_read_are_passed_over(root):
     assert len(data.train) + len(data.validation) + len(data.test) == len(NAMES) - 1
 
 
+def test_columns_in_another_order_are_told(root):
+    file = root.with_name("points.csv")
+    header, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([header.replace("nose_x,nose_y", "nose_y,nose_x"), *rest]))
+    with pytest.raises(BenchError, match=r"points.csv:1: columns are path, left_eye_x, .*; got"):
+        source(root).load()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -96,7 +96,7 @@ def run(executor, bench, bench_process):
     return run
 
 
-@executors("inline", "streams", "local", "slurm", "ray")
+@executors("inline", "streams", "local")
 def test_all_is_done_but_what_fails_and_the_last_line_says_so(run, here):
     words = (*RUN, WILD, "seeds=[0]", *CONTROL, "--jobs", "1")
     status, err = run(*words)

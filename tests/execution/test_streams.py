@@ -9,7 +9,7 @@ from bench.errors import DeviceLost
 from bench.process.turns import Turn, Turns
 from tests.execution.sweeps import RUN, csv, logs, spans
 
-SWEEP = (*RUN, "--no-mlflow", "base.iterations=40", "seeds=[0,1]")
+SWEEP = (*RUN, "--no-mlflow", "base.iterations=40", "base.metrics=[]", "seeds=[0,1]")
 
 
 def test_runs_overlap_and_end_as_they_do_alone(bench, here):

@@ -206,6 +206,16 @@ ERRORS = {
         11,
         "is 0, but ccvae does not say which of its terms need labels",
     ),
+    "one labeled example to compare with itself": (
+        ("a: {}", "a: {model: lr_livae, unlabeled: digits, labeled_rows: 1}"),
+        11,
+        "must be at least 2 for lr_livae, since batch norm",
+    ),
+    "an unlabeled set for a model that needs labels": (
+        ("a: {}", "a: {unlabeled: digits}"),
+        11,
+        "or leave out unlabeled",
+    ),
     "no examples at all": (
         ("a: {}", "a: {model: lr_livae, labeled_rows: 0}"),
         11,
