@@ -24,8 +24,7 @@ from torch import Tensor
 from bench.data.base import DataSpec
 from bench.training.interface import Batch, Objective, Stage
 from models import backbones, terms
-from models.blocks import one_hot
-from models.vae import LabelConditionedVAE, gaussian_draw
+from models.vae import LabelConditionedVAE
 
 
 class CVAE(LabelConditionedVAE):
@@ -40,7 +39,8 @@ class CVAE(LabelConditionedVAE):
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the two halves of the evidence lower bound (Eq. 2 and 3)."""
-        return self._reconstruct(batch)[1]
+        *_, values = self._reconstruct(batch)
+        return values
 
 
 class CVAEInfo(LabelConditionedVAE):
@@ -75,14 +75,9 @@ class CVAEInfo(LabelConditionedVAE):
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return the halves of the bound, and the two sides of the game about the label."""
-        mean, logvar, z = gaussian_draw(self.encoder(batch.x))
+        z, _, values = self._reconstruct(batch)
         logits = self.adversary(z)
-        values = {
-            "kl": terms.kl_to_standard_normal(mean, logvar),
+        return values | {
             "negative_entropy": terms.negative_entropy(logits),
             "classify_z": terms.classify(logits, batch.y),
         }
-        if "reconstruct" in wanted:
-            reconstruction = self._decode(z, one_hot(batch.y, self.classes))
-            values["reconstruct"] = terms.reconstruct(batch.x, reconstruction)
-        return values

@@ -67,7 +67,7 @@ class CVAEGAN(LabelConditionedVAE):
 
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return both halves of the bound (Eq. 2 and 3) and the hinge losses (Eq. 10, 11a)."""
-        reconstruction, values = self._reconstruct(batch)
+        _, reconstruction, values = self._reconstruct(batch)
         if wanted & {"fool", "discriminate"}:
             drawn = self._draw(batch.y)
             values |= self._hinge_terms(
@@ -116,7 +116,7 @@ class CVAEGANBao(CVAEGAN):
     def terms(self, stage: str, batch: Batch, wanted: frozenset[str]) -> dict[str, Tensor]:
         """Return both halves of the bound, features matched in pairs and means, cross-entropies."""
         x, y = batch.x, batch.y
-        reconstruction, values = self._reconstruct(batch)
+        _, reconstruction, values = self._reconstruct(batch)
         sample, y_sample = self._draw(y)
         fakes = torch.cat((reconstruction, sample))
         if wanted & {"reconstruct_critic_features", "match_critic_mean", "discriminate"}:

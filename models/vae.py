@@ -110,11 +110,9 @@ class LabelConditionedVAE(VAE):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the Gaussian of the irrelevant code; the label is the relevant one."""
-        if not self.encoder_sees_label:
-            return Posterior(None, gaussian_moments(self.encoder(x)))
-        if y is None:
+        if self.encoder_sees_label and y is None:
             raise ValueError(f"{self.title} needs labels to encode: its encoder is q(z | x, y)")
-        return Posterior(None, gaussian_moments(self.encoder(x, y)))
+        return Posterior(None, gaussian_moments(self.encoder(*self._seen(x, y))))
 
     def class_prior(self) -> None:
         """Return None: the label itself is the relevant code."""
@@ -127,14 +125,22 @@ class LabelConditionedVAE(VAE):
             )
         return self._decode(code.irrelevant, one_hot(y, self.classes))
 
-    def _reconstruct(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return decoded posterior draws of a batch, and both halves of the bound (Eq. 2 and 3)."""
-        mean, logvar, z = gaussian_draw(self.encoder(batch.x, batch.y))
+    def _seen(self, x: Tensor, y: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return what the encoder is given."""
+        return (x, y) if self.encoder_sees_label else (x,)
+
+    def _reconstruct(self, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return posterior draws of a batch, their images, and both halves of the bound."""
+        mean, logvar, z = gaussian_draw(self.encoder(*self._seen(batch.x, batch.y)))
         reconstruction = self._decode(z, one_hot(batch.y, self.classes))
-        return reconstruction, {
-            "reconstruct": terms.reconstruct(batch.x, reconstruction),
-            "kl": terms.kl_to_standard_normal(mean, logvar),
-        }
+        return (
+            z,
+            reconstruction,
+            {
+                "reconstruct": terms.reconstruct(batch.x, reconstruction),
+                "kl": terms.kl_to_standard_normal(mean, logvar),
+            },
+        )
 
 
 class TwoCodeVAE(VAE):

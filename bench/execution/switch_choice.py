@@ -19,7 +19,7 @@ from bench.errors import BenchError, DamagedRecord
 from bench.execution.source_files import sources_of
 from bench.process.worker import Worker
 from bench.record.files import read_json, write_json
-from bench.record.provenance import EXECUTION, HARNESS, note_execution, read_execution
+from bench.record.provenance import EXECUTION, HARNESS, note_switches, read_execution
 from bench.record.shapes import KeptSwitches
 from bench.spec.run_config import RunConfig, digest
 from bench.spec.switches import EAGER, SwitchSet
@@ -58,8 +58,7 @@ def settle_switches(
         decision = _measured(run, spec, start, device)
         say(f"  {label}: executed as {decision}")
     _log.info("executed as %s", decision)
-    entry = {"on": decision.switches.names, "device": device.type, "why": list(decision.reasons)}
-    note_execution(folder, switches=entry)
+    note_switches(folder, decision.switches.names, device.type, decision.reasons)
     return decision.switches
 
 

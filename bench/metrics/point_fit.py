@@ -1,6 +1,8 @@
 """Fit of generated points to real ones: in any number of dimensions, and to the arcs of the toy."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import torch
 from torch import Tensor
@@ -67,10 +69,7 @@ class PointFit(Metric):
                 torch.stack((coverage, precision.mean(), energy_distance(points, real)))
             )
             variances.append((jackknife_variance(coverage_without), mean_variance(precision)))
-        means = torch.stack(by_class).mean(dim=0).tolist()
-        errors = [*map(combined_error, zip(*variances, strict=True)), None]
-        measured = zip(names, means, errors, strict=True)
-        return [Measurement(name, protocol, mean, error=error) for name, mean, error in measured]
+        return _averaged(names, protocol, by_class, variances)
 
 
 @dataclass(frozen=True)
@@ -112,10 +111,20 @@ class ArcFit(Metric):
                 squares = (radii[0] - radii[0].mean()).square()
                 spread_without = variances_without(squares).sqrt() / radii[1].std()
                 variances.append(map(jackknife_variance, (spread_without, coverage_without)))
-        means = torch.stack(by_class).mean(dim=0).tolist()
-        errors = [*map(combined_error, zip(*variances, strict=True)), None, None, None]
-        measured = zip(names, means, errors, strict=False)
-        return [Measurement(name, protocol, mean, error=error) for name, mean, error in measured]
+        return _averaged(names, protocol, by_class, variances)
+
+
+def _averaged(
+    names: Iterable[str],
+    protocol: str,
+    by_class: Sequence[Tensor],
+    variances: Iterable[Iterable[float]],
+) -> list[Measurement]:
+    """Return the means over the classes; the first ones have errors, by as many variances."""
+    means = torch.stack([*by_class]).mean(dim=0).tolist()
+    errors = chain(map(combined_error, zip(*variances, strict=True)), repeat(None))
+    measured = zip(names, means, errors, strict=False)
+    return [Measurement(name, protocol, mean, error=error) for name, mean, error in measured]
 
 
 def sizes_of(samples: SampleSet, context: Context) -> tuple[int, int]:

@@ -61,7 +61,7 @@ class PriorFit(Metric):
             values["relevant_distance"] = (excess / scale).mean().item()
         if "irrelevant" in found:
             mean, variance, *_ = found["irrelevant"]
-            kl = 0.5 * (mean.square() + variance - 1 - variance.log())
+            kl = _divergence(found["irrelevant"])
             active = mean.var(dim=0, unbiased=False) > ACTIVE
             values["irrelevant_distance"] = (mean.square() + variance).mean().item()
             values["irrelevant_kl"] = kl.mean().item()
@@ -106,7 +106,7 @@ class Rate(Metric):
             elif not (found[part].variance > 0).all():
                 reasons[name] = reasons["rate"] = f"its {part} code is a point"
             else:
-                values[name] = _divergence(found[part]).mean().item()
+                values[name] = _divergence(found[part]).sum(dim=1).mean().item()
         if "rate" not in reasons:
             values["rate"] = sum(values.values())
         protocol = f"kl[prior=of-samples,n={len(context.data.test)}]"
@@ -121,10 +121,10 @@ class Rate(Metric):
 
 
 def _divergence(of: _Gaussians) -> Tensor:
-    """Return the Kullback-Leibler divergence of each posterior from its prior, `[N]`, in nats."""
+    """Return the Kullback-Leibler divergences of posteriors from priors, `[N, D]`, in nats."""
     ratio = of.variance / of.prior_variance
     squared = (of.mean - of.prior_mean).square() / of.prior_variance
-    return 0.5 * (ratio + squared - 1 - ratio.log()).sum(dim=1)
+    return 0.5 * (squared + ratio - 1 - ratio.log())
 
 
 def _posteriors(context: Context) -> dict[str, _Gaussians]:

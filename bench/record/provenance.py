@@ -134,6 +134,11 @@ def note_execution(folder: Path, **notes: object) -> None:
     write_json(folder / EXECUTION, {**read_execution(folder), **notes})
 
 
+def note_switches(folder: Path, on: Sequence[str], device: str, why: Sequence[str]) -> None:
+    """Note which switches a run is executed with, on which type of device, and why."""
+    note_execution(folder, switches={"on": [*on], "device": device, "why": [*why]})
+
+
 def sessions_of(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the sessions in which a run was done, in the order of time."""
     return [origin, *origin.get("continued", [])]

@@ -17,7 +17,7 @@ from bench.data.base import DataSet
 from bench.data.stream import Draws, TrainingExamples, make_stream
 from bench.errors import CheckpointError, Interrupted, RunFailed
 from bench.record.jsonl import JsonlWriter, is_intact_until, truncate
-from bench.record.provenance import note_execution, read_execution
+from bench.record.provenance import note_execution, note_switches, read_execution
 from bench.seeding import seed_for
 from bench.spec.declaration import check_declaration
 from bench.spec.run_config import RunConfig
@@ -357,8 +357,8 @@ class Trainer:
         """Go on in eager mode: a graph has memory of its own, and batches stay whole without it."""
         warn(f"run {self.run_id}: no memory for CUDA graphs, it is executed without them: {reason}")
         self.switches = replace(self.switches, graphs=False)
-        on, why = self.switches.names, ["no memory for graphs"]
-        note_execution(self.folder, switches={"on": on, "device": self.device.type, "why": why})
+        why = ["no memory for graphs"]
+        note_switches(self.folder, self.switches.names, self.device.type, why)
 
     def _use_smaller_parts(self, step: int, reason: str) -> None:
         """Take fewer examples at a time, after memory ran out."""

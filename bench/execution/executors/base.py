@@ -73,6 +73,11 @@ def execute_remotely(
         return "lost", str(error)
 
 
+def end_of_command(error: DeviceLost) -> BenchError:
+    """Return what ends a command whose own process has lost its device."""
+    return BenchError(f"this process {error}; the same command continues")
+
+
 def import_extra(module: str, extra: str) -> ModuleType:
     """Import a library that only one executor needs; a `BenchError` says how to install it."""
     try:

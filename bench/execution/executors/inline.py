@@ -3,8 +3,8 @@
 import time
 from collections.abc import Sequence
 
-from bench.errors import BenchError, DeviceLost
-from bench.execution.executors.base import Ended, Executor
+from bench.errors import DeviceLost
+from bench.execution.executors.base import Ended, Executor, end_of_command
 from bench.execution.task import Task, execute_task
 from bench.process.worker import Worker
 
@@ -33,7 +33,7 @@ class Inline(Executor):
         try:
             self._ended += [Ended(task, *execute_task(task, self.worker)) for task in tasks]
         except DeviceLost as error:
-            raise BenchError(f"this process {error}; the same command continues") from error
+            raise end_of_command(error) from error
 
     def ended(self, seconds: float) -> list[Ended]:
         """Return what has been done."""

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.errors import BenchError, DeviceLost, Interrupted
-from bench.execution.executors.base import STOPPED, Ended, Executor
+from bench.errors import DeviceLost, Interrupted
+from bench.execution.executors.base import STOPPED, Ended, Executor, end_of_command
 from bench.execution.task import Task, execute_task
 from bench.process.stop_signal import StopSignal
 from bench.process.turns import Turn, Turns
@@ -60,7 +60,7 @@ class Streams(Executor):
             ended.append(self._ended.get())
         for one in ended:
             if isinstance(one, DeviceLost):
-                raise BenchError(f"this process {one}; the same command continues") from one
+                raise end_of_command(one) from one
             if isinstance(one, Exception):
                 raise one
         return [one for one in ended if isinstance(one, Ended)]
