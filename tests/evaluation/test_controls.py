@@ -10,11 +10,11 @@ from bench import registry
 from bench.data.base import DataSet, Split
 from bench.errors import NotApplicable
 from bench.metrics.class_accuracy import ClassAccuracy
-from bench.metrics.fid import FrechetDistance
+from bench.metrics.features.fid import FrechetDistance
+from bench.metrics.features.precision_recall import PrecisionRecall
 from bench.metrics.inception_score import InceptionScore
 from bench.metrics.intra_class_diversity import IntraClassDiversity
 from bench.metrics.point_fit import ArcFit
-from bench.metrics.precision_recall import PrecisionRecall
 
 NAMES = list(registry.BUILT_IN["control"])
 PER_CLASS = 50

@@ -9,7 +9,7 @@ from bench.data.blobs import Blobs
 from bench.errors import BenchError, NotApplicable
 from bench.evaluation.measuring import draw_samples, inapplicable, measure, remark_on_range
 from bench.metrics.base import Metric, SampleSet
-from bench.metrics.precision_recall import PrecisionRecall
+from bench.metrics.features.precision_recall import PrecisionRecall
 from bench.record.quantities import Quantity
 from tests.small import GRAY
 

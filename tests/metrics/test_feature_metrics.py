@@ -7,10 +7,10 @@ import torch
 
 from bench.data.base import DataSet, DataSpec, Split
 from bench.metrics.base import Context, SampleSet
-from bench.metrics.density_coverage import DensityCoverage
-from bench.metrics.fid import FrechetDistance
-from bench.metrics.kid import KernelDistance
-from bench.metrics.precision_recall import PrecisionRecall
+from bench.metrics.features.density_coverage import DensityCoverage
+from bench.metrics.features.fid import FrechetDistance
+from bench.metrics.features.kid import KernelDistance
+from bench.metrics.features.precision_recall import PrecisionRecall
 from tests.metrics.bars import CPU, first_of_each
 
 METRICS = (FrechetDistance, KernelDistance, PrecisionRecall, DensityCoverage)

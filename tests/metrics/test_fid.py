@@ -11,7 +11,7 @@ from bench.data.base import Split
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors import feature_cache
-from bench.metrics.fid import FrechetDistance, Moments, frechet_distance, moments
+from bench.metrics.features.fid import FrechetDistance, Moments, frechet_distance, moments
 from tests.metrics.bars import first_of_each
 
 

@@ -10,8 +10,8 @@ from bench.data.moons import CENTERS
 from bench.metrics.balanced_set import balanced_samples
 from bench.metrics.base import SampleSet
 from bench.metrics.class_accuracy import ClassAccuracy
-from bench.metrics.density_coverage import DensityCoverage
 from bench.metrics.extractors.feature_cache import features as network_features
+from bench.metrics.features.density_coverage import DensityCoverage
 from bench.metrics.intra_class_diversity import IntraClassDiversity
 from bench.metrics.jackknife import (
     combined_error,

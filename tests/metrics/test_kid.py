@@ -6,7 +6,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
-from bench.metrics.kid import KernelDistance, kernel_distance
+from bench.metrics.features.kid import KernelDistance, kernel_distance
 
 
 def normal(n, width=16, seed=0):

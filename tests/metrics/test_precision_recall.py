@@ -8,8 +8,8 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from bench.errors import BenchError
 from bench.metrics import density_coverage as module
-from bench.metrics.density_coverage import DensityCoverage, density_coverage
-from bench.metrics.precision_recall import PrecisionRecall, precision_recall
+from bench.metrics.features.density_coverage import DensityCoverage, density_coverage
+from bench.metrics.features.precision_recall import PrecisionRecall, precision_recall
 
 BOTH = pytest.mark.parametrize("measure", [precision_recall, density_coverage])
 

@@ -10,9 +10,9 @@ from bench.metrics.base import SampleSet
 from bench.metrics.extractors import inception as module
 from bench.metrics.extractors.feature_cache import sample_logits
 from bench.metrics.extractors.inception import inception, inception_features
-from bench.metrics.fid import FrechetDistance
+from bench.metrics.features.fid import FrechetDistance
+from bench.metrics.features.kid import KernelDistance
 from bench.metrics.inception_score import InceptionScore
-from bench.metrics.kid import KernelDistance
 
 
 @pytest.fixture(scope="module")

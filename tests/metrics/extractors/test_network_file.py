@@ -11,14 +11,14 @@ from bench.errors import BenchError, NotApplicable
 from bench.metrics.balanced_set import BalancedSet
 from bench.metrics.base import SampleSet
 from bench.metrics.class_accuracy import ClassAccuracy
-from bench.metrics.density_coverage import DensityCoverage
 from bench.metrics.extractors import network_file
 from bench.metrics.extractors.feature_cache import features, sample_logits
 from bench.metrics.extractors.network_file import Network, network_features, network_logits
-from bench.metrics.fid import FrechetDistance
+from bench.metrics.features.density_coverage import DensityCoverage
+from bench.metrics.features.fid import FrechetDistance
+from bench.metrics.features.kid import KernelDistance
+from bench.metrics.features.precision_recall import PrecisionRecall
 from bench.metrics.inception_score import InceptionScore, inception_score
-from bench.metrics.kid import KernelDistance
-from bench.metrics.precision_recall import PrecisionRecall
 from bench.spec import run_config
 from bench.spec.validation import KeyProblem
 from tests.metrics.networks import (

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Context, Measurement, Quantity, SampleSet, unmeasured
-from bench.metrics.feature_metric import FeatureMetric
+from bench.metrics.features.feature_metric import FeatureMetric
 from bench.metrics.jackknife import combined_error, mean_variance
 
 EXACT_BLOCK = 25

@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.metrics.base import Quantity
 from bench.metrics.extractors import feature_cache
-from bench.metrics.feature_metric import FeatureComparison, FeatureDistance
+from bench.metrics.features.feature_metric import FeatureComparison, FeatureDistance
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

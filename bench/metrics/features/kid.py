@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Quantity
-from bench.metrics.feature_metric import FeatureComparison, FeatureDistance
+from bench.metrics.features.feature_metric import FeatureComparison, FeatureDistance
 
 SUBSET_SEED = 2020  # torch-fidelity's; part of the definition
 

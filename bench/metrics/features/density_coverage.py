@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Quantity
-from bench.metrics.precision_recall import NeighborMetric
+from bench.metrics.features.precision_recall import NeighborMetric
 
 BLOCK = 2**21  # distances that are in memory at a time
 

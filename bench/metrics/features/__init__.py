@@ -1,0 +1,1 @@
+"""Metrics that compare features of samples with features of real images."""
