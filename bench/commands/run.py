@@ -27,23 +27,36 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     Example: bench run quickstart --dry-run
     """
     from bench.console import say
+    from bench.execution.unchanged import FinishedSweep
+
+    spec, results, mirrors = options.find_spec(values["spec"]), values["results"], _mirrors(values)
+    finished = FinishedSweep.of(spec, values["overrides"], results, mirrors)
+    if finished.is_unchanged():
+        sweep = finished.plan()
+        if values["dry_run"]:
+            from bench.execution.dry_run import dry_run_text
+
+            echo(dry_run_text(sweep, results))
+        else:
+            say(_nothing_to_do(len(sweep.runs), finished.folder))
+        return
+
     from bench.execution.run_sweep import run_sweep, tasks_of
     from bench.record.run_folder import BEGIN_AGAIN, RunFolder
     from bench.record.sweep_folder import RETRY
     from bench.spec.sweep_file import load_sweep
 
-    sweep = load_sweep(options.find_spec(values["spec"]), values["overrides"])
+    sweep = load_sweep(spec, values["overrides"])
     worker, make_executor = options.make_training_worker(values, retry_failed=retry_failed)
-    results = values["results"]
     folder = results / sweep.name
     if values["dry_run"]:
         from bench.execution.code_change import check_code
         from bench.execution.data_change import check_data
-        from bench.execution.dry_run import check_sizes, dry_run_text
+        from bench.execution.dry_run import check_sizes, data_lines, dry_run_text
         from bench.execution.sweep_owner import refuse_other_sweep
 
         refuse_other_sweep(sweep, folder)
-        echo(dry_run_text(sweep, results, worker))
+        echo("\n".join([dry_run_text(sweep, results), *data_lines(sweep, worker)]))
         tasks = tasks_of(sweep, folder)
         check_code(tasks, worker.options)
         check_data(tasks, worker)
@@ -65,13 +78,15 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         say(f"why: {why}; again: {options.typed_command(*retry)}")
     if outcome.failed or not is_mirrored:
         sys.exit(1)
+    if outcome.kept + outcome.finished == len(sweep.runs) and not worker.options.allow_code_change:
+        finished.mark()
 
 
 def _summary(outcome: "SweepOutcome", runs: int, folder: Path) -> str:
     """Return what was done, in one line; controls are named only where no run was finished."""
     controls = 0 if outcome.finished else outcome.controls
     if outcome.kept == runs and not outcome.failed and not controls:
-        return f"nothing to do: all {runs} runs are done, in {folder}"
+        return _nothing_to_do(runs, folder)
     counts = (
         (len(outcome.failed), "failed"),
         (outcome.finished, "finished"),
@@ -79,6 +94,15 @@ def _summary(outcome: "SweepOutcome", runs: int, folder: Path) -> str:
         (controls, f"control{'s' * (controls > 1)} measured"),
     )
     return f"{', '.join(f'{count} {what}' for count, what in counts if count)}; results in {folder}"
+
+
+def _nothing_to_do(runs: int, folder: Path) -> str:
+    return f"nothing to do: all {runs} runs are done, in {folder}"
+
+
+def _mirrors(values: options.ExecutionOptions) -> list[object]:
+    """Return what decides which mirrors are written."""
+    return [values["no_mlflow"], values["mlflow_uri"]]
 
 
 def _write_mirrors(folder: Path, values: options.ExecutionOptions) -> bool:

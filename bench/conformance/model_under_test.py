@@ -17,7 +17,7 @@ from bench.data.base import DataSet
 from bench.data.stream import make_stream
 from bench.errors import BenchError
 from bench.spec import run_config
-from bench.spec.declaration import ModelProblem
+from bench.spec.declaration import ModelProblem, without_memory
 from bench.spec.run_settings import StageEdit, Training
 from bench.spec.validation import KeyProblem
 from bench.training.interface import Batch, ConditionalGenerator, as_given, begin_training
@@ -134,7 +134,7 @@ class ModelUnderTest:
 
 def _within_a_short_run(run: run_config.RunConfig) -> dict[str, StageEdit]:
     """Return edits of stages by which all are played several times, in their order."""
-    with torch.device("meta"):
+    with without_memory():
         stages = run.model(run.source().spec).stages
     times = [time for stage in stages for time in (stage.start, stage.end)]
     iterations = sorted({time for time in times if type(time) is int and time})

@@ -11,7 +11,7 @@ from bench.execution.task import RunTask
 from bench.process.worker import Worker
 from bench.record.provenance import recorded_fingerprint
 from bench.record.run_folder import RunFolder
-from bench.spec.components import construct
+from bench.spec.components import construct, data_text
 from bench.spec.run_config import canonical_json
 
 MOST_RUNS = 4  # that a message names of one version
@@ -97,11 +97,6 @@ def _recorded(folder: Path, task: RunTask) -> Iterator[tuple[Component, str]]:
     components = [training.data, *filter(None, [task.is_run and training.unlabeled])]
     found = filter(None, recorded_fingerprint(folder).split("+"))
     yield from zip(components, found, strict=False)
-
-
-def data_text(component: Component) -> str:
-    """Return what a data set is called in messages: its registered name, and its path if any."""
-    return " ".join(str(component[key]) for key in ("name", "path") if key in component)
 
 
 def _lines(versions: Mapping[str, Sequence[RunTask]], present: str) -> Iterator[str]:

@@ -2,24 +2,24 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.data.summary import data_notices
 from bench.errors import BenchError
-from bench.execution.data_change import data_here, data_text
-from bench.execution.run_sweep import refuse_few_examples
-from bench.execution.task import RunTask
-from bench.process.worker import Worker
-from bench.record.records import load_records
 from bench.record.run_folder import RunFolder, State
 from bench.reporting.status import states_text
 from bench.spec.completion.start_from import run_folder_of
+from bench.spec.components import data_text
 from bench.spec.run_config import RunConfig, canonical_json
 from bench.spec.run_settings import Training
 from bench.spec.sweep_file import Sweep, row_name
 
+if TYPE_CHECKING:
+    from bench.execution.task import RunTask
+    from bench.process.worker import Worker
 
-def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
-    """Return a line for each run, the counts, an estimate of the time, and missing data sets."""
+
+def dry_run_text(sweep: Sweep, results: Path) -> str:
+    """Return a line for each run, the counts, and an estimate of the time."""
     lines = [f"{sweep.name}: {len(sweep.runs)} runs" + (f" - {sweep.title}" if sweep.title else "")]
     width = max(len(run.variant) for run in sweep.runs)
     states: list[State] = []
@@ -42,9 +42,13 @@ def dry_run_text(sweep: Sweep, results: Path, worker: Worker) -> str:
             lines.append(f"    {row_name(run.variant, name)}: {of_row}, drawn from its weights")
     lines.append("  " + states_text(states))
     lines.append("  " + _estimate(left, results))
+    return "\n".join(lines)
+
+
+def data_lines(sweep: Sweep, worker: "Worker") -> list[str]:
+    """Return what is missing of the data sets of a sweep, and what their user should know."""
     configs = {canonical_json(run.config.training.data): run.config for run in sweep.runs}
-    notices = [line for config in configs.values() for line in _notices(config, worker)]
-    return "\n".join(lines + [f"note: {text}" for text in notices])
+    return [f"note: {line}" for config in configs.values() for line in _notices(config, worker)]
 
 
 def _start_text(training: Training) -> str:
@@ -55,15 +59,20 @@ def _start_text(training: Training) -> str:
     return f", starts from {run_folder_of(start)} ({', '.join(start.players)})"
 
 
-def check_sizes(tasks: Iterable[RunTask], worker: Worker) -> None:
+def check_sizes(tasks: Iterable["RunTask"], worker: "Worker") -> None:
     """Raise a `SpecError` if the training examples of a run make no batch, if they are here."""
+    from bench.execution.data_change import data_here
+    from bench.execution.run_sweep import refuse_few_examples
+
     for task in tasks:
         if data := data_here(task.config.training.data, worker):
             refuse_few_examples(task, data)
 
 
-def _notices(config: RunConfig, worker: Worker) -> list[str]:
+def _notices(config: RunConfig, worker: "Worker") -> list[str]:
     """Return why a data set cannot be loaded, or what its user should know."""
+    from bench.data.summary import data_notices
+
     try:
         missing = config.source().missing()
         if missing is not None:
@@ -79,6 +88,8 @@ def _estimate(left: Iterable[Training], results: Path) -> str:
         return "nothing left to train"
     known: dict[tuple[str, str], list[float]] = {}
     if results.is_dir():
+        from bench.record.records import load_records
+
         records = load_records(results, None)
         for entry in records.timings:
             if entry.metric == "iterations_per_second" and entry.value is not None:

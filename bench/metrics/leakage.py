@@ -4,9 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
-from sklearn.svm import SVC
 from torch import Tensor
 
 from bench.data.base import Split
@@ -115,6 +112,8 @@ def probe_accuracy(
     codes = z.double().numpy()
     if fitted is not None:
         return float((_read(fitted[0].double().numpy(), fitted[1], codes, is_linear) == y).mean())
+    from sklearn.model_selection import StratifiedKFold  # takes a second
+
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed_for(0, "leakage") % 2**32)
     read = np.empty_like(y)
     for fitted_to, others in folds.split(codes, y):
@@ -124,6 +123,9 @@ def probe_accuracy(
 
 def _read(codes: Array, y: Array, others: Array, is_linear: bool) -> Array:
     """Return the labels that a probe, fitted to codes `[N, D]`, reads from others."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import SVC
+
     mean, deviation = codes.mean(axis=0), codes.std(axis=0)
     scale = np.maximum(deviation, max(FLOOR * deviation.max(), 1e-6))
     # Neither is random, but without a state of its own a probe advances numpy's global one.

@@ -105,6 +105,12 @@ class ConfigFile(Shape):
     sampling: dict[str, Any] = {}
 
 
+class FinishedFile(Shape):
+    """`finished.json` of a sweep."""
+
+    stamp: str
+
+
 class Session(Shape):
     """Where and by which code a run was begun or continued."""
 

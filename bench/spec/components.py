@@ -220,3 +220,8 @@ def _schema(
         raise OptionsProblem(
             f"{title}: {first_line(error)}; options have types that YAML can hold", place
         ) from error
+
+
+def data_text(component: Mapping[str, Any]) -> str:
+    """Return what a data set is called in messages: its registered name, and its path if any."""
+    return " ".join(str(component[key]) for key in ("name", "path") if key in component)

@@ -1,9 +1,9 @@
 """What the class of a model declares, checked without training it."""
 
+import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from math import lcm
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, describe_error, first_line, shortened
@@ -86,7 +86,7 @@ def refused_draw(
     if spec.attributes and "attributes" in model.capabilities:
         y = spec.attributes_of(y)
     try:
-        with torch.no_grad(), torch.device("meta"), _few_operations():
+        with torch.no_grad(), without_memory(OPERATIONS):
             model.sample(y.to("meta"), **arguments)
     except ValueError as error:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
@@ -97,22 +97,33 @@ def refused_draw(
     return ""
 
 
-def _few_operations() -> AbstractContextManager[Any]:
-    """Return a context in which torch does some operations, and then raises."""
-    from torch.utils._python_dispatch import TorchDispatchMode
+@contextmanager
+def without_memory(most: float = math.inf) -> Iterator[None]:
+    """Build tensors without memory or values; raise after so many operations.
 
-    class Few(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        left = OPERATIONS
+    What changes values alone is left out: torch loads its compiler for that, which takes
+    seconds.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
 
-        def __torch_dispatch__(
+    leave = {torch.Tensor.normal_, torch.Tensor.clamp, torch.nn.functional.normalize}
+    left = most
+
+    class Valueless(TorchFunctionMode):
+        def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
-            self.left -= 1
-            if self.left < 0:
+            nonlocal left
+            left -= 1
+            if left < 0:
                 raise RuntimeError("enough")
-            return func(*args, **(kwargs or {}))
+            if func in leave or getattr(func, "__module__", "") == "torch.nn.init":
+                return [*args, *(kwargs or {}).values()][0]
+            return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
-    return Few()  # type: ignore[no-untyped-call]
+    with torch.device("meta"), Valueless():
+        yield
 
 
 def check_declaration(model: "ConditionalGenerator", path: KeyPath = ()) -> None:
@@ -146,7 +157,7 @@ def times_problem(
         elif stage.batch > before:
             problem = f"takes {stage.batch:g} batches, but the draw that it reuses has {before:g}"
             return stage.name, f"{problem}; set fresh to true, or make its batch smaller"
-    if lcm(*(stage.every for stage in stages)) > LONGEST_CYCLE:
+    if math.lcm(*(stage.every for stage in stages)) > LONGEST_CYCLE:
         problem = f"every: the numbers of all stages need a common multiple up to {LONGEST_CYCLE}"
         return stages[0].name, problem
     return None

@@ -22,7 +22,7 @@ from bench.spec.completion.declared import (
 )
 from bench.spec.completion.start_from import complete_start, start_at_seed
 from bench.spec.components import complete_component, complete_sampling, construct, errors_at
-from bench.spec.declaration import building, check_declaration, refused_draw
+from bench.spec.declaration import building, check_declaration, refused_draw, without_memory
 from bench.spec.run_settings import Evaluation, RunSettings, Training
 from bench.spec.sizes import refuse_impossible_sizes
 from bench.spec.validation import KeyPath, KeyProblem, KeyProblems, validate_usable
@@ -301,11 +301,9 @@ def _supervision(
 
 def _declared_by(model: dict[str, Any], spec: "DataSpec") -> "ConditionalGenerator":
     """Return a model without memory, to read what it declares: players, objective, optimizers."""
-    import torch
-
     factory, path = registry.load("model", model["name"]), ("model",)
     with errors_at(path, f"{model['name']} on {spec.name}: "), building(factory, path):
-        with torch.device("meta"):
+        with without_memory():
             built: ConditionalGenerator = construct("model", model, spec)
         check_declaration(built, path)
     return built

@@ -204,7 +204,7 @@ def test_the_command_ends_when_its_process_lost_the_gpu(kind):
 
 def test_what_inline_does_not_take_is_said(bench, already):
     already(*RUN, "seeds=[0]")
-    _, _, err = bench(*RUN, "seeds=[0]", "--executor", "inline", "--jobs", "4")
+    _, _, err = bench(*RUN, "seeds=[0]", "title=again", "--executor", "inline", "--jobs", "4")
     assert "one at a time; the executor inline takes no --jobs, local does" in err
 
 

@@ -1,0 +1,94 @@
+"""A finished sweep is recognized without torch; whatever has changed, the whole check is made."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.execution.unchanged import FinishedSweep
+from tests.made_once import copy_faces_sweep, draw_faces
+
+RUN = ("run", "faces.yaml", "--no-mlflow", "--device", "cpu")
+
+WITHOUT_TORCH = """\
+import sys
+from bench.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code
+heavy = {"torch", "pandas", "numpy", "scipy", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def faces_sweep(*overrides):
+    return FinishedSweep.of(Path("faces.yaml"), overrides, Path("results"), [True, None])
+
+
+@pytest.fixture
+def finished(bench, here):
+    """A sweep on a folder of images, whose runs are done and marked."""
+    copy_faces_sweep(here)
+    assert "nothing to do: all 1 runs are done" in bench(*RUN)[2]
+    sweep = faces_sweep()
+    assert sweep.is_unchanged()
+    return sweep
+
+
+def append(path, text):
+    path.write_text(path.read_text() + text)
+
+
+def some_run(here):
+    return next(here.glob("results/faces/*/model.pt")).parent
+
+
+def add_to_source(monkeypatch, name):
+    read_text = Path.read_text
+
+    def edited(path, **how):
+        return read_text(path, **how) + "edited = True\n" * str(path).endswith(name)
+
+    monkeypatch.setattr(Path, "read_text", edited)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda here, _: append(here / "faces.yaml", "# a comment\n"),
+        lambda here, _: draw_faces(here / "faces", seed=1),
+        lambda here, _: (some_run(here) / "done").unlink(),
+        lambda here, _: (some_run(here) / "failed").write_text("by hand"),
+        lambda here, _: append(some_run(here) / "provenance.json", "\n"),
+        lambda here, _: (here / "results/faces/runs.csv").unlink(),
+        lambda here, _: (here / "results/faces/finished.json").write_text("{}"),
+        lambda _, monkeypatch: add_to_source(monkeypatch, "baselines/csvae.py"),
+        lambda _, monkeypatch: add_to_source(monkeypatch, "bench/spec/sizes.py"),
+    ],
+    ids=["sweep", "data", "done", "failed", "record", "mirror", "mark", "model", "harness"],
+)
+def test_a_change_is_noticed(finished, here, monkeypatch, change):
+    change(here, monkeypatch)
+    assert not finished.is_unchanged()
+
+
+@pytest.mark.parametrize("words", [["seeds=[0, 1]"], ["title=other"]])
+def test_other_words_are_another_sweep(finished, words):
+    assert not FinishedSweep.of(
+        Path("faces.yaml"), words, Path("results"), [True, None]
+    ).is_unchanged()
+
+
+def test_the_plan_is_that_of_the_whole_check(finished, bench, here):
+    at_once = bench(*RUN, "--dry-run")
+    (here / "results/faces/finished.json").unlink()
+    assert bench(*RUN, "--dry-run") == at_once
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_torch_is_not_loaded(finished, here, more):
+    words = [sys.executable, "-c", WITHOUT_TORCH, *RUN, *more]
+    ended = subprocess.run(words, cwd=here, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
