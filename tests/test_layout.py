@@ -29,6 +29,8 @@ ENGINES = {
     "optuna": "bench/tuning/study.py",
     "ray": "bench/execution/executors/ray.py",
     "submitit": "bench/execution/executors/slurm.py",
+    "datasets": "bench/data/huggingface.py",
+    "webdataset": "bench/data/webdataset.py",
 }
 
 
