@@ -158,17 +158,16 @@ class HuggingFace(EncodedSet):
         by_part: dict[str, str] = {}
         for name in splits:
             by_part.setdefault(PARTS.get(name.lower(), ""), name)
-        train = self.train_split
-        test: str | None = self.test_split
+        train, test = self.train_split, self.test_split
         usual = by_part.get("test")
         if train == AUTO:
             only = next(iter(splits)) if len(splits) == 1 else "train"
             train = by_part.get("train", only)
         if test == AUTO:
             test = usual if usual != train else None
-        for option, name in (("train_split", train), ("test_split", test)):
-            if name is not None and name not in splits:
-                known = describe_unknown("split", name, splits)
+        for option, chosen in (("train_split", train), ("test_split", test)):
+            if chosen is not None and chosen not in splits:
+                known = describe_unknown("split", chosen, splits)
                 raise BenchError(f"{self.path}: {option}: {known}")
         if train == test:
             raise BenchError(f"{self.path}: train_split and test_split are both {train}")
