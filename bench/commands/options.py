@@ -96,10 +96,7 @@ THREADS = click.option(
 MLFLOW_URI = click.option(
     "--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database."
 )
-WORKER = (
-    RESULTS,
-    DEVICE,
-    THREADS,
+WEIGHTS = (
     click.option(
         "--inception-weights",
         type=EXISTING_FILE,
@@ -112,6 +109,12 @@ WORKER = (
         envvar="BENCH_LPIPS_WEIGHTS",
         help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
     ),
+)
+WORKER = (
+    RESULTS,
+    DEVICE,
+    THREADS,
+    *WEIGHTS,
 )
 EXECUTION = (
     click.argument("spec", type=click.Path(path_type=Path)),
