@@ -29,7 +29,7 @@ from bench.data.image_files import (
     in_threads,
 )
 from bench.data.npz import StoredSetOptions
-from bench.errors import BenchError, DataMissing, first_few, value_text
+from bench.errors import BenchError, DataMissing, SpecError, first_few, value_text
 from bench.record.sweep_folder import name_of_path
 
 VERSION = 1  # of the decoding; part of the names of decoded files
@@ -109,6 +109,8 @@ class EncodedSet(StoredSetOptions, Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_decoding(self.image_size, self.background)
+        if not self.path:
+            raise SpecError("is empty", key="path")
         if self.attributes is not None:
             check_attributes(self.attributes, self.per_combination)
 
@@ -156,13 +158,17 @@ class EncodedSet(StoredSetOptions, Source):
         content = [VERSION, self.origin, self.identity(), self.image_size, self.channels]
         content += [self.crop, self.background, self.attributes]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-        return data_root() / f"{self.origin}-{name_of_path(self.path)[:40]}-{key}.npz"
+        return data_root() / f"{self.origin}-{self._name[:40]}-{key}.npz"
+
+    @property
+    def _name(self) -> str:
+        return name_of_path(self.path).strip(".") or Path(self.path).resolve().name
 
     def _spec(self, npz: Path) -> DataSpec:
         if not npz.is_file():
             self._decode(npz)
         names = () if self.attributes else npz_files.read_arrays(npz, "class_names")[0].tolist()
-        return self.stored_spec(npz, name_of_path(self.path), names)
+        return self.stored_spec(npz, self._name, names)
 
     def _decode(self, npz: Path) -> None:
         """Write the decoded images, the names of their classes, and what to say of them."""

@@ -5,6 +5,7 @@ decoded into the data folder. From then on neither the network nor the library i
 change on the Hub is not seen until the decoded file is deleted.
 """
 
+import json
 import logging
 import os
 import re
@@ -21,7 +22,7 @@ from bench.data.encoded_images import EncodedImages, EncodedSet, EncodedSplit, f
 from bench.data.image_files import Content, ImageFile
 from bench.data.image_tree import PARTS
 from bench.data.torchvision_files import TIMEOUT_S, is_offline
-from bench.errors import BenchError, DataMissing, describe_unknown, shortened
+from bench.errors import BenchError, DataMissing, SpecError, describe_unknown, shortened
 from bench.registry import import_extra
 
 AUTO = "auto"
@@ -67,6 +68,8 @@ class HuggingFace(EncodedSet):
         chosen += [self.image_column, self.label_column]
         if self._is_of_hub:
             return [self.path, self.revision, *chosen]
+        if self.revision is not None:
+            raise SpecError(f"is of sets of the Hub, and {self.path} is a folder", key="revision")
         files = (path for path in self._folder.rglob("*") if path.is_file())
         return [files_identity(files), *chosen]
 
@@ -79,6 +82,8 @@ class HuggingFace(EncodedSet):
         splits = self._from_hub() if self._is_of_hub else self._from_folder()
         train, test = self._chosen(splits)
         image, labels = self._columns(splits[train].features)
+        if not self._is_of_hub:
+            self._refuse_other_numbers(labels)
         read = {n: self._split(n, splits[n], image, labels) for n in (train, test) if n is not None}
         unread = [name for name in splits if name not in read]
         notice = f"{self.path}: left out splits: {', '.join(unread)}"
@@ -135,7 +140,7 @@ class HuggingFace(EncodedSet):
                 self.path, self.subset, revision=revision
             )
         except Exception as error:  # whatever the library raises
-            why = f"it cannot be read ({_one_line(error)})"
+            why = f"it cannot be read ({_one_line(error)}; `subset` names a configuration)"
             if offline:
                 why = "BENCH_OFFLINE is set, and the library has no copy"
             raise DataMissing(self._explain(why)) from error
@@ -206,6 +211,27 @@ class HuggingFace(EncodedSet):
         if name not in features:
             raise BenchError(f"{self.path}: {option}: {describe_unknown('column', name, features)}")
 
+    def _refuse_other_numbers(self, labels: list[str]) -> None:
+        """Refuse Parquet files whose own numbers of classes differ; the library goes by the first.
+
+        So they do where each split was numbered by itself.
+        """
+        known: dict[str, Path] = {}
+        parquet = import_extra("pyarrow.parquet", "huggingface", "the data set 'huggingface'")
+        for file in sorted(self._folder.rglob("*.parquet")):
+            with self._library_errors():
+                written = (parquet.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
+                features = json.loads(written).get("info", {}).get("features", {})
+            names = [features.get(label, {}).get("names") for label in labels]
+            if names != [None] * len(labels):
+                known.setdefault(json.dumps(names), file)
+        if len(known) > 1:
+            first, other, *_ = known.values()
+            raise BenchError(
+                f"{first} and {other} number their classes differently; write them anew with one "
+                "ClassLabel, or with the names as labels"
+            )
+
     def _split(self, name: str, split: Any, image: str, labels: list[str]) -> EncodedSplit:
         """Read the labels of a split; its images are opened later."""
         datasets = _library(offline=True)
@@ -245,7 +271,9 @@ class HuggingFace(EncodedSet):
         except BenchError:
             raise
         except Exception as error:  # whatever the library raises for files it cannot read
-            raise BenchError(f"{self.path}: cannot be read ({_one_line(error)})") from error
+            text = _one_line(error)
+            hint = "; `subset` names a configuration" if "config" in text.lower() else ""
+            raise BenchError(f"{self.path}: cannot be read ({text}){hint}") from error
 
 
 def _library(*, offline: bool) -> Any:

@@ -2,6 +2,8 @@
 
 import glob
 import json
+import math
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,7 @@ from bench.data.image_tree import SUFFIXES
 from bench.errors import BenchError, DataMissing, first_few
 from bench.registry import import_extra
 
+MOST_SHARDS = 100_000  # that a pattern stands for
 NAMED = 3  # files or samples in a message
 BLOCK = 512  # bytes, of which a tar file is made; one of zeros ends it
 LABEL_KEYS = ("cls", "json")
@@ -145,10 +148,13 @@ def find_shards(path: str) -> list[Path]:
     """Return the files that a pattern stands for, in its order; all of them have to be there."""
     if "://" in path or path.startswith("pipe:"):
         raise BenchError(f"{path}: shards are files of this machine; download them first")
+    ranges = re.findall(r"\{(\d+)\.\.(\d+)", path)
+    if not path or math.prod(abs(int(b) - int(a)) + 1 for a, b in ranges) > MOST_SHARDS:
+        raise BenchError(f"{path!r} stands for {'too many shards' if path else 'no shard'}")
     shardlists = import_extra("webdataset.shardlists", "webdataset", "the data set 'webdataset'")
     try:
         names = shardlists.expand_urls(str(home_path(path)))
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:  # the latter of a variable that is not set
         raise BenchError(f"{path}: is no pattern of shards ({error})") from error
     found: list[Path] = []
     for name in names:

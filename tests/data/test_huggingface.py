@@ -338,6 +338,32 @@ def test_a_split_has_its_own_numbers_of_classes(root):
     assert data.test.y.tolist() == [0, 0, 1, 1]
 
 
+def test_files_that_number_their_classes_differently_are_refused(root):
+    other = some(of=datasets.ClassLabel(names=["dog", "cat"]))
+    with pytest.raises(BenchError, match=r"test-0.*quet and .*train-0.* number their classes diff"):
+        source(write_parquet(root, train=some(8), test=other)).load()
+
+
+def test_configurations_are_chosen_by_subset(root):
+    for name in ("large", "small"):
+        write_parquet(root / name, train=some(8))
+    configs = "".join(f"- config_name: {n}\n  data_dir: {n}\n" for n in ("large", "small"))
+    (root / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    with pytest.raises(BenchError, match=r"'large', 'small'.*`subset` names a configuration"):
+        source(root).load()
+    assert source(root, subset="small").load().spec.class_names == ("cat", "dog")
+
+
+def test_a_folder_has_no_revision_and_a_name_wherever_it_is_named_from(root, monkeypatch):
+    save(root, train=some(8))
+    with pytest.raises(SpecError, match="revision: is of sets of the Hub"):
+        source(root, revision="v1").load()
+    with pytest.raises(SpecError, match="path: is empty"):
+        source("")
+    monkeypatch.chdir(root)
+    assert source(".").spec.name == "pets"
+
+
 def garbage(root):
     root.mkdir()
     (root / "train.parquet").write_bytes(b"PAR1 and no more")

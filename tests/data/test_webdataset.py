@@ -229,6 +229,12 @@ def test_shards_that_are_not_there_are_named(shard, pattern, error, message):
         assert "no file" in source(shard.parent / pattern).missing()
 
 
+@pytest.mark.parametrize("path", ["a{0..9}{0..99999999}.tar", "{a", "${NO_SUCH}.tar"])
+def test_patterns_that_stand_for_nothing_are_refused(path):
+    with pytest.raises(BenchError, match=r"stands for too many shards|is no pattern of shards"):
+        source(path).load()
+
+
 @pytest.mark.parametrize("path", ["https://host/a.tar", "s3://bucket/a.tar", "pipe:cat a.tar"])
 def test_shards_elsewhere_are_refused(path):
     with pytest.raises(BenchError, match="shards are files of this machine"):
