@@ -7,7 +7,7 @@ from bench.commands import cli, echo, options
 
 
 @cli.command("doctor")
-@options.add(options.RESULTS, *options.WEIGHTS, options.MLFLOW_URI)
+@options.add(options.RESULTS, *options.weights_options(options.FILE), options.MLFLOW_URI)
 def doctor_command(
     results: Path,
     inception_weights: Path | None,

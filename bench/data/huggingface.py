@@ -9,12 +9,15 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
+
+import yaml
 
 from bench.console import say
 from bench.data.base import data_root, home_path, made_data_root
@@ -147,15 +150,19 @@ class HuggingFace(EncodedSet):
         return found
 
     def _explain(self, why: str) -> str:
-        options = {"path": self.path, "subset": self.subset, "revision": self.revision}
-        given = ", ".join(f"{key}: {value}" for key, value in options.items() if value)
+        """Return the message of a set that is not here; its first line says how to get it."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        changed = {f.name: given[f.name] for f in fields(self) if given.get(f.name) != f.default}
+        options = yaml.safe_dump(
+            {"name": self.origin, **changed}, default_flow_style=True, sort_keys=False, width=1000
+        )
+        command = f"bench data {shlex.quote(options.strip())}"
         return (
             f"{self.path} is neither a folder nor a set of the Hugging Face Hub that is on this "
-            f"machine: {why}. Any of these provides it:\n"
-            f"  - `bench data '{{name: huggingface, {given}, ...}}'` with all options of the "
-            f"sweep, where there is a network; then copy {self._decoded().name} to {data_root()}\n"
-            "  - download its files, and give the folder that holds them as `path`\n"
-            "  - check the name, and for a private or gated set the token (HF_TOKEN)"
+            f"machine: {why}; with a network, this gets it: {command}\n"
+            f"  - without one, get it elsewhere and copy {self._decoded().name} to {data_root()}\n"
+            "  - or download its files, and give their folder as `path`\n"
+            "  - for a private or gated set, a token is needed (HF_TOKEN)"
         )
 
     def _chosen(self, splits: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-OK, NOTE, FAIL = "ok", "note", "FAIL"
+Level = Literal["ok", "note", "FAIL"]
 
 
 class Diagnosis(NamedTuple):
@@ -16,7 +16,7 @@ class Diagnosis(NamedTuple):
         remedy: What to do about it, a command if possible; empty where nothing is to be done.
     """
 
-    level: Literal["ok", "note", "FAIL"]
+    level: Level
     text: str
     remedy: str = ""
 

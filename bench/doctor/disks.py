@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from bench.doctor.diagnosis import Diagnosis, Surroundings
+from bench.doctor.diagnosis import Diagnosis, Level, Surroundings
 from bench.errors import BenchError, describe_system_error, first_line, mask_passwords
 
 LEAST_SPACE = 2 * 2**30  # bytes; below, a sweep may not end
@@ -26,8 +26,15 @@ def check_data_folder(_: Surroundings) -> Iterator[Diagnosis]:
     """Try whether decoded data and classifiers can be written."""
     from bench.data.base import data_root
 
-    root = data_root()
-    yield from _folder(root.absolute(), "BENCH_DATA names another folder", locks=False)
+    try:
+        root = data_root().absolute()
+    except BenchError as error:
+        yield Diagnosis("FAIL", str(error), "set BENCH_DATA to a folder")
+        return
+    for diagnosis in _folder(root, "BENCH_DATA names another folder", locks=False):
+        # what is there already can be read, and suffices where other machines decode and train
+        is_read = diagnosis.level == "FAIL" and root.is_dir()
+        yield diagnosis._replace(level="note") if is_read else diagnosis
     decoded, classifiers = len([*root.glob("*.npz")]), len([*root.glob("extractors/classifier-*")])
     yield Diagnosis("ok", f"{decoded} decoded data sets, {classifiers} classifiers")
 
@@ -62,7 +69,9 @@ def check_weights(asked: Surroundings) -> Iterator[Diagnosis]:
     for network, path in places.items():
         if path is None or not path.exists():
             where = f" (looked for {path})" if path else ""
-            yield Diagnosis("note", f"no weights of {network}{where}", remedies[network])
+            is_named = network in asked.weights  # a run would refuse the option
+            level: Level = "FAIL" if is_named else "note"
+            yield Diagnosis(level, f"no weights of {network}{where}", remedies[network])
             continue
         try:
             read_weights(path, network, remedies[network])

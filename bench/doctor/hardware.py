@@ -37,6 +37,9 @@ def check_devices(_: Surroundings) -> Iterator[Diagnosis]:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for number in range(count):
         yield _device(number)
+    if NVIDIA_DRIVER.exists():
+        lines = NVIDIA_DRIVER.read_text().splitlines()
+        yield Diagnosis("ok", f"driver: {lines[0].partition(':')[2].strip()}")
     if not count:
         yield from _why_no_gpu([str(warning.message) for warning in caught])
     if torch.backends.mps.is_available():

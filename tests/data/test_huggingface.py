@@ -404,9 +404,8 @@ def test_a_hub_set_that_is_not_here_is_explained_at_once(monkeypatch, tmp_path):
             DataMissing, match=r"neither a folder nor a set of the .* Hub"
         ) as caught:
             ask()
-        assert "`bench data '{name: huggingface, path: someone/faces, revision: v1," in str(
-            caught.value
-        )
+        command = "bench data '{name: huggingface, test_per_class: 1, path: someone/faces, "
+        assert f"{command}image_size: 8, revision: v1}}'" in str(caught.value).splitlines()[0]
     assert "it was not downloaded yet" in hub.missing()
     with pytest.raises(DataMissing, match="BENCH_OFFLINE is set, and the library has no copy"):
         hub.load()

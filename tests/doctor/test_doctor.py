@@ -86,6 +86,14 @@ def mounted(patch, folder):
     patch.setattr(disks, "MOUNTS", folder / "mounts")
 
 
+def read_only_data(patch, folder):
+    def refuse(**_options):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    patch.setenv("BENCH_DATA", str(folder))
+    patch.setattr(tempfile, "TemporaryDirectory", refuse)
+
+
 def little_space(patch, _):
     patch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**20))
 
@@ -115,7 +123,8 @@ def database(content):
 
 def driver(build):
     def write(patch, folder):
-        (folder / "version").touch()
+        text = "NVRM version: NVIDIA UNIX Kernel Module  550.54.15"
+        (folder / "version").write_text(text)
         patch.setattr(hardware, "NVIDIA_DRIVER", folder / "version")
         patch.setattr(torch.version, "cuda", build)
         patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -200,7 +209,11 @@ AMISS = {
         driver(None),
         "note: there is an NVIDIA driver, but this build",
     ),
-    "no GPU is seen": ("devices", driver("13.0"), "an NVIDIA driver, but torch sees no GPU -> nvi"),
+    "no GPU is seen": (
+        "devices",
+        driver("13.0"),
+        r"Module  550.54.15 -> \nnote: .* an NVIDIA driver, but torch sees no GPU -> nvi",
+    ),
     "GPUs are hidden": ("devices", hidden, "but CUDA_VISIBLE_DEVICES is ''"),
     "an old driver": ("devices", old_driver, r"note: no GPU can be used \(The NVIDIA driver on"),
     "a lost GPU": ("devices", lost_gpu, "note: cuda:0 cannot be used .*-> choose another --device"),
@@ -237,8 +250,9 @@ AMISS = {
     "no home": (
         "data folder",
         lambda patch, _: patch.setenv("BENCH_DATA", "~nobody-of-this-name/x"),
-        "note: could not be looked at .*home folder",
+        "FAIL: the home folder of .* is not known.* -> set BENCH_DATA to a folder",
     ),
+    "data that can only be read": ("data folder", read_only_data, "note: .*Permission denied"),
     "sets": ("data sets", lambda *_: None, r"here: digits, .*\n.*not here: mnist, .*BENCH_OFFLINE"),
     "misspelled preferences": (
         "preferences",
@@ -275,7 +289,9 @@ def test_a_server_is_not_asked_and_its_password_is_not_shown(diagnose):
 @pytest.mark.parametrize("network", ["inception", "lpips"])
 def test_weights_are_found_absent_or_damaged(diagnose, tmp_path, network):
     path = tmp_path / "weights.pth"
-    assert f"no weights of {network}" in diagnose("weights", weights={network: path})
+    assert f"note: no weights of {network}" in diagnose("weights")
+    missing = f"FAIL: no weights of {network} (looked for {path})"
+    assert missing in diagnose("weights", weights={network: path})
     path.write_bytes(b"<html>")
     shown = diagnose("weights", weights={network: path})
     assert f"note: {path} is not a file of weights, or damaged" in shown
