@@ -60,7 +60,8 @@ def in_order(names: Iterable[str]) -> list[str]:
     """
     names = list(names)
     if all(name.isascii() and name.isdecimal() for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
+        digits = {name: name.lstrip("0") for name in names}  # Python reads 4300 digits at most
+        return sorted(names, key=lambda name: (len(digits[name]), digits[name], name))
     return sorted(names)
 
 

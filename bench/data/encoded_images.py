@@ -33,6 +33,7 @@ from bench.errors import BenchError, DataMissing, SpecError, first_few, value_te
 from bench.record.sweep_folder import name_of_path
 
 VERSION = 1  # of the decoding; part of the names of decoded files
+LONGEST_NAME = 200  # characters
 NAMED = 3  # examples or classes in a message
 
 
@@ -185,6 +186,8 @@ class EncodedSet(StoredSetOptions, Source):
         if not self.attributes:
             names = self._class_names(values, found.train.class_names, notices)
             further["class_names"] = np.array(names)
+            # refuses names that cannot be shown, before anything is decoded
+            DataSpec(self._name, (self.channels,), tuple(self.class_names or names))
             numbers = {name: number for number, name in enumerate(names)}
             values = {key: [numbers[v] for v in column] for key, column in values.items()}
         heads: list[Head] = []
@@ -292,6 +295,8 @@ def _class_name(value: object, known: Sequence[str] | None) -> str:
     if value is None or value == "":
         raise ValueError("is missing")
     if isinstance(value, str) and value.strip():
+        if len(value) > LONGEST_NAME:
+            raise ValueError(f"is {value_text(value)}, too long for a name")
         return value.strip()
     if isinstance(value, bool) and known is None:
         return str(value)

@@ -135,7 +135,7 @@ class WebDataset(EncodedSet):
                 text = text.strip()
                 return [int(text) if text.lstrip("-").isdecimal() else text]
             fields = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"has a .{key} that cannot be read ({error})") from error
         names = self.attributes or [self.label_field]
         if absent := [name for name in names if _field(fields, name) is None]:

@@ -90,6 +90,14 @@ def test_a_folder_of_images_gives_the_data_that_the_source_folder_gives(root):
     assert source(root).load().fingerprint == Folder(path=str(root), **OPTIONS).load().fingerprint
 
 
+def test_bench_data_shows_what_they_hold(root, bench):
+    save(root, train=some(6))
+    status, out, err = bench("data", f"{{name: huggingface, path: {root}, test_per_class: 1}}")
+    assert (status, err) == (0, "for a sheet of its images: --sheet FILE.png\n")
+    assert "pets: 2 classes, shape 3x64x64" in out
+    assert "formats: 6 PNG" in out
+
+
 def test_decoded_images_need_neither_the_library_nor_the_originals(root, monkeypatch, data_folder):
     first = source(save(root, train=some(6))).load()
     monkeypatch.setitem(sys.modules, "datasets", None)

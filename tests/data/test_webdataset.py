@@ -168,6 +168,8 @@ REFUSED = {
     "one class": (some(4, **{"1.cls": 0, "3.cls": 0}), {}, "has one class, 0; two are needed"),
     "nothing": ([], {}, "there are no train images"),
     "names": (some(4), {"class_names": ["a"]}, "class_names has 1 names"),
+    "long": (some(4, **{"1.cls": "a" * 999}), {}, "too long for a name"),
+    "deep": (list(jsons('{"a":' * 50_000)), {}, "0 has a .json that cannot be read"),
     "unprintable": (some(4, **{"1.cls": "a\x1b"}), {}, r"the name 'a\\x1b' is not printable"),
 }
 
