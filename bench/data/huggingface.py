@@ -29,6 +29,7 @@ from bench.errors import BenchError, DataMissing, SpecError, describe_unknown, s
 from bench.registry import import_extra
 
 AUTO = "auto"
+USER = "the data set 'huggingface'"
 IMAGES = ("image", "img", "png", "jpg", "pixel_values")  # columns by which untyped images are found
 LABELS = ("label", "labels", "class", "target", "cls")
 SAVED = ("dataset_dict.json", "state.json")  # files of `save_to_disk`
@@ -109,15 +110,13 @@ class HuggingFace(EncodedSet):
         return True
 
     def _from_folder(self) -> Mapping[str, Any]:
-        datasets = _library(offline=True)
-        with self._library_errors():
+        datasets, folder = _library(), str(self._folder)
+        with self._library_errors(), _offline(True):
             if any((self._folder / name).is_file() for name in SAVED):
-                found = datasets.load_from_disk(str(self._folder))
+                found = datasets.load_from_disk(folder)
             else:  # streamed, so that the library writes no copy
                 cache = str(made_data_root() / "huggingface")
-                found = datasets.load_dataset(
-                    str(self._folder), self.subset, streaming=True, cache_dir=cache
-                )
+                found = datasets.load_dataset(folder, self.subset, streaming=True, cache_dir=cache)
             splits = found if isinstance(found, Mapping) else {"train": found}
             return {  # of formats such as CSV the types are in no file
                 name: split if split.features else split._resolve_features()
@@ -126,28 +125,33 @@ class HuggingFace(EncodedSet):
 
     def _from_hub(self) -> Mapping[str, Any]:
         """Download the set, or find it where the library keeps what it has downloaded."""
-        revision, offline = self.revision, is_offline()
-        datasets = _library(offline=offline)
-        if not datasets.config.HF_HUB_OFFLINE:
-            say(f"  downloading {self.path} from the Hugging Face Hub")
-            hub = import_extra("huggingface_hub", "huggingface", "the data set 'huggingface'")
-            try:  # one question, with a limit of time: the library asks six times
-                info = hub.HfApi().dataset_info(self.path, revision=revision, timeout=TIMEOUT_S)
-            except Exception as error:  # of the network, or of the Hub
-                raise DataMissing(
-                    self._explain(f"asking for it failed ({_one_line(error)})")
-                ) from error
-            revision = info.sha
-        try:
-            found: Mapping[str, Any] = datasets.load_dataset(
-                self.path, self.subset, revision=revision
-            )
-        except Exception as error:  # whatever the library raises
-            why = f"it cannot be read ({_one_line(error)}; `subset` names a configuration)"
-            if offline:
-                why = "BENCH_OFFLINE is set, and the library has no copy"
-            raise DataMissing(self._explain(why)) from error
+        with _offline(is_offline()) as offline:
+            revision = self.revision if offline else self._commit()
+            try:
+                found: Mapping[str, Any] = _library().load_dataset(
+                    self.path, self.subset, revision=revision
+                )
+            except Exception as error:  # whatever the library raises
+                why = f"it cannot be read ({_one_line(error)}; `subset` names a configuration)"
+                if offline:
+                    why = "downloads are forbidden (BENCH_OFFLINE), and there is no copy"
+                raise DataMissing(self._explain(why)) from error
         return found
+
+    def _commit(self) -> str:
+        """Ask the Hub for the commit of the revision: one question, with a limit of time.
+
+        The library itself asks six times before it gives up.
+        """
+        say(f"  downloading {self.path} from the Hugging Face Hub")
+        hub = import_extra("huggingface_hub", "huggingface", USER).HfApi()
+        try:
+            asked = hub.dataset_info(self.path, revision=self.revision, timeout=TIMEOUT_S)
+        except Exception as error:  # of the network, or of the Hub
+            raise DataMissing(
+                self._explain(f"asking for it failed ({_one_line(error)})")
+            ) from error
+        return str(asked.sha)
 
     def _explain(self, why: str) -> str:
         """Return the message of a set that is not here; its first line says how to get it."""
@@ -187,7 +191,7 @@ class HuggingFace(EncodedSet):
 
     def _columns(self, features: Mapping[str, Any]) -> tuple[str, list[str]]:
         """Return the column of images and those of labels: given ones, or found by their type."""
-        datasets = _library(offline=True)
+        datasets = _library()
         image = self._column("image_column", self.image_column, features, datasets.Image, IMAGES)
         if self.attributes:
             for name in self.attributes:
@@ -224,7 +228,7 @@ class HuggingFace(EncodedSet):
         So they do where each split was numbered by itself.
         """
         known: dict[str, Path] = {}
-        parquet = import_extra("pyarrow.parquet", "huggingface", "the data set 'huggingface'")
+        parquet = import_extra("pyarrow.parquet", "huggingface", USER)
         for file in sorted(self._folder.rglob("*.parquet")):
             with self._library_errors():
                 written = (parquet.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
@@ -241,7 +245,7 @@ class HuggingFace(EncodedSet):
 
     def _split(self, name: str, split: Any, image: str, labels: list[str]) -> EncodedSplit:
         """Read the labels of a split; its images are opened later."""
-        datasets = _library(offline=True)
+        datasets = _library()
         where = f"of {name}"
         columns: dict[str, list[object]] = {label: [] for label in labels}
         with self._library_errors():
@@ -283,20 +287,32 @@ class HuggingFace(EncodedSet):
             raise BenchError(f"{self.path}: cannot be read ({text}){hint}") from error
 
 
-def _library(*, offline: bool) -> Any:
-    """Return the library, quiet, without telemetry, and without the network where `offline`."""
+def _library() -> Any:
+    """Return the library, quiet and without telemetry."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    user = "the data set 'huggingface'"
-    datasets = import_extra("datasets", "huggingface", user)
-    hub = import_extra("huggingface_hub", "huggingface", user)
+    datasets = import_extra("datasets", "huggingface", USER)
+    hub = import_extra("huggingface_hub", "huggingface", USER)
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    asked = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE")
-    datasets.config.HF_HUB_OFFLINE = hub.constants.HF_HUB_OFFLINE = offline or asked
     for library in (datasets, hub.utils):
         library.disable_progress_bars()
         library.logging.set_verbosity(logging.CRITICAL)
     return datasets
+
+
+@contextmanager
+def _offline(forbidden: bool) -> Iterator[bool]:
+    """Keep the library off the network where that is forbidden; yield whether it is."""
+    hub = import_extra("huggingface_hub", "huggingface", USER)
+    settings = (_library().config, hub.constants)  # variables of the environment are read only once
+    before = [setting.HF_HUB_OFFLINE for setting in settings]
+    try:
+        for setting in settings:
+            setting.HF_HUB_OFFLINE = forbidden or any(before)
+        yield forbidden or any(before)
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.HF_HUB_OFFLINE = value
 
 
 def _one_line(error: Exception) -> str:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.data import huggingface
 from bench.data.folders import Folder
 from bench.data.huggingface import HuggingFace
 from bench.errors import BenchError, DataMissing, SpecError
@@ -415,7 +414,7 @@ def test_a_hub_set_that_is_not_here_is_explained_at_once(monkeypatch, tmp_path):
         command = "bench data '{name: huggingface, test_per_class: 1, path: someone/faces, "
         assert f"{command}image_size: 8, revision: v1}}'" in str(caught.value).splitlines()[0]
     assert "it was not downloaded yet" in hub.missing()
-    with pytest.raises(DataMissing, match="BENCH_OFFLINE is set, and the library has no copy"):
+    with pytest.raises(DataMissing, match=r"downloads are forbidden .*, and there is no copy"):
         hub.load()
 
 
@@ -477,6 +476,12 @@ def test_a_library_that_cannot_be_imported_names_the_extra(root, monkeypatch, tm
         source(root).load()
 
 
-def test_telemetry_is_off():
-    huggingface._library(offline=False)
+def test_telemetry_is_off_and_the_network_is_forbidden_for_our_calls_alone(root, monkeypatch):
+    import huggingface_hub
+
+    settings = datasets.config, huggingface_hub.constants
+    for setting in settings:
+        monkeypatch.setattr(setting, "HF_HUB_OFFLINE", False)
+    source(save(root, train=some(8))).load()
     assert not datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
+    assert not any(setting.HF_HUB_OFFLINE for setting in settings)
