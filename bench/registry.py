@@ -17,9 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, get_args
 
-from bench.errors import BenchError, UnknownName
+from bench.errors import BenchError, UnknownName, describe_error
 
 Kind = Literal["model", "dataset", "metric", "control", "executor"]
 
@@ -105,6 +106,18 @@ def load(kind: Kind, name: str) -> type[Any]:
             f"{module}.{attribute}; derive it from that class"
         )
     return factory
+
+
+def import_extra(module: str, extra: str, user: str) -> ModuleType:
+    """Import a library of an extra for a `user`; a `BenchError` says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # whatever the code of another package raises
+        is_absent = isinstance(error, ModuleNotFoundError) and error.name == module
+        reason = "" if is_absent else f", which cannot be imported ({describe_error(error)})"
+        raise BenchError(
+            f"{user} needs {module}{reason}: pip install 'bench-generators[{extra}]'"
+        ) from error
 
 
 def model_capabilities() -> dict[str, tuple[str, ...]]:

@@ -111,9 +111,9 @@ def test_images_from_anywhere_get_into_the_table(tmp_path, run_here):
 def test_first_steps_can_be_taken(run_here):
     shown = re.search(r"<!-- run -->\n```\n(.*?)```", DOCUMENTS["docs/guide/first-steps.md"], re.S)
     printed = [run_here(words) for words in commands(shown[1])]
-    assert len(printed) == 5
-    assert "Lr-LiVAE" in printed[3]
-    assert printed[4] == "short: 7 done\n"
+    assert len(printed) == 6
+    assert "Lr-LiVAE" in printed[4]
+    assert printed[5] == "short: 7 done\n"
 
 
 def test_a_metric_of_ones_own_measures(digits):

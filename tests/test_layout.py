@@ -14,7 +14,7 @@ PACKAGES = ("bench", "models", "baselines")
 BENCH = [
     *("errors", "seeding", "console", "registry", "record", "spec", "reporting", "trackers"),
     *("data", "training", "metrics", "process", "evaluation", "execution", "exchange", "replay"),
-    *("tuning", "perf", "conformance", "commands", "cli"),
+    *("tuning", "perf", "conformance", "doctor", "commands", "cli"),
 ]
 """The packages of `bench`; each imports only from itself and from those before it."""
 
@@ -29,6 +29,8 @@ ENGINES = {
     "optuna": "bench/tuning/study.py",
     "ray": "bench/execution/executors/ray.py",
     "submitit": "bench/execution/executors/slurm.py",
+    "datasets": "bench/data/huggingface.py",
+    "webdataset": "bench/data/webdataset.py",
 }
 
 

@@ -96,22 +96,31 @@ THREADS = click.option(
 MLFLOW_URI = click.option(
     "--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database."
 )
+
+
+def weights_options(kind: click.Path) -> tuple[Callable[[Any], Any], ...]:
+    """Return the options that name files of pretrained networks."""
+    return (
+        click.option(
+            "--inception-weights",
+            type=kind,
+            envvar="BENCH_INCEPTION_WEIGHTS",
+            help="File of the Inception network, for metrics that ask for it.",
+        ),
+        click.option(
+            "--lpips-weights",
+            type=kind,
+            envvar="BENCH_LPIPS_WEIGHTS",
+            help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
+        ),
+    )
+
+
 WORKER = (
     RESULTS,
     DEVICE,
     THREADS,
-    click.option(
-        "--inception-weights",
-        type=EXISTING_FILE,
-        envvar="BENCH_INCEPTION_WEIGHTS",
-        help="File of the Inception network, for metrics that ask for it.",
-    ),
-    click.option(
-        "--lpips-weights",
-        type=EXISTING_FILE,
-        envvar="BENCH_LPIPS_WEIGHTS",
-        help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
-    ),
+    *weights_options(EXISTING_FILE),
 )
 EXECUTION = (
     click.argument("spec", type=click.Path(path_type=Path)),

@@ -52,6 +52,19 @@ PerCombination = Annotated[int, Field(ge=0)]
 """An option: least number of training images of a combination that is a class; 0 sets no limit."""
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names of classes in the order of texts, or of numbers where all are numbers.
+
+    >>> in_order({"10", "9", "02"}), in_order({"10", "9", "b2"})
+    (['02', '9', '10'], ['10', '9', 'b2'])
+    """
+    names = list(names)
+    if all(name.isascii() and name.isdecimal() for name in names):
+        digits = {name: name.lstrip("0") for name in names}  # Python reads 4300 digits at most
+        return sorted(names, key=lambda name: (len(digits[name]), digits[name], name))
+    return sorted(names)
+
+
 def check_attributes(names: Sequence[str], per_combination: int) -> None:
     """Refuse attributes whose combinations cannot be classes: none, too many, or one twice.
 

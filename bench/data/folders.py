@@ -26,17 +26,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import ImageColor
 
 from bench.data import npz_files
 from bench.data.arrays import Array, Arrays, refuse_too_large
 from bench.data.base import DataSet, DataSpec, Source, Split, data_root, home_path
 from bench.data.image_files import (
     Crop,
+    check_decoding,
     crop_window,
     decode_images,
-    describe_images,
+    describe_heads,
+    image_head,
     image_sizes,
+    in_threads,
 )
 from bench.data.image_tables import Box, ImageRow, read_boxes, read_rows
 from bench.data.image_tree import (
@@ -104,8 +106,7 @@ class Folder(HeldOutTestOptions, Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.image_size < 1:
-            raise SpecError(f"image_size must be at least 1, got {self.image_size}")
+        check_decoding(self.image_size, self.background)
         if self.channels not in (1, 3):
             raise SpecError(f"channels must be 1 or 3, got {self.channels}")
         if self.crop not in ("center", "none", "boxes"):
@@ -116,13 +117,6 @@ class Folder(HeldOutTestOptions, Source):
             raise SpecError(f"margin must be at least 0, got {self.margin}")
         if self.margin and self.crop != "boxes":
             raise SpecError(f"margin widens boxes, and crop is {self.crop}")
-        if self.background is not None:
-            try:
-                ImageColor.getrgb(self.background)
-            except ValueError as error:
-                raise SpecError(
-                    f"background must be a color such as white or #808080, got {self.background!r}"
-                ) from error
         self._root = home_path(self.path)
         self._boxes = home_path(self.boxes) if self.boxes is not None else None
         self._landmarks = home_path(self.landmarks) if self.landmarks is not None else None
@@ -175,7 +169,7 @@ class Folder(HeldOutTestOptions, Source):
         for path, content in zip(paths, hashes, strict=True):
             equal.setdefault(content, []).append(self._below(path))
         return {
-            **describe_images(paths),
+            **describe_heads(in_threads(image_head, paths)),
             "left_out": {kind: len(names) for kind, names in left_out.items()},
             "equal_files": [names for names in equal.values() if len(names) > 1],
         }

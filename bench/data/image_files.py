@@ -5,16 +5,19 @@ The resize differs between projects and moves a Fréchet distance, so there is e
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageColor, ImageOps
+from PIL.ImageFile import ImageFile as OpenedImage
 
 from bench.data.image_tables import Box, first_problems
-from bench.errors import BenchError
+from bench.errors import BenchError, SpecError
 
 Crop = Literal["center", "none", "boxes"]
 _In = TypeVar("_In")
@@ -23,19 +26,55 @@ _Out = TypeVar("_Out")
 Window = tuple[float, float, float, float]
 """Left, upper, right and lower edge in pixels of what is taken of an image."""
 
-_AT_ONCE = 4096
+_AT_ONCE = 512
 QUARTER_TURNS = (5, 6, 7, 8)  # values of the EXIF entry that exchange width and height
 DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or less, no CMYK
 
 
-def open_image(path: Path, background: str | None = None) -> Image.Image:
+def check_decoding(image_size: int, background: str | None) -> None:
+    """Refuse a size that no image has, and a background that is no color."""
+    if image_size < 1:
+        raise SpecError(f"image_size must be at least 1, got {image_size}")
+    if background is not None:
+        try:
+            ImageColor.getrgb(background)
+        except ValueError as error:
+            raise SpecError(
+                f"background must be a color such as white or #808080, got {background!r}"
+            ) from error
+
+
+class Content(NamedTuple):
+    """The bytes of an image file, and what it is called in messages."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+ImageFile = Path | Content
+"""An image as files hold it."""
+
+
+class Head(NamedTuple):
+    """What the head of an image file says."""
+
+    format: str
+    mode: str
+    size: tuple[int, int]
+    is_turned: bool
+
+
+def open_image(path: ImageFile, background: str | None = None) -> Image.Image:
     """Return an image file, upright, without transparent pixels; its mode is one of `DEPTHS`.
 
     Transparent images are laid on the color `background`. A `BenchError` refuses an image that is
     damaged, or that 8-bit gray or RGB could not show as it is.
     """
     try:
-        with Image.open(path) as opened:
+        with _opened(path) as opened:
             mode, frames = opened.mode, getattr(opened, "n_frames", 1)
             if opened.format == "MPO":  # a photograph, followed by previews of it
                 frames = 1
@@ -60,7 +99,7 @@ def open_image(path: Path, background: str | None = None) -> Image.Image:
 
 
 def decode_image(
-    path: Path,
+    path: ImageFile,
     image_size: int,
     channels: int,
     crop: Crop,
@@ -82,7 +121,7 @@ def decode_image(
 
 
 def crop_window(
-    path: Path, size: tuple[int, int], crop: Crop, box: Box | None = None, margin: float = 0.0
+    path: ImageFile, size: tuple[int, int], crop: Crop, box: Box | None = None, margin: float = 0.0
 ) -> Window:
     """Return what is taken of an image of some width and height, to be stretched to a square.
 
@@ -132,7 +171,7 @@ def image_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
 
     def size(path: Path) -> tuple[int, int]:
         try:
-            with Image.open(path) as image:
+            with _opened(path) as image:
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
                 width, height = image.size
         except Exception as error:  # a damaged file may raise anything
@@ -142,22 +181,22 @@ def image_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
     return in_threads(size, paths)
 
 
-def describe_images(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return formats, modes and sizes of image files, by their heads alone."""
+def image_head(path: ImageFile) -> Head:
+    """Return what the head of an image file says; of a damaged one, that it is damaged."""
+    try:
+        with _opened(path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return Head(image.format or "", image.mode, image.size, turned)
+    except Exception:  # decoding says what is wrong
+        return Head("damaged", "", (0, 0), False)
 
-    def head(path: Path) -> tuple[str, str, tuple[int, int], bool]:
-        try:
-            with Image.open(path) as image:
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-                return image.format or "", image.mode, image.size, turned
-        except Exception:  # decoding says what is wrong
-            return "damaged", "", (0, 0), False
 
-    heads = in_threads(head, paths)
+def describe_heads(heads: Sequence[Head]) -> dict[str, Any]:
+    """Return the counts of formats and modes of image files, and their sizes."""
     formats, modes, sizes, turned = (Counter(column) for column in zip(*heads, strict=True))
     widths, heights = zip(*sizes, strict=True)
     return {
-        "files": len(paths),
+        "files": len(heads),
         "formats": dict(formats),
         "modes": dict(modes),
         "sizes": len(sizes),
@@ -167,7 +206,7 @@ def describe_images(paths: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def in_threads(function: Callable[[_In], _Out], files: Sequence[_In]) -> list[_Out]:
+def in_threads(function: Callable[[_In], _Out], files: Iterable[_In]) -> list[_Out]:
     """Return what a function gives for each file; Pillow decodes without holding the GIL.
 
     A `BenchError` has the first problems, a line each, and how many more files have one.
@@ -182,13 +221,18 @@ def in_threads(function: Callable[[_In], _Out], files: Sequence[_In]) -> list[_O
             return None
 
     found: list[Any] = []
+    waiting = iter(files)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(files), _AT_ONCE):  # what waits for a thread takes memory, too
-            found += pool.map(call, files[start : start + _AT_ONCE])
+        while some := list(islice(waiting, _AT_ONCE)):  # what waits for a thread takes memory, too
+            found += pool.map(call, some)
     if problems:
         raise BenchError(first_problems(sorted(problems), "files"))
     return found
 
 
-def _unreadable(path: Path, error: Exception) -> BenchError:
+def _opened(path: ImageFile) -> OpenedImage:
+    return Image.open(BytesIO(path.data) if isinstance(path, Content) else path)
+
+
+def _unreadable(path: ImageFile, error: Exception) -> BenchError:
     return BenchError(f"{path}: not a readable image ({error}); mend or remove it")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bench.data.class_names import in_order
 from bench.errors import BenchError, DataMissing, first_few
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
@@ -77,9 +78,7 @@ def class_folders(root: Path) -> list[str]:
     for name in names:
         if not name.isprintable():
             raise BenchError(f"{root}: the folder {name!r} has no printable name; rename it")
-    if all(name.isascii() and name.isdecimal() for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
-    return sorted(names)
+    return in_order(names)
 
 
 def folder_names(class_names: Sequence[str]) -> list[str]:

@@ -78,13 +78,17 @@ def unread_names(path: Path) -> list[str]:
     return unread
 
 
-def write(path: Path, arrays: Arrays) -> None:
-    """Write a file, in a folder that is made for it; no reader ever sees a part of it."""
+def write(path: Path, arrays: Arrays, **further: Array) -> None:
+    """Write a file, in a folder that is made for it; no reader ever sees a part of it.
+
+    `further` arrays are for `read_arrays`; they are no part of the image set.
+    """
+    given: dict[str, Any] = {k: v for k, v in arrays._asdict().items() if v is not None}
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
-            np.savez(file, **{k: v for k, v in arrays._asdict().items() if v is not None})
+            np.savez(file, **given | further)
         os.replace(part, path)
     except OSError as error:
         raise BenchError(

@@ -56,6 +56,17 @@ def hold(lock: Path, *, wait: bool = False) -> Iterator[None]:
         yield
 
 
+def has_locks(folder: Path) -> bool:
+    """Return whether the disk of a folder has locks; a file `lock` is left there."""
+    try:
+        with FileLock(folder / "lock", fallback_to_soft=False).acquire(timeout=GLANCE_S):
+            return True
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+
+
 def is_held(lock: Path) -> bool:
     """Return whether a process has a lock, without taking it; False where that cannot be seen."""
     try:

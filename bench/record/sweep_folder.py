@@ -1,5 +1,6 @@
 """Sweeps and the state of their runs, read from `sweep.json` and the folders of the runs."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ REAL = "real"
 Other controls are called by their own names; for each of them variant and model are the same, and
 there is no seed."""
 
-FROM_PATHS = ("folder", "npz")
+FROM_PATHS = ("folder", "npz", "huggingface", "webdataset")
 """Data sets read from a path, called by the name of its folder or file."""
 
 RunKey = tuple[str, str, str]
@@ -178,9 +179,7 @@ def _with_state(run: RecordedRun, config: Mapping[str, Any], data_path: str) -> 
     helps = state == "failed" and not reason.endswith(BEGIN_AGAIN)
     if helps and command.startswith("bench run ") and RETRY not in command:
         command += f" {RETRY}"
-    place = Path(data_path)
-    place = place.parent if place.name == "images" and place.parent.name else place
-    called = place.stem.lower() if run.data in FROM_PATHS and data_path else run.data
+    called = name_of_path(data_path).lower() if run.data in FROM_PATHS and data_path else run.data
     return replace(
         run,
         data=called,
@@ -210,3 +209,20 @@ def settings_of(folder: Path) -> Mapping[str, Any]:
 
 def _data_path(config: Mapping[str, Any]) -> str:
     return (config.get("data") or {}).get("path") or ""
+
+
+def name_of_path(path: str) -> str:
+    """Return what data are called that are read from a path: a folder, a file, or shards of one.
+
+    >>> name_of_path("sets/faces/images"), name_of_path("faces.npz")
+    ('faces', 'faces')
+    >>> name_of_path("faces-{000..012}.tar"), name_of_path("faces/train-000000.tar")
+    ('faces', 'faces')
+    """
+    stem = path.partition("{")[0]
+    parts = {"images"}
+    if stem != path or path.endswith(".tar"):
+        stem = re.sub(r"[\W\d_]*$", "", stem.removesuffix(".tar"))
+        parts.add("train")
+    place = Path(stem)
+    return (place.parent if place.name in parts and place.parent.name else place).stem

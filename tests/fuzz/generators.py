@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.spec.run_settings import RunSettings
 from tests.fuzz.harness import Case
-from tests.fuzz.images import image_folder, npz_file
+from tests.fuzz.images import image_folder, npz_file, shards
 
 FOLDER = Path(__file__).parent
 
@@ -237,6 +237,6 @@ GENERATORS = {
     generator.__name__: generator
     for generator in (
         *(sweep_file, listed_sweep, tuning_file, preferences, override, option, evaluate_target),
-        *(image_folder, npz_file),
+        *(image_folder, npz_file, shards),
     )
 }

@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from tests.data.encoded import png, write_shard
 from tests.fuzz.damage import DAMAGES
 from tests.fuzz.harness import Case
 
@@ -130,6 +131,47 @@ ODD = (
     *(np.arange(8) + 0.5, np.zeros((8, 1), int), np.zeros((), int), np.array([True, False] * 4)),
     *(np.asfortranarray(np.zeros((8, 8, 8), np.uint8)), np.zeros((2, 2, 2, 2, 2), np.uint8)),
 )
+
+
+LABELS = (
+    0,
+    1,
+    -1,
+    1.5,
+    "a",
+    "ä",
+    "",
+    " ",
+    "a\nb",
+    "\x1b[31m",
+    "9" * 5000,
+    "a" * 5000,
+    None,
+    [1],
+    {},
+)
+KEYS = ("0", "1", "2", "a/0", "./3", "a.b", ".hidden", "__x__", "ä", "a b", "\x1b", "a" * 90)
+
+
+def shards(random, folder):
+    """A shard of WebDataset, with samples as other programs write them, or damaged."""
+    path, files = folder / "x.tar", []
+    kind = random.choice(("cls", "json"))
+    for number in range(random.choice((0, 4, 8))):
+        is_odd = random.random() < 0.15
+        key = random.choice(KEYS) if is_odd else f"{number:03}"
+        label = random.choice(LABELS) if is_odd else number % 2
+        content = json.dumps({"label": label}) if kind == "json" else label
+        content = '{"label":' * 9999 if is_odd and random.random() < 0.1 else content
+        image = (f"{key}.{random.choice(('png', 'PNG', 'jpg', 'tif'))}", picture(random))
+        sample = [image if is_odd else (f"{key}.png", png(number)), (f"{key}.{kind}", content)]
+        files += random.sample(sample, random.randint(1, 2)) if is_odd else sample
+    write_shard(path, files)
+    if random.random() < 0.3:
+        DAMAGES[random.choice(sorted(DAMAGES))](path, random)
+    usual = {"name": "webdataset", "path": random.choice(("x.tar", "*.tar", "{x,x}.tar", "."))}
+    usual |= {"attributes": ["label"]} if random.random() < 0.1 else {}
+    return data(random, usual | {"image_size": 8, "test_per_class": 1}, 0.01)
 
 
 def npz_file(random, folder):

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from bench.record import locks
-from bench.record.locks import Busy, hold, is_held
+from bench.record.locks import Busy, has_locks, hold, is_held
 from bench.record.run_folder import RunFolder, arriving, remove_partial
 
 HOLD = """
@@ -47,6 +47,10 @@ def test_one_holder_at_a_time(disk, capsys):
             with pytest.raises(Busy, match="locked by another process"), hold(lock):
                 pass
         assert not is_held(lock)
+
+
+def test_a_disk_tells_whether_it_has_locks(disk, request):
+    assert has_locks(disk) == ("None" in request.node.name)
 
 
 def test_a_disk_without_locks_is_said_once(disk, capsys):

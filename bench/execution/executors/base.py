@@ -2,8 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from importlib import import_module
-from types import ModuleType
 from typing import Literal, NamedTuple
 
 from bench.errors import BenchError, DeviceLost, Interrupted
@@ -76,13 +74,3 @@ def execute_remotely(
 def end_of_command(error: DeviceLost) -> BenchError:
     """Return what ends a command whose own process has lost its device."""
     return BenchError(f"this process {error}; the same command continues")
-
-
-def import_extra(module: str, extra: str) -> ModuleType:
-    """Import a library that only one executor needs; a `BenchError` says how to install it."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise BenchError(
-            f"the executor {extra!r} needs {module}: pip install 'bench-generators[{extra}]'"
-        ) from error

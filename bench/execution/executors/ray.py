@@ -18,10 +18,11 @@ from typing import Any
 from uuid import uuid4
 
 from bench.errors import BenchError, describe_system_error, first_line
-from bench.execution.executors.base import Ended, Executor, execute_remotely, import_extra
+from bench.execution.executors.base import Ended, Executor, execute_remotely
 from bench.execution.task import Task
 from bench.process.worker import Worker
 from bench.record.run_folder import LOCK
+from bench.registry import import_extra
 
 GRACE_S = 60.0
 POLL_S = 0.1
@@ -52,7 +53,7 @@ class Ray(Executor):
         cpus: float = 1,
         gpus: float | None = None,
     ) -> None:
-        self._ray = ray = import_extra("ray", "ray")
+        self._ray = ray = import_extra("ray", "ray", "the executor 'ray'")
         self.worker = worker
         self.slots = jobs or 1000
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.errors import BenchError
-from bench.execution.executors.base import Ended, Executor, execute_remotely, import_extra
+from bench.execution.executors.base import Ended, Executor, execute_remotely
 from bench.execution.task import Task
 from bench.process.worker import Worker
+from bench.registry import import_extra
 
 ARRAY = 1000  # tasks of one array; Slurm takes 1001 where nobody has changed that
 REQUEUES = 1000
@@ -55,7 +56,7 @@ class Slurm(Executor):
         memory_gb: float | None = None,
         more: dict[str, Any] | None = None,
     ) -> None:
-        self._submitit = import_extra("submitit", "slurm")
+        self._submitit = import_extra("submitit", "slurm", "the executor 'slurm'")
         if self._submitit.SlurmExecutor.affinity() < 0:
             raise BenchError("the executor 'slurm' finds no srun here; is this a Slurm cluster?")
         self.worker = worker

@@ -105,12 +105,20 @@ def _built(path: Path, weights: dict[str, Any]) -> Any:
             raise NotApplicable(reason) from error
 
 
-def _downloaded() -> Path:
-    """Return the weights where torch-fidelity keeps them, after a download if they are missing."""
+def downloaded_path() -> Path:
+    """Return the path where torch-fidelity keeps the weights that it downloads."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _address().rsplit("/", 1)[1]
+
+
+def _address() -> str:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    address = str(URL_INCEPTION_V3)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / address.rsplit("/", 1)[1]
+    return str(URL_INCEPTION_V3)
+
+
+def _downloaded() -> Path:
+    """Return the weights where torch-fidelity keeps them, after a download if they are missing."""
+    address, path = _address(), downloaded_path()
     if path.exists():
         return path
     missing = f"the Inception weights are not on this machine (looked for {path})"

@@ -1,0 +1,1 @@
+"""Whether this machine is ready for runs: the checks behind `bench doctor`."""
