@@ -45,7 +45,8 @@ FIGURES = {
         PaperFigure("subspaces", "planes of the code of one label", "", ("subspaces",)),
         PaperFigure("curves", "training curves"),
         PaperFigure("seeds", "every run as a dot, with means and intervals"),
-        PaperFigure("tradeoff", "quality against diversity"),
+        PaperFigure("tradeoff", "one metric against another: quality against diversity"),
+        PaperFigure("rate_distortion", "what a code costs against what it gives back"),
         PaperFigure("cost", "quality against the cost of the training"),
     )
 }

@@ -20,6 +20,7 @@ from bench.record.pictures import (
 from bench.record.quantities import COST, TIMINGS, kind_of
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.figures.units import fit_unit
 from bench.reporting.grouping import grouped
 from bench.reporting.statistics import Interval, t_interval
 from bench.reporting.tables.contents import letters
@@ -53,10 +54,14 @@ class FigureVariant:
 
 
 class CaptionedFigure(NamedTuple):
-    """A figure, and the sentences of its caption: what is shown, what was left out, and why."""
+    """A figure, and the sentences of its caption: what is shown, what was left out, and why.
+
+    `title` is what the figure shows, where that depends on the metrics that were chosen.
+    """
 
     figure: Figure
     notes: Sequence[str]
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,8 +150,10 @@ class FigureData:
         quantities = replace(self.records.quantities, overrides=self.names.quantities)
         columns = []
         for name in names or protocols:
+            sizes = [abs(e.value or 0.0) for e in self._entries if e.metric == name]
+            fitted = fit_unit(quantities[name], max(sizes))
             for protocol, letter in zip(protocols[name], letters(), strict=False):
-                quantity = quantities[name]
+                quantity = fitted
                 if len(protocols[name]) > 1:
                     quantity = replace(quantity, title=f"{quantity.title} [{letter}]")
                 columns.append(Column(self.data, "", name, quantity, protocol, kind_of(name)))
@@ -227,6 +234,12 @@ class ShownPictures(NamedTuple):
         return images
 
 
+def _few(names: Sequence[str], most: int = 4) -> str:
+    """Return names for a line of the terminal: the first ones, and the number of the others."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{rest}"
+
+
 def find_pictures(
     data: FigureData, names: tuple[str, ...], most: int, *, encoded: bool = False
 ) -> ShownPictures:
@@ -252,9 +265,10 @@ def find_pictures(
             reason = f"no run of seed {data.seed} is finished"
         reason = reason or "no pictures were made and no weights are there to make them"
         unable.append((reason, variant.label))
-    why = [f"{reason}: {', '.join(labels)}" for reason, labels in grouped(unable).items()]
+    reasons = grouped(unable).items()
     if not able:
-        raise NotApplicable("; ".join(why))
+        raise NotApplicable("; ".join(f"{reason}: {_few(labels)}" for reason, labels in reasons))
+    why = [f"{reason}: {', '.join(labels)}" for reason, labels in reasons]
     whole = [v for v, pictures in able.items() if all(name in pictures.arrays for name in names)]
     if whole and len(whole) < len(able) and not data.named_variants:
         partly = ", ".join(variant.label for variant in able if variant not in whole)

@@ -29,6 +29,8 @@ DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
 REAL_COLOR = "#767676"
 PALE = "#C8C8C8"
 
+PNG_DPI = 300  # as in `paper.mplstyle`
+
 SMALL, NORMAL, LARGE = 6.5, 7.0, 8.0
 """Sizes of text, in points; `paper.mplstyle` has them too."""
 

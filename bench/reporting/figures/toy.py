@@ -41,7 +41,8 @@ def draw(data: FigureData) -> CaptionedFigure:
     """Return the comparison; a row a variant over the training, else a panel a variant."""
     samples = data.samples(images=False)
     if not samples:
-        raise NotApplicable(f"samples of {data.data} are images, not points")
+        why = "are images, not points" if data.samples(images=True) else "were not kept"
+        raise NotApplicable(f"samples of {data.data} {why}")
     points_by_step = {v: _points_by_step(v.run, final) for v, final in samples.items() if v.run}
     over_time = any(len(of_variant) > 1 for of_variant in points_by_step.values())
     shown, notes = data.limit_variants(list(samples), MOST if over_time else 4 * ACROSS - 1)
