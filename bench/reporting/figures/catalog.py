@@ -44,6 +44,7 @@ FIGURES = {
         PaperFigure("reconstruction", "images, encoded and decoded", "", ("reconstruction",)),
         PaperFigure("subspaces", "planes of the code of one label", "", ("subspaces",)),
         PaperFigure("curves", "training curves"),
+        PaperFigure("snapshots", "metrics over the training, with intervals over seeds"),
         PaperFigure("seeds", "every run as a dot, with means and intervals"),
         PaperFigure("tradeoff", "one metric against another: quality against diversity"),
         PaperFigure("rate_distortion", "what a code costs against what it gives back"),

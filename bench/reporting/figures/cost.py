@@ -4,8 +4,8 @@ from bench.errors import NotApplicable
 from bench.record.quantities import Quantity
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
 from bench.reporting.figures.scatter import ScatterAxis, metric_axis, scatter
-from bench.reporting.figures.units import fit_unit
 from bench.reporting.statistics import Interval
+from bench.reporting.units import fit_unit
 
 ARITHMETIC = "multiply_adds_per_iteration"
 
@@ -38,13 +38,12 @@ def draw(data: FigureData) -> CaptionedFigure:
 
 def _whole_training(data: FigureData) -> ScatterAxis:
     """Return the axis of the multiply-adds of all iterations."""
-    column = next((c for c in data.columns() if c.metric == ARITHMETIC), None)
     counts = {}
-    for variant in data.variants if column else ():
-        values = data.values(column, variant.runs)
-        lengths = {run.iterations for run in variant.runs}
-        if values and len(lengths) == 1 and (length := lengths.pop()) is not None:
-            counts[variant] = sum(values) / len(values) / column.quantity.scale * length
+    for column in (column for column in data.columns() if column.metric == ARITHMETIC):
+        for variant in data.variants:
+            run, cost = variant.run, data.interval(column, variant)
+            if run is not None and run.iterations is not None and cost is not None:
+                counts[variant] = cost.mean / column.quantity.scale * run.iterations
     if not counts:
         raise NotApplicable(f"{ARITHMETIC} was not recorded")
     quantity = Quantity("Multiply-adds of the training (T)", scale=1e-12)

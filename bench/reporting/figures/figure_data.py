@@ -20,12 +20,12 @@ from bench.record.pictures import (
 from bench.record.quantities import COST, TIMINGS, kind_of
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
-from bench.reporting.figures.units import fit_unit
 from bench.reporting.grouping import grouped
 from bench.reporting.statistics import Interval, t_interval
 from bench.reporting.tables.contents import letters
 from bench.reporting.tables.table import ARROWS, Column
 from bench.reporting.tables.table_spec import Names, load_tables
+from bench.reporting.units import fit_unit
 from bench.spec.reserved_names import REAL, VALIDATION
 
 PANELS = 6
@@ -174,6 +174,19 @@ class FigureData:
         values = self.values(column, variant.runs)
         return t_interval(values) if values else None
 
+    def intervals_by_step(self, column: Column, variant: FigureVariant) -> dict[int, Interval]:
+        """Return the mean over seeds with its interval for each snapshot that was measured."""
+        values = {
+            (entry.step, entry.run): entry.value * column.quantity.scale
+            for entry in self.records.measurements
+            if (entry.metric, entry.protocol) == (column.metric, column.protocol)
+            and entry.split != VALIDATION
+            and entry.value is not None
+            and entry.run in variant.runs
+        }
+        by_step = grouped((step, value) for (step, _), value in sorted(values.items(), key=_step))
+        return {step: t_interval(of_step) for step, of_step in by_step.items()}
+
     def real_value(self, column: Column) -> float | None:
         """Return the value of the real test images; None where sweeps differ, or have none."""
         values = set(self.values(column, self.real_runs))
@@ -197,11 +210,17 @@ class FigureData:
         rest = [variant.label for variant in variants[most:]]
         return list(variants[:most]), _left_out("variant", rest)
 
-    def limit_panels(self, panels: Sequence[tuple[str, T]]) -> tuple[list[T], list[str]]:
+    def limit_panels(
+        self, panels: Sequence[tuple[str, T]], most: int = PANELS
+    ) -> tuple[list[T], list[str]]:
         """Return the panels that fit, given with their metrics, as `limit_variants` does."""
-        most = len(panels) if self.metrics else PANELS
+        most = len(panels) if self.metrics else most
         rest = [metric for metric, _ in panels[most:]]
         return [panel for _, panel in panels[:most]], _left_out("metric", rest)
+
+
+def _step(item: tuple[tuple[int, RecordedRun], float]) -> int:
+    return item[0][0]
 
 
 def axis_title(column: Column) -> str:

@@ -72,7 +72,7 @@ def _place(
     """Return the names without a place, and what was written and drawn of the others."""
     import textalloc
 
-    pixel = axes.get_figure(root=True).dpi / 72
+    pixel = axes.figure.dpi / 72
     width = axes.get_window_extent().width
     named = [label for label in labels if label.text]
     gap = GAP * pixel / width
@@ -101,7 +101,11 @@ def _place(
         plot_kwargs={"zorder": 1, "ls": ":"},  # no error bars
         zorder=4,
     )
-    markers = [Label("", *axes.transData.transform((m.x, m.y)), m.radius * pixel) for m in labels]
+    centers = axes.transData.transform([(m.x, m.y) for m in labels])
+    markers = [
+        Label("", float(x), float(y), marker.radius * pixel)
+        for (x, y), marker in zip(centers, labels, strict=True)
+    ]
     unplaced, artists = [], list[Artist]()
     for label, text, leader in zip(named, texts, leaders, strict=True):
         own = markers[labels.index(label)]

@@ -133,8 +133,8 @@ def scatter(data: FigureData, x: ScatterAxis, y: ScatterAxis) -> CaptionedFigure
         values = _values(data.variants, key)
         notes.append(f"Lines join the values of {key}: {', '.join(values)}, the last one named.")
     if lacking:
-        names = ", ".join(dict.fromkeys(lacking))
-        notes.append(f"Without one of the two measurements: {names}.")
+        without = ", ".join(dict.fromkeys(lacking))
+        notes.append(f"Without one of the two measurements: {without}.")
     if not points:
         raise NotApplicable(f"no variant has both {x.name} and {y.name}")
     if x.real is not None and y.real is not None:
@@ -173,6 +173,7 @@ def _draw(
     style.scale_axis(axes, "x", [point.x.mean for point in points], WIDE_RANGE)
     style.scale_axis(axes, "y", [point.y.mean for point in points], WIDE_RANGE)
     axes.margins(0.12)
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # leaders would widen them
     figure.draw_without_rendering()  # fixes where the points are
     figure.set_layout_engine("none")
     bars = [bar for point in points for bar in _bars(axes, point)]

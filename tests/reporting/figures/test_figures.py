@@ -16,7 +16,7 @@ from bench.reporting.figures.catalog import FIGURES, find_figure
 from bench.reporting.figures.files import write_figure
 from bench.reporting.figures.panels import GAP
 
-OF_IMAGES = [name for name in FIGURES if name != "toy"]
+OF_IMAGES = [name for name in FIGURES if name not in ("toy", "snapshots")]
 MEASURED = ("intra_class_diversity", "inception_score")
 METRICS = {"rate_distortion": MEASURED}  # the record has no rate
 
@@ -106,7 +106,8 @@ def test_a_plane_has_a_panel_for_each_label(results):
         expected = drawable.ARRAYS["subspaces"][label, 4, 1].max()
         assert value_at(plane, 7, 7, 4, 1) == expected
     titles = [axes.get_title(loc="left") for axes in figure.figure.axes]
-    assert titles[:3] == ["CSVAE: odd", "CSVAE: large", "CSVAE: loop"]
+    assert titles[:3] == ["odd", "large", "loop"]
+    assert [text.get_text() for text in figure.figure.axes[0].texts] == ["CSVAE"]
     assert "from 2 standard deviations below" in figure.notes[0]
 
 
@@ -206,6 +207,45 @@ def test_every_seed_is_a_dot_and_protocols_have_panels_of_their_own(changed):
     assert titles == ["Inception Score [a] ↑", "Inception Score [b] ↑"]
     dots = [line for line in figure.axes[1].lines if line.get_markersize() < 3]
     assert [list(line.get_xdata()) for line in dots[-1:]] == [[7.25, 7.5, 7.75]]
+
+
+def test_snapshots_have_a_mean_and_an_interval_over_seeds(changed):
+    """Values of three seeds at two moments; one variant was not measured on the way."""
+    for run, value in zip(sorted(changed.glob("fig/0*"))[:3], (1.0, 2.0, 3.0), strict=True):
+        path = run / "evaluation.jsonl"
+        entries = [json.loads(line) for line in path.read_text().splitlines()]
+        on_the_way = [
+            entry | {"step": 400, "value": value}
+            for entry in entries
+            if entry["metric"] == "inception_score"
+        ]
+        write_jsonl(path, [*on_the_way, *entries])
+    figure = drawn(changed, "snapshots")
+    (axes,) = figure.figure.axes
+    line = next(line for line in axes.lines if len(line.get_xdata()) == 2)
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([400, 800], [2.0, 7.5])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert {round(y, 4) for x, y in band if x == 400} == {-0.4841, 4.4841}  # t(2) / sqrt(3)
+    with pytest.raises(NotApplicable, match="no snapshot was measured by intra_class_diversity"):
+        drawn(changed, "snapshots", metrics=["intra_class_diversity"])
+
+
+def test_a_legend_names_only_what_is_drawn(changed):
+    """A variant that has another loss than the one shown is in the caption instead."""
+    for run in sorted(changed.glob("fig/0*"))[:3]:
+        path = run / "rows.jsonl"
+        path.write_text(path.read_text().replace("main/reconstruct", "main/another"))
+    figure = drawn(changed, "curves", metrics=["main/another"])
+    (legend,) = figure.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["CSVAE"]
+    assert "Without any of the losses shown: Lr-LiVAE, cGAN." in figure.notes
+
+
+def test_a_panel_that_no_chosen_variant_fills_is_left_to_the_others(changed):
+    other = {"step": 800, "split": "samples", "metric": "fid", "value": 1.0}
+    write_jsonl(min(changed.glob("fig/0*")) / "evaluation.jsonl", [other | {"protocol": "x"}])
+    titles = [axes.get_title() for axes in drawn(changed, "seeds", "cgan").figure.axes]
+    assert not any("distance" in title for title in titles)
 
 
 def test_a_logarithmic_axis_has_plain_numbers(results):
