@@ -1,8 +1,7 @@
 """Shows under each command of gallery.md what it makes of the published results.
 
-`bench figure` and `bench report` with `--results results/published` are done while the documentation
-is built. A figure that needs samples or weights was drawn where those are, by the command shown,
-and published with `bench publish --figure`.
+Commands with `--results results/published` are done while the documentation is built. A figure that
+needs samples or weights was drawn where those are, by the command shown, and lies in that folder.
 """
 
 import re
