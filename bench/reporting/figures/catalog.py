@@ -26,6 +26,7 @@ class PaperFigure:
 
     def draw(self, data: "FigureData") -> "CaptionedFigure":
         """Draw it; where the record does not allow it, `NotApplicable` says why."""
+        assert data.variants  # where no run is finished, this is said instead
         draw = importlib.import_module(f"bench.reporting.figures.{self.name}").draw
         return cast("CaptionedFigure", draw(data))
 

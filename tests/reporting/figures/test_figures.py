@@ -192,6 +192,16 @@ def test_a_figure_that_cannot_be_drawn_is_explained(results, name, variants, opt
         drawn(results, name, *variants, **options)
 
 
+def test_a_sweep_of_which_no_run_is_finished_has_no_figure(tmp_path):
+    states = dict.fromkeys((("cvae", seed) for seed in range(3)), "missing")
+    recorded.write_sweep(
+        tmp_path, variants={"cvae": recorded.QUICKSTART["cvae"]}, states=states, real=None
+    )
+    for name in FIGURES:
+        with pytest.raises(NotApplicable, match="no run on digits is finished yet"):
+            drawn(tmp_path, name)
+
+
 def test_a_figure_has_a_name_or_a_number():
     assert find_figure("6").name == "swaps"
     with pytest.raises(UnknownName, match=r"unknown figure 'swap' .did you mean 'swaps'"):
