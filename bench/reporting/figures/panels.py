@@ -92,7 +92,7 @@ def lay_out(lines: Sequence[Sequence[Panel]], width: float = DOUBLE) -> Figure:
     spare = TALLEST - 2 * MARGIN - SPACE * (len(lines) - 1) - texts
     side = min(side, spare / sum(max(panel.extent(0) for panel in line) for line in lines))
     heights = [max(panel.above + panel.extent(0) * side for panel in line) for line in lines]
-    height = sum(heights) + SPACE * (len(lines) - 1) + 2 * MARGIN
+    height = min(TALLEST, sum(heights) + SPACE * (len(lines) - 1) + 2 * MARGIN)  # rounding
     figure = Figure(figsize=(width, height))
     every = [panel for line in lines for panel in line]
     is_large = all(text_inches(p.title, LARGE) <= p.extent(1) * side for p in every)

@@ -49,7 +49,7 @@ def test_any_number_of_panels_fills_the_figure_and_stays_on_a_page(count, width)
     panel = Panel(np.zeros((7, 7, 8, 8, 1), dtype=np.uint8), "title", tuple("abcdefg"))
     figure = lay_out(wrap([panel] * count, 3))
     assert figure.get_figwidth() == width
-    assert figure.get_figheight() <= TALLEST + 1e-9
+    assert figure.get_figheight() <= TALLEST
     boxes = [axes.get_position() for axes in figure.axes]
     assert 0 < min(box.x0 for box in boxes) < max(box.x1 for box in boxes) < 1
     is_full = max(box.x1 for box in boxes) > 0.9
