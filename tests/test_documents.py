@@ -18,6 +18,8 @@ from bench import registry
 from bench.cli import cli, main
 from bench.data.digits import Digits
 from bench.metrics.base import Context, SampleSet
+from bench.reporting.figures.catalog import FIGURES
+from bench.reporting.tables.table_spec import load_tables
 from bench.spec.sweep_file import load_sweep
 
 ROOT = Path(__file__).parent.parent
@@ -158,6 +160,22 @@ def test_sweeps_that_are_shown_are_valid(tmp_path):
 def test_every_metric_is_in_the_reference():
     titles = re.findall(r"^## (\w+)$", DOCUMENTS["docs/reference/metrics.md"], re.MULTILINE)
     assert titles == list(registry.BUILT_IN["metric"])
+
+
+def test_every_figure_and_table_is_in_the_gallery():
+    """Pictures that are made elsewhere were made by the command above them."""
+    gallery = DOCUMENTS["docs/gallery.md"]
+    words = [words for text in blocks(gallery) for words in commands(text)]
+    assert {w[1] for w in words if w[0] == "figure"} == set(FIGURES)
+    tables = {w[w.index("--table") + 1] for w in words if w[0] == "report"}
+    of_nothing_published = {"5", "6", "swiss_roll"}
+    assert tables == set(load_tables()) - of_nothing_published
+    assert "Tables 5 and 6" in gallery
+    assert "`swiss_roll`" in gallery
+    for name, sweep, *options in (w[1:] for w in words if "--results" not in w):
+        with Image.open(ROOT / "results" / "published" / sweep / f"{name}.png") as picture:
+            made_by = shlex.split(picture.info["Description"])
+        assert made_by[: 4 + len(options)] == ["bench", "figure", name, sweep, *options]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -1,10 +1,13 @@
 import shutil
+from pathlib import Path
 
 import pytest
 
 from bench.cli import main
 from bench.evaluation import code_pictures
 from tests.conftest import TINY
+
+PUBLISHED = Path(__file__).parents[1] / "results" / "published"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,25 @@ def test_a_run_whose_pictures_fail_is_finished(bench, monkeypatch):
     assert "no pictures of codes: a bug in encode" in err
 
 
+def test_what_one_data_set_lacks_keeps_no_other_from_its_figure(bench, here):
+    """Digits have no arcs, and the arcs no variant `joint`."""
+    published = ("digits", "toy", "--results", str(PUBLISHED), "--to", "made")
+    arcs = ("--metric", "arc_coverage", "--metric", "arc_spread")
+    status, _, err = bench("figure", "tradeoff", *published, *arcs)
+    assert status == 0, err
+    assert "tradeoff, digits: not made: unknown metric 'arc_coverage'" in err
+    status, _, err = bench("figure", "cost", *published, "--variant", "joint")
+    assert status == 0, err
+    assert "moons: none of the chosen variants is on it" in err
+    assert {path.name for path in here.glob("made/*.txt")} == {
+        *("tradeoff-moons.txt", "cost-digits.txt")
+    }
+    status, _, err = bench("figure", "cost", *published, "--variant", "jiont", "--variant", "joint")
+    assert (status, "error: unknown variant 'jiont' (did you mean 'joint'?)" in err) == (2, True)
+    status, _, err = bench("figure", "seeds", *published, "--metric", "arc_coverege")
+    assert (status, "error: unknown metric 'arc_coverege'" in err) == (2, True)
+
+
 def test_mistakes_are_explained(bench, here):
     assert "unknown figure 'swpas' (did you mean 'swaps'?)" in bench("figure", "swpas")[2]
     assert "name a figure (toy, traversals," in bench("figure")[2]
@@ -84,4 +106,4 @@ def test_mistakes_are_explained(bench, here):
     status, listed, _ = bench("list", "figures")
     assert status == 0
     assert listed == bench("figure", "--list")[1]
-    assert "swaps           Figure 6: images made of the codes of two" in listed
+    assert "swaps            Figure 6: images made of the codes of two" in listed

@@ -1,13 +1,14 @@
 """`bench figure`: figures for a paper, from the record."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.commands import cli, echo, options
-from bench.errors import BenchError, NotApplicable, describe_system_error
+from bench.errors import BenchError, NotApplicable, UnknownName, describe_system_error
 
 if TYPE_CHECKING:
     from bench.reporting.figures.figure_data import FigureData
@@ -50,7 +51,7 @@ def figure_command(
 
     if is_list:
         for known in FIGURES.values():
-            echo(f"{known.name:<14}  {known.summary}")
+            echo(f"{known.name:<{max(map(len, FIGURES))}}  {known.summary}")
         return
     if not words and not is_all:
         raise BenchError(f"name a figure ({', '.join(FIGURES)}), or give --all")
@@ -64,24 +65,49 @@ def figure_command(
     data_sets = dict.fromkeys(run.data for run in records.runs)
     several = len(data_sets) > 1
     folder = to or (results / sweeps[0] if len(sweeps) == 1 else results) / "figures"
+    chosen = _choose([FigureData(records, of, variants, seed, metrics) for of in data_sets])
     is_made = False
+    unknown: UnknownName | None = None
     for figure in wanted:
         command = options.reproducing_command(words=(figure.name, *sweeps), **elsewhere)
-        for data in (FigureData(records, name, variants, seed, metrics) for name in data_sets):
+        for data in chosen:
             _make_pictures(data, figure.needs, device, threads)
             name = f"{figure.name}-{in_file_name(data.data)}" if several else figure.name
             try:
                 with options.writing_to(folder):
                     files = write_figure(figure, data, folder, command, name)
-            except NotApplicable as reason:
+            except (NotApplicable, UnknownName) as reason:
+                if isinstance(reason, UnknownName):  # another data set or figure may know it
+                    unknown = unknown or reason
+                    if len(wanted) == len(chosen) == 1:
+                        break
                 about = f"{figure.name}, {data.data}" if several else figure.name
-                echo(f"{about}: not made: {reason}", err=True)
+                echo(f"{about}: not made: {str(reason).partition('; known: ')[0]}", err=True)
                 continue
             is_made = True
             echo(files[-1].read_text(encoding="utf-8"), nl=False)
             echo(f"written to {files[0]} and {files[1].name}\n", err=True)
     if not is_made:
-        raise BenchError("no figure could be made")
+        raise unknown or BenchError("no figure could be made")
+
+
+def _choose(every: Sequence["FigureData"]) -> list["FigureData"]:
+    """Return the data sets that have a chosen variant, each with those that it has."""
+    variants = every[0].named_variants
+    names = [{variant.name for variant in data.all_variants} for data in every]
+    known = sorted(set().union(*names))
+    if known and (missing := [name for name in variants if name not in known]):
+        raise UnknownName("variant", missing[0], known)
+    if not known or not variants:
+        return list(every)
+    chosen = []
+    for data, of_data in zip(every, names, strict=True):
+        there = tuple(name for name in variants if name in of_data)
+        if there:
+            chosen.append(replace(data, named_variants=there))
+        else:
+            echo(f"{data.data}: none of the chosen variants is on it", err=True)
+    return chosen
 
 
 def _make_pictures(

@@ -26,6 +26,7 @@ class PaperFigure:
 
     def draw(self, data: "FigureData") -> "CaptionedFigure":
         """Draw it; where the record does not allow it, `NotApplicable` says why."""
+        assert data.variants  # where no run is finished, this is said instead
         draw = importlib.import_module(f"bench.reporting.figures.{self.name}").draw
         return cast("CaptionedFigure", draw(data))
 
@@ -44,8 +45,10 @@ FIGURES = {
         PaperFigure("reconstruction", "images, encoded and decoded", "", ("reconstruction",)),
         PaperFigure("subspaces", "planes of the code of one label", "", ("subspaces",)),
         PaperFigure("curves", "training curves"),
+        PaperFigure("snapshots", "metrics over the training, with intervals over seeds"),
         PaperFigure("seeds", "every run as a dot, with means and intervals"),
-        PaperFigure("tradeoff", "quality against diversity"),
+        PaperFigure("tradeoff", "one metric against another: quality against diversity"),
+        PaperFigure("rate_distortion", "what a code costs against what it gives back"),
         PaperFigure("cost", "quality against the cost of the training"),
     )
 }

@@ -1,57 +1,56 @@
 """A metric over what the training costs."""
 
-from dataclasses import replace
-from functools import partial
-
 from bench.errors import NotApplicable
-from bench.reporting.figures.figure_data import (
-    CaptionedFigure,
-    FigureData,
-    FigureVariant,
-    axis_title,
-)
-from bench.reporting.figures.scatter import scatter
+from bench.record.quantities import Quantity
+from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
+from bench.reporting.figures.scatter import ScatterAxis, metric_axis, scatter
 from bench.reporting.statistics import Interval
-from bench.reporting.tables.table import Column
+from bench.reporting.units import fit_unit
 
 ARITHMETIC = "multiply_adds_per_iteration"
 
 
 def draw(data: FigureData) -> CaptionedFigure:
     """Return a metric over a cost: by default the first one over all multiply-adds."""
-    known = {column.metric: column for column in data.columns()}
+    known = data.columns()
     named = data.columns(data.metrics) if data.metrics else []
-    y = next((c for c in (*named, *known.values()) if c.kind == "measured"), None)
-    if y is None:
+    measured = next((c for c in (*named, *known) if c.kind == "measured"), None)
+    if measured is None:
         raise NotApplicable("nothing was measured")
-    x = next((column for column in named if column.kind != "measured"), None)
-    if x is not None:
-        cost, title = partial(data.interval, x), axis_title(x)
+    y = metric_axis(data, measured.metric)
+    chosen = next((column for column in named if column.kind != "measured"), None)
+    if chosen is not None:
+        x = metric_axis(data, chosen.metric)
         remark = "Times are of the machines that the runs were on; compare within one only."
-        remark = remark if x.kind == "timed" else ""
-    elif ARITHMETIC in known:
-        cost = partial(_whole_training, data, known[ARITHMETIC])
-        title = "Training (T multiply-adds)"
-        remark = "Multiply-adds are those of the whole training, counted, not measured."
+        remark = remark if chosen.kind == "timed" else ""
     else:
-        raise NotApplicable(f"{ARITHMETIC} was not recorded")
-    figure, notes = scatter(data, cost, partial(data.interval, y), (title, axis_title(y)))
-    real = data.real_value(y)
+        x = _whole_training(data)
+        remark = "Multiply-adds are those of the whole training, counted, not measured."
+    drawn = scatter(data, x, y)
     more = [
-        "" if real is None else f"The real test images have {real:.4g}.",
+        "" if y.real is None else f"The real test images have {y.real:.4g}.",
         "Means over seeds with 95 % t intervals.",
         remark,
-        f"Protocol: {y.metric} by {y.protocol}.",
+        f"Protocol: {y.protocols}." if y.protocols else "",
     ]
-    return CaptionedFigure(figure, [*notes, *filter(None, more)])
+    return drawn._replace(notes=[*drawn.notes, *filter(None, more)])
 
 
-def _whole_training(
-    data: FigureData, per_iteration: Column, variant: FigureVariant
-) -> Interval | None:
-    """Return the multiply-adds of all iterations, in tera."""
-    tera = replace(per_iteration, quantity=replace(per_iteration.quantity, scale=1e-12))
-    run, cost = variant.run, data.interval(tera, variant)
-    if run is None or run.iterations is None or cost is None:
-        return None
-    return Interval(cost.mean * run.iterations, None, cost.n)
+def _whole_training(data: FigureData) -> ScatterAxis:
+    """Return the axis of the multiply-adds of all iterations."""
+    counts = {}
+    for column in (column for column in data.columns() if column.metric == ARITHMETIC):
+        for variant in data.variants:
+            run, cost = variant.run, data.interval(column, variant)
+            if run is not None and run.iterations is not None and cost is not None:
+                counts[variant] = cost.mean / column.quantity.scale * run.iterations
+    if not counts:
+        raise NotApplicable(f"{ARITHMETIC} was not recorded")
+    quantity = Quantity("Multiply-adds of the training (T)", scale=1e-12)
+    quantity = fit_unit(quantity, max(counts.values()))
+
+    def interval(variant: FigureVariant) -> Interval | None:
+        count = counts.get(variant)
+        return None if count is None else Interval(count * quantity.scale, None, 1)
+
+    return ScatterAxis(quantity.title, interval)

@@ -25,6 +25,7 @@ from bench.reporting.statistics import Interval, t_interval
 from bench.reporting.tables.contents import letters
 from bench.reporting.tables.table import ARROWS, Column
 from bench.reporting.tables.table_spec import Names, load_tables
+from bench.reporting.units import fit_unit
 from bench.spec.reserved_names import REAL, VALIDATION
 
 PANELS = 6
@@ -53,10 +54,14 @@ class FigureVariant:
 
 
 class CaptionedFigure(NamedTuple):
-    """A figure, and the sentences of its caption: what is shown, what was left out, and why."""
+    """A figure, and the sentences of its caption: what is shown, what was left out, and why.
+
+    `title` is what the figure shows, where that depends on the metrics that were chosen.
+    """
 
     figure: Figure
     notes: Sequence[str]
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,8 +150,10 @@ class FigureData:
         quantities = replace(self.records.quantities, overrides=self.names.quantities)
         columns = []
         for name in names or protocols:
+            sizes = [abs(e.value or 0.0) for e in self._entries if e.metric == name]
+            fitted = fit_unit(quantities[name], max(sizes))
             for protocol, letter in zip(protocols[name], letters(), strict=False):
-                quantity = quantities[name]
+                quantity = fitted
                 if len(protocols[name]) > 1:
                     quantity = replace(quantity, title=f"{quantity.title} [{letter}]")
                 columns.append(Column(self.data, "", name, quantity, protocol, kind_of(name)))
@@ -166,6 +173,19 @@ class FigureData:
         """Return the mean over seeds with its interval; None where there are no values."""
         values = self.values(column, variant.runs)
         return t_interval(values) if values else None
+
+    def intervals_by_step(self, column: Column, variant: FigureVariant) -> dict[int, Interval]:
+        """Return the mean over seeds with its interval for each snapshot that was measured."""
+        values = {
+            (entry.step, entry.run): entry.value * column.quantity.scale
+            for entry in self.records.measurements
+            if (entry.metric, entry.protocol) == (column.metric, column.protocol)
+            and entry.split != VALIDATION
+            and entry.value is not None
+            and entry.run in variant.runs
+        }
+        by_step = grouped((step, value) for (step, _), value in sorted(values.items(), key=_step))
+        return {step: t_interval(of_step) for step, of_step in by_step.items()}
 
     def real_value(self, column: Column) -> float | None:
         """Return the value of the real test images; None where sweeps differ, or have none."""
@@ -190,11 +210,17 @@ class FigureData:
         rest = [variant.label for variant in variants[most:]]
         return list(variants[:most]), _left_out("variant", rest)
 
-    def limit_panels(self, panels: Sequence[tuple[str, T]]) -> tuple[list[T], list[str]]:
+    def limit_panels(
+        self, panels: Sequence[tuple[str, T]], most: int = PANELS
+    ) -> tuple[list[T], list[str]]:
         """Return the panels that fit, given with their metrics, as `limit_variants` does."""
-        most = len(panels) if self.metrics else PANELS
+        most = len(panels) if self.metrics else most
         rest = [metric for metric, _ in panels[most:]]
         return [panel for _, panel in panels[:most]], _left_out("metric", rest)
+
+
+def _step(item: tuple[tuple[int, RecordedRun], float]) -> int:
+    return item[0][0]
 
 
 def axis_title(column: Column) -> str:
@@ -227,6 +253,12 @@ class ShownPictures(NamedTuple):
         return images
 
 
+def _few(names: Sequence[str], most: int = 4) -> str:
+    """Return names for a line of the terminal: the first ones, and the number of the others."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{rest}"
+
+
 def find_pictures(
     data: FigureData, names: tuple[str, ...], most: int, *, encoded: bool = False
 ) -> ShownPictures:
@@ -252,9 +284,10 @@ def find_pictures(
             reason = f"no run of seed {data.seed} is finished"
         reason = reason or "no pictures were made and no weights are there to make them"
         unable.append((reason, variant.label))
-    why = [f"{reason}: {', '.join(labels)}" for reason, labels in grouped(unable).items()]
+    reasons = grouped(unable).items()
     if not able:
-        raise NotApplicable("; ".join(why))
+        raise NotApplicable("; ".join(f"{reason}: {_few(labels)}" for reason, labels in reasons))
+    why = [f"{reason}: {', '.join(labels)}" for reason, labels in reasons]
     whole = [v for v, pictures in able.items() if all(name in pictures.arrays for name in names)]
     if whole and len(whole) < len(able) and not data.named_variants:
         partly = ", ".join(variant.label for variant in able if variant not in whole)

@@ -19,7 +19,7 @@ def write_figure(
     """
     with style.styled():
         drawn = figure.draw(data)
-    title = f"{data.names.data.get(data.data, data.data)}: {figure.title}."
+    title = f"{data.names.data.get(data.data, data.data)}: {drawn.title or figure.title}."
     repeats = f"Repeats the form of the paper's Figure {figure.number}." if figure.number else ""
     same_name = [" ".join([n.text, *n.items]) for n in data_notes(data.records, {data.data})]
     notes = [title, repeats, *drawn.notes, *same_name, f"Made by: {command}"]

@@ -20,8 +20,9 @@ def draw(data: FigureData) -> CaptionedFigure:
         rows += [of_variant["inpainting"][index] for of_variant in arrays]
         title = str(region).replace("_", " ")
         line.append(Panel(np.stack(rows)[:, :SHOWN], title, () if line else labels))
+    cut = f" The first {SHOWN} of {len(originals)} images." if len(originals) > SHOWN else ""
     note = (
         "Real test images, a region of which is hidden by mid-grey; inside of the region is "
-        "what the decoder makes of the codes of what is left."
+        f"what the decoder makes of the codes of what is left.{cut}"
     )
     return CaptionedFigure(lay_out([line]), [note, *shown.notes])

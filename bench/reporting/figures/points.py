@@ -24,7 +24,8 @@ def save_point_cloud(generated: Array, labels: Array, real: Array, path: Path) -
             axes.set_title(f"{outside} of {len(generated)} generated points lie outside")
         for label in np.unique(labels).astype(int):
             axes.plot([], [], label=f"class {label}, generated", **style.dots(label, 4))
-        axes.plot([], [], label="real", **style.dots(None, 4))
+        if len(real):
+            axes.plot([], [], label="real", **style.dots(None, 4))
         figure.legend(loc="outside lower center", ncols=4)
         write_atomically(
             path, style.render_figure(figure, "png", "Generated points over real ones", "")

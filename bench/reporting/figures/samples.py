@@ -15,7 +15,8 @@ def draw(data: FigureData) -> CaptionedFigure:
     """Return the samples side by side, a row for each class."""
     samples = data.samples(images=True)
     if not samples:
-        raise NotApplicable(f"no images of {data.data} were kept; see the figure toy for points")
+        why = "are points; see the figure toy" if data.samples(images=False) else "were not kept"
+        raise NotApplicable(f"samples of {data.data} {why}")
     shown, notes = data.limit_variants(list(samples), MOST)
     titled = {variant.label: samples[variant] for variant in shown}
     if data.real and data.real.are_images:

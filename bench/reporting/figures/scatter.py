@@ -8,29 +8,57 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
 from bench.errors import NotApplicable
+from bench.record.pictures import Array
 from bench.reporting.figures import style
-from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
+from bench.reporting.figures.figure_data import (
+    CaptionedFigure,
+    FigureData,
+    FigureVariant,
+    axis_title,
+)
+from bench.reporting.figures.labels import Label, place_labels
 from bench.reporting.statistics import Interval
 
 MOST = 24
 
-PLACES = (
-    (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1),
-    (1, 2), (-1, 2), (1, -2), (-1, -2), (0, 2), (0, -2),
-)  # fmt: skip
-"""Where a label may be placed: steps right and up from its point."""
+COLUMN = 16
+"""Names that may find a place in a figure of one column of the page; more are not tried there."""
+
+SIZES = (
+    *((style.SINGLE, height) for height in (2.6, 3.6)),
+    *((style.DOUBLE, height) for height in (3.6, 5.0, 7.0)),
+)
+"""Width and height of the figure, in inches: the first in which all names find a place."""
 
 WIDE_RANGE = 30
-"""Values of `x` whose largest is this many times the smallest are drawn on a logarithmic axis."""
+"""Values whose largest is this many times the smallest are drawn on a logarithmic axis."""
 
-
-GRID_POINT = re.compile(r"(?P<before>.+), (?P<key>[\w.]+)=(?P<value>[^,=]+)(?P<after>(, .+)?)")
+GRID_POINT = re.compile(
+    r"(?P<before>.+), (?P<key>[\w.]+)=(?P<value>[^,=]+?)(?P<after>(, .+| \([^()]+\))?)"
+)
 """A name of a variant of a grid, as `bench.spec.sweep_file` makes it; of several keys the last."""
+
+
+class ScatterAxis(NamedTuple):
+    """What an axis shows: its title, the value of each variant and of the real images.
+
+    `protocols` says how it was measured, where it was.
+    """
+
+    title: str
+    interval: Callable[[FigureVariant], Interval | None]
+    real: float | None = None
+    protocols: str = ""
+
+    @property
+    def name(self) -> str:
+        """What is shown, without the unit and the direction that is better."""
+        return re.sub(r"( \([^()]+\)| [↑↓])*$", "", self.title)
 
 
 class _Line(NamedTuple):
@@ -47,66 +75,110 @@ class _Point(NamedTuple):
     marker: str
     color: str
     size: int = 5
+    line: _Line | None = None
 
 
-def scatter(
-    data: FigureData,
-    x: Callable[[FigureVariant], Interval | None],
-    y: Callable[[FigureVariant], Interval | None],
-    titles: tuple[str, str],
-    real: tuple[float | None, float | None] = (None, None),
-) -> CaptionedFigure:
-    """Return a figure of one column with a point for each variant that has `x` and `y`.
+def metric_axis(data: FigureData, metric: str) -> ScatterAxis:
+    """Return the axis of a metric, with each variant by the first protocol that it has."""
+    columns = data.columns([metric])
 
-    `real` is the point of the real images, where both of its values are known.
+    def first(variant: FigureVariant) -> Interval | None:
+        found = (data.interval(column, variant) for column in columns)
+        return next(filter(None, found), None)
+
+    title = axis_title(columns[0]).replace(" [a]", "", len(columns) > 1)
+    parts, rest = [], set(data.variants)
+    for column in columns:
+        having = {variant for variant in rest if data.interval(column, variant)}
+        models = ", ".join(sorted({variant.runs[0].model for variant in having}))
+        if having:
+            parts.append(f"{column.protocol} ({models})" if len(columns) > 1 else column.protocol)
+        rest -= having
+    protocols = f"{metric} by {'; '.join(parts)}" if any(parts) else ""
+    return ScatterAxis(title, first, data.real_value(columns[0]), protocols)
+
+
+def scatter(data: FigureData, x: ScatterAxis, y: ScatterAxis) -> CaptionedFigure:
+    """Return a figure with a point for each variant that has `x` and `y`.
+
+    The real images are a point, where both of their values are known.
     """
     lines = _lines(data.variants)
     last_of = {line: variant for variant, line in lines.items()}  # the last one of each line
     firsts = [v for v in data.variants if v not in lines or last_of[lines[v]] == v]
     shown, notes = data.limit_variants(firsts, MOST)
-    looks = {lines.get(variant, variant): index for index, variant in enumerate(shown)}
-    points, lacking, joined = [], [], dict[_Line, list[_Point]]()
+    kept = {lines.get(variant, variant) for variant in shown}
+    grid = _lines(data.all_variants)
+    ranks: dict[_Line | FigureVariant, int] = {}  # a line has one look, whatever was chosen
+    for variant in data.all_variants:
+        ranks.setdefault(grid.get(variant, variant), len(ranks))
+    points, lacking = [], []
     for variant in data.variants:
         line = lines.get(variant)
-        if (index := looks.get(line or variant)) is None:
+        if (line or variant) not in kept:
             continue
-        mean_x, mean_y = x(variant), y(variant)
+        mean_x, mean_y = x.interval(variant), y.interval(variant)
         if mean_x is None or mean_y is None:
             lacking.append(line.name if line else variant.label)
             continue
-        index = index if lines else variant.index
-        label = variant.label if line is None else line.name * (last_of[line] == variant)
-        points.append(_Point(label, mean_x, mean_y, style.marker(index), style.color(index)))
-        if line is not None:
-            joined.setdefault(line, []).append(points[-1])
-    for key in {line.key: None for line in joined}:
+        rank = ranks[grid.get(variant, variant)]
+        look = style.marker(rank), style.color(rank)
+        points.append(_Point(line.name if line else variant.label, mean_x, mean_y, *look, 5, line))
+    ends = {point.line or point: point for point in points}  # of a line the last one is named
+    points = [
+        point if ends[point.line or point] is point else point._replace(label="")
+        for point in points
+    ]
+    for key in {point.line.key: None for point in points if point.line}:
         values = _values(data.variants, key)
         notes.append(f"Lines join the values of {key}: {', '.join(values)}, the last one named.")
     if lacking:
-        names = ", ".join(dict.fromkeys(lacking))
-        notes.append(f"Without one of the two measurements: {names}.")
+        without = ", ".join(dict.fromkeys(lacking))
+        notes.append(f"Without one of the two measurements: {without}.")
     if not points:
-        raise NotApplicable("no variant has both measurements")
-    if real[0] is not None and real[1] is not None:
-        ends = Interval(real[0], None, 1), Interval(real[1], None, 1)
-        points.append(_Point("real images", *ends, "*", style.REAL_COLOR, 8))
-    figure = Figure(figsize=(style.SINGLE, 2.6 if len(points) <= 10 else 3.6), layout="constrained")
+        raise NotApplicable(f"no variant has both {x.name} and {y.name}")
+    if x.real is not None and y.real is not None:
+        at = Interval(x.real, None, 1), Interval(y.real, None, 1)
+        points.append(_Point("real images", *at, "*", style.REAL_COLOR, 8))
+    names = [point.label for point in points if point.label]
+    for size in SIZES if len(names) <= COLUMN else SIZES[2:]:
+        figure, unplaced = _draw(points, x.title, y.title, size)
+        if not unplaced:
+            break
+    else:
+        notes.append(f"Names without a place: {', '.join(unplaced)}; --variant NAME chooses.")
+    return CaptionedFigure(figure, notes, f"{y.name} against {x.name}")
+
+
+def _draw(
+    points: Sequence[_Point], x: str, y: str, size: tuple[float, float]
+) -> tuple[Figure, list[str]]:
+    """Return a figure of that size, and the names that found no place in it."""
+    # Names are placed at the resolution of the PNG, since text is not as wide in another.
+    figure = Figure(figsize=size, layout="constrained", dpi=style.PNG_DPI)
     axes = figure.add_subplot()
     for point in points:
         axes.errorbar(
             point.x.mean, point.y.mean, xerr=point.x.half_width, yerr=point.y.half_width,
             fmt=point.marker, color=point.color, ms=point.size, elinewidth=0.7, capsize=0, zorder=3,
         )  # fmt: skip
-    for of_line in joined.values():
-        axes.plot(
-            [point.x.mean for point in of_line], [point.y.mean for point in of_line],
-            color=of_line[0].color, lw=0.9, zorder=2,
-        )  # fmt: skip
-    axes.set(xlabel=titles[0], ylabel=titles[1])
+    joined: dict[_Line, list[_Point]] = {}
+    for point in points:
+        if point.line:
+            joined.setdefault(point.line, []).append(point)
+    paths = [np.array([(p.x.mean, p.y.mean) for p in of_line]) for of_line in joined.values()]
+    for of_line, path in zip(joined.values(), paths, strict=True):
+        axes.plot(*path.T, color=of_line[0].color, lw=0.9, zorder=2)
+    axes.set(xlabel=x, ylabel=y)
     style.scale_axis(axes, "x", [point.x.mean for point in points], WIDE_RANGE)
+    style.scale_axis(axes, "y", [point.y.mean for point in points], WIDE_RANGE)
     axes.margins(0.12)
-    _label(figure, axes, points)
-    return CaptionedFigure(figure, notes)
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # leaders would widen them
+    figure.draw_without_rendering()  # fixes where the points are
+    figure.set_layout_engine("none")
+    bars = [bar for point in points for bar in _bars(axes, point)]
+    labels = [Label(p.label, p.x.mean, p.y.mean, 0.5 * p.size + 0.5, p.color) for p in points]
+    return figure, place_labels(axes, labels, [*bars, *paths])
 
 
 def _lines(variants: Sequence[FigureVariant]) -> dict[FigureVariant, _Line]:
@@ -125,42 +197,10 @@ def _values(variants: Sequence[FigureVariant], key: str) -> list[str]:
     return list(dict.fromkeys(match["value"] for match in matches if match["key"] == key))
 
 
-def _label(figure: Figure, axes: Axes, points: Sequence[_Point]) -> None:
-    """Put each label where it covers least: no point, no other label, nothing outside."""
-    figure.draw_without_rendering()  # fixes where the points are
-    figure.set_layout_engine("none")
-    frame = axes.get_window_extent()
-    scale = figure.dpi / 72
-    centers = axes.transData.transform([(point.x.mean, point.y.mean) for point in points])
-    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in centers]
-    bars = [bar for point in points for bar in _bars(axes, point)]
-    high = 1.15 * style.SMALL * scale
-    for point, (x, y) in zip(points, centers, strict=True):
-        if not point.label:  # on a line, whose end is named
-            continue
-        wide = style.text_inches(point.label, style.SMALL) * figure.dpi
-        boxes = []
-        for rank, (right, up) in enumerate(PLACES):
-            left = x - wide / 2 + right * (6 * scale + wide / 2)
-            box = Bbox.from_bounds(left, y + up * 8 * scale - high / 2, wide, high)
-            covered = sum(_overlap(box, other) for other in taken)
-            covered += 2 * sum(_overlap(box, bar) for bar in bars)
-            outside = wide * high - _overlap(box, frame)
-            boxes.append((covered + 3 * outside + rank, box))
-        _, box = min(boxes, key=lambda priced: priced[0])
-        taken.append(box)
-        x, y = axes.transData.inverted().transform((box.x0, (box.y0 + box.y1) / 2))
-        axes.annotate(point.label, (x, y), fontsize=style.SMALL, va="center", ha="left", zorder=4)
-
-
-def _bars(axes: Axes, point: _Point) -> list[Bbox]:
-    """Return where the error bars of a point are, in pixels."""
+def _bars(axes: Axes, point: _Point) -> list[Array]:
+    """Return the ends of the error bars of a point, inside of the axes."""
     dx, dy = (part.half_width or 0.0 for part in (point.x, point.y))
     x, y = point.x.mean, point.y.mean
-    ends = axes.transData.transform([(x - dx, y), (x + dx, y), (x, y - dy), (x, y + dy)])
-    return [Bbox(ends[:2]).padded(1), Bbox(ends[2:]).padded(1)]
-
-
-def _overlap(a: Bbox, b: Bbox) -> float:
-    common = Bbox.intersection(a, b)
-    return float(common.width * common.height) if common else 0.0
+    ends = np.array([[(x - dx, y), (x + dx, y)], [(x, y - dy), (x, y + dy)]])
+    corners = np.sort([axes.get_xlim(), axes.get_ylim()])
+    return list(np.clip(ends, corners[:, 0], corners[:, 1]))

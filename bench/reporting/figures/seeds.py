@@ -1,12 +1,11 @@
 """Every run as a dot, the mean with its interval beside: what a table's ± is made of."""
 
-import textwrap
-
 from matplotlib.axes import Axes
 
 from bench.errors import NotApplicable
 from bench.reporting.figures import style
 from bench.reporting.figures.figure_data import (
+    PANELS,
     CaptionedFigure,
     FigureData,
     FigureVariant,
@@ -14,22 +13,20 @@ from bench.reporting.figures.figure_data import (
 )
 from bench.reporting.tables.table import Column
 
-MOST = 30
-
-LETTERS = 32
-"""Of a title in one line."""
+MOST, ACROSS = 30, 3
 
 
 def draw(data: FigureData) -> CaptionedFigure:
     """Return a panel a metric, a row a variant."""
     columns = [c for c in data.columns(data.metrics) if data.metrics or c.kind == "measured"]
+    shown, notes = data.limit_variants(data.variants, MOST)
+    columns = [column for column in columns if any(data.interval(column, v) for v in shown)]
     if not columns:
         raise NotApplicable("nothing was measured")
-    shown, notes = data.limit_variants(data.variants, MOST)
-    panels, left_out = data.limit_panels([(column.metric, column) for column in columns])
-    figure, cells = style.panel_grid(
-        len(panels), 0.155 * len(shown) + 0.55, packed=True, sharey=True
-    )
+    height = 0.155 * len(shown) + 0.55
+    most = min(PANELS, ACROSS * max(1, int(style.TALLEST / height)))
+    panels, left_out = data.limit_panels([(column.metric, column) for column in columns], most)
+    figure, cells = style.panel_grid(len(panels), height, across=ACROSS, packed=True, sharey=True)
     for column, axes in zip(panels, cells.flat, strict=False):
         _draw_panel(axes, data, column, shown)
     first = cells[0][0]
@@ -61,6 +58,6 @@ def _draw_panel(axes: Axes, data: FigureData, column: Column, shown: list[Figure
     real = data.real_value(column)
     if real is not None:
         axes.axvline(real, color=style.REAL_COLOR, lw=0.8, ls=(0, (4, 2)), zorder=0)
-    axes.set_title(textwrap.fill(axis_title(column), LETTERS), fontsize=style.NORMAL)
+    axes.set_title(style.wrap_title(axis_title(column)), fontsize=style.NORMAL)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", color="#EEEEEE", lw=0.5, zorder=-1)

@@ -6,6 +6,7 @@ meaning hangs on color alone: lines differ in dashes too, points in shape.
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal
@@ -28,6 +29,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
 REAL_COLOR = "#767676"
 PALE = "#C8C8C8"
+
+PNG_DPI = 300  # as in `paper.mplstyle`
 
 SMALL, NORMAL, LARGE = 6.5, 7.0, 8.0
 """Sizes of text, in points; `paper.mplstyle` has them too."""
@@ -62,6 +65,11 @@ def dots(index: int | None, size: float) -> dict[str, Any]:
     return {"ls": "", "marker": look[0], "color": look[1], "ms": size, "mew": 0}
 
 
+def wrap_title(title: str) -> str:
+    """Return a title in lines that are not wider than one of three panels."""
+    return textwrap.fill(title, 32)
+
+
 def text_inches(text: str, size: float) -> float:
     """Return the width of a string of that size in the figures' font, in inches."""
     return float(TextPath((0, 0), text, size=size).get_extents().width) / 72 if text else 0.0
@@ -76,19 +84,28 @@ def panel_grid(
     packed: bool = False,
     sharey: bool = False,
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure of a page's width with the axes of `count` panels, `height` inches high.
+    """Return a figure with the axes of `count` panels, `height` inches high.
 
-    `extra` inches are left for a legend, and there is little room between `packed` panels.
+    It is as wide as a page, or a column of it for a single panel. `extra` inches are left for a
+    legend, and there is little room between `packed` panels.
     """
     across = min(across, count)
     rows = -(-count // across)
     pad = 0.03 if packed else None
     layout = ConstrainedLayoutEngine(w_pad=pad, h_pad=pad)
-    figure = Figure(figsize=(DOUBLE, rows * height + extra), layout=layout)
+    width = DOUBLE if count > 1 else SINGLE
+    figure = Figure(figsize=(width, rows * height + extra), layout=layout)
     cells: np.ndarray = figure.subplots(rows, across, squeeze=False, sharey=sharey)
     for axes in cells.flat[count:]:
         axes.set_axis_off()
     return figure, cells
+
+
+def legend_below(labels: Sequence[str], panels: int, most: int = 4) -> tuple[int, float]:
+    """Return how many columns a legend below some panels may have, and its height in inches."""
+    wide = max(text_inches(label, NORMAL) for label in labels) + 0.6  # with its handle
+    columns = max(1, min(most, int((DOUBLE if panels > 1 else SINGLE) / wide)))
+    return columns, 0.16 * -(-len(labels) // columns) + 0.1
 
 
 def scale_axis(axes: Axes, name: Literal["x", "y"], values: Sequence[float], ratio: float) -> None:

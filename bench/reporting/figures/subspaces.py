@@ -1,5 +1,7 @@
 """Planes of codes: the two dimensions that belong to one label vary, all else stays."""
 
+from dataclasses import replace
+
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, find_pictures
 from bench.reporting.figures.panels import Panel, lay_out
 
@@ -14,8 +16,8 @@ def draw(data: FigureData) -> CaptionedFigure:
         arrays = pictures.arrays
         labels, margin = len(arrays["subspaces"]), float(arrays["subspace_margin"])
         named = zip(arrays["subspaces"], arrays["subspace_names"], strict=True)
-        line = [Panel(images, f"{variant.label}: {name}") for images, name in named]
-        lines.append(line[:ACROSS])
+        line = [Panel(images, str(name)) for images, name in named][:ACROSS]
+        lines.append([replace(line[0], heading=variant.label), *line[1:]])
     note = (
         "The two dimensions of the relevant code that belong to a label vary over a plane, one "
         f"from row to row, one along the rows, from {margin:.0f} standard deviations below the "

@@ -25,6 +25,9 @@ COVERAGE = {
 MOST, ACROSS, MOST_SNAPSHOTS = 6, 3, 5
 """Variants over the training, panels beside each other, snapshots that are shown."""
 
+PLATE = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.6}
+"""The ground of a number that may lie on points."""
+
 SHOWN = 300
 """Points of each class in a panel."""
 
@@ -41,7 +44,8 @@ def draw(data: FigureData) -> CaptionedFigure:
     """Return the comparison; a row a variant over the training, else a panel a variant."""
     samples = data.samples(images=False)
     if not samples:
-        raise NotApplicable(f"samples of {data.data} are images, not points")
+        why = "are images, not points" if data.samples(images=True) else "were not kept"
+        raise NotApplicable(f"samples of {data.data} {why}")
     points_by_step = {v: _points_by_step(v.run, final) for v, final in samples.items() if v.run}
     over_time = any(len(of_variant) > 1 for of_variant in points_by_step.values())
     shown, notes = data.limit_variants(list(samples), MOST if over_time else 4 * ACROSS - 1)
@@ -75,6 +79,8 @@ def draw(data: FigureData) -> CaptionedFigure:
         + _over_seeds(data, shown),
         data.whose(shown),
     ]
+    if (kept := max(len(read_snapshots(v.run.path)) for v in shown if v.run)) >= MOST_SNAPSHOTS:
+        notes.append(f"{MOST_SNAPSHOTS} moments of at most {kept + 1} that were kept.")
     if first.x.shape[-1] > 2:
         notes.insert(0, "Points of space are drawn in an oblique projection.")
     return CaptionedFigure(figure, notes)
@@ -103,7 +109,9 @@ def _draw_lines(
 ) -> Figure:
     wide, tall = corners[1] - corners[0]
     height = style.DOUBLE / across * tall / wide + 0.24
-    figure, cells = style.panel_grid(len(lines) * across, height, 0.22, across, packed=True)
+    labeled = [*(["real"] if len(real) else []), *names]
+    columns, below = style.legend_below(labeled, across, len(labeled))
+    figure, cells = style.panel_grid(len(lines) * across, height, below, across, packed=True)
     for axes in cells.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
@@ -118,7 +126,7 @@ def _draw_lines(
         cells[0][0].plot([], [], label="real", **style.dots(None, 4))
     for index, name in enumerate(names):
         cells[0][0].plot([], [], label=name, **style.dots(index, 3.5))
-    figure.legend(loc="outside lower center", ncols=len(names) + 1, handletextpad=0.2)
+    figure.legend(loc="outside lower center", ncols=columns, handletextpad=0.2)
     return figure
 
 
@@ -134,12 +142,12 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
     if outside := draw_points(axes, points, labels, real, corners, size=1.3):
         axes.annotate(
             f"{outside} outside", (1, 0), xycoords="axes fraction", ha="right", va="bottom",
-            fontsize=style.SMALL, color=style.REAL_COLOR,
+            fontsize=style.SMALL, color="#595959", bbox=PLATE,
         )  # fmt: skip
     if panel.coverage is not None:
         axes.annotate(
             f"{panel.coverage:.0f} %", (0.36, 0.02), xycoords="axes fraction", ha="center",
-            va="bottom", fontsize=style.NORMAL, fontweight="bold",
+            va="bottom", fontsize=style.NORMAL, fontweight="bold", bbox=PLATE,
         )  # fmt: skip
 
 

@@ -23,10 +23,10 @@ def draw(data: FigureData) -> CaptionedFigure:
         line: list[Panel] = []
         names = tuple(map(str, arrays["names"]))
         for key, title in PANELS.items():
-            head = f"{variant.label}: {title}" if not line else title
             reason = "" if key in arrays else missing.get(key, "not made")
             images = arrays.get(key, blank)[:CLASSES]
-            line.append(Panel(images, head, () if line else names[:CLASSES], reason=reason))
+            rows, heading = ((), "") if line else (names[:CLASSES], variant.label)
+            line.append(Panel(images, title, rows, heading=heading, reason=reason))
         lines.append(line)
     notes = [
         "Left: one path through the standard normal, mapped to each class by its mean and "

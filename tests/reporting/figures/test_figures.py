@@ -16,7 +16,9 @@ from bench.reporting.figures.catalog import FIGURES, find_figure
 from bench.reporting.figures.files import write_figure
 from bench.reporting.figures.panels import GAP
 
-OF_IMAGES = [name for name in FIGURES if name != "toy"]
+OF_IMAGES = [name for name in FIGURES if name not in ("toy", "snapshots")]
+MEASURED = ("intra_class_diversity", "inception_score")
+METRICS = {"rate_distortion": MEASURED}  # the record has no rate
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +57,11 @@ def value_at(page, rows, columns, row, column, head=False):
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_files_have_the_same_bytes_and_say_what_made_them(results, tmp_path, name):
     command = f"bench figure {name} fig"
+    data = drawable.data_of(results, metrics=METRICS.get(name, ()))
     first, second = (
         {path.suffix: path.read_bytes() for path in paths}
         for paths in (
-            write_figure(FIGURES[name], drawable.data_of(results), tmp_path / folder, command, name)
-            for folder in "ab"
+            write_figure(FIGURES[name], data, tmp_path / folder, command, name) for folder in "ab"
         )
     )
     assert first == second
@@ -104,7 +106,8 @@ def test_a_plane_has_a_panel_for_each_label(results):
         expected = drawable.ARRAYS["subspaces"][label, 4, 1].max()
         assert value_at(plane, 7, 7, 4, 1) == expected
     titles = [axes.get_title(loc="left") for axes in figure.figure.axes]
-    assert titles[:3] == ["CSVAE: odd", "CSVAE: large", "CSVAE: loop"]
+    assert titles[:3] == ["odd", "large", "loop"]
+    assert [text.get_text() for text in figure.figure.axes[0].texts] == ["CSVAE"]
     assert "from 2 standard deviations below" in figure.notes[0]
 
 
@@ -160,7 +163,7 @@ def test_many_variants_are_limited_and_the_others_named(tmp_path):
     names = [f"variant {number:02d}" for number in range(20)]
     drawable.write(tmp_path, names, seeds=1)
     for name in OF_IMAGES:
-        wide, high = drawn(tmp_path, name).figure.get_size_inches()
+        wide, high = drawn(tmp_path, name, metrics=METRICS.get(name, ())).figure.get_size_inches()
         assert wide in (3.3, 6.9)
         assert high <= 9
     figure = drawn(tmp_path, "swaps")
@@ -189,6 +192,16 @@ def test_a_figure_that_cannot_be_drawn_is_explained(results, name, variants, opt
         drawn(results, name, *variants, **options)
 
 
+def test_a_sweep_of_which_no_run_is_finished_has_no_figure(tmp_path):
+    states = dict.fromkeys((("cvae", seed) for seed in range(3)), "missing")
+    recorded.write_sweep(
+        tmp_path, variants={"cvae": recorded.QUICKSTART["cvae"]}, states=states, real=None
+    )
+    for name in FIGURES:
+        with pytest.raises(NotApplicable, match="no run on digits is finished yet"):
+            drawn(tmp_path, name)
+
+
 def test_a_figure_has_a_name_or_a_number():
     assert find_figure("6").name == "swaps"
     with pytest.raises(UnknownName, match=r"unknown figure 'swap' .did you mean 'swaps'"):
@@ -206,6 +219,45 @@ def test_every_seed_is_a_dot_and_protocols_have_panels_of_their_own(changed):
     assert [list(line.get_xdata()) for line in dots[-1:]] == [[7.25, 7.5, 7.75]]
 
 
+def test_snapshots_have_a_mean_and_an_interval_over_seeds(changed):
+    """Values of three seeds at two moments; one variant was not measured on the way."""
+    for run, value in zip(sorted(changed.glob("fig/0*"))[:3], (1.0, 2.0, 3.0), strict=True):
+        path = run / "evaluation.jsonl"
+        entries = [json.loads(line) for line in path.read_text().splitlines()]
+        on_the_way = [
+            entry | {"step": 400, "value": value}
+            for entry in entries
+            if entry["metric"] == "inception_score"
+        ]
+        write_jsonl(path, [*on_the_way, *entries])
+    figure = drawn(changed, "snapshots")
+    (axes,) = figure.figure.axes
+    line = next(line for line in axes.lines if len(line.get_xdata()) == 2)
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([400, 800], [2.0, 7.5])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert {round(y, 4) for x, y in band if x == 400} == {-0.4841, 4.4841}  # t(2) / sqrt(3)
+    with pytest.raises(NotApplicable, match="no snapshot was measured by intra_class_diversity"):
+        drawn(changed, "snapshots", metrics=["intra_class_diversity"])
+
+
+def test_a_legend_names_only_what_is_drawn(changed):
+    """A variant that has another loss than the one shown is in the caption instead."""
+    for run in sorted(changed.glob("fig/0*"))[:3]:
+        path = run / "rows.jsonl"
+        path.write_text(path.read_text().replace("main/reconstruct", "main/another"))
+    figure = drawn(changed, "curves", metrics=["main/another"])
+    (legend,) = figure.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["CSVAE"]
+    assert "Without any of the losses shown: Lr-LiVAE, cGAN." in figure.notes
+
+
+def test_a_panel_that_no_chosen_variant_fills_is_left_to_the_others(changed):
+    other = {"step": 800, "split": "samples", "metric": "fid", "value": 1.0}
+    write_jsonl(min(changed.glob("fig/0*")) / "evaluation.jsonl", [other | {"protocol": "x"}])
+    titles = [axes.get_title() for axes in drawn(changed, "seeds", "cgan").figure.axes]
+    assert not any("distance" in title for title in titles)
+
+
 def test_a_logarithmic_axis_has_plain_numbers(results):
     axes = drawn(results, "curves").figure.axes[0]  # 1 to 1 / 201
     assert axes.get_yscale() == "log"
@@ -214,8 +266,10 @@ def test_a_logarithmic_axis_has_plain_numbers(results):
 
 
 def test_cost_is_all_arithmetic_of_the_training_or_what_was_named(results):
-    bars = drawn(results, "cost", "csvae").figure.axes[0].containers[0]
-    assert bars[0].get_xdata()[0] == pytest.approx(628294176 * 800e-12)
+    axes = drawn(results, "cost", "csvae").figure.axes[0]
+    assert axes.get_xlabel() == "Multiply-adds of the training (G)"
+    bars = axes.containers[0]
+    assert bars[0].get_xdata()[0] == pytest.approx(628294176 * 800e-9)
     assert bars[0].get_ydata()[0] == pytest.approx(7.5)
     named = drawn(results, "cost", metrics=["intra_class_diversity", "train_seconds"])
     assert named.figure.axes[0].get_xlabel() == "Training (s)"
@@ -230,7 +284,7 @@ def test_quality_against_diversity_has_the_real_point_and_every_name(results):
 def test_the_real_images_alone_are_no_plot(tmp_path):
     both = recorded.QUICKSTART["cvae"][0].items()
     recorded.write_sweep(tmp_path, variants={name: {0: {name: value}} for name, value in both})
-    with pytest.raises(NotApplicable, match="no variant has both measurements"):
+    with pytest.raises(NotApplicable, match="no variant has both Intra-class diversity and Inc"):
         drawn(tmp_path, "tradeoff")
 
 
@@ -281,7 +335,7 @@ def test_measurements_on_validation_images_are_in_no_figure(tmp_path):
 
 def test_points_are_no_images(tmp_path):
     drawable.write(tmp_path, points=True)
-    with pytest.raises(NotApplicable, match="see the figure toy for points"):
+    with pytest.raises(NotApplicable, match="are points; see the figure toy"):
         drawn(tmp_path, "samples")
 
 

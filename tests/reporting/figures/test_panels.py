@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bench.reporting.figures.images import enlarge, tile
-from bench.reporting.figures.panels import fit
-from bench.reporting.figures.style import LARGE, SMALL, text_inches
+from bench.reporting.figures.panels import Panel, fit, lay_out, wrap
+from bench.reporting.figures.style import DOUBLE, LARGE, SINGLE, SMALL, TALLEST, text_inches
 
 LONG = "lr_livae, variances at 1e-2, likelihood 0.02"
 
@@ -42,3 +42,15 @@ def test_a_title_never_reaches_into_the_next_panel(wide):
     head, cut, tail = title.partition("…")
     assert LONG.startswith(head)
     assert not cut or (LONG.endswith(tail) and tail)
+
+
+@pytest.mark.parametrize(("count", "width"), [(1, SINGLE), (2, DOUBLE), (6, DOUBLE), (40, DOUBLE)])
+def test_any_number_of_panels_fills_the_figure_and_stays_on_a_page(count, width):
+    panel = Panel(np.zeros((7, 7, 8, 8, 1), dtype=np.uint8), "title", tuple("abcdefg"))
+    figure = lay_out(wrap([panel] * count, 3))
+    assert figure.get_figwidth() == width
+    assert figure.get_figheight() <= TALLEST
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert 0 < min(box.x0 for box in boxes) < max(box.x1 for box in boxes) < 1
+    is_full = max(box.x1 for box in boxes) > 0.9
+    assert is_full or figure.get_figheight() > 0.99 * TALLEST or count == 2

@@ -1,25 +1,106 @@
 """Points of a grid are joined, named once, and counted as one against the room for names."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bench.reporting.figures.figure_data import FigureVariant
-from bench.reporting.figures.scatter import scatter
+from bench.record.records import load_records
+from bench.reporting.figures import style
+from bench.reporting.figures.figure_data import FigureData, FigureVariant
+from bench.reporting.figures.scatter import ScatterAxis, metric_axis, scatter
 from bench.reporting.statistics import Interval
 
+PUBLISHED = Path(__file__).parents[3] / "results" / "published"
 
-def drawn(*names):
-    variants = [FigureVariant(name, name, index, (), None) for index, name in enumerate(names)]
-    data = SimpleNamespace(variants=variants, limit_variants=lambda shown, most: (shown, []))
-    at = {name: Interval(float(index), None, 1) for index, name in enumerate(names)}
-    return scatter(data, lambda v: at[v.name], lambda v: at[v.name], ("x", "y"))
+
+def data_of(*names, chosen=()):
+    """Return variants of these names, as far as a scatter needs them."""
+    every = [FigureVariant(name, name, index, (), None) for index, name in enumerate(names)]
+    return SimpleNamespace(
+        all_variants=every,
+        variants=[v for v in every if not chosen or v.name in chosen],
+        limit_variants=lambda shown, most: (shown, []),
+    )
+
+
+def diagonal(title="x"):
+    return ScatterAxis(title, lambda v: Interval(float(v.index), None, 1))
+
+
+def drawn(*names, chosen=()):
+    """Return the figure of variants on a diagonal, or of those chosen."""
+    return scatter(data_of(*names, chosen=chosen), diagonal(), diagonal())[:2]
+
+
+def boxes(figure):
+    """Return the boxes of all names, markers and intervals, in pixels, from the renderer."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    (axes,) = figure.axes
+    names = {text.get_text(): text.get_window_extent(renderer) for text in axes.texts}
+    markers = [container.lines[0].get_window_extent(renderer) for container in axes.containers]
+    bars = [
+        path.transformed(axes.transData).get_extents()
+        for container in axes.containers
+        for collection in container.lines[2]
+        for path in collection.get_paths()
+    ]
+    return names, markers, bars
+
+
+def overlap(a, b):
+    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
+
+
+@pytest.mark.parametrize(
+    ("sweep", "metrics", "count"),
+    [
+        ("digits", ("intra_class_diversity", "inception_score"), 22),
+        ("price", ("rate", "reconstruction_mse"), 4),
+    ],
+)
+def test_no_name_lies_on_a_marker_an_interval_or_another_name(sweep, metrics, count):
+    data = FigureData(load_records(PUBLISHED, [sweep]), "digits")
+    with style.styled():
+        figure, notes, _ = scatter(data, *(metric_axis(data, metric) for metric in metrics))
+        names, markers, bars = boxes(figure)
+    assert len(names) == count
+    assert not any("without a place" in note for note in notes)
+    placed = list(names.items())
+    for index, (name, box) in enumerate(placed):
+        assert figure.bbox.fully_containsx(box.x0), name
+        assert figure.bbox.fully_containsx(box.x1), name
+        for other in [*(b for _, b in placed[:index]), *markers, *bars]:
+            assert not overlap(box, other), name
+
+
+def test_names_that_find_no_place_are_in_the_caption():
+    figure, notes = drawn("a", "b", "wider than a page " * 12)
+    assert names_in(figure) == ["a", "b"]
+    assert notes[0].startswith("Names without a place: wider than a page")
+
+
+def test_a_row_has_one_look_whatever_was_chosen():
+    rows = ("a, p=1", "a, p=2", "b", "c")
+    looks = [
+        {c.lines[0].get_color() for c in drawn(*rows, chosen=chosen)[0].axes[0].containers}
+        for chosen in ((), rows[:2], ("a, p=2",), ("c",))
+    ]
+    assert looks == [set(style.COLORS[:3]), {style.COLORS[0]}, {style.COLORS[0]}, {style.COLORS[2]}]
+
+
+def test_a_figure_is_called_by_what_it_shows():
+    x, y = diagonal("Rate (nats an image)"), diagonal("Accuracy, center (%) (≈ real)")
+    assert scatter(data_of("a"), x, y).title == "Accuracy, center against Rate"
 
 
 def joined(figure):
     """Return what the lines between points join."""
     lines = figure.axes[0].lines
-    return [list(line.get_xdata()) for line in lines if len(line.get_xdata()) > 1]
+    paths = [line.get_xdata() for line in lines if line.get_linestyle() == "-"]
+    return [list(path) for path in paths if len(path) > 1]
 
 
 def names_in(figure):

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from bench.reporting.figures.style import COLORS, MARKERS, PALE, color, dashes, marker
+from bench.reporting.figures.style import (
+    COLORS,
+    MARKERS,
+    PALE,
+    color,
+    dashes,
+    legend_below,
+    marker,
+)
 
 # Machado, Oliveira & Fernandes (2009), severity 1, for linear RGB
 SIGHT = {
@@ -58,3 +66,10 @@ def test_no_two_of_many_variants_look_alike():
     assert len(set(looks)) == len(looks)
     lines = [(color(place), str(dashes(place))) for place in range(20)]
     assert len(set(lines)) == 20
+
+
+def test_a_legend_is_as_wide_as_its_figure():
+    assert legend_below(["cVAE"] * 8, 6)[0] == 4
+    assert legend_below(["lr_livae, variances at 1e-2, likelihood 0.02"] * 8, 6)[0] == 2
+    assert legend_below(["lr_livae, variances at 1e-2, likelihood 0.02"] * 8, 1)[0] == 1
+    assert legend_below(["a"] * 10, 2, 10)[0] == 10
