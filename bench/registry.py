@@ -1,8 +1,8 @@
-"""Names of models, data sets, metrics, controls and executors, and the classes behind them.
+"""Names of models, data sets, metrics, controls, executors and trackers, and their classes.
 
 `registry.toml` maps names to import paths, so that listing names imports nothing. Another package
 adds names with entry points in its own `pyproject.toml`, in the group `bench.models`,
-`bench.datasets`, `bench.metrics`, `bench.controls` or `bench.executors`:
+`bench.datasets`, `bench.metrics`, `bench.controls`, `bench.executors` or `bench.trackers`:
 
     [project.entry-points."bench.models"]
     my_model = "my_package.my_model:MyModel"
@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bench.errors import BenchError, UnknownName
 
-Kind = Literal["model", "dataset", "metric", "control", "executor"]
+Kind = Literal["model", "dataset", "metric", "control", "executor", "tracker"]
 
 BASES: Mapping[Kind, str] = {
     "model": "bench.training.interface:ConditionalGenerator",
@@ -29,6 +30,7 @@ BASES: Mapping[Kind, str] = {
     "metric": "bench.metrics.base:Metric",
     "control": "bench.evaluation.controls:Control",
     "executor": "bench.execution.executors.base:Executor",
+    "tracker": "bench.trackers.base:Tracker",
 }
 """The base class of each kind."""
 
@@ -105,6 +107,19 @@ def load(kind: Kind, name: str) -> type[Any]:
             f"{module}.{attribute}; derive it from that class"
         )
     return factory
+
+
+def missing_extra(kind: Kind, name: str, package: str) -> BenchError:
+    """Return the error for a package that is not installed and that only one name needs."""
+    return BenchError(
+        f"the {kind} {name!r} needs {package}: pip install 'bench-generators[{name}]'"
+    )
+
+
+def require_extra(kind: Kind, name: str, package: str) -> None:
+    """Raise that error if the package is not there; nothing is imported."""
+    if find_spec(package) is None:
+        raise missing_extra(kind, name, package)
 
 
 def model_capabilities() -> dict[str, tuple[str, ...]]:

@@ -26,6 +26,8 @@ MOST_LINES = 400
 
 ENGINES = {
     "mlflow": "bench/trackers/mlflow.py",
+    "tensorboard": "bench/trackers/tensorboard.py",
+    "wandb": "bench/trackers/wandb.py",
     "optuna": "bench/tuning/study.py",
     "ray": "bench/execution/executors/ray.py",
     "submitit": "bench/execution/executors/slurm.py",

@@ -1,6 +1,7 @@
 """`bench run`: do a sweep, or what is missing of it."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -11,6 +12,7 @@ from bench.errors import BenchError, describe_system_error
 
 if TYPE_CHECKING:
     from bench.execution.run_sweep import SweepOutcome
+    from bench.trackers.mirrors import ChosenTracker
 
 
 @cli.command("run")
@@ -21,7 +23,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
 
     SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key of
     it. The same command continues an interrupted sweep, and several at once share its runs.
-    Defaults of --executor, --jobs, --speed and --allow-code-change are read from
+    Defaults of --executor, --jobs, --speed, --tracker and --allow-code-change are read from
     ~/.config/bench/config.yaml.
 
     Example: bench run quickstart --dry-run
@@ -34,6 +36,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
 
     sweep = load_sweep(options.find_spec(values["spec"]), values["overrides"])
     worker, make_executor = options.make_training_worker(values, retry_failed=retry_failed)
+    trackers = options.make_trackers(values)
     results = values["results"]
     folder = results / sweep.name
     if values["dry_run"]:
@@ -54,7 +57,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         say(f"{sweep.name}: {len(sweep.runs)} runs {executor}")
         outcome = run_sweep(sweep, results, worker, executor)
         with worker.stop.deferred():
-            is_mirrored = _write_mirrors(folder, values)
+            is_mirrored = _write_mirrors(folder, trackers)
     say(_summary(outcome, len(sweep.runs), folder))
     if outcome.failed:
         files = [path / "failed" for path in outcome.failed if (path / "failed").exists()]
@@ -81,16 +84,15 @@ def _summary(outcome: "SweepOutcome", runs: int, folder: Path) -> str:
     return f"{', '.join(f'{count} {what}' for count, what in counts if count)}; results in {folder}"
 
 
-def _write_mirrors(folder: Path, values: options.ExecutionOptions) -> bool:
-    """Write CSV files, sample grids and MLflow; return whether it went well: it costs no run."""
+def _write_mirrors(folder: Path, trackers: "Sequence[ChosenTracker]") -> bool:
+    """Write CSV files, sample grids and trackers; return whether it went well: it costs no run."""
     from bench.console import say, suggest_command
     from bench.trackers.mirrors import write_mirrors
 
     try:
-        write_mirrors(folder, to_mlflow=not values["no_mlflow"], uri=values["mlflow_uri"])
+        return write_mirrors(folder, trackers)
     except (BenchError, OSError) as error:
         why = describe_system_error(error) or error
         command = suggest_command(folder.parent, "mirror", folder.name)
         say(f"the CSV files in {folder} are not up to date: {why}; then: {command}")
         return False
-    return True

@@ -11,6 +11,7 @@ from bench.execution.run_one import Outcome
 from bench.execution.task import Task, execute_task
 from bench.process.stop_signal import STOPPING, StopSignal
 from bench.process.worker import Worker
+from bench.registry import missing_extra
 
 STOPPED = "was asked to stop"
 """Reason of a `lost` task whose process saved it and left."""
@@ -83,6 +84,4 @@ def import_extra(module: str, extra: str) -> ModuleType:
     try:
         return import_module(module)
     except ImportError as error:
-        raise BenchError(
-            f"the executor {extra!r} needs {module}: pip install 'bench-generators[{extra}]'"
-        ) from error
+        raise missing_extra("executor", extra, module) from error
