@@ -29,6 +29,7 @@ ENGINES = {
     "tensorboard": "bench/trackers/tensorboard.py",
     "wandb": "bench/trackers/wandb.py",
     "optuna": "bench/tuning/study.py",
+    "rocrate": "bench/exchange/crate.py",
     "ray": "bench/execution/executors/ray.py",
     "submitit": "bench/execution/executors/slurm.py",
 }
