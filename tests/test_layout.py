@@ -14,7 +14,7 @@ PACKAGES = ("bench", "models", "baselines")
 BENCH = [
     *("errors", "seeding", "console", "registry", "record", "spec", "reporting", "trackers"),
     *("data", "training", "metrics", "process", "evaluation", "execution", "exchange", "replay"),
-    *("tuning", "perf", "conformance", "commands", "cli"),
+    *("tuning", "perf", "conformance", "output", "commands", "cli"),
 ]
 """The packages of `bench`; each imports only from itself and from those before it."""
 
