@@ -31,7 +31,7 @@ def compare_command(
     Example: bench compare digits/lr_livae digits/softmax
     """
     from bench.record.records import load_records
-    from bench.reporting.compare import TWO_ROWS, compare_runs, comparison_text, find_runs
+    from bench.reporting.compare import TWO_ROWS, compare_sides, comparison_text, find_runs
 
     records = load_records(results)
     sides = [find_runs(records, name) for name in (first, second)]
@@ -41,7 +41,7 @@ def compare_command(
     family = options.chosen_comparisons(compare, records)
     if family and (family.comparisons.reference or family.comparisons.variants):
         raise BenchError("--compare takes metrics alone here: B is compared with A")
-    compared = compare_runs(records, sides[0], sides[1], family or TWO_ROWS)
+    compared = compare_sides(records, sides[0], sides[1], family or TWO_ROWS)
     if as_json:
         from bench.output import comparison_output
 

@@ -294,9 +294,9 @@ def make_trackers(values: "TrackerOptions | ExecutionOptions") -> "list[ChosenTr
         if component["name"] == "mlflow":
             if values["no_mlflow"]:
                 continue
-            component["uri"] = component["uri"] or values["mlflow_uri"]
-        given = {key: value for key, value in component.items() if value is not None}
-        word = given["name"] if len(given) == 1 else json.dumps(given)
+            if values["mlflow_uri"]:
+                component.setdefault("uri", values["mlflow_uri"])
+        word = component["name"] if len(component) == 1 else json.dumps(component)
         try:
             tracker = construct("tracker", component, values["results"])
         except BenchError:

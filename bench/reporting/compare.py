@@ -84,7 +84,7 @@ def find_folders(results: Path, name: str) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
-def compare_runs(
+def compare_sides(
     records: Records, first: ComparedRuns, second: ComparedRuns, family: Family = TWO_ROWS
 ) -> Comparison:
     """Return where two configurations differ, and their measurements."""

@@ -77,15 +77,17 @@ def load_preferences(**given: Any) -> Preferences:
 
 
 def load_trackers(given: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Return the complete trackers that the command line names, else the file, else MLflow."""
+    """Return the trackers that the command line names, else the file, else MLflow.
+
+    Names and options are checked, and left as they were given.
+    """
     document = _read_document({"tracker": given or None})
     with document.locating_errors():
         chosen = validate(Preferences, document.value, ()).tracker
         trackers = DEFAULT_TRACKERS if chosen is None else chosen
-        return [
+        for number, tracker in enumerate(trackers):
             complete_component("tracker", tracker, ("tracker", number))
-            for number, tracker in enumerate(trackers)
-        ]
+    return [dict(tracker) for tracker in trackers]
 
 
 def _read_document(given: Mapping[str, Any]) -> Located:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from bench.errors import BenchError, DamagedRecord
+from bench.errors import BenchError, DamagedRecord, describe_error
 from bench.record.files import read_json, write_json
 from bench.record.shapes import Shape
 from bench.registry import require_extra
@@ -28,7 +28,7 @@ from bench.trackers.base import MirroredRun, MirroredSweep, Tracker
 
 Mode = Literal["online", "offline"]
 
-MOST_SECONDS, MOST_SECONDS_A_RUN = 90, 20
+MOST_SECONDS, MOST_SECONDS_A_RUN, MOST_SECONDS_TO_BEGIN = 90, 20, 20
 LONGEST_TAG = 64
 STATE = "bench.json"
 """Which digests were written to which target."""
@@ -145,7 +145,9 @@ def _read_digests(folder: Path, target: Sequence[str]) -> dict[str, str]:
     digests: dict[str, str] = state["digests"]
     if target[0] == "online":
         return digests
-    return {id_: digest for id_, digest in digests.items() if any(folder.glob(f"*-{id_}"))}
+    return {
+        id_: digest for id_, digest in digests.items() if any(folder.glob(f"offline-run-*-{id_}"))
+    }
 
 
 def _id_of(run: MirroredRun) -> str:
@@ -167,7 +169,7 @@ def _write(run: MirroredRun, id_: str, job: Job, mode: Any) -> None:
     named += [f"seed {tags['seed']}"] if tags["seed"] else []
     quiet = {"silent": True, "console": "off", "disable_git": True, "disable_code": True}
     quiet |= {"x_disable_stats": True, "x_disable_meta": True, "x_save_requirements": False}
-    quiet |= {"init_timeout": MOST_SECONDS / 2}
+    quiet |= {"init_timeout": MOST_SECONDS_TO_BEGIN}
     settings = {key: value for key, value in quiet.items() if key in wandb.Settings.model_fields}
     logged = wandb.init(
         mode=mode,
@@ -196,4 +198,7 @@ def _write(run: MirroredRun, id_: str, job: Job, mode: Any) -> None:
 
 
 if __name__ == "__main__":
-    do_job()
+    try:
+        do_job()
+    except Exception as error:
+        sys.exit(describe_error(error))  # as the last line of stderr

@@ -224,6 +224,22 @@ def test_a_process_of_wandb_that_takes_too_long_is_killed(sweep, monkeypatch, st
 
 
 @pytest.mark.slow
+def test_a_server_of_wandb_that_does_not_answer_costs_one_warning(bench, sweep, here, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    words = "mirror", sweep.name, "--results", str(sweep.parent), "--tracker", "wandb"
+    for key, reason in (("", "No API key"), ("0" * 40, "imed out")):
+        monkeypatch.setenv("WANDB_API_KEY", key)
+        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+        status, _, err = bench(*words)
+        assert status == 1
+        assert "warning: wandb is not up to date: " in err.splitlines()[0]
+        assert reason in err.splitlines()[0]
+        assert len(err.splitlines()) == 2
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert "4 runs written" in bench(*words)[2], "what was begun online does not count"
+
+
+@pytest.mark.slow
 def test_without_a_login_runs_of_wandb_are_kept_offline(sweep, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     assert "offline; to send them" in update(sweep, WeightsAndBiases)
@@ -278,6 +294,7 @@ def test_no_tracker_costs_another_or_the_record(bench, plug_ins, here):
     assert status == 1
     assert "warning: raises is not up to date: ConnectionError: http://***@host is away\n" in err
     assert "catch up with: bench mirror quickstart --tracker raises\n" in err
+    assert (here / "results" / "quickstart" / "runs.csv").exists()
     assert "warning: leaves is not up to date: SystemExit: 3\n" in err
     assert err.splitlines()[-1] == "names: 4"
     assert "Traceback" not in err
