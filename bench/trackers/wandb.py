@@ -58,7 +58,8 @@ class WeightsAndBiases(Tracker):
 
     Args:
         results: The folder of all results.
-        project: Project of all runs; a group in it is a sweep.
+        project: Project of all runs, in which a group is a sweep; where None `$WANDB_PROJECT`, or
+            else `bench`.
         mode: `online` or `offline`; where None what `$WANDB_MODE` says, else `online` where a login
             is known. No login is asked for.
 
@@ -66,9 +67,11 @@ class WeightsAndBiases(Tracker):
         BenchError: If wandb is not installed.
     """
 
-    def __init__(self, results: Path, *, project: str = "bench", mode: Mode | None = None) -> None:
+    def __init__(
+        self, results: Path, *, project: str | None = None, mode: Mode | None = None
+    ) -> None:
         require_extra("tracker", "wandb", "wandb")
-        self.project = project
+        self.project = project or os.environ.get("WANDB_PROJECT") or "bench"
         self.mode = mode
 
     def update(self, sweep: MirroredSweep) -> str:
