@@ -1,8 +1,8 @@
-"""Names of models, data sets, metrics, controls and executors, and the classes behind them.
+"""Names of models, data sets, metrics, controls, executors and trackers, and their classes.
 
 `registry.toml` maps names to import paths, so that listing names imports nothing. Another package
 adds names with entry points in its own `pyproject.toml`, in the group `bench.models`,
-`bench.datasets`, `bench.metrics`, `bench.controls` or `bench.executors`:
+`bench.datasets`, `bench.metrics`, `bench.controls`, `bench.executors` or `bench.trackers`:
 
     [project.entry-points."bench.models"]
     my_model = "my_package.my_model:MyModel"
@@ -16,13 +16,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
 from bench.errors import BenchError, UnknownName, describe_error
 
-Kind = Literal["model", "dataset", "metric", "control", "executor"]
+Kind = Literal["model", "dataset", "metric", "control", "executor", "tracker"]
 
 BASES: Mapping[Kind, str] = {
     "model": "bench.training.interface:ConditionalGenerator",
@@ -30,6 +31,7 @@ BASES: Mapping[Kind, str] = {
     "metric": "bench.metrics.base:Metric",
     "control": "bench.evaluation.controls:Control",
     "executor": "bench.execution.executors.base:Executor",
+    "tracker": "bench.trackers.base:Tracker",
 }
 """The base class of each kind."""
 
@@ -115,9 +117,17 @@ def import_extra(module: str, extra: str, user: str) -> ModuleType:
     except Exception as error:  # whatever the code of another package raises
         is_absent = isinstance(error, ModuleNotFoundError) and error.name == module
         reason = "" if is_absent else f", which cannot be imported ({describe_error(error)})"
-        raise BenchError(
-            f"{user} needs {module}{reason}: pip install 'bench-generators[{extra}]'"
-        ) from error
+        raise _missing_extra(module, extra, user, reason) from error
+
+
+def require_extra(package: str, extra: str, user: str) -> None:
+    """Raise the same `BenchError` if a package is not there; nothing is imported."""
+    if find_spec(package) is None:
+        raise _missing_extra(package, extra, user)
+
+
+def _missing_extra(package: str, extra: str, user: str, reason: str = "") -> BenchError:
+    return BenchError(f"{user} needs {package}{reason}: pip install 'bench-generators[{extra}]'")
 
 
 def model_capabilities() -> dict[str, tuple[str, ...]]:

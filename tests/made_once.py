@@ -14,7 +14,9 @@ import recorded
 from PIL import Image
 
 from bench.cli import main
-from bench.trackers.mlflow import update_mlflow
+from bench.record.records import load_records
+from bench.trackers.mirrored_runs import mirrored_sweep
+from bench.trackers.mlflow import MLflow
 from tests.conftest import TINY
 
 RUN = ("run", "tiny.yaml", "seeds=[0]", "--no-mlflow", "--device", "cpu")
@@ -50,11 +52,17 @@ def copy_tiny_sweep(to):
     return to / "results" / "tiny"
 
 
+def update(folder, tracker=MLflow, **options):
+    """Mirror the sweep in a folder to a tracker."""
+    sweep = mirrored_sweep(load_records(folder.parent, [folder.name]))
+    return tracker(folder.parent, **options).update(sweep)
+
+
 @functools.cache
 def _mlflow_results():
     results = _folder() / "results"
     one = {"cvae": {0: {"inception_score": (recorded.IS, 7.0)}}}
-    update_mlflow(recorded.write_sweep(results, "other", one))
+    update(recorded.write_sweep(results, "other", one))
     return results
 
 
@@ -67,7 +75,7 @@ def copy_mlflow_database(results):
 def _mirrored_results():
     results = _folder() / "results"
     copy_mlflow_database(results)
-    update_mlflow(recorded.write_sweep(results))
+    update(recorded.write_sweep(results))
     return results
 
 

@@ -1,5 +1,6 @@
 """README and docs: what they show is used as written."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import recorded
 import torch
 import yaml
 from PIL import Image
@@ -83,6 +85,19 @@ def test_a_network_that_was_trained_before_is_a_part_of_a_model(run_here, instal
     install("my-models", {"my_models.py": model}, points)
     torch.save({"0.weight": torch.ones(16, 1, 3, 3), "0.bias": torch.zeros(16)}, "features.pt")
     assert "conforms" in run_here(["check", "perceptual_decoder", "weights=features.pt"])
+
+
+def test_a_tracker_of_ones_own_mirrors(run_here, install, tmp_path):
+    shown = block(DOCUMENTS["docs/guide/extending.md"], "python", "class JsonFile")
+    points = {"bench.trackers": {"json_file": "my_trackers:JsonFile"}}
+    install("my-trackers", {"my_trackers.py": shown}, points)
+    recorded.write_sweep(tmp_path / "results", "digits")
+    run_here(["mirror", "digits", "--tracker", "{name: json_file, file: all.json}"])
+    runs = json.loads(Path("results/all.json").read_text())["digits"]
+    assert (runs["cvae, seed 0"]["inception_score"], runs["cvae, seed 0"]["state"]) == (
+        7.25,
+        "done",
+    )
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ PACKAGES = ("bench", "models", "baselines")
 BENCH = [
     *("errors", "seeding", "console", "registry", "record", "spec", "reporting", "trackers"),
     *("data", "training", "metrics", "process", "evaluation", "execution", "exchange", "replay"),
-    *("tuning", "perf", "conformance", "doctor", "commands", "cli"),
+    *("tuning", "perf", "conformance", "doctor", "output", "commands", "cli"),
 ]
 """The packages of `bench`; each imports only from itself and from those before it."""
 
@@ -26,7 +26,10 @@ MOST_LINES = 400
 
 ENGINES = {
     "mlflow": "bench/trackers/mlflow.py",
+    "tensorboard": "bench/trackers/tensorboard.py",
+    "wandb": "bench/trackers/wandb.py",
     "optuna": "bench/tuning/study.py",
+    "rocrate": "bench/exchange/crate.py",
     "ray": "bench/execution/executors/ray.py",
     "submitit": "bench/execution/executors/slurm.py",
     "datasets": "bench/data/huggingface.py",

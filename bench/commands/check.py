@@ -1,18 +1,18 @@
 """`bench check`: the conformance suite, on one registered model."""
 
-import json
 import sys
 
 import click
 
 from bench.commands import cli, echo
+from bench.commands.json_output import json_option, print_json
 
 
 @cli.command("check")
 @click.argument("name")
 @click.argument("options", nargs=-1, metavar="[OPTION=VALUE]...")
 @click.option("--data", default="blobs", help="Data set, in YAML.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@json_option("Findings")
 def check_command(name: str, options: tuple[str, ...], data: str, as_json: bool) -> None:
     """Run the conformance suite on a registered model.
 
@@ -42,7 +42,7 @@ def check_command(name: str, options: tuple[str, ...], data: str, as_json: bool)
     failures = sum(found.outcome == "FAIL" for found in findings)
     if as_json:
         rows = [{**f._asdict(), "sentence": f.sentence, "page": f.page} for f in findings]
-        echo(json.dumps(rows, indent=2))
+        print_json("Findings", rows)
     else:
         left = len(RULES) - len(findings)
         rest = f"; mend this first: {left} more check{'s' * (left > 1)}" if left else ""

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from bench.commands import cli, echo, options
+from bench.commands.json_output import json_option, print_json
 from bench.errors import BenchError
 
 
@@ -16,8 +17,11 @@ from bench.errors import BenchError
     metavar="COMPARISONS",
     help="Metrics that are tested and corrected together: {metrics: [...]}.  [default: all]",
 )
+@json_option("ComparisonOutput")
 @options.RESULTS
-def compare_command(first: str, second: str, compare: str | None, results: Path) -> None:
+def compare_command(
+    first: str, second: str, compare: str | None, as_json: bool, results: Path
+) -> None:
     """Show how two runs or variants differ.
 
     Compared are configurations and measurements. A and B are variants, SWEEP/VARIANT, whose seeds
@@ -27,7 +31,7 @@ def compare_command(first: str, second: str, compare: str | None, results: Path)
     Example: bench compare digits/lr_livae digits/softmax
     """
     from bench.record.records import load_records
-    from bench.reporting.compare import TWO_ROWS, compare_text, find_runs
+    from bench.reporting.compare import TWO_ROWS, compare_sides, comparison_text, find_runs
 
     records = load_records(results)
     sides = [find_runs(records, name) for name in (first, second)]
@@ -37,4 +41,10 @@ def compare_command(first: str, second: str, compare: str | None, results: Path)
     family = options.chosen_comparisons(compare, records)
     if family and (family.comparisons.reference or family.comparisons.variants):
         raise BenchError("--compare takes metrics alone here: B is compared with A")
-    echo(compare_text(records, sides[0], sides[1], family or TWO_ROWS))
+    compared = compare_sides(records, sides[0], sides[1], family or TWO_ROWS)
+    if as_json:
+        from bench.output import comparison_output
+
+        print_json("ComparisonOutput", comparison_output(compared))
+    else:
+        echo(comparison_text(compared))

@@ -1,6 +1,5 @@
 """`bench data`: what a data set holds, before anything is trained on it."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.commands import cli, echo, options
+from bench.commands.json_output import json_option, print_json
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SHOWN = 8  # images of each class in a sheet
 @cli.command("data")
 @click.argument("name")
 @click.option("--sheet", type=options.FILE, help="Draw images of each class into a PNG file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option("DataOutput")
 def data_command(name: str, sheet: Path | None, as_json: bool) -> None:
     """Show what a data set holds: counts, sizes, equal images, and what was left out.
 
@@ -37,7 +37,10 @@ def data_command(name: str, sheet: Path | None, as_json: bool) -> None:
     source = construct("dataset", read_component("dataset", "bench data", name))
     data = source.load()
     summary = summarize(data) | {"files": source.describe_files()}
-    echo(json.dumps(summary, indent=2) if as_json else "\n".join(_lines(summary)))
+    if as_json:
+        print_json("DataOutput", summary)
+    else:
+        echo("\n".join(_lines(summary)))
     if sheet is not None:
         _draw(data, sheet)
         say(f"written: {sheet}")

@@ -1,12 +1,12 @@
 """`bench evaluate`: metrics without training, of a finished run or of images from anywhere."""
 
-import json
 from pathlib import Path
 from typing import Unpack
 
 import click
 
 from bench.commands import cli, echo, options
+from bench.commands.json_output import json_option, print_json
 from bench.errors import BenchError
 
 
@@ -36,7 +36,7 @@ from bench.errors import BenchError
     help="Seed of the training behind the images: with --name, sets of several seeds make one row.",
 )
 @click.option("--record", is_flag=True, help="Add the measurements to the run's own record.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option("EvaluationOutput")
 @options.add(*options.WORKER)
 def evaluate_command(
     target: Path,
@@ -79,7 +79,10 @@ def evaluate_command(
         say(line)
     result = measure_given(given, worker)
     summary = result.summary
-    echo(json.dumps(summary, indent=2) if as_json else measurements_text(summary))
+    if as_json:
+        print_json("EvaluationOutput", summary)
+    else:
+        echo(measurements_text(summary))
     if record:
         file = add_to_run(result)
         sweep = target.resolve().parent

@@ -29,9 +29,9 @@ def import_command(file: Path, into: str | None, accept_programs: bool, results:
     imported = merge_archive(file, results, into, accept_programs=accept_programs)
     for notice in imported.notices:
         echo(f"note: {notice}", err=True)
-    write_mirrors(imported.folder, to_mlflow=False)
+    write_mirrors(imported.folder)
     echo(f"{len(imported.added)} added, {len(imported.kept)} kept, in {imported.folder}")
     commands = [
         suggest_command(results, word, imported.folder.name) for word in ("report", "mirror")
     ]
-    echo("{}; for MLflow: {}".format(*commands), err=True)
+    echo("{}; for trackers: {}".format(*commands), err=True)

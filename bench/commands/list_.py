@@ -1,12 +1,14 @@
 """`bench list`: the names that sweeps and other commands can use."""
 
-from collections.abc import Iterable
-from typing import get_args
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, get_args
 
 import click
 
 from bench import registry
 from bench.commands import cli, echo, options
+from bench.commands.json_output import json_option, print_json
 from bench.errors import BenchError
 
 KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
@@ -15,54 +17,66 @@ LISTED = (*KINDS, "rules", "sweeps", "tables", "figures")
 
 @cli.command("list")
 @click.argument("what", type=click.Choice(LISTED))
-def list_command(what: str) -> None:
+@json_option("Names")
+def list_command(what: str, as_json: bool) -> None:
     """List what there is, one line each.
 
     Models are listed with what they can do beyond sampling, and with options of sampling. Rules are
     those of `bench check`.
     """
-    lines = list(_lines(what))
-    width = max((len(name) for name, _ in lines), default=0)
-    for name, line in lines:
-        echo(f"{name:<{width}}  {line}".rstrip())
+    listed = list(_listed(what))
+    if as_json:
+        print_json("Names", [one._asdict() for one in listed])
+        return
+    width = max((len(one.name) for one in listed), default=0)
+    for one in listed:
+        can = f" [{', '.join(one.can)}]" if one.can else ""
+        line = f"(not usable: {one.problem})" if one.problem else one.summary + can
+        echo(f"{one.name:<{width}}  {line}".rstrip())
 
 
-def _lines(what: str) -> Iterable[tuple[str, str]]:
+class _Listed(NamedTuple):
+    name: str
+    summary: str
+    can: Sequence[str] = ()
+    problem: str = ""
+
+
+def _listed(what: str) -> Iterable[_Listed]:
     if what == "sweeps":
         from bench.spec.sweep_file import find_sweeps, sweep_title
 
-        return [(str(path), sweep_title(path)) for path in find_sweeps(options.sweeps_folder())]
+        paths = find_sweeps(options.sweeps_folder())
+        return [_Listed(str(path), sweep_title(path)) for path in paths]
     if what == "rules":
         from bench.conformance.suite import RULES
 
-        return list(RULES.items())
+        return list(itertools.starmap(_Listed, RULES.items()))
     if what == "tables":
         from bench.reporting.tables.table_spec import load_tables
 
-        return [(name, spec.title) for name, spec in load_tables().items()]
+        return [_Listed(name, spec.title) for name, spec in load_tables().items()]
     if what == "figures":
         from bench.reporting.figures.catalog import FIGURES
 
-        return [(name, figure.summary) for name, figure in FIGURES.items()]
+        return [_Listed(name, figure.summary) for name, figure in FIGURES.items()]
     return [
-        (name, _summary(KINDS[what], name, registration))
+        _described(KINDS[what], name, registration)
         for name, registration in registry.registered(KINDS[what]).items()
     ]
 
 
-def _summary(kind: registry.Kind, name: str, registration: registry.Registration) -> str:
-    """Return the line of a name, or why it cannot be used."""
-    if registration.problem:
-        return f"(not usable: {registration.problem})"
-    if kind != "model":
-        return registration.summary
+def _described(kind: registry.Kind, name: str, registration: registry.Registration) -> _Listed:
+    """Return a name with what it can do, or why it cannot be used."""
+    listed = _Listed(name, registration.summary, problem=registration.problem)
+    if kind != "model" or listed.problem:
+        return listed
     from bench.spec.components import sampling_schema
 
     try:
         can = list(registry.capabilities_of(name))
         schema = sampling_schema(registry.load("model", name))  # type: ignore[arg-type]
-        if options := schema.model_fields:
-            can.append(f"sampling by {', '.join(options)}")
     except BenchError as error:
-        return f"(not usable: {error})"
-    return registration.summary + (f" [{', '.join(can)}]" if can else "")
+        return listed._replace(problem=str(error))
+    options = schema.model_fields
+    return listed._replace(can=[*can, *([f"sampling by {', '.join(options)}"] if options else [])])

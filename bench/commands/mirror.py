@@ -1,7 +1,7 @@
-"""`bench mirror`: CSV files, sample grids and MLflow runs of a sweep, made again."""
+"""`bench mirror`: CSV files, sample grids and trackers of a sweep, brought up to date."""
 
 import sys
-from pathlib import Path
+from typing import Unpack
 
 import click
 
@@ -11,18 +11,19 @@ from bench.errors import BenchError
 
 @cli.command("mirror")
 @click.argument("sweep")
-@options.MLFLOW_URI
-@options.RESULTS
-def mirror_command(sweep: str, mlflow_uri: str | None, results: Path) -> None:
-    """Write the CSV files, sample grids and MLflow runs of a sweep again.
+@options.add(*options.TRACKERS, options.RESULTS)
+def mirror_command(sweep: str, **values: Unpack[options.TrackerOptions]) -> None:
+    """Write the CSV files and sample grids of a sweep again, and bring trackers up to date.
 
-    MLflow gets only what it lacks, so this also catches up after a tracking server failed.
+    A tracker gets only what it lacks, so this also catches up after one failed, or shows a sweep in
+    one that was not asked for when it was run.
     """
     from bench.record.records import load_records
     from bench.trackers.mirrors import write_mirrors
 
+    results = values["results"]
     records = load_records(results, [sweep])  # an unknown name gets its message here
     if records.origins:
         raise BenchError(f"{results / sweep} is a publication, made from CSV files: nothing to do")
-    if not write_mirrors(results / sweep, uri=mlflow_uri):
+    if not write_mirrors(results / sweep, options.make_trackers(values)):
         sys.exit(1)

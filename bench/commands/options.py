@@ -1,6 +1,7 @@
 """Options that several commands share, and what is made of them."""
 
 import functools
+import json
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ from bench.errors import (
     BenchError,
     Interrupted,
     SpecError,
+    describe_error,
     describe_system_error,
     describe_unknown,
     mask_passwords,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from bench.process.worker import Worker
     from bench.record.records import Records
     from bench.reporting.tables.families import Family
+    from bench.trackers.mirrors import ChosenTracker
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -94,7 +97,18 @@ THREADS = click.option(
     help="CPU threads of a run; by default one for small images, else its share of the cores.",
 )
 MLFLOW_URI = click.option(
-    "--mlflow-uri", envvar="MLFLOW_TRACKING_URI", help="Tracking server or database."
+    "--mlflow-uri",
+    help="Option uri of mlflow: a server or database.  [default: $MLFLOW_TRACKING_URI]",
+)
+TRACKERS = (
+    click.option(
+        "--tracker",
+        multiple=True,
+        help="Where results are mirrored, a name or {name: ..., option: ...}; see `bench list "
+        "trackers`; may be repeated; none for nowhere.  [default: mlflow]",
+    ),
+    click.option("--no-mlflow", is_flag=True, help="Leave out mlflow."),
+    MLFLOW_URI,
 )
 
 
@@ -149,8 +163,7 @@ EXECUTION = (
     click.option(
         "--checkpoint-seconds", type=Finite(), default=30.0, help="Time between checkpoints."
     ),
-    MLFLOW_URI,
-    click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow."),
+    *TRACKERS,
 )
 
 
@@ -164,6 +177,15 @@ class WorkerOptions(TypedDict):
     lpips_weights: Path | None
 
 
+class TrackerOptions(TypedDict):
+    """The values of the options `TRACKERS`."""
+
+    results: Path
+    tracker: tuple[str, ...]
+    no_mlflow: bool
+    mlflow_uri: str | None
+
+
 class ExecutionOptions(WorkerOptions):
     """The values of the arguments and options `EXECUTION`."""
 
@@ -175,8 +197,9 @@ class ExecutionOptions(WorkerOptions):
     speed: str | None
     allow_code_change: bool | None
     checkpoint_seconds: float
-    mlflow_uri: str | None
+    tracker: tuple[str, ...]
     no_mlflow: bool
+    mlflow_uri: str | None
 
 
 TO = click.option("--to", type=FOLDER, help="Folder to write to.  [default: beside the results]")
@@ -251,7 +274,8 @@ def make_training_worker(
     from bench.spec.components import construct
     from bench.spec.preferences import Preferences, load_preferences
 
-    given = {key: values[key] for key in Preferences.model_fields}  # type: ignore[literal-required]
+    keys = Preferences.model_fields.keys() - {"tracker"}
+    given = {key: values[key] for key in keys}  # type: ignore[literal-required]
     preferences = load_preferences(**given)
     run_options = RunOptions(
         checkpoint_seconds=values["checkpoint_seconds"],
@@ -264,6 +288,45 @@ def make_training_worker(
     if values["dry_run"] and executor.get("name") in ("inline", "local"):
         _ = worker.device  # which elsewhere may be there
     return worker, lambda: construct("executor", executor, preferences.jobs, worker)
+
+
+def words_about_trackers(values: TrackerOptions | ExecutionOptions) -> list[object]:
+    """Return all that decides what `make_trackers` makes, without loading a tracker."""
+    from bench.spec.preferences import preferences_path
+
+    path = preferences_path()
+    preferences = path.read_text(encoding="utf-8") if path.is_file() else ""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return [preferences, uri, *(values[word] for word in TRACKER_WORDS)]  # type: ignore[literal-required]
+
+
+def make_trackers(values: "TrackerOptions | ExecutionOptions") -> "list[ChosenTracker]":
+    """Return the trackers of the command line, else of the preferences, else MLflow.
+
+    A package that one of them lacks is told here, before anything is run.
+    """
+    from bench.spec.components import construct
+    from bench.spec.preferences import load_trackers
+    from bench.trackers.mirrors import ChosenTracker
+
+    trackers = []
+    for component in load_trackers(values["tracker"]):
+        if component["name"] == "mlflow":
+            if values["no_mlflow"]:
+                continue
+            if values["mlflow_uri"]:
+                component.setdefault("uri", values["mlflow_uri"])
+        word = component["name"] if len(component) == 1 else json.dumps(component)
+        try:
+            tracker = construct("tracker", component, values["results"])
+        except BenchError:
+            raise
+        except Exception as error:  # whatever the code of another package raises
+            raise BenchError(
+                f"the tracker {word} cannot be used: {describe_error(error)}"
+            ) from error
+        trackers.append(ChosenTracker(word, tracker))
+    return trackers
 
 
 @contextmanager
@@ -287,7 +350,8 @@ def typed_command(*more: str) -> str:
     return shlex.join(["bench", *map(mask_passwords, click.get_current_context().obj), *more])
 
 
-NOT_RECORDED = ("dry_run", "retry_failed", "allow_code_change", "no_mlflow", "mlflow_uri")
+TRACKER_WORDS = ("tracker", "no_mlflow", "mlflow_uri")
+NOT_RECORDED = ("dry_run", "retry_failed", "allow_code_change", *TRACKER_WORDS)
 
 
 def reproducing_command(**instead: Any) -> str:

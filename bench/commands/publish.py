@@ -17,17 +17,23 @@ from bench.commands import cli, echo, options
     help="Where; the sweep gets a folder of its own there.",
 )
 @click.option("--figure", "figures", multiple=True, help="A figure to add; may be repeated.")
+@click.option("--license", metavar="ID", help="Licence of the results: an SPDX id or an address.")
 @options.RESULTS
-def publish_command(sweep: str, folder: Path, figures: tuple[str, ...], results: Path) -> None:
+def publish_command(
+    sweep: str, folder: Path, figures: tuple[str, ...], license: str | None, results: Path
+) -> None:
     """Write the numbers of a sweep as files for a repository.
 
     Where they came from is written too; weights and samples stay out. Tables can be made again from
-    these files: give their folder to bench report as --results.
+    these files: give their folder to bench report as --results. ro-crate-metadata.json describes
+    them.
     """
+    from bench.exchange.crate import check_license
     from bench.exchange.publish import publish_sweep
     from bench.record.records import load_records
     from bench.reporting.tables.table_spec import load_tables
 
+    license = check_license(license)
     records = load_records(results, [sweep])
-    files = publish_sweep(records, load_tables(), folder / sweep, figures)
+    files = publish_sweep(records, load_tables(), folder / sweep, figures, license)
     echo(f"{len(files)} files written to {folder / sweep}", err=True)

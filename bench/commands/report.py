@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.commands import cli, echo, options
+from bench.commands.json_output import json_option, print_json
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     default="text",
     help="How tables are printed; they are written in all of these.",
 )
+@json_option("Report")
 @options.add(options.TO, options.RESULTS)
 def report_command(
     sweeps: tuple[str, ...],
@@ -65,6 +67,7 @@ def report_command(
     page: bool,
     variance: bool,
     form: str,
+    as_json: bool,
     to: Path | None,
     results: Path,
 ) -> None:
@@ -106,19 +109,24 @@ def report_command(
         with options.writing_to(folder):
             write_text(folder / "report.html", render_page(description))
         echo(f"written to {folder / 'report.html'}", err=True)
-        if not is_table_named:
+        if not is_table_named and not as_json:
             return
     made = [build_table(pick_table(specs, name), records, **choices) for name in tables]
     if is_all:
         made += [table for table in filled if table.name not in tables]
         if left := [name for name in specs if name not in {table.name for table in made}]:
             echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)
-    if not is_table_named:
+    if not is_table_named and not page:
         made = [build_table(specs["summary"], records, **choices)]
     if variance:
         made.append(variance_table(records, specs["summary"].names))
-    for table in made:
-        echo(RENDERERS[form](table))
+    if as_json:
+        from bench.output import report
+
+        print_json("Report", report(records, made))
+    else:
+        for table in made:
+            echo(RENDERERS[form](table))
     suffix = "" if rule == "last" else f"-{rule.replace('/', '-')}"
     try:
         with options.writing_to(folder / "tables"):

@@ -1,6 +1,7 @@
 """`bench run`: do a sweep, or what is missing of it."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -11,6 +12,7 @@ from bench.errors import BenchError, describe_system_error
 
 if TYPE_CHECKING:
     from bench.execution.run_sweep import SweepOutcome
+    from bench.trackers.mirrors import ChosenTracker
 
 
 @cli.command("run")
@@ -21,7 +23,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
 
     SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key of
     it. The same command continues an interrupted sweep, and several at once share its runs.
-    Defaults of --executor, --jobs, --speed and --allow-code-change are read from
+    Defaults of --executor, --jobs, --speed, --tracker and --allow-code-change are read from
     ~/.config/bench/config.yaml.
 
     Example: bench run quickstart --dry-run
@@ -29,8 +31,10 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     from bench.console import say
     from bench.execution.unchanged import FinishedSweep
 
-    spec, results, mirrors = options.find_spec(values["spec"]), values["results"], _mirrors(values)
-    finished = FinishedSweep.of(spec, values["overrides"], results, mirrors)
+    spec, results = options.find_spec(values["spec"]), values["results"]
+    finished = FinishedSweep.of(
+        spec, values["overrides"], results, options.words_about_trackers(values)
+    )
     if finished.is_unchanged():
         sweep = finished.plan()
         if values["dry_run"]:
@@ -48,6 +52,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
 
     sweep = load_sweep(spec, values["overrides"])
     worker, make_executor = options.make_training_worker(values, retry_failed=retry_failed)
+    trackers = options.make_trackers(values)
     folder = results / sweep.name
     if values["dry_run"]:
         from bench.execution.code_change import check_code
@@ -67,7 +72,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         say(f"{sweep.name}: {len(sweep.runs)} runs {executor}")
         outcome = run_sweep(sweep, results, worker, executor)
         with worker.stop.deferred():
-            is_mirrored = _write_mirrors(folder, values)
+            is_mirrored = _write_mirrors(folder, trackers)
     say(_summary(outcome, len(sweep.runs), folder))
     if outcome.failed:
         files = [path / "failed" for path in outcome.failed if (path / "failed").exists()]
@@ -100,21 +105,15 @@ def _nothing_to_do(runs: int, folder: Path) -> str:
     return f"nothing to do: all {runs} runs are done, in {folder}"
 
 
-def _mirrors(values: options.ExecutionOptions) -> list[object]:
-    """Return what decides which mirrors are written."""
-    return [values["no_mlflow"], values["mlflow_uri"]]
-
-
-def _write_mirrors(folder: Path, values: options.ExecutionOptions) -> bool:
-    """Write CSV files, sample grids and MLflow; return whether it went well: it costs no run."""
+def _write_mirrors(folder: Path, trackers: "Sequence[ChosenTracker]") -> bool:
+    """Write CSV files, sample grids and trackers; return whether it went well: it costs no run."""
     from bench.console import say, suggest_command
     from bench.trackers.mirrors import write_mirrors
 
     try:
-        write_mirrors(folder, to_mlflow=not values["no_mlflow"], uri=values["mlflow_uri"])
+        return write_mirrors(folder, trackers)
     except (BenchError, OSError) as error:
         why = describe_system_error(error) or error
         command = suggest_command(folder.parent, "mirror", folder.name)
         say(f"the CSV files in {folder} are not up to date: {why}; then: {command}")
         return False
-    return True

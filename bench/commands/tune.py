@@ -29,6 +29,7 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
     tuning = load_tuning(options.find_spec(values["spec"]), values["overrides"])
     names = tuning.select(variants)
     worker, make_executor = options.make_training_worker(values)
+    trackers = options.make_trackers(values)
     if values["dry_run"]:
         echo(tuning_plan_text(tuning))
         return
@@ -42,8 +43,7 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
         run_studies(selected, worker, executor)
         with worker.stop.deferred():
             best = write_outcome(tuning, studies, results, worker.command)
-            to_mlflow, uri = not values["no_mlflow"], values["mlflow_uri"]
-            write_mirrors(folder, to_mlflow=to_mlflow, uri=uri, pictures=False)
+            write_mirrors(folder, trackers, pictures=False)
     echo(outcome_text(tuning, studies, best))
     if best:
         command = suggest_command(results, "run", str(folder / "tuned.yaml"))

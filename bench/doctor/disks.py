@@ -99,9 +99,9 @@ def check_preferences(_: Surroundings) -> Iterator[Diagnosis]:
 
 def check_mlflow(asked: Surroundings) -> Iterator[Diagnosis]:
     """Open the database that runs are mirrored to; a server is not asked."""
-    from bench.trackers.mlflow import default_uri
+    from bench.trackers.mlflow import MLflow
 
-    uri = asked.mlflow_uri or default_uri(asked.results)
+    uri = MLflow(asked.results, uri=asked.mlflow_uri).uri
     shown = mask_passwords(uri)
     if not uri.startswith("sqlite:///"):
         yield Diagnosis("ok", f"{shown}, which was not asked")

@@ -92,7 +92,7 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
             known = {other["id"]: other for other in plan[part]}
             plan[part] = list((known | {entry["id"]: entry}).values())
         write_json(root / "sweep.json", plan | {"command": worker.command})
-        write_mirrors(root, to_mlflow=False)
+        write_mirrors(root)
     seed = "" if given.seed is None else f", seed {given.seed}"
     return f"{'kept' if is_new else 'replaced'} the row {name!r}{seed} in {root}"
 

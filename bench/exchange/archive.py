@@ -15,11 +15,13 @@ from pydantic import BaseModel, Field
 
 from bench.data.base import data_root
 from bench.errors import BenchError, DamagedRecord, UnknownName
+from bench.exchange.crate import CRATE, describe_files
 from bench.record.checks import check_run
 from bench.record.files import read_regular, write_atomically
 from bench.record.left_out import say_left_out
 from bench.record.locks import Busy
-from bench.record.run_folder import LOCK, RunFolder
+from bench.record.records import load_records
+from bench.record.run_folder import LOCK, SAMPLING_ROWS, RunFolder
 from bench.record.shapes import Name
 from bench.record.sweep_folder import read_plan
 
@@ -50,7 +52,7 @@ class ExportedArchive:
 
 
 def export_sweep(
-    folder: Path, target: Path, *, weights: bool, checkpoints: bool
+    folder: Path, target: Path, *, weights: bool, checkpoints: bool, license: str | None = None
 ) -> ExportedArchive:
     """Pack the records of the sweep in `folder`, with `checkpoints` also of unfinished runs."""
     sweep, plan = read_plan(folder)
@@ -65,12 +67,27 @@ def export_sweep(
     manifest = Manifest(format=FORMAT, sweep=sweep.name, runs=runs, judges=sorted(classifiers))
     text = json.dumps(manifest.model_dump(), indent=2, sort_keys=True) + "\n"
     content |= {"sweep.json": read_regular(folder / "sweep.json"), **classifiers}
+    content |= {MANIFEST: text.encode()}
     try:
-        write_atomically(target, _tar(content | {MANIFEST: text.encode()}))
+        write_atomically(target, _tar(content | {CRATE: _describe(folder, content, license)}))
     except OSError as error:
         raise BenchError(f"cannot write {target}: {error.strerror}") from error
     left_out = tuple(run for run in ids if not packed[run])
     return ExportedArchive(len(runs), left_out, len(classifiers))
+
+
+def _describe(folder: Path, content: Mapping[str, bytes], license: str | None) -> bytes:
+    """Return the description of the runs in an archive and of their files."""
+    folder = folder.resolve()
+    records = load_records(folder.parent, [folder.name])
+    files: dict[str, list[str]] = {}  # folder of a run or a row -> paths in the archive
+    for name in content:
+        if row := re.match(rf"runs/([^/]+/{SAMPLING_ROWS}/[^/]+|[^/]+)/", name):
+            files.setdefault(row[1], []).append(name)
+    paths = {run: run.path.relative_to(folder).as_posix() for run in records.runs}
+    packed = [run for run in records.runs if paths[run] in files]
+    sizes = {name: len(data) for name, data in content.items()}
+    return describe_files(records, packed, sizes, lambda run: files[paths[run]], license)
 
 
 def _files(folder: Path, extra: Sequence[str], *, unfinished: bool) -> dict[str, bytes]:

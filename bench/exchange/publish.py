@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.console import suggest_command
 from bench.errors import BenchError, UnknownName
+from bench.exchange.crate import CRATE, describe_files
 from bench.record.files import write_atomically
 from bench.record.records import KEY_OF_RUN, PUBLISHED, Records
 from bench.reporting.figures.catalog import FIGURES
@@ -15,13 +16,19 @@ from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import TableSpec
 from bench.trackers.csv_files import write_csv
 
-OF_THE_MOMENT = ("argv", "started")  # what differs between runs of the same origin
+OF_THE_MOMENT = ("argv", "started", "ended")  # what differs between runs of the same origin
 
 
 def publish_sweep(
-    records: Records, specs: Mapping[str, TableSpec], folder: Path, figures: Collection[str] = ()
+    records: Records,
+    specs: Mapping[str, TableSpec],
+    folder: Path,
+    figures: Collection[str] = (),
+    license: str | None = None,
 ) -> list[Path]:
     """Write `sweep.json`, `origins.json`, CSV files, tables as Markdown and pictures to a folder.
+
+    `ro-crate-metadata.json` describes them.
 
     Refused are sweeps with runs that are not done, figures that were not drawn, and the folder of
     the sweep itself.
@@ -57,7 +64,13 @@ def publish_sweep(
             (folder / f"{name}.md").unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)
-    return [*(folder / name for name in contents), *write_csv(records, folder, curves=False)]
+    numbers = write_csv(records, folder, curves=False)
+    sizes = {name: len(content) for name, content in contents.items()}
+    sizes |= {path.name: path.stat().st_size for path in numbers}
+    of_run = [PUBLISHED, *(path.name for path in numbers)]
+    crate = describe_files(records, records.runs, sizes, lambda run: of_run, license)
+    write_atomically(folder / CRATE, crate)
+    return [*(folder / name for name in contents), *numbers, folder / CRATE]
 
 
 def _portable(text: str, results: Path) -> bytes:

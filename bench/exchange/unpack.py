@@ -14,6 +14,7 @@ from bench.errors import BenchError, DamagedRecord
 from bench.evaluation.controls import control_id
 from bench.evaluation.saved_rows import SAVED, saved_row_id
 from bench.exchange.archive import CHECKPOINTS, FORMAT, LARGEST, MANIFEST, WEIGHTS, Manifest
+from bench.exchange.crate import CRATE
 from bench.record.checks import check_run
 from bench.record.files import read_json, shape_problem
 from bench.record.run_folder import RunFolder, read_config
@@ -82,7 +83,7 @@ def _check_member(member: tarfile.TarInfo, seen: set[str]) -> None:
         )
     if len(names) > DEEPEST or len(member.name) > 500:
         raise BenchError(f"holds {member.name!r}, which is deeper than any file of a run")
-    is_large = names[-1] in WEIGHTS + CHECKPOINTS or names[0] == "judges"
+    is_large = names[-1] in WEIGHTS + CHECKPOINTS or names[0] in ("judges", CRATE)
     if member.size > LARGEST and not is_large:
         raise BenchError(
             f"holds {member.name!r} of {member.size} bytes, at most {LARGEST} are read"

@@ -207,6 +207,7 @@ def _filled(
         folder.reopen()
         _log.info("begun or continued by process %d: %s", os.getpid(), folder.path)
         fill()
+        provenance.write_end(folder.path)
     except Exception as error:
         _log.exception("run failed")
         if describe_system_error(error):  # so that the next command continues the run

@@ -43,7 +43,7 @@ PACKAGES = (
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG")
 """Environment variables that change last digits."""
 
-NOT_OF_THE_PLACE = ("command", "started", "sources", "continued")
+NOT_OF_THE_PLACE = ("command", "started", "ended", "sources", "continued")
 HARNESS = "harness"
 MOST_FILES = 3
 """Source files that `code_text` names of one session."""
@@ -107,6 +107,14 @@ def write_session(folder: Path, origin: Origin, *, forget: bool) -> None:
     if used != origin["sources"] or places[0] != places[1]:
         recorded.setdefault("continued", []).append(origin)
         write_json(path, recorded)
+
+
+def write_end(folder: Path) -> None:
+    """Note in the last session of a run that it has ended now."""
+    recorded = read_json(folder / NAME, ProvenanceFile)
+    last: Any = sessions_of(recorded)[-1]
+    last["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(folder / NAME, recorded)
 
 
 def read_provenance(folder: Path) -> Origin:

@@ -124,6 +124,7 @@ class Session(Shape):
     device_name: str | None = None
     python: str | None = None
     started: str | None = None
+    ended: str | None = None
     threads: Annotated[int, Field(ge=1, le=2**20)] | None = None
     flags: dict[str, Any] = {}
     variables: dict[str, str] = {}

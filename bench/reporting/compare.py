@@ -1,10 +1,10 @@
 """Two variants or runs side by side: where their configurations and their measurements differ."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.errors import BenchError, UnknownName
 from bench.record.files import flatten
@@ -16,7 +16,7 @@ from bench.reporting.render.headings import cell_text
 from bench.reporting.render.text import aligned, note_lines
 from bench.reporting.tables.build import build_table
 from bench.reporting.tables.families import Family
-from bench.reporting.tables.table import ARROWS
+from bench.reporting.tables.table import ARROWS, Table
 from bench.reporting.tables.table_spec import load_tables
 from bench.spec.comparisons import Comparisons
 
@@ -30,6 +30,15 @@ class ComparedRuns(NamedTuple):
 
     label: str
     runs: tuple[RunKey, ...]
+
+
+class Comparison(NamedTuple):
+    """Two rows side by side: keys of settings with their different values, and measurements."""
+
+    first: str
+    second: str
+    changes: list[tuple[str, list[Any], list[Any]]]
+    table: Table
 
 
 def find_runs(records: Records, name: str) -> ComparedRuns:
@@ -75,13 +84,20 @@ def find_folders(results: Path, name: str) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
-def compare_text(
+def compare_sides(
     records: Records, first: ComparedRuns, second: ComparedRuns, family: Family = TWO_ROWS
-) -> str:
+) -> Comparison:
     """Return where two configurations differ, and their measurements."""
     together = _together(records, first, second)
     summary = load_tables()["summary"]
     table = build_table(summary, together, reference=first.label, compare=family)
+    changes = _changes(_settings(records, first), _settings(records, second))
+    return Comparison(first.label, second.label, changes, table)
+
+
+def comparison_text(compared: Comparison) -> str:
+    """Return a comparison as text for the console."""
+    table = compared.table
     lines = [("", *(row.label for row in table.rows), "Δ")]
     several = len({column.data for column in table.columns}) > 1
     for index, column in enumerate(table.columns):
@@ -98,8 +114,7 @@ def compare_text(
         lines = [line[:-1] for line in lines]
     kept = [note for note in table.notes if note not in view_notes(["gap"])]  # it is not printed
     notes = note_lines(replace(table, notes=(*view_notes(["difference"]), *kept)))
-    changes = aligned(_changes(records, first, second))
-    return "\n".join([*changes, "", *aligned(lines), "", *notes])
+    return "\n".join([*aligned(_change_lines(compared)), "", *aligned(lines), "", *notes])
 
 
 def _together(records: Records, first: ComparedRuns, second: ComparedRuns) -> Records:
@@ -126,17 +141,29 @@ def _together(records: Records, first: ComparedRuns, second: ComparedRuns) -> Re
     )
 
 
-def _changes(records: Records, first: ComparedRuns, second: ComparedRuns) -> list[tuple[str, ...]]:
-    before, after = _settings(records, first), _settings(records, second)
-    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-    if not keys:
-        return [(f"{first.label} and {second.label}: the configurations are the same",)]
-    lines = [(key, before.get(key, ABSENT), after.get(key, ABSENT)) for key in keys]
-    return [("", first.label, second.label), *lines]
+def _changes(
+    before: Mapping[str, list[Any]], after: Mapping[str, list[Any]]
+) -> list[tuple[str, list[Any], list[Any]]]:
+    pairs = {key: (before.get(key, []), after.get(key, [])) for key in sorted({*before, *after})}
+    return [
+        (key, *values) for key, values in pairs.items() if _texts(values[0]) != _texts(values[1])
+    ]
 
 
-def _settings(records: Records, side: ComparedRuns) -> dict[str, str]:
-    """Return the flattened configuration of some runs; several values of a key side by side."""
+def _change_lines(compared: Comparison) -> list[tuple[str, ...]]:
+    first, second = compared.first, compared.second
+    if not compared.changes:
+        return [(f"{first} and {second}: the configurations are the same",)]
+    lines = [(key, _texts(before), _texts(after)) for key, before, after in compared.changes]
+    return [("", first, second), *lines]
+
+
+def _texts(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values)) if values else ABSENT
+
+
+def _settings(records: Records, side: ComparedRuns) -> dict[str, list[Any]]:
+    """Return the flattened configuration of some runs: key -> its different values."""
     configs = [flatten(records.config(run)) for run in records.runs if run.key in side.runs]
-    pairs = dict.fromkeys((key, str(v)) for config in configs for key, v in config.items())
-    return {key: ", ".join(different) for key, different in grouped(pairs).items()}
+    pairs = {(key, str(value)): value for config in configs for key, value in config.items()}
+    return grouped((key, value) for (key, _), value in pairs.items())

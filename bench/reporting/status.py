@@ -3,10 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, get_args
 
 from bench.record.progress import read_progress
 from bench.record.records import Records
 from bench.record.run_folder import State
+from bench.record.sweep_folder import RecordedRun
+
+KindOfRun = Literal["run", "sampling_row", "control"]
+KINDS_OF_RUNS: tuple[KindOfRun, ...] = get_args(KindOfRun)
 
 STATES: tuple[State, ...] = ("done", "trained", "failed", "unfinished", "missing")
 """In the order in which they are listed."""
@@ -20,8 +25,7 @@ def status_text(records: Records) -> str:
     for sweep in records.sweeps:
         runs = [run for run in records.runs if run.sweep == sweep.name]
         trained, rows, controls = (
-            [run.state for run in runs if (run.is_control, bool(run.sampling_id)) == kind]
-            for kind in ((False, False), (False, True), (True, False))
+            [run.state for run in runs if kind_of_run(run) == kind] for kind in KINDS_OF_RUNS
         )
         text = states_text(trained)
         if rows:
@@ -37,6 +41,11 @@ def status_text(records: Records) -> str:
             lines.append(f"  {run.id}  {run.title:<{width}}  {seed:<7}  {state}")
         lines += [f"  {command}" for command in dict.fromkeys(run.command for run in left)]
     return "\n".join(lines)
+
+
+def kind_of_run(run: RecordedRun) -> KindOfRun:
+    """Return whether a run was trained, or what else has a row of its own."""
+    return "control" if run.is_control else "sampling_row" if run.sampling_id else "run"
 
 
 def states_text(states: Iterable[State]) -> str:

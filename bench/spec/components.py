@@ -17,9 +17,9 @@ from bench.spec.option_files import FILE_HASHES, hash_files, unchanged_files
 from bench.spec.places import place_of
 from bench.spec.validation import KeyPath, KeyProblem, validate, without_later
 
-SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2}
-"""Number of leading arguments that the harness supplies: the shape of the data; the
-number of jobs and the worker. All others are options."""
+SUPPLIED: Mapping[registry.Kind, int] = {"model": 1, "executor": 2, "tracker": 1}
+"""Number of leading arguments that the harness supplies: the shape of the data; the number of jobs
+and the worker; the folder of all results. All others are options."""
 
 SUPPLIED_TO_SAMPLE = 2
 """Number of leading arguments of a model's `sample`: labels and generator."""

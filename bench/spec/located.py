@@ -47,6 +47,8 @@ class Located:
         """Return where a part, or else the nearest part around it, was written."""
         part, mark = self, self.mark
         for key in path:
+            if isinstance(part.content, str):  # a shorthand, which has no parts
+                break
             try:
                 part = part.at((key,))
             except (LookupError, TypeError):

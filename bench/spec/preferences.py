@@ -1,10 +1,11 @@
 """A person's defaults for all sweeps on a machine, none of which is part of an id."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bench.errors import BenchError
 from bench.spec.components import complete_component
@@ -15,6 +16,14 @@ from bench.spec.switches import SwitchSet, parse_speed
 from bench.spec.validation import KeyProblem, KeyProblems, validate
 
 MOST_JOBS = 1024
+NONE = "none"
+DEFAULT_TRACKERS = ({"name": "mlflow"},)
+
+
+def as_list(value: Any) -> Any:
+    """Expand the shorthands of a list: one item alone, and `none` for an empty list."""
+    value = value if isinstance(value, list) else [value]
+    return [] if value == [NONE] else value
 
 
 class Preferences(Strict):
@@ -28,6 +37,8 @@ class Preferences(Strict):
     """Runs at a time."""
     allow_code_change: bool = False
     """Whether results are used whose code has changed since."""
+    tracker: Annotated[list[Component], BeforeValidator(as_list)] | None = None
+    """Where results are mirrored: a tracker, several, or `none`."""
     speed: str = "auto"
     """Switches of trainings: `auto`, `eager`, or names with commas."""
 
@@ -51,13 +62,7 @@ def load_preferences(**given: Any) -> Preferences:
 
     The executor is complete; where none is named, several jobs are done by `local`.
     """
-    path = preferences_path()
-    document = read_yaml(path, "file of preferences") if os.path.exists(path) else Located({})
-    for key, value in given.items():
-        if value is not None:
-            where = f"command line, --{key} {value}"
-            plain = parse_value(value, where) if isinstance(value, str) else value
-            document = Located({**document.content, key: Located.of(plain, where)}, document.mark)
+    document = _read_document(given)
     with document.locating_errors():
         preferences: Preferences = validate(Preferences, document.value, ())
         problems = KeyProblems()
@@ -69,3 +74,34 @@ def load_preferences(**given: Any) -> Preferences:
             _ = preferences.switches
         problems.refuse()
     return preferences.model_copy(update={"executor": executor})
+
+
+def load_trackers(given: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return the trackers that the command line names, else the file, else MLflow.
+
+    Names and options are checked, and left as they were given.
+    """
+    document = _read_document({"tracker": given or None})
+    with document.locating_errors():
+        chosen = validate(Preferences, document.value, ()).tracker
+        trackers = DEFAULT_TRACKERS if chosen is None else chosen
+        for number, tracker in enumerate(trackers):
+            complete_component("tracker", tracker, ("tracker", number))
+    return [dict(tracker) for tracker in trackers]
+
+
+def _read_document(given: Mapping[str, Any]) -> Located:
+    """Return the content of the file, with what the command line gives in its place."""
+    path = preferences_path()
+    document = read_yaml(path, "file of preferences") if os.path.exists(path) else Located({})
+    for key, value in given.items():
+        if value is None:
+            continue
+        parts = [
+            Located.of(parse_value(part, where) if isinstance(part, str) else part, where)
+            for part in (value if isinstance(value, tuple) else (value,))
+            for where in [f"command line, --{key} {part}"]
+        ]
+        part = Located(parts, parts[0].mark) if isinstance(value, tuple) else parts[0]
+        document = Located({**document.content, key: part}, document.mark)
+    return document

@@ -1,33 +1,62 @@
-"""Mirrors of the record of a sweep for other programs: CSV files, sample grids and MLflow."""
+"""Mirrors of the record of a sweep for other programs: CSV files, sample grids and trackers."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from bench.console import say
-from bench.errors import BenchError
+from bench.console import say, suggest_command
+from bench.errors import BenchError, describe_error, mask_passwords
 from bench.record.data_names import in_file_name
+from bench.record.locks import hold
 from bench.record.pictures import RecordedSamples, read_samples, samples_alike
 from bench.record.records import Records, load_records
 from bench.reporting.figures.grids import save_image_grid
+from bench.trackers.base import MirroredSweep, Tracker
 from bench.trackers.csv_files import write_csv
+from bench.trackers.mirrored_runs import mirrored_sweep
+
+LONGEST_REASON = 320
+
+
+class ChosenTracker(NamedTuple):
+    """A tracker, and the word after `--tracker` that chooses it."""
+
+    word: str
+    tracker: Tracker
 
 
 def write_mirrors(
-    folder: Path, *, to_mlflow: bool = True, uri: str | None = None, pictures: bool = True
+    folder: Path, trackers: Sequence[ChosenTracker] = (), *, pictures: bool = True
 ) -> bool:
-    """Write all mirrors of the sweep in `folder` again; return False if MLflow failed."""
+    """Write all mirrors of the sweep in `folder` again; return False if a tracker failed."""
     records = load_records(folder.parent, [folder.name])
     write_csv(records, folder)
     if pictures:
         _draw_samples(records, folder)
-    if not to_mlflow:
+    if not trackers:
         return True
-    from bench.trackers.mlflow import update_mlflow
+    sweep = mirrored_sweep(records)
+    return all([_update(chosen, sweep) for chosen in trackers])  # a list: each has its turn
 
+
+def _update(chosen: ChosenTracker, sweep: MirroredSweep) -> bool:
+    """Bring a tracker up to date; return False after a warning if it raises anything."""
     try:
-        say(update_mlflow(folder, uri))
-    except BenchError as error:
-        say(f"warning: {error}")
+        with hold(sweep.folder / ".mirror.lock", wait=True):  # one process writes at a time
+            text = chosen.tracker.update(sweep)
+    except (Exception, SystemExit) as error:  # whatever another program or package may raise
+        reason = str(error) if isinstance(error, BenchError) else describe_error(error)
+        reason = mask_passwords(reason)
+        if len(reason) > LONGEST_REASON:  # the cause is at the end of nested messages
+            reason = f"{reason[: LONGEST_REASON // 3]} ... {reason[-LONGEST_REASON * 2 // 3 :]}"
+        words = "mirror", sweep.name, "--tracker", chosen.word
+        say(
+            f"warning: {chosen.word} is not up to date: {reason}\n"
+            f"nothing is lost, all results are in {sweep.folder}; catch up with: "
+            + suggest_command(sweep.folder.parent, *words)
+        )
         return False
+    say(text)
     return True
 
 

@@ -4,13 +4,14 @@ A sweep is an experiment with one parent run, which has means over seeds; its ru
 run with the digest of what it should hold is left alone, any other is written again.
 """
 
+import json
 import logging
 import os
 import re
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -18,11 +19,10 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
-from bench.console import suggest_command
 from bench.errors import BenchError, first_line, mask_passwords
 from bench.record.locks import hold
-from bench.record.records import Records, load_records
-from bench.trackers.mlflow_runs import MlflowRun, child_runs, parent_run
+from bench.trackers.base import MirroredRun, MirroredSweep, Tracker
+from bench.trackers.mirrored_runs import safe_key
 
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -32,7 +32,7 @@ DEFAULTS = {
 }
 """Set where the user has not: a server that does not answer must not hold up a sweep."""
 
-LONGEST_REASON = 240
+LONGEST_VALUE = 500
 STATUS = {"done": "FINISHED", "failed": "FAILED", "running": "RUNNING"}  # any other is KILLED
 
 MOST_TRIES = 3
@@ -42,38 +42,37 @@ MOST_RUNS, MOST_METRICS, MOST_PARAMS = 50_000, 1000, 100
 """The most that MLflow takes or gives in one request."""
 
 
-def default_uri(results: Path) -> str:
-    """Return the address of the database beside the results."""
-    return f"sqlite:///{(results / 'mlflow.db').resolve()}"
+class MLflow(Tracker):
+    """Mirror in MLflow: an experiment for each sweep.
 
-
-def update_mlflow(folder: Path, uri: str | None = None) -> str:
-    """Bring the MLflow runs of the sweep in `folder` up to date, and return a line about it.
-
-    If MLflow cannot be reached or refuses, a `BenchError` says how to catch up; nothing is lost.
+    Args:
+        results: The folder of all results.
+        uri: Address of a tracking server or database; `$MLFLOW_TRACKING_URI`, or else the database
+            `mlflow.db` in the results, where None.
     """
-    results, sweep = folder.parent, folder.name
-    uri = uri or default_uri(results)
-    records = load_records(results, [sweep])
-    try:
-        if "://" not in uri or uri.startswith("file:"):
-            raise ValueError("its file store is retired; give an sqlite:/// or http:// address")
-        with hold(results / ".mlflow.lock", wait=True), _quiet():  # one process writes at a time
-            _prepare_database(uri)
-            written, kept = _Experiment(uri, records).update()
-    except BenchError:
-        raise
-    except Exception as error:  # whatever a server, a driver or a database may raise
-        reason = _masked(first_line(error), uri)
-        if len(reason) > LONGEST_REASON:  # the cause is at the end of nested messages
-            reason = f"{reason[: LONGEST_REASON // 3]} ... {reason[-LONGEST_REASON * 2 // 3 :]}"
-        raise BenchError(
-            f"MLflow at {mask_passwords(uri)} was not updated: {reason}\n"
-            f"nothing is lost, all results are in {folder} (a damaged database can be moved away: "
-            "it is made again from them); catch up with: "
-            + suggest_command(results, "mirror", sweep)
-        ) from error
-    return f"MLflow: {written} runs written, {kept} were up to date, at {mask_passwords(uri)}"
+
+    def __init__(self, results: Path, *, uri: str | None = None) -> None:
+        given = uri or os.environ.get("MLFLOW_TRACKING_URI")
+        self.results = results
+        self.uri = given or f"sqlite:///{(results / 'mlflow.db').resolve()}"
+
+    def update(self, sweep: MirroredSweep) -> str:
+        """Bring the runs of a sweep up to date; a `BenchError` says why it cannot."""
+        try:
+            if "://" not in self.uri or self.uri.startswith("file:"):
+                raise ValueError("its file store is retired; give an sqlite:/// or http:// address")
+            with hold(self.results / ".mlflow.lock", wait=True), _quiet():  # one writes at a time
+                _prepare_database(self.uri)
+                written, kept = _Experiment(self.uri, self.results, sweep).update()
+        except BenchError:
+            raise
+        except Exception as error:  # whatever a server, a driver or a database may raise
+            reason = _masked(first_line(error), self.uri)
+            where = f"MLflow at {mask_passwords(self.uri)}"
+            remedy = "a damaged database can be moved away: it is made again"
+            raise BenchError(f"{where}: {reason} ({remedy})") from error
+        where = mask_passwords(self.uri)
+        return f"MLflow: {written} runs written, {kept} were up to date, at {where}"
 
 
 def _masked(text: str, uri: str) -> str:
@@ -115,17 +114,16 @@ def _prepare_database(uri: str) -> None:
 class _Experiment:
     """The MLflow experiment of one sweep."""
 
-    def __init__(self, uri: str, records: Records) -> None:
+    def __init__(self, uri: str, results: Path, sweep: MirroredSweep) -> None:
         from mlflow.tracking import MlflowClient
 
         self.client = MlflowClient(tracking_uri=uri)
-        self.records = records
-        self.sweep = records.sweeps[0].name
-        known = self.client.get_experiment_by_name(f"bench/{self.sweep}")
+        self.sweep = sweep
+        known = self.client.get_experiment_by_name(f"bench/{sweep.name}")
         if known is None:
-            local = (records.results / "mlartifacts").resolve().as_uri()
+            local = (results / "mlartifacts").resolve().as_uri()
             location = None if uri.startswith("http") else local
-            self.id = self.client.create_experiment(f"bench/{self.sweep}", location)
+            self.id = self.client.create_experiment(f"bench/{sweep.name}", location)
             return
         self.id = known.experiment_id
         if known.lifecycle_stage != "active":
@@ -135,7 +133,7 @@ class _Experiment:
         """Write what is missing or changed; return how many children were written and kept."""
         existing: dict[tuple[str, ...], Any] = {}
         outdated = []
-        query = f"tags.`bench.sweep` = '{self.sweep}'"  # other runs may be the user's
+        query = f"tags.`bench.sweep` = '{self.sweep.name}'"  # other runs may be the user's
         for run in self.client.search_runs([self.id], query, max_results=MOST_RUNS):
             key = [run.data.tags.get(f"bench.{name}", "") for name in ("run", "variant", "digest")]
             if existing.setdefault(tuple(key), run) is not run:
@@ -143,10 +141,9 @@ class _Experiment:
         parents = [existing.pop(key) for key in list(existing) if key[0] == "sweep"]
         parent = self._update_parent(parents)
         outdated += [run for run in parents if run.info.run_id != parent]
-        wanted = child_runs(self.records)
         written = 0
-        for run in wanted:
-            same = existing.pop((run.tags["run"], run.tags["variant"], run.digest), None)
+        for run in self.sweep.runs:
+            same = existing.pop((run.id, run.tags["variant"], run.digest), None)
             if same is None:
                 self._write(run, {"mlflow.parentRunId": parent})
                 written += 1
@@ -154,11 +151,11 @@ class _Experiment:
                 self.client.set_tag(same.info.run_id, "mlflow.parentRunId", parent)
         for run in (*outdated, *existing.values()):
             self.client.delete_run(run.info.run_id)
-        return written, len(wanted) - written
+        return written, len(self.sweep.runs) - written
 
     def _update_parent(self, existing: Sequence[Any]) -> str:
         """Return the id of the parent run: an old one, unless it holds metrics no longer wanted."""
-        wanted = parent_run(self.records)
+        wanted = self.sweep.summary
         keys = {key for key, _, _ in wanted.metrics}
         kept = next((run for run in existing if set(run.data.metrics) <= keys), None)
         if kept is None:
@@ -167,7 +164,7 @@ class _Experiment:
             self._write(wanted, {}, kept.info.run_id)
         return str(kept.info.run_id)
 
-    def _write(self, run: MlflowRun, tags: dict[str, str], into: str = "") -> str:
+    def _write(self, run: MirroredRun, tags: dict[str, str], into: str = "") -> str:
         """Write a run, the digest last, so that half a run does not count; return its id."""
         from mlflow.entities import Metric, Param, RunTag
 
@@ -182,7 +179,7 @@ class _Experiment:
         metrics = iter([Metric(key, value, now, step) for key, value, step in run.metrics])
         while part := list(islice(metrics, MOST_METRICS)):
             self.client.log_batch(into, metrics=part)
-        params = iter([Param(key, value) for key, value in run.params.items()])
+        params = iter([Param(key, value) for key, value in params_of(run.config).items()])
         while part := list(islice(params, MOST_PARAMS)):
             self.client.log_batch(into, params=part)
         for path in run.files:
@@ -191,6 +188,16 @@ class _Experiment:
         self.client.set_terminated(into, STATUS.get(run.state, "KILLED"))
         self.client.set_tag(into, "bench.digest", run.digest)
         return into
+
+
+def params_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return settings as keys that a server accepts and text, long values cut."""
+    params = {}
+    for key, value in config.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        is_long = len(text) > LONGEST_VALUE
+        params[safe_key(key)] = text[: LONGEST_VALUE - 1] + "…" if is_long else text
+    return params
 
 
 @contextmanager

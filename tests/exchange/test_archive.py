@@ -98,7 +98,7 @@ def test_a_row_of_two_configurations_is_refused(bench, here, tiny):
     assert ": cvae, lr_livae; nothing was imported; to have both: --into ANOTHER_NAME" in err
     status, _, err = bench("import", "tiny.tar.gz", "--results", "there", "--into", "other")
     assert status == 0
-    assert "bench report other --results there; for MLflow: bench mirror other --results" in err
+    assert "bench report other --results there; for trackers: bench mirror other --results" in err
 
 
 def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, tiny):

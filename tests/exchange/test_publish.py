@@ -67,7 +67,15 @@ def test_the_command_says_what_it_wrote(bench, here):
     names = {path.name for path in folder.iterdir()}
     assert status == 0
     assert f"{len(names)} files written to results/published/quickstart" in err
-    expected = {"sweep.json", "origins.json", "figures.csv", "runs.csv", "cost.csv", "timings.csv"}
+    expected = {
+        "ro-crate-metadata.json",
+        "sweep.json",
+        "origins.json",
+        "figures.csv",
+        "runs.csv",
+        "cost.csv",
+        "timings.csv",
+    }
     assert names == expected | {"2.md", "summary.md", "footing.md", "seeds.png", "1.md"}
     assert (folder / "seeds.png").read_bytes() == b"a picture"
 

@@ -9,6 +9,7 @@ import pytest
 from bench.execution.unchanged import FinishedSweep
 from tests.made_once import copy_faces_sweep, draw_faces
 
+WORDS = ["", None, (), True, None]  # about trackers
 RUN = ("run", "faces.yaml", "--no-mlflow", "--device", "cpu")
 
 WITHOUT_TORCH = """\
@@ -24,7 +25,7 @@ assert not heavy, heavy
 
 
 def faces_sweep(*overrides):
-    return FinishedSweep.of(Path("faces.yaml"), overrides, Path("results"), [True, None])
+    return FinishedSweep.of(Path("faces.yaml"), overrides, Path("results"), WORDS)
 
 
 @pytest.fixture

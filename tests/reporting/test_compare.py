@@ -8,12 +8,13 @@ import recorded
 
 from bench.errors import UnknownName
 from bench.record.records import load_records
-from bench.reporting.compare import compare_text, find_runs
+from bench.reporting.compare import compare_sides, comparison_text, find_runs
 
 
 def text(results, first, second):
     records = load_records(results)
-    return compare_text(records, find_runs(records, first), find_runs(records, second))
+    sides = find_runs(records, first), find_runs(records, second)
+    return comparison_text(compare_sides(records, *sides))
 
 
 def test_two_variants_are_compared_seed_by_seed(tmp_path):

@@ -10,7 +10,7 @@ import cases
 import pytest
 
 from bench.record.records import load_records
-from bench.reporting.compare import compare_text, find_runs
+from bench.reporting.compare import compare_sides, comparison_text, find_runs
 from bench.reporting.page.document import describe_page
 from bench.reporting.render import RENDERERS
 from bench.reporting.tables.build import build_table, filled_tables
@@ -100,6 +100,7 @@ def test_it_fills_tables_and_the_page(records):
 
 
 def test_two_variants_are_compared_by_it(records):
-    text = compare_text(records, find_runs(records, "mine/cvae"), find_runs(records, "mine/cgan"))
+    sides = find_runs(records, "mine/cvae"), find_runs(records, "mine/cgan")
+    text = comparison_text(compare_sides(records, *sides))
     [line] = [line for line in text.splitlines() if line.startswith("Darkness (%) ↓ ")]
     assert "p < 0.001" in line

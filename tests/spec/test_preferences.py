@@ -3,7 +3,7 @@
 import pytest
 
 from bench.errors import SpecError
-from bench.spec.preferences import load_preferences, preferences_path
+from bench.spec.preferences import load_preferences, load_trackers, preferences_path
 from bench.spec.switches import SwitchSet
 
 INLINE = {"name": "inline"}
@@ -76,6 +76,24 @@ def test_mistakes_in_the_file_are_shown_in_place(write, text, message):
     write(text)
     with pytest.raises(SpecError) as caught:
         load_preferences()
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "jobs: 2\ntracker: wandbb\n",
+            "config.yaml:2: tracker.0.name: unknown tracker 'wandbb' (did",
+        ),
+        ("tracker:\n  - mlflow\n  - {name: wandb, mod: x}\n", ":3: tracker.1.mod: unknown key"),
+        ("tracker:\n- 3\n", "config.yaml:2: tracker.0: "),
+    ],
+)
+def test_mistakes_in_trackers_are_shown_in_place(write, text, message):
+    write(text)
+    with pytest.raises(SpecError) as caught:
+        load_trackers(None)
     assert message in str(caught.value)
 
 

@@ -1,18 +1,16 @@
-"""The runs of MLflow for a sweep, made from the record without MLflow."""
+"""A sweep and its runs as trackers show them, made from the record."""
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 
 from bench.record.files import flatten
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.statistics import t_interval
 from bench.spec.reserved_names import REAL
+from bench.trackers.base import MirroredRun, MirroredSweep
 
 LONGEST_VALUE = 500
 LONGEST_KEY = 230  # MLflow takes 250, with our prefixes and hashes
@@ -22,41 +20,24 @@ SWEEP_FILES = ("*.json", "*.csv", "*.png", "report.html", "tables/*", "figures/*
 """Artifacts of a run, and of a sweep, with what `bench report` and `bench figure` wrote."""
 
 MetricKeys = Mapping[tuple[str, str, str], str]
-"""Metric, protocol and split of a measurement -> its key in MLflow."""
+"""Metric, protocol and split of a measurement -> its key in trackers."""
 
 
-@dataclass(frozen=True)
-class MlflowRun:
-    """One run as MLflow shows it."""
-
-    name: str
-    state: str
-    tags: Mapping[str, str]  # without the prefix `bench.`
-    params: Mapping[str, str]  # the flattened configuration; long values are cut
-    metrics: Sequence[tuple[str, float, int]]  # key, value, step
-    folder: Path
-    files: Sequence[Path]  # artifacts, below `folder`
-    started: int = 0  # milliseconds since 1970; 0 where it was not recorded
-    note: str = ""
-
-    @property
-    def digest(self) -> str:
-        """Twelve hexadecimal digits of a hash over all fields and the bytes of the files."""
-        content = [self.name, self.state, self.tags, self.params, self.metrics, self.started]
-        content += [self.note] if self.note else []
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=dict).encode())
-        for path in self.files:
-            digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()[:12]
+def mirrored_sweep(records: Records) -> MirroredSweep:
+    """Return the one sweep of a record as trackers are given it."""
+    [sweep] = records.sweeps
+    folder = records.results / sweep.name
+    return MirroredSweep(sweep.name, folder, parent_run(records), child_runs(records))
 
 
-def parent_run(records: Records) -> MlflowRun:
+def parent_run(records: Records) -> MirroredRun:
     """Return the run that represents a sweep: means over seeds, and the files of the sweep."""
     [sweep] = records.sweeps
     states = [run.state for run in records.runs]
     is_done = set(states) == {"done"}
     folder = records.results / sweep.name
-    return MlflowRun(
+    return MirroredRun(
+        id="sweep",
         name=f"{sweep.name}: means over seeds",
         state="failed" if "failed" in states else "done" if is_done else "running",
         tags={
@@ -65,7 +46,7 @@ def parent_run(records: Records) -> MlflowRun:
             "spec": sweep.spec,
             "finished": f"{states.count('done')} of {len(states)}",
         },
-        params={},
+        config={},
         metrics=[(key, value, 0) for key, value in means_over_seeds(records).items()],
         folder=folder,
         files=[
@@ -78,7 +59,7 @@ def parent_run(records: Records) -> MlflowRun:
     )
 
 
-def child_runs(records: Records) -> list[MlflowRun]:
+def child_runs(records: Records) -> list[MirroredRun]:
     """Return all runs of a sweep that have begun, in its order."""
     keys = _metric_keys(records)
     metrics: dict[RecordedRun, list[tuple[str, float, int]]] = {}
@@ -100,11 +81,12 @@ def child_runs(records: Records) -> list[MlflowRun]:
         tags |= {"commit": str(origin.get("commit", ""))}
         tags |= {"failure": run.reason} if run.reason else {}
         tags |= protocols.get(run, {})
-        child = MlflowRun(
+        child = MirroredRun(
+            id=run.id,
             name=(f"{run.variant[:LONGEST_KEY]}, seed {seed}" if seed else run.title)[:LONGEST_KEY],
             state=run.state,
             tags={key: value[:LONGEST_VALUE] for key, value in tags.items()},
-            params=_params(records.config(run)),
+            config=flatten(records.config(run)),
             metrics=metrics.get(run, []),
             folder=run.path,
             files=[run.path / name for name in FILES if (run.path / name).is_file()],
@@ -137,7 +119,7 @@ def means_over_seeds(records: Records) -> dict[str, float]:
 
 
 def safe_key(key: str) -> str:
-    """Return a key that MLflow accepts; one that had to be changed ends with a hash.
+    """Return a key that every tracker accepts; one that had to be changed ends with a hash.
 
     >>> safe_key("main/reconstruct")
     'main/reconstruct'
@@ -187,13 +169,3 @@ def _milliseconds(started: object) -> int:
         return int(datetime.fromisoformat(str(started)).timestamp() * 1000)
     except ValueError:
         return 0
-
-
-def _params(config: Mapping[str, object]) -> dict[str, str]:
-    """Return nested settings as keys that a server accepts and text, long values cut."""
-    params = {}
-    for key, value in flatten(config).items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        is_long = len(text) > LONGEST_VALUE
-        params[safe_key(key)] = text[: LONGEST_VALUE - 1] + "…" if is_long else text
-    return params

@@ -4,7 +4,8 @@ import pytest
 import recorded
 
 from bench.record.records import load_records
-from bench.trackers.mlflow_runs import child_runs, means_over_seeds, safe_key
+from bench.trackers.mirrored_runs import child_runs, means_over_seeds, safe_key
+from bench.trackers.mlflow import params_of
 
 
 def test_runs_that_have_begun_are_mirrored_with_every_axis(tmp_path):
@@ -20,7 +21,7 @@ def test_runs_that_have_begun_are_mirrored_with_every_axis(tmp_path):
     axes = {"sweep": "quickstart", "variant": "cvae", "model": "cvae", "data": "digits"}
     assert axes.items() <= failed.tags.items()
     assert failed.tags["commit"] == "c0ffee"
-    assert failed.params["objective.encoder_u.kl"] == "1.0"
+    assert failed.config["objective.encoder_u.kl"] == 1.0
 
 
 def test_metrics_are_curves_figures_costs_and_timings(tmp_path):
@@ -66,7 +67,7 @@ def test_long_settings_are_cut(tmp_path):
     folder = recorded.write_sweep(tmp_path, real=None)
     path = next(iter(sorted(folder.glob("00*/config.json"))))
     path.write_text(json.dumps({"id": "x", "config": {"a": {"b": "x" * 9999}, "c": []}}))
-    params = child_runs(load_records(tmp_path))[0].params
+    params = params_of(child_runs(load_records(tmp_path))[0].config)
     assert len(params["a.b"]) == 500
     assert params["c"] == "[]"
 
