@@ -29,6 +29,7 @@ ENGINES = {
     "optuna": "bench/tuning/study.py",
     "ray": "bench/execution/executors/ray.py",
     "submitit": "bench/execution/executors/slurm.py",
+    "timm": "bench/metrics/extractors/vision_transformers.py",
 }
 
 

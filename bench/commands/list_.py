@@ -10,7 +10,7 @@ from bench.commands import cli, echo, options
 from bench.errors import BenchError
 
 KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
-LISTED = (*KINDS, "rules", "sweeps", "tables", "figures")
+LISTED = (*KINDS, "extractors", "rules", "sweeps", "tables", "figures")
 
 
 @cli.command("list")
@@ -18,8 +18,9 @@ LISTED = (*KINDS, "rules", "sweeps", "tables", "figures")
 def list_command(what: str) -> None:
     """List what there is, one line each.
 
-    Models are listed with what they can do beyond sampling, and with options of sampling. Rules are
-    those of `bench check`.
+    Models are listed with what they can do beyond sampling, and with options of sampling.
+    Extractors are the networks of metrics, values of their option `extractor`. Rules are those of
+    `bench check`.
     """
     lines = list(_lines(what))
     width = max((len(name) for name, _ in lines), default=0)
@@ -32,6 +33,10 @@ def _lines(what: str) -> Iterable[tuple[str, str]]:
         from bench.spec.sweep_file import find_sweeps, sweep_title
 
         return [(str(path), sweep_title(path)) for path in find_sweeps(options.sweeps_folder())]
+    if what == "extractors":
+        from bench.metrics.extractors import EXTRACTORS
+
+        return list(EXTRACTORS.items())
     if what == "rules":
         from bench.conformance.suite import RULES
 

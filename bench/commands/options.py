@@ -112,6 +112,18 @@ WORKER = (
         envvar="BENCH_LPIPS_WEIGHTS",
         help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
     ),
+    click.option(
+        "--dinov2-weights",
+        type=EXISTING_FILE,
+        envvar="BENCH_DINOV2_WEIGHTS",
+        help="File of DINOv2 ViT-L/14, for metrics with `extractor: dinov2`.",
+    ),
+    click.option(
+        "--clip-weights",
+        type=EXISTING_FILE,
+        envvar="BENCH_CLIP_WEIGHTS",
+        help="File of OpenAI's CLIP ViT-L/14 at 336 pixels, for `cmmd` and `extractor: clip`.",
+    ),
 )
 EXECUTION = (
     click.argument("spec", type=click.Path(path_type=Path)),
@@ -153,6 +165,8 @@ class WorkerOptions(TypedDict):
     threads: int | None
     inception_weights: Path | None
     lpips_weights: Path | None
+    dinov2_weights: Path | None
+    clip_weights: Path | None
 
 
 class ExecutionOptions(WorkerOptions):
@@ -224,7 +238,12 @@ def make_worker(command: str, values: WorkerOptions, **further: Any) -> "Worker"
     """Return a worker as the command line asks for it; `command` is what the record keeps of it."""
     from bench.process.worker import Worker
 
-    weights = {"inception": values["inception_weights"], "lpips": values["lpips_weights"]}
+    weights = {
+        "inception": values["inception_weights"],
+        "lpips": values["lpips_weights"],
+        "dinov2": values["dinov2_weights"],
+        "clip": values["clip_weights"],
+    }
     return Worker(
         values["device"],
         command=command,

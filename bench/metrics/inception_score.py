@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
-from bench.metrics.extractors.extractor_option import ExtractorOption, choose_classifier
+from bench.metrics.extractors.extractor_option import LogitsOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
 
 SHUFFLE_SEED = 0  # part of the definition where there are several splits
@@ -36,7 +36,7 @@ class InceptionScore(Metric):
     name = "inception_score"
     quantities = {"inception_score": Quantity("Inception Score", "higher", 2)}
 
-    extractor: ExtractorOption = "domain"
+    extractor: LogitsOption = "domain"
     splits: AtLeastOne = 1
     extractor_seed: int = 0
 

@@ -26,6 +26,7 @@ OPTIONS = {
     "class_accuracy": {},
     "fid": {"per_class": True},
     "kid": {"per_class": True},
+    "cmmd": {"extractor": "domain", "per_class": True},
     "precision_recall": {},
     "density_coverage": {},
     "intra_class_diversity": {"per_class": 3, "size": 161},

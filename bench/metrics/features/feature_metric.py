@@ -69,8 +69,9 @@ class FeatureMetric(Metric):
     compared with themselves.
 
     Attributes:
-        extractor: `domain`, the classifier of the data set without its last layer; `inception`; or
-            a file, see `bench.metrics.extractors.network_file`.
+        extractor: `domain`, the classifier of the data set without its last layer; `inception`;
+            `dinov2` or `clip`, see `bench.metrics.extractors.vision_transformers`; or a file, see
+            `bench.metrics.extractors.network_file`.
         against: Split of the real images.
         extractor_seed: Seed of the domain classifier.
     """
