@@ -55,7 +55,7 @@ OF_MODELS = (
 
 def level_logits(x):
     """Return the logits of the three classes."""
-    levels = LOWEST + STEP * torch.arange(CLASSES, dtype=torch.float64)
+    levels = LOWEST + STEP * torch.arange(CLASSES, dtype=torch.float64, device=x.device)
     return -((x.double().mean(dim=(1, 2, 3))[:, None] - levels) ** 2) / 100
 
 

@@ -9,7 +9,7 @@ from bench.data.base import DataSet, DataSpec, Split
 from bench.metrics import ms_ssim_native, within_class_variance
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors import base, feature_cache
-from bench.metrics.features import cmmd, density_coverage
+from bench.metrics.features import cmmd, neighbors
 from tests.metrics.bars import context_of
 
 OPTIONS = {
@@ -46,7 +46,7 @@ def small_parts(monkeypatch, short_training):
     for module, name, value in (
         (base, "IMAGES_PER_PASS", 10),
         (feature_cache, "PART", 50),
-        (density_coverage, "BLOCK", 2**10),
+        (neighbors, "BLOCK", 2**10),
         (cmmd, "BLOCK", 2**10),
         (ms_ssim_native, "CHUNK", 2),
         (within_class_variance, "BLOCK", 10),

@@ -50,11 +50,10 @@ class FeatureComparison:
         return replace(self, samples=self.samples.first(size), real=self.real.first(size))
 
     def features(self) -> tuple[Tensor, Tensor]:
-        """Return the features of both sets, `float32` `[N, D]`, which takes most of the time."""
-        return (
-            features(self.context, self.extractor, self.samples, is_real=False),
-            features(self.context, self.extractor, self.real, is_real=True),
-        )
+        """Return the features of both sets on the device, `float32` `[N, D]`."""
+        made = features(self.context, self.extractor, self.samples, is_real=False)
+        real = features(self.context, self.extractor, self.real, is_real=True)
+        return made.to(self.context.device), real.to(self.context.device)
 
 
 @dataclass(frozen=True, kw_only=True)
