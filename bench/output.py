@@ -37,6 +37,17 @@ class ListedName(Output):
     """Why it cannot be used; empty where it can."""
 
 
+class DiagnosisOutput(Output):
+    """What a check of the machine found."""
+
+    check: str
+    level: Literal["ok", "note", "FAIL"]
+    """`FAIL` prevents runs, a `note` costs something."""
+    text: str
+    remedy: str
+    """What to do about it; empty where nothing is to be done."""
+
+
 class RunRow(Output):
     """A run that a sweep expects, a row of other options of sampling, or a control."""
 
@@ -239,6 +250,7 @@ class EvaluationOutput(Output):
 
 
 Names = list[ListedName]
+Diagnoses = list[DiagnosisOutput]
 States = list[SweepState]
 Findings = list[FindingOutput]
 

@@ -32,6 +32,7 @@ SHAPES = {
     "check": "Findings",
     "data": "DataOutput",
     "evaluate": "EvaluationOutput",
+    "doctor": "Diagnoses",
 }
 
 
@@ -57,6 +58,12 @@ def schema_of(bench, command):
     status, out, err = bench(command, "--json-schema")
     assert status == 0, err
     return json.loads(out)
+
+
+def test_what_the_doctor_says_is_the_text(bench, printed):
+    found = printed("doctor")
+    text = bench("doctor")[1]
+    assert all(one["text"] in text for one in found if one["check"] in ("python", "packages"))
 
 
 @pytest.mark.parametrize("what", LISTED)

@@ -34,6 +34,7 @@ ENGINES = {
     "submitit": "bench/execution/executors/slurm.py",
     "datasets": "bench/data/huggingface.py",
     "webdataset": "bench/data/webdataset.py",
+    "timm": "bench/metrics/extractors/vision_transformers.py",
 }
 
 

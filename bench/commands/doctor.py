@@ -2,18 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from bench.commands import cli, echo, options
+from bench.commands.json_output import json_option, print_json
 
 
 @cli.command("doctor")
 @options.add(options.RESULTS, *options.weights_options(options.FILE), options.MLFLOW_URI)
-def doctor_command(
-    results: Path,
-    inception_weights: Path | None,
-    lpips_weights: Path | None,
-    mlflow_uri: str | None,
-) -> None:
+@json_option("Diagnoses")
+def doctor_command(results: Path, mlflow_uri: str | None, as_json: bool, **values: Any) -> None:
     """Say whether this machine is ready for runs, and what to do where it is not.
 
     Looks at packages, devices, disks, data and weights, without the network. The exit status is 1
@@ -22,15 +20,17 @@ def doctor_command(
     from bench.doctor.diagnosis import Surroundings
     from bench.doctor.examination import CHECKS, examine
 
-    weights = {"inception": inception_weights, "lpips": lpips_weights}
-    given = {network: path for network, path in weights.items() if path is not None}
-    width, levels = max(map(len, CHECKS)), []
-    for name, (level, text, remedy) in examine(Surroundings(results, mlflow_uri, given)):
-        echo(f"{level:<4}  {name:<{width}}  {text}")
-        if remedy:
-            echo(f"{'':<{width + 6}}  -> {remedy}")
-        levels.append(level)
+    found = list(examine(Surroundings(results, mlflow_uri, options.given_weights(values))))
+    levels = [diagnosis.level for _, diagnosis in found]
     prevents, notes = levels.count("FAIL"), levels.count("note")
-    verdict = f"{prevents} problems prevent runs" if prevents else "ready for runs"
-    echo(f"{verdict}, {notes} notes")
+    if as_json:
+        print_json("Diagnoses", [{"check": name, **one._asdict()} for name, one in found])
+    else:
+        width = max(map(len, CHECKS))
+        for name, (level, text, remedy) in found:
+            echo(f"{level:<4}  {name:<{width}}  {text}")
+            if remedy:
+                echo(f"{'':<{width + 6}}  -> {remedy}")
+        verdict = f"{prevents} problems prevent runs" if prevents else "ready for runs"
+        echo(f"{verdict}, {notes} notes")
     sys.exit(1 if prevents else 0)

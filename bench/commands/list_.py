@@ -12,7 +12,7 @@ from bench.commands.json_output import json_option, print_json
 from bench.errors import BenchError
 
 KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
-LISTED = (*KINDS, "rules", "sweeps", "tables", "figures")
+LISTED = (*KINDS, "extractors", "rules", "sweeps", "tables", "figures")
 
 
 @cli.command("list")
@@ -21,8 +21,9 @@ LISTED = (*KINDS, "rules", "sweeps", "tables", "figures")
 def list_command(what: str, as_json: bool) -> None:
     """List what there is, one line each.
 
-    Models are listed with what they can do beyond sampling, and with options of sampling. Rules are
-    those of `bench check`.
+    Models are listed with what they can do beyond sampling, and with options of sampling.
+    Extractors are the networks of metrics, values of their option `extractor`. Rules are those of
+    `bench check`.
     """
     listed = list(_listed(what))
     if as_json:
@@ -48,6 +49,10 @@ def _listed(what: str) -> Iterable[_Listed]:
 
         paths = find_sweeps(options.sweeps_folder())
         return [_Listed(str(path), sweep_title(path)) for path in paths]
+    if what == "extractors":
+        from bench.metrics.extractors import EXTRACTORS
+
+        return [_Listed(*extractor) for extractor in EXTRACTORS.items()]
     if what == "rules":
         from bench.conformance.suite import RULES
 

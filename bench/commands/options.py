@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
@@ -112,22 +112,31 @@ TRACKERS = (
 )
 
 
-def weights_options(kind: click.Path) -> tuple[Callable[[Any], Any], ...]:
+WEIGHTS = {
+    "inception": "the Inception network, for metrics that ask for it",
+    "lpips": "torchvision's AlexNet, for the LPIPS of reconstructions",
+    "dinov2": "DINOv2 ViT-L/14, for metrics with `extractor: dinov2`",
+    "clip": "OpenAI's CLIP ViT-L/14 at 336 pixels, for `cmmd` and `extractor: clip`",
+}
+"""Pretrained networks: name -> what an option says of the file of its weights."""
+
+
+def weights_options(kind: click.Path) -> list[Callable[[Any], Any]]:
     """Return the options that name files of pretrained networks."""
-    return (
+    return [
         click.option(
-            "--inception-weights",
+            f"--{name}-weights",
             type=kind,
-            envvar="BENCH_INCEPTION_WEIGHTS",
-            help="File of the Inception network, for metrics that ask for it.",
-        ),
-        click.option(
-            "--lpips-weights",
-            type=kind,
-            envvar="BENCH_LPIPS_WEIGHTS",
-            help="File of torchvision's AlexNet, for the LPIPS of reconstructions.",
-        ),
-    )
+            envvar=f"BENCH_{name.upper()}_WEIGHTS",
+            help=f"File of {what}.",
+        )
+        for name, what in WEIGHTS.items()
+    ]
+
+
+def given_weights(values: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the files of pretrained networks that options name, by network."""
+    return {name: path for name in WEIGHTS if (path := values[f"{name}_weights"]) is not None}
 
 
 WORKER = (
@@ -175,6 +184,8 @@ class WorkerOptions(TypedDict):
     threads: int | None
     inception_weights: Path | None
     lpips_weights: Path | None
+    dinov2_weights: Path | None
+    clip_weights: Path | None
 
 
 class TrackerOptions(TypedDict):
@@ -256,11 +267,10 @@ def make_worker(command: str, values: WorkerOptions, **further: Any) -> "Worker"
     """Return a worker as the command line asks for it; `command` is what the record keeps of it."""
     from bench.process.worker import Worker
 
-    weights = {"inception": values["inception_weights"], "lpips": values["lpips_weights"]}
     return Worker(
         values["device"],
         command=command,
-        weights={network: path for network, path in weights.items() if path is not None},
+        weights=given_weights(values),
         threads=values["threads"],
         **further,
     )

@@ -4,8 +4,9 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from bench.doctor.diagnosis import Diagnosis, Level, Surroundings
@@ -61,22 +62,30 @@ def check_data_sets(_: Surroundings) -> Iterator[Diagnosis]:
 def check_weights(asked: Surroundings) -> Iterator[Diagnosis]:
     """Say whether the files of pretrained networks are there and whole."""
     from bench.metrics.extractors import inception, lpips
+    from bench.metrics.extractors.vision_transformers import TRANSFORMERS, kept_weights, remedy_of
     from bench.metrics.extractors.weight_files import read_weights
 
-    inception_path = asked.weights.get("inception") or inception.downloaded_path()
-    places = {"inception": inception_path, "lpips": asked.weights.get("lpips")}
-    remedies = {"inception": inception.REMEDY, "lpips": lpips.REMEDY}
-    for network, path in places.items():
+    known: dict[str, tuple[Callable[[], Path | None], Callable[[], str]]] = {
+        "inception": (inception.downloaded_path, lambda: inception.REMEDY),
+        "lpips": (lambda: None, lambda: lpips.REMEDY),
+        **{name: (partial(kept_weights, name), partial(remedy_of, name)) for name in TRANSFORMERS},
+    }
+    for network, (find, remedy_of_network) in known.items():
+        try:
+            remedy, path = remedy_of_network(), asked.weights.get(network) or find()
+        except BenchError as error:  # the package of the network is not there
+            yield Diagnosis("note", first_line(error))
+            continue
         if path is None or not path.exists():
             where = f" (looked for {path})" if path else ""
             is_named = network in asked.weights  # a run would refuse the option
             level: Level = "FAIL" if is_named else "note"
-            yield Diagnosis(level, f"no weights of {network}{where}", remedies[network])
+            yield Diagnosis(level, f"no weights of {network}{where}", remedy)
             continue
         try:
-            read_weights(path, network, remedies[network])
+            read_weights(path, network, remedy)
         except BenchError as error:
-            yield Diagnosis("note", first_line(error), remedies[network])
+            yield Diagnosis("note", first_line(error), remedy)
         else:
             yield Diagnosis("ok", f"weights of {network}: {path}")
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
-from bench.metrics.extractors.extractor_option import ExtractorOption, choose_classifier
+from bench.metrics.extractors.extractor_option import LogitsOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
 
 SHUFFLE_SEED = 0  # part of the definition where there are several splits
@@ -36,7 +36,7 @@ class InceptionScore(Metric):
     name = "inception_score"
     quantities = {"inception_score": Quantity("Inception Score", "higher", 2)}
 
-    extractor: ExtractorOption = "domain"
+    extractor: LogitsOption = "domain"
     splits: AtLeastOne = 1
     extractor_seed: int = 0
 
@@ -48,8 +48,8 @@ class InceptionScore(Metric):
         if count < self.splits:
             reason = f"{count} samples are too few for {self.splits} splits"
             return [Measurement(self.name, protocol, None, reason)]
-        score = inception_score(sample_logits(context, classifier, samples), self.splits)
-        return [Measurement(self.name, protocol, score)]
+        logits = sample_logits(context, classifier, samples).to(context.device)
+        return [Measurement(self.name, protocol, inception_score(logits, self.splits))]
 
 
 def inception_score(logits: Tensor, splits: int = 1) -> float:
@@ -69,6 +69,7 @@ def inception_score(logits: Tensor, splits: int = 1) -> float:
         raise BenchError("the classifier gave logits that are not finite")
     # torch-fidelity's own shuffle and splits; one at a time, since it holds four float64 copies.
     order = torch.from_numpy(np.random.RandomState(SHUFFLE_SEED).permutation(len(logits)))
+    order = order.to(logits.device)
     bounds = [index * len(logits) // splits for index in range(1, splits)]
     scores = []
     for indices in torch.tensor_split(order, bounds):

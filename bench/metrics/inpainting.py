@@ -52,7 +52,8 @@ class Inpainting(EncodingMetric):
         of_mse, of_psnr = [], []
         for name, region in regions(test).items():
             parts = (torch.split(part, BATCH) for part in (test.x, test.y, region))
-            errors = torch.cat([_errors(coder, *batch) for batch in zip(*parts, strict=True)])
+            batches = zip(*parts, strict=True)
+            errors = torch.cat([_errors(coder, context.device, *batch) for batch in batches])
             where = f"{how},region=landmarks+1/3" if name in AROUND else how
             of_mse.append(
                 Measurement(f"inpainting_mse/{name}", f"mse[8bit,{where}]", errors.mean().item())
@@ -111,7 +112,11 @@ def fill_in(coder: EncoderDecoder, x: Tensor, y: Tensor, region: Tensor) -> Tens
     return coder.decode(coder.encode(corrupt(x, region), y), y)
 
 
-def _errors(coder: EncoderDecoder, x: Tensor, y: Tensor, region: Tensor) -> Tensor:
-    """Return the mean squared error inside the region of each image, `[B]`."""
-    errors = squared_errors(x, fill_in(coder, x, y, region)).mean(dim=1, keepdim=True)
+def _errors(
+    coder: EncoderDecoder, device: torch.device, x: Tensor, y: Tensor, region: Tensor
+) -> Tensor:
+    """Return the mean squared error inside the region of each image, `[B]`, on the device."""
+    filled = fill_in(coder, x, y, region)
+    x, filled, region = (part.to(device) for part in (x, filled, region))
+    errors = squared_errors(x, filled).mean(dim=1, keepdim=True)
     return (errors * region).flatten(1).sum(dim=1) / region.flatten(1).sum(dim=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.data.moons import CENTERS
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet, unmeasured
-from bench.metrics.features.density_coverage import distances
+from bench.metrics.features.neighbors import distances, radii
 from bench.metrics.jackknife import (
     combined_error,
     jackknife_variance,
@@ -177,6 +177,4 @@ def _mean_distance(first: Tensor, second: Tensor) -> Tensor:
 
 def _spacing(points: Tensor) -> float:
     """Return the mean distance of points from the nearest other one."""
-    # The nearest of all is the point itself.
-    nearest = [block.kthvalue(2, dim=1).values for block in distances(points, points)]
-    return torch.cat(nearest).sort().values.mean().item()
+    return radii(points, 1).sort().values.mean().item()

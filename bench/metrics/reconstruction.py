@@ -46,7 +46,8 @@ class Reconstruction(EncodingMetric):
         """Measure the four errors."""
         context.require_images()
         decoded = coder.decode(coder.encode(test.x, test.y), test.y)
-        errors = squared_errors(test.x, decoded).flatten(1).mean(dim=1)
+        x, decoded = test.x.to(context.device), decoded.to(context.device)
+        errors = squared_errors(x, decoded).flatten(1).mean(dim=1)
         window, sigma = ssim_window(coder.spec.shape)
         how = f"{coder.label},codes=mean,n={len(test)}"
         return [
@@ -55,9 +56,9 @@ class Reconstruction(EncodingMetric):
             Measurement(
                 "reconstruction_ssim",
                 f"ssim[8bit,window={window},sigma={sigma:.2f},{how}]",
-                mean_ssim(test.x, decoded, window, sigma),
+                mean_ssim(x, decoded, window, sigma),
             ),
-            _lpips(context, test.x, decoded, how),
+            _lpips(context, x, decoded, how),
         ]
 
 

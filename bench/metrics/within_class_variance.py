@@ -49,7 +49,8 @@ class WithinClassVariance(Metric):
             reason = "one image a class has no variance"
             return [Measurement(name, how, None, reason) for name, how in protocols.items()]
         seen = features(context, extractor, balanced_samples(samples), is_real=False)
-        of_pixels = [samples.x[samples.y == k] for k in classes]
+        seen = seen.to(context.device)
+        of_pixels = [samples.x[samples.y == k].to(context.device) for k in classes]
         of_features = [seen[k :: len(classes)].double() for k in classes]
         values = (
             [pixel_variance(x) for x in of_pixels],
@@ -91,7 +92,7 @@ def pixel_variance(images: Tensor) -> float:
     0.5
     """
     n = len(images)
-    total = torch.zeros(images.shape[1:], dtype=torch.int64)
+    total = torch.zeros(images.shape[1:], dtype=torch.int64, device=images.device)
     squares = torch.zeros_like(total)
     for block in torch.split(images, BLOCK):
         total += block.long().sum(dim=0)

@@ -1,6 +1,7 @@
 """Validation of plain data against a schema, with pydantic's messages rewritten in plain words."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -188,7 +189,10 @@ def _sentence(error: dict[str, Any], known: list[str]) -> str:
         return f"expected {_EXPECTED[kind]}, got {given}"
     if kind in ("literal_error", "union_tag_invalid"):
         allowed = context.get("expected") or context.get("expected_tags")
-        return f"expected one of {allowed}, got {given}"
+        names = {name.lower(): name for name in re.findall(r"'([^']*)'", str(allowed))}
+        near = nearest(str(context.get("tag", error.get("input"))).lower(), names)
+        hint = f" (did you mean {names[near]!r}?)" if near else ""
+        return f"expected one of {allowed}, got {given}{hint}"
     for name, symbol in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
         if name in context:
             return f"must be {symbol} {context[name]}, got {given}"

@@ -195,6 +195,7 @@ OPTIONS = {
     "--speed": NASTY,
     "--results": ("a" * 5000, "s.yaml", "s.yaml/x", "\udcff", "", "\x1b"),
     "--inception-weights": ("nowhere", ".", "a" * 5000),
+    "--dinov2-weights": ("nowhere", ".", "a" * 5000),
 }
 
 

@@ -26,6 +26,7 @@ OPTIONS = {
     "class_accuracy": {},
     "fid": {"per_class": True},
     "kid": {"per_class": True},
+    "cmmd": {"extractor": "domain", "per_class": True},
     "precision_recall": {},
     "density_coverage": {},
     "intra_class_diversity": {"per_class": 3, "size": 161},
@@ -54,7 +55,7 @@ OF_MODELS = (
 
 def level_logits(x):
     """Return the logits of the three classes."""
-    levels = LOWEST + STEP * torch.arange(CLASSES, dtype=torch.float64)
+    levels = LOWEST + STEP * torch.arange(CLASSES, dtype=torch.float64, device=x.device)
     return -((x.double().mean(dim=(1, 2, 3))[:, None] - levels) ** 2) / 100
 
 

@@ -17,12 +17,10 @@ from bench.evaluation.measuring import measure
 from bench.metrics import (
     base,
     classification_accuracy,
-    density_coverage,
     encoder_decoder,
     inpainting,
     ms_ssim,
     ms_ssim_native,
-    precision_recall,
     prior_fit,
     reconstruction,
     within_class_variance,
@@ -31,6 +29,7 @@ from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.metrics.extractors import base as extractors
 from bench.metrics.extractors import feature_cache
 from bench.metrics.extractors.lpips import perceptual_distance
+from bench.metrics.features import cmmd, neighbors
 from bench.record.quantities import Quantity
 from bench.spec.components import complete_component
 from bench.spec.validation import KeyProblem
@@ -61,6 +60,7 @@ KNOWN_ANSWER = {
     "class_accuracy": "test_a_quarter_wrong_is_a_quarter_less",
     "classification_accuracy_score": "test_samples_that_do_not_tell_the_classes_apart_teach_chance",
     "fid": "test_gaussians_with_known_moments",
+    "cmmd": "test_two_points_at_a_right_angle",
     "kid": "test_a_shift_is_the_difference_of_kernel_means",
     "precision_recall": "test_copies_cover_what_they_copy_and_nothing_else",
     "density_coverage": "test_copies_cover_what_they_copy_and_nothing_else",
@@ -95,8 +95,8 @@ SMALL_BATCHES = (
     (inpainting, "BATCH", 7),
     (reconstruction, "BATCH", 7),
     (prior_fit, "BATCH", 7),
-    (density_coverage, "BLOCK", 100),
-    (precision_recall, "EXACT_BLOCK", 4),
+    (neighbors, "BLOCK", 100),
+    (cmmd, "BLOCK", 100),
     (within_class_variance, "BLOCK", 7),
     (ms_ssim_native, "CHUNK", 1),
     (ms_ssim, "CHUNK_BYTES", {"cpu": 2**17}),
@@ -146,6 +146,7 @@ WORSE = {
     "classification_accuracy_score": noise,
     "fid": noise,
     "kid": noise,
+    "cmmd": noise,
     "precision_recall": noise,
     "density_coverage": noise,
     "attribute_accuracy": noise,
@@ -303,6 +304,7 @@ def test_no_constant_that_cuts_work_into_parts_is_forgotten():
     exempt = {
         ("bench.metrics.extractors.inception", "IMAGES_PER_PASS"),  # tests of its own
         ("bench.metrics.extractors.network_file", "IMAGES_PER_PASS"),
+        ("bench.metrics.extractors.vision_transformers", "IMAGES_PER_PASS"),
         ("bench.metrics.ms_ssim", "BLOCK"),  # the width of a matrix
         ("bench.metrics.extractors.small_classifier", "BATCH"),  # of a training
     }

@@ -11,7 +11,13 @@ from bench.data.base import Split
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors import feature_cache
-from bench.metrics.features.fid import FrechetDistance, Moments, frechet_distance, moments
+from bench.metrics.features.fid import (
+    FrechetDistance,
+    Moments,
+    frechet_distance,
+    moments,
+    symmetric_frechet_distance,
+)
 from tests.metrics.bars import first_of_each
 
 
@@ -26,7 +32,13 @@ def fidelity(first, second):
 
 
 def distance(first, second):
-    return frechet_distance(*(moments(x) for x in (first, second)))
+    """Return the distance, computed in both ways."""
+    of_both = [moments(x) for x in (first, second)]
+    found = frechet_distance(*of_both)
+    scale = sum(np.trace(each.covariance) for each in of_both)
+    symmetric = symmetric_frechet_distance(*of_both, torch.device("cpu"))
+    assert symmetric == pytest.approx(found, rel=1e-6, abs=1e-6 * scale)
+    return found
 
 
 def with_moments(x, mean, deviation):
@@ -66,6 +78,12 @@ def test_singular_covariances_have_the_exact_distance():
     roots = torch.linalg.svdvals(centered[0] @ centered[1].T).sum()
     expected = difference + sum(x.square().sum() for x in centered) - 2 * roots
     assert distance(first, second) == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_on_another_device_the_eigenvalues_are_computed_there():
+    of_both = [moments(normal(10, 3, seed)) for seed in (0, 1)]
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        frechet_distance(*of_both, torch.device("meta"))
 
 
 def test_constant_features_on_both_sides():

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
 
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
-from bench.metrics.features.kid import KernelDistance, kernel_distance
+from bench.metrics.features.kid import KernelDistance, kernel_distance, unbiased_mmd
 
 
 def normal(n, width=16, seed=0):
@@ -38,6 +38,13 @@ def test_it_is_that_of_torch_fidelity(n, m, size):
     )
     expected = found["kernel_inception_distance_mean"]
     assert distance(first, second, 20, size) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [2, 5, 60])
+def test_the_estimate_of_gpus_is_that_of_torch_fidelity(size):
+    first, second = normal(size), 0.5 + normal(size, seed=1)
+    expected = kernel_mmd(first.numpy(), second.numpy())
+    assert unbiased_mmd(first, second) == pytest.approx(expected, rel=1e-9)
 
 
 def test_one_subset_of_everything_is_the_formula():

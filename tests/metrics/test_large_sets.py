@@ -6,9 +6,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench import registry
 from bench.data.base import DataSet, DataSpec, Split
-from bench.metrics import density_coverage, ms_ssim_native, within_class_variance
+from bench.metrics import ms_ssim_native, within_class_variance
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors import base, feature_cache
+from bench.metrics.features import cmmd, neighbors
 from tests.metrics.bars import context_of
 
 OPTIONS = {
@@ -16,6 +17,7 @@ OPTIONS = {
     "class_accuracy": {},
     "fid": {"per_class": True},
     "kid": {"subset_size": 20},
+    "cmmd": {"extractor": "domain"},
     "precision_recall": {},
     "density_coverage": {},
     "intra_class_diversity": {"per_class": 2, "size": 161},
@@ -44,7 +46,8 @@ def small_parts(monkeypatch, short_training):
     for module, name, value in (
         (base, "IMAGES_PER_PASS", 10),
         (feature_cache, "PART", 50),
-        (density_coverage, "BLOCK", 2**10),
+        (neighbors, "BLOCK", 2**10),
+        (cmmd, "BLOCK", 2**10),
         (ms_ssim_native, "CHUNK", 2),
         (within_class_variance, "BLOCK", 10),
     ):

@@ -29,7 +29,10 @@ from tests.metrics.bars import (
 
 each_metric = pytest.mark.parametrize("name", OPTIONS)
 BY_LOGITS = ("inception_score", "class_accuracy", "attribute_accuracy")
-BY_FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "within_class_variance")
+BY_FEATURES = (
+    *("fid", "kid", "cmmd", "precision_recall", "density_coverage"),
+    "within_class_variance",
+)
 
 
 def measure(name, samples, context, **options):
@@ -81,6 +84,7 @@ FEW = {
     "class_accuracy": ["", 100],
     "fid": ["3 samples are too few for 9 features", "1 samples a class are too few for 9 features"],
     "kid": ["", "one image a class makes no pair: 2 are needed"],
+    "cmmd": ["", ""],
     "precision_recall": ["3 images have no neighbor number 3"] * 2,
     "density_coverage": ["3 images have no neighbor number 5"] * 2,
     "intra_class_diversity": ["one image a class makes no pair"],
@@ -127,6 +131,7 @@ CONSTANT = {
 ANYTHING = (
     *("attribute_accuracy", "attribute_switch", "classification_accuracy"),
     *("prior_fit", "rate", "inpainting", "swap"),
+    "cmmd",  # by directions of features, which constant images share
 )
 
 
@@ -159,7 +164,7 @@ def test_constant_images_are_like_themselves(name, bars, tmp_path):
     flat = Split(torch.full_like(bars.test.x, 120), bars.test.y)
     data = DataSet(bars.spec, flat, flat, bars.test, False, "")
     found = values(name, samples_of(data, flat.x), context_of(data, tmp_path))
-    if name in ("fid", "kid"):
+    if name in ("fid", "kid", "cmmd"):
         assert found == pytest.approx([0, 0], abs=1e-6)
     elif name == "precision_recall":
         assert found == [1, 1]

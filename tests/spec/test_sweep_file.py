@@ -162,7 +162,7 @@ ERRORS = {
     "optimizer": (
         ("a: {}", "a: {optimizers: {decoder: {name: adamm}}}"),
         11,
-        "expected one of",
+        "did you mean 'adam'",
     ),
     "optimizer key": (
         ("a: {}", "a: {optimizers: {decoder: {rat: 1}}}"),

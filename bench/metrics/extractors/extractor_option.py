@@ -1,4 +1,4 @@
-"""The option `extractor` of metrics: the domain classifier, Inception, or the user's own file."""
+"""The options by which metrics choose a network: one with a name, or the user's own file."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,6 +9,7 @@ from bench.metrics.extractors.base import Classifier, FeatureExtractor
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.metrics.extractors.inception import inception, inception_features
 from bench.metrics.extractors.network_file import Network, network_features, network_logits
+from bench.metrics.extractors.vision_transformers import transformer_features
 
 
 def _form(value: Any) -> str:
@@ -18,14 +19,23 @@ def _form(value: Any) -> str:
 
 _File = Annotated[Network, Tag("network")]
 ExtractorOption = Annotated[
+    Annotated[Literal["domain", "inception", "dinov2", "clip"], Tag("name")] | _File,
+    Discriminator(_form),
+]
+"""A network that gives features; `bench.metrics.extractors.EXTRACTORS` says what they are."""
+
+LogitsOption = Annotated[
     Annotated[Literal["domain", "inception"], Tag("name")] | _File, Discriminator(_form)
 ]
+"""A network that gives logits of any classes."""
+
 ClassifierOption = Annotated[
     Annotated[Literal["domain"], Tag("name")] | _File, Discriminator(_form)
 ]
+"""A network that gives logits of the classes of the data."""
 
 
-def choose_classifier(context: Context, option: ExtractorOption, seed: int) -> Classifier:
+def choose_classifier(context: Context, option: LogitsOption, seed: int) -> Classifier:
     """Return the network that gives logits; `seed` is that of the domain classifier."""
     if isinstance(option, Network):
         return network_logits(context, option)
@@ -40,4 +50,6 @@ def choose_feature_extractor(
         return network_features(context, option)
     if option == "domain":
         return domain_classifier(context, seed).extractor
-    return inception_features(context)
+    if option == "inception":
+        return inception_features(context)
+    return transformer_features(context, option)

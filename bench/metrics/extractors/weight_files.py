@@ -21,12 +21,17 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
 
 
 def read_weights(path: Path, network: str, remedy: str) -> dict[str, Any]:
-    """Return the tensors of a file by name, without running any code in it.
+    """Return the tensors of a file of torch or safetensors by name; no code in it is run.
 
     `NotApplicable` if the file is damaged, or missing; then its text ends with the remedy.
     """
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            weights: Any = load_file(path)
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise NotApplicable(f"there is no file {path} of {network} weights; {remedy}") from None
     except Exception as error:  # a damaged file may raise anything

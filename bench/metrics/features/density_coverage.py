@@ -1,6 +1,5 @@
 """Density and coverage: precision and recall that outliers among the images do not inflate."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +7,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Quantity
-from bench.metrics.features.precision_recall import NeighborMetric
-
-BLOCK = 2**21  # distances that are in memory at a time
+from bench.metrics.features.neighbors import NeighborMetric, distances, radii
 
 
 def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, float]:
@@ -32,12 +29,11 @@ def _balls(samples: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
         raise BenchError("density and coverage need finite features")
     if len(real) <= k:
         raise BenchError(f"{len(real)} real images have no neighbor number {k}")
-    # The nearest of all is the image itself, at a distance of exactly 0.
-    radii = torch.cat([block.kthvalue(k + 1, dim=1).values for block in distances(real, real)])
+    reach = radii(real, k)
     counts = []
-    covered = torch.zeros(len(real), dtype=torch.bool)
+    covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
     for block in distances(samples, real):
-        within = block <= radii
+        within = block <= reach
         counts.append(within.sum(dim=1))
         covered |= within.any(dim=0)
     return torch.cat(counts), covered
@@ -71,12 +67,3 @@ class DensityCoverage(NeighborMetric):
         counts, covered = _balls(samples, real, k)
         density = counts.sum().item() / (k * len(samples))
         return (density, covered.double().mean().item()), counts / k
-
-
-def distances(first: Tensor, second: Tensor) -> Iterator[Tensor]:
-    """Yield the Euclidean distances `[B, M]` of points from `second`, a block of `first` at a time.
-
-    By inner products, which are faster, equal points would have a distance of about 1e-8.
-    """
-    for block in torch.split(first, max(1, BLOCK // len(second))):
-        yield torch.cdist(block, second, compute_mode="donot_use_mm_for_euclid_dist")

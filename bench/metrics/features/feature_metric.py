@@ -50,11 +50,10 @@ class FeatureComparison:
         return replace(self, samples=self.samples.first(size), real=self.real.first(size))
 
     def features(self) -> tuple[Tensor, Tensor]:
-        """Return the features of both sets, `float32` `[N, D]`, which takes most of the time."""
-        return (
-            features(self.context, self.extractor, self.samples, is_real=False),
-            features(self.context, self.extractor, self.real, is_real=True),
-        )
+        """Return the features of both sets on the device, `float32` `[N, D]`."""
+        made = features(self.context, self.extractor, self.samples, is_real=False)
+        real = features(self.context, self.extractor, self.real, is_real=True)
+        return made.to(self.context.device), real.to(self.context.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +68,9 @@ class FeatureMetric(Metric):
     compared with themselves.
 
     Attributes:
-        extractor: `domain`, the classifier of the data set without its last layer; `inception`; or
-            a file, see `bench.metrics.extractors.network_file`.
+        extractor: `domain`, the classifier of the data set without its last layer; `inception`;
+            `dinov2` or `clip`, see `bench.metrics.extractors.vision_transformers`; or a file, see
+            `bench.metrics.extractors.network_file`.
         against: Split of the real images.
         extractor_seed: Seed of the domain classifier.
     """

@@ -14,6 +14,7 @@ from bench.metrics.class_accuracy import ClassAccuracy
 from bench.metrics.extractors import network_file
 from bench.metrics.extractors.feature_cache import features, sample_logits
 from bench.metrics.extractors.network_file import Network, network_features, network_logits
+from bench.metrics.features.cmmd import ClipDistance
 from bench.metrics.features.density_coverage import DensityCoverage
 from bench.metrics.features.fid import FrechetDistance
 from bench.metrics.features.kid import KernelDistance
@@ -75,6 +76,7 @@ METRICS = {
     "inception_score": InceptionScore,
     "class_accuracy": ClassAccuracy,
     "kid": KernelDistance,
+    "cmmd": ClipDistance,
     "precision_recall": PrecisionRecall,
     "density_coverage": DensityCoverage,
     "fid": FrechetDistance,
@@ -269,7 +271,12 @@ def test_a_sweep_names_the_file_and_its_options(here):
         ({"path": "a", "sise": 3}, r"extractor\.sise: unknown key 'sise' \(did you mean 'size'"),
         ({"size": 3}, r"extractor\.path: is required; known keys: color, gives, path, range"),
         ({"path": "a", "size": 0}, r"extractor\.size: must be > 0, got 0"),
-        ("incepton", r"extractor: expected one of 'domain' or 'inception', got \"incepton\""),
+        (
+            "incepton",
+            r"expected one of 'domain', .*, got \"incepton\" \(did you mean 'inception'\?",
+        ),
+        ("DINOv3", r"extractor: expected .* got \"DINOv3\" \(did you mean 'dinov2'\?\)$"),
+        ("zebra", r"'dinov2' or 'clip', got \"zebra\"$"),
     ],
 )
 def test_a_wrong_option_is_named(option, message):
