@@ -15,9 +15,9 @@ from torch import Tensor
 from bench.data.base import Split, to_bytes
 from bench.errors import BenchError, NotApplicable
 from bench.evaluation.measuring import load_trained, refuse_other_data, trained_settings
-from bench.metrics.balanced_set import ordered_by_content
 from bench.metrics.base import Context
 from bench.metrics.encoder_decoder import EncoderDecoder
+from bench.metrics.images_by_class import ordered_by_content
 from bench.metrics.inpainting import corrupt, fill_in, regions
 from bench.metrics.swap import exchange
 from bench.process.worker import Worker

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from bench.data.moons import CENTERS, Moons
-from bench.metrics import density_coverage, point_fit
+from bench.metrics import point_fit
 from bench.metrics.base import SampleSet
+from bench.metrics.features import density_coverage
 from bench.metrics.point_fit import ArcFit
 
 

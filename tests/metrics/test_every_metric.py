@@ -17,12 +17,10 @@ from bench.evaluation.measuring import measure
 from bench.metrics import (
     base,
     classification_accuracy,
-    density_coverage,
     encoder_decoder,
     inpainting,
     ms_ssim,
     ms_ssim_native,
-    precision_recall,
     prior_fit,
     reconstruction,
     within_class_variance,
@@ -31,6 +29,7 @@ from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.metrics.extractors import base as extractors
 from bench.metrics.extractors import feature_cache
 from bench.metrics.extractors.lpips import perceptual_distance
+from bench.metrics.features import density_coverage, precision_recall
 from bench.record.quantities import Quantity
 from bench.spec.components import complete_component
 from bench.spec.validation import KeyProblem

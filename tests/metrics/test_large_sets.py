@@ -6,9 +6,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench import registry
 from bench.data.base import DataSet, DataSpec, Split
-from bench.metrics import density_coverage, ms_ssim_native, within_class_variance
+from bench.metrics import ms_ssim_native, within_class_variance
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors import base, feature_cache
+from bench.metrics.features import density_coverage
 from tests.metrics.bars import context_of
 
 OPTIONS = {

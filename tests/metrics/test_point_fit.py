@@ -3,8 +3,9 @@ import torch
 from scipy.stats import energy_distance as scipy_energy_distance
 
 from bench.data.swiss_roll import SwissRoll
-from bench.metrics import density_coverage, point_fit
+from bench.metrics import point_fit
 from bench.metrics.base import SampleSet
+from bench.metrics.features import density_coverage
 from bench.metrics.point_fit import PointFit, energy_distance
 
 

@@ -7,7 +7,7 @@ import torch
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from bench.errors import BenchError
-from bench.metrics import density_coverage as module
+from bench.metrics.features import density_coverage as module
 from bench.metrics.features.density_coverage import DensityCoverage, density_coverage
 from bench.metrics.features.precision_recall import PrecisionRecall, precision_recall
 

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
+from bench.data.base import DataSpec
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import Classifier, FeatureExtractor
-from bench.metrics.extractors.domain_classifier import domain_classifier
-from bench.metrics.extractors.inception import inception, inception_features
+from bench.metrics.extractors.domain_classifier import domain_classifier, feature_width
+from bench.metrics.extractors.inception import FEATURES, inception, inception_features
 from bench.metrics.extractors.network_file import Network, network_features, network_logits
 
 
@@ -41,3 +42,10 @@ def choose_feature_extractor(
     if option == "domain":
         return domain_classifier(context, seed).extractor
     return inception_features(context)
+
+
+def known_width(option: ExtractorOption, spec: DataSpec) -> int | None:
+    """Return the number of features on such data; None where only the network can tell it."""
+    if isinstance(option, Network) or not spec.is_image:
+        return None
+    return FEATURES if option == "inception" else feature_width(spec)
