@@ -29,7 +29,14 @@ from tests.metrics.bars import (
 
 each_metric = pytest.mark.parametrize("name", OPTIONS)
 BY_LOGITS = ("inception_score", "class_accuracy", "attribute_accuracy")
-BY_FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "within_class_variance")
+BY_FEATURES = (
+    "fid",
+    "kid",
+    "precision_recall",
+    "density_coverage",
+    "within_class_variance",
+    "memorization",
+)
 
 
 def measure(name, samples, context, **options):
@@ -83,6 +90,7 @@ FEW = {
     "kid": ["", "one image a class makes no pair: 2 are needed"],
     "precision_recall": ["3 images have no neighbor number 3"] * 2,
     "density_coverage": ["3 images have no neighbor number 5"] * 2,
+    "memorization": ["", ""],
     "intra_class_diversity": ["one image a class makes no pair"],
     "intra_class_diversity_native": ["one image a class makes no pair"],
     "attribute_diversity": ["", "", "1 images with bright make no pair"],
@@ -125,7 +133,7 @@ CONSTANT = {
     "within_class_variance": 0,
 }
 ANYTHING = (
-    *("attribute_accuracy", "attribute_switch", "classification_accuracy"),
+    *("attribute_accuracy", "attribute_switch", "classification_accuracy", "memorization"),
     *("prior_fit", "rate", "inpainting", "swap"),
 )
 
