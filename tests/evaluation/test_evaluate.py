@@ -106,6 +106,9 @@ def test_a_row_of_unequal_classes_stands_beside_real_images_of_the_same_sizes(be
     assert bench(*words, "--name", "Uneven")[0] == 0
     status, out, err = bench("report", "evaluations")
     assert (status, "3 to 4 of each class" in out) == (0, True), err + out
+    said = " ".join(out.split())
+    assert "Classes differ in size; average=micro is a mean over all images" in said
+    assert "Classes differ in size; average=macro is a mean over classes" in said
 
 
 @pytest.mark.parametrize("channels", [1, 3])
