@@ -70,6 +70,8 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
     repeated = summary["repeated"]
     yield f"repeated within a split: {_plain(repeated['within'])}"
     yield f"equal across splits: {_plain(repeated['across'])}"
+    if summary["near_copies"]:
+        yield f"nearly equal to training images: {_plain(summary['near_copies'])}"
     yield f"in several classes: {repeated['classes'] or 'none'}"
     yield from summary["notices"]
     yield f"fingerprint: {summary['fingerprint']}"

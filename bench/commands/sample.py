@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["png", "npz"]),
-    help="One folder of PNG files a class, or one .npz with x and y.  [default: png for images]",
+    type=click.Choice(["png", "npz", "batch"]),
+    help="One folder of PNG files a class; one .npz with x and y; or a sample batch, one .npz with "
+    "arr_0 and arr_1 for the evaluator of guided-diffusion.  [default: png for images]",
 )
 @click.option(
     "--snapshot", type=click.IntRange(1), metavar="STEP", help="Iteration of the weights; the last."

@@ -67,6 +67,12 @@ def read_arrays(path: Path, *keys: str) -> list[Array]:
         return [_array(path, npz, key) for key in keys]
 
 
+def array_names(path: Path, *expected: str) -> list[str]:
+    """Return the names of the arrays of a file; `expected` are named where it is no such file."""
+    with _open(path, expected) as npz:
+        return list(npz.files)
+
+
 def unread_names(path: Path) -> list[str]:
     """Return the names of arrays that are not read; refuse one that seems to be misspelled."""
     with _open(path) as npz:

@@ -1,4 +1,4 @@
-"""What a data set holds: counts, its range, and images that occur more than once."""
+"""What a data set holds: counts, its range, images that occur more than once or nearly so."""
 
 import hashlib
 from collections import Counter
@@ -7,9 +7,16 @@ from itertools import combinations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.data.base import DataSet
+
+NEAR = 0.1
+"""A near copy differs from its original by this share of its contrast at most."""
+
+SIDE = 8  # to which images are shrunk to find the candidates
+PART = 500  # images that are looked at together
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,41 @@ def find_repeats(data: DataSet) -> Repeats:
     )
 
 
+def count_near_copies(data: DataSet) -> dict[str, int]:
+    """Count the images, by split, that nearly equal a training image or its mirror image.
+
+    Such are files that were encoded again, cropped by a pixel, or changed in brightness a little.
+    For each image the nearest training image at 8x8 gray pixels is compared at full size: by the
+    root mean square of the difference over the standard deviation of the pixels. Exact copies are
+    counted by `find_repeats` instead.
+    """
+    if not data.spec.is_image:
+        return {}
+    train = _shrunk(data.train.x)
+    squares = train.square().sum(dim=1)
+    counts = {}
+    for name, split in (("validation", data.validation), ("test", data.test)):
+        counts[name] = 0
+        for x in torch.split(split.x, PART) if len(split) else ():
+            is_near, is_equal = torch.zeros(2, len(x), dtype=torch.bool)
+            for seen in (x, x.flip(3)):
+                which = torch.addmm(squares, _shrunk(seen), train.T, alpha=-2).argmin(dim=1)
+                pixels = seen.flatten(1).float()
+                difference = pixels - data.train.x[which].flatten(1)
+                far = difference.square().mean(dim=1).sqrt()
+                is_near |= far <= NEAR * pixels.std(dim=1, correction=0)
+                is_equal |= (far == 0) & (seen == x).flatten(1).all(dim=1)
+            counts[name] += int((is_near & ~is_equal).sum())
+    return counts
+
+
+def _shrunk(x: Tensor) -> Tensor:
+    """Return images `uint8` `[N, C, H, W]` as at most 8x8 gray pixels, `[N, D]`."""
+    size = min(SIDE, x.shape[2]), min(SIDE, x.shape[3])
+    parts = [F.adaptive_avg_pool2d(part.float().mean(dim=1), size) for part in torch.split(x, PART)]
+    return torch.cat(parts).flatten(1)
+
+
 def data_notices(data: DataSet) -> list[str]:
     """Return what the user of a data set should know before anything is trained, in lines."""
     repeats = find_repeats(data)
@@ -77,6 +119,7 @@ def summarize(data: DataSet) -> dict[str, Any]:
         ],
         "range": [data.train.x.min().item(), data.train.x.max().item()],
         "repeated": asdict(find_repeats(data)),
+        "near_copies": count_near_copies(data),
         "notices": list(data.notices),
         "fingerprint": data.fingerprint,
     }

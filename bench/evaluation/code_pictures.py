@@ -1,9 +1,9 @@
 """Pictures of what a trained model does with codes, as arrays (`bench.record.pictures`)."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,25 @@ from torch import Tensor
 
 from bench.data.base import Split, to_bytes
 from bench.errors import BenchError, NotApplicable
-from bench.evaluation.measuring import load_trained, refuse_other_data, trained_settings
-from bench.metrics.balanced_set import ordered_by_content
-from bench.metrics.base import Context
+from bench.evaluation.measuring import (
+    draw_samples,
+    load_trained,
+    refuse_other_data,
+    trained_settings,
+)
+from bench.evaluation.nearest_pictures import nearest_pictures
+from bench.evaluation.trained_run import TrainedRun
+from bench.metrics.base import Context, Metric, SampleSet
 from bench.metrics.encoder_decoder import EncoderDecoder
+from bench.metrics.images_by_class import ordered_by_content
 from bench.metrics.inpainting import corrupt, fill_in, regions
 from bench.metrics.swap import exchange
 from bench.process.worker import Worker
 from bench.record.files import write_atomically
 from bench.record.pictures import FILE
-from bench.record.run_folder import RunFolder
+from bench.record.run_folder import RunFolder, read_config
 from bench.seeding import generator_for
+from bench.spec.components import construct
 from bench.training.interface import Code, Infers, Switches
 
 CLASSES = 10  # that are shown, the first ones
@@ -116,8 +124,15 @@ class PictureInputs:
         return _channels_last(images.reshape(*shape, *images.shape[1:]))
 
 
-def make_pictures(context: Context, seed: int) -> dict[str, Array]:
-    """Make all pictures of the model of a context; `missing` says why some cannot be made."""
+def make_pictures(
+    context: Context,
+    seed: int,
+    further: Mapping[str, Callable[[], dict[str, Array]]] = {},
+) -> dict[str, Array]:
+    """Make all pictures of the model of a context; `missing` says why some cannot be made.
+
+    `further` makes pictures that are not of codes, by name.
+    """
     pictures: dict[str, Array] = {}
     missing: dict[str, str] = {}
     spec = context.data.spec
@@ -132,14 +147,30 @@ def make_pictures(context: Context, seed: int) -> dict[str, Array]:
             pictures |= {} if name in missing else make(inputs)
         except NotApplicable as reason:
             missing[name] = str(reason)
+    for name, make_further in further.items():
+        try:
+            pictures |= make_further()
+        except NotApplicable as reason:
+            missing[name] = str(reason)
     pictures["missing"] = np.array(list(missing.items()), dtype=str).reshape(-1, 2)
     return pictures
 
 
-def save_pictures(context: Context, seed: int, folder: Path) -> None:
-    """Make all pictures of a model, and keep them in the folder of its run."""
+def save_pictures(
+    context: Context,
+    seed: int,
+    folder: Path,
+    metrics: Sequence[Metric],
+    draw: Callable[[], SampleSet],
+) -> None:
+    """Make all pictures of a model, and keep them in the folder of its run.
+
+    Of the samples that `draw` gives the nearest are shown, if their memorization is measured.
+    """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **make_pictures(context, seed))
+    nearest = partial(nearest_pictures, metrics, draw, context)
+    pictures = make_pictures(context, seed, {"nearest": nearest})
+    np.savez_compressed(buffer, allow_pickle=False, **pictures)
     write_atomically(folder / FILE, buffer.getvalue())
 
 
@@ -153,7 +184,11 @@ def save_pictures_of(folder: Path, worker: Worker) -> None:
     refuse_other_data(folder, context.data)
     with worker.computing(context.data.spec):
         model = load_trained(training, context.data, run.model, worker.device)
-        save_pictures(replace(context, model=model), training.seed, folder)
+        measured = read_config(folder).get("evaluation") or {}
+        metrics = [construct("metric", component) for component in measured.get("metrics") or ()]
+        count, spec = TrainedRun(folder, training, context).drawn_before(), context.data.spec
+        draw = partial(draw_samples, model, spec, count, training.seed, worker.device)
+        save_pictures(replace(context, model=model), training.seed, folder, metrics, draw)
 
 
 def _originals(inputs: PictureInputs) -> dict[str, Array]:

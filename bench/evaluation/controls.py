@@ -5,7 +5,7 @@ If it differs from what its docstring says, check the metric and the data before
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ import torch
 from bench.data.base import DataSet
 from bench.errors import NotApplicable
 from bench.metrics.base import SampleSet
+from bench.metrics.images_by_class import ordered_by_content
 from bench.record.sweep_folder import control_title
 from bench.seeding import generator_for
 from bench.spec.run_config import digest
@@ -44,13 +45,28 @@ class Real(Control):
 
     def samples(self, data: DataSet, per_class: int) -> SampleSet:
         """Choose real test examples, equally many of each class."""
-        y = _labels(data, per_class)
-        size, indices = len(y) // data.spec.classes, []
-        for label in range(data.spec.classes):
+        size = len(_labels(data, per_class)) // data.spec.classes
+        return self.samples_by_counts(data, [size] * data.spec.classes)
+
+    def samples_like(self, samples: SampleSet, data: DataSet) -> SampleSet:
+        """Choose as many real test examples of each class as there are samples, if there are."""
+        if not samples.labeled:
+            test = ordered_by_content(data.test, len(samples.y))
+            return SampleSet(test.x, torch.zeros_like(test.y), data.spec, labeled=False)
+        if samples.is_balanced:
+            return self.samples(data, samples.per_class)
+        counts = torch.bincount(samples.y, minlength=data.spec.classes)
+        return self.samples_by_counts(data, counts.tolist())
+
+    def samples_by_counts(self, data: DataSet, counts: Sequence[int]) -> SampleSet:
+        """Choose so many real test examples of each class; fewer where a class has fewer."""
+        indices = []
+        for label, count in enumerate(counts):
             members = torch.nonzero(data.test.y == label).squeeze(1)
             order = torch.randperm(len(members), generator=generator_for(0, STREAM, label))
-            indices.append(members[order[:size]])
-        return SampleSet(data.test.x[torch.cat(indices)], y, data.spec)
+            indices.append(members[order[:count]])
+        chosen = torch.cat(indices)
+        return SampleSet(data.test.x[chosen], data.test.y[chosen], data.spec)
 
 
 class ClassMeans(Control):
@@ -110,11 +126,13 @@ def _labels(data: DataSet, per_class: int) -> torch.Tensor:
     return torch.arange(classes).repeat_interleave(size)
 
 
-def control_config(name: str, data: Mapping[str, Any], per_class: int) -> dict[str, Any]:
-    """Return the configuration in the `config.json` of a control."""
+def control_config(
+    name: str, data: Mapping[str, Any], per_class: int | Sequence[int]
+) -> dict[str, Any]:
+    """Return the configuration in the `config.json` of a control; a number for each class."""
     return {"data": data, "control": control_title(name), "samples_per_class": per_class}
 
 
-def control_id(name: str, data: Mapping[str, Any], per_class: int) -> str:
+def control_id(name: str, data: Mapping[str, Any], per_class: int | Sequence[int]) -> str:
     """Return the folder name of a control on a complete data component."""
     return f"{name}-{digest({'data': data, 'samples_per_class': per_class})}"

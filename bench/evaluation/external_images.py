@@ -1,6 +1,6 @@
 """Images that another program made, read as a sample set: nothing is resized, cropped or guessed.
 
-Where classes differ in size, which images are used follows from their content alone.
+Where fewer are asked for than there are, which ones are used follows from their content alone.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ from bench.data.image_tree import (
     list_beside,
     list_images,
 )
-from bench.data.npz_files import read_arrays
+from bench.data.npz_files import array_names, read_arrays
 from bench.errors import BenchError, DataMissing, describe_unknown, first_few
-from bench.metrics.balanced_set import balanced
 from bench.metrics.base import SampleSet
+from bench.metrics.images_by_class import by_class
 
 Array = np.ndarray[Any, Any]
 
@@ -39,7 +39,7 @@ LOSSY = (".jpg", ".jpeg")
 
 
 class ExternalImages(NamedTuple):
-    """Images to measure, equally many of each class, with a hash of them and their labels.
+    """Images to measure, with a hash of them and their labels.
 
     `counts` says how many there were of each class; `notices` are for the user.
     """
@@ -51,8 +51,10 @@ class ExternalImages(NamedTuple):
 
 
 def read_images(path: Path, spec: DataSpec, per_class: int | None = None) -> ExternalImages:
-    """Read images that imitate a data set, `per_class` of each class or as many as there are."""
+    """Read images that imitate a data set: `per_class` of each class, or all that there are."""
     x, y, notices = (_read_folder if path.is_dir() else _read_npz)(path, spec)
+    if y is None:
+        return _unlabeled(path, x, spec, per_class)
     counts = tuple(torch.bincount(y, minlength=spec.classes).tolist())
     if lacking := [name for name, n in zip(spec.class_names, counts, strict=True) if not n]:
         raise BenchError(
@@ -60,22 +62,37 @@ def read_images(path: Path, spec: DataSpec, per_class: int | None = None) -> Ext
             f"{spec.name} is needed"
         )
     smallest = spec.class_names[counts.index(min(counts))]
-    size = per_class or min(counts)
-    if size > min(counts):
+    if per_class and per_class > min(counts):
         raise BenchError(
             f"{path}: class {smallest!r} has {min(counts)} images, --samples-per-class asks for "
             f"{per_class}"
         )
-    if size < max(counts):
-        why = "as asked" if per_class else f"class {smallest!r} has no more"
+    if per_class and per_class < max(counts):
         notices.append(
-            f"{path}: {size * spec.classes} of {sum(counts)} images are used, {size} of each of "
-            f"{spec.classes} classes ({why}); which ones follows from their content"
+            f"{path}: {per_class * spec.classes} of {sum(counts)} images are used, {per_class} of "
+            f"each of {spec.classes} classes (as asked); which ones follows from their content"
         )
-    turns = balanced(x, y, spec.classes).first(size).indices.view(size, spec.classes)
-    used = turns.T.flatten()  # one of each class in turn -> by class
+    elif min(counts) < max(counts):
+        notices.append(
+            f"{path}: classes have {min(counts)} ({smallest}) to {max(counts)} images, and all are "
+            f"measured; --samples-per-class {min(counts)} takes equally many of each"
+        )
+    turns = by_class(x, y, range(spec.classes), equal=False).first(per_class or max(counts))
+    used = torch.cat([turns.indices[members] for members in turns.members])
     samples = SampleSet(x[used], y[used], spec)
     return ExternalImages(samples, counts, fingerprint(Split(samples.x, samples.y)), tuple(notices))
+
+
+def _unlabeled(
+    path: Path, x: torch.Tensor, spec: DataSpec, per_class: int | None
+) -> ExternalImages:
+    """Return all images of a sample batch without labels."""
+    if per_class:
+        raise BenchError(f"{path}: has no labels (arr_1), --samples-per-class asks for some")
+    y = torch.zeros(len(x), dtype=torch.int64)
+    notice = f"{path}: has no labels (arr_1), so only metrics that need none are measured"
+    samples = SampleSet(x, y, spec, labeled=False)
+    return ExternalImages(samples, (len(x),), fingerprint(Split(x, y)), (notice,))
 
 
 def _read_folder(root: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
@@ -139,35 +156,50 @@ def _decode(path: Path, spec: DataSpec) -> Array:
     return np.ascontiguousarray(colors.transpose(2, 0, 1))
 
 
-def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-    x, y = read_arrays(path, "x", "y")
-    y = flatten_labels(y)
-    check_integers(path, "y", y)
-    if len(x) != len(y):
-        raise BenchError(f"{path}: x has {len(x)} examples, y has {len(y)} labels")
-    if not len(y):
+def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor | None, list[str]]:
+    names = array_names(path, "x", "y")
+    is_batch = "arr_0" in names and "x" not in names  # of the evaluator of guided-diffusion
+    x_name, y_name = ("arr_0", "arr_1") if is_batch else ("x", "y")
+    labels = None
+    if is_batch and y_name not in names:
+        [x] = read_arrays(path, x_name)
+    else:
+        x, y = read_arrays(path, x_name, y_name)
+        labels = _checked_labels(path, y_name, y, len(x), spec)
+    if not len(x):
         raise BenchError(f"{path}: is empty")
-    if y.min() < 0 or y.max() >= spec.classes:
-        raise BenchError(
-            f"{path}: y holds labels from {y.min()} to {y.max()}; those of {spec.name} are 0 to "
-            f"{spec.classes - 1}: {_listed(spec.class_names)}"
-        )
-    labels = torch.from_numpy(y.astype(np.int64))
     if not spec.is_image:
         if x.shape[1:] != spec.shape or x.dtype not in (np.float32, np.float64):
             raise BenchError(
-                f"{path}: x must be floats [N, {spec.shape[0]}], got {x.dtype} {list(x.shape)}"
+                f"{path}: {x_name} must be floats [N, {spec.shape[0]}], got {x.dtype} "
+                f"{list(x.shape)}"
             )
         return torch.from_numpy(x.astype(np.float32)), labels, []
-    shape = image_shape(path, "x", x)
+    shape = image_shape(path, x_name, x)
+    if is_batch and spec.shape[0] == 1 and shape[0] == 3 and (x == x[..., :1]).all():
+        x, shape = x[..., :1], (1, *shape[1:])  # such files hold gray images as color ones
     if shape != spec.shape:
         raise BenchError(
-            f"{path}: x holds {_size(shape)}, those of {spec.name} are {_size(spec.shape)}; "
+            f"{path}: {x_name} holds {_size(shape)}, those of {spec.name} are {_size(spec.shape)}; "
             "nothing is resized here, since that would change the measurements"
         )
-    refuse_zeros_and_ones(path, "x", x)
+    refuse_zeros_and_ones(path, x_name, x)
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(x)), labels, []
+
+
+def _checked_labels(path: Path, name: str, y: Array, examples: int, spec: DataSpec) -> torch.Tensor:
+    y = flatten_labels(y)
+    check_integers(path, name, y)
+    if examples != len(y):
+        x_name = "x" if name == "y" else "arr_0"
+        raise BenchError(f"{path}: {x_name} has {examples} examples, {name} has {len(y)} labels")
+    if len(y) and (y.min() < 0 or y.max() >= spec.classes):
+        raise BenchError(
+            f"{path}: {name} holds labels from {y.min()} to {y.max()}; those of {spec.name} are 0 "
+            f"to {spec.classes - 1}: {_listed(spec.class_names)}"
+        )
+    return torch.from_numpy(y.astype(np.int64))
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
+from bench.data.base import DataSpec
 from bench.errors import BenchError, SpecError
 from bench.evaluation.controls import Real
 from bench.evaluation.external_images import read_images
@@ -134,7 +135,7 @@ class EvaluationResult:
             "target": str(self.given.path),
             "data": samples.spec.name,
             "classes": samples.spec.classes,
-            "per_class": samples.per_class,
+            "per_class": samples.each_class,
             "origin": self.given.origin,
             "measurements": self.entries,
             "real": self.real_entries,
@@ -145,7 +146,7 @@ def measure_given(given: GivenSamples, worker: Worker) -> EvaluationResult:
     """Measure samples, and the real test images beside them."""
     data, metrics = given.context.data, given.request.metrics
     step = given.training.iterations if given.training else 0
-    real = Real().samples(data, given.samples.per_class)
+    real = Real().samples_like(given.samples, data)
     with worker.computing(data.spec):
         entries = measure(metrics, given.samples, given.context, step=step, split="samples")
         context = replace(given.context, model=None)
@@ -159,12 +160,19 @@ def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> Give
     if not path.is_dir() and not (path.is_file() and path.suffix == ".npz"):
         raise BenchError(
             f"{path}: expected a folder of images with one sub-folder a class, an .npz with x and "
-            "y, or the folder of a run"
+            "y (or arr_0 and arr_1), or the folder of a run"
         )
     refuse_sweep(path)
     if not (path / "config.json").exists():
         return _read(path, request, worker)
     return _draw(path, request, worker)
+
+
+def _check_metrics(request: EvaluationRequest, spec: DataSpec) -> None:
+    """Refuse options of metrics that do not fit the data, before anything is drawn or measured."""
+    for metric in request.metrics:
+        with Located({}, f"command line, --metric {metric.name}").locating_errors(), errors_at(()):
+            metric.check(spec)
 
 
 def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
@@ -182,12 +190,13 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
         )
     with Located({}, "command line, --data").locating_errors(), errors_at(()):
         spec = construct("dataset", request.data).spec
+    _check_metrics(request, spec)
     images = read_images(path, spec, request.per_class)
     origin = {
         "path": str(path.resolve()),
         "sha256": images.sha256,
         "found": list(images.counts),
-        "per_class": images.samples.per_class,
+        "per_class": images.samples.each_class,
     }
     context = worker.context_of(request.data)
     remark = remark_on_range(images.samples, context.data)
@@ -203,6 +212,7 @@ def _draw(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
             raise SpecError("is for images; a run knows its own", where=option)
     run = open_run(path, worker)
     training, context = run.training, run.context
+    _check_metrics(request, context.data.spec)
     sampling = run.parse_sampling(request.sampling_text)
     per_class = request.per_class or run.drawn_before()
     seed = training.seed if request.sample_seed is None else request.sample_seed

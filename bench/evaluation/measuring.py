@@ -22,6 +22,7 @@ from bench.errors import (
     short_hash,
 )
 from bench.metrics.base import Context, Measurement, Metric, SampleSet, unmeasured
+from bench.metrics.class_groups import grouped_measurements, of_group
 from bench.record.files import write_atomically
 from bench.record.provenance import read_provenance
 from bench.record.run_folder import read_config
@@ -194,19 +195,32 @@ def measure(
     """Measure generated or real examples after `step` iterations; return entries for the record."""
     entries = []
     for metric in metrics:
-        try:
-            measurements = metric.measure(samples, context)
-        except NotApplicable as reason:
-            measurements = unmeasured(metric.quantities, "", str(reason))
-        for found in measurements:
-            if not {found.metric, found.metric.partition("/")[0]} & {*metric.quantities}:
-                raise BenchError(
-                    f"the metric {metric.name!r} returned a measurement {found.metric!r}, which is "
-                    f"not among its quantities: {', '.join(metric.quantities)}"
-                )
-        named = [_naming_files(found, metric) for found in measurements]
+        measured: list[Measurement] = []
+        for group, about, part in grouped_measurements(metric, samples, context.data):
+            found = _measured(metric, part, context)
+            measured += [of_group(one, group, about) for one in found]
+        named = [_naming_files(found, metric) for found in measured]
         entries += [{"step": step, "split": split, **found._asdict()} for found in named]
     return entries
+
+
+def _measured(metric: Metric, samples: SampleSet | None, context: Context) -> list[Measurement]:
+    """Measure samples by one metric; where it does not apply, the measurements have a reason."""
+    if samples is None:
+        return unmeasured(metric.quantities, "", "no sample is of these classes")
+    if metric.needs_labels and not samples.labeled:
+        return unmeasured(metric.quantities, "", "the labels of these samples are not known")
+    try:
+        measurements = metric.measure(samples, context)
+    except NotApplicable as reason:
+        return unmeasured(metric.quantities, "", str(reason))
+    for found in measurements:
+        if not {found.metric, found.metric.partition("/")[0]} & {*metric.quantities}:
+            raise BenchError(
+                f"the metric {metric.name!r} returned a measurement {found.metric!r}, which is "
+                f"not among its quantities: {', '.join(metric.quantities)}"
+            )
+    return measurements
 
 
 def _naming_files(found: Measurement, metric: Metric) -> Measurement:
@@ -227,6 +241,7 @@ def validation_metric(component: Mapping[str, Any]) -> dict[str, Any]:
     changed = dict(component)
     if "extractor" in changed:
         changed["extractor"] = "domain"
+        changed.pop("reference", None)  # of another extractor, and of no split of this data set
     if "extractor_seed" in changed:
         changed["extractor_seed"] += VALIDATION_SEED
     return changed
@@ -280,12 +295,15 @@ def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) 
 
     The file holds `x` (`[K, n, H, W, C]` uint8, or `[K, n, D]`) and the class `names`.
     """
-    spec, per_class = samples.spec, samples.per_class
-    shown = min(per_class, SHOWN_PER_CLASS if spec.is_image else per_class)
-    x = samples.x.reshape(spec.classes, per_class, *samples.x.shape[1:])[:, :shown]
+    spec = samples.spec
+    most = SHOWN_PER_CLASS if spec.is_image else len(samples.y)
+    shown = min(samples.per_class, most)
+    members = [torch.nonzero(samples.y == label).flatten()[:shown] for label in samples.labels]
+    x = samples.x[torch.stack(members)]
     kept = (x.permute(0, 1, 3, 4, 2) if spec.is_image else x).numpy()
+    names = [spec.class_names[label] if samples.labeled else "all" for label in samples.labels]
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=kept, names=np.array(spec.class_names))
+    np.savez_compressed(buffer, x=kept, names=np.array(names))
     write_atomically(folder / "samples.npz", buffer.getbuffer())
     if data is None:
         return
@@ -294,7 +312,7 @@ def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) 
 
     picture = folder / "samples.png"
     if spec.is_image:
-        save_image_grid({"": kept}, spec.class_names, picture)
+        save_image_grid({"": kept}, names, picture)
     else:
-        labels = np.repeat(np.arange(spec.classes), shown)
+        labels = np.repeat(samples.labels, shown)
         save_point_cloud(kept.reshape(-1, *spec.shape), labels, data.test.x.numpy(), picture)

@@ -1,4 +1,4 @@
-"""Samples of a run as files: a folder of images for each class, or one `.npz`."""
+"""Samples of a run as files: a folder of images for each class, or one `.npz` of either form."""
 
 import io
 import json
@@ -14,12 +14,13 @@ from bench.data.image_tree import folder_names
 from bench.errors import SpecError
 from bench.evaluation.trained_run import TrainedRun, open_run
 from bench.metrics.base import SampleSet
+from bench.metrics.images_by_class import sampled
 from bench.process.worker import Worker
 from bench.record.files import write_atomically
 from bench.record.run_folder import RunFolder, arriving
 from bench.spec.components import complete_component
 
-Format = Literal["png", "npz"]
+Format = Literal["png", "npz", "batch"]
 
 
 def refuse_target(target: Path) -> None:
@@ -66,9 +67,11 @@ def write_samples(
     options, weights = run.parse_sampling(sampling), _weights(run, snapshot)
     _, samples = run.draw(max(count, measured), seed, options, worker, weights)
     samples = _first_of_each_class(samples, count)
-    if file_format == "npz":
+    if file_format == "batch" and (not spec.is_image or spec.shape[0] not in (1, 3)):
+        raise SpecError("is for gray or color images; use npz", where="--format batch")
+    if file_format in ("npz", "batch"):
         written = target if target.suffix == ".npz" else target / "samples.npz"
-        _write_npz(samples, written)
+        (_write_batch if file_format == "batch" else _write_npz)(samples, written)
     else:
         written = target
         notes += _write_images(samples, target)
@@ -114,6 +117,19 @@ def _stored(samples: SampleSet) -> np.ndarray[Any, np.dtype[Any]]:
 def _write_npz(samples: SampleSet, file: Path) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, x=_stored(samples), y=samples.y.numpy())
+    write_atomically(file, buffer.getbuffer())
+
+
+def _write_batch(samples: SampleSet, file: Path) -> None:
+    """Write `arr_0` `uint8` `[N, H, W, 3]` and labels `arr_1`, as guided-diffusion reads them.
+
+    Classes take turns: its Inception Score is that of parts of the file, one after the other, and
+    would be 1 if each held one class.
+    """
+    order = sampled(samples).indices
+    x = samples.x[order].permute(0, 2, 3, 1).expand(-1, -1, -1, 3)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, arr_0=x.numpy(), arr_1=samples.y[order].numpy())
     write_atomically(file, buffer.getbuffer())
 
 

@@ -65,7 +65,7 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
     A row of the same name, data set and seed is replaced; a name of another model is refused.
     """
     given, root = result.given, results / EVALUATIONS
-    count = result.given.samples.per_class
+    count = result.given.samples.each_class
     row = {
         "id": saved_row_id(name, given.data, given.seed),
         "variant": name,

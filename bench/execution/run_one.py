@@ -40,7 +40,7 @@ from bench.evaluation.measuring import (
 )
 from bench.execution.source_files import sources_of
 from bench.execution.switch_choice import settle_switches
-from bench.metrics.base import Context
+from bench.metrics.base import Context, SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import settings_text, write_json
@@ -91,7 +91,7 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
                     warn(f"{label}: {remark}")
                 write_jsonl(folder.evaluation, [*entries, *last])
                 save_samples(samples, path, context.data)
-                _save_pictures(replace(context, model=model), run.training.seed, path)
+                _save_pictures(run, replace(context, model=model), path, samples)
 
     def fill_row(sampling_id: str) -> None:
         with closing(ProgressFile(path, run.training.iterations)) as progress:
@@ -360,10 +360,10 @@ def _snapshot_entries(
     return read_entries(snapshot.evaluation)
 
 
-def _save_pictures(context: Context, seed: int, folder: Path) -> None:
-    """Keep pictures of the model's codes; a failure there costs no finished run."""
+def _save_pictures(run: RunConfig, context: Context, folder: Path, samples: SampleSet) -> None:
+    """Keep pictures of the model's codes and samples; a failure there costs no finished run."""
     try:
-        save_pictures(context, seed, folder)
+        save_pictures(context, run.training.seed, folder, run.metrics(), lambda: samples)
     except Exception as error:
         _log.exception("pictures failed")
         say(f"  warning: no pictures of codes: {error}")

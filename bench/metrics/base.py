@@ -7,6 +7,7 @@ functions. Metrics see 8-bit images, as they would be saved.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple, TypeVar, cast
 
@@ -33,6 +34,7 @@ class SampleSet:
         x: `uint8` `[N, C, H, W]`, or finite `float32` `[N, D]` for points; on the CPU.
         y: `int64` `[N]`.
         spec: The data set that the samples imitate.
+        labeled: Whether `y` is known; if not, it is 0, and metrics that need it do not apply.
 
     Raises:
         BenchError: If types, shapes, values or labels do not fit the data set.
@@ -41,6 +43,7 @@ class SampleSet:
     x: Tensor
     y: Tensor
     spec: DataSpec
+    labeled: bool = True
 
     def __post_init__(self) -> None:
         dtype, shape = (torch.uint8 if self.spec.is_image else torch.float32), list(self.x.shape)
@@ -64,15 +67,37 @@ class SampleSet:
                 f"labels must lie in [0, {self.spec.classes}), got labels from {low} to {high}"
             )
 
+    @cached_property
+    def labels(self) -> list[int]:
+        """The classes of which there are samples, in order."""
+        labels: list[int] = torch.unique(self.y).tolist()
+        return labels
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """Number of samples of each of these classes."""
+        counts: list[int] = torch.bincount(self.y)[self.labels].tolist()
+        return counts
+
     @property
     def per_class(self) -> int:
-        """Number of samples of each class; a `ValueError` if it differs between classes."""
-        counts = torch.bincount(self.y, minlength=self.spec.classes)
-        if counts.min() != counts.max():
-            raise ValueError(
-                f"metrics need equally many samples of every class, got {counts.tolist()}"
-            )
-        return int(counts[0])
+        """Number of samples of the smallest class."""
+        return min(self.counts)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether there are equally many samples of each class that has any."""
+        return len(set(self.counts)) == 1
+
+    @property
+    def each_class(self) -> int | list[int]:
+        """Number of samples of each class: one number if it is the same for all known classes."""
+        return self.per_class if self.is_balanced and self.labeled else self.counts
+
+    def of_classes(self, labels: Iterable[int]) -> "SampleSet":
+        """Return the samples of some classes, of which there is at least one."""
+        kept = torch.isin(self.y, torch.tensor([*labels]))
+        return SampleSet(self.x[kept], self.y[kept], self.spec)
 
 
 class Measurement(NamedTuple):
@@ -99,6 +124,20 @@ class Measurement(NamedTuple):
 def unmeasured(names: Iterable[str], protocol: str, reason: str) -> list[Measurement]:
     """Return a measurement without value for each name, all for the same reason."""
     return [Measurement(name, protocol, None, reason) for name in names]
+
+
+def micro_and_macro(
+    name: str,
+    protocol: str,
+    micro: float,
+    macro: float,
+    errors: tuple[float | None, float | None] = (None, None),
+) -> list[Measurement]:
+    """Return the mean over all images, and that over the classes, which differ in size."""
+    return [
+        Measurement(name, f"{protocol}[average=micro]", micro, error=errors[0]),
+        Measurement(f"{name}/macro", f"{protocol}[average=macro]", macro, error=errors[1]),
+    ]
 
 
 def with_mean(measurements: list[Measurement], protocol: str) -> list[Measurement]:
@@ -184,10 +223,15 @@ class Metric(ABC):
             `name/part` share the quantity `name`. Tables, comparisons and figures read it.
         file_hashes: SHA-256 of each file among the options, set by the harness. It is added to
             protocols that do not name its first 8 digits themselves.
+        needs_labels: Whether it does not apply to samples whose labels are not known.
+        later_options: Options that are newer than measurements: they are left out of the
+            configuration at their defaults, so that nothing is measured again because of them.
     """
 
     name: ClassVar[str]
     quantities: ClassVar[Mapping[str, Quantity]]
+    needs_labels: ClassVar[bool] = True
+    later_options: ClassVar[tuple[str, ...]] = ()
     file_hashes: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -203,6 +247,9 @@ class Metric(ABC):
             )
         if wrong := [name for name, of in quantities.items() if not isinstance(of, Quantity)]:
             raise BenchError(f"{cls.__name__}.quantities[{wrong[0]!r}] must be a Quantity")
+
+    def check(self, spec: DataSpec) -> None:  # noqa: B027 (most have nothing to refuse)
+        """Refuse options that do not fit the data by a `BenchError`, before anything starts."""
 
     @abstractmethod
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:

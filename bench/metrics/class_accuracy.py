@@ -1,20 +1,24 @@
 """Class accuracy: whether samples show the class that was asked for."""
 
 from dataclasses import dataclass
+from math import fsum
 
 from bench.errors import BenchError
-from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
+from bench.metrics.base import Context, Measurement, Quantity, SampleSet, micro_and_macro
+from bench.metrics.class_groups import GroupedMetric
 from bench.metrics.extractors.extractor_option import ClassifierOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
 from bench.metrics.jackknife import combined_error, mean_variance
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassAccuracy(Metric):
+class ClassAccuracy(GroupedMetric):
     """Share of the samples to which a classifier of real images gives the label asked for.
 
     The row of the real test images shows the accuracy of the classifier itself. The reverse,
-    trained on samples and tested on real images, is `classification_accuracy_score`.
+    trained on samples and tested on real images, is `classification_accuracy_score`. Where classes
+    differ in size, the share of all samples (micro) and the mean over the classes (macro, `/macro`)
+    are both measured.
 
     Attributes:
         extractor: `domain`, the classifier of the data set; or a file whose network has a logit for
@@ -29,7 +33,7 @@ class ClassAccuracy(Metric):
     extractor_seed: int = 0
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Measure the share of all samples, which is the mean over the classes too."""
+        """Measure the share of all samples, and the mean over classes where it differs."""
         classifier = choose_classifier(context, self.extractor, self.extractor_seed)
         logits = sample_logits(context, classifier, samples)
         if logits.shape[1] != samples.spec.classes:
@@ -39,8 +43,16 @@ class ClassAccuracy(Metric):
             )
         right = (logits.argmax(dim=1) == samples.y).double()
         protocol = f"accuracy[extractor={classifier.name},n={len(right)}]"
-        by_class, error = [right[samples.y == label] for label in set(samples.y.tolist())], None
-        if min(map(len, by_class)) >= 2:
-            weights = [len(members) / len(right) for members in by_class]
-            error = 100 * combined_error([mean_variance(members) for members in by_class], weights)
-        return [Measurement(self.name, protocol, 100 * right.mean().item(), error=error)]
+        by_class = [right[samples.y == label] for label in samples.labels]
+        shares = [len(members) / len(right) for members in by_class]
+        micro, macro = (
+            100 * right.mean().item(),
+            100 * fsum(m.mean() for m in by_class) / len(shares),
+        )
+        errors: tuple[float | None, float | None] = (None, None)
+        if samples.per_class >= 2:
+            variances = [mean_variance(members) for members in by_class]
+            errors = 100 * combined_error(variances, shares), 100 * combined_error(variances)
+        if samples.is_balanced:
+            return [Measurement(self.name, protocol, micro, error=errors[0])]
+        return micro_and_macro(self.name, protocol, micro, macro, errors)

@@ -9,15 +9,24 @@ from torch import Tensor
 
 from bench.console import say
 from bench.data.base import Split, fingerprint, to_float
-from bench.metrics.balanced_set import (
-    BalancedSet,
-    balanced_real,
-    balanced_samples,
-    ordered_by_content,
+from bench.metrics.base import (
+    AtLeastOne,
+    Context,
+    Measurement,
+    Metric,
+    Quantity,
+    SampleSet,
+    micro_and_macro,
 )
-from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.base import Classifier
 from bench.metrics.extractors.small_classifier import RECIPE, steps_for, train_classifier
+from bench.metrics.images_by_class import (
+    ImageSet,
+    balanced_real,
+    ordered_by_content,
+    real_images,
+    sampled,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +41,9 @@ class ClassificationAccuracyScore(Metric):
     If the samples are real test images, training images of the same classes replace them, with the
     labels that were given: the classifier must not be trained on its test images. The row of the
     real images then shows what samples as good as real images would score.
+
+    Classes of unequal size are taken as they are. Then the share of all test images (micro) and the
+    mean over their classes (macro, `/macro`) are both measured.
 
     Attributes:
         per_class: Images of each class that it is trained on, at most: the first ones in the order
@@ -52,11 +64,12 @@ class ClassificationAccuracyScore(Metric):
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure the share of all real test images that are classified correctly."""
         context.require_images()
-        count = min(self.per_class, samples.per_class)
-        generated = balanced_samples(samples)
-        real = balanced_real(context, "train").first(count)
+        equal = samples.is_balanced
+        generated = sampled(samples)
+        count = min(self.per_class, generated.per_class) if equal else self.per_class
+        real = real_images(context, "train", samples.labels, equal=equal).first(count)
         is_real = generated.occurs_in(balanced_real(context, "test"))
-        used = generated.first(min(count, real.per_class) if is_real else count)
+        used = generated.first(min(count, real.per_class) if is_real and equal else count)
         steps = min(self.steps, steps_for(len(used))) if len(used) else 0
         test = context.data.test
         protocol = (
@@ -64,15 +77,19 @@ class ClassificationAccuracyScore(Metric):
             f"steps={steps},recipe={RECIPE},"
             f"seed={self.seed},real=train:{len(real)}@{real.name}]"
         )
-        if not len(used):
+        if not len(used) or (is_real and not real.per_class):
             return [Measurement(self.name, protocol, None, "a class has no training images")]
-        labels = torch.arange(used.classes).repeat(used.per_class)
         images = _replaced(used, real, context) if is_real else used.x[used.indices]
-        value = 100 * self._accuracy(Split(images, labels), steps, context)
-        return [Measurement(self.name, protocol, value)]
+        labels = torch.tensor(samples.labels)[used.places]
+        right = self._right(Split(images, labels), steps, context)
+        micro = 100 * right.mean().item()
+        if equal:
+            return [Measurement(self.name, protocol, micro)]
+        classes = [right[test.y == label].mean().item() for label in torch.unique(test.y)]
+        return micro_and_macro(self.name, protocol, micro, 100 * sum(classes) / len(classes))
 
-    def _accuracy(self, used: Split, steps: int, context: Context) -> float:
-        """Train on some images, and return the share of the test images that are recognized."""
+    def _right(self, used: Split, steps: int, context: Context) -> Tensor:
+        """Train on some images, and return which test images are recognized, `[N]`, 0 or 1."""
         data, device, began = context.data, context.device, time.monotonic()
         network = train_classifier(
             data.spec, used, seed=self.seed, flip=data.flip, device=device, steps=steps
@@ -82,14 +99,13 @@ class ClassificationAccuracyScore(Metric):
         )
         right = classifier.logits(data.test.x).argmax(dim=1) == data.test.y
         say(f"  trained a classifier on {len(used)} images in {time.monotonic() - began:.0f} s")
-        return right.double().mean().item()
+        return right.double()
 
 
-def _replaced(test_images: BalancedSet, train: BalancedSet, context: Context) -> Tensor:
+def _replaced(test_images: ImageSet, train: ImageSet, context: Context) -> Tensor:
     """Return for each test image a training image of its true class, whatever its label says."""
     hashes = balanced_real(context, "test").hashes
     true_class = dict(zip(hashes, context.data.test.y.tolist(), strict=True))
-    indices = train.indices.tolist()
-    by_class = [itertools.cycle(indices[label :: train.classes]) for label in range(train.classes)]
+    by_class = [itertools.cycle(train.indices[members].tolist()) for members in train.members]
     true_classes = [true_class[test_images.hashes[i]] for i in test_images.indices.tolist()]
     return train.x[[next(by_class[label]) for label in true_classes]]

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec, Split, to_bytes, to_float
 from bench.errors import BenchError, NotApplicable
-from bench.metrics.balanced_set import ordered_by_content
 from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, SampleSet
+from bench.metrics.images_by_class import ordered_by_content
 from bench.seeding import generator_for
 from bench.spec.components import complete_component, construct, errors_at
 from bench.spec.run_config import canonical_json

@@ -35,6 +35,7 @@ class InceptionScore(Metric):
 
     name = "inception_score"
     quantities = {"inception_score": Quantity("Inception Score", "higher", 2)}
+    needs_labels = False
 
     extractor: LogitsOption = "domain"
     splits: AtLeastOne = 1

@@ -9,15 +9,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from bench.metrics.balanced_set import balanced_samples
-from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet, with_mean
+from bench.metrics.base import Context, Measurement, Quantity, SampleSet, with_mean
+from bench.metrics.class_groups import GroupedMetric
+from bench.metrics.images_by_class import sampled
 from bench.metrics.jackknife import combined_error, pair_variance
 from bench.metrics.ms_ssim import SIGMA, SMALLEST_SIDE, WEIGHTS, WINDOW, all_pairs_ms_ssim
 from bench.metrics.ms_ssim_native import all_pairs_native_ms_ssim
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairDiversity(Metric):
+class PairDiversity(GroupedMetric):
     """One minus the mean similarity of all pairs within a class, averaged over the classes.
 
     Attributes:
@@ -38,18 +39,21 @@ class PairDiversity(Metric):
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure the diversity, and its standard error where there are three images of a class."""
         context.require_images()
-        count = min(self.per_class, samples.per_class)
-        protocol = self.protocol(samples.x, f"per_class={count}")
-        if count < 2:
+        compared = sampled(samples).first(self.per_class)
+        is_equal = compared.is_balanced
+        which = f"per_class={compared.per_class}" if is_equal else f"per_class<={self.per_class}"
+        protocol = self.protocol(samples.x, which)
+        if not is_equal:
+            protocol += "[average=macro]"
+        if compared.per_class < 2:
             return [Measurement(self.name, protocol, None, "one image a class makes no pair")]
-        compared = balanced_samples(samples).first(count)
         means, variances = [], []
-        for label in range(samples.spec.classes):
-            indices = compared.indices[label :: compared.classes].sort().values
+        for members in compared.members:
+            indices = compared.indices[members].sort().values
             pairs = self.similarities(samples.x[indices].to(context.device))
             means.append(pairs.double().mean().item())
-            if count > 2:
-                variances.append(pair_variance(pairs, count))
+            if compared.per_class > 2:
+                variances.append(pair_variance(pairs, len(indices)))
         error = combined_error(variances) if variances else None
         return [Measurement(self.name, protocol, 1 - sum(means) / len(means), error=error)]
 
@@ -121,12 +125,13 @@ class AttributeDiversity(IntraClassDiversity):
         """Measure the mean over the attributes, then each of them with its standard error."""
         context.require_images()
         context.require_attributes()
-        by_class = balanced_samples(samples).indices.view(-1, samples.spec.classes)
+        every = sampled(samples)
         has = torch.tensor(samples.spec.combinations) == 1
         measured = []
         for name, classes in zip(samples.spec.attributes, has.T, strict=True):
             each = max(1, self.per_class // max(1, int(classes.sum())))
-            indices = by_class[:each, classes].flatten().sort().values
+            kept = classes[torch.tensor(samples.labels)[every.places]] & (every.turns < each)
+            indices = every.indices[kept].sort().values
             protocol = self.protocol(samples.x, f"of={name},images={len(indices)}")
             if len(indices) < 2:
                 reason = f"{len(indices)} images with {name} make no pair"

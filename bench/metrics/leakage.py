@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from bench.data.base import Split
-from bench.metrics.balanced_set import ordered_by_content
 from bench.metrics.base import Context, Measurement, Quantity
 from bench.metrics.encoder_decoder import EncoderDecoder, EncodingMetric
+from bench.metrics.images_by_class import ordered_by_content
 from bench.seeding import seed_for
 from bench.training.interface import Infers
 

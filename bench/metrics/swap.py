@@ -7,10 +7,10 @@ from torch import Tensor
 
 from bench.data.base import Split
 from bench.errors import NotApplicable
-from bench.metrics.balanced_set import ordered_by_content
 from bench.metrics.base import AtLeastOne, Context, Measurement, Quantity
 from bench.metrics.encoder_decoder import CodeMetric, EncoderDecoder
 from bench.metrics.extractors.domain_classifier import domain_classifier
+from bench.metrics.images_by_class import ordered_by_content
 from bench.seeding import generator_for
 from bench.training.interface import Code
 

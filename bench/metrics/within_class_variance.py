@@ -6,17 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metrics.balanced_set import balanced_samples
-from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet
+from bench.metrics.base import Context, Measurement, Quantity, SampleSet
+from bench.metrics.class_groups import GroupedMetric
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.metrics.extractors.feature_cache import features
+from bench.metrics.images_by_class import sampled
 from bench.metrics.jackknife import combined_error, jackknife_variance, variances_without
 
 BLOCK = 500  # images that are in memory as integers at a time
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithinClassVariance(Metric):
+class WithinClassVariance(GroupedMetric):
     r"""Variance within a class, averaged over its dimensions and then over the classes.
 
     .. math:: \frac1{KD} \sum_c \sum_d \frac1{n-1} \sum_i (x_{id} - \bar x_{cd})^2
@@ -39,19 +40,19 @@ class WithinClassVariance(Metric):
         """Measure the variance of the pixels, then that of the features, with standard errors."""
         context.require_images()
         extractor = domain_classifier(context, self.extractor_seed).extractor
-        count, classes = samples.per_class, range(samples.spec.classes)
-        details = f"extractor={extractor.name},per_class={count}"
+        count = samples.per_class
+        each = f"per_class={count}" if samples.is_balanced else f"n={len(samples.y)},average=macro"
         protocols = {
-            f"{self.name}/pixels": f"variance[pixels in 0..1,per_class={count}]",
-            f"{self.name}/features": f"variance[features,{details}]",
+            f"{self.name}/pixels": f"variance[pixels in 0..1,{each}]",
+            f"{self.name}/features": f"variance[features,extractor={extractor.name},{each}]",
         }
         if count < 2:
             reason = "one image a class has no variance"
             return [Measurement(name, how, None, reason) for name, how in protocols.items()]
-        seen = features(context, extractor, balanced_samples(samples), is_real=False)
-        seen = seen.to(context.device)
-        of_pixels = [samples.x[samples.y == k].to(context.device) for k in classes]
-        of_features = [seen[k :: len(classes)].double() for k in classes]
+        images = sampled(samples)
+        seen = features(context, extractor, images, is_real=False).to(context.device)
+        of_pixels = [samples.x[samples.y == k].to(context.device) for k in samples.labels]
+        of_features = [seen[members].double() for members in images.members]
         values = (
             [pixel_variance(x) for x in of_pixels],
             [x.var(dim=0).mean().item() for x in of_features],
@@ -75,7 +76,7 @@ def _squares(x: Tensor, unit: float) -> Tensor:
 
 def _error(classes: Sequence[Tensor], unit: float) -> float | None:
     """Return the standard error over images; None for fewer than three of a class."""
-    if len(classes[0]) < 3:
+    if min(map(len, classes)) < 3:
         return None
     squares = (_squares(x, unit) for x in classes)
     return combined_error([jackknife_variance(variances_without(s)) for s in squares])

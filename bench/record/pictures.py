@@ -29,6 +29,9 @@ or 3. There are `N` real test images, at most 10, one of each class shown, and `
 | `subspaces` | `[L, T, T, H, W, C]` | a label's part of one code over a plane, if it is one |
 | `subspace_names` | `[L]` | which attributes, or the class |
 | `subspace_margin` | `[]` | of the plane around the prior means, in standard deviations |
+| `nearest` | `[2, E, H, W, C]` | samples nearest to training images, and these images |
+| `nearest_distance` | `[E]` | how near, in features of the metric `memorization` |
+| `nearest_threshold` | `[]` | the distance up to which a sample counts as memorized |
 | `missing` | `[M, 2]` | names of arrays that the model cannot make, each with the reason |
 
 Where the label is the relevant code, a row is made with the label of its class.
@@ -76,6 +79,9 @@ AXES: Mapping[str, str] = {
     "subspaces": "LTTHWC",
     "subspace_names": "L",
     "subspace_margin": "",
+    "nearest": "PEHWC",
+    "nearest_distance": "E",
+    "nearest_threshold": "",
     "missing": "MP",
 }
 """The axes of the arrays of `pictures.npz`; a letter has one length in a file."""

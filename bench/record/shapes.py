@@ -58,7 +58,7 @@ class EvaluatedImages(Shape):
 
     path: str
     sha256: str
-    per_class: Count
+    per_class: Count | list[Count]
 
 
 class EvaluatedRun(Shape):
@@ -86,7 +86,7 @@ class RunSettingsFile(Shape):
     iterations: Count | None = None
     batch_size: Count | None = None
     seed: Int64 | None = None
-    samples_per_class: Count | None = None
+    samples_per_class: Count | list[Count] | None = None
     evaluated: EvaluatedRun | EvaluatedImages | None = None
     start_from: StartFields | None = None
 

@@ -149,11 +149,12 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
     training: dict[str, Any] = {name: getattr(settings, name) for name in Training.model_fields}
     evaluation: dict[str, Any] = {name: getattr(settings, name) for name in Evaluation.model_fields}
     evaluation["metrics"] = []
+    metrics: dict[int, Metric] = {}
     for index, metric in enumerate(settings.metrics):
         with problems.collecting():
             component = complete_component("metric", metric, ("metrics", index))
             with errors_at(("metrics", index)):
-                construct("metric", component)
+                metrics[index] = construct("metric", component)
             evaluation["metrics"].append(component)
     for index, name in enumerate(settings.controls):
         with problems.collecting():
@@ -164,6 +165,9 @@ def complete_settings(raw: Mapping[str, Any]) -> RunConfig:
         with problems.collecting():
             training["data"] = complete_component("dataset", settings.data, ("data",))
             spec = _spec(training["data"], ("data",))
+            for index, built in metrics.items():
+                with problems.collecting(), errors_at(("metrics", index)):
+                    built.check(spec)
         with problems.collecting():
             evaluation["splits"] = _splits(settings, training["data"])
     if "model" in usable:

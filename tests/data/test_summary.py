@@ -1,18 +1,22 @@
 """What a data set holds, and what the user is told of it before anything is trained."""
 
+import io
 import json
 import os
 import pwd
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from bench.data.base import DataSet, DataSpec, Split, data_root, home_path, made_data_root
 from bench.data.digits import Digits
+from bench.data.moons import Moons
 from bench.data.npz import Npz
-from bench.data.summary import data_notices, find_repeats, summarize
+from bench.data.summary import count_near_copies, data_notices, find_repeats, summarize
 from bench.errors import BenchError
 
 SPEC = DataSpec("pairs", (1, 1, 1), ("a", "b"))
@@ -51,6 +55,47 @@ def test_equal_examples_across_splits_or_classes_are_told(found, notice):
 
 def test_repeats_within_a_split_are_counted():
     assert find_repeats(data(["1a", "1a", "1a", "2b"])).within["train"] == 2
+
+
+def photographs(n, shape=(3, 32, 32)):
+    """Return smooth random images, as different as photographs are."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(n, shape[0], 4, 4, generator=generator)
+    return F.interpolate(255 * coarse, shape[1:], mode="bilinear").to(torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "near"),
+    [
+        (lambda x: x.clone(), False),  # copies, which are told as such
+        (lambda x: x.flip(3), True),
+        (lambda x: (x.int() + 2).clamp(max=255).to(torch.uint8), True),
+        (lambda x: x // 4 * 4, True),
+        (lambda x: torch.stack([encoded_again(image) for image in x]), True),
+        (lambda x: x.roll(6, dims=3), False),
+        (lambda x: 255 - x, False),
+        (lambda x: torch.full_like(x, 128), False),
+    ],
+    ids=["copy", "mirror", "brighter", "rounded", "jpeg", "moved", "negative", "constant"],
+)
+def test_near_copies_across_splits_are_counted(change, near):
+    x, y = photographs(60), torch.arange(60) % 2
+    train, test = Split(x[:40], y[:40]), Split(torch.cat([change(x[:7]), x[40:]]), y[:27])
+    spec = DataSpec("photographs", (3, 32, 32), ("a", "b"))
+    found = DataSet(spec, train, test.take(torch.arange(0)), test, False, "f")
+    assert count_near_copies(found) == {"validation": 0, "test": 7 * near}
+    assert summarize(found)["near_copies"]["test"] == 7 * near
+
+
+def encoded_again(image):
+    buffer = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=90, subsampling=0)
+    return torch.from_numpy(np.asarray(Image.open(buffer)).copy()).permute(2, 0, 1)
+
+
+def test_digits_have_no_near_copies_and_points_no_images():
+    assert count_near_copies(Digits().load()) == {"validation": 0, "test": 0}
+    assert count_near_copies(Moons().load()) == {}
 
 
 def test_what_was_left_out_is_told_first():

@@ -144,11 +144,11 @@ def test_points_have_no_pictures():
 def test_the_file_has_the_same_bytes_every_time_and_others_for_another_seed(data, tmp_path):
     context = Context(data, CPU, cache=None, model=Inferring())
     for place, seed in (("a", 0), ("b", 0), ("c", 1)):
-        save_pictures(context, seed, tmp_path / place)
+        save_pictures(context, seed, tmp_path / place, [], lambda: None)
     first, second, third = ((tmp_path / place / FILE).read_bytes() for place in "abc")
     assert first == second != third
     found = read_pictures(tmp_path / "a")
-    assert list(found.missing) == ["walks", "subspaces"]
+    assert list(found.missing) == ["walks", "subspaces", "nearest"]
     assert found.arrays["swaps"].dtype == np.uint8
 
 

@@ -80,13 +80,63 @@ def test_folder_and_npz_in_any_order_give_the_same_figures(bench, theirs, here):
     assert found[0] == found[1] == found[2]
 
 
-def test_unequal_classes_give_as_many_as_the_smallest_has(theirs):
+def test_unequal_classes_are_all_measured_unless_equally_many_are_asked_for(theirs):
     (theirs / "1" / "4.png").unlink()
     found = read_images(theirs, SPEC)
     assert found.counts == (4, 3, 4)
-    assert found.samples.y.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert found.samples.y.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
     [notice] = found.notices
-    assert "9 of 11 images are used, 3 of each of 3 classes (class '1' has no more)" in notice
+    assert "classes have 3 (1) to 4 images, and all are measured; --samples-per-class 3" in notice
+    cut = read_images(theirs, SPEC, 3)
+    assert cut.samples.y.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert "9 of 11 images are used, 3 of each of 3 classes (as asked)" in cut.notices[0]
+
+
+def test_a_row_of_unequal_classes_stands_beside_real_images_of_the_same_sizes(bench, theirs, here):
+    (theirs / "1" / "4.png").unlink()
+    groups = "{name: class_accuracy, groups: {head: ['0', '2'], tail: {at_most: 10000}}}"
+    words = "evaluate", "theirs", "--data", "blobs", "--metric", groups, "--device", "cpu"
+    status, out, err = bench(*words)
+    assert status == 0, err
+    assert out.startswith("theirs: 3 classes of blobs, 3 to 4 of each class\n")
+    assert "by another protocol" not in out
+    titles = [line.split("  ")[0].split(" ↑")[0] for line in out.splitlines()[3:]]
+    parts = ["", ", macro", ", head", ", tail", ", macro/tail"]
+    assert titles[:5] == [f"Class accuracy (%){part}" for part in parts]
+    assert bench(*words, "--name", "Uneven")[0] == 0
+    status, out, err = bench("report", "evaluations")
+    assert (status, "3 to 4 of each class" in out) == (0, True), err + out
+    said = " ".join(out.split())
+    assert "Classes differ in size; average=micro is a mean over all images" in said
+    assert "Classes differ in size; average=macro is a mean over classes" in said
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sample_batches_of_guided_diffusion_are_read(bench, here, channels):
+    x, y = images()
+    np.savez(here / "plain.npz", x=x, y=y)
+    np.savez(here / "batch.npz", np.repeat(x, channels, axis=-1), y)
+    whole, batch = (read_images(here / name, SPEC) for name in ("plain.npz", "batch.npz"))
+    assert whole.sha256 == batch.sha256
+
+
+def test_a_batch_without_labels_is_measured_as_far_as_it_goes(bench, here):
+    x, _ = images()
+    np.savez(here / "batch.npz", x)
+    metrics = "--metric", "kid", "--metric", "inception_score", "--metric", "class_accuracy"
+    words = "evaluate", "batch.npz", "--data", "blobs", *metrics, "--device", "cpu"
+    status, out, err = bench(*words, "--name", "Theirs")
+    assert status == 0, err
+    assert "has no labels (arr_1), so only metrics that need none are measured" in err
+    assert out.startswith("batch.npz: 3 classes of blobs, 12 without labels\n")
+    assert "n/a: Class accuracy (%): the labels of these samples are not known" in out
+    assert "by another protocol" not in out
+    found = json.loads(bench(*words, "--json")[1])["measurements"]
+    assert [entry["value"] is None for entry in found] == [False, False, True]
+    status, out, err = bench("report", "evaluations")
+    assert (status, "12 without labels" in out) == (0, True), err + out
+    status, _, err = bench(*words, "--samples-per-class", "3")
+    assert (status, "has no labels (arr_1), --samples-per-class asks for some" in err) == (2, True)
 
 
 def test_which_images_are_used_does_not_depend_on_their_names(theirs):

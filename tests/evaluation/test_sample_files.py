@@ -62,6 +62,18 @@ def test_fewer_are_the_first_of_each_class_and_more_are_another_set(bench, run, 
     assert "of each class were measured; these 700 are another, larger set" in out
 
 
+def test_a_sample_batch_holds_color_images_whose_classes_take_turns(bench, run, here):
+    for target, form in (("batch.npz", "batch"), ("plain.npz", "npz")):
+        status, _, err = bench("sample", str(run), "--to", target, "--format", form, *CPU)
+        assert status == 0, err
+    batch, plain = np.load(here / "batch.npz"), np.load(here / "plain.npz")
+    assert batch["arr_0"].dtype == np.uint8
+    assert batch["arr_0"].shape == (*plain["x"].shape[:3], 3)
+    assert batch["arr_1"][:6].tolist() == [0, 1, 2, 0, 1, 2]
+    first, second = (read_images(here / f"{name}.npz", SPEC) for name in ("batch", "plain"))
+    assert first.sha256 == second.sha256
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -29,6 +29,7 @@ OPTIONS = {
     "cmmd": {"extractor": "domain", "per_class": True},
     "precision_recall": {},
     "density_coverage": {},
+    "memorization": {},
     "intra_class_diversity": {"per_class": 3, "size": 161},
     "intra_class_diversity_native": {"per_class": 3},
     "attribute_diversity": {"per_class": 16, "size": 161},

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from bench.data.base import DataSet, DataSpec, Split, to_float
-from bench.metrics.balanced_set import balanced_real
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.classification_accuracy_score import ClassificationAccuracyScore
 from bench.metrics.extractors import small_classifier
+from bench.metrics.images_by_class import balanced_real
 from tests.metrics.bars import CPU, draw_bars, shuffled
 
 

@@ -9,9 +9,9 @@ from bench.data.base import Split, to_float
 from bench.data.digits import Digits
 from bench.errors import BenchError, NotApplicable
 from bench.metrics import encoder_decoder
-from bench.metrics.balanced_set import ordered_by_content
 from bench.metrics.base import SampleSet
 from bench.metrics.encoder_decoder import EncoderDecoder
+from bench.metrics.images_by_class import ordered_by_content
 from bench.metrics.inpainting import Inpainting
 from bench.metrics.leakage import Leakage
 from bench.metrics.reconstruction import Reconstruction

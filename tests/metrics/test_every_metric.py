@@ -29,7 +29,7 @@ from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.metrics.extractors import base as extractors
 from bench.metrics.extractors import feature_cache
 from bench.metrics.extractors.lpips import perceptual_distance
-from bench.metrics.features import cmmd, neighbors
+from bench.metrics.features import cmmd, memorization, neighbors
 from bench.record.quantities import Quantity
 from bench.spec.components import complete_component
 from bench.spec.validation import KeyProblem
@@ -64,6 +64,7 @@ KNOWN_ANSWER = {
     "kid": "test_a_shift_is_the_difference_of_kernel_means",
     "precision_recall": "test_copies_cover_what_they_copy_and_nothing_else",
     "density_coverage": "test_copies_cover_what_they_copy_and_nothing_else",
+    "memorization": "test_copies_are_memorized_and_noise_is_not",
     "attribute_accuracy": "test_one_wrong_attribute_of_three_is_a_third",
     "prior_fit": "test_distance_is_one_where_codes_have_the_moments_of_the_prior",
     "rate": "test_the_rate_counts_both_codes",
@@ -97,6 +98,7 @@ SMALL_BATCHES = (
     (prior_fit, "BATCH", 7),
     (neighbors, "BLOCK", 100),
     (cmmd, "BLOCK", 100),
+    (memorization, "BLOCK", 500),
     (within_class_variance, "BLOCK", 7),
     (ms_ssim_native, "CHUNK", 1),
     (ms_ssim, "CHUNK_BYTES", {"cpu": 2**17}),
@@ -136,6 +138,13 @@ def copies(data):
     return data.test.x[first]
 
 
+def near_training(data):
+    """Return training images with one pixel changed."""
+    x = data.train.x.clone()
+    x[:, :, 0, 0] ^= 1
+    return x
+
+
 WORSE = {
     "inception_score": noise,
     "intra_class_diversity": copies,
@@ -149,6 +158,7 @@ WORSE = {
     "cmmd": noise,
     "precision_recall": noise,
     "density_coverage": noise,
+    "memorization": near_training,
     "attribute_accuracy": noise,
     "prior_fit": Inflated,
     "rate": Inflated,
@@ -403,6 +413,7 @@ LEAST = {
     ("kid", "subset_size"): 2,
     ("precision_recall", "k"): 1,
     ("density_coverage", "k"): 1,
+    ("memorization", "most"): 1,
     ("leakage", "most"): 1,
     ("swap", "pairs"): 1,
     ("attribute_switch", "most"): 1,

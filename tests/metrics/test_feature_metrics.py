@@ -129,10 +129,50 @@ def test_a_class_without_training_images_is_a_reason(metric, data, context):
         assert found.reason == "a class has no training images"
 
 
+def unequal(data, counts):
+    """Return test images, so many of each class."""
+    rows = torch.cat([(data.test.y == k).nonzero()[:n, 0] for k, n in enumerate(counts)])
+    return SampleSet(data.test.x[rows], data.test.y[rows], data.spec)
+
+
 @each_metric
-def test_unequal_classes_are_refused(metric, data, context):
-    with pytest.raises(ValueError, match="equally many samples of every class"):
-        metric().measure(SampleSet(data.test.x[1:], data.test.y[1:], data.spec), context)
+def test_unequal_classes_are_taken_whole_unless_they_are_to_be_cut(metric, data, context):
+    samples = unequal(data, (80, 70, 30))
+    whole = metric().measure(samples, context)[0]
+    assert "n=180," in whole.protocol
+    assert whole.protocol.endswith("average=micro]")
+    cut = metric(class_sizes="equal").measure(samples, context)[0]
+    assert "n=90," in cut.protocol
+    assert "average" not in cut.protocol
+    assert None not in (whole.value, cut.value)
+    assert whole.value != cut.value
+
+
+@each_metric
+def test_real_classes_of_unequal_size_are_cut_or_taken_whole(metric, data, cache, context):
+    metric().measure(samples_of(data), context)  # the classifier is there
+    train = data.train.take(torch.cat([torch.arange(80), torch.arange(100, 170)]))
+    train = Split(train.x, torch.arange(3).repeat_interleave(torch.tensor([70, 30, 50])))
+    other = Context(replace(data, train=train), CPU, cache, memory=dict(context.memory))
+    for key in [key for key in other.memory if key.startswith(("real", "hashes", "moments"))]:
+        del other.memory[key]
+    few = first_of_each(samples_of(data), 40)
+    assert "real=train:90@" in metric().measure(few, other)[0].protocol
+    whole = metric(class_sizes="all", **({"most": 300} if "most" in vars(metric()) else {}))
+    assert ("real=train:150@" in whole.measure(few, other)[0].protocol) == hasattr(
+        metric, "distance"
+    )
+    assert "average=micro" in whole.measure(few, other)[0].protocol
+
+
+@pytest.mark.parametrize("metric", [FrechetDistance, KernelDistance])
+def test_within_unequal_classes_the_mean_is_over_classes(metric, data, context):
+    samples = unequal(data, (80, 76, 70))
+    _, found = metric(per_class=True).measure(samples, context)
+    assert found.protocol.endswith("average=macro]")
+    alone = [samples.of_classes([label]) for label in range(3)]
+    values = [metric().measure(one, context)[0].value for one in alone]
+    assert found.value == pytest.approx(sum(values) / 3)
 
 
 @each_metric

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bench.metrics.balanced_set import balanced_samples
 from bench.metrics.base import SampleSet
+from bench.metrics.images_by_class import sampled
 from bench.metrics.intra_class_diversity import (
     AttributeDiversity,
     IntraClassDiversity,
@@ -57,7 +57,7 @@ def test_real_digits_are_diverse_and_copies_of_one_are_not(metric, real, context
 @both
 def test_which_images_of_more_are_compared_follows_from_their_content(metric, real, context):
     few = first_of_each(real, 5)
-    chosen = balanced_samples(few).first(2).indices
+    chosen = sampled(few).first(2).indices
     (expected,) = metric(per_class=2).measure(
         SampleSet(few.x[chosen], few.y[chosen], few.spec), context
     )
@@ -87,7 +87,7 @@ def test_other_attributes_are_free(bars, tmp_path):
     """Classes b and c are lit, and c is bright: pairs of b and c count for the first alone."""
     samples = samples_of(bars)
     mean, lit, bright = AttributeDiversity(per_class=4).measure(samples, context_of(bars, tmp_path))
-    order = balanced_samples(samples).indices.view(-1, 3)  # of a, b and c by content
+    order = sampled(samples).indices.view(-1, 3)  # of a, b and c by content
     for found, chosen in ((lit, order[:2, 1:]), (bright, order[:4, 2:])):
         images = enlarge(samples.x[chosen.flatten()].double() / 255, 192)
         assert found.value == pytest.approx(1 - reference(images).mean().item(), abs=1e-6)

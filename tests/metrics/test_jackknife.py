@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from bench.data.moons import CENTERS
-from bench.metrics.balanced_set import balanced_samples
 from bench.metrics.base import SampleSet
 from bench.metrics.class_accuracy import ClassAccuracy
 from bench.metrics.extractors.feature_cache import features as network_features
 from bench.metrics.features.density_coverage import DensityCoverage
+from bench.metrics.images_by_class import sampled
 from bench.metrics.intra_class_diversity import IntraClassDiversity
 from bench.metrics.jackknife import (
     combined_error,
@@ -78,7 +78,7 @@ def test_variance_within_a_class_equals_leaving_out_one_image_after_another(
     x = samples.x.double().flatten(1) / 255
     expected = over_classes(lambda items: items.var(dim=0).mean(), x, samples.y)
     assert pixels.error == pytest.approx(expected, rel=1e-9)
-    seen = network_features(context, classifier.extractor, balanced_samples(samples), is_real=False)
+    seen = network_features(context, classifier.extractor, sampled(samples), is_real=False)
     labels = torch.arange(len(seen)) % 10
     expected = over_classes(lambda items: items.var(dim=0).mean(), seen.double(), labels)
     assert features.error == pytest.approx(expected, rel=1e-4)

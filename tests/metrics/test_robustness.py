@@ -31,7 +31,7 @@ each_metric = pytest.mark.parametrize("name", OPTIONS)
 BY_LOGITS = ("inception_score", "class_accuracy", "attribute_accuracy")
 BY_FEATURES = (
     *("fid", "kid", "cmmd", "precision_recall", "density_coverage"),
-    "within_class_variance",
+    *("within_class_variance", "memorization"),
 )
 
 
@@ -87,6 +87,7 @@ FEW = {
     "cmmd": ["", ""],
     "precision_recall": ["3 images have no neighbor number 3"] * 2,
     "density_coverage": ["3 images have no neighbor number 5"] * 2,
+    "memorization": ["", ""],
     "intra_class_diversity": ["one image a class makes no pair"],
     "intra_class_diversity_native": ["one image a class makes no pair"],
     "attribute_diversity": ["", "", "1 images with bright make no pair"],
@@ -129,7 +130,7 @@ CONSTANT = {
     "within_class_variance": 0,
 }
 ANYTHING = (
-    *("attribute_accuracy", "attribute_switch", "classification_accuracy"),
+    *("attribute_accuracy", "attribute_switch", "classification_accuracy", "memorization"),
     *("prior_fit", "rate", "inpainting", "swap"),
     "cmmd",  # by directions of features, which constant images share
 )

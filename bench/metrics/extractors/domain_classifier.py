@@ -43,6 +43,12 @@ def domain_classifier(context: Context, seed: int = 0) -> FeatureClassifier:
     return context.remember(f"domain {seed}", lambda: _load(context, seed))
 
 
+def feature_width(spec: DataSpec) -> int:
+    """Return the number of its features on such images."""
+    with torch.device("meta"):
+        return SmallClassifier(spec).head.in_features
+
+
 def _load(context: Context, seed: int) -> FeatureClassifier:
     data, spec, device, began = context.data, context.data.spec, context.device, time.monotonic()
     content = f"{RECIPE} {seed} {spec.shape} {spec.classes} {data.flip} {fingerprint(data.train)}"

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
+from bench.data.base import DataSpec
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import Classifier, FeatureExtractor
-from bench.metrics.extractors.domain_classifier import domain_classifier
-from bench.metrics.extractors.inception import inception, inception_features
+from bench.metrics.extractors.domain_classifier import domain_classifier, feature_width
+from bench.metrics.extractors.inception import FEATURES, inception, inception_features
 from bench.metrics.extractors.network_file import Network, network_features, network_logits
 from bench.metrics.extractors.vision_transformers import transformer_features
 
@@ -53,3 +54,12 @@ def choose_feature_extractor(
     if option == "inception":
         return inception_features(context)
     return transformer_features(context, option)
+
+
+def known_width(option: ExtractorOption, spec: DataSpec) -> int | None:
+    """Return the number of features on such data; None where only the network can tell it."""
+    if isinstance(option, Network) or not spec.is_image:
+        return None
+    if option == "domain":
+        return feature_width(spec)
+    return FEATURES if option == "inception" else None

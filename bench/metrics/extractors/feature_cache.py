@@ -16,10 +16,10 @@ from torch import Tensor
 
 from bench.console import say
 from bench.errors import BenchError
-from bench.metrics.balanced_set import BalancedSet, balanced_samples
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.extractors import base
 from bench.metrics.extractors.base import Classifier, FeatureClassifier, FeatureExtractor
+from bench.metrics.images_by_class import ImageSet, sampled
 from bench.record.files import write_atomically
 
 PART = 5 * base.IMAGES_PER_PASS
@@ -30,7 +30,7 @@ KEPT_BYTES = 2**30
 
 
 def features(
-    context: Context, extractor: FeatureExtractor, images: BalancedSet, *, is_real: bool
+    context: Context, extractor: FeatureExtractor, images: ImageSet, *, is_real: bool
 ) -> Tensor:
     """Return the features of images in their order, `float32` `[N, D]` on the CPU.
 
@@ -49,14 +49,13 @@ def features(
 def sample_logits(context: Context, classifier: Classifier, samples: SampleSet) -> Tensor:
     """Return the logits `[N, K]` of samples in their order, `float32` on the CPU.
 
-    A slow network sees samples once for all metrics, if they have equally many of each class.
+    A slow network sees samples once for all metrics.
     """
     if isinstance(classifier, FeatureClassifier) and (head := classifier.head):
-        images = balanced_samples(samples)
-        if len(images) == len(samples.x):
-            cached = features(context, classifier.extractor, images, is_real=False)
-            logits = [head(part.to(classifier.device)).cpu() for part in torch.split(cached, PART)]
-            return torch.cat(logits)[images.indices.argsort()]
+        images = sampled(samples)
+        cached = features(context, classifier.extractor, images, is_real=False)
+        logits = [head(part.to(classifier.device)).cpu() for part in torch.split(cached, PART)]
+        return torch.cat(logits)[images.indices.argsort()]
     return classifier.logits(samples.x)
 
 

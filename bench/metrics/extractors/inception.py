@@ -25,6 +25,7 @@ from bench.record.files import write_atomically
 
 TIMEOUT_S = 10.0  # without one byte
 PATIENCE_S = 600.0  # for all 91 MB
+FEATURES = 2048  # of the layer `pool_3`
 IMAGES_PER_PASS = 50  # at 299x299 an image takes 20 MB
 
 REMEDY = (
@@ -76,7 +77,7 @@ def _load(context: Context) -> tuple[FeatureExtractor, FeatureClassifier | str]:
         return torch.cat([network(batch)[0] for batch in batches])
 
     features_name = f"inception-pool3@{weights_hash(network.state_dict())[:8]}"
-    extractor = FeatureExtractor(features_name, features_of, 2048, device, is_slow=True)
+    extractor = FeatureExtractor(features_name, features_of, FEATURES, device, is_slow=True)
     if not has_head:
         return extractor, (
             f"{path} lacks the last layer of the Inception network (fc.weight), which the "

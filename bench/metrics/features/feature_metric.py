@@ -2,15 +2,17 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
 
-from bench.metrics.balanced_set import BalancedSet, RealSplit, balanced_real, balanced_samples
-from bench.metrics.base import Context, Measurement, Metric, SampleSet
+from bench.metrics.base import Context, Measurement, SampleSet
+from bench.metrics.class_groups import GroupedMetric
 from bench.metrics.extractors.base import FeatureExtractor
 from bench.metrics.extractors.extractor_option import ExtractorOption, choose_feature_extractor
 from bench.metrics.extractors.feature_cache import features
+from bench.metrics.images_by_class import ImageSet, RealSplit, real_like, sampled
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class FeatureComparison:
 
     context: Context
     extractor: FeatureExtractor
-    samples: BalancedSet
-    real: BalancedSet
+    samples: ImageSet
+    real: ImageSet
     split: RealSplit
 
     def protocol(self, head: str, *details: str) -> str:
@@ -30,6 +32,15 @@ class FeatureComparison:
         return f"{head}[{','.join((f'extractor={self.extractor.name}', sizes, *details))}]"
 
     @property
+    def is_balanced(self) -> bool:
+        """Whether the classes of either set have equally many images."""
+        return self.samples.is_balanced and self.real.is_balanced
+
+    def average(self, kind: str) -> tuple[str, ...]:
+        """Return what the protocol says of a mean over images or classes, where these differ."""
+        return () if self.is_balanced else (f"average={kind}",)
+
+    @property
     def kind(self) -> str:
         """Name of the real images in messages."""
         return {"train": "training", "test": "test"}[self.split]
@@ -37,7 +48,7 @@ class FeatureComparison:
     @property
     def reason(self) -> str:
         """Why these sets cannot be compared; empty if they can."""
-        if not len(self.real):
+        if not self.real.per_class:
             return f"a class has no {self.kind} images"
         if self.split == "test" and self.samples.occurs_in(self.real):
             return "these are test images, and would be compared with themselves"
@@ -45,6 +56,9 @@ class FeatureComparison:
 
     def equally_many(self, most: int) -> "FeatureComparison":
         """Return the comparison of equally many samples and real images, at most `most`."""
+        if not self.is_balanced:
+            size = min(len(self.samples), len(self.real), most)
+            return replace(self, samples=self.samples.some(size), real=self.real.some(size))
         limit = max(1, most // self.samples.classes)
         size = min(self.samples.per_class, self.real.per_class, limit)
         return replace(self, samples=self.samples.first(size), real=self.real.first(size))
@@ -57,7 +71,7 @@ class FeatureComparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureMetric(Metric):
+class FeatureMetric(GroupedMetric):
     """A metric that compares features of samples with features of real images.
 
     Numbers from Inception can be compared with published ones. The real images are the training
@@ -73,18 +87,27 @@ class FeatureMetric(Metric):
             `bench.metrics.extractors.network_file`.
         against: Split of the real images.
         extractor_seed: Seed of the domain classifier.
+        class_sizes: Which images are taken where classes differ in size: `all` of both sets;
+            `equal`, as many of each class as the smallest has; or `as-samples`: equally many real
+            images of each class if the samples are, and all of both sets otherwise.
     """
+
+    needs_labels = False
+    later_options: ClassVar[tuple[str, ...]] = ("class_sizes",)
 
     extractor: ExtractorOption = "domain"
     against: RealSplit = "train"
     extractor_seed: int = 0
+    class_sizes: Literal["as-samples", "all", "equal"] = "as-samples"
 
     def compare(self, samples: SampleSet, context: Context) -> FeatureComparison:
         """Choose the network and the images; no features are computed yet."""
         context.require_images()
         extractor = choose_feature_extractor(context, self.extractor, self.extractor_seed)
-        compared = balanced_samples(samples).first(samples.per_class)
-        real = balanced_real(context, self.against)
+        is_asked = self.class_sizes == "equal"
+        equal = is_asked or (self.class_sizes == "as-samples" and samples.is_balanced)
+        compared = sampled(samples, equal=is_asked)
+        real = real_like(samples, context, self.against, equal=equal)
         return FeatureComparison(context, extractor, compared, real, self.against)
 
 
@@ -116,7 +139,7 @@ class FeatureDistance(FeatureMetric):
         comparison = self.compare(samples, context)
         first, second = comparison.samples, comparison.real
         measured = [self._measure(comparison, self.name, (len(first), len(second)), "")]
-        if self.per_class:
+        if self.per_class and samples.labeled:
             sizes = first.per_class, second.per_class
             measured.append(self._measure(comparison, f"{self.name}/per_class", sizes, " a class"))
         return measured
@@ -124,13 +147,14 @@ class FeatureDistance(FeatureMetric):
     def _measure(
         self, comparison: FeatureComparison, name: str, sizes: tuple[int, int], unit: str
     ) -> Measurement:
-        protocol = comparison.protocol(name, *self.details(sizes))
+        average = comparison.average("macro" if unit else "micro")
+        protocol = comparison.protocol(name, *self.details(sizes), *average)
         reason = comparison.reason or self.too_few(comparison, sizes, unit)
         if reason:
             return Measurement(name, protocol, None, reason)
         samples, real = comparison.features()
         if not unit:
             return Measurement(name, protocol, self.distance(samples, real, comparison))
-        count = comparison.samples.classes  # the classes take turns in both sets
-        distances = [self.distance(samples[k::count], real[k::count], None) for k in range(count)]
+        pairs = zip(comparison.samples.members, comparison.real.members, strict=True)
+        distances = [self.distance(samples[a], real[b], None) for a, b in pairs]
         return Measurement(name, protocol, float(np.mean(distances)))

@@ -1,26 +1,23 @@
 """FID: the Fréchet distance of two sets of images, each taken for a Gaussian in feature space."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data.base import DataSpec
 from bench.errors import BenchError
-from bench.metrics.base import Quantity
+from bench.metrics.base import Context, Measurement, Quantity, SampleSet
 from bench.metrics.extractors import feature_cache
+from bench.metrics.extractors.extractor_option import known_width
 from bench.metrics.features.feature_metric import FeatureComparison, FeatureDistance
+from bench.metrics.features.statistics_file import Moments, read_statistics
+from bench.spec.option_files import file_hash
 
 CPU = torch.device("cpu")
-Array = np.ndarray[Any, np.dtype[np.float64]]
-
-
-class Moments(NamedTuple):
-    """Mean `[D]` and covariance `[D, D]` of features, in `float64`."""
-
-    mean: Array
-    covariance: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +34,66 @@ class FrechetDistance(FeatureDistance):
     Fewer samples give a larger distance, so only equal `n` are compared. Sets that are not larger
     than the number of features have singular covariances: their distance is defined, but mostly
     bias, so it is refused, with the number of images that would be enough. `kid` has no such bias.
-    The options are those of `FeatureDistance`.
+    The other options are those of `FeatureDistance`.
+
+    Attributes:
+        reference: A file of statistics, see `bench.metrics.features.statistics_file`, in the place
+            of the real images of the data set: those that published numbers were measured against.
     """
 
     name = "fid"
     quantities = {"fid": Quantity("Fréchet distance", "lower", 2)}
+    later_options: ClassVar[tuple[str, ...]] = ("reference",)
+
+    reference: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a file that holds no statistics, and options that it leaves no room for."""
+        if self.reference is None:
+            return
+        read_statistics(self.reference)
+        other = {"per_class": self.per_class, "groups": self.groups is not None}
+        other |= {"against": self.against != "train"}
+        if beside := [option for option, given in other.items() if given]:
+            raise BenchError(
+                f"reference and {beside[0]} exclude each other: the file holds the statistics of "
+                "all of its images together, which take the place of the real images"
+            )
+
+    def check(self, spec: DataSpec) -> None:
+        """Refuse statistics of another number of features than the extractor has."""
+        super().check(spec)
+        if self.reference and (width := known_width(self.extractor, spec)):
+            self._refuse_width(width)
+
+    def _refuse_width(self, width: int) -> None:
+        assert self.reference
+        if (found := read_statistics(self.reference).width) != width:
+            raise BenchError(
+                f"{self.reference}: holds statistics of {found} features, the extractor "
+                f"{self.extractor if isinstance(self.extractor, str) else self.extractor.path} "
+                f"gives {width}; Inception's are 2048"
+            )
+
+    def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
+        """Measure the distance from real images, or from the statistics of a file."""
+        if self.reference is None:
+            return super().measure(samples, context)
+        comparison = self.compare(samples, context)
+        extractor, count = comparison.extractor, len(comparison.samples)
+        self._refuse_width(extractor.width)
+        reference = read_statistics(self.reference)
+        of_file = f"real=reference@{file_hash(self.reference.expanduser())[:8]}"
+        protocol = f"{self.name}[extractor={extractor.name},n={count},{of_file}]"
+        reason = self.too_few(comparison, (count, count), "")
+        if reference.extractor not in ("", extractor.name):
+            reason = f"{self.reference} has features of {reference.extractor}, not of this network"
+        if reason:
+            return [Measurement(self.name, protocol, None, reason)]
+        seen = feature_cache.features(context, extractor, comparison.samples, is_real=False)
+        return [
+            Measurement(self.name, protocol, frechet_distance(moments(seen), reference.moments))
+        ]
 
     def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:
         """Return why covariances would be singular, or an empty string."""

@@ -40,7 +40,7 @@ class KernelDistance(FeatureDistance):
     subset_size: Annotated[int, Field(ge=2)] = 1000
 
     def details(self, sizes: tuple[int, int]) -> tuple[str, ...]:
-        """Return number and size of the subsets."""
+        """Return number and size of the subsets; within larger classes they may be larger."""
         return (f"subsets={self.subsets}x{min(self.subset_size, *sizes)}",)
 
     def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:

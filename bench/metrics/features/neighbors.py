@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bench.metrics.base import AtLeastOne, Context, Measurement, SampleSet, unmeasured
 from bench.metrics.features.feature_metric import FeatureMetric
+from bench.metrics.images_by_class import ImageSet
 from bench.metrics.jackknife import combined_error, mean_variance
 
 BLOCK = 2**21  # distances that are in memory at a time
@@ -50,7 +51,8 @@ class NeighborMetric(FeatureMetric):
         """Measure both quantities."""
         comparison = self.compare(samples, context)
         equal = comparison.equally_many(self.most)
-        protocol = equal.protocol(self.name.replace("_", "-"), f"k={self.k}")
+        average = comparison.average("micro")
+        protocol = equal.protocol(self.name.replace("_", "-"), f"k={self.k}", *average)
         reason = comparison.reason
         if not reason and len(equal.samples) <= self.k:
             reason = f"{len(equal.samples)} images have no neighbor number {self.k}"
@@ -58,7 +60,7 @@ class NeighborMetric(FeatureMetric):
             return unmeasured(self.quantities, protocol, reason)
         first, second = equal.features()
         values, parts = self.values(first.double(), second.double(), self.k)
-        errors = [None if parts is None else _error(parts, equal.samples.classes), None]
+        errors = [None if parts is None else _error(parts, equal.samples), None]
         measured = zip(self.quantities, values, errors, strict=True)
         return [Measurement(name, protocol, value, error=error) for name, value, error in measured]
 
@@ -71,8 +73,9 @@ class NeighborMetric(FeatureMetric):
         """
 
 
-def _error(parts: Tensor, classes: int) -> float | None:
-    """Return the standard error over images of a mean over samples, which are dealt by class."""
-    if len(parts) < 2 * classes:
+def _error(parts: Tensor, samples: ImageSet) -> float | None:
+    """Return the standard error over images of a mean over samples, drawn class by class."""
+    if samples.per_class < 2:
         return None
-    return combined_error([mean_variance(parts[label::classes]) for label in range(classes)])
+    shares = [count / len(samples) for count in samples.counts]
+    return combined_error([mean_variance(parts[members]) for members in samples.members], shares)

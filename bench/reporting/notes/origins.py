@@ -11,7 +11,7 @@ from bench.record.files import settings_text
 from bench.record.provenance import Origin, code_text, differing_files, read_execution, sessions_of
 from bench.record.records import Records
 from bench.reporting.grouping import grouped
-from bench.reporting.notes.wording import listed, seeds_text
+from bench.reporting.notes.wording import counts_text, listed, seeds_text
 from bench.reporting.tables.table import Column, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
@@ -62,7 +62,7 @@ def _evaluated(origin: Mapping[str, Any]) -> str:
         return f"the run {run}, drawn with sample seed {origin['sample_seed']}{options}"
     return (
         f"images of {Path(origin['path']).name} (sha256 {origin['sha256'][:12]}), "
-        f"{origin['per_class']} of each class"
+        f"{counts_text(origin['per_class'])}"
     )
 
 

@@ -66,6 +66,7 @@ def write_notes(
         *significance_notes(columns, rows, families),
         *_directions(columns),
         *_protocols(columns, rows, records.untrained),
+        *_averages(columns),
         *_runs(records),
         *_images(records, rows),
         *sampling_notes(records, rows),
@@ -109,6 +110,19 @@ def _directions(columns: Sequence[Column]) -> list[Note]:
     quantities = [column.quantity for column in columns if column.kind == "measured"]
     directions = dict.fromkeys((quantity.title, quantity.direction) for quantity in quantities)
     return [Note(f"{title}: {BETTER[direction]}.") for title, direction in directions]
+
+
+def _averages(columns: Sequence[Column]) -> list[Note]:
+    """Say which means are meant where classes differ in size."""
+    meant = {
+        "average=micro": "over all images, so that a class counts by its size",
+        "average=macro": "over classes, all of which count alike",
+    }
+    return [
+        Note(f"Classes differ in size; {word} is a mean {text}.")
+        for word, text in meant.items()
+        if any(word in (column.protocol or "") for column in columns)
+    ]
 
 
 def _protocols(

@@ -1,6 +1,6 @@
 """Rows, seeds and lists as words under a table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bench.reporting.grouping import grouped
 
@@ -20,3 +20,16 @@ def seeds_text(numbers: Iterable[int | None]) -> str:
     spans = grouped((seed - index, seed) for index, seed in enumerate(seeds)).values()
     parts = [f"{span[0]}-{span[-1]}" if len(span) > 2 else listed(span) for span in spans]
     return f"seed{'s' * (len(seeds) > 1)} {listed(parts)}" if parts else ""
+
+
+def counts_text(per_class: int | Sequence[int]) -> str:
+    """Return how many images of each class there are; of unknown class if there is one number.
+
+    >>> counts_text(5), counts_text([5, 900, 30]), counts_text([40])
+    ('5 of each class', '5 to 900 of each class', '40 without labels')
+    """
+    if isinstance(per_class, int):
+        return f"{per_class} of each class"
+    if len(per_class) == 1:
+        return f"{per_class[0]} without labels"
+    return f"{min(per_class)} to {max(per_class)} of each class"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.record.quantities import Quantities, Quantity
+from bench.reporting.notes.wording import counts_text
 from bench.reporting.render.text import aligned
 from bench.reporting.tables.table import ARROWS
 from bench.reporting.tables.table_spec import load_tables
@@ -33,9 +34,10 @@ def measurements_text(summary: Mapping[str, Any]) -> str:
             notes.append(f"n/a: {title}, real test images: {real['reason']}")
     if any(entry.get("error") is not None for entry in summary["measurements"]):
         notes.append("±: standard error over images; it says nothing of another training")
+    count = summary["per_class"]
     title = (
         f"{summary['target']}: {summary['classes']} classes of {summary['data']}, "
-        f"{summary['per_class']} images each"
+        f"{counts_text(count) if isinstance(count, list) else f'{count} images each'}"
     )
     below = ["", *dict.fromkeys(notes)] if notes else []
     return "\n".join([title, "", *aligned([HEAD, *lines]), *below])

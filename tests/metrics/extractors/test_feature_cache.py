@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from bench.errors import BenchError
-from bench.metrics.balanced_set import BalancedSet
 from bench.metrics.extractors import base, feature_cache
 from bench.metrics.extractors.base import FeatureExtractor
 from bench.metrics.extractors.feature_cache import features
+from bench.metrics.images_by_class import ImageSet
 
 CPU = torch.device("cpu")
 
@@ -46,7 +46,7 @@ def small_parts(monkeypatch):
 
 def taken(context, extractor, x, rows=None, is_real=False):
     rows = torch.arange(len(x)) if rows is None else rows
-    return features(context, extractor, BalancedSet(x, rows, 1, []), is_real=is_real)
+    return features(context, extractor, ImageSet(x, rows, rows, 0 * rows, 1, []), is_real=is_real)
 
 
 def test_all_rows_come_in_order_whatever_the_parts(contexts, pixels, small_parts):

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from bench.data.base import to_float
 from bench.errors import BenchError, NotApplicable
-from bench.metrics.balanced_set import BalancedSet
 from bench.metrics.base import SampleSet
 from bench.metrics.class_accuracy import ClassAccuracy
 from bench.metrics.extractors import network_file
@@ -19,6 +18,7 @@ from bench.metrics.features.density_coverage import DensityCoverage
 from bench.metrics.features.fid import FrechetDistance
 from bench.metrics.features.kid import KernelDistance
 from bench.metrics.features.precision_recall import PrecisionRecall
+from bench.metrics.images_by_class import ImageSet
 from bench.metrics.inception_score import InceptionScore, inception_score
 from bench.spec import run_config
 from bench.spec.validation import KeyProblem
@@ -48,7 +48,8 @@ def test_logits_and_features_are_those_of_the_network(saved, contexts):
     logits, fields = network(to_float(x))
     torch.testing.assert_close(network_logits(context, option).logits(x), logits.detach())
     extractor = network_features(context, option)
-    found = features(context, extractor, BalancedSet(x, torch.arange(24), 1, []), is_real=False)
+    rows = torch.arange(24)
+    found = features(context, extractor, ImageSet(x, rows, rows, 0 * rows, 1, []), is_real=False)
     torch.testing.assert_close(found, fields.detach())
     assert (extractor.width, extractor.is_slow) == (4, True)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from bench.metrics.balanced_set import balanced
+from bench.metrics.images_by_class import balanced
 
 
 def images(n, seed=0):
