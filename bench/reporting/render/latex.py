@@ -1,10 +1,15 @@
 # ruff: noqa: RUF001 (Greek letters look like Latin ones)
-"""A table as LaTeX, for a paper that loads the package booktabs."""
+"""A table as LaTeX, for a paper that loads the package booktabs.
+
+What a cell is stands in the caption, with the number of seeds where it is the same for all cells.
+"""
 
 import re
 from collections.abc import Sequence
 from itertools import groupby
 
+from bench.reporting.notes.significance import STARRED
+from bench.reporting.notes.table_notes import cell_meaning
 from bench.reporting.render.headings import headings, row_texts
 from bench.reporting.tables.table import Table
 
@@ -48,10 +53,12 @@ _FOREIGN = (
 
 def render_latex(table: Table) -> str:
     """Return a table as a `table` environment, with its notes."""
+    seeds = _shared_seeds(table)
+    notes = [note for note in table.notes if note.role != "cell"]
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_latex(table.title)}}}",
+        rf"\caption{{{_latex(_caption(table, seeds))}}}",
         rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}",
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
@@ -64,18 +71,36 @@ def render_latex(table: Table) -> str:
         cells = [
             (rf"\textbf{{{_number(text.number)}}}" if text.is_bold else _number(text.number))
             + _latex(text.rest)
-            for text in row_texts(row, table)
+            for text in row_texts(row, table, with_seeds=seeds is None)
         ]
         label = _latex(row.title)
         # after a line's end, LaTeX takes these for an option of it
         guard = "{}" if label.startswith(("[", "*")) else ""
         lines.append(" & ".join([guard + label, *cells]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip", r"{\footnotesize\raggedright"]
-    for note in table.notes:
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if notes:
+        lines += ["", r"\smallskip", r"{\footnotesize\raggedright"]
+    for note in notes:
         command = rf" \texttt{{{_latex(note.command)}}}" if note.command else ""
         lines.append(_latex(note.text) + command + r"\par")
         lines += [rf"\quad {_latex(item)}\par" for item in note.items]
-    return "\n".join([*lines, "}", r"\end{table}"]) + "\n"
+    return "\n".join([*lines, *(["}"] if notes else []), r"\end{table}"]) + "\n"
+
+
+def _shared_seeds(table: Table) -> int | None:
+    """Return the number of seeds of all means, where it is the same and a note speaks of it."""
+    numbers = {cell.n for row in table.rows for cell in row.cells if cell.kind == "mean"}
+    has_note = cell_meaning(table.rows) in [note.text for note in table.notes]
+    return numbers.pop() if len(numbers) == 1 and has_note else None
+
+
+def _caption(table: Table, seeds: int | None) -> str:
+    """Return the title, and the notes on what a cell is."""
+    notes = [note.text.replace(STARRED, "") for note in table.notes if note.role == "cell"]
+    if seeds is not None:
+        meaning = cell_meaning(table.rows)
+        notes = [cell_meaning(table.rows, seeds) if note == meaning else note for note in notes]
+    return " ".join([table.title + "." * bool(notes), *notes])
 
 
 def _spanned(titles: Sequence[str]) -> list[str]:
