@@ -82,7 +82,7 @@ def test_metrics_can_be_chosen_without_a_change_of_what_is_tested(bench, results
     assert set(chosen) < set(whole)
     assert chosen[1].split(",")[5] == "class_accuracy"
     _, out, _ = bench("report", "claims", "--metric", "train_seconds", "--no-notes")
-    assert out.startswith("All metrics\n")
+    assert out.startswith("Chosen metrics\n")
     assert "Training" in out
     assert "Runs:" not in out
     assert "wall-clock" in bench("report", "claims", "--metric", "train_seconds")[1]

@@ -140,11 +140,11 @@ def choose_metrics(
             raise UnknownName("metric", name, names)
     chosen = {}
     for table, spec in tables.items():
-        shown = metrics
-        if spec.metrics:
-            shown = [name for name in metrics if spec.rank(name) is not None]
+        shown = [name for name in metrics if not spec.metrics or spec.rank(name) is not None]
         if shown:
-            chosen[table] = spec.model_copy(update={"metrics": tuple(shown)})
+            title = spec.title if spec.metrics else "Chosen metrics"
+            update = {"metrics": tuple(shown), "title": title}
+            chosen[table] = spec.model_copy(update=update)
     return chosen
 
 

@@ -108,6 +108,23 @@ def uniform(seeds=8):
     return Table("t", "Title", columns, rows, notes)
 
 
+def broad(columns):
+    """A table that is wider than a page."""
+    of_row = (Cell("mean", 1.0, 0.25, 8),) * columns
+    named = tuple(column(f"metric {number}") for number in range(columns))
+    return Table("broad", "Broad", named, (Row("row", "s", "v", of_row),), ())
+
+
+def test_long_headings_of_latex_are_broken_before_the_arrow():
+    quantity = Quantity("Class accuracy by [0] *", "higher", 2)
+    long = replace(broad(1), columns=(replace(column("a"), quantity=quantity),))
+    text = render_latex(long)
+    assert r"& \shortstack[r]{Class accuracy\\by [0] * $\uparrow$} \\" in text
+    quantity = replace(quantity, title="Class accuracy [0]")
+    text = render_latex(replace(long, columns=(replace(column("a"), quantity=quantity),)))
+    assert r"\shortstack[r]{Class accuracy\\{}[0] $\uparrow$}" in text
+
+
 def test_latex_says_the_number_of_seeds_once():
     text = render_latex(uniform())
     meaning = r"A cell is the mean $\pm$ half the width of the 95 \% t interval over 8 seeds"
@@ -180,13 +197,18 @@ def test_a_row_of_latex_is_no_option_of_the_one_before(hostile):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
-def test_latex_compiles_whatever_the_names_are(hostile, tmp_path):
+@pytest.mark.parametrize("has_graphics", [False, True])
+def test_latex_compiles_whatever_the_names_are(hostile, tmp_path, has_graphics):
     rules = r"\newcommand\cmidrule{\cmidrulei}\def\cmidrulei(#1)#2{}"
     rules += "".join(rf"\let\{name}rule\hline" for name in ("top", "mid", "bottom"))
-    tables = [hostile, hostile.bare, uniform(), uniform(1).bare]
-    document = r"\documentclass{article}" + rules + r"\begin{document}"
+    tall = replace(uniform(), columns=(column("[a] *b ] [c] * d " * 3), column("word " * 9)))
+    tables = [hostile, hostile.bare, uniform(), uniform(1).bare, tall, broad(40)]
+    packages = r"\usepackage{graphicx}" if has_graphics else ""
+    document = r"\documentclass{article}" + packages + rules + r"\begin{document}"
     document += "".join(map(render_latex, tables))
     (tmp_path / "a.tex").write_text(document + r"\end{document}")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
     assert made.returncode == 0, made.stdout[-3000:]
+    too_wide = re.findall(r"Overfull .hbox .(\d+)", made.stdout)
+    assert (max(map(int, too_wide), default=0) > 100) != has_graphics
