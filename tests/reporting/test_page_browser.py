@@ -241,7 +241,7 @@ def test_one_topic_can_be_shown_and_the_address_remembers_it(show):
         assert page.locator(".cards .card:visible h3", has_text="diversity").count() == 0
         assert page.evaluate("location.hash").endswith("&metric=inception_score")
         page.locator("#bar a", has_text="Seeds").click()  # a link keeps the choice
-        assert page.evaluate("location.hash") == "#seeds&metric=inception_score"
+        page.wait_for_function("() => location.hash === '#seeds&metric=inception_score'")
         page.reload()
     page.get_by_role("button", name="Show all").click()
     assert accuracy.is_visible()
@@ -255,7 +255,7 @@ def test_the_address_remembers_rows_and_words_and_ignores_what_is_not_there(show
     assert first_column(show("small", page.evaluate("location.hash"))) == []
     page.fill("#words", "")
     page.evaluate("location.hash = '#&metric=inception_score'")
-    assert head(page, "Intra-class diversity").is_hidden()
+    head(page, "Intra-class diversity").wait_for(state="hidden")
 
 
 def test_charts_are_there_without_scrolling_and_after_a_filter(show):
