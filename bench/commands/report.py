@@ -42,6 +42,19 @@ if TYPE_CHECKING:
     help="Which snapshot of a run: last, val-METRIC, the best one on validation images, or "
     "oracle-METRIC, the best one on test images.",
 )
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="Show this metric alone; may be repeated.  [default: all of a table]",
+)
+@click.option(
+    "--notes/--no-notes",
+    "with_notes",
+    default=True,
+    show_default=True,
+    help="Write notes under a table; without, only what its cells are.",
+)
 @click.option("--paper", is_flag=True, help="Show rows and columns that only the paper has, too.")
 @click.option("--page", is_flag=True, help="Write everything as one HTML file, report.html.")
 @click.option("--variance", is_flag=True, help="Split variances by where they come from.")
@@ -63,6 +76,8 @@ def report_command(
     differences: bool,
     robust: bool,
     rule: str,
+    metrics: tuple[str, ...],
+    with_notes: bool,
     paper: bool,
     page: bool,
     variance: bool,
@@ -79,18 +94,23 @@ def report_command(
     Example: bench report digits --table 1 --table 2
     """
     from bench.record.files import write_text
+    from bench.record.quantities import COST, TIMINGS
     from bench.reporting.render import RENDERERS, SUFFIXES
     from bench.reporting.snapshot_selection import select_snapshots
     from bench.reporting.tables.build import build_table, filled_tables
-    from bench.reporting.tables.table_spec import load_tables, pick_table
+    from bench.reporting.tables.table_spec import choose_metrics, load_tables, pick_table
     from bench.reporting.variance import variance_table
 
     records = options.load_results(results, sweeps)
-    specs = load_tables()
-    records = select_snapshots(records, rule, specs["summary"].names)
+    every = specs = load_tables()
+    names = specs["summary"].names
+    records = select_snapshots(records, rule, names)
     show: list[ColumnView] = ["difference"] if differences else []
     if robust:
         show += ["iqm", "improvement"]
+    if metrics:
+        measured = {entry.metric for entry in records.final}
+        specs = choose_metrics(specs, metrics, {*measured, *COST, *TIMINGS})
     family = options.chosen_comparisons(compare, records)
     compared_with = family.comparisons.reference if family else ""
     if compared_with and reference not in (None, compared_with):
@@ -104,14 +124,17 @@ def report_command(
         filled = filled_tables(specs, records, **choices)
     if page:
         from bench.reporting.page.document import describe_page, render_page
+        from bench.reporting.summary import summary_sentences
 
-        description = describe_page(records, filled, specs["summary"].names)
+        whole = build_table(specs["summary"], records, **choices)
+        sentences = summary_sentences([whole, *filled], records)
+        description = describe_page(records, filled, names, sentences)
         with options.writing_to(folder):
             write_text(folder / "report.html", render_page(description))
         echo(f"written to {folder / 'report.html'}", err=True)
         if not is_table_named and not as_json:
             return
-    made = [build_table(pick_table(specs, name), records, **choices) for name in tables]
+    made = [build_table(pick_table(every, name, specs), records, **choices) for name in tables]
     if is_all:
         made += [table for table in filled if table.name not in tables]
         if left := [name for name in specs if name not in {table.name for table in made}]:
@@ -119,7 +142,9 @@ def report_command(
     if not is_table_named and not page:
         made = [build_table(specs["summary"], records, **choices)]
     if variance:
-        made.append(variance_table(records, specs["summary"].names))
+        made.append(variance_table(records, names))
+    if not with_notes:
+        made = [table.bare for table in made]
     if as_json:
         from bench.output import report
 

@@ -18,7 +18,8 @@ from bench.reporting.grouping import evenly_spaced
 from bench.reporting.page import document
 from bench.reporting.page.curves import POINTS
 from bench.reporting.page.document import describe_page, render_page
-from bench.reporting.tables.build import filled_tables
+from bench.reporting.page.tables import without_repeats
+from bench.reporting.tables.build import build_table, filled_tables
 from bench.reporting.tables.table_spec import load_tables
 
 TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
@@ -115,13 +116,32 @@ def test_nothing_is_asked_of_a_network(tmp_path):
     assert not [a for _, a in elements.tags if not a.get("href", "#").startswith("#")]
 
 
-def test_tables_are_those_that_the_record_fills(small):
-    assert [table["name"] for table in small["tables"]] == ["1", "2", "summary", "footing"]
+def test_tables_are_those_that_the_record_fills_without_repeats(small):
+    assert [table["name"] for table in small["tables"]] == ["summary", "footing"]
+    assert [topic["metrics"] for topic in small["topics"]] == [
+        ["inception_score"],
+        ["intra_class_diversity"],
+    ]
+    assert small["topics"][0]["title"] == "Table 1. Inception Score of the samples"
     row = small["tables"][0]["rows"][1]
     assert row["label"] == "cVAE"
     cell = {"number": "7.50", "rest": " ± 0.62 (3)", "bold": False, "sort": 7.5, "kind": "mean"}
     assert row["cells"][0] == cell
     assert small["tables"][0]["copies"]["latex"].startswith(r"\begin{table}")
+
+
+def test_a_table_with_numbers_of_its_own_stays(tmp_path):
+    write_small(tmp_path)
+    records, specs = load_records(tmp_path), load_tables(TABLES)
+    for options, names in (
+        ({"paper": True}, ["2", "summary", "footing"]),  # the paper's column
+        ({"reference": "cvae", "show": ["difference"]}, ["summary", "footing"]),
+    ):
+        tables = filled_tables(specs, records, **options)
+        assert [table.name for table in without_repeats(tables)[0]] == names
+        compared = build_table(specs["1"], records, reference="lr_livae", show=["difference"])
+        kept, _ = without_repeats([compared, *(t for t in tables if t.name != "1")])
+        assert compared in kept
 
 
 def test_notes_of_all_tables_are_shown_once(small):

@@ -2,17 +2,19 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import recorded
-from page_records import HOSTILE, write_hostile, write_large, write_small
+from page_records import HOSTILE, write_hostile, write_large, write_small, write_wide
 
 from bench.record.records import load_records
 from bench.reporting.page.document import describe_page, render_page
 from bench.reporting.render.csv import render_csv
+from bench.reporting.summary import summary_sentences
 from bench.reporting.tables.build import build_table, filled_tables
 from bench.reporting.tables.table_spec import load_tables
 
@@ -44,12 +46,14 @@ def files(tmp_path_factory):
     """Write each kind of page once; return its file by the name of its record."""
     results = tmp_path_factory.mktemp("pages")
     made = {}
-    for name, write in (("small", write_small), ("hostile", write_hostile), ("large", write_large)):
+    for write in (write_small, write_hostile, write_wide, write_large):
+        name = write.__name__.removeprefix("write_")
         write(results / name)
         made[name] = results / name / "report.html"
         records, specs = load_records(results / name), load_tables(TABLES)
         tables = filled_tables(specs, records, paper=True)
-        page = describe_page(records, tables, specs["summary"].names)
+        summary = summary_sentences([build_table(specs["summary"], records)], records)
+        page = describe_page(records, tables, specs["summary"].names, summary)
         made[name].write_text(render_page(page), encoding="utf-8")
     return made
 
@@ -75,12 +79,12 @@ def show(browser, files):
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
 
 
-def first_column(page, table="#table-1"):
+def first_column(page, table="#summary"):
     rows = page.locator(f"article[aria-labelledby={table[1:]}] tbody tr:visible th")
     return rows.all_inner_texts()
 
 
-def head(page, text, table="table-1"):
+def head(page, text, table="summary"):
     return page.locator(f"article[aria-labelledby={table}] thead th", has_text=text)
 
 
@@ -92,6 +96,12 @@ def violations(page):
 def unfold(page):
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
     page.evaluate("Page.later.all()")
+
+
+def turn(page, media):
+    """Show the page as it is on paper or on a screen; it notices with the next frame."""
+    page.emulate_media(media=media)
+    page.wait_for_selector("html.paper" if media == "print" else "html:not(.paper)")
 
 
 @pytest.mark.parametrize(
@@ -212,10 +222,98 @@ def test_pictures_show_one_class_or_seed(show):
 
 def test_a_table_is_copied_as_the_command_writes_it(show, files):
     page = show("small", permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy Table 1.").and_(page.get_by_text("CSV")).click()
+    page.get_by_role("button", name="Copy All metrics").and_(page.get_by_text("CSV")).click()
     page.wait_for_function("document.getElementById('said').textContent !== ''")
-    table = build_table(load_tables(TABLES)["1"], load_records(files["small"].parent))
+    table = build_table(load_tables(TABLES)["summary"], load_records(files["small"].parent))
     assert page.evaluate("navigator.clipboard.readText()") == render_csv(table)
+
+
+def test_one_topic_can_be_shown_and_the_address_remembers_it(show):
+    page = show("small")
+    score, accuracy = (head(page, name) for name in ("Inception Score", "Intra-class diversity"))
+    assert (score.count(), score.is_visible(), accuracy.is_visible()) == (1, True, True)
+    page.get_by_label("Metrics", exact=True).select_option(
+        label="Table 1. Inception Score of the samples"
+    )
+    for _ in range(2):
+        assert (score.is_visible(), accuracy.is_visible()) == (True, False)
+        assert page.locator("#footing").is_hidden()
+        assert page.locator(".cards .card:visible h3", has_text="diversity").count() == 0
+        assert page.evaluate("location.hash").endswith("&metric=inception_score")
+        page.locator("#bar a", has_text="Seeds").click()  # a link keeps the choice
+        page.wait_for_function("() => location.hash === '#seeds&metric=inception_score'")
+        page.reload()
+    page.get_by_role("button", name="Show all").click()
+    assert accuracy.is_visible()
+    assert page.evaluate("location.hash") == "#seeds"
+
+
+def test_the_address_remembers_rows_and_words_and_ignores_what_is_not_there(show):
+    page = show("small", "#summary&variant=quickstart%2Fcvae&metric=gone")
+    assert first_column(page) == ["real test images", "cVAE"]
+    page.fill("#words", "c & d=e")
+    assert first_column(show("small", page.evaluate("location.hash"))) == []
+    page.fill("#words", "")
+    page.evaluate("location.hash = '#&metric=inception_score'")
+    head(page, "Intra-class diversity").wait_for(state="hidden")
+
+
+def test_charts_are_there_without_scrolling_and_after_a_filter(show):
+    page = show("large", viewport=PHONE)
+    drawn = "document.querySelectorAll('svg.chart').length"
+    cards = page.locator(".cards .card").count()
+    assert page.evaluate(drawn) == cards == 12
+    page.evaluate("for (const chart of document.querySelectorAll('svg.chart')) chart.remove()")
+    page.fill("#words", "variant 1")
+    page.wait_for_function(f"() => {drawn} === {cards}")
+
+
+def test_a_wide_table_shows_on_which_side_it_goes_on(show):
+    page = show("wide")
+    box = page.locator("article[aria-labelledby=summary] .scroller")
+    sides = "box => ['left', 'right'].filter(s => box.parentNode.classList.contains(`more-${s}`))"
+    label = box.locator("tbody th").first
+    place = label.bounding_box()["x"]
+    for left, expected in ((0, ["right"]), (300, ["left", "right"]), (99999, ["left"])):
+        box.evaluate("(box, left) => { box.scrollLeft = left }", left)
+        page.wait_for_timeout(50)
+        assert box.evaluate(sides) == expected
+        assert label.bounding_box()["x"] == pytest.approx(place, abs=1)
+    small = show("small").locator("article[aria-labelledby=summary] .scroller")
+    assert small.evaluate(sides) == []
+
+
+@pytest.mark.parametrize("name", ["small", "hostile", "wide", "large"])
+def test_paper_loses_no_column(show, name):
+    page = show(name)
+    heads = "heads => heads.map(head => head.textContent)"
+    shown = page.locator("article[aria-labelledby=summary] thead th").evaluate_all(heads)
+    turn(page, "print")
+    too_wide = """() => [...document.querySelectorAll('.scroller > *')]
+      .filter(node => node.checkVisibility() && node.offsetWidth > node.parentNode.clientWidth)
+      .map(node => node.textContent.slice(0, 80))"""
+    assert page.evaluate(too_wide) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= DESKTOP["width"]
+    parts = page.locator("article[aria-labelledby=summary] table:visible")
+    assert (parts.count() > 1) == (name == "wide")
+    on_paper = parts.locator("thead th").evaluate_all(heads)
+    assert [head for head in on_paper if not head.startswith("Row")] == shown[1:]
+    turn(page, "screen")
+    assert page.locator(".scroller > table[hidden]").count() == 0
+    assert page.locator("article[aria-labelledby=summary] table").count() == 1
+
+
+def test_a_pdf_has_every_column_and_leaves_the_page_as_it_was(show, tmp_path):
+    page = show("wide")
+    before = page.inner_text("main")
+    page.pdf(path=tmp_path / "a.pdf", format="A4", prefer_css_page_size=True)
+    assert page.inner_text("main") == before
+    if not shutil.which("pdftotext"):
+        pytest.skip("needs pdftotext to read the file")
+    command = ["pdftotext", "-layout", "a.pdf", "-"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    values = {f"{8.125 + n:.2f}" for n in range(24)}
+    assert values <= set(made.stdout.split())
 
 
 @pytest.mark.parametrize("name", ["small", "hostile", "large"])
@@ -254,13 +352,12 @@ def test_every_section_can_be_linked_to(show):
 
 def test_paper_shows_everything_and_no_controls(show):
     page = show("small")
-    page.emulate_media(media="print")
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    turn(page, "print")
     assert page.locator("main details:not([open])").count() == 0
     assert page.locator("nav:visible, select:visible, .permalink:visible").count() == 0
     assert page.locator("svg.chart").count() == len(page.locator(".cards .card").all())
     assert page.locator("body").evaluate("body => getComputedStyle(body).color") == "rgb(0, 0, 0)"
-    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    turn(page, "screen")
     assert page.locator("main details[open]").count() < page.locator("main details").count()
 
 

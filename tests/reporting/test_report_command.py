@@ -73,6 +73,46 @@ def test_comparisons_can_be_chosen_on_the_command_line(bench, results):
     assert (status, "is not the reference of --compare" in err) == (2, True)
 
 
+def test_metrics_can_be_chosen_without_a_change_of_what_is_tested(bench, results):
+    plain = ("report", "claims", "--table", "ablation", "--format", "csv")
+    whole = bench(*plain)[1].splitlines()
+    status, out, err = bench(*plain, "--metric", "class_accuracy", "--metric", "inception_score")
+    assert status == 0, err
+    chosen = out.splitlines()
+    assert set(chosen) < set(whole)
+    assert chosen[1].split(",")[5] == "class_accuracy"
+    _, out, _ = bench("report", "claims", "--metric", "train_seconds", "--no-notes")
+    assert out.startswith("Chosen metrics\n")
+    assert "Training" in out
+    assert "Runs:" not in out
+    assert "wall-clock" in bench("report", "claims", "--metric", "train_seconds")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--metric", "inception_scor"), "did you mean 'inception_score'"),
+        (("--metric", "fid"), "unknown metric 'fid'"),
+        (
+            ("--table", "1", "--metric", "class_accuracy"),
+            "table 1 has none of these metrics; it shows inception_score",
+        ),
+    ],
+)
+def test_a_metric_that_is_not_there_is_refused(bench, results, words, message):
+    status, _, err = bench("report", "claims", *words)
+    assert (status, message in err) == (2, True)
+
+
+def test_a_page_of_one_metric_begins_with_what_it_shows(bench, results):
+    status, _, err = bench("report", "claims", "--page", "--metric", "class_accuracy")
+    assert status == 0, err
+    page = (results / "claims" / "report.html").read_text()
+    assert '"summary":["35 of 35 runs done' in page
+    assert "in Class accuracy (%) " in page
+    assert "Inception Score is highest" not in page
+
+
 def test_rows_of_the_paper_are_shown_on_request(bench, results):
     assert "0.0157" not in bench("report", "claims", "--table", "2")[1]
     assert "0.0157" in bench("report", "claims", "--table", "2", "--paper")[1]

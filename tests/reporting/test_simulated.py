@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import recorded
 
 from bench.record.quantities import Quantity
+from bench.record.records import load_records
 from bench.reporting.statistics import detectable_effect, estimate, paired_difference, t_interval
+from bench.reporting.summary import summary_sentences
 from bench.reporting.tables.differences import add_differences, corrected_tests
-from bench.reporting.tables.table import Cell, Column, Row
+from bench.reporting.tables.table import Cell, Column, Row, Table
 
 pytestmark = pytest.mark.slow
 
@@ -34,19 +37,42 @@ def test_the_default_interval_covers_94_to_96_percent(n):
 def test_five_comparisons_together_claim_falsely_in_5_percent_of_sweeps_at_most(n, law):
     draw = np.random.default_rng(n)
     sweeps, false = 2_000, 0
-    for sweep in LAWS[law](draw, (sweeps, 6, n)).tolist():
-        rows = [
-            Row(str(place), "s", str(place), (Cell("mean", 0.0, 1.0, n, tuple(enumerate(values))),))
-            for place, values in enumerate(sweep)
-        ]
-        references = {row.label: rows[0] for row in rows[1:]}
-        corrected = corrected_tests(rows, [COLUMN], references, {})
-        found = add_differences(rows, [COLUMN], references, {}, corrected)
+    for sweep in LAWS[law](draw, (sweeps, 6, n)):
+        found = compared(sweep)
         verdicts = [row.cells[0].difference.verdict for row in found[1:]]
         false += any(verdicts)
     assert false / sweeps <= 0.05
     if n < 6:
         assert false == 0
+
+
+def compared(values):
+    """Rows of one column with these values, [rows, seeds], compared with the first one."""
+    rows = [
+        Row(str(place), "s", str(place), (cell,), model="m")
+        for place, of_row in enumerate(values.tolist())
+        for cell in [
+            Cell("mean", float(np.mean(of_row)), 1.0, len(of_row), tuple(enumerate(of_row)))
+        ]
+    ]
+    references = {row.label: rows[0] for row in rows[1:]}
+    corrected = corrected_tests(rows, [COLUMN], references, {})
+    return add_differences(rows, [COLUMN], references, {}, corrected)
+
+
+@pytest.mark.parametrize(("effect", "least", "most"), [(0.0, 0.0, 0.05), (4.0, 0.95, 1.0)])
+def test_the_summary_names_a_better_row_where_there_is_one(tmp_path, effect, least, most):
+    """Of six rows one is better by `effect` standard deviations of a seed, or none is."""
+    recorded.write_sweep(tmp_path)
+    records, draw, sweeps, named = load_records(tmp_path), np.random.default_rng(0), 1_000, 0
+    better = effect * (np.arange(6) == 3)[:, None]
+    for values in draw.normal(size=(sweeps, 6, 8)) + better:
+        table = Table("t", "T", (COLUMN,), tuple(compared(values)), ())
+        *_, certainty = summary_sentences([table], records)
+        is_claim = certainty.startswith("Significantly different from 0")
+        assert is_claim != certainty.startswith("Nothing can be told apart from 0")
+        named += "1 better (3)" in certainty if effect else is_claim
+    assert least <= named / sweeps <= most
 
 
 @pytest.mark.parametrize(("near", "far"), [(-2, -2), (2, -2), (0, 0), (1, -1)])

@@ -11,6 +11,9 @@ from bench.reporting.tables.families import Family
 from bench.reporting.tables.table import TARGETED, Column, Difference, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
+STARRED = ", or * in plain text"
+"""How bold numbers are shown where there are no bold letters."""
+
 TARGETS = (
     "Where nearer to a target is better, the distances of the means from it are compared. A claim "
     "needs two tests, of which the larger p value counts: that the rows differ, and that the "
@@ -37,8 +40,9 @@ def significance_notes(
         several = "" if len({d.to for d in differences}) == 1 else " of its sweep"
         notes.append(
             Note(
-                f"Bold, or * in plain text: significantly better than {references}{several}; "
-                f"{references} itself where it is significantly better than all rows compared."
+                f"Bold{STARRED}: significantly better than {references}{several}; "
+                f"{references} itself where it is significantly better than all rows compared.",
+                role="cell",
             )
         )
     notes += _families(columns, rows, families)

@@ -60,7 +60,7 @@ def write_notes(
     """Return the notes of a table with these rows and views, in their order below it."""
     records, columns = contents.records, contents.columns
     return [
-        *_cells(rows),
+        *([Note(text, role="cell")] if (text := cell_meaning(rows)) else []),
         *_real(rows),
         *view_notes(views),
         *significance_notes(columns, rows, families),
@@ -75,7 +75,7 @@ def write_notes(
         *start_notes(records, rows),
         *origin_notes(records, columns, rows),
         *_paper_columns(contents),
-        *(Note(" ".join(note.split())) for note in contents.spec.notes),
+        *(Note(" ".join(note.split()), role="table") for note in contents.spec.notes),
         *empty_cell_notes(contents, rows),
         *_paper_rows(records, rows),
     ]
@@ -86,22 +86,29 @@ def view_notes(views: Collection[ColumnView]) -> list[Note]:
     return [Note(text) for view, text in _VIEWS.items() if view in views]
 
 
-def _cells(rows: Sequence[Row]) -> list[Note]:
+def cell_meaning(rows: Sequence[Row], seeds: int | None = None) -> str:
+    """Say what a cell is, and the number of seeds where it is not in each cell; empty for none."""
     means = [cell for row in rows for cell in row.cells if cell.kind == "mean"]
     if not means:
-        return []
+        return ""
     if all(cell.half_width is None for cell in means):
-        return [Note("A cell is the value of one seed: (1), so there is no interval.")]
-    text = "A cell is the mean ± half the width of the 95 % t interval over seeds (their number)"
+        return (
+            f"A cell is the value of one seed{'' if seeds else ': (1)'}, so there is no interval."
+        )
+    number = "seeds (their number)" if seeds is None else f"{seeds} seeds"
+    text = f"A cell is the mean ± half the width of the 95 % t interval over {number}"
     single = any(cell.half_width is None for cell in means)
-    return [Note(f"{text}; one seed has no interval." if single else f"{text}.")]
+    return f"{text}; one seed has no interval." if single else f"{text}."
 
 
 def _real(rows: Sequence[Row]) -> list[Note]:
     if all(cell.error is None for row in rows for cell in row.cells if cell.kind == "real"):
         return []
     return [
-        Note("SE: the standard error of the real images' value, which are not infinitely many.")
+        Note(
+            "SE: the standard error of the real images' value, which are not infinitely many.",
+            role="cell",
+        )
     ]
 
 

@@ -14,7 +14,12 @@ from bench.record.records import Records
 from bench.reporting.page.curves import describe_curves
 from bench.reporting.page.pictures import describe_pictures
 from bench.reporting.page.runs import describe_runs
-from bench.reporting.page.tables import describe_notes, describe_seeds, describe_tables
+from bench.reporting.page.tables import (
+    describe_notes,
+    describe_seeds,
+    describe_tables,
+    without_repeats,
+)
 from bench.reporting.page.variants import PageVariants
 from bench.reporting.status import STATES
 from bench.reporting.tables.table import Table
@@ -31,18 +36,23 @@ SCRIPTS = (
     "pictures.js",
     "curves.js",
     "runs.js",
+    "paper.js",
     "start.js",
 )
 """In this order; each adds one part to the only global, `Page`."""
 
 
-def describe_page(records: Records, tables: Sequence[Table], names: Names) -> dict[str, Any]:
-    """Return everything that the page shows, as plain data."""
+def describe_page(
+    records: Records, tables: Sequence[Table], names: Names, summary: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return everything that the page shows, as plain data, with the sentences of its summary."""
+    shown, topics = without_repeats(tables)
     variants = PageVariants(records, [row for table in tables for row in table.rows])
     runs, sweeps = records.runs, records.sweeps
     title = " · ".join(sweep.title or sweep.name for sweep in sweeps[:3])
     return {
         "title": title + (f" and {len(sweeps) - 3} more" if len(sweeps) > 3 else ""),
+        "summary": list(summary),
         "made": f"bench {bench.__version__}",
         "sweeps": [
             {
@@ -61,8 +71,9 @@ def describe_page(records: Records, tables: Sequence[Table], names: Names) -> di
             name: names.data.get(name, name) for name in dict.fromkeys(run.data for run in runs)
         },
         "variants": variants.described,
-        "notes": describe_notes(tables),
-        "tables": describe_tables(tables, variants),
+        "notes": describe_notes(shown),
+        "topics": topics,
+        "tables": describe_tables(shown, variants),
         "seeds": describe_seeds(tables, variants),
         "pictures": describe_pictures(records, variants),
         "curves": describe_curves(records, variants),

@@ -6,7 +6,13 @@ from typing import Any
 
 from bench.reporting.page.variants import PageVariants
 from bench.reporting.render import RENDERERS
-from bench.reporting.render.headings import VIEW_TITLES, cell_text, title_text
+from bench.reporting.render.headings import (
+    VIEW_TITLES,
+    CellText,
+    cell_text,
+    row_texts,
+    title_text,
+)
 from bench.reporting.tables.table import ARROWS, Cell, Column, Note, Row, Table
 
 COPIES = ("csv", "markdown", "latex")
@@ -30,6 +36,36 @@ def describe_tables(tables: Sequence[Table], variants: PageVariants) -> list[dic
         }
         for table in tables
     ]
+
+
+def without_repeats(tables: Sequence[Table]) -> tuple[list[Table], list[dict[str, Any]]]:
+    """Return the tables of which no other one has all numbers, and the topics of the rest.
+
+    A topic is the title, the metrics and the own notes of a table that is left out, so that its
+    part of the other table can be shown alone.
+    """
+    numbers = [_numbers(table) for table in tables]
+    is_repeat = [any(own < other for other in numbers) for own in numbers]
+    topics = [
+        {
+            "title": title_text(table),
+            "metrics": list(dict.fromkeys(column.metric for column in table.columns)),
+            "notes": _notes(note for note in table.notes if note.role == "table"),
+        }
+        for table, repeats in zip(tables, is_repeat, strict=True)
+        if repeats
+    ]
+    kept = [table for table, repeats in zip(tables, is_repeat, strict=True) if not repeats]
+    return kept, topics
+
+
+def _numbers(table: Table) -> set[tuple[str, tuple[str, ...], CellText]]:
+    """Return what a table prints, each with its row and column."""
+    return {
+        (row.label, column.key, text)
+        for row in table.rows
+        for column, text in zip(table.columns, row_texts(row, table), strict=True)
+    }
 
 
 def describe_notes(tables: Sequence[Table]) -> list[dict[str, Any]]:
@@ -89,6 +125,7 @@ def _column(column: Column) -> dict[str, Any]:
         "data": column.data,
         "dataTitle": column.data_title,
         "metric": column.metric,
+        "view": column.view,
         "title": column.quantity.title if is_value else VIEW_TITLES[column.view],
         "arrow": ARROWS[column.quantity.direction] if is_value else "",
         "direction": column.quantity.direction,

@@ -43,13 +43,16 @@ def heading(column: Column, *, alone: bool = False) -> tuple[str, str, str]:
     return column.data_title, title, mark
 
 
-def row_texts(row: Row, table: Table) -> list[CellText]:
-    """Return the cells of a row as text."""
-    return [cell_text(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
+def row_texts(row: Row, table: Table, *, with_seeds: bool = True) -> list[CellText]:
+    """Return the cells of a row as text, means with their number of seeds."""
+    return [
+        cell_text(cell, column, with_seeds=with_seeds)
+        for cell, column in zip(row.cells, table.columns, strict=True)
+    ]
 
 
-def cell_text(cell: Cell, column: Column) -> CellText:
-    """Return what a column prints of a cell.
+def cell_text(cell: Cell, column: Column, *, with_seeds: bool = True) -> CellText:
+    """Return what a column prints of a cell, of a mean also the number of its seeds.
 
     >>> from bench.record.quantities import Quantity
     >>> score = Column("digits", "Digits", "is", Quantity("Inception Score", decimals=2))
@@ -63,7 +66,7 @@ def cell_text(cell: Cell, column: Column) -> CellText:
         spread = _spread(cell.half_width, column)
         if cell.kind == "real" and cell.error is not None:
             spread = f" (SE {quantity.text(cell.error)})"
-        seeds = f" ({cell.n})" if cell.kind == "mean" else ""
+        seeds = f" ({cell.n})" if cell.kind == "mean" and with_seeds else ""
         return CellText(quantity.text(number), spread + seeds, cell.bold)
     if number is None:
         is_reference = column.view == "difference" and cell.is_reference and cell.mean is not None

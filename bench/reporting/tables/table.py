@@ -1,6 +1,7 @@
 """A table as plain data: columns, rows of cells, notes. Nothing here knows how it is printed."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from bench.record.quantities import Direction, Quantity, QuantityKind
@@ -163,11 +164,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Note:
-    """A line under the table, with what it lists, and a command that is the remedy."""
+    """A line under the table, with what it lists, and a command that is the remedy.
+
+    Its role says what it is about, where that matters: what a cell is, which a caption may say
+    instead; or the table, as its definition says.
+    """
 
     text: str
     items: tuple[str, ...] = ()
     command: str = ""
+    role: Literal["", "cell", "table"] = ""
 
 
 @dataclass(frozen=True)
@@ -179,3 +185,14 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[Note, ...]
+
+    @property
+    def bare(self) -> "Table":
+        """The table with the notes on its cells alone, and the marks that tell columns apart."""
+        titles = Counter((column.key[:2], column.view) for column in self.columns)
+        columns = (
+            column if titles[column.key[:2], column.view] > 1 else replace(column, mark="")
+            for column in self.columns
+        )
+        notes = (note for note in self.notes if note.role == "cell")
+        return replace(self, columns=tuple(columns), notes=tuple(notes))

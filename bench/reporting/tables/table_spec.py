@@ -1,6 +1,6 @@
 """Definitions of tables: read from `sweeps/tables.yaml`, checked before anything is built."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,8 +126,36 @@ def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
     return tables
 
 
-def pick_table(tables: Mapping[str, TableSpec], name: str) -> TableSpec:
-    """Return the table of a name; an unknown name is an error that suggests the nearest."""
+def choose_metrics(
+    tables: Mapping[str, TableSpec], metrics: Sequence[str], known: Collection[str]
+) -> dict[str, TableSpec]:
+    """Return the tables that have some of these metrics, with these alone, in this order.
+
+    A name is that of a metric, or of a quantity before a slash: all of its parts. An unknown name
+    is an error that suggests the nearest.
+    """
+    names = {*known, *(name.partition("/")[0] for name in known)}
+    for name in metrics:
+        if name not in names:
+            raise UnknownName("metric", name, names)
+    chosen = {}
+    for table, spec in tables.items():
+        shown = [name for name in metrics if not spec.metrics or spec.rank(name) is not None]
+        if shown:
+            title = spec.title if spec.metrics else "Chosen metrics"
+            update = {"metrics": tuple(shown), "title": title}
+            chosen[table] = spec.model_copy(update=update)
+    return chosen
+
+
+def pick_table(
+    tables: Mapping[str, TableSpec], name: str, chosen: Mapping[str, TableSpec] | None = None
+) -> TableSpec:
+    """Return the table of a name, as it was chosen; an unknown name suggests the nearest."""
     if name not in tables:
         raise UnknownName("table", name, tables)
-    return tables[name]
+    chosen = tables if chosen is None else chosen
+    if name not in chosen:
+        shown = ", ".join(tables[name].metrics)
+        raise BenchError(f"table {name} has none of these metrics; it shows {shown}")
+    return chosen[name]

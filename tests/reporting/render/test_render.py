@@ -4,11 +4,13 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from bench.record.files import csv_text
 from bench.record.quantities import Quantity
+from bench.reporting.notes.table_notes import cell_meaning
 from bench.reporting.render import render_csv, render_latex, render_markdown, render_text
 from bench.reporting.tables.table import Cell, Column, Note, Row, Table
 
@@ -96,6 +98,58 @@ def test_latex_escapes_every_special_character(table):
     assert text.isascii()
 
 
+def uniform(seeds=8):
+    """A table as `bench report` builds it: all means over as many seeds, marks and notes."""
+    columns = (replace(column("a"), mark="a"), replace(column("b"), mark="b"))
+    cells = (Cell("mean", 1.0, 0.25, seeds, bold=True), Cell("mean", 2.0, None, seeds))
+    rows = (Row("[first]", "s", "v", cells),)
+    bold = Note("Bold, or * in plain text: better.", role="cell")
+    notes = (Note(cell_meaning(rows), role="cell"), bold, Note("[a] p"), Note("Further."))
+    return Table("t", "Title", columns, rows, notes)
+
+
+def broad(columns):
+    """A table that is wider than a page."""
+    of_row = (Cell("mean", 1.0, 0.25, 8),) * columns
+    named = tuple(column(f"metric {number}") for number in range(columns))
+    return Table("broad", "Broad", named, (Row("row", "s", "v", of_row),), ())
+
+
+def test_long_headings_of_latex_are_broken_before_the_arrow():
+    quantity = Quantity("Class accuracy by [0] *", "higher", 2)
+    long = replace(broad(1), columns=(replace(column("a"), quantity=quantity),))
+    text = render_latex(long)
+    assert r"& \shortstack[r]{Class accuracy\\by [0] * $\uparrow$} \\" in text
+    quantity = replace(quantity, title="Class accuracy [0]")
+    text = render_latex(replace(long, columns=(replace(column("a"), quantity=quantity),)))
+    assert r"\shortstack[r]{Class accuracy\\{}[0] $\uparrow$}" in text
+
+
+def test_latex_says_the_number_of_seeds_once():
+    text = render_latex(uniform())
+    meaning = r"A cell is the mean $\pm$ half the width of the 95 \% t interval over 8 seeds"
+    assert rf"\caption{{Title. {meaning}; one seed has no interval. Bold: better.}}" in text
+    assert r"{}[first] & \textbf{1.00} $\pm$ 0.25 & 2.00 \\" in text
+    assert (text.count("A cell is"), text.count("Further.")) == (1, 1)
+    mixed = uniform()
+    [row] = mixed.rows
+    other = replace(row, cells=(row.cells[0], replace(row.cells[1], n=3)))
+    text = render_latex(replace(mixed, rows=(other,)))
+    assert r"\textbf{1.00} $\pm$ 0.25 (8) & 2.00 (3)" in text
+    assert "(their number)" in text
+
+
+def test_a_bare_table_says_what_its_cells_are():
+    text = render_latex(uniform().bare)
+    assert "Further" not in text
+    assert "footnotesize" not in text
+    assert "[a]" not in text
+    assert "over 8 seeds" in text
+    assert render_text(uniform().bare).endswith("interval.\nBold, or * in plain text: better.\n")
+    twice = replace(uniform(), columns=(replace(column("a"), mark="a"),) * 2)
+    assert "& [a] & [a]" in render_latex(twice.bare)  # nothing else tells these columns apart
+
+
 def test_a_table_without_columns_is_its_rows_and_notes():
     empty = Table("summary", "All metrics", (), (Row("cVAE", "s", "cvae"),), (Note("Why."),))
     assert render_text(empty).splitlines()[0] == "All metrics"
@@ -143,11 +197,18 @@ def test_a_row_of_latex_is_no_option_of_the_one_before(hostile):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
-def test_latex_compiles_whatever_the_names_are(hostile, tmp_path):
+@pytest.mark.parametrize("has_graphics", [False, True])
+def test_latex_compiles_whatever_the_names_are(hostile, tmp_path, has_graphics):
     rules = r"\newcommand\cmidrule{\cmidrulei}\def\cmidrulei(#1)#2{}"
     rules += "".join(rf"\let\{name}rule\hline" for name in ("top", "mid", "bottom"))
-    document = r"\documentclass{article}" + rules + r"\begin{document}" + render_latex(hostile)
+    tall = replace(uniform(), columns=(column("[a] *b ] [c] * d " * 3), column("word " * 9)))
+    tables = [hostile, hostile.bare, uniform(), uniform(1).bare, tall, broad(40)]
+    packages = r"\usepackage{graphicx}" if has_graphics else ""
+    document = r"\documentclass{article}" + packages + rules + r"\begin{document}"
+    document += "".join(map(render_latex, tables))
     (tmp_path / "a.tex").write_text(document + r"\end{document}")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
     assert made.returncode == 0, made.stdout[-3000:]
+    too_wide = re.findall(r"Overfull .hbox .(\d+)", made.stdout)
+    assert (max(map(int, too_wide), default=0) > 100) != has_graphics

@@ -60,16 +60,16 @@ Page.chart = (() => {
     svg("title", { id: ids[0] }, title), svg("desc", { id: ids[1] }, description));
   };
 
-  /* A card with a chart that follows the filter. `choose` returns what is shown; of that, `draw` makes
+  /* A card with a chart that follows the filter. `accepts` says whether it is shown at all, `choose` returns what is shown; of that, `draw` makes
      the picture, `numbers` the rows of its table, and `height` says how high the picture is. */
-  const card = ({ id, title, on, folded, choose, draw, numbers, height, below }) => {
+  const card = ({ id, title, on, folded, accepts, choose, draw, numbers, height, below }) => {
     const full = Page.titleOn(title, on), slug = Page.slug(`${id} ${on}`);
     const box = el("div");
     const node = el("article", { class: "card", "aria-labelledby": slug }, Page.heading(3, slug, full), box,
       below ? el("p", { class: "protocol" }, below) : null);
     const update = () => {
       const shown = choose();
-      node.hidden = !Page.filter.acceptsData(on) || shown.length === 0;
+      node.hidden = !accepts() || shown.length === 0;
       if (!node.hidden)
         Page.later.ask(box, WIDTH, height(shown), () => box.replaceChildren(draw(shown, full),
           Page.fold(folded, Page.scroller(`${folded}: ${full}`, table(...numbers(shown))))));

@@ -9,8 +9,6 @@ Page.curves = (() => {
   const SPAN = 20;
   let form = "auto";
 
-  const finite = (values) => values.filter((value) => value !== null);
-
   /* The mean over the seeds of each variant that were recorded at the same steps. */
   const means = (lines) => {
     const groups = new Map();
@@ -20,8 +18,12 @@ Page.curves = (() => {
     }
     return [...groups.values()].map((seeds) => ({ ...seeds[0], count: seeds.length,
       values: seeds[0].values.map((_, index) => {
-        const values = finite(seeds.map((seed) => seed.values[index]));
-        return values.length === seeds.length ? values.reduce((a, b) => a + b, 0) / values.length : null;
+        let sum = 0;
+        for (const { values } of seeds) {
+          if (values[index] === null) return null;
+          sum += values[index];
+        }
+        return sum / seeds.length;
       }) }));
   };
 
@@ -38,9 +40,11 @@ Page.curves = (() => {
   };
 
   const draw = (lines, title) => {
-    const values = lines.flatMap((one) => finite(one.values));
-    if (values.length === 0) return el("p", { class: "muted" }, "No finite values.");
-    const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
+    let low = Infinity, high = -Infinity;
+    for (const { values } of lines)
+      for (const value of values)
+        if (value !== null) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    if (low > high) return el("p", { class: "muted" }, "No finite values.");
     const log = low > 0 && (form === "log" || (form === "auto" && high / low > SPAN));
     const last = Math.max(...lines.map((one) => steps[one.steps].at(-1)));
     const x = Page.chart.scale({ low: 0, high: last, from: LEFT, to: WIDTH - RIGHT });
@@ -68,6 +72,7 @@ Page.curves = (() => {
   const render = (chart) => Page.chart.card({
     id: `curve ${chart.term} ${chart.suffix}`, title: chart.term + (chart.suffix ? ` (${chart.suffix})` : ""),
     on: chart.data, folded: "Last values", draw, numbers, height: () => HEIGHT,
+    accepts: () => Page.filter.acceptsData(chart.data),
     choose: () => chart.lines.filter((one) => Page.filter.accepts(one.variant)) });
 
   const renderAll = () => {

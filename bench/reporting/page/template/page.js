@@ -25,7 +25,7 @@ Page.svg = (tag, attributes, ...children) =>
 
 /* A word that is valid behind a # and that no other part of the page has. */
 Page.slug = (() => {
-  const taken = new Set();
+  const taken = new Set([...document.querySelectorAll("[id]")].map((node) => node.id));
   return (text) => {
     const word = text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "") || "part";
     let free = word;
@@ -80,9 +80,25 @@ Page.command = (command) =>
 Page.fold = (summary, ...children) =>
   Page.el("details", null, Page.el("summary", null, summary), ...children);
 
-/* A box that may be wider than the screen, and then can be scrolled by keyboard too. */
-Page.scroller = (label, content) =>
-  Page.el("div", { class: "scroller", role: "region", "aria-label": label, tabindex: "0" }, content);
+/* A box that may be wider than the screen, and then can be scrolled by keyboard too. A shadow lies at
+   each side on which it goes on. */
+Page.scroller = (() => {
+  const mark = (box) => {
+    const { scrollLeft, scrollWidth, clientWidth } = box;
+    box.parentNode.classList.toggle("more-left", scrollLeft > 1);
+    box.parentNode.classList.toggle("more-right", scrollLeft + clientWidth < scrollWidth - 1);
+  };
+  const sizes = new ResizeObserver((entries) => {
+    for (const { target } of entries) mark(target.closest(".scroller"));
+  });
+  return (label, content) => {
+    const box = Page.el("div", { class: "scroller", role: "region", "aria-label": label, tabindex: "0",
+      onscroll: () => mark(box) }, content);
+    sizes.observe(box);
+    sizes.observe(content);
+    return Page.el("div", { class: "wide" }, box);
+  };
+})();
 
 /* A choice with its label: the select and both together; `options` are values with their texts. */
 Page.select = (label, options, onchange) => {
@@ -112,27 +128,24 @@ Page.swatch = (index) =>
   Page.svg("svg", { class: `swatch ${Page.ink(index)}`, viewBox: "0 0 24 8", "aria-hidden": "true" },
     Page.svg("line", { x1: 1, x2: 23, y1: 4, y2: 4 }));
 
-/* Draw a box when it comes near the screen: hundreds of curves need not be drawn to read a table. */
+/* Draw boxes one after another, so that a filter answers at once however many there are. */
 Page.later = (() => {
   const waiting = new Map();
-  const run = (box) => {
-    const draw = waiting.get(box);
+  const next = () => {
+    const [box, draw] = waiting.entries().next().value || [];
     waiting.delete(box);
-    watcher.unobserve(box);
     if (draw) draw();
+    return waiting.size > 0;
   };
-  const watcher = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) run(entry.target);
-  }, { rootMargin: "800px" });
+  const goOn = () => { if (next()) setTimeout(goOn); };
   return {
     /* Until then the box keeps the place of its picture; a later request replaces an earlier one. */
     ask: (box, width, height, draw) => {
       box.style.aspectRatio = `${width} / ${height}`;
+      if (waiting.size === 0) setTimeout(goOn);
       waiting.set(box, () => { box.style.aspectRatio = ""; draw(); });
-      watcher.unobserve(box);
-      watcher.observe(box);
     },
-    all: () => { for (const box of [...waiting.keys()]) run(box); },
+    all: () => { while (next()); },
   };
 })();
 

@@ -66,6 +66,7 @@ Page.seeds = (() => {
   const render = (column) => Page.chart.card({
     id: `seeds ${column.metric}`, title: [column.title, column.arrow].filter(Boolean).join(" "),
     on: column.data, folded: "Numbers", numbers, height, below: column.protocol,
+    accepts: () => Page.filter.acceptsColumn(column),
     choose: () => column.rows.filter((row) => Page.filter.accepts(row.variant, row.label)),
     draw: (rows, title) => draw(column, rows, title) }).node;
 

@@ -16,26 +16,34 @@ Page.start = () => {
     Page.filter.render());
   byId("bottom").append(el("p", null,
     `Made from the record by ${data.made}. The same record gives the same file.`));
-  Page.filter.changed();
+
+  /* The address holds a part of the page, and the filter behind it: #summary&metric=fid */
+  const [anchor, asked] = (() => {
+    const parts = () => /^#?(.*?)(?:&((?:sweep|data|metric|variant|words)=.*))?$/.exec(location.hash);
+    return [() => parts()[1], () => parts()[2]];
+  })();
+  const remember = () => {
+    const filter = Page.filter.query();
+    const hash = anchor() || filter ? `#${anchor()}${filter && `&${filter}`}` : "";
+    if (hash !== location.hash) history.replaceState(null, "", hash || "#");
+  };
 
   /* Open what a link points into, so that it can be seen. */
   const reveal = () => {
-    const target = byId(decodeURIComponent(location.hash.slice(1)));
+    if (asked()) Page.filter.restore(asked());
+    remember();
+    const target = byId(decodeURIComponent(anchor()));
     if (!target) return;
     for (let node = target; node; node = node.parentElement)
       if (node.tagName === "DETAILS") node.open = true;
     target.scrollIntoView();
   };
+  Page.filter.changed();
+  Page.filter.onChange(remember);
   addEventListener("hashchange", reveal);
   reveal();
-
-  let folded = [];
-  addEventListener("beforeprint", () => {
-    Page.later.all();
-    folded = [...document.querySelectorAll("main details:not([open]), header details:not([open])")];
-    for (const node of folded) node.open = true;
-  });
-  addEventListener("afterprint", () => { for (const node of folded) node.open = false; });
+  Page.later.all();
+  Page.paper.follow();
 
   /* Escape closes the filter, and a click beside it as well. */
   const panel = document.querySelector("details.filters");

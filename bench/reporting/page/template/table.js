@@ -3,6 +3,7 @@
 Page.tables = (() => {
   const { el, data } = Page;
   const FORMS = { csv: "CSV", markdown: "Markdown", latex: "LaTeX" };
+  const FEW = 8, MANY = 12;
   const collator = new Intl.Collator("en", { numeric: true });
 
   /* Compare two rows by a column (-1: the label); what is missing comes last in either direction. */
@@ -13,7 +14,7 @@ Page.tables = (() => {
     return sign * (a - b);
   };
 
-  const notes = (listed) => listed.length === 0 ? null : el("ul", { class: "notes" }, listed.map((note) => {
+  const list = (listed) => el("ul", { class: "notes" }, listed.map((note) => {
     const items = note.items.length
       ? el("ul", null, note.items.map((item) => el("li", null, item))) : null;
     return el("li", null,
@@ -21,6 +22,13 @@ Page.tables = (() => {
         : [note.text, items],
       note.command ? [" ", Page.command(note.command)] : null);
   }));
+
+  /* The first notes, and of many the rest behind a line. */
+  const notes = (listed) => {
+    if (listed.length <= MANY) return listed.length ? list(listed) : null;
+    const [first, rest] = [listed.slice(0, FEW), listed.slice(FEW)];
+    return [list(first), el("div", { class: "notes" }, Page.fold(`Further notes (${rest.length})`, list(rest)))];
+  };
 
   const cell = ({ number, rest, kind, bold }) => el("td", { class: kind },
     el(bold ? "strong" : "span", null, number), rest ? el("span", { class: "rest" }, rest) : null);
@@ -32,17 +40,18 @@ Page.tables = (() => {
     const body = el("tbody");
     const heads = [];
     const rows = table.rows.map((row) => ({ ...row, node: el("tr", null,
-      el("th", { scope: "row" }, row.label), row.cells.map(cell)) }));
+      el("th", { scope: "row" }, el("span", { class: "label" }, row.label)), row.cells.map(cell)) }));
 
     const update = () => {
       const sorted = order.column === null
         ? rows : [...rows].sort(comparison(order.column, order.sign));
       body.replaceChildren(...sorted.map((row) => row.node));
       for (const row of rows) row.node.hidden = !Page.filter.accepts(row.variant, row.label);
+      article.hidden = !table.columns.some(Page.filter.acceptsColumn) && table.columns.length > 0;
       heads.forEach((head, cell) => {
         const sort = cell - 1 === order.column ? (order.sign > 0 ? "ascending" : "descending") : "none";
         head.setAttribute("aria-sort", sort);
-        head.hidden = cell > 0 && !Page.filter.acceptsData(table.columns[cell - 1].data);
+        head.hidden = cell > 0 && !Page.filter.acceptsColumn(table.columns[cell - 1]);
         for (const row of rows) row.node.cells[cell].hidden = head.hidden;
       });
     };
@@ -74,9 +83,7 @@ Page.tables = (() => {
 
     const caption = sets.size === 1 && table.columns[0]
       ? `${table.title} — ${table.columns[0].dataTitle}` : table.title;
-    update();
-    Page.filter.onChange(update);
-    return el("article", { "aria-labelledby": id },
+    const article = el("article", { "aria-labelledby": id },
       Page.heading(3, id, table.title),
       Page.scroller(table.title, el("table", { class: "measurements" },
         el("caption", { class: "unseen" }, `${caption}. Headings sort.`),
@@ -84,8 +91,31 @@ Page.tables = (() => {
       el("p", { class: "tools" }, "Copy the whole table as ", Object.keys(FORMS).map((form) =>
         Page.copyButton(FORMS[form], `${table.title} as ${FORMS[form]}`, table.copies[form]))),
       notes(table.notes));
+    update();
+    Page.filter.onChange(update);
+    return article;
+  };
+
+  /* A choice of the metrics of one topic, which the tables and the dots of the seeds follow. */
+  const topics = () => {
+    if (data.topics.length === 0) return null;
+    const remarks = el("div");
+    const others = el("option", { value: "", disabled: true, hidden: true }, "as filtered");
+    const named = [{ title: "all", metrics: [], notes: [] }, ...data.topics];
+    const choice = Page.select("Metrics", named.map(({ title }, index) => [index, title]),
+      () => Page.filter.choose("metric", named[Number(choice.node.value)].metrics));
+    choice.node.append(others);
+    const update = () => {
+      const wanted = Page.filter.wanted("metric").sort().join();
+      const topic = named.find(({ metrics }) => [...metrics].sort().join() === wanted);
+      choice.node.value = topic ? named.indexOf(topic) : "";
+      remarks.replaceChildren(...[notes(topic ? topic.notes : [])].flat().filter(Boolean));
+    };
+    update();
+    Page.filter.onChange(update);
+    return [el("div", { class: "tools" }, choice.field), remarks];
   };
 
   return { render: () => data.tables.length === 0 ? null
-    : Page.section("Tables", notes(data.notes), data.tables.map(render)) };
+    : Page.section("Tables", notes(data.notes), topics(), data.tables.map(render)) };
 })();

@@ -1,0 +1,66 @@
+/* Everything for paper: nothing folded, and tables that are too wide in parts below each other. */
+
+Page.paper = (() => {
+  let folded = [], parts = [];
+
+  /* Columns in as few parts as the width allows; each part begins with the column of the labels. */
+  const split = (widths, room) => {
+    const found = [[]];
+    let used = widths[0];
+    widths.slice(1).forEach((width, place) => {
+      if (used + width > room && found.at(-1).length) {
+        found.push([]);
+        used = widths[0];
+      }
+      found.at(-1).push(place + 1);
+      used += width;
+    });
+    return found;
+  };
+
+  const part = (table, kept) => {
+    const copy = table.cloneNode(true);
+    for (const row of copy.rows)
+      for (const cell of [...row.cells].filter((_, place) => place && !kept.includes(place))) cell.remove();
+    return copy;
+  };
+
+  const begin = () => {
+    if (document.documentElement.classList.contains("paper")) return;
+    document.documentElement.classList.add("paper");
+    Page.later.all();
+    folded = [...document.querySelectorAll("main details:not([open]), header details:not([open])")];
+    for (const node of folded) node.open = true;
+    const wide = [...document.querySelectorAll(".scroller > table")].map((table) => ({ table,
+      room: table.parentNode.clientWidth, size: table.offsetWidth,
+      widths: [...table.rows[0].cells].map((cell) => cell.getBoundingClientRect().width) }));
+    for (const { table, room, size, widths } of wide) {
+      if (size <= room) continue;
+      const copies = split(widths, room).map((kept) => part(table, kept));
+      if (copies.length < 2) continue;
+      table.after(...copies);
+      table.hidden = true;
+      parts.push({ table, copies });
+    }
+  };
+
+  const end = () => {
+    for (const { table, copies } of parts) {
+      for (const copy of copies) copy.remove();
+      table.hidden = false;
+    }
+    for (const node of folded) node.open = false;
+    folded = [];
+    parts = [];
+    document.documentElement.classList.remove("paper");
+  };
+
+  const follow = () => {
+    const paper = matchMedia("print");
+    addEventListener("beforeprint", begin);
+    addEventListener("afterprint", end);
+    paper.addEventListener("change", () => (paper.matches ? begin : end)());
+  };
+
+  return { follow };
+})();
