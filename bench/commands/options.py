@@ -409,7 +409,7 @@ def find_spec(spec: Path) -> Path:
         return shipped[str(spec)]
     if os.path.isdir(spec):
         return spec
-    names = [*(path.name for path in spec.parent.glob("*.yaml")), *sorted(shipped)]
+    names = [*(path.name for path in spec.parent.glob("*.yaml")), *sorted({*shipped} - {"tables"})]
     raise SpecError(describe_unknown("sweep file", spec.name, names), where=str(spec))
 
 

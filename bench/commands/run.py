@@ -74,6 +74,9 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         with worker.stop.deferred():
             is_mirrored = _write_mirrors(folder, trackers)
     say(_summary(outcome, len(sweep.runs), folder))
+    if outcome.finished:
+        for line in _without_value(folder):
+            say(f"note: {line}")
     if outcome.failed:
         files = [path / "failed" for path in outcome.failed if (path / "failed").exists()]
         why = f"cat {files[0]}" if files else next(iter(outcome.failed.values()))
@@ -99,6 +102,24 @@ def _summary(outcome: "SweepOutcome", runs: int, folder: Path) -> str:
         (controls, f"control{'s' * (controls > 1)} measured"),
     )
     return f"{', '.join(f'{count} {what}' for count, what in counts if count)}; results in {folder}"
+
+
+def _without_value(folder: Path) -> list[str]:
+    """Return which metrics have no value in any run, why, and how to measure them again."""
+    from bench.record.records import load_records
+
+    of_runs = [
+        entry
+        for entry in load_records(folder.parent, [folder.name]).final
+        if entry.run.seed is not None
+    ]
+    reasons = {entry.metric: entry.reason for entry in of_runs if entry.value is None}
+    for entry in of_runs:
+        if entry.value is not None:
+            reasons.pop(entry.metric, None)
+    lines = [f"no run has a value of {metric}: {reason}" for metric, reason in reasons.items()]
+    again = "where that can be mended, delete the files `done` of the runs: they are measured again"
+    return [*lines, again] if lines else []
 
 
 def _nothing_to_do(runs: int, folder: Path) -> str:

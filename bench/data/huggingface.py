@@ -272,8 +272,13 @@ class HuggingFace(EncodedSet):
                     yield Content(name, data)
                 elif not (path := content.get("path")):
                     raise BenchError(f"{name} has no image")
-                else:
+                elif (self._folder / path).exists():
                     yield self._folder / path
+                else:
+                    raise BenchError(
+                        f"{name} is stored as the path {path}, and there is no such file below "
+                        f"{self._folder}; store the images themselves, as save_to_disk does"
+                    )
 
     @contextmanager
     def _library_errors(self) -> Iterator[None]:

@@ -38,7 +38,7 @@ def write_reference(
     computed, a `NotApplicable` why there is no such extractor.
     """
     if target.suffix != ".npz":
-        raise SpecError("is a file NAME.npz", where=f"--to {target}")
+        raise SpecError("must end in .npz", where=f"--to {target}")
     if target.exists():
         raise SpecError("is there already; name a new one", where=f"--to {target}")
     if images is not None and split is not None:

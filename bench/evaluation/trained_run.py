@@ -100,7 +100,12 @@ def open_run(path: Path, worker: Worker) -> TrainedRun:
     if not config.get("model") or "evaluated" in config:
         raise BenchError(f"{path} holds measurements, but no model; name the folder of a run")
     if not RunFolder(path).model.exists():
-        raise BenchError(f"{path} holds no trained model; finish it with: bench run SWEEP")
+        remedy = "finish it with: bench run SWEEP"
+        if (path / "done").exists():
+            remedy = (
+                "it was lost or left out; to train it again, delete that folder and run the sweep"
+            )
+        raise BenchError(f"{path} holds no trained model; {remedy}")
     training = trained_settings(path)
     context = worker.context_of(training.data)
     refuse_other_data(path, context.data)

@@ -54,7 +54,7 @@ def test_images_of_any_form_have_the_same_statistics(bench, here, keys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((DATA, "--to", "s.npy"), "--to s.npy: is a file NAME.npz"),
+        ((DATA, "--to", "s.npy"), "--to s.npy: must end in .npz"),
         ((DATA, "--to", "tiny.npz"), "--to tiny.npz: is there already; name a new one"),
         (("blob", "--to", "s.npz"), "unknown dataset 'blob' (did you mean 'blobs'?)"),
         ((DATA, "--to", "s.npz", "--extractor", "inceptio"), "expected one of 'domain' or 'ince"),

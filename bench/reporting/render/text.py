@@ -18,8 +18,8 @@ HEAD = 3
 def render_text(table: Table, width: int = WIDTH) -> str:
     """Return a table for the console; columns that do not fit into the width continue below.
 
-    Each block omits rows without a number in it; a row without any number appears in the first
-    block. The name of a section is a line above its rows.
+    A block omits rows without a number in it, unless it has no number at all; a row without any
+    number appears in the first block. The name of a section is a line above its rows.
     """
     labels = _padded([*[""] * HEAD, *(row.label for row in table.rows)])
     lines = textwrap.wrap(title_text(table), width)
@@ -31,7 +31,9 @@ def render_text(table: Table, width: int = WIDTH) -> str:
         shown = [
             (row.section, text[line])
             for line, row in enumerate(table.rows, start=HEAD)
-            if len(blocks) == 1 or _is_shown(row, block, is_first=block is blocks[0])
+            if len(blocks) == 1
+            or _is_empty(table, block)
+            or _is_shown(row, block, is_first=block is blocks[0])
         ]
         lines += ["", *filter(None, text[:HEAD]), rule]
         for section, cells in grouped(shown).items():
@@ -81,6 +83,11 @@ def _is_shown(row: Row, block: Sequence[int], *, is_first: bool) -> bool:
     """Return whether a row has a number in a block; the first one also has rows without any."""
     filled = [index for index, cell in enumerate(row.cells) if cell.mean is not None]
     return bool(set(filled) & set(block)) or (is_first and not filled)
+
+
+def _is_empty(table: Table, block: Sequence[int]) -> bool:
+    """Return whether no row has a number in a block: then all are shown."""
+    return not any(row.cells[index].mean is not None for row in table.rows for index in block)
 
 
 def _blocks(table: Table, room: int) -> list[list[int]]:
