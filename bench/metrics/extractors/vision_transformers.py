@@ -170,10 +170,10 @@ def _repository(name: str) -> str:
     """Return the name of the repository of a network's weights; `NotApplicable` without timm."""
     kind = TRANSFORMERS[name]
     try:
-        models = import_extra("timm.models", "timm", kind.title)
+        timm = import_extra("timm", "timm", kind.title)
     except BenchError as error:
         raise NotApplicable(str(error)) from error
-    return str(models.get_pretrained_cfg(kind.network).hf_hub_id)
+    return str(timm.models.get_pretrained_cfg(kind.network).hf_hub_id)
 
 
 def kept_weights(name: str) -> Path | None:

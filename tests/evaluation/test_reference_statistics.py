@@ -57,7 +57,7 @@ def test_images_of_any_form_have_the_same_statistics(bench, here, keys):
         ((DATA, "--to", "s.npy"), "--to s.npy: is a file NAME.npz"),
         ((DATA, "--to", "tiny.npz"), "--to tiny.npz: is there already; name a new one"),
         (("blob", "--to", "s.npz"), "unknown dataset 'blob' (did you mean 'blobs'?)"),
-        ((DATA, "--to", "s.npz", "--extractor", "inceptio"), "expected one of 'domain' or 'ince"),
+        ((DATA, "--to", "s.npz", "--extractor", "inceptio"), "expected one of 'domain', 'ince"),
         ((DATA, "--to", "s.npz"), "BENCH_OFFLINE is set; give a file of its weights"),
         ((DATA, "--to", "s.npz", "--images", "none.npz"), "unknown file or folder 'none.npz'"),
         ((DATA, "--to", "s.npz", "--images", "a", "--split", "test"), "--split: is for the images"),
