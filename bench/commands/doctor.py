@@ -32,6 +32,6 @@ def doctor_command(results: Path, mlflow_uri: str | None, as_json: bool, **value
             echo(f"{level:<4}  {name:<{width}}  {text}")
             if remedy:
                 echo(f"{'':<{width + 6}}  -> {remedy}")
-        verdict = f"{prevents} problems prevent runs" if prevents else "ready for runs"
-        echo(f"{verdict}, {notes} notes")
+        verdict = f"problems that prevent runs: {prevents}" if prevents else "ready for runs"
+        echo(f"{verdict}; notes: {notes}")
     sys.exit(1 if prevents else 0)

@@ -1,4 +1,4 @@
-"""Memorization: copies, honest samples, and the reference library's statistic."""
+"""Memorization: copies, new images, and the reference library's statistic."""
 
 import pytest
 import scipy.stats
@@ -39,7 +39,7 @@ def test_copies_are_memorized_and_noise_is_not(data, context):
 
 
 @pytest.mark.parametrize("quantile", [0.01, 0.05, 0.5])
-def test_test_images_have_the_share_that_is_expected_of_honest_samples(data, context, quantile):
+def test_test_images_have_the_share_that_is_expected_of_new_images(data, context, quantile):
     share, shift = values(data.test.x, data, context, quantile=quantile)
     assert share == pytest.approx(100 * quantile)
     assert shift == 0

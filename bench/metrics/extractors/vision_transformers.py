@@ -1,4 +1,4 @@
-"""DINOv2 and CLIP, the vision transformers that Fréchet distances and CMMD are taken of today.
+"""DINOv2 and CLIP, the vision transformers of recent Fréchet distances and of CMMD.
 
 The networks are timm's. Their weights come from the user's file or are downloaded once. Without
 them metrics do not apply: numbers from other weights would mislead.
@@ -90,7 +90,7 @@ def _load(context: Context, name: str) -> FeatureExtractor:
     path = context.weights.get(name) or _downloaded(repository, kind.title, remedy)
     weights = read_weights(path, kind.title, remedy)
     try:
-        # timm would resize the positions of a network for other images, without a word.
+        # timm would silently resize the positions of a network for images of another size.
         positions = [value for key, value in weights.items() if "pos" in key]
         if all(value.shape[-2] != network.pos_embed.shape[1] for value in positions):
             raise ValueError(f"it has no {network.pos_embed.shape[1]} positions")

@@ -69,8 +69,8 @@ class Memorization(GroupedMetric):
 
     over all training images `t`, with features `f`. The threshold is a quantile of the distances of
     the real test images from their nearest training images, so that a share of `quantile` (5 %) is
-    expected of samples that are drawn honestly; the row of the real test images shows it. Far more
-    is memorization; less means that samples are far from all real images.
+    expected of new images of the same kind; the row of the real test images shows it. Far more is
+    memorization; less means that samples are far from all real images.
 
     `memorization_shift` compares all distances, not only the smallest: the Mann-Whitney statistic
     of Meehan, Chaudhuri & Dasgupta (2020, section 3), their C_T with one cell,
@@ -79,7 +79,7 @@ class Memorization(GroupedMetric):
               U = \sum_{i,j} 1[d(x_i) > d(y_j)] + \tfrac12 1[d(x_i) = d(y_j)]
 
     of `N` samples and `M` test images `y`. It is 0 for the test images, about standard normal for
-    other honest samples, below -3 where samples are nearer to training images than new images are,
+    other new images, below -3 where samples are nearer to training images than new images are,
     and large where they are bad. It grows with the number of images: compare equal `N` and `M`.
 
     Images are near in the features of a network: copies with small changes are found, and so are
