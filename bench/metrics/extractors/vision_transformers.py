@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from bench.console import say
 from bench.data.torchvision_files import is_offline
-from bench.errors import BenchError, NotApplicable
+from bench.errors import BenchError, NotApplicable, one_line
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureExtractor
-from bench.metrics.extractors.weight_files import one_line, read_weights, weights_hash
+from bench.metrics.extractors.weight_files import read_weights, weights_hash
 from bench.registry import import_extra
 
 IMAGES_PER_PASS = 32  # an image of 336x336 takes 9 MB in the widest layers
