@@ -11,6 +11,7 @@ from bench.exchange.crate import CRATE, describe_files
 from bench.record.files import write_atomically
 from bench.record.records import KEY_OF_RUN, PUBLISHED, Records
 from bench.reporting.figures.catalog import FIGURES
+from bench.reporting.page.tables import without_repeats
 from bench.reporting.render.markdown import render_markdown
 from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import TableSpec
@@ -28,7 +29,8 @@ def publish_sweep(
 ) -> list[Path]:
     """Write `sweep.json`, `origins.json`, CSV files, tables as Markdown and pictures to a folder.
 
-    `ro-crate-metadata.json` describes them.
+    The paper's tables are left out where another one prints all of their numbers.
+    `ro-crate-metadata.json` describes what is written.
 
     Refused are sweeps with runs that are not done, figures that were not drawn, and the folder of
     the sweep itself.
@@ -52,7 +54,10 @@ def publish_sweep(
             raise BenchError(f"there is no {picture}; draw it: {command}")
         pictures.append(picture)
     origins = json.dumps(_origins(records), indent=1, sort_keys=True) + "\n"
-    tables = {f"{t.name}.md": render_markdown(t).encode() for t in filled_tables(specs, records)}
+    filled = filled_tables(specs, records)
+    whole, _ = without_repeats(filled)
+    shown = [table for table in filled if table in whole or not specs[table.name].data]
+    tables = {f"{table.name}.md": render_markdown(table).encode() for table in shown}
     contents = {
         "sweep.json": _portable((source / "sweep.json").read_text(), records.results),
         PUBLISHED: _portable(origins, records.results),
