@@ -194,6 +194,11 @@ def shortened(text: str, most: int = 100) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 3 :]}"
 
 
+def one_line(error: BaseException, most: int = 200) -> str:
+    """Return the text of an error on one line, or the name of its type where it has no text."""
+    return shortened(" ".join(str(error).split()) or type(error).__name__, most)
+
+
 def value_text(value: object) -> str:
     """Return a value of the user as messages show it: short, and in one line."""
     if value is None:

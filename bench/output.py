@@ -48,8 +48,8 @@ class DiagnosisOutput(Output):
     """What to do about it; empty where nothing is to be done."""
 
 
-class RunRow(Output):
-    """A run that a sweep expects, a row of other options of sampling, or a control."""
+class OfRun(Output):
+    """An object that belongs to a run or a control."""
 
     sweep: str
     run: str
@@ -59,6 +59,11 @@ class RunRow(Output):
     data: str
     seed: int | None
     """None for a control."""
+
+
+class RunRow(OfRun):
+    """A run that a sweep expects, a row of other options of sampling, or a control."""
+
     state: State
     iterations: int | None
     """Length of its training; None before it began, and for a control."""
@@ -72,15 +77,9 @@ class RunRow(Output):
     """Iterations that are done, of a run that is trained at this moment."""
 
 
-class MeasurementRow(Output):
+class MeasurementRow(OfRun):
     """One measurement of a run: a number of one metric, measured by one protocol."""
 
-    sweep: str
-    run: str
-    variant: str
-    model: str
-    data: str
-    seed: int | None
     step: int
     """Iterations of the model that was measured."""
     split: str
@@ -221,6 +220,8 @@ class DataOutput(Output):
     """The least and the largest value of the training examples."""
     repeated: dict[str, Any]
     """Equal examples: `within` a split, `across` splits, in several `classes`."""
+    near_copies: dict[str, int]
+    """Split -> images that nearly equal a training image; empty for points."""
     notices: list[str]
     fingerprint: str
     files: dict[str, Any]

@@ -111,13 +111,14 @@ def load(kind: Kind, name: str) -> type[Any]:
 
 
 def import_extra(module: str, extra: str, user: str) -> ModuleType:
-    """Import a library of an extra for a `user`; a `BenchError` says how to install it."""
+    """Import a module of an extra for a `user`; a `BenchError` says how to install it."""
     try:
         return importlib.import_module(module)
     except Exception as error:  # whatever the code of another package raises
-        is_absent = isinstance(error, ModuleNotFoundError) and error.name == module
+        package = module.partition(".")[0]
+        is_absent = isinstance(error, ModuleNotFoundError) and error.name == package
         reason = "" if is_absent else f", which cannot be imported ({describe_error(error)})"
-        raise _missing_extra(module, extra, user, reason) from error
+        raise _missing_extra(package, extra, user, reason) from error
 
 
 def require_extra(package: str, extra: str, user: str) -> None:

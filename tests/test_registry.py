@@ -127,3 +127,10 @@ def test_options_without_annotation_are_refused():
 
     with pytest.raises(BenchError, match="'width' needs a type annotation"):
         options_schema(Loose, 1)
+
+
+def test_an_extra_that_is_absent_is_named_by_its_package():
+    with pytest.raises(BenchError) as caught:
+        registry.import_extra("not_there.part", "things", "the data set 'things'")
+    needed = "the data set 'things' needs not_there: pip install 'bench-generators[things]'"
+    assert str(caught.value) == needed

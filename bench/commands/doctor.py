@@ -6,10 +6,11 @@ from typing import Any
 
 from bench.commands import cli, echo, options
 from bench.commands.json_output import json_option, print_json
+from bench.commands.tracker_options import MLFLOW_URI
 
 
 @cli.command("doctor")
-@options.add(options.RESULTS, *options.weights_options(options.FILE), options.MLFLOW_URI)
+@options.add(options.RESULTS, *options.weights_options(options.FILE), MLFLOW_URI)
 @json_option("Diagnoses")
 def doctor_command(results: Path, mlflow_uri: str | None, as_json: bool, **values: Any) -> None:
     """Say whether this machine is ready for runs, and what to do where it is not.
@@ -31,6 +32,6 @@ def doctor_command(results: Path, mlflow_uri: str | None, as_json: bool, **value
             echo(f"{level:<4}  {name:<{width}}  {text}")
             if remedy:
                 echo(f"{'':<{width + 6}}  -> {remedy}")
-        verdict = f"{prevents} problems prevent runs" if prevents else "ready for runs"
-        echo(f"{verdict}, {notes} notes")
+        verdict = f"problems that prevent runs: {prevents}" if prevents else "ready for runs"
+        echo(f"{verdict}; notes: {notes}")
     sys.exit(1 if prevents else 0)

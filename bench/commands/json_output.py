@@ -32,7 +32,7 @@ def json_option(shape: str) -> Callable[[options.Command], options.Command]:
 
 
 def print_json(shape: str, value: Any) -> None:
-    """Print a value of that type, or plain data that it is made of; not finite numbers are null."""
+    """Print a value of that type, or of plain data for it; what is not finite is null."""
     adapter = _adapter(shape)
     text = adapter.dump_json(adapter.validate_python(value))
     echo(json.dumps(json.loads(text), indent=2))  # in ASCII, which every terminal has

@@ -1,7 +1,6 @@
 """Options that several commands share, and what is made of them."""
 
 import functools
-import json
 import os
 import re
 import shlex
@@ -15,11 +14,11 @@ import click
 from click.core import ParameterSource
 
 import bench
+from bench.commands.tracker_options import TRACKER_WORDS, TRACKERS, TrackerOptions
 from bench.errors import (
     BenchError,
     Interrupted,
     SpecError,
-    describe_error,
     describe_system_error,
     describe_unknown,
     mask_passwords,
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from bench.process.worker import Worker
     from bench.record.records import Records
     from bench.reporting.tables.families import Family
-    from bench.trackers.mirrors import ChosenTracker
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -96,22 +94,6 @@ THREADS = click.option(
     type=click.IntRange(1, 1024),
     help="CPU threads of a run; by default one for small images, else its share of the cores.",
 )
-MLFLOW_URI = click.option(
-    "--mlflow-uri",
-    help="Option uri of mlflow: a server or database.  [default: $MLFLOW_TRACKING_URI]",
-)
-TRACKERS = (
-    click.option(
-        "--tracker",
-        multiple=True,
-        help="Where results are mirrored, a name or {name: ..., option: ...}; see `bench list "
-        "trackers`; may be repeated; none for nowhere.  [default: mlflow]",
-    ),
-    click.option("--no-mlflow", is_flag=True, help="Leave out mlflow."),
-    MLFLOW_URI,
-)
-
-
 WEIGHTS = {
     "inception": "the Inception network, for metrics that ask for it",
     "lpips": "torchvision's AlexNet, for the LPIPS of reconstructions",
@@ -188,16 +170,7 @@ class WorkerOptions(TypedDict):
     clip_weights: Path | None
 
 
-class TrackerOptions(TypedDict):
-    """The values of the options `TRACKERS`."""
-
-    results: Path
-    tracker: tuple[str, ...]
-    no_mlflow: bool
-    mlflow_uri: str | None
-
-
-class ExecutionOptions(WorkerOptions):
+class ExecutionOptions(WorkerOptions, TrackerOptions):
     """The values of the arguments and options `EXECUTION`."""
 
     spec: Path
@@ -208,9 +181,6 @@ class ExecutionOptions(WorkerOptions):
     speed: str | None
     allow_code_change: bool | None
     checkpoint_seconds: float
-    tracker: tuple[str, ...]
-    no_mlflow: bool
-    mlflow_uri: str | None
 
 
 TO = click.option("--to", type=FOLDER, help="Folder to write to.  [default: beside the results]")
@@ -300,45 +270,6 @@ def make_training_worker(
     return worker, lambda: construct("executor", executor, preferences.jobs, worker)
 
 
-def words_about_trackers(values: TrackerOptions | ExecutionOptions) -> list[object]:
-    """Return all that decides what `make_trackers` makes, without loading a tracker."""
-    from bench.spec.preferences import preferences_path
-
-    path = preferences_path()
-    preferences = path.read_text(encoding="utf-8") if path.is_file() else ""
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    return [preferences, uri, *(values[word] for word in TRACKER_WORDS)]  # type: ignore[literal-required]
-
-
-def make_trackers(values: "TrackerOptions | ExecutionOptions") -> "list[ChosenTracker]":
-    """Return the trackers of the command line, else of the preferences, else MLflow.
-
-    A package that one of them lacks is told here, before anything is run.
-    """
-    from bench.spec.components import construct
-    from bench.spec.preferences import load_trackers
-    from bench.trackers.mirrors import ChosenTracker
-
-    trackers = []
-    for component in load_trackers(values["tracker"]):
-        if component["name"] == "mlflow":
-            if values["no_mlflow"]:
-                continue
-            if values["mlflow_uri"]:
-                component.setdefault("uri", values["mlflow_uri"])
-        word = component["name"] if len(component) == 1 else json.dumps(component)
-        try:
-            tracker = construct("tracker", component, values["results"])
-        except BenchError:
-            raise
-        except Exception as error:  # whatever the code of another package raises
-            raise BenchError(
-                f"the tracker {word} cannot be used: {describe_error(error)}"
-            ) from error
-        trackers.append(ChosenTracker(word, tracker))
-    return trackers
-
-
 @contextmanager
 def stoppable(worker: "Worker") -> Iterator[None]:
     """Exit with status 130 if a signal stops the work, and say which command continues it."""
@@ -360,7 +291,6 @@ def typed_command(*more: str) -> str:
     return shlex.join(["bench", *map(mask_passwords, click.get_current_context().obj), *more])
 
 
-TRACKER_WORDS = ("tracker", "no_mlflow", "mlflow_uri")
 NOT_RECORDED = ("dry_run", "retry_failed", "allow_code_change", *TRACKER_WORDS)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from bench.commands import cli, echo, options
+from bench.commands import cli, echo, options, tracker_options
 from bench.errors import BenchError, describe_system_error
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     Example: bench run quickstart --dry-run
     """
     from bench.console import say
-    from bench.execution.unchanged import FinishedSweep
+    from bench.execution.finished_sweep import FinishedSweep
 
     spec, results = options.find_spec(values["spec"]), values["results"]
     finished = FinishedSweep.of(
-        spec, values["overrides"], results, options.words_about_trackers(values)
+        spec, values["overrides"], results, tracker_options.words_about_trackers(values)
     )
     if finished.is_unchanged():
         sweep = finished.plan()
@@ -52,7 +52,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
 
     sweep = load_sweep(spec, values["overrides"])
     worker, make_executor = options.make_training_worker(values, retry_failed=retry_failed)
-    trackers = options.make_trackers(values)
+    trackers = tracker_options.make_trackers(values, results)
     folder = results / sweep.name
     if values["dry_run"]:
         from bench.execution.code_change import check_code

@@ -43,7 +43,7 @@ def statistics_command(
 
     Example: bench statistics cifar10 --to cifar10-train.npz
     """
-    from bench.evaluation.reference_files import write_reference
+    from bench.evaluation.reference_statistics import write_reference
 
     worker = options.make_worker(options.typed_command(), values)
     with options.writing_to(target):

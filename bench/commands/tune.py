@@ -4,7 +4,7 @@ from typing import Unpack
 
 import click
 
-from bench.commands import cli, echo, options
+from bench.commands import cli, echo, options, tracker_options
 
 
 @cli.command("tune")
@@ -28,12 +28,12 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
 
     tuning = load_tuning(options.find_spec(values["spec"]), values["overrides"])
     names = tuning.select(variants)
+    results = values["results"]
     worker, make_executor = options.make_training_worker(values)
-    trackers = options.make_trackers(values)
+    trackers = tracker_options.make_trackers(values, results)
     if values["dry_run"]:
         echo(tuning_plan_text(tuning))
         return
-    results = values["results"]
     folder = results / tuning.head.name
     with options.stoppable(worker):
         studies = [Study(tuning, variant, folder) for variant in tuning.variants]

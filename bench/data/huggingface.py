@@ -25,10 +25,11 @@ from bench.data.encoded_images import EncodedImages, EncodedSet, EncodedSplit, f
 from bench.data.image_files import Content, ImageFile
 from bench.data.image_tree import PARTS
 from bench.data.torchvision_files import TIMEOUT_S, is_offline
-from bench.errors import BenchError, DataMissing, SpecError, describe_unknown, shortened
+from bench.errors import BenchError, DataMissing, SpecError, describe_unknown, one_line
 from bench.registry import import_extra
 
 AUTO = "auto"
+LONGEST = 600  # characters of an error of the library in a message
 USER = "the data set 'huggingface'"
 IMAGES = ("image", "img", "png", "jpg", "pixel_values")  # columns by which untyped images are found
 LABELS = ("label", "labels", "class", "target", "cls")
@@ -132,7 +133,8 @@ class HuggingFace(EncodedSet):
                     self.path, self.subset, revision=revision
                 )
             except Exception as error:  # whatever the library raises
-                why = f"it cannot be read ({_one_line(error)}; `subset` names a configuration)"
+                text = one_line(error, LONGEST)
+                why = f"it cannot be read ({text}; `subset` names a configuration)"
                 if offline:
                     why = "downloads are forbidden (BENCH_OFFLINE), and there is no copy"
                 raise DataMissing(self._explain(why)) from error
@@ -149,7 +151,7 @@ class HuggingFace(EncodedSet):
             asked = hub.dataset_info(self.path, revision=self.revision, timeout=TIMEOUT_S)
         except Exception as error:  # of the network, or of the Hub
             raise DataMissing(
-                self._explain(f"asking for it failed ({_one_line(error)})")
+                self._explain(f"asking for it failed ({one_line(error, LONGEST)})")
             ) from error
         return str(asked.sha)
 
@@ -287,7 +289,7 @@ class HuggingFace(EncodedSet):
         except BenchError:
             raise
         except Exception as error:  # whatever the library raises for files it cannot read
-            text = _one_line(error)
+            text = one_line(error, LONGEST)
             hint = "; `subset` names a configuration" if "config" in text.lower() else ""
             raise BenchError(f"{self.path}: cannot be read ({text}){hint}") from error
 
@@ -318,7 +320,3 @@ def _offline(forbidden: bool) -> Iterator[bool]:
     finally:
         for setting, value in zip(settings, before, strict=True):
             setting.HF_HUB_OFFLINE = value
-
-
-def _one_line(error: Exception) -> str:
-    return shortened(" ".join(str(error).split()) or type(error).__name__, 600)

@@ -23,7 +23,7 @@ class Diagnosis(NamedTuple):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the options of a command name.
+    """What the options of `bench doctor` name.
 
     Attributes:
         results: The root folder of results, which need not exist.

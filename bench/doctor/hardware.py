@@ -32,7 +32,7 @@ def check_devices(_: Surroundings) -> Iterator[Diagnosis]:
     """Try every GPU; say why one that is there cannot be used."""
     import torch
 
-    with warnings.catch_warnings(record=True) as caught:  # by which torch tells of old drivers
+    with warnings.catch_warnings(record=True) as caught:  # torch warns of old drivers
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for number in range(count):

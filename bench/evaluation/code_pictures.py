@@ -1,6 +1,5 @@
 """Pictures of what a trained model does with codes, as arrays (`bench.record.pictures`)."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -28,7 +27,7 @@ from bench.metrics.images_by_class import ordered_by_content
 from bench.metrics.inpainting import corrupt, fill_in, regions
 from bench.metrics.swap import exchange
 from bench.process.worker import Worker
-from bench.record.files import write_atomically
+from bench.record.files import write_npz
 from bench.record.pictures import FILE
 from bench.record.run_folder import RunFolder, read_config
 from bench.seeding import generator_for
@@ -167,11 +166,8 @@ def save_pictures(
 
     Of the samples that `draw` gives the nearest are shown, if their memorization is measured.
     """
-    buffer = io.BytesIO()
     nearest = partial(nearest_pictures, metrics, draw, context)
-    pictures = make_pictures(context, seed, {"nearest": nearest})
-    np.savez_compressed(buffer, allow_pickle=False, **pictures)
-    write_atomically(folder / FILE, buffer.getvalue())
+    write_npz(folder / FILE, make_pictures(context, seed, {"nearest": nearest}))
 
 
 def save_pictures_of(folder: Path, worker: Worker) -> None:

@@ -23,7 +23,7 @@ from bench.errors import (
 )
 from bench.metrics.base import Context, Measurement, Metric, SampleSet, unmeasured
 from bench.metrics.class_groups import grouped_measurements, of_group
-from bench.record.files import write_atomically
+from bench.record.files import write_atomically, write_npz
 from bench.record.provenance import read_provenance
 from bench.record.run_folder import read_config
 from bench.seeding import generator_for
@@ -302,9 +302,7 @@ def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) 
     x = samples.x[torch.stack(members)]
     kept = (x.permute(0, 1, 3, 4, 2) if spec.is_image else x).numpy()
     names = [spec.class_names[label] if samples.labeled else "all" for label in samples.labels]
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=kept, names=np.array(names))
-    write_atomically(folder / "samples.npz", buffer.getbuffer())
+    write_npz(folder / "samples.npz", {"x": kept, "names": np.array(names)})
     if data is None:
         return
     from bench.reporting.figures.grids import save_image_grid

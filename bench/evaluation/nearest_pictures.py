@@ -26,13 +26,14 @@ def nearest_pictures(
         raise NotApplicable("`memorization` is not among the metrics of its sweep")
     context.require_gray_or_color()
     found = metric.neighbors(draw(), context)
-    order = found.distances.argsort(stable=True)[:SHOWN]
+    distances, places = found.nearest
+    order = distances.argsort(stable=True)[:SHOWN]
     shown = found.samples.x[found.samples.indices[order]]
-    training = found.train.x[found.train.indices[found.which[order]]]
+    training = found.train.x[found.train.indices[places[order]]]
     images = np.stack([side.permute(0, 2, 3, 1).numpy() for side in (shown, training)])
     threshold = found.threshold(metric.quantile)
     return {
         "nearest": images,
-        "nearest_distance": found.distances[order].numpy(),
+        "nearest_distance": distances[order].numpy(),
         "nearest_threshold": threshold.numpy(),
     }

@@ -1,6 +1,5 @@
 """Samples of a run as files: a folder of images for each class, or one `.npz` of either form."""
 
-import io
 import json
 import shlex
 from pathlib import Path
@@ -16,7 +15,7 @@ from bench.evaluation.trained_run import TrainedRun, open_run
 from bench.metrics.base import SampleSet
 from bench.metrics.images_by_class import sampled
 from bench.process.worker import Worker
-from bench.record.files import write_atomically
+from bench.record.files import write_npz
 from bench.record.run_folder import RunFolder, arriving
 from bench.spec.components import complete_component
 
@@ -56,22 +55,19 @@ def write_samples(
         )
     is_npz = target.suffix == ".npz" or not spec.is_image
     file_format = file_format or ("npz" if is_npz else "png")
-    if file_format == "png" and (is_npz or spec.shape[0] not in (1, 3)):
-        what = (
-            "a target .npz" if target.suffix == ".npz" else f"{spec.name}, of shape {spec.shape},"
-        )
+    is_shown = spec.is_image and spec.shape[0] in (1, 3)
+    if (file_format != "npz" and not is_shown) or (file_format == "png" and is_npz):
+        what = "a target .npz" if is_shown else f"{spec.name}, of shape {spec.shape}"
         raise SpecError(
-            f"is for gray or color images, not for {what}; use npz", where="--format png"
+            f"is for gray or color images, not for {what}; use npz", where=f"--format {file_format}"
         )
     seed = run.training.seed if sample_seed is None else sample_seed
     options, weights = run.parse_sampling(sampling), _weights(run, snapshot)
     _, samples = run.draw(max(count, measured), seed, options, worker, weights)
     samples = _first_of_each_class(samples, count)
-    if file_format == "batch" and (not spec.is_image or spec.shape[0] not in (1, 3)):
-        raise SpecError("is for gray or color images; use npz", where="--format batch")
     if file_format in ("npz", "batch"):
         written = target if target.suffix == ".npz" else target / "samples.npz"
-        (_write_batch if file_format == "batch" else _write_npz)(samples, written)
+        write_npz(written, _batch(samples) if file_format == "batch" else _arrays(samples))
     else:
         written = target
         notes += _write_images(samples, target)
@@ -114,23 +110,20 @@ def _stored(samples: SampleSet) -> np.ndarray[Any, np.dtype[Any]]:
     return np.ascontiguousarray(x.numpy())
 
 
-def _write_npz(samples: SampleSet, file: Path) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=_stored(samples), y=samples.y.numpy())
-    write_atomically(file, buffer.getbuffer())
+def _arrays(samples: SampleSet) -> dict[str, Any]:
+    """Return samples `x` and labels `y`, as `bench evaluate` reads them."""
+    return {"x": _stored(samples), "y": samples.y.numpy()}
 
 
-def _write_batch(samples: SampleSet, file: Path) -> None:
-    """Write `arr_0` `uint8` `[N, H, W, 3]` and labels `arr_1`, as guided-diffusion reads them.
+def _batch(samples: SampleSet) -> dict[str, Any]:
+    """Return `arr_0` `uint8` `[N, H, W, 3]` and labels `arr_1`, as guided-diffusion reads them.
 
     Classes take turns: its Inception Score is that of parts of the file, one after the other, and
     would be 1 if each held one class.
     """
     order = sampled(samples).indices
     x = samples.x[order].permute(0, 2, 3, 1).expand(-1, -1, -1, 3)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, arr_0=x.numpy(), arr_1=samples.y[order].numpy())
-    write_atomically(file, buffer.getbuffer())
+    return {"arr_0": x.numpy(), "arr_1": samples.y[order].numpy()}
 
 
 def _write_images(samples: SampleSet, target: Path) -> list[str]:

@@ -5,7 +5,7 @@ functions. Metrics see 8-bit images, as they would be saved.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -131,7 +131,7 @@ def micro_and_macro(
     protocol: str,
     micro: float,
     macro: float,
-    errors: tuple[float | None, float | None] = (None, None),
+    errors: Sequence[float | None] = (None, None),
 ) -> list[Measurement]:
     """Return the mean over all images, and that over the classes, which differ in size."""
     return [

@@ -8,7 +8,7 @@ from bench.metrics.base import Context, Measurement, Quantity, SampleSet, micro_
 from bench.metrics.class_groups import GroupedMetric
 from bench.metrics.extractors.extractor_option import ClassifierOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
-from bench.metrics.jackknife import combined_error, mean_variance
+from bench.metrics.jackknife import mean_error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +44,10 @@ class ClassAccuracy(GroupedMetric):
         right = (logits.argmax(dim=1) == samples.y).double()
         protocol = f"accuracy[extractor={classifier.name},n={len(right)}]"
         by_class = [right[samples.y == label] for label in samples.labels]
-        shares = [len(members) / len(right) for members in by_class]
-        micro, macro = (
-            100 * right.mean().item(),
-            100 * fsum(m.mean() for m in by_class) / len(shares),
-        )
-        errors: tuple[float | None, float | None] = (None, None)
-        if samples.per_class >= 2:
-            variances = [mean_variance(members) for members in by_class]
-            errors = 100 * combined_error(variances, shares), 100 * combined_error(variances)
+        micro = 100 * right.mean().item()
+        macro = 100 * fsum(m.mean() for m in by_class) / len(by_class)
+        found = mean_error(by_class), mean_error(by_class, equally=True)
+        errors = [None if error is None else 100 * error for error in found]
         if samples.is_balanced:
             return [Measurement(self.name, protocol, micro, error=errors[0])]
         return micro_and_macro(self.name, protocol, micro, macro, errors)

@@ -82,3 +82,19 @@ def combined_error(variances: Sequence[float], weights: Sequence[float] | None =
     """
     weights = weights or [1 / len(variances)] * len(variances)
     return sqrt(fsum(w * w * v for w, v in zip(weights, variances, strict=True)))
+
+
+def mean_error(classes: Sequence[Tensor], *, equally: bool = False) -> float | None:
+    """Return the standard error over images of a mean over images that are drawn class by class.
+
+    None if a class has fewer than two images. `classes` has the values `[n]` of each class; all
+    images count alike, or `equally` all classes.
+
+    >>> mean_error([torch.tensor([1.0, 0.0, 1.0, 0.0])]) ** 2  # 0.25 / 3
+    0.08333333333333333
+    """
+    if min(map(len, classes)) < 2:
+        return None
+    count = sum(map(len, classes))
+    shares = None if equally else [len(values) / count for values in classes]
+    return combined_error([mean_variance(values) for values in classes], shares)

@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.data.moons import CENTERS
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Measurement, Metric, Quantity, SampleSet, unmeasured
-from bench.metrics.features.neighbors import distances, radii
+from bench.metrics.features.distances import distances, radii
 from bench.metrics.jackknife import (
     combined_error,
     jackknife_variance,

@@ -36,6 +36,15 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         raise
 
 
+def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool = True) -> None:
+    """Replace a file by arrays, of types that need no pickle, by name."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    write_atomically(path, buffer.getbuffer())
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a file by a string."""
     write_atomically(path, text.encode())

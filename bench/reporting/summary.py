@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
+from bench.errors import first_few
 from bench.record.quantities import Direction
 from bench.record.records import Records
 from bench.reporting.grouping import grouped
@@ -235,8 +236,7 @@ def _few(cells: Iterable[Cell]) -> str:
 def _names(names: Iterable[str]) -> str:
     """Return names, of many the first ones and the number of the rest."""
     every = list(names)
-    shown = every if len(every) <= NAMED else every[: NAMED - 1]
-    return "; ".join(shown) + (f" and {left} more" if (left := len(every) - len(shown)) else "")
+    return first_few(every, NAMED if len(every) <= NAMED else NAMED - 1, "; ")
 
 
 def _range(numbers: Iterable[int]) -> str:

@@ -22,7 +22,7 @@ from uuid import uuid4
 from bench.errors import BenchError, first_line, mask_passwords
 from bench.record.locks import hold
 from bench.trackers.base import MirroredRun, MirroredSweep, Tracker
-from bench.trackers.mirrored_runs import safe_key
+from bench.trackers.mirrored_runs import LONGEST_VALUE, safe_key
 
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -32,7 +32,6 @@ DEFAULTS = {
 }
 """Set where the user has not: a server that does not answer must not hold up a sweep."""
 
-LONGEST_VALUE = 500
 STATUS = {"done": "FINISHED", "failed": "FAILED", "running": "RUNNING"}  # any other is KILLED
 
 MOST_TRIES = 3

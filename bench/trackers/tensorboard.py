@@ -35,7 +35,6 @@ class TensorBoard(Tracker):
 
     def __init__(self, results: Path) -> None:
         require_extra("tensorboard", "tensorboard", "the tracker 'tensorboard'")
-        self.results = results
 
     def update(self, sweep: MirroredSweep) -> str:
         """Write the event files of runs that changed, and remove those of runs that are gone."""

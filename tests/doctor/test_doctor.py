@@ -51,7 +51,7 @@ def test_a_sound_machine_is_ready_without_the_network(bench, monkeypatch):
     *lines, verdict = out.splitlines()
     shown = {line[6:].split("  ")[0] for line in lines if not line.startswith(" ")}
     assert shown == set(CHECKS)
-    assert verdict.startswith("ready for runs, ")
+    assert verdict.startswith("ready for runs; ")
     assert not os.path.exists("results")
 
 
@@ -59,7 +59,7 @@ def test_what_prevents_runs_is_the_exit_status(bench, here, monkeypatch):
     preferences("jobs: many")(monkeypatch, here)
     status, out, _ = bench("doctor")
     assert status == 1
-    assert out.splitlines()[-1].startswith("1 problems prevent runs")
+    assert out.splitlines()[-1].startswith("problems that prevent runs: 1;")
     assert f"-> mend {here}/bench/config.yaml, or move it away" in out
 
 

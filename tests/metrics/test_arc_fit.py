@@ -4,7 +4,7 @@ import torch
 from bench.data.moons import CENTERS, Moons
 from bench.metrics import point_fit
 from bench.metrics.base import SampleSet
-from bench.metrics.features import neighbors
+from bench.metrics.features import distances
 from bench.metrics.point_fit import ArcFit
 
 
@@ -61,7 +61,7 @@ def test_samples_of_the_wrong_class_fit_badly(fit, moons):
 def test_the_size_of_a_block_changes_nothing(fit, moons, monkeypatch):
     x = moons.test.x + 0.1
     expected = fit(x)
-    monkeypatch.setattr(neighbors, "BLOCK", 1000)
+    monkeypatch.setattr(distances, "BLOCK", 1000)
     assert fit(x) == pytest.approx(expected, rel=1e-12)
 
 

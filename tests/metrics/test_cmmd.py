@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.metrics.features import cmmd as module
+from bench.metrics.features import cmmd, distances
 from bench.metrics.features.cmmd import ClipDistance, clip_distance
 
 
@@ -47,7 +47,7 @@ def test_lengths_and_order_do_not_matter_and_equal_sets_have_no_distance():
 def test_blocks_change_nothing(monkeypatch, block):
     first, second = normal(30), normal(40, seed=1) + 1
     expected = clip_distance(first, second)
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(distances, "BLOCK", block)
     assert clip_distance(first, second) == pytest.approx(expected, rel=1e-9)
 
 
@@ -57,7 +57,7 @@ def test_the_real_side_is_computed_once_and_the_value_is_that_of_the_features(
     (found,) = ClipDistance(extractor="domain").measure(real, context)
     assert found.protocol.startswith(f"cmmd[extractor={classifier.name},n=500,real=train:")
     assert found.protocol.endswith(",sigma=10,scale=1000]")
-    calls, mean = [], module._mean
-    monkeypatch.setattr(module, "_mean", lambda *sides: calls.append(sides) or mean(*sides))
+    calls, mean = [], cmmd._mean
+    monkeypatch.setattr(cmmd, "_mean", lambda *sides: calls.append(sides) or mean(*sides))
     assert ClipDistance(extractor="domain").measure(real, context) == [found]
     assert len(calls) == 2

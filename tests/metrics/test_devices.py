@@ -9,11 +9,12 @@ from bench.conformance.fake_cuda import _follow
 from bench.metrics.extractors.vision_transformers import resized_as_pillow
 from bench.metrics.features.cmmd import clip_distance
 from bench.metrics.features.density_coverage import DensityCoverage
+from bench.metrics.features.distances import nearest_points
 from bench.metrics.features.fid import Moments, moments, symmetric_frechet_distance
 from bench.metrics.features.kid import unbiased_mmd
-from bench.metrics.features.neighbors import _error
 from bench.metrics.features.precision_recall import PrecisionRecall
 from bench.metrics.inception_score import inception_score
+from bench.metrics.jackknife import mean_error
 from bench.metrics.ms_ssim import all_pairs_ms_ssim
 from bench.metrics.ms_ssim_native import all_pairs_native_ms_ssim
 from bench.metrics.reconstruction import mean_ssim, psnr, squared_errors
@@ -27,9 +28,10 @@ OF_FEATURES = {
     ),
     "kid": lambda x, y: unbiased_mmd(x[:20].double(), y[:20].double()),
     "cmmd": clip_distance,
+    "memorization": nearest_points,
     "precision_recall": lambda x, y: PrecisionRecall.values(x.double(), y.double(), 3),
     "density_coverage": lambda x, y: DensityCoverage.values(x.double(), y.double(), 3),
-    "error of the density": lambda x, y: _error(x[:, 0], 3),
+    "error of the density": lambda x, y: mean_error([x[:, 0], y[:, 0]]),
     "inception_score": lambda x, y: inception_score(x, splits=2),
 }
 OF_IMAGES = {

@@ -29,7 +29,7 @@ from bench.metrics.base import Context, Measurement, Metric, SampleSet
 from bench.metrics.extractors import base as extractors
 from bench.metrics.extractors import feature_cache
 from bench.metrics.extractors.lpips import perceptual_distance
-from bench.metrics.features import cmmd, memorization, neighbors
+from bench.metrics.features import distances
 from bench.record.quantities import Quantity
 from bench.spec.components import complete_component
 from bench.spec.validation import KeyProblem
@@ -96,9 +96,7 @@ SMALL_BATCHES = (
     (inpainting, "BATCH", 7),
     (reconstruction, "BATCH", 7),
     (prior_fit, "BATCH", 7),
-    (neighbors, "BLOCK", 100),
-    (cmmd, "BLOCK", 100),
-    (memorization, "BLOCK", 500),
+    (distances, "BLOCK", 100),
     (within_class_variance, "BLOCK", 7),
     (ms_ssim_native, "CHUNK", 1),
     (ms_ssim, "CHUNK_BYTES", {"cpu": 2**17}),

@@ -9,7 +9,7 @@ from bench.data.base import DataSet, DataSpec, Split
 from bench.metrics import ms_ssim_native, within_class_variance
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors import base, feature_cache
-from bench.metrics.features import cmmd, neighbors
+from bench.metrics.features import distances
 from tests.metrics.bars import context_of
 
 OPTIONS = {
@@ -20,6 +20,7 @@ OPTIONS = {
     "cmmd": {"extractor": "domain"},
     "precision_recall": {},
     "density_coverage": {},
+    "memorization": {"quantile": 0.5},
     "intra_class_diversity": {"per_class": 2, "size": 161},
     "intra_class_diversity_native": {"per_class": 3},
     "within_class_variance": {},
@@ -46,8 +47,7 @@ def small_parts(monkeypatch, short_training):
     for module, name, value in (
         (base, "IMAGES_PER_PASS", 10),
         (feature_cache, "PART", 50),
-        (neighbors, "BLOCK", 2**10),
-        (cmmd, "BLOCK", 2**10),
+        (distances, "BLOCK", 2**13),
         (ms_ssim_native, "CHUNK", 2),
         (within_class_variance, "BLOCK", 10),
     ):

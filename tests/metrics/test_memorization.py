@@ -1,4 +1,4 @@
-"""Memorization: copies, honest samples, and the reference library's statistic."""
+"""Memorization: copies, new images, and the reference library's statistic."""
 
 import pytest
 import scipy.stats
@@ -6,8 +6,9 @@ import torch
 
 from bench.data.base import Split
 from bench.metrics.base import SampleSet
-from bench.metrics.features.memorization import Memorization, mann_whitney_z, nearest_points
-from tests.metrics.bars import CPU, context_of, fields, make_data
+from bench.metrics.features.distances import nearest_points
+from bench.metrics.features.memorization import Memorization, mann_whitney_z
+from tests.metrics.bars import context_of, fields, make_data
 
 BIG = 200  # images of each class
 
@@ -38,7 +39,7 @@ def test_copies_are_memorized_and_noise_is_not(data, context):
 
 
 @pytest.mark.parametrize("quantile", [0.01, 0.05, 0.5])
-def test_test_images_have_the_share_that_is_expected_of_honest_samples(data, context, quantile):
+def test_test_images_have_the_share_that_is_expected_of_new_images(data, context, quantile):
     share, shift = values(data.test.x, data, context, quantile=quantile)
     assert share == pytest.approx(100 * quantile)
     assert shift == 0
@@ -76,10 +77,10 @@ def test_the_statistic_is_that_of_scipy():
 def test_the_nearest_is_that_of_all_distances(data):
     first, second = fields(data.test.x), fields(data.train.x)
     exact = (first[:, None].double() - second.double()).norm(dim=2)
-    found, which = nearest_points(first, second, CPU)
+    found, which = nearest_points(first, second)
     torch.testing.assert_close(found, exact.min(dim=1).values)
     torch.testing.assert_close(exact[torch.arange(len(first)), which], found)
-    assert nearest_points(second, second, CPU)[0].max() == 0
+    assert nearest_points(second, second)[0].max() == 0
 
 
 def test_too_few_test_images_for_a_quantile_are_a_reason(bars, tmp_path):

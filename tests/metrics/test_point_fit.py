@@ -5,7 +5,7 @@ from scipy.stats import energy_distance as scipy_energy_distance
 from bench.data.swiss_roll import SwissRoll
 from bench.metrics import point_fit
 from bench.metrics.base import SampleSet
-from bench.metrics.features import neighbors
+from bench.metrics.features import distances
 from bench.metrics.point_fit import PointFit, energy_distance
 
 
@@ -81,7 +81,7 @@ def test_points_of_the_plane_are_measured_too(fit, moons):
 def test_the_size_of_a_block_changes_nothing(fit, roll, monkeypatch):
     x = roll.test.x + 0.5
     expected = fit(x)
-    monkeypatch.setattr(neighbors, "BLOCK", 1000)
+    monkeypatch.setattr(distances, "BLOCK", 1000)
     assert fit(x) == pytest.approx(expected, rel=1e-12)
 
 

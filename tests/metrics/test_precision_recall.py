@@ -7,7 +7,7 @@ import torch
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from bench.errors import BenchError
-from bench.metrics.features import neighbors as module
+from bench.metrics.features import distances
 from bench.metrics.features.density_coverage import DensityCoverage, density_coverage
 from bench.metrics.features.precision_recall import PrecisionRecall, precision_recall
 
@@ -84,7 +84,7 @@ def test_the_order_of_the_rows_does_not_matter(measure):
 def test_blocks_change_nothing(monkeypatch, block):
     made, real = normal(120), normal(110, seed=1)
     expected = density_coverage(made, real)
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(distances, "BLOCK", block)
     assert density_coverage(made, real) == expected
 
 

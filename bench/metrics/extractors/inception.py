@@ -17,10 +17,10 @@ from torch import Tensor
 
 from bench.console import say
 from bench.data.torchvision_files import is_offline
-from bench.errors import NotApplicable
+from bench.errors import NotApplicable, one_line
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
-from bench.metrics.extractors.weight_files import one_line, read_weights, weights_hash
+from bench.metrics.extractors.weight_files import read_weights, weights_hash
 from bench.record.files import write_atomically
 
 TIMEOUT_S = 10.0  # without one byte

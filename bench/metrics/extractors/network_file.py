@@ -24,10 +24,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
-from bench.metrics.extractors.weight_files import one_line
 from bench.spec.run_settings import Strict
 
 IMAGES_PER_PASS = 50  # such networks are large

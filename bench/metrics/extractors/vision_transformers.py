@@ -1,4 +1,4 @@
-"""DINOv2 and CLIP, the vision transformers that Fréchet distances and CMMD are taken of today.
+"""DINOv2 and CLIP, the vision transformers of recent Fréchet distances and of CMMD.
 
 The networks are timm's. Their weights come from the user's file or are downloaded once. Without
 them metrics do not apply: numbers from other weights would mislead.
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from bench.console import say
 from bench.data.torchvision_files import is_offline
-from bench.errors import BenchError, NotApplicable
+from bench.errors import BenchError, NotApplicable, one_line
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureExtractor
-from bench.metrics.extractors.weight_files import one_line, read_weights, weights_hash
+from bench.metrics.extractors.weight_files import read_weights, weights_hash
 from bench.registry import import_extra
 
 IMAGES_PER_PASS = 32  # an image of 336x336 takes 9 MB in the widest layers
@@ -90,7 +90,7 @@ def _load(context: Context, name: str) -> FeatureExtractor:
     path = context.weights.get(name) or _downloaded(repository, kind.title, remedy)
     weights = read_weights(path, kind.title, remedy)
     try:
-        # timm would resize the positions of a network for other images, without a word.
+        # timm would silently resize the positions of a network for images of another size.
         positions = [value for key, value in weights.items() if "pos" in key]
         if all(value.shape[-2] != network.pos_embed.shape[1] for value in positions):
             raise ValueError(f"it has no {network.pos_embed.shape[1]} positions")
@@ -170,10 +170,10 @@ def _repository(name: str) -> str:
     """Return the name of the repository of a network's weights; `NotApplicable` without timm."""
     kind = TRANSFORMERS[name]
     try:
-        models = import_extra("timm.models", "timm", kind.title)
+        timm = import_extra("timm", "timm", kind.title)
     except BenchError as error:
         raise NotApplicable(str(error)) from error
-    return str(models.get_pretrained_cfg(kind.network).hf_hub_id)
+    return str(timm.models.get_pretrained_cfg(kind.network).hf_hub_id)
 
 
 def kept_weights(name: str) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.errors import NotApplicable
+from bench.errors import NotApplicable, one_line
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
@@ -40,8 +40,3 @@ def read_weights(path: Path, network: str, remedy: str) -> dict[str, Any]:
     if not isinstance(weights, dict):
         raise NotApplicable(f"{path} holds no table of weights")
     return weights
-
-
-def one_line(error: Exception) -> str:
-    """Return the text of an error on one line, at most 200 characters of it."""
-    return " ".join(str(error).split())[:200]

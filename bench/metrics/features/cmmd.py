@@ -8,10 +8,10 @@ from torch import Tensor
 
 from bench.metrics.base import Quantity
 from bench.metrics.extractors.extractor_option import ExtractorOption
+from bench.metrics.features.distances import blocks
 from bench.metrics.features.feature_metric import FeatureComparison, FeatureDistance
 
 SIGMA, SCALE = 10, 1000
-BLOCK = 2**22  # values of the kernel that are in memory at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def _mean(first: Tensor, second: Tensor) -> float:
     second = F.normalize(second.double())
     of_second = second.square().sum(dim=1)
     total = second.new_zeros(())
-    for block in torch.split(first, max(1, BLOCK // len(second))):
+    for block in blocks(first, second):
         block = F.normalize(block.double())
         squares = block.square().sum(dim=1)[:, None] + of_second - 2 * block @ second.T
         total += torch.exp(squares / (-2 * SIGMA**2)).sum()

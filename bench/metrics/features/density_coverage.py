@@ -7,7 +7,8 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Quantity
-from bench.metrics.features.neighbors import NeighborMetric, distances, radii
+from bench.metrics.features.distances import distances, radii
+from bench.metrics.features.neighbors import NeighborMetric
 
 
 def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, float]:

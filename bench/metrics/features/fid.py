@@ -91,9 +91,9 @@ class FrechetDistance(FeatureDistance):
         if reason:
             return [Measurement(self.name, protocol, None, reason)]
         seen = feature_cache.features(context, extractor, comparison.samples, is_real=False)
-        return [
-            Measurement(self.name, protocol, frechet_distance(moments(seen), reference.moments))
-        ]
+        found = moments(seen.to(context.device))
+        value = frechet_distance(found, reference.moments, context.device)
+        return [Measurement(self.name, protocol, value)]
 
     def too_few(self, comparison: FeatureComparison, sizes: tuple[int, int], unit: str) -> str:
         """Return why covariances would be singular, or an empty string."""

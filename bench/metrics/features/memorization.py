@@ -1,7 +1,8 @@
 """Memorization: whether samples are nearer to training images than new real images are."""
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from functools import cached_property
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -9,36 +10,55 @@ from torch import Tensor
 
 from bench.metrics.base import AtLeastOne, Context, Measurement, Quantity, SampleSet, unmeasured
 from bench.metrics.class_groups import GroupedMetric
+from bench.metrics.extractors.base import FeatureExtractor
 from bench.metrics.extractors.extractor_option import ExtractorOption, choose_feature_extractor
 from bench.metrics.extractors.feature_cache import features
+from bench.metrics.features.distances import nearest_points
 from bench.metrics.images_by_class import ImageSet, real_images, real_like, sampled
-from bench.metrics.jackknife import combined_error, mean_variance
-
-BLOCK = 2**23  # distances that are in memory at a time
+from bench.metrics.jackknife import mean_error
 
 
-class Neighbors(NamedTuple):
-    """Samples with their nearest training images, and test images with theirs.
+@dataclass(frozen=True)
+class TrainingNeighbors:
+    """Samples and test images, and how near either are to training images.
 
     Attributes:
+        context: The data, device and memory.
+        extractor: The network that gives features.
         samples: The samples that are looked at.
         train: All training images.
         test: The test images that calibrate.
-        distances: From each sample to the nearest training image, `float64` `[N]`.
-        which: That training image, a place in `train`, `[N]`.
-        of_test: From each test image to the nearest training image, `[M]`.
     """
 
+    context: Context
+    extractor: FeatureExtractor
     samples: ImageSet
     train: ImageSet
     test: ImageSet
-    distances: Tensor
-    which: Tensor
-    of_test: Tensor
+
+    @cached_property
+    def nearest(self) -> tuple[Tensor, Tensor]:
+        """Distance of each sample from the nearest training image, and its place in `train`."""
+        return self._from_train(self.samples, is_real=False)
+
+    @property
+    def of_test(self) -> Tensor:
+        """Distance of each test image from the nearest training image, `float64` `[M]`."""
+        key = f"neighbors {self.extractor.name} {self.train.name} {self.test.name}"
+        return self.context.remember(key, lambda: self._from_train(self.test, is_real=True)[0])
 
     def threshold(self, quantile: float) -> Tensor:
         """Return the distance that so large a share of the test images does not exceed."""
-        return self.of_test.sort().values[int(quantile * len(self.of_test)) - 1]
+        return self.of_test.sort().values[int(quantile * len(self.test)) - 1]
+
+    def _from_train(self, images: ImageSet, *, is_real: bool) -> tuple[Tensor, Tensor]:
+        """Return distances `float64` `[N]` and places `[N]`, on the CPU."""
+        sides = (
+            features(self.context, self.extractor, images, is_real=is_real),
+            features(self.context, self.extractor, self.train, is_real=True),
+        )
+        distances, places = nearest_points(*(side.to(self.context.device) for side in sides))
+        return distances.cpu(), places.cpu()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +69,8 @@ class Memorization(GroupedMetric):
 
     over all training images `t`, with features `f`. The threshold is a quantile of the distances of
     the real test images from their nearest training images, so that a share of `quantile` (5 %) is
-    expected of samples that are drawn honestly; the row of the real test images shows it. Far more
-    is memorization; less means that samples are far from all real images.
+    expected of new images of the same kind; the row of the real test images shows it. Far more is
+    memorization; less means that samples are far from all real images.
 
     `memorization_shift` compares all distances, not only the smallest: the Mann-Whitney statistic
     of Meehan, Chaudhuri & Dasgupta (2020, section 3), their C_T with one cell,
@@ -59,7 +79,7 @@ class Memorization(GroupedMetric):
               U = \sum_{i,j} 1[d(x_i) > d(y_j)] + \tfrac12 1[d(x_i) = d(y_j)]
 
     of `N` samples and `M` test images `y`. It is 0 for the test images, about standard normal for
-    other honest samples, below -3 where samples are nearer to training images than new images are,
+    other new images, below -3 where samples are nearer to training images than new images are,
     and large where they are bad. It grows with the number of images: compare equal `N` and `M`.
 
     Images are near in the features of a network: copies with small changes are found, and so are
@@ -68,8 +88,7 @@ class Memorization(GroupedMetric):
     images, which draws test images and samples away from them alike.
 
     Attributes:
-        extractor: `domain`, the classifier of the data set without its last layer; `inception`; or
-            a file, see `bench.metrics.extractors.network_file`.
+        extractor: As in `FeatureMetric`.
         quantile: The share of the test images that are as near.
         most: Number of samples and of test images at most; their content decides which ones.
         extractor_seed: Seed of the domain classifier.
@@ -89,70 +108,34 @@ class Memorization(GroupedMetric):
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
         """Measure the share with its standard error over samples, then the shift."""
-        context.require_images()
-        extractor = choose_feature_extractor(context, self.extractor, self.extractor_seed)
-        generated, train, test = self._chosen(samples, context)
+        found = self.neighbors(samples, context)
+        seen, train, test = found.samples, found.train, found.test
         protocol = (
-            f"memorization[extractor={extractor.name},n={len(generated)},"
+            f"memorization[extractor={found.extractor.name},n={len(seen)},"
             f"train={len(train)}@{train.name},test={len(test)}@{test.name},"
             f"quantile={self.quantile:g}]"
         )
         if int(self.quantile * len(test)) < 1:
             reason = f"{len(test)} test images are too few for a quantile of {self.quantile:g}"
             return unmeasured(self.quantities, protocol, reason)
-        found = self.neighbors(samples, context)
-        is_near = (found.distances <= found.threshold(self.quantile)).double()
-        error = None
-        if generated.per_class >= 2:
-            shares = [count / len(generated) for count in generated.counts]
-            variances = [mean_variance(is_near[members]) for members in generated.members]
-            error = 100 * combined_error(variances, shares)
+        distances, _ = found.nearest
+        is_near = (distances <= found.threshold(self.quantile)).double()
+        error = mean_error([is_near[members] for members in seen.members])
+        error = None if error is None else 100 * error
         share, shift = self.quantities
         return [
             Measurement(share, protocol, 100 * is_near.mean().item(), error=error),
-            Measurement(shift, protocol, mann_whitney_z(found.distances, found.of_test)),
+            Measurement(shift, protocol, mann_whitney_z(distances, found.of_test)),
         ]
 
-    def neighbors(self, samples: SampleSet, context: Context) -> Neighbors:
-        """Find the nearest training image of each sample and of each test image."""
+    def neighbors(self, samples: SampleSet, context: Context) -> TrainingNeighbors:
+        """Choose the network and the images: all training images, tests of the samples' classes."""
+        context.require_images()
         extractor = choose_feature_extractor(context, self.extractor, self.extractor_seed)
-        generated, train, test = self._chosen(samples, context)
-        of_train = features(context, extractor, train, is_real=True)
-        seen = features(context, extractor, generated, is_real=False)
-        distances, which = nearest_points(seen, of_train, context.device)
-
-        def calibrate() -> Tensor:
-            of_test = features(context, extractor, test, is_real=True)
-            return nearest_points(of_test, of_train, context.device)[0]
-
-        key = f"neighbors {extractor.name} {train.name} {test.name}"
-        return Neighbors(generated, train, test, distances, which, context.remember(key, calibrate))
-
-    def _chosen(self, samples: SampleSet, context: Context) -> tuple[ImageSet, ImageSet, ImageSet]:
-        """Return samples, all training images, and the test images of the samples' classes."""
+        seen = sampled(samples).some(self.most)
         train = real_images(context, "train", range(context.data.spec.classes), equal=False)
-        test = real_like(samples, context, "test")
-        return sampled(samples).some(self.most), train, test.some(self.most)
-
-
-def nearest_points(points: Tensor, real: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the distance of each point `[N, D]` from the nearest of `real` `[M, D]`, and which.
-
-    Inner products find it, and its distance is that of the difference: copies have exactly 0.
-
-    >>> points, real = torch.tensor([[1.0], [9.0]]), torch.tensor([[0.0], [9.0]])
-    >>> nearest_points(points, real, torch.device("cpu"))
-    (tensor([1., 0.], dtype=torch.float64), tensor([0, 1]))
-    """
-    real = real.double().to(device)
-    squares = real.square().sum(dim=1)
-    distances, which = [], []
-    for part in torch.split(points, max(1, BLOCK // len(real))):
-        block = part.double().to(device)
-        places = torch.addmm(squares, block, real.T, alpha=-2).argmin(dim=1)
-        distances.append((block - real[places]).norm(dim=1).cpu())
-        which.append(places.cpu())
-    return torch.cat(distances), torch.cat(which)
+        test = real_like(samples, context, "test").some(self.most)
+        return TrainingNeighbors(context, extractor, seen, train, test)
 
 
 def mann_whitney_z(first: Tensor, second: Tensor) -> float:

@@ -1,35 +1,13 @@
-"""What metrics share that ask whether images lie within the nearest neighbors of others."""
+"""The base of metrics that ask whether images lie within the nearest neighbors of others."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from bench.metrics.base import AtLeastOne, Context, Measurement, SampleSet, unmeasured
 from bench.metrics.features.feature_metric import FeatureMetric
-from bench.metrics.images_by_class import ImageSet
-from bench.metrics.jackknife import combined_error, mean_variance
-
-BLOCK = 2**21  # distances that are in memory at a time
-
-
-def distances(first: Tensor, second: Tensor) -> Iterator[Tensor]:
-    """Yield the Euclidean distances `[B, M]` of points from `second`, a block of `first` at a time.
-
-    By inner products, which are faster, equal points would have a distance of about 1e-8.
-    """
-    for block in torch.split(first, max(1, BLOCK // len(second))):
-        yield torch.cdist(block, second, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def radii(points: Tensor, k: int) -> Tensor:
-    """Return the distance of each of more than `k` points from its `k`-th nearest other one."""
-    # The nearest of all is the point itself, at a distance of exactly 0. Unlike `kthvalue`, `topk`
-    # is deterministic on a GPU.
-    blocks = distances(points, points)
-    return torch.cat([block.topk(k + 1, dim=1, largest=False).values[:, k] for block in blocks])
+from bench.metrics.jackknife import mean_error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +38,10 @@ class NeighborMetric(FeatureMetric):
             return unmeasured(self.quantities, protocol, reason)
         first, second = equal.features()
         values, parts = self.values(first.double(), second.double(), self.k)
-        errors = [None if parts is None else _error(parts, equal.samples), None]
-        measured = zip(self.quantities, values, errors, strict=True)
+        error = None
+        if parts is not None:
+            error = mean_error([parts[members] for members in equal.samples.members])
+        measured = zip(self.quantities, values, (error, None), strict=True)
         return [Measurement(name, protocol, value, error=error) for name, value, error in measured]
 
     @staticmethod
@@ -71,11 +51,3 @@ class NeighborMetric(FeatureMetric):
 
         Where it is known, also what each sample adds: `[N]`, of which the first one is the mean.
         """
-
-
-def _error(parts: Tensor, samples: ImageSet) -> float | None:
-    """Return the standard error over images of a mean over samples, drawn class by class."""
-    if samples.per_class < 2:
-        return None
-    shares = [count / len(samples) for count in samples.counts]
-    return combined_error([mean_variance(parts[members]) for members in samples.members], shares)

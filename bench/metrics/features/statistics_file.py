@@ -8,7 +8,6 @@ images), `source` and `bench`.
 """
 
 import functools
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ import numpy as np
 
 from bench.data.npz_files import array_names, read_arrays
 from bench.errors import BenchError
-from bench.record.files import write_atomically
+from bench.record.files import write_npz
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -88,7 +87,5 @@ def _read(path: Path, size: int, mtime_ns: int) -> ReferenceStatistics:
 
 def write_statistics(path: Path, moments: Moments, about: Mapping[str, Any]) -> None:
     """Write statistics and what they were made of, whole or not at all."""
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {"mu": moments.mean, "sigma": moments.covariance, **about}
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getbuffer())
+    arrays = {"mu": moments.mean, "sigma": moments.covariance, **about}
+    write_npz(path, arrays, compressed=False)

@@ -12,12 +12,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """A figure: the name of its module, its number in the paper, the arrays that it `needs`."""
+    """A figure: its name, its number in the paper, and the arrays that it `needs`.
+
+    It is drawn by the module of its name, or by `module` with other `metrics` by default.
+    """
 
     name: str
     title: str
     number: str = ""
     needs: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    module: str = ""
 
     @property
     def summary(self) -> str:
@@ -26,9 +31,10 @@ class PaperFigure:
 
     def draw(self, data: "FigureData") -> "CaptionedFigure":
         """Draw it; where the record does not allow it, `NotApplicable` says why."""
-        assert data.variants  # where no run is finished, this is said instead
-        draw = importlib.import_module(f"bench.reporting.figures.{self.name}").draw
-        return cast("CaptionedFigure", draw(data))
+        _ = data.variants  # raises where no run is finished, before a figure says what it lacks
+        module = importlib.import_module(f"bench.reporting.figures.{self.module or self.name}")
+        defaults = (self.metrics,) if self.metrics else ()
+        return cast("CaptionedFigure", module.draw(data, *defaults))
 
 
 _TRAVERSALS = ("traverse_relevant", "traverse_classes", "traverse_irrelevant")
@@ -48,8 +54,17 @@ FIGURES = {
         PaperFigure("curves", "training curves"),
         PaperFigure("snapshots", "metrics over the training, with intervals over seeds"),
         PaperFigure("seeds", "every run as a dot, with means and intervals"),
-        PaperFigure("tradeoff", "one metric against another: quality against diversity"),
-        PaperFigure("rate_distortion", "what a code costs against what it gives back"),
+        PaperFigure(
+            "tradeoff",
+            "one metric against another: quality against diversity",
+            metrics=("intra_class_diversity", "inception_score"),
+        ),
+        PaperFigure(
+            "rate_distortion",
+            "what a code costs against what it gives back",
+            metrics=("rate", "reconstruction_mse"),
+            module="tradeoff",
+        ),
         PaperFigure("cost", "quality against the cost of the training"),
     )
 }

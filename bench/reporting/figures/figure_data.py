@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.errors import NotApplicable, UnknownName
+from bench.errors import NotApplicable, UnknownName, first_few
 from bench.record.pictures import (
     Array,
     RecordedPictures,
@@ -28,6 +28,7 @@ from bench.reporting.tables.table_spec import Names, load_tables
 from bench.reporting.units import fit_unit
 from bench.spec.reserved_names import REAL, VALIDATION
 
+NAMED = 4  # variants in a line of the terminal
 PANELS = 6
 """Metrics on a page."""
 
@@ -253,12 +254,6 @@ class ShownPictures(NamedTuple):
         return images
 
 
-def _few(names: Sequence[str], most: int = 4) -> str:
-    """Return names for a line of the terminal: the first ones, and the number of the others."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{rest}"
-
-
 def find_pictures(
     data: FigureData, names: tuple[str, ...], most: int, *, encoded: bool = False
 ) -> ShownPictures:
@@ -286,7 +281,9 @@ def find_pictures(
         unable.append((reason, variant.label))
     reasons = grouped(unable).items()
     if not able:
-        raise NotApplicable("; ".join(f"{reason}: {_few(labels)}" for reason, labels in reasons))
+        raise NotApplicable(
+            "; ".join(f"{reason}: {first_few(labels, NAMED)}" for reason, labels in reasons)
+        )
     why = [f"{reason}: {', '.join(labels)}" for reason, labels in reasons]
     whole = [v for v, pictures in able.items() if all(name in pictures.arrays for name in names)]
     if whole and len(whole) < len(able) and not data.named_variants:

@@ -1,6 +1,6 @@
 """Metrics over the training: a panel a metric, a line a variant, its interval over seeds as a band.
 
-Other than in training curves, samples of the snapshots were measured, as those of the end are.
+Training curves show losses; these are measurements of samples, drawn from each snapshot.
 """
 
 from collections.abc import Mapping

@@ -1,18 +1,11 @@
-"""Two metrics against each other: by default quality against diversity."""
+"""Two metrics against each other: quality against diversity, distortion against rate, or any."""
 
 from bench.errors import NotApplicable
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData
 from bench.reporting.figures.scatter import metric_axis, scatter
 
-DEFAULT = ("intra_class_diversity", "inception_score")
 
-
-def draw(data: FigureData) -> CaptionedFigure:
-    """Return the second metric (quality) over the first (diversity), the real images among them."""
-    return draw_pair(data, DEFAULT)
-
-
-def draw_pair(data: FigureData, default: tuple[str, str]) -> CaptionedFigure:
+def draw(data: FigureData, default: tuple[str, str]) -> CaptionedFigure:
     """Return the second of two metrics over the first, as the user chose them or by default."""
     names = data.metrics or default
     if len(names) != 2:

@@ -60,8 +60,9 @@ Page.chart = (() => {
     svg("title", { id: ids[0] }, title), svg("desc", { id: ids[1] }, description));
   };
 
-  /* A card with a chart that follows the filter. `accepts` says whether it is shown at all, `choose` returns what is shown; of that, `draw` makes
-     the picture, `numbers` the rows of its table, and `height` says how high the picture is. */
+  /* A card with a chart that follows the filter. `accepts` says whether it is shown at all, `choose`
+     returns what is shown; of that, `draw` makes the picture, `numbers` the rows of its table, and
+     `height` says how high the picture is. */
   const card = ({ id, title, on, folded, accepts, choose, draw, numbers, height, below }) => {
     const full = Page.titleOn(title, on), slug = Page.slug(`${id} ${on}`);
     const box = el("div");

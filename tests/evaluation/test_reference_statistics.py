@@ -8,12 +8,12 @@ import pytest
 from bench.data.blobs import Blobs
 from bench.metrics.features.statistics_file import read_statistics
 
-DATA = "{name: blobs, per_class: 60}"
+DATA = "blobs"  # whose classifier other tests need too
 CPU = ("--device", "cpu")
 
 
 def images(here, name="theirs.npz", **kept):
-    data = Blobs(per_class=60, test_per_class=30).load()
+    data = Blobs(test_per_class=30).load()
     x, y = data.test.x.permute(0, 2, 3, 1).numpy(), data.test.y.numpy()
     np.savez(here / name, **{key: {"arr_0": x, "arr_1": y, "x": x, "y": y}[key] for key in kept})
     return data
@@ -22,9 +22,9 @@ def images(here, name="theirs.npz", **kept):
 def test_statistics_of_a_split_say_what_they_are_of_and_give_the_distance(bench, here):
     status, out, err = bench("statistics", DATA, "--to", "s.npz", "--extractor", "domain", *CPU)
     assert status == 0, err
-    assert "statistics of 64 features of 162 images by blobs-classifier@" in out
+    assert "statistics of 64 features of 108 images by blobs-classifier@" in out
     found = np.load(here / "s.npz")
-    assert found["count"] == found["class_counts"].sum() == 162
+    assert found["count"] == found["class_counts"].sum() == 108
     assert found["class_names"].tolist() == ["0", "1", "2"]
     assert str(found["extractor"]).startswith("blobs-classifier@")
     assert found["mu"].dtype == found["sigma"].dtype == np.float64
@@ -34,7 +34,7 @@ def test_statistics_of_a_split_say_what_they_are_of_and_give_the_distance(bench,
     [entry] = json.loads(bench(*words, *with_file)[1])["measurements"]
     assert "real=reference@" in entry["protocol"]
     [real] = json.loads(bench(*words, "--metric", "fid")[1])["measurements"]
-    assert entry["value"] == pytest.approx(real["value"], rel=1e-6)  # 54 of each class, all of them
+    assert entry["value"] == pytest.approx(real["value"], rel=1e-6)  # 36 of each class, all of them
 
 
 @pytest.mark.parametrize("keys", [("x", "y"), ("arr_0", "arr_1"), ("arr_0",)], ids="-".join)
@@ -57,7 +57,7 @@ def test_images_of_any_form_have_the_same_statistics(bench, here, keys):
         ((DATA, "--to", "s.npy"), "--to s.npy: must end in .npz"),
         ((DATA, "--to", "tiny.npz"), "--to tiny.npz: is there already; name a new one"),
         (("blob", "--to", "s.npz"), "unknown dataset 'blob' (did you mean 'blobs'?)"),
-        ((DATA, "--to", "s.npz", "--extractor", "inceptio"), "expected one of 'domain' or 'ince"),
+        ((DATA, "--to", "s.npz", "--extractor", "inceptio"), "expected one of 'domain', 'ince"),
         ((DATA, "--to", "s.npz"), "BENCH_OFFLINE is set; give a file of its weights"),
         ((DATA, "--to", "s.npz", "--images", "none.npz"), "unknown file or folder 'none.npz'"),
         ((DATA, "--to", "s.npz", "--images", "a", "--split", "test"), "--split: is for the images"),

@@ -1,4 +1,4 @@
-"""A finished sweep is recognized without torch; whatever has changed, the whole check is made."""
+"""A finished sweep is recognized without torch; after any change the whole check is made."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.execution.unchanged import FinishedSweep
+from bench.execution.finished_sweep import FinishedSweep
 from tests.made_once import copy_faces_sweep, draw_faces
 
 WORDS = ["", None, (), True, None]  # about trackers

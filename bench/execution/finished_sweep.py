@@ -1,6 +1,6 @@
-"""Tell in no time that a finished sweep is as it was left: without torch, and without its data.
+"""Recognize a finished sweep in which nothing has changed, without loading torch or its data.
 
-Only that is told here; whatever has changed, the whole check says what it means.
+Whether anything has changed is all that is decided here; what a change means, the whole check says.
 """
 
 import hashlib
