@@ -46,8 +46,9 @@ class MirrorState(Shape):
 
 @dataclass(frozen=True)
 class Job:
-    """What the process is to do."""
+    """What the process is to do, as long as the one that asked for it lives."""
 
+    parent: int
     sweep: MirroredSweep
     project: str
     mode: Mode | None
@@ -80,7 +81,7 @@ class WeightsAndBiases(Tracker):
         try:
             ended = subprocess.run(
                 [sys.executable, "-P", "-m", __name__],
-                input=pickle.dumps(Job(sweep, self.project, self.mode)),
+                input=pickle.dumps(Job(os.getpid(), sweep, self.project, self.mode)),
                 capture_output=True,
                 timeout=seconds,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -112,6 +113,8 @@ def do_job() -> None:
     for id_, run in wanted.items():
         if digests.get(id_) == run.digest:
             continue
+        if os.getppid() != job.parent:  # killed, and with it the lock against a second mirror
+            return
         _remove_files(folder, id_)
         _write(run, id_, job, mode)
         written += 1
