@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from PIL import Image
 
@@ -132,7 +132,9 @@ def _known_mode() -> Any:
     import wandb
 
     if given := os.environ.get("WANDB_MODE"):
-        return MODES.get(given, given)
+        if (mode := MODES.get(given, given)) not in (*get_args(Mode), "disabled"):
+            raise BenchError(f"WANDB_MODE is {given!r}; allowed are online, offline and disabled")
+        return mode
     try:
         wandb.login(verify=False)  # asks for nothing, since stdin is no terminal
     except wandb.errors.UsageError:
