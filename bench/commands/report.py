@@ -139,7 +139,7 @@ def report_command(
         made += [table for table in filled if table.name not in tables]
         if left := [name for name in specs if name not in {table.name for table in made}]:
             echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)
-    if not is_table_named and not page:
+    if not is_table_named:
         made = [build_table(specs["summary"], records, **choices)]
     if variance:
         made.append(variance_table(records, names))

@@ -111,7 +111,7 @@ def describe_files(
 
 
 def _add_license(crate: "ROCrate", text: str) -> "Entity":
-    is_address = text.startswith("http")
+    is_address = "://" in text  # `httpx` would be an id
     id_ = text if is_address else f"https://spdx.org/licenses/{text}"
     return _add(crate, id_, "CreativeWork", name=text)
 

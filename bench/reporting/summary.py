@@ -151,7 +151,7 @@ def _leader(one: _Ranked) -> str:
     if one.direction == "real":
         value += f", gap to real {''.join(cell_text(cell, replace(one.column, view='gap'))[:2])}"
     if len(one.cells) == 1:
-        return f"{one.title} of {row.label}, the only row, is {value}"
+        return f"{one.title} of {row.label}, the only row with a value, is {value}"
     if len(ties) == len(one.cells):
         return f"{one.title} is the same for all {len(ties)} rows ({value})"
     names = _names(other.label for other in ties)
@@ -159,21 +159,27 @@ def _leader(one: _Ranked) -> str:
     if len(ties) > 1:
         return text
     if cell.difference:
-        return f"{text}, {_apart(cell.difference, one)} {cell.difference.to}"
+        return f"{text}, {_apart(cell, cell.difference, one)}"
     second, its = one.cells[1]
     if cell.is_reference and its.difference:
         return (
-            f"{text}, the reference row; next is {second.label}, {_apart(its.difference, one)} it"
+            f"{text}, the reference row; next is {second.label}, {_apart(its, its.difference, one)}"
         )
     return f"{text}; next is {second.label} ({one.text(its)})"
 
 
-def _apart(difference: Difference, one: _Ranked) -> str:
-    """Return the size of a difference, its interval, and its direction as a word."""
+def _apart(cell: Cell, difference: Difference, one: _Ranked) -> str:
+    """Return the size of a difference, its interval, its direction as a word, and from what.
+
+    It says over which seeds where those are not all of both rows, since the difference may then
+    even have another sign than that of the means.
+    """
     _, above, below = _LEAD[one.direction]
     text, half = one.column.quantity.text, difference.half_width
     size = text(abs(difference.mean)) + ("" if half is None else f" ± {text(half)}")
-    return f"{size} {above if difference.mean >= 0 else below}"
+    seeds = {its.n for row, its in one.cells if its is cell or row.label == difference.to}
+    common = "" if seeds == {difference.n} else f" over {_range([difference.n])} in common"
+    return f"{size} {above if difference.mean >= 0 else below} {difference.to}{common}"
 
 
 def _certainty(columns: Sequence[_Ranked]) -> str:
@@ -181,7 +187,9 @@ def _certainty(columns: Sequence[_Ranked]) -> str:
     cells = [cell for one in columns for _, cell in one.cells]
     differences = [found for one in columns for _, found in one.differences]
     if all(len(one.cells) == 1 for one in columns):
-        return "With one row nothing is compared" + _few(cells) + "."
+        several = len({row.label for one in columns for row, _ in one.cells}) > 1
+        reason = "Where a metric has one row" if several else "With one row"
+        return f"{reason} nothing is compared{_few(cells)}."
     if not differences:
         reason = "no row is the reference (`--reference`, or `compare:` in the sweep)"
         if references := dict.fromkeys(label for one in columns for label in one.references):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from PIL import Image
 
@@ -46,8 +46,9 @@ class MirrorState(Shape):
 
 @dataclass(frozen=True)
 class Job:
-    """What the process is to do."""
+    """What the process is to do, as long as the one that asked for it lives."""
 
+    parent: int
     sweep: MirroredSweep
     project: str
     mode: Mode | None
@@ -80,7 +81,7 @@ class WeightsAndBiases(Tracker):
         try:
             ended = subprocess.run(
                 [sys.executable, "-P", "-m", __name__],
-                input=pickle.dumps(Job(sweep, self.project, self.mode)),
+                input=pickle.dumps(Job(os.getpid(), sweep, self.project, self.mode)),
                 capture_output=True,
                 timeout=seconds,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -112,6 +113,8 @@ def do_job() -> None:
     for id_, run in wanted.items():
         if digests.get(id_) == run.digest:
             continue
+        if os.getppid() != job.parent:  # killed, and with it the lock against a second mirror
+            return
         _remove_files(folder, id_)
         _write(run, id_, job, mode)
         written += 1
@@ -129,7 +132,9 @@ def _known_mode() -> Any:
     import wandb
 
     if given := os.environ.get("WANDB_MODE"):
-        return MODES.get(given, given)
+        if (mode := MODES.get(given, given)) not in (*get_args(Mode), "disabled"):
+            raise BenchError(f"WANDB_MODE is {given!r}; allowed are online, offline and disabled")
+        return mode
     try:
         wandb.login(verify=False)  # asks for nothing, since stdin is no terminal
     except wandb.errors.UsageError:

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
 LARGEST = 15_000_000
-SLOWEST_SECONDS = 2.0
+MOST_CPU_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +127,27 @@ def test_axe_would_find_something(show):
     assert [name for name, _ in violations(page)] == ["color-contrast"]
 
 
-def test_200_runs_load_in_time_and_stay_light(show, files):
+def test_200_runs_load_in_time_and_stay_light(browser, files):
     assert files["large"].stat().st_size < LARGEST
-    seconds = []
-    for _ in range(3):  # other programs may want the machine
-        begin = time.perf_counter()
-        page = show("large")
-        page.wait_for_selector("tbody tr")
-        seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < SLOWEST_SECONDS
+    page = browser.new_page(viewport=DESKTOP)
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})  # whatever else runs here
+    page.goto(files["large"].as_uri())
+    page.evaluate("Page.later.all()")
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    assert {one["name"]: one["value"] for one in metrics}["TaskDuration"] < MOST_CPU_SECONDS
     assert "200 done" not in page.inner_text("header")  # the real images count as well
     assert "201 done" in page.inner_text("header")
+    page.close()
+
+
+def test_charts_are_drawn_after_the_page_is_there_and_before_a_link_is_followed(show):
+    page = show("small", "#no%E0such&words=cvae")  # a broken address costs nothing
+    page.wait_for_function("() => document.querySelectorAll('.card svg').length > 0")
+    assert first_column(page) == ["cVAE"]
+    turn(page, "print")
+    page = show("large", "#runs")
+    assert page.evaluate("document.querySelectorAll('.card:not([hidden]) > div:empty').length") == 0
 
 
 def test_pressing_a_heading_sorts(show):
@@ -262,7 +271,8 @@ def test_charts_are_there_without_scrolling_and_after_a_filter(show):
     page = show("large", viewport=PHONE)
     drawn = "document.querySelectorAll('svg.chart').length"
     cards = page.locator(".cards .card").count()
-    assert page.evaluate(drawn) == cards == 12
+    page.wait_for_function(f"() => {drawn} === {cards}")
+    assert cards == 12
     page.evaluate("for (const chart of document.querySelectorAll('svg.chart')) chart.remove()")
     page.fill("#words", "variant 1")
     page.wait_for_function(f"() => {drawn} === {cards}")
@@ -305,6 +315,7 @@ def test_paper_loses_no_column(show, name):
 
 def test_a_pdf_has_every_column_and_leaves_the_page_as_it_was(show, tmp_path):
     page = show("wide")
+    page.evaluate("Page.later.all()")
     before = page.inner_text("main")
     page.pdf(path=tmp_path / "a.pdf", format="A4", prefer_css_page_size=True)
     assert page.inner_text("main") == before

@@ -32,7 +32,7 @@ def test_what_is_significant_is_named_with_its_test(tmp_path):
     assert leader == (
         "Inception Score is highest for better (8.72 ± 0.12), 0.50 ± 0.04 above full; Intra-class "
         "diversity is nearest to real for few (0.6442 ± 0.0593 (3), gap to real +0.1442 ± 0.0667), "
-        "0.1292 ± 0.0112 nearer than full."
+        "0.1292 ± 0.0112 nearer than full over 3 seeds in common."
     )
     assert certainty == (
         "Significantly different from full, by paired t tests over 8 seeds with Holm's correction "
@@ -50,7 +50,7 @@ def test_where_the_reference_leads_the_next_row_is_named(tmp_path):
     assert "highest for Lr-LiVAE; b (8.44" in leader  # the same values in another order
     write(tmp_path / "two", {"lr_livae": score(*values), "a": score(*lower)})
     _, leader, certainty = summary(tmp_path / "two")
-    assert "the reference row; next is a, 1.01 ± 0.01 below it" in leader
+    assert "the reference row; next is a, 1.01 ± 0.01 below Lr-LiVAE" in leader
     assert "1 worse (a) of 1 row" in certainty
 
 
@@ -114,6 +114,22 @@ def test_equal_rows_do_not_lead(tmp_path):
     assert "Inception Score is the same for all 2 rows (1.50 ± 6.35)" in summary(tmp_path)[1]
 
 
+def test_a_difference_over_other_seeds_than_the_means_says_so(tmp_path):
+    ours = {seed: {"inception_score": (recorded.IS, 7.9 + 4 * (seed > 7))} for seed in range(2, 12)}
+    theirs = {seed: {"inception_score": (recorded.IS, 8.0)} for seed in range(8)}
+    write(tmp_path, {"lr_livae": theirs, "b": ours})
+    leader = summary(tmp_path)[1]
+    assert "highest for b (9.50 ± 1.48)" in leader
+    assert ", 0.10 ± 0.00 below Lr-LiVAE over 6 seeds in common." in leader
+
+
+def test_rows_of_different_metrics_are_not_called_one_row(tmp_path):
+    write(tmp_path, {"a": score(1.0, metric="fid", protocol="f"), "b": score(2.0)})
+    _, leader, certainty = summary(tmp_path)
+    assert "of a, the only row with a value, is 1.00; " in leader
+    assert certainty.startswith("Where a metric has one row nothing is compared; one seed")
+
+
 def test_only_what_is_done_is_counted(tmp_path):
     states = {("cvae", 1): "failed", ("cvae", 2): "missing"}
     recorded.write_sweep(tmp_path / "some", states=states)
@@ -121,9 +137,8 @@ def test_only_what_is_done_is_counted(tmp_path):
     assert done == (
         "4 of 6 runs done (1 failed, 1 missing): 2 rows of 1 to 3 seeds (seeds 0-2), on Digits."
     )
-    assert (
-        "highest for Lr-LiVAE (8.75 ± 0.62), the reference row; next is cVAE, 1.25 below" in leader
-    )
+    assert "highest for Lr-LiVAE (8.75 ± 0.62), the reference row; next is cVAE, 1.25 " in leader
+    assert "1.25 below Lr-LiVAE over 1 seed in common; " in leader
     states = {(name, seed): "missing" for name in recorded.QUICKSTART for seed in range(3)}
     recorded.write_sweep(tmp_path / "none", states=states)
     said = summary(tmp_path / "none")
@@ -135,7 +150,7 @@ def test_each_data_set_has_its_leader(tmp_path):
     recorded.write_sweep(tmp_path, "other", {"cgan": score(3.0, 4.0)}, data="cifar10")
     leader = summary(tmp_path)[1]
     assert "Inception Score on Digits is highest for Lr-LiVAE (quickstart)" in leader
-    assert "Inception Score on CIFAR-10 of cGAN (other), the only row, is 3.50 ± 6.35; " in leader
+    assert "on CIFAR-10 of cGAN (other), the only row with a value, is 3.50 ± 6.35; " in leader
 
 
 def test_planned_comparisons_come_first(tmp_path):

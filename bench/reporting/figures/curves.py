@@ -40,7 +40,7 @@ def draw(data: FigureData) -> CaptionedFigure:
     drawn = [variant for variant in shown if any(curves[name].get(variant) for name in names)]
     if without := [variant.label for variant in shown if variant not in drawn]:
         left_out.append(f"Without any of the losses shown: {', '.join(without)}.")
-    columns, height = style.legend_below([v.label for v in drawn], len(names))
+    columns, height = style.legend_below([v.short_label for v in drawn], len(names))
     figure, cells = style.panel_grid(len(names), 1.55, extra=height)
     for name, axes in zip(names, cells.flat, strict=False):
         _draw_panel(axes, {v: curves[name][v] for v in drawn if v in curves[name]})
@@ -48,7 +48,7 @@ def draw(data: FigureData) -> CaptionedFigure:
     for axes in cells[-1]:
         axes.set_xlabel("iteration")
     for variant in drawn:
-        cells.flat[0].plot([], [], label=variant.label, **_look(variant))
+        cells.flat[0].plot([], [], label=variant.short_label, **_look(variant))
     figure.legend(loc="outside lower center", ncols=columns, handlelength=2.8)
     caption = "Thin: single runs; bold: their mean. A title is STAGE/TERM of the objective."
     return CaptionedFigure(figure, [*notes, *left_out, caption])

@@ -20,6 +20,7 @@ from bench.record.pictures import (
 from bench.record.quantities import COST, TIMINGS, kind_of
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
+from bench.reporting.figures.panels import fit
 from bench.reporting.grouping import grouped
 from bench.reporting.statistics import Interval, t_interval
 from bench.reporting.tables.contents import letters
@@ -29,6 +30,9 @@ from bench.reporting.units import fit_unit
 from bench.spec.reserved_names import REAL, VALIDATION
 
 NAMED = 4  # variants in a line of the terminal
+LONGEST_NAME = 2.4
+"""Width of a name in axes and legends at most, in inches; longer ones lose their middle."""
+
 PANELS = 6
 """Metrics on a page."""
 
@@ -47,6 +51,11 @@ class FigureVariant:
     index: int
     runs: tuple[RecordedRun, ...]
     run: RecordedRun | None
+
+    @property
+    def short_label(self) -> str:
+        """The label as axes and legends have room for it; captions have the whole of it."""
+        return fit(self.label, LONGEST_NAME)[0]
 
     @property
     def is_sampling_row(self) -> bool:

@@ -16,12 +16,14 @@ from bench.errors import NotApplicable
 from bench.record.pictures import Array
 from bench.reporting.figures import style
 from bench.reporting.figures.figure_data import (
+    LONGEST_NAME,
     CaptionedFigure,
     FigureData,
     FigureVariant,
     axis_title,
 )
 from bench.reporting.figures.labels import Label, place_labels
+from bench.reporting.figures.panels import fit
 from bench.reporting.statistics import Interval
 
 MOST = 24
@@ -123,7 +125,8 @@ def scatter(data: FigureData, x: ScatterAxis, y: ScatterAxis) -> CaptionedFigure
             continue
         rank = ranks[grid.get(variant, variant)]
         look = style.marker(rank), style.color(rank)
-        points.append(_Point(line.name if line else variant.label, mean_x, mean_y, *look, 5, line))
+        name = fit(line.name if line else variant.label, LONGEST_NAME)[0]
+        points.append(_Point(name, mean_x, mean_y, *look, 5, line))
     ends = {point.line or point: point for point in points}  # of a line the last one is named
     points = [
         point if ends[point.line or point] is point else point._replace(label="")

@@ -30,7 +30,7 @@ def draw(data: FigureData) -> CaptionedFigure:
     for column, axes in zip(panels, cells.flat, strict=False):
         _draw_panel(axes, data, column, shown)
     first = cells[0][0]
-    first.set_yticks(range(len(shown)), [variant.label for variant in shown])
+    first.set_yticks(range(len(shown)), [variant.short_label for variant in shown])
     first.set_ylim(len(shown) - 0.5, -0.5)
     notes += [*left_out, "Small: single runs; large: their mean with its 95 % t interval."]
     if any(data.real_value(column) is not None for column in panels):
@@ -45,8 +45,8 @@ def _draw_panel(axes: Axes, data: FigureData, column: Column, shown: list[Figure
         interval = data.interval(column, variant)
         if interval is None:
             axes.annotate(
-                "n/a", (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center",
-                fontsize=style.SMALL, color=style.REAL_COLOR,
+                "no value", (0.5, row), xycoords=("axes fraction", "data"), ha="center",
+                va="center", fontsize=style.SMALL, color=style.REAL_COLOR,
             )  # fmt: skip
             continue
         ink = style.color(variant.index)

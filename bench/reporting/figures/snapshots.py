@@ -38,7 +38,7 @@ def draw(data: FigureData) -> CaptionedFigure:
         )
     columns, left_out = data.limit_panels([(column.metric, column) for column in paths])
     drawn = [v for v in shown if any(v in paths[column] for column in columns)]
-    across, height = style.legend_below([v.label for v in drawn], len(columns))
+    across, height = style.legend_below([v.short_label for v in drawn], len(columns))
     figure, cells = style.panel_grid(len(columns), 1.7, extra=height)
     for column, axes in zip(columns, cells.flat, strict=False):
         _draw_panel(axes, paths[column])
@@ -47,7 +47,7 @@ def draw(data: FigureData) -> CaptionedFigure:
         axes.set_title(style.wrap_title(axis_title(column)), fontsize=style.NORMAL)
         axes.set_xlabel("iteration")
     for variant in drawn:
-        cells.flat[0].plot([], [], label=variant.label, **_look(variant))
+        cells.flat[0].plot([], [], label=variant.short_label, **_look(variant))
     figure.legend(loc="outside lower center", ncols=across, handlelength=2.8)
     counts = [
         interval.n

@@ -77,9 +77,23 @@ def test_no_name_lies_on_a_marker_an_interval_or_another_name(sweep, metrics, co
 
 
 def test_names_that_find_no_place_are_in_the_caption():
-    figure, notes = drawn("a", "b", "wider than a page " * 12)
-    assert names_in(figure) == ["a", "b"]
-    assert notes[0].startswith("Names without a place: wider than a page")
+    same = ScatterAxis("x", lambda v: Interval(0.0, None, 1))
+    names = [f"one of many at one point, {index}" for index in range(60)]
+    figure, notes, _ = scatter(data_of(*names), same, same)
+    placed = names_in(figure)
+    without = [name for name in names if name not in placed]
+    assert placed
+    assert notes[0] == f"Names without a place: {', '.join(without)}; --variant NAME chooses."
+
+
+def test_long_names_keep_their_ends_and_leave_room_for_the_others():
+    figure, notes = drawn("a", "b", "wider than a page " * 12 + "kl=3")
+    *others, long = names_in(figure)
+    assert others == ["a", "b"]
+    assert long.startswith("wider than a page")
+    assert long.endswith("kl=3")
+    assert "…" in long
+    assert notes == []
 
 
 def test_a_row_has_one_look_whatever_was_chosen():

@@ -28,12 +28,22 @@ Page.start = () => {
     if (hash !== location.hash) history.replaceState(null, "", hash || "#");
   };
 
-  /* Open what a link points into, so that it can be seen. */
+  /* The part that the address names; null where it has no such part. */
+  const named = () => {
+    try {
+      return byId(decodeURIComponent(anchor()));
+    } catch {
+      return null;
+    }
+  };
+
+  /* Open what a link points into, so that it can be seen; what is drawn later would move it. */
   const reveal = () => {
     if (asked()) Page.filter.restore(asked());
     remember();
-    const target = byId(decodeURIComponent(anchor()));
+    const target = named();
     if (!target) return;
+    Page.later.all();
     for (let node = target; node; node = node.parentElement)
       if (node.tagName === "DETAILS") node.open = true;
     target.scrollIntoView();
@@ -42,7 +52,6 @@ Page.start = () => {
   Page.filter.onChange(remember);
   addEventListener("hashchange", reveal);
   reveal();
-  Page.later.all();
   Page.paper.follow();
 
   /* Escape closes the filter, and a click beside it as well. */
