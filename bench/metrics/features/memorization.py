@@ -68,8 +68,7 @@ class Memorization(GroupedMetric):
     images, which draws test images and samples away from them alike.
 
     Attributes:
-        extractor: `domain`, the classifier of the data set without its last layer; `inception`; or
-            a file, see `bench.metrics.extractors.network_file`.
+        extractor: As in `FeatureMetric`.
         quantile: The share of the test images that are as near.
         most: Number of samples and of test images at most; their content decides which ones.
         extractor_seed: Seed of the domain classifier.
