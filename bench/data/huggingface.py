@@ -26,7 +26,6 @@ from bench.data.image_files import Content, ImageFile
 from bench.data.image_tree import PARTS
 from bench.data.torchvision_files import TIMEOUT_S, is_offline
 from bench.errors import BenchError, DataMissing, SpecError, describe_unknown, shortened
-from bench.record.files import files_below
 from bench.registry import import_extra
 
 AUTO = "auto"
@@ -75,7 +74,8 @@ class HuggingFace(EncodedSet):
             return [self.path, self.revision, *chosen]
         if self.revision is not None:
             raise SpecError(f"is of sets of the Hub, and {self.path} is a folder", key="revision")
-        return [files_identity(files_below(self._folder)), *chosen]
+        files = (path for path in self._folder.rglob("*") if path.is_file())
+        return [files_identity(files), *chosen]
 
     def absent(self) -> str | None:
         """Return how to provide a set of the Hub."""

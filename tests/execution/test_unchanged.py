@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import registry
 from bench.execution.unchanged import FinishedSweep, Untold, _files
 from tests.made_once import FACES, copy_faces_sweep, draw_faces
 
@@ -55,6 +56,18 @@ def add_to_source(monkeypatch, name):
     monkeypatch.setattr(Path, "read_text", edited)
 
 
+def add_model(here, monkeypatch):
+    """Register a model of another package, of whose parts one of the sweep may be built."""
+    (here / "parts.py").touch()
+    monkeypatch.syspath_prepend(here)
+    registered = registry.registered
+    more = {name: registry.Registration(f"{name}:Model", "") for name in ("parts", "not_there")}
+    table = {kind: registered(kind) for kind in registry.BASES} | {
+        "model": registered("model") | more
+    }
+    monkeypatch.setattr(registry, "registered", table.__getitem__)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -66,9 +79,21 @@ def add_to_source(monkeypatch, name):
         lambda here, _: (here / "results/faces/runs.csv").unlink(),
         lambda here, _: (here / "results/faces/finished.json").write_text("{}"),
         lambda _, monkeypatch: add_to_source(monkeypatch, "baselines/csvae.py"),
+        add_model,
         lambda _, monkeypatch: add_to_source(monkeypatch, "bench/spec/sizes.py"),
     ],
-    ids=["sweep", "data", "done", "failed", "record", "mirror", "mark", "model", "harness"],
+    ids=[
+        "sweep",
+        "data",
+        "done",
+        "failed",
+        "record",
+        "mirror",
+        "mark",
+        "model",
+        "plug-in",
+        "harness",
+    ],
 )
 def test_a_change_is_noticed(finished, here, monkeypatch, change):
     change(here, monkeypatch)
