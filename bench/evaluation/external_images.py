@@ -162,9 +162,9 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor | 
     x_name, y_name = ("arr_0", "arr_1") if is_batch else ("x", "y")
     labels = None
     if is_batch and y_name not in names:
-        [x] = read_arrays(path, x_name)
+        [x] = map(np.atleast_1d, read_arrays(path, x_name))
     else:
-        x, y = read_arrays(path, x_name, y_name)
+        x, y = map(np.atleast_1d, read_arrays(path, x_name, y_name))
         labels = _checked_labels(path, y_name, y, len(x), spec)
     if not len(x):
         raise BenchError(f"{path}: is empty")

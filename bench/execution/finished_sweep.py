@@ -3,17 +3,21 @@
 Whether anything has changed is all that is decided here; what a change means, the whole check says.
 """
 
+import glob
 import hashlib
 import importlib.util
 import os
+import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import registry
 from bench.errors import BenchError
-from bench.record.files import read_json, write_json
+from bench.record.files import files_below, read_json, write_json
 from bench.record.run_folder import LOCK, read_config
 from bench.record.shapes import FinishedFile
 from bench.record.sweep_folder import RecordedRun, read_plan
@@ -27,6 +31,17 @@ FINISHED = "finished.json"
 CODE = {"bench", "models", "baselines"}
 """Packages whose code decides what is run; those of registered classes are added."""
 
+NUMBERS = re.compile(r"\{\d+\.\.\d+(\.\.\d+)?\}")
+"""Numbers in a pattern of shards."""
+
+
+class Untold(Exception):
+    """It cannot be told here whether a sweep is unchanged."""
+
+
+UNTOLD = (Untold, BenchError, OSError, ValueError, LookupError)
+"""Errors that say so, the last ones of files that are damaged or of another form."""
+
 
 @dataclass(frozen=True)
 class FinishedSweep:
@@ -37,12 +52,14 @@ class FinishedSweep:
         overrides: What the command line changes in it.
         folder: Where its results are.
         mirrors: What decides which mirrors are written.
+        began_ns: When this command began, in nanoseconds since 1970.
     """
 
     spec: Path
     overrides: Sequence[str]
     folder: Path
     mirrors: Sequence[object] = ()
+    began_ns: int = field(default_factory=time.time_ns)
 
     @classmethod
     def of(
@@ -55,15 +72,22 @@ class FinishedSweep:
         return cls(spec, overrides, results / head.name, mirrors)
 
     def mark(self) -> None:
-        """Mark the sweep as finished, as it is now."""
-        write_json(self.folder / FINISHED, {"stamp": self._stamp()})
+        """Mark the sweep as finished, as this command found it.
+
+        It is not marked where the sweep file, code or data have changed since the command began:
+        they may be others than those of the runs, which the next command looks into.
+        """
+        with suppress(*UNTOLD):
+            stamp, changed_ns = self._stamp()
+            if changed_ns < self.began_ns:
+                write_json(self.folder / FINISHED, {"stamp": stamp})
 
     def is_unchanged(self) -> bool:
         """Return whether file, code, results, and files that are options are as when marked."""
         try:
             marked = read_json(self.folder / FINISHED, FinishedFile)
-            return bool(marked["stamp"] == self._stamp())
-        except (BenchError, OSError, LookupError):
+            return bool(marked["stamp"] == self._stamp()[0])
+        except UNTOLD:
             return False
 
     def plan(self) -> Sweep:
@@ -81,35 +105,38 @@ class FinishedSweep:
                 planned.append(PlannedRun(run.variant, config))
         return Sweep(recorded.name, recorded.title, self.spec, tuple(planned))
 
-    def _stamp(self) -> str:
-        """Return a hash of all that decides what a run of this sweep would find to do."""
+    def _stamp(self) -> tuple[str, int]:
+        """Return a hash of all that decides what a run of this sweep would find to do.
+
+        With it the time of the last change of anything but results, in nanoseconds since 1970.
+        """
         _, runs = read_plan(self.folder)
         configs = [read_config(run.path) for run in runs]
-        files = {self.folder, *(run.path for run in runs)}
-        options = {path for config in configs for path in _paths(config)}
+        results = {self.folder, *(run.path for run in runs)}
+        code = {*_code(runs, configs)}
+        options = {file for config in configs for file in _files(config) if _counts(file)}
+        inputs = map(os.stat, (self.spec, *code, *options))
+        changes = (max(state.st_mtime_ns, state.st_ctime_ns) for state in inputs)
         return digest(
             {
                 "spec": [str(self.spec), self.spec.read_text(encoding="utf-8"), *self.overrides],
                 "mirrors": [str(each) for each in self.mirrors],
-                "code": sorted(_code(runs, configs)),
-                "results": sorted(state for path in files for state in _states(path.iterdir())),
-                "options": sorted(
-                    state
-                    for path in options
-                    for state in _states(path.rglob("*") if path.is_dir() else [path])
-                ),
+                "code": sorted(f"{path} {_hash(path)}" for path in code),
+                "results": sorted(state for path in results for state in _states(path.iterdir())),
+                "options": sorted(_states(options)),
             }
-        )
+        ), max(changes)
 
 
-def _code(runs: Iterable[RecordedRun], configs: Iterable[Any]) -> Iterator[str]:
-    """Yield the name and the hash of each source file of the packages that some runs need."""
+def _code(runs: Iterable[RecordedRun], configs: Iterable[Any]) -> Iterator[Path]:
+    """Yield each source file of the packages that some runs may need."""
+    # A model may be built from parts of another, as in `bench.execution.source_files`.
     targets = {f"{name}." for name in CODE}
+    targets |= {each.target for each in registry.registered("model").values()}
     targets |= {target for config in configs for target in schedule_functions(config)}
     for config in configs:
         settings, measured = config["config"], config.get("evaluation", {})
         named: dict[registry.Kind, list[Any]] = {
-            "model": [settings.get("model")],
             "dataset": [settings["data"], settings.get("unlabeled")],
             "metric": measured.get("metrics", []),
         }
@@ -120,27 +147,47 @@ def _code(runs: Iterable[RecordedRun], configs: Iterable[Any]) -> Iterator[str]:
     targets |= {controls[run.variant].target for run in runs if run.is_control}
     for top in {target.partition(":")[0].partition(".")[0] for target in targets}:
         spec = importlib.util.find_spec(top)
-        folders = list(spec.submodule_search_locations or ()) if spec else []
-        files = [path for folder in folders for path in Path(folder).rglob("*.py")]
-        for path in files or [Path(str(spec and spec.origin))]:
-            text = path.read_text(encoding="utf-8", errors="replace")
-            yield f"{path} {hashlib.sha256(text.encode()).hexdigest()}"
+        if spec is None:  # of a model that no run needs
+            continue
+        for folder in spec.submodule_search_locations or ():
+            yield from (path for path in files_below(Path(folder)) if path.suffix == ".py")
+        if spec.has_location and spec.origin:
+            yield Path(spec.origin)
 
 
-def _paths(value: Any) -> Iterator[Path]:
-    """Yield what is there under a name that settings hold: data, weights, a run to start from."""
-    if isinstance(value, str):
+def _hash(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _files(value: Any, key: str = "") -> Iterator[Path]:
+    """Yield the files under names that settings hold: data, weights, a run to start from.
+
+    A name is a path, or a pattern of shards; names of components are none.
+    """
+    if isinstance(value, str) and key != "name":
         path = os.path.expanduser(value)
-        if value and os.path.exists(path):
-            yield Path(path)
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _paths(inner)
+        if os.path.exists(path):
+            yield from files_below(Path(path))
+        elif found := glob.glob(NUMBERS.sub("*", path)):
+            yield from map(Path, found)
+        elif re.search(r"[*?\[{]|::", path):
+            raise Untold(f"{value} may be a pattern of files")
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _files(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _files(inner)
 
 
 def _states(paths: Iterable[Path]) -> Iterator[str]:
-    """Yield the name, size and time of each file, but of marks and locks."""
-    for path in paths:
-        if path.is_file() and path.name != FINISHED and not path.name.startswith(LOCK):
-            state = os.stat(path)
-            yield f"{path} {state.st_size} {state.st_mtime_ns}"
+    """Yield the name, size and time of each file that counts."""
+    for path in filter(_counts, paths):
+        state = os.stat(path)
+        yield f"{path} {state.st_size} {state.st_mtime_ns}"
+
+
+def _counts(path: Path) -> bool:
+    """Return whether a path is a file, but no mark and no lock."""
+    return path.is_file() and path.name != FINISHED and not path.name.startswith(LOCK)

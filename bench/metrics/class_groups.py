@@ -41,6 +41,7 @@ Groups = Annotated[
     Discriminator(_form),
 ]
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*")
+TAKEN = ("macro", "per_class")  # as in `class_accuracy/macro` and `fid/per_class`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ class GroupedMetric(Metric):
         for name, group in _table(self.groups).items():
             if not NAME.fullmatch(name):
                 raise BenchError(f"groups: {name!r}: expected a name of letters, digits, _ . -")
+            if name in TAKEN:
+                raise BenchError(f"groups: {name}: is what a mean is called; take another name")
             for one in group if isinstance(group, list) else ():
                 if one not in spec.class_names:
                     message = describe_unknown("class", one, spec.class_names)

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,20 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace a file by indented JSON."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """Yield all files below a folder, through links to folders too, or the file that this is."""
+    if not path.is_dir():
+        yield path
+    for folder, folders, names in os.walk(path, followlinks=True):
+        here = os.path.realpath(folder)
+        folders[:] = [  # without links to a folder around them
+            name
+            for name in folders
+            if not Path(here).is_relative_to(os.path.realpath(os.path.join(folder, name)))
+        ]
+        yield from (file for name in names if (file := Path(folder, name)).is_file())
 
 
 def read_regular(path: Path) -> bytes:

@@ -107,8 +107,15 @@ def without_memory(most: float = math.inf) -> Iterator[None]:
     import torch
     from torch.overrides import TorchFunctionMode
 
-    leave = {torch.Tensor.normal_, torch.Tensor.clamp, torch.nn.functional.normalize}
+    normalize = torch.nn.functional.normalize
     left = most
+
+    def gives_its_first(func: Any, first: Any, others: Sequence[Any]) -> bool:
+        """Return whether the result has the shape and type of the first argument."""
+        if func is torch.Tensor.clamp:  # bounds may be tensors, and of a wider type
+            return first.is_floating_point() and not any(map(torch.is_tensor, others))
+        is_init = getattr(func, "__module__", "") == "torch.nn.init"
+        return is_init or func in (torch.Tensor.normal_, normalize)
 
     class Valueless(TorchFunctionMode):
         def __torch_function__(
@@ -118,9 +125,14 @@ def without_memory(most: float = math.inf) -> Iterator[None]:
             left -= 1
             if left < 0:
                 raise RuntimeError("enough")
-            if func in leave or getattr(func, "__module__", "") == "torch.nn.init":
-                return [*args, *(kwargs or {}).values()][0]
-            return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+            options = dict(kwargs or {})
+            first, *others = [*args, *options.values()] or [None]
+            if gives_its_first(func, first, others):
+                return first
+            if func is torch.randn:
+                options.pop("generator", None)
+                func = torch.empty
+            return func(*args, **options)
 
     with torch.device("meta"), Valueless():
         yield

@@ -284,6 +284,7 @@ def arrays(**changes):
         (arrays(y=np.zeros(12, np.int64)), "no images of '1', '2'; every one"),
         (arrays(y=np.zeros(12)), "y must be integers [N], got float64 [12]"),
         (arrays(y=np.zeros(3, np.int64)), "x has 12 examples, y has 3 labels"),
+        (arrays(x=np.array(0)), "x has 1 examples, y has 12 labels"),
     ],
     ids=[
         "names",
@@ -296,6 +297,7 @@ def arrays(**changes):
         "class",
         "y",
         "count",
+        "scalar",
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(bench, here, content, text):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.execution.finished_sweep import FinishedSweep
-from tests.made_once import copy_faces_sweep, draw_faces
+from bench import registry
+from bench.execution.finished_sweep import FinishedSweep, Untold, _files
+from tests.made_once import FACES, copy_faces_sweep, draw_faces
 
 WORDS = ["", None, (), True, None]  # about trackers
 RUN = ("run", "faces.yaml", "--no-mlflow", "--device", "cpu")
@@ -55,6 +56,18 @@ def add_to_source(monkeypatch, name):
     monkeypatch.setattr(Path, "read_text", edited)
 
 
+def add_model(here, monkeypatch):
+    """Register a model of another package, of whose parts one of the sweep may be built."""
+    (here / "parts.py").touch()
+    monkeypatch.syspath_prepend(here)
+    registered = registry.registered
+    more = {name: registry.Registration(f"{name}:Model", "") for name in ("parts", "not_there")}
+    table = {kind: registered(kind) for kind in registry.BASES} | {
+        "model": registered("model") | more
+    }
+    monkeypatch.setattr(registry, "registered", table.__getitem__)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -66,13 +79,52 @@ def add_to_source(monkeypatch, name):
         lambda here, _: (here / "results/faces/runs.csv").unlink(),
         lambda here, _: (here / "results/faces/finished.json").write_text("{}"),
         lambda _, monkeypatch: add_to_source(monkeypatch, "baselines/csvae.py"),
+        add_model,
         lambda _, monkeypatch: add_to_source(monkeypatch, "bench/spec/sizes.py"),
     ],
-    ids=["sweep", "data", "done", "failed", "record", "mirror", "mark", "model", "harness"],
+    ids=[
+        "sweep",
+        "data",
+        "done",
+        "failed",
+        "record",
+        "mirror",
+        "mark",
+        "model",
+        "plug-in",
+        "harness",
+    ],
 )
 def test_a_change_is_noticed(finished, here, monkeypatch, change):
     change(here, monkeypatch)
     assert not finished.is_unchanged()
+
+
+def test_what_changes_while_runs_are_done_is_not_marked(finished, here):
+    command = faces_sweep()
+    (here / "faces.yaml").write_text(FACES.replace("{cvae: {}}", "{cvae: {}, wide: {}}"))
+    command.mark()
+    assert not faces_sweep().is_unchanged()
+
+
+def test_all_files_that_settings_name_are_found(here):
+    inside = here / "set" / "inside"
+    names = [inside / "0.png", here / "a-00.tar", here / "a-01.tar", here / "word" / "file"]
+    for path in names:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (here / "linked").mkdir()
+    (here / "linked" / "there").symlink_to(inside)
+    (inside / "around").symlink_to(here / "set")
+    found = {"path": "linked", "test_path": "a-{00..01}.tar", "name": "word", "more": ["set"]}
+    assert {*map(str, _files(found))} == {
+        "a-00.tar",
+        "a-01.tar",
+        "linked/there/0.png",
+        "set/inside/0.png",
+    }
+    with pytest.raises(Untold):
+        [*_files({"path": "{a-00,a-01}.tar"})]
 
 
 @pytest.mark.parametrize("words", [["seeds=[0, 1]"], ["title=other"]])
