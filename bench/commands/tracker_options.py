@@ -44,7 +44,7 @@ def words_about_trackers(values: TrackerOptions) -> list[object]:
     from bench.spec.preferences import preferences_path
 
     path = preferences_path()
-    preferences = path.read_text(encoding="utf-8") if path.is_file() else ""
+    preferences = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     return [preferences, uri, *(values[word] for word in TRACKER_WORDS)]  # type: ignore[literal-required]
 

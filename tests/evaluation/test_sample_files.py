@@ -100,7 +100,10 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(bench, run, here, 
     [
         ("results/tiny", "is the folder of a whole sweep; name one of its runs"),
         ("results/tiny/real-*", "holds measurements, but no model"),
-        ("results/tiny/[0-9a-f]*", "holds no trained model; finish it with: bench run"),
+        (
+            "results/tiny/[0-9a-f]*",
+            "holds no trained model; it was lost or left out; to train it again, delete",
+        ),
         ("results", "is not the folder of a run, results/SWEEP/ID"),
         ("nothing", "unknown file or folder 'nothing'"),
     ],
