@@ -17,6 +17,7 @@ def files_in(folder):
     }
 
 
+@pytest.mark.slow
 def test_a_new_model_is_installed_checked_tested_and_trained(bench, here, install, monkeypatch):
     monkeypatch.delitem(sys.modules, "my_own", raising=False)
     status, out, _ = bench("new", "model", "my_own")

@@ -265,7 +265,7 @@ REFUSED = {
     "no names of images": (
         lambda: some(label=lambda i: "ab"[i % 2], of=TEXT),
         {"image_column": "label"},
-        "a: not a readable image",
+        "is stored as the path a, and there is no such file",
     ),
     "none": (
         of_value(None, INTEGER),
@@ -301,7 +301,7 @@ REFUSED = {
     "lost image": (
         lambda: some(image=lambda i: "lost.png", image_type=TEXT),
         {},
-        "pets/lost.png: not a readable image .*No such file",
+        "row 0 of train is stored as the path lost.png, and there is no such file below .*pets",
     ),
     "unknown split": (some, {"train_split": "trian"}, "train_split: unknown split 'trian'"),
     "unknown test": (some, {"test_split": "test"}, "test_split: unknown split 'test'"),

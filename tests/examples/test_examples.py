@@ -48,6 +48,7 @@ def test_examples_conform_without_a_remark(name, check, installed):
         check(ModelUnderTest.of(name))
 
 
+@pytest.mark.slow
 def test_a_tiny_sweep_of_all_examples_gives_one_table(bench, installed):
     tiny = ("base.data=blobs", "base.iterations=3", "base.samples_per_class=3", "seeds=[0]")
     measured = "base.metrics=[intra_class_diversity]"

@@ -12,6 +12,7 @@ from tests.execution.sweeps import RUN, csv, logs, spans
 SWEEP = (*RUN, "--no-mlflow", "base.iterations=40", "base.metrics=[]", "seeds=[0,1]")
 
 
+@pytest.mark.slow
 def test_runs_overlap_and_end_as_they_do_alone(bench, here):
     assert bench(*SWEEP, "--results", "alone")[0] == 0
     words = ("--executor", "streams", "--jobs", "3", "--results", "together")

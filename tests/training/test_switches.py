@@ -80,6 +80,7 @@ def test_a_compiled_pass_takes_the_shared_gradients_and_the_same_noise(monkeypat
     assert differences(eager, found).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_many_trainings_are_compiled_while_others_live(monkeypatch):
     monkeypatch.setattr(module, "BACKEND", "eager")
     where = small().training, small().data, Path("nowhere"), CPU
