@@ -86,6 +86,7 @@ def test_names_that_find_no_place_are_in_the_caption():
     assert notes[0] == f"Names without a place: {', '.join(without)}; --variant NAME chooses."
 
 
+@pytest.mark.slow
 def test_long_names_keep_their_ends_and_leave_room_for_the_others():
     figure, notes = drawn("a", "b", "wider than a page " * 12 + "kl=3")
     *others, long = names_in(figure)
