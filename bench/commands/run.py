@@ -113,10 +113,8 @@ def _without_value(folder: Path) -> list[str]:
         for entry in load_records(folder.parent, [folder.name]).final
         if entry.run.seed is not None
     ]
-    reasons = {entry.metric: entry.reason for entry in of_runs if entry.value is None}
-    for entry in of_runs:
-        if entry.value is not None:
-            reasons.pop(entry.metric, None)
+    measured = {entry.metric for entry in of_runs if entry.value is not None}
+    reasons = {entry.metric: entry.reason for entry in of_runs if entry.metric not in measured}
     lines = [f"no run has a value of {metric}: {reason}" for metric, reason in reasons.items()]
     again = "where that can be mended, delete the files `done` of the runs: they are measured again"
     return [*lines, again] if lines else []

@@ -11,7 +11,7 @@ from bench.exchange.crate import CRATE, describe_files
 from bench.record.files import write_atomically
 from bench.record.records import KEY_OF_RUN, PUBLISHED, Records
 from bench.reporting.figures.catalog import FIGURES
-from bench.reporting.page.tables import without_repeats
+from bench.reporting.page.tables import repeats
 from bench.reporting.render.markdown import render_markdown
 from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import TableSpec
@@ -55,8 +55,11 @@ def publish_sweep(
         pictures.append(picture)
     origins = json.dumps(_origins(records), indent=1, sort_keys=True) + "\n"
     filled = filled_tables(specs, records)
-    whole, _ = without_repeats(filled)
-    shown = [table for table in filled if table in whole or not specs[table.name].data]
+    shown = [
+        table
+        for table, is_repeat in zip(filled, repeats(filled), strict=True)
+        if not (is_repeat and specs[table.name].data)
+    ]
     tables = {f"{table.name}.md": render_markdown(table).encode() for table in shown}
     contents = {
         "sweep.json": _portable((source / "sweep.json").read_text(), records.results),

@@ -26,8 +26,27 @@ AtLeastOne = Annotated[int, Field(ge=1)]
 _T = TypeVar("_T")
 
 
+class ClassSizes(ABC):
+    """What follows from the number of examples of each class."""
+
+    @property
+    @abstractmethod
+    def counts(self) -> list[int]:
+        """Number of examples of each class."""
+
+    @property
+    def per_class(self) -> int:
+        """Number of examples of the smallest class."""
+        return min(self.counts)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether there are equally many examples of each class."""
+        return len(set(self.counts)) == 1
+
+
 @dataclass(frozen=True)
-class SampleSet:
+class SampleSet(ClassSizes):
     """Samples and the labels they were drawn for.
 
     Attributes:
@@ -75,19 +94,9 @@ class SampleSet:
 
     @cached_property
     def counts(self) -> list[int]:
-        """Number of samples of each of these classes."""
+        """Number of samples of each class that has any."""
         counts: list[int] = torch.bincount(self.y)[self.labels].tolist()
         return counts
-
-    @property
-    def per_class(self) -> int:
-        """Number of samples of the smallest class."""
-        return min(self.counts)
-
-    @property
-    def is_balanced(self) -> bool:
-        """Whether there are equally many samples of each class that has any."""
-        return len(set(self.counts)) == 1
 
     @property
     def each_class(self) -> int | list[int]:

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from bench.data.base import Split
 from bench.data.summary import content_hashes
-from bench.metrics.base import Context, SampleSet
+from bench.metrics.base import ClassSizes, Context, SampleSet
 
 RealSplit = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class ImageSet(ClassSizes):
     """Images in turns: one of each class, then the next of each class that has one, and so on.
 
     Attributes:
@@ -50,16 +50,6 @@ class ImageSet:
         """Number of images of each class."""
         counts: list[int] = torch.bincount(self.places, minlength=self.classes).tolist()
         return counts
-
-    @property
-    def per_class(self) -> int:
-        """Number of images of the smallest class."""
-        return min(self.counts)
-
-    @property
-    def is_balanced(self) -> bool:
-        """Whether all classes have equally many images."""
-        return len(set(self.counts)) == 1
 
     @property
     def members(self) -> list[Tensor]:

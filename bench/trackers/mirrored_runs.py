@@ -8,7 +8,6 @@ from datetime import datetime
 from bench.record.files import flatten
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
-from bench.reporting.statistics import t_interval
 from bench.spec.reserved_names import REAL
 from bench.trackers.base import MirroredRun, MirroredSweep
 
@@ -101,6 +100,8 @@ def means_over_seeds(records: Records) -> dict[str, float]:
 
     Keys are like `cvae/inception_score/mean`. There is no half width of a single seed.
     """
+    from bench.reporting.statistics import t_interval  # its scipy would slow every start
+
     keys = _metric_keys(records)
     several = len({entry.run.data for entry in records.final}) > 1
     values: dict[str, list[float]] = {}

@@ -44,19 +44,24 @@ def without_repeats(tables: Sequence[Table]) -> tuple[list[Table], list[dict[str
     A topic is the title, the metrics and the own notes of a table that is left out, so that its
     part of the other table can be shown alone.
     """
-    numbers = [_numbers(table) for table in tables]
-    is_repeat = [any(own < other for other in numbers) for own in numbers]
+    is_repeat = repeats(tables)
     topics = [
         {
             "title": title_text(table),
             "metrics": list(dict.fromkeys(column.metric for column in table.columns)),
             "notes": _notes(note for note in table.notes if note.role == "table"),
         }
-        for table, repeats in zip(tables, is_repeat, strict=True)
-        if repeats
+        for table, is_left_out in zip(tables, is_repeat, strict=True)
+        if is_left_out
     ]
-    kept = [table for table, repeats in zip(tables, is_repeat, strict=True) if not repeats]
+    kept = [table for table, is_left_out in zip(tables, is_repeat, strict=True) if not is_left_out]
     return kept, topics
+
+
+def repeats(tables: Sequence[Table]) -> list[bool]:
+    """Return for each table whether another one has all of its numbers, and more."""
+    numbers = [_numbers(table) for table in tables]
+    return [any(own < other for other in numbers) for own in numbers]
 
 
 def _numbers(table: Table) -> set[tuple[str, tuple[str, ...], CellText]]:
