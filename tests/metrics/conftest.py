@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bench.metrics.extractors import small_classifier
-from tests.metrics.bars import context_of, make_data
+from tests.metrics.bars import make_data
 from tests.metrics.networks import save
 
 
@@ -23,11 +23,6 @@ def short_training(monkeypatch):
 @pytest.fixture(scope="session")
 def bars():
     return make_data()
-
-
-@pytest.fixture
-def context(bars, tmp_path):
-    return context_of(bars, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from bench.evaluation.measuring import measure
 from bench.metrics.base import SampleSet
 from bench.metrics.class_groups import GroupedMetric, TrainingImages
 from bench.spec.components import complete_component, construct
-from tests.metrics.bars import OF_MODELS, OPTIONS, make_data, metric_of, samples_of
+from tests.metrics.bars import OF_MODELS, OPTIONS, context_of, make_data, metric_of, samples_of
 
 OF_SAMPLES = [name for name in OPTIONS if name not in OF_MODELS]
 GROUPED = [n for n in OPTIONS if issubclass(registry.load("metric", n), GroupedMetric)]
@@ -19,6 +19,11 @@ GROUPS = {"ends": ["a", "c"], "middle": ["b"], "none": {"at_most": 3}, "all": {"
 @pytest.fixture(autouse=True)
 def one_step(short_training):
     short_training(1)
+
+
+@pytest.fixture
+def context(bars, tmp_path):
+    return context_of(bars, tmp_path)
 
 
 def cut(samples, *counts):

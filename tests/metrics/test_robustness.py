@@ -54,6 +54,11 @@ def one_step(short_training):
     short_training(1)
 
 
+@pytest.fixture
+def context(bars, tmp_path):
+    return context_of(bars, tmp_path)
+
+
 @pytest.mark.parametrize("scale", [1e3, 1e30])
 @pytest.mark.parametrize("seen", [[0, 1, 2], [0, 1, 1]], ids=["all classes", "one never seen"])
 def test_saturated_logits(bars, tmp_path, scale, seen):
