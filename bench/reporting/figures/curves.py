@@ -10,7 +10,7 @@ from bench.record.sweep_folder import RecordedRun
 from bench.reporting.figures import style
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
 
-MOST = 8
+MOST = len(style.COLORS)
 
 WIDE_RANGE = 50
 """Curves whose largest value is this many times the smallest are drawn on a logarithmic axis."""
@@ -45,8 +45,7 @@ def draw(data: FigureData) -> CaptionedFigure:
     for name, axes in zip(names, cells.flat, strict=False):
         _draw_panel(axes, {v: curves[name][v] for v in drawn if v in curves[name]})
         axes.set_title(name)
-    for axes in cells[-1]:
-        axes.set_xlabel("iteration")
+    style.label_columns(cells, len(names), "iteration")
     for variant in drawn:
         cells.flat[0].plot([], [], label=variant.short_label, **_look(variant))
     figure.legend(loc="outside lower center", ncols=columns, handlelength=2.8)

@@ -18,7 +18,7 @@ from bench.reporting.figures.figure_data import (
 )
 from bench.reporting.statistics import Interval
 
-MOST = 8
+MOST = len(style.COLORS)
 
 
 def draw(data: FigureData) -> CaptionedFigure:
@@ -45,7 +45,7 @@ def draw(data: FigureData) -> CaptionedFigure:
         if (real := data.real_value(column)) is not None:
             axes.axhline(real, color=style.REAL_COLOR, lw=0.8, ls=(0, (4, 2)), zorder=0)
         axes.set_title(style.wrap_title(axis_title(column)), fontsize=style.NORMAL)
-        axes.set_xlabel("iteration")
+    style.label_columns(cells, len(columns), "iteration")
     for variant in drawn:
         cells.flat[0].plot([], [], label=variant.short_label, **_look(variant))
     figure.legend(loc="outside lower center", ncols=across, handlelength=2.8)
@@ -75,9 +75,11 @@ def _draw_panel(axes: Axes, paths: Mapping[FigureVariant, Mapping[int, Interval]
         means = [interval.mean for interval in path.values()]
         halves = [interval.half_width or 0.0 for interval in path.values()]
         low, high = ([m + sign * h for m, h in zip(means, halves, strict=True)] for sign in (-1, 1))
-        steps, color = list(path), style.color(variant.index)
-        axes.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
-        axes.plot(steps, means, **_look(variant))
+        steps, look = list(path), _look(variant)
+        axes.fill_between(steps, low, high, color=look["color"], alpha=0.08, lw=0)
+        for edge in (low, high):  # bands that overlap are told apart by their edges
+            axes.plot(steps, edge, color=look["color"], ls=look["ls"], lw=0.4)
+        axes.plot(steps, means, **look)
 
 
 def _look(variant: FigureVariant) -> dict[str, Any]:

@@ -101,6 +101,12 @@ def panel_grid(
     return figure, cells
 
 
+def label_columns(cells: np.ndarray, count: int, label: str) -> None:
+    """Write a label below the lowest of the `count` panels in each column of a grid."""
+    for axes in cells.flat[:count][-cells.shape[1] :]:
+        axes.set_xlabel(label)
+
+
 def legend_below(labels: Sequence[str], panels: int, most: int = 4) -> tuple[int, float]:
     """Return how many columns a legend below some panels may have, and its height in inches."""
     wide = max(text_inches(label, NORMAL) for label in labels) + 0.6  # with its handle

@@ -25,9 +25,6 @@ COVERAGE = {
 MOST, ACROSS, MOST_SNAPSHOTS = 6, 3, 5
 """Variants over the training, panels beside each other, snapshots that are shown."""
 
-PLATE = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.6}
-"""The ground of a number that may lie on points."""
-
 SHOWN = 300
 """Points of each class in a panel."""
 
@@ -108,17 +105,22 @@ def _draw_lines(
     corners: tuple[Array, Array],
 ) -> Figure:
     wide, tall = corners[1] - corners[0]
-    height = style.DOUBLE / across * tall / wide + 0.24
+    height = style.DOUBLE / across * tall / wide + (0.2 if labels else 0.3)
     labeled = [*(["real"] if len(real) else []), *names]
     columns, below = style.legend_below(labeled, across, len(labeled))
     figure, cells = style.panel_grid(len(lines) * across, height, below, across, packed=True)
     for axes in cells.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
+    above: dict[int, str] = {}
     for line, row in zip(lines, cells, strict=True):
         # Ends of trainings are below each other, so a row over the training is flush right.
-        for panel, axes in zip(line, row[-len(line) :] if labels else row, strict=False):
-            _draw_panel(axes, panel, real, corners)
+        start = across - len(line) if labels else 0
+        for column, panel in enumerate(line, start):
+            _draw_panel(row[column], panel, real, corners)
+            if above.get(column) != panel.title:
+                row[column].set_title(panel.title, fontsize=style.NORMAL)
+            above[column] = panel.title
     letters = int(height / style.text_inches("n", style.NORMAL))
     for label, row in zip(labels, cells, strict=False):
         row[0].set_ylabel(textwrap.fill(label, letters), fontsize=style.NORMAL)
@@ -131,7 +133,6 @@ def _draw_lines(
 
 
 def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Array]) -> None:
-    axes.set_title(panel.title, fontsize=style.NORMAL)
     if panel.points is None:
         draw_points(axes, np.empty((0, 2)), np.empty(0), real, corners)
         return
@@ -139,16 +140,10 @@ def _draw_panel(axes: Axes, panel: _Cell, real: Array, corners: tuple[Array, Arr
     kept = evenly_spaced(each, SHOWN)
     points = _flat(panel.points[:, kept])
     labels = np.arange(classes).repeat(len(kept))
-    if outside := draw_points(axes, points, labels, real, corners, size=1.3):
-        axes.annotate(
-            f"{outside} outside", (1, 0), xycoords="axes fraction", ha="right", va="bottom",
-            fontsize=style.SMALL, color="#595959", bbox=PLATE,
-        )  # fmt: skip
-    if panel.coverage is not None:
-        axes.annotate(
-            f"{panel.coverage:.0f} %", (0.36, 0.02), xycoords="axes fraction", ha="center",
-            va="bottom", fontsize=style.NORMAL, fontweight="bold", bbox=PLATE,
-        )  # fmt: skip
+    outside = draw_points(axes, points, labels, real, corners, size=1.3)
+    below = [] if panel.coverage is None else [f"{panel.coverage:.0f} %"]
+    below += [f"{outside} outside"] if outside else []
+    axes.set_xlabel(", ".join(below), fontsize=style.NORMAL, labelpad=1)
 
 
 def _metric(data: FigureData) -> str:
