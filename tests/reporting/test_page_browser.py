@@ -361,10 +361,13 @@ def test_every_section_can_be_linked_to(show):
     assert len(ids) == len(set(ids))
 
 
-def test_paper_shows_everything_and_no_controls(show):
+def test_paper_shows_every_section_and_no_controls(show):
     page = show("small")
+    numbers = page.locator(".card details").first
+    numbers.evaluate("fold => { fold.open = true; }")
     turn(page, "print")
-    assert page.locator("main details:not([open])").count() == 0
+    assert page.locator("main details:not([open], .card *, details *)").count() == 0
+    assert page.locator(".card details:visible").count() == 1  # the one that was opened
     assert page.locator("nav:visible, select:visible, .permalink:visible").count() == 0
     assert page.locator("svg.chart").count() == len(page.locator(".cards .card").all())
     assert page.locator("body").evaluate("body => getComputedStyle(body).color") == "rgb(0, 0, 0)"

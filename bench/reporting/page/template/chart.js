@@ -46,10 +46,12 @@ Page.chart = (() => {
     return String(Number(value.toPrecision(4)));
   };
 
-  /* Text that ends with an ellipsis where it would not fit; the whole of it shows on hovering. */
+  /* Text cut in the middle where it would not fit, since names of variants often differ at their end
+     alone; the whole of it shows on hovering. */
   const label = (text, most, attributes) => {
-    const letters = [...text];
-    const short = letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : text;
+    const letters = [...text], end = Math.floor((most - 1) / 2);
+    const short = letters.length <= most ? text
+      : `${letters.slice(0, most - 1 - end).join("")}…${letters.slice(-end).join("")}`;
     return svg("text", attributes, short, short === text ? null : svg("title", null, text));
   };
 

@@ -1,4 +1,5 @@
-/* Everything for paper: nothing folded, and tables that are too wide in parts below each other. */
+/* For paper: sections unfolded, and tables that are too wide in parts below each other. What is folded
+   in a card or in another fold (the numbers of a chart, the settings of a run) is printed if it was open. */
 
 Page.paper = (() => {
   let folded = [], parts = [];
@@ -29,7 +30,7 @@ Page.paper = (() => {
     if (document.documentElement.classList.contains("paper")) return;
     document.documentElement.classList.add("paper");
     Page.later.all();
-    folded = [...document.querySelectorAll("main details:not([open]), header details:not([open])")];
+    folded = [...document.querySelectorAll("details:not([open], .card *, details *)")];
     for (const node of folded) node.open = true;
     const wide = [...document.querySelectorAll(".scroller > table")].map((table) => ({ table,
       room: table.parentNode.clientWidth, size: table.offsetWidth,
