@@ -24,15 +24,7 @@ def status_text(records: Records) -> str:
     lines = []
     for sweep in records.sweeps:
         runs = [run for run in records.runs if run.sweep == sweep.name]
-        trained, rows, controls = (
-            [run.state for run in runs if kind_of_run(run) == kind] for kind in KINDS_OF_RUNS
-        )
-        text = states_text(trained)
-        if rows:
-            text += f"; rows of other options of sampling: {states_text(rows)}"
-        if controls:
-            text += f"; controls: {states_text(controls)}"
-        lines.append(f"{sweep.name}: {text}")
+        lines.append(f"{sweep.name}: {states_by_kind(runs)}")
         left = [run for run in runs if run.state != "done"]
         width = max((len(run.title) for run in left), default=0)
         for run in left:
@@ -41,6 +33,19 @@ def status_text(records: Records) -> str:
             lines.append(f"  {run.id}  {run.title:<{width}}  {seed:<7}  {state}")
         lines += [f"  {command}" for command in dict.fromkeys(run.command for run in left)]
     return "\n".join(lines)
+
+
+def states_by_kind(runs: Iterable[RecordedRun]) -> str:
+    """Return how many runs of a sweep are in each state: trained ones, sampling rows, controls."""
+    kinds: dict[KindOfRun, list[State]] = {kind: [] for kind in KINDS_OF_RUNS}
+    for run in runs:
+        kinds[kind_of_run(run)].append(run.state)
+    text = states_text(kinds["run"])
+    if rows := kinds["sampling_row"]:
+        text += f"; rows of other options of sampling: {states_text(rows)}"
+    if controls := kinds["control"]:
+        text += f"; controls: {states_text(controls)}"
+    return text
 
 
 def kind_of_run(run: RecordedRun) -> KindOfRun:

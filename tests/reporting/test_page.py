@@ -207,6 +207,7 @@ def test_runs_without_anything_make_a_page(tmp_path):
     recorded.write_sweep(tmp_path, states=states | {"real": "missing"})
     page = description_of(tmp_path)
     assert page["sweeps"][0]["states"]["missing"] == 7
+    assert page["sweeps"][0]["progress"] == "6 missing; controls: 1 missing"
     assert page["tables"] == page["seeds"] == page["pictures"] == page["curves"]["charts"] == []
     assert "<!doctype html>" in page_of(tmp_path)
 

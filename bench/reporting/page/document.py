@@ -21,7 +21,7 @@ from bench.reporting.page.tables import (
     without_repeats,
 )
 from bench.reporting.page.variants import PageVariants
-from bench.reporting.status import STATES
+from bench.reporting.status import STATES, states_by_kind
 from bench.reporting.tables.table import Table
 from bench.reporting.tables.table_spec import Names
 
@@ -64,6 +64,7 @@ def describe_page(
                     state: sum((run.sweep, run.state) == (sweep.name, state) for run in runs)
                     for state in STATES
                 },
+                "progress": states_by_kind(run for run in runs if run.sweep == sweep.name),
             }
             for sweep in sweeps
         ],

@@ -19,7 +19,7 @@ Page.overview = (() => {
     data.sweeps.length > 1 ? el("strong", null, one.title || one.name) : null,
     el("p", { class: "muted" }, `${one.name} · ${one.data.map(Page.dataTitle).join(", ")}`),
     meter(one.states),
-    el("p", null, stateText(one.states)),
+    el("p", null, one.progress),
     Page.command(one.command));
 
   /* Runs that are not done, each with a link to what is known of it. */

@@ -41,7 +41,7 @@ Page.seeds = (() => {
     rows.forEach((row, index) => {
       const y = TOP + (index + 0.5) * STEP;
       picture.append(
-        Page.chart.label(row.label, 17, { class: "name", x: LEFT - 8, y: y + 4, "text-anchor": "end" }),
+        Page.chart.label(row.label, 16, { class: "name", x: LEFT - 8, y: y + 4, "text-anchor": "end" }),
         drawRow(row, y, x));
     });
     if (column.real !== null)
