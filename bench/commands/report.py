@@ -142,7 +142,7 @@ def report_command(
     if not is_table_named:
         made = [build_table(specs["summary"], records, **choices)]
     if variance:
-        made.append(variance_table(records, names))
+        made.append(variance_table(records, names, metrics))
     if not with_notes:
         made = [table.bare for table in made]
     if as_json:

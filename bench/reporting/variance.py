@@ -55,14 +55,18 @@ Key = tuple[str, str, str, str]
 """Sweep, run, metric and protocol."""
 
 
-def variance_table(records: Records, names: Names) -> Table:
-    """Return a table of the parts of each variance; notes say what makes unknown parts known."""
+def variance_table(records: Records, names: Names, metrics: Sequence[str] = ()) -> Table:
+    """Return a table of the parts of each variance; notes say what makes unknown parts known.
+
+    Where `metrics` are named, of these alone.
+    """
     quantities = replace(records.quantities, overrides=names.quantities)
     final = [
         entry
         for entry in records.final
         if entry.value is not None and entry.run.seed is not None
         if entry.run.sweep != EVALUATIONS and entry.split == "samples"
+        if not metrics or entry.metric in metrics
     ]
     redrawn = _redrawn(records)
     is_split = [len({getattr(e.run, name) for e in final}) > 1 for name in ("sweep", "data")]

@@ -186,7 +186,9 @@ def _sentence(error: dict[str, Any], known: list[str]) -> str:
     if kind == "missing":
         return f"is required; known keys: {', '.join(sorted(known))}"
     if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, got {given}"
+        is_bare = kind == "string_type" and isinstance(error.get("input"), bool | int | float)
+        hint = f" (in quotes it is one: '{given}')" if is_bare else ""
+        return f"expected {_EXPECTED[kind]}, got {given}{hint}"
     if kind in ("literal_error", "union_tag_invalid"):
         allowed = context.get("expected") or context.get("expected_tags")
         names = {name.lower(): name for name in re.findall(r"'([^']*)'", str(allowed))}

@@ -92,3 +92,10 @@ def test_one_seed_has_no_spread(tmp_path):
 def test_a_sweep_without_measurements_is_an_empty_table(tmp_path):
     recorded.write_sweep(tmp_path, variants={"cvae": {0: {}}}, states={("cvae", 0): "failed"})
     assert variance_table(load_records(tmp_path), cases.NAMES).rows == ()
+
+
+def test_metrics_can_be_chosen(tmp_path):
+    cases.redrawn(tmp_path)
+    records = load_records(tmp_path)
+    rows = variance_table(records, cases.NAMES, ["inception_score"]).rows
+    assert len(rows) and all(row.title.endswith(", Inception Score") for row in rows)

@@ -278,6 +278,7 @@ ERRORS = {
         ".nan is not a finite number",
     ),
     "list for a name": (("name: demo", "name: [demo]"), 1, 'expected a string, got ["demo"]'),
+    "number for a name": (("name: demo", "name: 7"), 1, "got 7 (in quotes it is one: '7')"),
     "list for a model": (("model: cvae", "model: {name: [cvae]}"), 3, 'got ["cvae"]'),
     "empty grid": (("seeds: [0, 1]", "seeds: [0]\ngrid: {iterations: []}"), 10, "at least 1 item"),
     "number for variants": (
