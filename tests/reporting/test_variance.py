@@ -98,4 +98,5 @@ def test_metrics_can_be_chosen(tmp_path):
     cases.redrawn(tmp_path)
     records = load_records(tmp_path)
     rows = variance_table(records, cases.NAMES, ["inception_score"]).rows
-    assert len(rows) and all(row.title.endswith(", Inception Score") for row in rows)
+    assert len(rows)
+    assert all(row.title.endswith(", Inception Score") for row in rows)
