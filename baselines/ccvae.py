@@ -184,16 +184,17 @@ class CCVAE(LabelSubspaceVAE):
         if head == "diagonal":
             block = self.relevant // blocks
             self.classifier = BlockClassifier(blocks, block)
-            is_own = torch.eye(blocks).repeat_interleave(block, dim=1)
-            if attributes:  # of each attribute a row for 0 and one for 1
-                is_own = torch.eye(2)[1].repeat(blocks).unsqueeze(1)
             with torch.no_grad():
-                self.prior.means.copy_(MEAN * (2 * is_own - 1))
+                means = self.prior.means.fill_(-MEAN)
+                if attributes:  # of each attribute a row for 0 and one for 1
+                    means[1::2] = MEAN
+                else:
+                    means.view(blocks, blocks, block).diagonal().fill_(MEAN)
         else:
             self.classifier = nn.Linear(self.relevant, spec.classes)
             spread(self.prior.means, RADIUS)
             with torch.no_grad():  # logits at class means as far apart as those of the blocks
-                self.classifier.weight.copy_(2 * MEAN / RADIUS**2 * self.prior.means)
+                self.classifier.weight.copy_(self.prior.means).mul_(2 * MEAN / RADIUS**2)
                 self.classifier.bias.zero_()
         if likelihood == "laplace":
             pixels, unit = float(prod(spec.shape)), 1.0

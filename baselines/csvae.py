@@ -112,10 +112,11 @@ class CSVAE(LabelSubspaceVAE):
         self.adversary = backbones.latent_classifier(spec, backbone, self.irrelevant, logits)
         self.prior = self._make_prior(spec)
         if attributes:
-            present = torch.arange(logits).remainder(2).unsqueeze(1)
-            with torch.no_grad():
-                self.prior.means.copy_(present * RADIUS * sqrt(2 / self.prior.means.shape[1]))
-                self.prior.logvars.copy_((1 - present) * NARROW)
+            means, logvars = self.prior.means, self.prior.logvars
+            with torch.no_grad():  # of each attribute a row where it is absent, one where present
+                means.zero_()[1::2] = RADIUS
+                means.mul_(sqrt(2 / means.shape[1]))
+                logvars.zero_()[::2] = NARROW
         else:
             spread(self.prior.means, RADIUS)
 

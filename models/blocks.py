@@ -64,7 +64,7 @@ def conditioned(layer: nn.Conv2d | nn.Linear, x: Tensor, y: Tensor) -> Tensor:
 def spread(means: nn.Parameter, radius: float) -> None:
     """Put class means `[K, D]` in random directions on a sphere, orthogonal ones where D >= K."""
     with torch.no_grad():
-        means.copy_(radius * F.normalize(nn.init.orthogonal_(means), dim=1))
+        means.copy_(F.normalize(nn.init.orthogonal_(means), dim=1)).mul_(radius)
 
 
 def draw(

@@ -74,17 +74,23 @@ def refused_draw(
 ) -> str:
     """Return why a model without memory refuses options of sampling; empty where it does not.
 
-    It is asked for one example, and stopped after its first operations: hundreds of steps tell no
-    more. Errors that follow from the lack of memory are none of the options.
+    It is asked for one example, and stopped where it calls a network or after hundreds of
+    operations: torch loads its compiler, which takes seconds, for arithmetic without memory. Errors
+    that follow from the lack of memory are none of the options.
     """
     arguments = sampling_arguments(type(model), options)
     if not arguments:
         return ""
     import torch
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    def stop(*_: Any) -> None:
+        raise RuntimeError("enough")
 
     y = torch.zeros(1, dtype=torch.int64)
     if spec.attributes and "attributes" in model.capabilities:
         y = spec.attributes_of(y)
+    hook = register_module_forward_pre_hook(stop)
     try:
         with torch.no_grad(), without_memory(OPERATIONS):
             model.sample(y.to("meta"), **arguments)
@@ -94,6 +100,8 @@ def refused_draw(
         return "" if is_of_torch else first_line(error)
     except Exception:
         return ""
+    finally:
+        hook.remove()
     return ""
 
 

@@ -1,11 +1,17 @@
 """What is built without memory has the shape and the type that it has with memory."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from bench.spec.declaration import without_memory
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -32,3 +38,13 @@ def test_shape_and_type_are_those_with_memory(make):
     made = make()
     assert (found.device.type, found.shape, found.dtype) == ("meta", made.shape, made.dtype)
     assert found.requires_grad == made.requires_grad
+
+
+@pytest.mark.parametrize("sweep", ["digits", "attributes"])
+def test_reading_a_sweep_does_not_load_the_compiler(sweep):
+    """Built-in models are built without arithmetic on tensors without memory, which would."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom bench.spec.sweep_file import load_sweep\n"
+        f"load_sweep(Path('sweeps/{sweep}.yaml'))\nassert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
