@@ -81,20 +81,21 @@ def test_a_run_whose_pictures_fail_is_finished(bench, monkeypatch):
 
 
 def test_what_one_data_set_lacks_keeps_no_other_from_its_figure(bench, here):
-    """Digits have no arcs, and the arcs no variant `joint`."""
+    """Digits have no arcs, and the arcs no variant `softmax`."""
     published = ("digits", "toy", "--results", str(PUBLISHED), "--to", "made")
     arcs = ("--metric", "arc_coverage", "--metric", "arc_spread")
     status, _, err = bench("figure", "tradeoff", *published, *arcs)
     assert status == 0, err
     assert "tradeoff, digits: not made: unknown metric 'arc_coverage'" in err
-    status, _, err = bench("figure", "cost", *published, "--variant", "joint")
+    status, _, err = bench("figure", "cost", *published, "--variant", "softmax")
     assert status == 0, err
     assert "moons: none of the chosen variants is on it" in err
     assert {path.name for path in here.glob("made/*.txt")} == {
         *("tradeoff-moons.txt", "cost-digits.txt")
     }
-    status, _, err = bench("figure", "cost", *published, "--variant", "jiont", "--variant", "joint")
-    assert (status, "error: unknown variant 'jiont' (did you mean 'joint'?)" in err) == (2, True)
+    chosen = ("--variant", "sofmax", "--variant", "softmax")
+    status, _, err = bench("figure", "cost", *published, *chosen)
+    assert (status, "error: unknown variant 'sofmax' (did you mean 'softmax'?)" in err) == (2, True)
     status, _, err = bench("figure", "seeds", *published, "--metric", "arc_coverege")
     assert (status, "error: unknown metric 'arc_coverege'" in err) == (2, True)
 
