@@ -59,14 +59,12 @@ def describe_page(
                 "name": sweep.name,
                 "title": sweep.title,
                 "command": sweep.command,
-                "data": list(dict.fromkeys(run.data for run in runs if run.sweep == sweep.name)),
-                "states": {
-                    state: sum((run.sweep, run.state) == (sweep.name, state) for run in runs)
-                    for state in STATES
-                },
-                "progress": states_by_kind(run for run in runs if run.sweep == sweep.name),
+                "data": list(dict.fromkeys(run.data for run in of_sweep)),
+                "states": {state: sum(run.state == state for run in of_sweep) for state in STATES},
+                "progress": states_by_kind(of_sweep),
             }
             for sweep in sweeps
+            for of_sweep in [[run for run in runs if run.sweep == sweep.name]]
         ],
         "data": {
             name: names.data.get(name, name) for name in dict.fromkeys(run.data for run in runs)

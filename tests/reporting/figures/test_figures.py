@@ -315,7 +315,7 @@ def test_points_of_space_are_projected_and_have_their_own_coverage(tmp_path):
     assert any("oblique projection" in note for note in figure.notes)
     assert any("is point coverage" in note for note in figure.notes)
     panel = figure.figure.axes[1]
-    assert panel.get_xlabel().startswith("77 %")
+    assert panel.get_xlabel().split(", ")[0] == "77 %"
     clouds = [line.get_xdata() for line in panel.lines]
     assert list(map(len, clouds))[:2] == [3 * 40, 40]  # the real ones, a class
 
