@@ -59,7 +59,7 @@ def shared_classifiers(tmp_path_factory):
     folder = tmp_path_factory.getbasetemp()
     folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "classifiers"
 
-    def train(spec, split, **options):
+    def train(spec, split, report=None, **options):
         recipe = small_classifier.STEPS, small_classifier.EPOCHS, sorted(options.items())
         content = f"{spec} {fingerprint(split)} {recipe}"
         path = folder / hashlib.sha256(content.encode()).hexdigest()

@@ -39,7 +39,7 @@ def compare_command(
         what = "are the same" if sides[0].runs == sides[1].runs else "overlap"
         raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")
     family = options.chosen_comparisons(compare, records)
-    if family and (family.comparisons.reference or family.comparisons.variants):
+    if family and family.comparisons.model_fields_set - {"metrics"}:
         raise BenchError("--compare takes metrics alone here: B is compared with A")
     compared = compare_sides(records, sides[0], sides[1], family or TWO_ROWS)
     if as_json:

@@ -205,6 +205,7 @@ class PlannedComparisons(Shape):
     """The comparisons that a sweep planned."""
 
     reference: Text = ""
+    references: dict[Text, Text] = {}
     variants: list[Text] = []
     metrics: list[Text] = []
 

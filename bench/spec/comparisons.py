@@ -10,8 +10,10 @@ class Comparisons(Strict):
     """
 
     reference: str = ""
-    """The variant that others are compared with; that of the table where empty."""
+    """The row that others are compared with; that of the table where empty."""
+    references: dict[str, str] = {}
+    """Row -> the one that it is compared with instead, say its control."""
     variants: list[str] = []
-    """Variants that are compared with it; all of them where empty."""
+    """Rows that are compared; all of them where empty."""
     metrics: list[str] = []
     """Quantities in which they are compared; all of them where empty."""

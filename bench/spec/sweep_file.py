@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,8 +55,8 @@ class SweepFile(Strict):
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     """Dotted path -> values; every variant is run for the product."""
     compare: Comparisons | None = None
-    """The comparisons that are tested together: `{reference: full, variants: [...], metrics:
-    [...]}`; all variants or metrics where they are not named."""
+    """The comparisons that are tested together: `{reference: full, references: {softmax: control},
+    variants: [...], metrics: [...]}`; all rows or metrics where they are not named."""
 
     @field_validator("name")
     @classmethod
@@ -133,27 +133,28 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
                     )
                 runs[run.config.id] = run
     if head.compare and not errors:
-        errors += _unknown_comparisons(document, head.compare, [*runs.values()])
+        errors += _unknown_comparisons(document, head.compare, rows, [*runs.values()])
     if errors:
         raise SpecError.all_of(errors)
     return Sweep(head.name, head.title, path, tuple(runs.values()), head.compare)
 
 
 def _unknown_comparisons(
-    document: Located, compare: Comparisons, runs: Sequence[PlannedRun]
+    document: Located, compare: Comparisons, rows: Collection[str], runs: Sequence[PlannedRun]
 ) -> list[SpecError]:
-    """Return what the sweep cannot compare, not having it."""
+    """Return what the sweep cannot compare, not having it; `rows` are the names of its rows."""
     if not compare.reference:
-        return [document.error(("compare",), "names no 'reference', the variant to compare with")]
-    variants = dict.fromkeys(run.variant for run in runs)
+        return [document.error(("compare",), "names no 'reference', the row to compare with")]
     names = dict.fromkeys(m["name"] for run in runs for m in run.config.evaluation.metrics)
     metrics = [key for name in names for key in registry.load("metric", name).quantities]
     named: list[tuple[KeyPath, str]] = [(("compare", "reference"), compare.reference)]
     named += [(("compare", "variants", n), name) for n, name in enumerate(compare.variants)]
+    for name, other in compare.references.items():
+        named += [(("compare", "references", name), text) for text in (name, other)]
     errors = [
-        document.error(key, describe_unknown("variant", name, variants))
+        document.error(key, describe_unknown("row", name, rows))
         for key, name in named
-        if name not in variants
+        if name not in rows
     ]
     errors += [
         document.error(("compare", "metrics", n), describe_unknown("quantity", name, metrics))
@@ -163,6 +164,14 @@ def _unknown_comparisons(
     if compare.reference in compare.variants:
         key = ("compare", "variants", compare.variants.index(compare.reference))
         errors.append(document.error(key, "is the reference itself"))
+    for name, other in compare.references.items():
+        problem = ""
+        if name in (compare.reference, other):
+            problem = "is the reference itself"
+        elif compare.variants and name not in compare.variants:
+            problem = "is not among 'variants', the rows that are compared"
+        if problem:
+            errors.append(document.error(("compare", "references", name), problem))
     return errors
 
 

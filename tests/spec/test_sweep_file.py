@@ -359,6 +359,7 @@ def test_planned_comparisons_are_kept_and_change_no_id(write):
     plain, planned = load_sweep(write(GOOD)), load_sweep(write(GOOD + PLAN))
     assert planned.compare.model_dump() == {
         "reference": "a",
+        "references": {},
         "variants": ["b"],
         "metrics": ["inception_score"],
     }
@@ -370,11 +371,16 @@ def test_planned_comparisons_are_kept_and_change_no_id(write):
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
-        ("reference: a", "reference: c", "compare.reference: unknown variant 'c'"),
+        ("reference: a", "reference: c", "compare.reference: unknown row 'c'"),
         ("reference: a", "refrence: a", "unknown key 'refrence' (did you mean 'reference'?)"),
         ("reference: a, ", "", "compare: names no 'reference'"),
-        ("[b]", "[b, bb]", "compare.variants.1: unknown variant 'bb' (did you mean 'b'?)"),
+        ("[b]", "[b, bb]", "compare.variants.1: unknown row 'bb' (did you mean 'b'?)"),
         ("[b]", "b", "compare.variants: expected a list"),
+        ("[b]", "[b], references: {b: aa}", "compare.references.b: unknown row 'aa' (did you"),
+        ("[b]", "[b], references: {bb: a}", "compare.references.bb: unknown row 'bb' (did you"),
+        ("[b]", "[b], references: {b: b}", "compare.references.b: is the reference itself"),
+        ("[b]", "[b], references: {a: b}", "compare.references.a: is the reference itself"),
+        ("variants: [b]", "references: {b: [a]}", "compare.references.b: expected a string"),
         ("[b]", "[a]", "compare.variants.0: is the reference itself"),
         ("[inception_score]", "[inception_scor]", "(did you mean 'inception_score'?)"),
         ("[inception_score]", "[fid]", "compare.metrics.0: unknown quantity 'fid'"),
@@ -385,6 +391,25 @@ def test_a_mistake_in_planned_comparisons_is_named(write, old, new, text):
         load_sweep(write(GOOD + PLAN.replace(old, new)))
     assert text in str(caught.value)
     assert "s.yaml:13" in str(caught.value)
+
+
+ROWS = """
+base: {model: cvae, data: blobs, iterations: 5, metrics: [inception_score]}
+seeds: [0]
+variants:
+  a: {}
+  b: {model: cgan}
+  l: {model: lr_livae, sampling: {moments: {relevant_from: moments}}}
+"""
+
+
+def test_rows_of_sampling_can_be_compared_and_be_references(write):
+    named = "{b: 'l, moments'}, variants: [b, 'l, moments']"
+    sweep = load_sweep(write(f"name: s{ROWS}compare: {{reference: a, references: {named}}}\n"))
+    assert sweep.compare.references == {"b": "l, moments"}
+    named = "{'l, moments': l}, variants: [b]"
+    with pytest.raises(SpecError, match=r"references\.l, moments: is not among 'variants'"):
+        load_sweep(write(f"name: s{ROWS}compare: {{reference: a, references: {named}}}\n"))
 
 
 def test_overrides_name_variants_that_exist_and_keys_with_dots(write):
@@ -467,7 +492,7 @@ def test_missing_file_suggests_a_neighbor(write, tmp_path):
 SHIPPED = {
     **{"quickstart": 18, "digits": 168, "toy": 30, "swiss_roll": 21, "semi": 42, "attributes": 24},
     **{"calibration": 9, "critic": 12, "table1": 35, "table2": 20, "ablation": 25, "fashion": 50},
-    **{"attribute_switching": 24, "equal_images": 40, "equal_arithmetic": 40, "price": 75, "narrow": 33},
+    **{"attribute_switching": 24, "equal_images": 40, "equal_arithmetic": 40, "price": 75},
     **{
         "semi_attributes": 36,
         "faces": 12,
@@ -475,6 +500,7 @@ SHIPPED = {
         "cifar100": 12,
         "pretrain": 3,
         "finetune": 12,
+        "narrow": 33,
     },
 }
 

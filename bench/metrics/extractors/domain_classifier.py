@@ -6,8 +6,10 @@ It has a seed of its own and is cached by content. No model is trained with it o
 import hashlib
 import io
 import logging
-import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -15,7 +17,7 @@ from torch import nn
 
 from bench.console import say
 from bench.data.base import DataSpec, fingerprint, to_float
-from bench.errors import add_path_to_errors, first_line
+from bench.errors import first_line
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
 from bench.metrics.extractors.small_classifier import (
@@ -26,6 +28,10 @@ from bench.metrics.extractors.small_classifier import (
     train_classifier,
 )
 from bench.metrics.extractors.weight_files import weights_hash
+from bench.record.files import write_atomically
+from bench.record.locks import Busy, hold
+
+SAY_EVERY_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +41,8 @@ def domain_classifier(context: Context, seed: int = 0) -> FeatureClassifier:
 
     Its features are those of the network without the last layer. The same data, seed, processor and
     library give the same weights, above 16 pixels only with the same number of threads. Elsewhere
-    the last bits differ, and so does the hash in the name. If several processes train it at the
-    same time, all use the weights of the first to finish. `NotApplicable` if the data are not
-    images.
+    the last bits differ, and so does the hash in the name. One of several processes trains it, and
+    the others wait. `NotApplicable` if the data are not images.
     """
     context.require_images()
     return context.remember(f"domain {seed}", lambda: _load(context, seed))
@@ -50,32 +55,66 @@ def feature_width(spec: DataSpec) -> int:
 
 
 def _load(context: Context, seed: int) -> FeatureClassifier:
-    data, spec, device, began = context.data, context.data.spec, context.device, time.monotonic()
+    data, spec, device = context.data, context.data.spec, context.device
     content = f"{RECIPE} {seed} {spec.shape} {spec.classes} {data.flip} {fingerprint(data.train)}"
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = context.cache / "extractors" / f"classifier-{key}.pt"
+    seconds = None
     with isolated_training():
         network = _read(spec, path)
-        is_new = network is None
         if network is None:
-            path.unlink(missing_ok=True)
-            steps = steps_for(len(data.train))
-            say(f"  training the domain classifier of {spec.name}: {steps} steps")
-            trained = train_classifier(spec, data.train, seed=seed, flip=data.flip, device=device)
-            _write(trained, path)
-            network = _read(spec, path) or trained
+            with _held(path.with_suffix(".lock"), spec):
+                network = _read(spec, path)
+                if network is None:
+                    began = time.monotonic()
+                    network = _train(context, seed)
+                    _write(network, path)
+                    seconds = time.monotonic() - began
     network.to(device).eval().requires_grad_(False)
     name = f"{spec.name}-classifier@{weights_hash(network.state_dict())[:8]}"
     features, width = network.features, network.head.in_features
     extractor = FeatureExtractor(name, lambda x: features(to_float(x)), width, device)
     classifier = FeatureClassifier(name, lambda x: network(to_float(x)), device, extractor)
-    if is_new:
+    if seconds is not None:
         right = classifier.logits(data.test.x).argmax(dim=1) == data.test.y
         say(
-            f"  trained in {time.monotonic() - began:.0f} s; it classifies "
+            f"  trained in {seconds:.0f} s; it classifies "
             f"{100 * right.double().mean():.1f} % of {len(right)} real test images correctly"
         )
     return classifier
+
+
+@contextmanager
+def _held(lock: Path, spec: DataSpec) -> Iterator[None]:
+    """Hold a lock; where another process has it, say so and wait."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(lock))
+        except Busy as busy:
+            say(f"  waiting for the domain classifier of {spec.name}: {busy}")
+            stack.enter_context(hold(lock, wait=True))
+        yield
+
+
+def _train(context: Context, seed: int) -> SmallClassifier:
+    """Train the classifier, and say now and then how far it is."""
+    data = context.data
+    began = said = time.monotonic()
+    steps = steps_for(len(data.train))
+    say(f"  training the domain classifier of {data.spec.name}: {steps} steps")
+
+    def report(step: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= SAY_EVERY_S:
+            said = now
+            left = timedelta(seconds=round((now - began) * (steps - step) / step))
+            say(f"  domain classifier of {data.spec.name}: {step} of {steps} steps, {left} left")
+
+    return train_classifier(
+        data.spec, data.train, seed=seed, flip=data.flip, device=context.device, report=report
+    )
 
 
 def _read(spec: DataSpec, path: Path) -> SmallClassifier | None:
@@ -95,20 +134,7 @@ def _read(spec: DataSpec, path: Path) -> SmallClassifier | None:
 
 
 def _write(network: nn.Module, path: Path) -> None:
-    """Write the weights, unless another process was faster: all must use the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.partial")
     weights = {name: value.cpu() for name, value in network.state_dict().items()}
     buffer = io.BytesIO()
     torch.save({"weights": weights, "hash": weights_hash(weights)}, buffer)
-    try:
-        with add_path_to_errors(path):
-            temporary.write_bytes(buffer.getbuffer())
-        try:
-            os.link(temporary, path)  # unlike a rename, this fails where there is a file
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, buffer.getbuffer())

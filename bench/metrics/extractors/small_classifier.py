@@ -4,7 +4,7 @@ Above 16 pixels the number of threads matters too.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -57,11 +57,13 @@ def train_classifier(
     flip: bool,
     device: torch.device,
     steps: int | None = None,
+    report: Callable[[int], None] = lambda step: None,
 ) -> SmallClassifier:
     """Return a classifier trained on the examples of a split, whose order matters.
 
     The seed is that of initialization and batches; the random state is left alone. `flip` mirrors
-    images at random. The number of batches is by default that of `steps_for`.
+    images at random. The number of batches is by default that of `steps_for`. `report` is called
+    after each with the number of those so far.
     """
     batch, steps = min(BATCH, len(split)), steps or steps_for(len(split))
     with isolated_training(), _reproducible(spec):
@@ -78,6 +80,7 @@ def train_classifier(
             optimizer.zero_grad()
             torch.autograd.backward(F.cross_entropy(network(x), y))
             optimizer.step()
+            report(step + 1)
     network.to(memory_format=torch.contiguous_format)
     return network.eval()
 

@@ -7,7 +7,7 @@ from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL, POWER
 from bench.reporting.tables.differences import is_testable
-from bench.reporting.tables.families import Family
+from bench.reporting.tables.families import Family, names_of
 from bench.reporting.tables.table import TARGETED, Column, Difference, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
@@ -26,7 +26,7 @@ def significance_notes(
     columns: Sequence[Column], rows: Sequence[Row], families: Mapping[str, Family]
 ) -> list[Note]:
     """Return the notes on comparisons; where nothing is compared, at most on too few seeds."""
-    notes = _uncompared(columns, rows)
+    notes = _uncompared(columns, rows, families)
     differences = [cell.difference for row in rows for cell in row.cells if cell.difference]
     if not differences:
         means = [cell.n for row in rows for cell in row.cells if cell.kind == "mean"]
@@ -34,18 +34,20 @@ def significance_notes(
             return notes
         text = "a difference between rows is an observation, not a significant one"
         return [Note(f"Fewer than {FEWEST_FOR_CLAIMS} seeds: {text}."), *notes]
-    references = listed(dict.fromkeys(difference.to for difference in differences))
+    to = dict.fromkeys(difference.to for difference in differences)
+    references, several = listed(to), len(to) > 1
     tested = [difference for difference in differences if difference.adjusted is not None]
     if tested:
-        several = "" if len({d.to for d in differences}) == 1 else " of its sweep"
+        own = "its own of " if several else ""
+        itself = "one of these" if several else f"{references} itself"
         notes.append(
             Note(
-                f"Bold{STARRED}: significantly better than {references}{several}; "
-                f"{references} itself where it is significantly better than all rows compared.",
+                f"Bold{STARRED}: significantly better than {own}{references}; "
+                f"{itself} where it is significantly better than all rows compared.",
                 role="cell",
             )
         )
-    notes += _families(columns, rows, families)
+    notes += _own_references(rows, families) + _families(columns, rows, families)
     by_column = [
         (column, [d for row in rows if (d := row.cells[index].difference)])
         for index, column in enumerate(columns)
@@ -67,6 +69,17 @@ def significance_notes(
             )
         )
     return notes
+
+
+def _own_references(rows: Sequence[Row], families: Mapping[str, Family]) -> list[Note]:
+    """Name the rows that have a reference row of their own."""
+    items = tuple(
+        f"{row.label}: {next(iter(to))}"
+        for row in rows
+        if (family := families.get(row.sweep)) and family.reference_of(row)
+        if (to := {cell.difference.to for cell in row.cells if cell.difference})
+    )
+    return [Note("Compared with a reference row of their own:", items)] if items else []
 
 
 def _families(
@@ -118,7 +131,9 @@ def _untested(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
     return [Note(f"{text}: {listed(titles)}.")] if titles else []
 
 
-def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
+def _uncompared(
+    columns: Sequence[Column], rows: Sequence[Row], families: Mapping[str, Family]
+) -> list[Note]:
     """Name the rows that are not compared although there is a reference row, and say why."""
     uncompared = []
     for index, column in enumerate(columns):
@@ -127,7 +142,7 @@ def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
             cell = row.cells[index]
             if cell.kind != "mean" or cell.is_reference or cell.difference is not None:
                 continue
-            reference = next((r for r in references if r.sweep == row.sweep), references[0])
+            reference = _reference_of(row, references, rows, families)
             reason = "no seed in common with it"
             title = column.quantity.title
             if row.sweep == EVALUATIONS:
@@ -141,6 +156,17 @@ def _uncompared(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
     groups = grouped(dict.fromkeys(uncompared))
     items = tuple(f"{reason}: {'; '.join(labels)}" for reason, labels in groups.items())
     return [Note("Not compared with the reference row:", items)] if items else []
+
+
+def _reference_of(
+    row: Row, references: Sequence[Row], rows: Sequence[Row], families: Mapping[str, Family]
+) -> Row:
+    """Return the row that a row would be compared with."""
+    family = families.get(row.sweep)
+    own = family.reference_of(row) if family else ""
+    named = [other for other in rows if own and own in names_of(other)]
+    candidates = named or references
+    return next((other for other in candidates if other.sweep == row.sweep), candidates[0])
 
 
 def _size(column: Column, differences: Sequence[Difference]) -> list[str]:

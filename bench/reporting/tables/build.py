@@ -13,6 +13,7 @@ from bench.reporting.tables.differences import (
     add_robust,
     corrected_tests,
     find_references,
+    with_own_references,
 )
 from bench.reporting.tables.families import Family, families_by_sweep
 from bench.reporting.tables.table import (
@@ -105,16 +106,17 @@ def _references(
 ) -> dict[str, Row]:
     """Return the reference row of each row: the one asked for, else planned, else the table's."""
     if reference is not None:
-        return find_references(rows, reference, must_exist=spec.is_measured)
-    found = find_references(rows, spec.reference, must_exist=False)
-    for sweep, family in families.items():
-        if family.comparisons.reference:
-            of_sweep = [row for row in rows if row.sweep == sweep]
-            found = {label: to for label, to in found.items() if to.sweep != sweep}
-            for row in of_sweep:
-                found.pop(row.label, None)
-            found |= find_references(of_sweep, family.comparisons.reference, must_exist=False)
-    return found
+        found = find_references(rows, reference, must_exist=spec.is_measured)
+    else:
+        found = find_references(rows, spec.reference, must_exist=False)
+        for sweep, family in families.items():
+            if family.comparisons.reference:
+                of_sweep = [row for row in rows if row.sweep == sweep]
+                found = {label: to for label, to in found.items() if to.sweep != sweep}
+                for row in of_sweep:
+                    found.pop(row.label, None)
+                found |= find_references(of_sweep, family.comparisons.reference, must_exist=False)
+    return with_own_references(rows, found, families)
 
 
 def filled_tables(

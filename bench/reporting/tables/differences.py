@@ -58,6 +58,26 @@ def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict
     }
 
 
+def with_own_references(
+    rows: Sequence[Row], references: Mapping[str, Row], families: Mapping[str, Family]
+) -> dict[str, Row]:
+    """Return reference rows by label, with those that a family names for single rows.
+
+    Such a row is compared with no other one, also where its reference is not among the rows.
+    """
+    found = dict(references)
+    for row in rows:
+        family = families.get(row.sweep)
+        if family is None or not row.model or not (name := family.reference_of(row)):
+            continue
+        meant = [other for other in rows if other.model and name in names_of(other)]
+        meant.sort(key=lambda other: other.sweep != row.sweep)
+        found.pop(row.label, None)
+        if meant:
+            found[row.label] = meant[0]
+    return found
+
+
 def corrected_tests(
     rows: Sequence[Row],
     columns: Sequence[Column],
@@ -98,7 +118,7 @@ def add_differences(
                 bold = difference.verdict == "better"
                 cells[row.label][index] = replace(cell, difference=difference, bold=bold)
         for to in {row.label: row for row in references.values()}.values():
-            if not _is_compared(column):
+            if to.label in references or not _is_compared(column):
                 continue
             others = [
                 cells[row.label][index].difference

@@ -49,12 +49,19 @@ class Family:
             not metrics or any(f"{column.metric}/".startswith(f"{name}/") for name in metrics)
         )
 
+    def reference_of(self, row: Row) -> str:
+        """Return the name of the row that a row is compared with instead of others'; '' if none."""
+        named = self.comparisons.references.items()
+        return next((other for name, other in named if name in names_of(row)), "")
+
     def check(self, rows: Iterable[Row], columns: Iterable[Column]) -> None:
         """Raise an `UnknownName` for a row or metric that is not there."""
         labels = set().union(*(names_of(row) for row in rows if row.model))
         metrics = {name for c in columns for name in (c.metric, c.metric.partition("/")[0])}
+        compared = [*self.comparisons.variants, *self.comparisons.references]
         for kind, asked, known in (
-            ("row to compare", self.comparisons.variants, labels),
+            ("row to compare", compared, labels),
+            ("row to compare with", self.comparisons.references.values(), labels),
             ("metric to compare", self.comparisons.metrics, metrics),
         ):
             for name in asked:

@@ -1,4 +1,5 @@
 import logging
+import threading
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ def trainings(monkeypatch):
 
 
 def cached(context):
-    return sorted((context.cache / "extractors").iterdir())
+    return sorted((context.cache / "extractors").glob("*.pt"))
 
 
 def test_the_digits_classifier_knows_real_test_digits(classifier, digits):
@@ -141,21 +142,36 @@ def test_a_damaged_file_is_trained_again_with_a_warning(contexts, trainings, dam
     assert cached(context) == [path]
 
 
-def test_the_first_of_two_processes_decides(contexts, monkeypatch):
+def test_one_of_two_processes_trains_and_the_other_waits(contexts, trainings, monkeypatch):
     context, rival = contexts(), contexts()
-    train = module.train_classifier
+    train, waiting, names = module.train_classifier, threading.Event(), []
 
-    def overtaken(*args, **options):
-        monkeypatch.setattr(module, "train_classifier", train)
-        domain_classifier(rival)
-        network = train(*args, **options)
-        with torch.no_grad():  # as another processor would round
-            network.head.bias += 1e-3
-        return network
+    def slow(*args, **options):
+        waiting.wait(60)
+        return train(*args, **options)
 
-    monkeypatch.setattr(module, "train_classifier", overtaken)
-    assert domain_classifier(context).name == domain_classifier(rival).name
-    assert len(cached(context)) == 1
+    def heard(text):
+        if "waiting for the domain classifier of tiny" in text:
+            waiting.set()
+
+    monkeypatch.setattr(module, "train_classifier", slow)
+    monkeypatch.setattr(module, "say", heard)
+    other = threading.Thread(target=lambda: names.append(domain_classifier(rival).name))
+    first = threading.Thread(target=lambda: names.append(domain_classifier(context).name))
+    for thread in (first, other):
+        thread.start()
+    for thread in (first, other):
+        thread.join(60)
+    assert waiting.is_set()
+    assert len(names) == 2
+    assert len(set(names)) == 1
+    assert len(trainings) == len(cached(context)) == 1
+
+
+def test_a_long_training_says_how_far_it_is(contexts, monkeypatch, capsys):
+    monkeypatch.setattr(module, "SAY_EVERY_S", 0.0)
+    domain_classifier(contexts())
+    assert "domain classifier of tiny: 1 of 3 steps, 0:00:0" in capsys.readouterr().err
 
 
 def test_the_random_state_is_left_alone(contexts):

@@ -84,8 +84,54 @@ def test_a_user_overrides_a_plan(tmp_path):
     assert "they were not planned" in cases.notes(other)
 
 
-@pytest.mark.parametrize("asked", [{"variants": ["bettr"]}, {"metrics": ["inception_scor"]}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"variants": ["bettr"]},
+        {"metrics": ["inception_scor"]},
+        {"references": {"bettr": "worse"}},
+        {"references": {"better": "wors"}},
+    ],
+)
 def test_a_wrong_name_is_not_compared_in_silence(tmp_path, asked):
     cases.eight_seeds(tmp_path)
     with pytest.raises(UnknownName, match="did you mean"):
         cases.build(tmp_path, compare=Family(Comparisons(reference="full", **asked), "chosen"))
+
+
+def test_a_row_is_compared_with_a_reference_of_its_own(tmp_path):
+    planned(tmp_path, reference="full", references={"worse": "better"}, metrics=METRICS)
+    table = cases.build(tmp_path, "summary", show=["difference"])
+    values = {}
+    for entry in load_records(tmp_path).final:
+        values.setdefault((entry.run.variant, entry.metric), {})[entry.run.seed] = entry.value
+    own = {"worse": "better"}
+    p_values = {
+        (row.variant, metric): paired_difference(
+            values[row.variant, metric], values[own.get(row.variant, "full"), metric]
+        ).p
+        for row in table.rows
+        if row.model and row.variant != "full" and row.cells[0].n >= 6
+        for metric in METRICS
+    }
+    expected = dict(zip(p_values, holm(list(p_values.values()))[0], strict=True))
+    assert adjusted(table) == pytest.approx(expected)
+    cells = {row.variant: row.cells[0] for row in table.rows}
+    assert cells["worse"].difference.to == "better"
+    assert cells["better"].difference.to == "full"
+    assert cells["better"].bold
+    assert not cells["better"].is_reference
+    assert cells["full"].is_reference
+    said = cases.notes(table)
+    assert "Compared with a reference row of their own:" in said
+    assert "worse: better" in said
+
+
+def test_without_its_own_reference_a_row_is_not_compared(tmp_path):
+    planned(tmp_path, reference="full", references={"worse": "better"})
+    path = tmp_path / "claims" / "sweep.json"
+    content = json.loads(path.read_text())
+    runs = [run for run in content["runs"] if run["variant"] != "better"]
+    path.write_text(json.dumps(content | {"runs": runs}))
+    [worse] = [row for row in cases.build(tmp_path).rows if row.variant == "worse"]
+    assert worse.cells[0].difference is None
