@@ -1,9 +1,12 @@
 """A sweep as files for a repository, which reports read as they read the sweep itself."""
 
+import io
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from bench.console import suggest_command
 from bench.errors import BenchError, UnknownName
@@ -62,10 +65,10 @@ def publish_sweep(
     ]
     tables = {f"{table.name}.md": render_markdown(table).encode() for table in shown}
     contents = {
-        "sweep.json": _portable((source / "sweep.json").read_text(), records.results),
-        PUBLISHED: _portable(origins, records.results),
+        "sweep.json": _portable((source / "sweep.json").read_text(), records.results).encode(),
+        PUBLISHED: _portable(origins, records.results).encode(),
         **tables,
-        **{picture.name: picture.read_bytes() for picture in pictures},
+        **{picture.name: _portable_picture(picture, records.results) for picture in pictures},
     }
     for name in specs:  # a table that was filled before may not be any more
         if f"{name}.md" not in tables:
@@ -81,11 +84,28 @@ def publish_sweep(
     return [*(folder / name for name in contents), *numbers, folder / CRATE]
 
 
-def _portable(text: str, results: Path) -> bytes:
+def _portable(text: str, results: Path) -> str:
     """Return the text with the path of all results shortened to `results`."""
-    for folder in (results.resolve(), results.absolute()):
-        text = text.replace(str(folder), "results")
-    return text.encode()
+    for folder in _paths(results):
+        text = text.replace(folder, "results")
+    return text
+
+
+def _portable_picture(path: Path, results: Path) -> bytes:
+    """Return a PNG with that path shortened in its texts, such as the command that drew it."""
+    content = path.read_bytes()
+    if not any(folder.encode() in content for folder in _paths(results)):
+        return content
+    texts = PngInfo()
+    with PngImageFile(io.BytesIO(content)) as picture:
+        for key, text in picture.text.items():
+            texts.add_text(key, _portable(text, results))
+        picture.save(buffer := io.BytesIO(), "PNG", pnginfo=texts, dpi=picture.info.get("dpi"))
+    return buffer.getvalue()
+
+
+def _paths(results: Path) -> tuple[str, ...]:
+    return str(results.resolve()), str(results.absolute())
 
 
 def _origins(records: Records) -> dict[str, list[dict[str, Any]]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import cases
 import pytest
 import recorded
+from PIL import Image, ImageChops
 
 from bench.errors import BenchError, UnknownName
 from bench.exchange.publish import publish_sweep
@@ -104,12 +105,22 @@ def test_nobody_learns_where_the_results_were(here, bench):
     plan = here / "elsewhere" / "quickstart" / "sweep.json"
     command = f"bench run {here}/elsewhere/tuned.yaml --results {here}/elsewhere"
     plan.write_text(plan.read_text().replace("bench run sweeps/quickstart.yaml", command))
-    status, _, err = bench("publish", "quickstart", "--results", str(here / "elsewhere"))
+    elsewhere = ("--results", str(here / "elsewhere"))
+    assert bench("figure", "seeds", "quickstart", *elsewhere)[0] == 0
+    status, _, err = bench("publish", "quickstart", "--figure", "seeds", *elsewhere)
     assert status == 0, err
     folder = here / "results" / "published" / "quickstart"
     kept = (folder / "sweep.json").read_text()
     assert '"bench run results/tuned.yaml --results results"' in kept
-    assert str(here) not in "".join(path.read_text() for path in folder.iterdir())
+    assert not [path for path in folder.iterdir() if str(here).encode() in path.read_bytes()]
+    drawn = here / "elsewhere" / "quickstart" / "figures" / "seeds.png"
+    with Image.open(drawn) as before, Image.open(folder / "seeds.png") as after:
+        assert str(here) in before.text["Description"]
+        assert after.text["Description"] == before.text["Description"].replace(
+            f"{here}/elsewhere", "results"
+        )
+        assert ImageChops.difference(before, after).getbbox() is None
+        assert after.info["dpi"] == pytest.approx(before.info["dpi"])
 
 
 def test_unfinished_runs_and_missing_figures_are_refused(tmp_path):
