@@ -148,7 +148,8 @@ def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     near = nearest(name, names)
     hint = f" (did you mean {shortened(near)!r}?)" if near else ""
     more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
-    listed = shortened(", ".join(map(shortened, names[:MOST_NAMES])), 1000) or "none"
+    comma = "; " if any("," in known_name for known_name in names) else ", "
+    listed = shortened(comma.join(map(shortened, names[:MOST_NAMES])), 1000) or "none"
     return f"unknown {kind} {shortened(name)!r}{hint}; known: {listed}{more}"
 
 

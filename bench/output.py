@@ -138,9 +138,10 @@ class TableCell(Output):
     gap_half_width: float | None
     is_reference: bool
     bold: bool
-    """Whether it is significantly better than the reference row."""
+    """Whether it is significantly better than its reference row; as a reference row, better than
+    every row that is tested against it."""
     difference: Difference | None
-    """From the reference row."""
+    """From its reference row."""
     robust: Robust | None
     """With `--robust`."""
 

@@ -213,6 +213,8 @@ def chosen_comparisons(text: str | None, records: "Records") -> "Family | None":
     given = Located.of({"reference": value} if isinstance(value, str) else value, "--compare")
     with given.locating_errors():
         asked = validate(Comparisons, given.value, ())
+    for key, problem in asked.contradictions():
+        raise given.error(key, problem)
     is_other = any(sweep.compare is not None for sweep in records.sweeps)
     instead = ", in place of those that the sweep planned" if is_other else ""
     return Family(asked, f"chosen on the command line{instead}")

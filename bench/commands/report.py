@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     "--reference",
     metavar="ROW",
     help="Row that the others are compared with: a label, variant or model, or 'none'.  "
-    "[default: what tables.yaml says]",
+    "[default: what the sweep planned, else what tables.yaml says]",
 )
 @click.option(
     "--compare",
     metavar="COMPARISONS",
     help="Comparisons that are tested and corrected together, in place of those that the sweep "
-    "planned: {reference: ROW, variants: [...], metrics: [...]}.",
+    "planned: {reference: ROW, references: {ROW: OTHER}, variants: [...], metrics: [...]}.",
 )
 @click.option("--differences", is_flag=True, help="Show the differences from that row.")
 @click.option(
@@ -115,6 +115,8 @@ def report_command(
     compared_with = family.comparisons.reference if family else ""
     if compared_with and reference not in (None, compared_with):
         raise BenchError(f"--reference {reference} is not the reference of --compare {compare}")
+    if family and reference in family.comparisons.references:
+        raise BenchError(f"--reference {reference} has another reference in --compare {compare}")
     choices: dict[str, Any] = {"reference": reference, "compare": family, "show": show}
     choices["paper"] = paper
     folder = to or (results / sweeps[0] if len(sweeps) == 1 else results)

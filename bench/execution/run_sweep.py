@@ -1,5 +1,6 @@
 """Run a sweep: check it, do what is missing, count how it ended. All state is in run folders."""
 
+import json
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from bench.process.worker import Worker
 from bench.record.files import write_json
 from bench.record.locks import Busy
 from bench.record.run_folder import remove_partial
+from bench.spec.comparisons import Comparisons
 from bench.spec.reserved_names import REAL
 from bench.spec.run_config import canonical_json
 from bench.spec.sweep_file import PlannedRun, Sweep, row_name
@@ -66,7 +68,10 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
     if todo:
         _load_data(todo, worker)
         check_data(tasks, worker)  # again, since some may have been downloaded
-    write_json(folder / "sweep.json", _description(sweep, tasks, worker.command))
+    description = _description(sweep, tasks, worker.command)
+    if kept and (folder / "sweep.json").exists():
+        _tell_new_plan(folder / "sweep.json", description)
+    write_json(folder / "sweep.json", description)
     troubles: dict[Task, str] = {}
     with shown(sweep.name, tasks):
         for number, (ended, outcome, reason) in enumerate(schedule(todo, executor), start=1):
@@ -207,6 +212,17 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
             if isinstance(task, ControlTask)
         ],
     }
+
+
+def _tell_new_plan(path: Path, description: Mapping[str, Any]) -> None:
+    """Say that comparisons are not those that were planned before there were results."""
+    with suppress(OSError, ValueError, AttributeError):  # a damaged file is written again
+        before, now = (
+            content.get("compare") and Comparisons(**content["compare"])
+            for content in (json.loads(path.read_text()), description)
+        )
+        if before != now:
+            say("note: `compare:` has changed since runs were done, so it is no plan made before")
 
 
 def _entries_of(run: PlannedRun) -> Iterator[dict[str, Any]]:

@@ -161,7 +161,7 @@ def _leader(one: _Ranked) -> str:
     if cell.difference:
         return f"{text}, {_apart(cell, cell.difference, one)}"
     second, its = one.cells[1]
-    if cell.is_reference and its.difference:
+    if its.difference and its.difference.to == row.label:
         return (
             f"{text}, the reference row; next is {second.label}, {_apart(its, its.difference, one)}"
         )
@@ -208,7 +208,10 @@ def _certainty(columns: Sequence[_Ranked]) -> str:
             text = "the record has no standard error of the real value"
             return f"No difference from {to} is tested, since {text}."
         return f"No difference from {to} is tested, since none was planned (`compare:`) here."
-    seeds = _range(d.n for d in differences if d.adjusted is not None)
+    tested = [difference for difference in differences if difference.adjusted is not None]
+    against = dict.fromkeys(difference.to for difference in tested)
+    to = "the reference row" if len(against) > 1 else _names(against)
+    seeds = _range(difference.n for difference in tested)
     test = f"by paired t tests over {seeds} with Holm's correction (p < {LEVEL})"
     found = "; ".join(f"in {one.title} {_verdicts(one)}" for one in columns)
     if any(difference.verdict for difference in differences):
@@ -220,9 +223,14 @@ def _verdicts(one: _Ranked) -> str:
     """Return how many rows of a column are better and worse, with their names."""
     differences = one.differences
     tested = [found for _, found in differences if found.adjusted is not None]
+    several = len({found.to for found in tested}) > 1
     parts = []
     for verdict in ("better", "worse"):
-        labels = [row.label for row, found in differences if found.verdict == verdict]
+        labels = [
+            f"{row.label} than {found.to}" if several else row.label
+            for row, found in differences
+            if found.verdict == verdict
+        ]
         if labels:
             parts.append(f"{len(labels)} {verdict} ({_names(labels)})")
     rows = f"{len(tested)} row{'s' * (len(tested) > 1)}"

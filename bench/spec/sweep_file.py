@@ -55,7 +55,7 @@ class SweepFile(Strict):
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     """Dotted path -> values; every variant is run for the product."""
     compare: Comparisons | None = None
-    """The comparisons that are tested together: `{reference: full, references: {softmax: control},
+    """The comparisons that are tested together: `{reference: full, references: {row: other},
     variants: [...], metrics: [...]}`; all rows or metrics where they are not named."""
 
     @field_validator("name")
@@ -161,17 +161,9 @@ def _unknown_comparisons(
         for n, name in enumerate(compare.metrics)
         if name.partition("/")[0] not in metrics
     ]
-    if compare.reference in compare.variants:
-        key = ("compare", "variants", compare.variants.index(compare.reference))
-        errors.append(document.error(key, "is the reference itself"))
-    for name, other in compare.references.items():
-        problem = ""
-        if name in (compare.reference, other):
-            problem = "is the reference itself"
-        elif compare.variants and name not in compare.variants:
-            problem = "is not among 'variants', the rows that are compared"
-        if problem:
-            errors.append(document.error(("compare", "references", name), problem))
+    if not errors:
+        for key, problem in compare.contradictions():
+            errors.append(document.error(("compare", *key), problem))
     return errors
 
 

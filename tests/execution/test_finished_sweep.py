@@ -1,5 +1,6 @@
 """A finished sweep is recognized without torch; after any change the whole check is made."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +146,18 @@ def test_torch_is_not_loaded(finished, here, more):
     words = [sys.executable, "-c", WITHOUT_TORCH, *RUN, *more]
     ended = subprocess.run(words, cwd=here, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_plan_of_comparisons_that_came_after_the_results_is_no_plan(finished, here, bench):
+    path = here / "faces.yaml"
+    variant = next(run["variant"] for run in read_plan(here)["runs"])
+    append(path, f"compare: {{reference: {variant}}}\n")
+    changed = "note: `compare:` has changed since runs were done, so it is no plan made before"
+    assert changed in bench(*RUN)[2]
+    assert read_plan(here)["compare"]["reference"] == variant
+    append(path, "\n")
+    assert changed not in bench(*RUN)[2]
+
+
+def read_plan(here):
+    return json.loads((here / "results" / "faces" / "sweep.json").read_text())

@@ -162,3 +162,15 @@ def test_planned_comparisons_come_first(tmp_path):
     assert leader.startswith("Class accuracy (%) is highest for better")
     assert "Inception" not in leader + certainty
     assert "in Class accuracy (%) 1 worse (worse) of 1 row and 3 without a test." in certainty
+
+
+def test_with_several_references_each_verdict_names_its_own(tmp_path):
+    eight_seeds(tmp_path)
+    path = tmp_path / "claims" / "sweep.json"
+    plan = {"reference": "better", "references": {"few": "worse", "worse": "equal"}}
+    path.write_text(path.read_text()[:-1] + f', "compare": {recorded.json.dumps(plan)}}}')
+    _, leader, certainty = summary(tmp_path)
+    assert "above worse" not in leader, "not the distance from the leader"
+    assert certainty.startswith("Significantly different from the reference row, by paired")
+    assert "worse than equal" in certainty
+    assert "full than better" in certainty

@@ -378,8 +378,9 @@ def test_planned_comparisons_are_kept_and_change_no_id(write):
         ("[b]", "b", "compare.variants: expected a list"),
         ("[b]", "[b], references: {b: aa}", "compare.references.b: unknown row 'aa' (did you"),
         ("[b]", "[b], references: {bb: a}", "compare.references.bb: unknown row 'bb' (did you"),
-        ("[b]", "[b], references: {b: b}", "compare.references.b: is the reference itself"),
+        ("[b]", "[b], references: {b: b}", "compare.references.b: is compared with itself"),
         ("[b]", "[b], references: {a: b}", "compare.references.a: is the reference itself"),
+        ("[b]", "[b], references: {b: l, m}", "got nothing (a text with a comma needs quotes)"),
         ("variants: [b]", "references: {b: [a]}", "compare.references.b: expected a string"),
         ("[b]", "[a]", "compare.variants.0: is the reference itself"),
         ("[inception_score]", "[inception_scor]", "(did you mean 'inception_score'?)"),
@@ -407,6 +408,11 @@ def test_rows_of_sampling_can_be_compared_and_be_references(write):
     named = "{b: 'l, moments'}, variants: [b, 'l, moments']"
     sweep = load_sweep(write(f"name: s{ROWS}compare: {{reference: a, references: {named}}}\n"))
     assert sweep.compare.references == {"b": "l, moments"}
+    named = "{b: l, l: 'l, moments', 'l, moments': b}"
+    with pytest.raises(
+        SpecError, match=r"references\.b: is compared with 'l', which is in the end"
+    ):
+        load_sweep(write(f"name: s{ROWS}compare: {{reference: a, references: {named}}}\n"))
     named = "{'l, moments': l}, variants: [b]"
     with pytest.raises(SpecError, match=r"references\.l, moments: is not among 'variants'"):
         load_sweep(write(f"name: s{ROWS}compare: {{reference: a, references: {named}}}\n"))

@@ -7,7 +7,7 @@ from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import listed
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL, POWER
 from bench.reporting.tables.differences import is_testable
-from bench.reporting.tables.families import Family, names_of
+from bench.reporting.tables.families import Family
 from bench.reporting.tables.table import TARGETED, Column, Difference, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
@@ -23,10 +23,17 @@ TARGETS = (
 
 
 def significance_notes(
-    columns: Sequence[Column], rows: Sequence[Row], families: Mapping[str, Family]
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    families: Mapping[str, Family],
+    references: Mapping[str, Row],
 ) -> list[Note]:
-    """Return the notes on comparisons; where nothing is compared, at most on too few seeds."""
-    notes = _uncompared(columns, rows, families)
+    """Return the notes on comparisons; where nothing is compared, at most on too few seeds.
+
+    `families` are by sweep, `references` the reference rows by label.
+    """
+    notes = _uncompared(columns, rows, families, references)
+    compared = [row for row in rows if any(cell.difference for cell in row.cells)]
     differences = [cell.difference for row in rows for cell in row.cells if cell.difference]
     if not differences:
         means = [cell.n for row in rows for cell in row.cells if cell.kind == "mean"]
@@ -34,20 +41,18 @@ def significance_notes(
             return notes
         text = "a difference between rows is an observation, not a significant one"
         return [Note(f"Fewer than {FEWEST_FOR_CLAIMS} seeds: {text}."), *notes]
-    to = dict.fromkeys(difference.to for difference in differences)
-    references, several = listed(to), len(to) > 1
-    tested = [difference for difference in differences if difference.adjusted is not None]
+    tested = [row for row in compared if any(d.adjusted is not None for d in _differences(row))]
     if tested:
-        own = "its own of " if several else ""
-        itself = "one of these" if several else f"{references} itself"
-        notes.append(
-            Note(
-                f"Bold{STARRED}: significantly better than {own}{references}; "
-                f"{itself} where it is significantly better than all rows compared.",
-                role="cell",
+        text = f"Bold{STARRED}: significantly better than {_named(tested, families, references)}"
+        against = {d.to for row in tested for d in _differences(row) if d.adjusted is not None}
+        marked = [row.label for row in rows if any(cell.is_reference for cell in row.cells)]
+        if itself := [label for label in marked if label in against]:
+            text += (
+                f"; {'; '.join(itself)} itself where it is significantly better than every row "
+                "that is tested against it"
             )
-        )
-    notes += _own_references(rows, families) + _families(columns, rows, families)
+        notes.append(Note(f"{text}.", role="cell"))
+    notes += _families(rows, families, references)
     by_column = [
         (column, [d for row in rows if (d := row.cells[index].difference)])
         for index, column in enumerate(columns)
@@ -56,6 +61,7 @@ def significance_notes(
         notes.append(Note(TARGETS))
     notes += _untested(columns, rows)
     if any(difference.n < FEWEST_FOR_CLAIMS for difference in differences):
+        few = [row for row in compared if any(d.n < FEWEST_FOR_CLAIMS for d in _differences(row))]
         items = tuple(text for column, of in by_column for text in _size(column, of))
         power = (
             f" In a test of one pair of rows, {100 * POWER:.0f} of 100 such experiments would find "
@@ -64,30 +70,45 @@ def significance_notes(
         notes.append(
             Note(
                 f"With fewer than {FEWEST_FOR_CLAIMS} common seeds significance cannot be reached, "
-                f"and no difference from {references} is claimed.{power if items else ''}",
+                f"and no difference from {_named(few, families, references)} is claimed."
+                f"{power if items else ''}",
                 items,
             )
         )
     return notes
 
 
-def _own_references(rows: Sequence[Row], families: Mapping[str, Family]) -> list[Note]:
-    """Name the rows that have a reference row of their own."""
-    items = tuple(
-        f"{row.label}: {next(iter(to))}"
-        for row in rows
-        if (family := families.get(row.sweep)) and family.reference_of(row)
-        if (to := {cell.difference.to for cell in row.cells if cell.difference})
-    )
-    return [Note("Compared with a reference row of their own:", items)] if items else []
+def _differences(row: Row) -> list[Difference]:
+    return [cell.difference for cell in row.cells if cell.difference]
+
+
+def _named(
+    rows: Sequence[Row], families: Mapping[str, Family], references: Mapping[str, Row]
+) -> str:
+    """Return the names of the reference rows of some rows, and whose they are if not of all."""
+    common: dict[str, None] = {}
+    own: dict[str, str] = {}
+    for row in rows:
+        to = references[row.label].label
+        family = families.get(row.sweep)
+        if family and family.reference_of(row):
+            own[row.label] = to
+        else:
+            common[to] = None
+    text = "; ".join(common)
+    if len(common) > 1:
+        text = f"the reference row of its sweep ({text})"
+    exceptions = "; ".join(f"for {label}: {to}" for label, to in own.items())
+    return f"{text or 'its reference row'} ({exceptions})" if own else text
 
 
 def _families(
-    columns: Sequence[Column], rows: Sequence[Row], families: Mapping[str, Family]
+    rows: Sequence[Row], families: Mapping[str, Family], references: Mapping[str, Row]
 ) -> list[Note]:
     """Say what the p values rest on: which test, how many seeds, and which comparisons."""
+    origins = {sweep: family.origin for sweep, family in families.items()}
     tested: dict[str, list[tuple[int, Difference]]] = grouped(
-        (family.origin if (family := families.get(row.sweep)) else "", (index, cell.difference))
+        (origins.get(row.sweep, ""), (index, cell.difference))
         for row in rows
         for index, cell in enumerate(row.cells)
         if cell.difference and cell.difference.adjusted is not None
@@ -98,9 +119,14 @@ def _families(
         text = f"p values: two-sided paired t tests over common seeds ({seeds}), corrected by Holm "
         counts = sorted({difference.comparisons for _, difference in found})
         if origin:
+            of_it = [r for r in rows if origins.get(r.sweep) == origin and r.label in references]
+            to = _named(of_it, families, references)
+            asked = next(f.comparisons for f in families.values() if f.origin == origin)
             text += f"over {counts[0]} comparison{'s' * (counts[0] > 1)} together, {origin}: "
-            text += next(
-                _asked(family, found) for family in families.values() if family.origin == origin
+            text += (
+                f"{'; '.join(asked.variants) or 'all rows'}, with {to}, in "
+                f"{listed(asked.metrics) or 'all metrics'}. Other differences are shown without a "
+                "test."
             )
         else:
             text += f"over the comparisons of a column ({' or '.join(map(str, counts))})"
@@ -109,14 +135,6 @@ def _families(
             text += "; they were not planned in the sweep (`compare:`)."
         notes.append(Note(f"{text} A claim needs p < {LEVEL}."))
     return notes
-
-
-def _asked(family: Family, found: Sequence[tuple[int, Difference]]) -> str:
-    """Return in words what a family compares."""
-    to = listed(dict.fromkeys(difference.to for _, difference in found))
-    rows = "; ".join(family.comparisons.variants) or "all rows"
-    metrics = listed(family.comparisons.metrics) or "all metrics"
-    return f"{rows}, with {to}, in {metrics}. Other differences are shown without a test."
 
 
 def _untested(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
@@ -132,41 +150,39 @@ def _untested(columns: Sequence[Column], rows: Sequence[Row]) -> list[Note]:
 
 
 def _uncompared(
-    columns: Sequence[Column], rows: Sequence[Row], families: Mapping[str, Family]
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    families: Mapping[str, Family],
+    references: Mapping[str, Row],
 ) -> list[Note]:
-    """Name the rows that are not compared although there is a reference row, and say why."""
+    """Name the rows that are not compared although others are, and say why."""
     uncompared = []
     for index, column in enumerate(columns):
-        references = [row for row in rows if row.cells[index].is_reference]
-        for row in rows if references else ():
-            cell = row.cells[index]
+        if not any(row.cells[index].is_reference for row in rows):
+            continue
+        for row in rows:
+            cell, family = row.cells[index], families.get(row.sweep)
             if cell.kind != "mean" or cell.is_reference or cell.difference is not None:
                 continue
-            reference = _reference_of(row, references, rows, families)
-            reason = "no seed in common with it"
-            title = column.quantity.title
+            own = family.reference_of(row) if family else ""
             if row.sweep == EVALUATIONS:
                 reason = "not of a sweep, so that equal seeds have nothing in common"
-            elif not reference.cells[index].values:
+            elif (reference := references.get(row.label)) is None:
+                if not own:  # nobody asked for it
+                    continue
+                reason = f"its own one, {own}, is not here"
+            elif not next(r for r in rows if r.label == reference.label).cells[index].values:
                 by = f" by [{column.mark}]" if column.mark else ""
+                title = column.quantity.title
                 reason = f"no {title}{by} of {reference.label} on {column.data_title}"
             elif column.quantity.direction in TARGETED and cell.target is None:
-                reason = f"{title} of the real images is not known"
+                reason = f"{column.quantity.title} of the real images is not known"
+            else:
+                reason = f"no seed in common with {reference.label}"
             uncompared.append((reason, row.label))
     groups = grouped(dict.fromkeys(uncompared))
     items = tuple(f"{reason}: {'; '.join(labels)}" for reason, labels in groups.items())
-    return [Note("Not compared with the reference row:", items)] if items else []
-
-
-def _reference_of(
-    row: Row, references: Sequence[Row], rows: Sequence[Row], families: Mapping[str, Family]
-) -> Row:
-    """Return the row that a row would be compared with."""
-    family = families.get(row.sweep)
-    own = family.reference_of(row) if family else ""
-    named = [other for other in rows if own and own in names_of(other)]
-    candidates = named or references
-    return next((other for other in candidates if other.sweep == row.sweep), candidates[0])
+    return [Note("Not compared with a reference row:", items)] if items else []
 
 
 def _size(column: Column, differences: Sequence[Difference]) -> list[str]:

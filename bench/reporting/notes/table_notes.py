@@ -35,7 +35,7 @@ _VIEWS: dict[ColumnView, str] = {
         "that error is not on record."
     ),
     "difference": (
-        "Δ: the row minus the reference row over common seeds, ± half the width of its t interval. "
+        "Δ: the row minus its reference row over common seeds, ± half the width of its t interval. "
         "The interval is as wide as the corrected test asks, so that it leaves out 0 where "
         f"p < {LEVEL}; without a p value it is that of 95 %, uncorrected."
     ),
@@ -45,7 +45,7 @@ _VIEWS: dict[ColumnView, str] = {
         "truth)."
     ),
     "improvement": (
-        "P(better): how often a run of the row is better than one of the reference row, of all "
+        "P(better): how often a run of the row is better than one of its reference row, of all "
         "pairs of runs."
     ),
 }
@@ -56,14 +56,18 @@ def write_notes(
     rows: Sequence[Row],
     views: Collection[ColumnView],
     families: Mapping[str, Family],
+    references: Mapping[str, Row],
 ) -> list[Note]:
-    """Return the notes of a table with these rows and views, in their order below it."""
+    """Return the notes of a table with these rows and views, in their order below it.
+
+    `families` are by sweep, `references` the reference rows by label.
+    """
     records, columns = contents.records, contents.columns
     return [
         *([Note(text, role="cell")] if (text := cell_meaning(rows)) else []),
         *_real(rows),
         *view_notes(views),
-        *significance_notes(columns, rows, families),
+        *significance_notes(columns, rows, families, references),
         *_directions(columns),
         *_protocols(columns, rows, records.untrained),
         *_averages(columns),

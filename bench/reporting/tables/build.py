@@ -55,7 +55,7 @@ def build_table(
     columns, rows = contents.columns, _filled_rows(contents)
     if reference is None and compare is not None:
         reference = compare.comparisons.reference or None
-    families = families_by_sweep(records, reference, compare)
+    families = families_by_sweep(records, rows, reference, compare)
     references = _references(rows, spec, reference, families)
     tested = rows, columns, references
     if families:  # which may be of more than this table shows
@@ -66,7 +66,8 @@ def build_table(
         tested = every, whole.columns, _references(every, spec, reference, families)
     corrected = corrected_tests(*tested, families)
     rows = add_differences(rows, columns, references, families, corrected)
-    name = spec.reference if reference is None else reference
+    planned = (family.comparisons.reference for family in families.values())
+    name = next(planned, spec.reference) if reference is None else reference
     can_compare = spec.is_measured and len([row for row in rows if row.model]) > 1
     is_uncompared = not references and can_compare and name not in NO_REFERENCE
     no_reference = [Note(NO_ROW.format(name))] if is_uncompared else []
@@ -87,7 +88,10 @@ def build_table(
         rows=tuple(
             replace(row, cells=tuple(row.cells[index] for index, _ in shown)) for row in rows
         ),
-        notes=(*no_reference, *write_notes(contents, rows, {view for _, view in shown}, families)),
+        notes=(
+            *no_reference,
+            *write_notes(contents, rows, {view for _, view in shown}, families, references),
+        ),
     )
 
 

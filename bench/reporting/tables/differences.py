@@ -25,10 +25,11 @@ from bench.reporting.tables.families import (
     Place,
     cell_place,
     correct_families,
+    is_comparable,
     names_of,
 )
 from bench.reporting.tables.table import TARGETED, Cell, Column, Difference, Robust, Row
-from bench.spec.reserved_names import ELSEWHERE, EVALUATIONS
+from bench.spec.reserved_names import ELSEWHERE
 
 NO_REFERENCE = ("", "none")
 """Names of a reference row by which nothing is compared; `none` is a value of `--reference`."""
@@ -43,7 +44,7 @@ def find_references(rows: Sequence[Row], name: str, *, must_exist: bool) -> dict
     """
     if name in NO_REFERENCE:
         return {}
-    trained = [row for row in rows if row.model and row.sweep != EVALUATIONS]
+    trained = [row for row in rows if is_comparable(row)]
     names = {row.label: names_of(row) for row in trained}
     meant = [row for row in trained if name in names[row.label]]
     meant = meant or [row for row in trained if name == row.model]
@@ -66,15 +67,18 @@ def with_own_references(
     Such a row is compared with no other one, also where its reference is not among the rows.
     """
     found = dict(references)
-    for row in rows:
+    common = {row.label for row in references.values()}
+    for row in filter(is_comparable, rows):
         family = families.get(row.sweep)
-        if family is None or not row.model or not (name := family.reference_of(row)):
+        name = family.reference_of(row) if family else ""
+        if not family or not name or row.label in common or row.model == ELSEWHERE:
             continue
-        meant = [other for other in rows if other.model and name in names_of(other)]
-        meant.sort(key=lambda other: other.sweep != row.sweep)
         found.pop(row.label, None)
-        if meant:
-            found[row.label] = meant[0]
+        others = [other for other in rows if is_comparable(other) and name in names_of(other)]
+        others = [other for other in others if family.sweep in ("", other.sweep)]
+        others.sort(key=lambda other: other.sweep != row.sweep)
+        if others and others[0].label != row.label:
+            found[row.label] = others[0]
     return found
 
 

@@ -15,6 +15,7 @@ from bench.reporting.grouping import grouped
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS, PairedDifference, holm
 from bench.reporting.tables.table import Column, Row
 from bench.spec.comparisons import Comparisons
+from bench.spec.reserved_names import EVALUATIONS
 
 K = TypeVar("K", bound=Hashable)
 
@@ -37,10 +38,12 @@ class Family:
     Attributes:
         comparisons: What is compared; what is empty in it is everything.
         origin: Who said so, for a note.
+        sweep: The sweep that planned it, with none but its own rows; '' for a user.
     """
 
     comparisons: Comparisons
     origin: str
+    sweep: str = ""
 
     def holds(self, row: Row, column: Column) -> bool:
         """Return whether the comparison of a cell is one of these."""
@@ -50,13 +53,14 @@ class Family:
         )
 
     def reference_of(self, row: Row) -> str:
-        """Return the name of the row that a row is compared with instead of others'; '' if none."""
-        named = self.comparisons.references.items()
-        return next((other for name, other in named if name in names_of(row)), "")
+        """Return the name of the reference that a row has of its own; '' if it has none."""
+        own = self.comparisons.references
+        names = (f"{row.sweep}/{row.variant}", row.label, row.variant)
+        return next((own[name] for name in names if name in own), "")
 
     def check(self, rows: Iterable[Row], columns: Iterable[Column]) -> None:
         """Raise an `UnknownName` for a row or metric that is not there."""
-        labels = set().union(*(names_of(row) for row in rows if row.model))
+        labels = set().union(*(names_of(row) for row in rows if is_comparable(row)))
         metrics = {name for c in columns for name in (c.metric, c.metric.partition("/")[0])}
         compared = [*self.comparisons.variants, *self.comparisons.references]
         for kind, asked, known in (
@@ -70,19 +74,28 @@ class Family:
 
 
 def families_by_sweep(
-    records: Records, reference: str | None, chosen: Family | None
+    records: Records, rows: Sequence[Row], reference: str | None, chosen: Family | None
 ) -> dict[str, Family]:
     """Return the planned comparisons by sweep; those of a user are together those of all sweeps.
 
-    What a sweep planned holds for the reference row that it named.
+    What a sweep planned holds for the reference row that it named, by any of its names.
     """
     if chosen is not None:
         return dict.fromkeys((run.sweep for run in records.runs), chosen)
-    return {
-        sweep.name: Family(_recorded(sweep.compare), f"planned in the sweep {sweep.name}")
-        for sweep in records.sweeps
-        if sweep.compare is not None and reference in (None, sweep.compare.get("reference", ""))
-    }
+    families = {}
+    for sweep in records.sweeps:
+        if sweep.compare is None:
+            continue
+        asked, origin = _recorded(sweep.compare), f"planned in the sweep {sweep.name}"
+        same = [row for row in rows if row.sweep == sweep.name and asked.reference in names_of(row)]
+        if reference in (None, asked.reference) or any(reference in names_of(row) for row in same):
+            families[sweep.name] = Family(asked, origin, sweep.name)
+    return families
+
+
+def is_comparable(row: Row) -> bool:
+    """Return whether a row may be a reference: it is of a model that a sweep trained."""
+    return bool(row.model) and row.sweep != EVALUATIONS
 
 
 def names_of(row: Row) -> set[str]:

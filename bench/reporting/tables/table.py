@@ -83,8 +83,8 @@ class Cell:
         gap_half_width: Half the width of the 95 % t interval of the gap to the target, over seeds
             and images of the target together; None for one seed, or without `target_error`.
         difference: From the reference row; None for that row and where nothing is compared.
-        bold: Whether it is significantly better than the reference, or as the reference better
-            than all others.
+        bold: Whether it is significantly better than its reference row, or as one better than every
+            row that is tested against it.
     """
 
     kind: CellKind

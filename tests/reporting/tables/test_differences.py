@@ -84,7 +84,9 @@ def test_a_claim_holds_over_the_error_of_the_target_and_needs_that_it_is_known()
         assert difference.mean == pytest.approx(-1.5)
         assert difference.verdict == verdict
         assert (difference.p is None) == (error is None)
-        text = "\n".join(note.text for note in significance_notes(columns, found, {}))
+        text = "\n".join(
+            note.text for note in significance_notes(columns, found, {}, {"b": rows[0]})
+        )
         assert ("Not tested, since the record has no standard error" in text) == (error is None)
 
 
@@ -138,7 +140,7 @@ def test_five_seeds_claim_nothing_however_large_the_difference():
     difference = found[1].cells[0].difference
     assert difference.p < 1e-4
     assert (difference.adjusted, difference.verdict, found[1].cells[0].bold) == (None, "", False)
-    [note] = significance_notes([column("higher")], found, {})
+    [note] = significance_notes([column("higher")], found, {}, {"far": rows[0]})
     assert "significance cannot be reached, and no difference from ref is claimed" in note.text
     [item] = note.items
     assert item == f"{difference.detectable:.2f} in M on Set (median over rows, 5 seeds)"
@@ -149,7 +151,7 @@ def test_equal_differences_do_not_promise_to_find_a_difference_of_nothing():
     columns = [column("higher")]
     found = with_differences(rows, columns, find_references(rows, "ref", must_exist=True))
     assert found[1].cells[0].difference.detectable is None
-    [note] = significance_notes(columns, found, {})
+    [note] = significance_notes(columns, found, {}, {"up": rows[0]})
     assert note.text.endswith("and no difference from ref is claimed.")
     assert not note.items
 
@@ -159,7 +161,7 @@ def test_costs_times_and_the_papers_numbers_are_not_compared():
     columns = [column(None, kind="timed"), column("higher", paper=True)]
     found = with_differences(rows, columns, {"b": rows[0]})
     assert found == rows
-    assert significance_notes(columns, found, {}) == []
+    assert significance_notes(columns, found, {}, {"b": rows[0]}) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Comparisons that a sweep plans, or a user chooses, are corrected together, and no others."""
 
 import json
+import shutil
 
 import cases
 import pytest
@@ -123,8 +124,36 @@ def test_a_row_is_compared_with_a_reference_of_its_own(tmp_path):
     assert not cells["better"].is_reference
     assert cells["full"].is_reference
     said = cases.notes(table)
-    assert "Compared with a reference row of their own:" in said
-    assert "worse: better" in said
+    assert "planned in the sweep claims: all rows, with full (for worse: better), in ince" in said
+    assert "Bold, or * in plain text: significantly better than full (for worse: better); " in said
+    assert "full itself where it is significantly better than every row that is tested" in said
+
+
+def test_the_sentence_on_bold_names_no_reference_that_is_compared_itself(tmp_path):
+    asked = {"better": "full", "equal": "full", "worse": "better"}
+    planned(tmp_path, reference="few", references=asked, metrics=METRICS)
+    said = cases.notes(cases.build(tmp_path))
+    assert "itself" not in said
+    own = "its reference row (for better: full; for worse: better; for equal: full)"
+    assert f"significantly better than {own}." in said
+
+
+def test_a_plan_stays_within_its_sweep_and_a_choice_need_not(tmp_path):
+    planned(tmp_path, reference="full", references={"worse": "other/better"})
+    shutil.copytree(tmp_path / "claims", tmp_path / "other")
+    path = tmp_path / "other" / "sweep.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sweep": "other"}))
+    asked = Comparisons(reference="full", references={"claims/worse": "other/better"})
+    for chosen, to in ((None, None), (Family(asked, "chosen"), "better (other)")):
+        table = cases.build(tmp_path, compare=chosen)
+        [worse] = [row for row in table.rows if (row.sweep, row.variant) == ("claims", "worse")]
+        assert (worse.cells[0].difference and worse.cells[0].difference.to) == to
+
+
+@pytest.mark.parametrize("name", ["full", "claims/full"])
+def test_another_name_of_the_planned_reference_keeps_the_plan(tmp_path, name):
+    planned(tmp_path, reference="full", variants=["better"])
+    assert "planned in the sweep claims" in cases.notes(cases.build(tmp_path, reference=name))
 
 
 def test_without_its_own_reference_a_row_is_not_compared(tmp_path):
@@ -133,5 +162,31 @@ def test_without_its_own_reference_a_row_is_not_compared(tmp_path):
     content = json.loads(path.read_text())
     runs = [run for run in content["runs"] if run["variant"] != "better"]
     path.write_text(json.dumps(content | {"runs": runs}))
-    [worse] = [row for row in cases.build(tmp_path).rows if row.variant == "worse"]
+    table = cases.build(tmp_path)
+    [worse] = [row for row in table.rows if row.variant == "worse"]
     assert worse.cells[0].difference is None
+    assert "its own one, better, is not here: worse" in cases.notes(table)
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("{reference: full, references: {worse: worse}}", "references.worse: is compared with its"),
+        ("{reference: full, references: {full: worse}}", "references.full: is the reference itse"),
+        ("{reference: full, references: {worse: few}, variants: [few]}", "is not among 'variants'"),
+        ("{reference: full, references: {worse: few, few: worse}}", "is in the end compared with"),
+    ],
+)
+def test_comparisons_that_contradict_themselves_are_refused(here, bench, asked, text):
+    cases.eight_seeds(here / "results")
+    status, _, err = bench("report", "claims", "--compare", asked)
+    assert status == 2
+    assert text in err
+
+
+def test_a_reference_has_no_reference_of_its_own(here, bench):
+    cases.eight_seeds(here / "results")
+    asked = ("--reference", "worse", "--compare", "{references: {worse: better}}")
+    status, _, err = bench("report", "claims", *asked)
+    assert status == 2
+    assert "--reference worse has another reference in --compare" in err

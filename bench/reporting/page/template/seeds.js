@@ -50,15 +50,18 @@ Page.seeds = (() => {
     return picture;
   };
 
+  const difference = (row, others) =>
+    row.difference && others.length > 1 ? `${row.difference} from ${row.to}` : row.difference;
+
   const numbers = (rows) => {
     const seeds = [...new Set(rows.flatMap((row) => row.values.map(([seed]) => seed)))];
     const others = [...new Set(rows.map((row) => row.to).filter(Boolean))];
     const show = (row, seed) => row.values.filter(([other]) => other === seed)
       .map(([, value]) => number(value)).join(", ") || "—";
     return [
-      ["Row", "mean", ...(others.length ? [`difference from ${others.join(", ")}`] : []),
+      ["Row", "mean", ...(others.length ? [others.length > 1 ? "difference" : `difference from ${others[0]}`] : []),
         ...seeds.map((seed) => Page.seedText(seed) || "value")],
-      rows.map((row) => [row.label, row.text, ...(others.length ? [row.difference] : []),
+      rows.map((row) => [row.label, row.text, ...(others.length ? [difference(row, others)] : []),
         ...seeds.map((seed) => show(row, seed))]),
     ];
   };
