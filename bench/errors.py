@@ -3,6 +3,7 @@
 import difflib
 import errno
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -151,6 +152,12 @@ def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     comma = "; " if any("," in known_name for known_name in names) else ", "
     listed = shortened(comma.join(map(shortened, names[:MOST_NAMES])), 1000) or "none"
     return f"unknown {kind} {shortened(name)!r}{hint}; known: {listed}{more}"
+
+
+def shown_path(path: Path | str) -> str:
+    """Return a path for a message that may be kept or shared, with `~` for the home folder."""
+    text, home = str(path), os.path.expanduser("~")
+    return f"~{text[len(home) :]}" if text.startswith(home + os.sep) else text
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:

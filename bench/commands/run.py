@@ -113,9 +113,21 @@ def _without_value(folder: Path) -> list[str]:
         for entry in load_records(folder.parent, [folder.name]).final
         if entry.run.seed is not None
     ]
-    measured = {entry.metric for entry in of_runs if entry.value is not None}
-    reasons = {entry.metric: entry.reason for entry in of_runs if entry.metric not in measured}
-    lines = [f"no run has a value of {metric}: {reason}" for metric, reason in reasons.items()]
+    measured = {
+        (name, protocol)
+        for entry in of_runs
+        if entry.value is not None
+        for name in (entry.metric, entry.metric.partition("/")[0])
+        for protocol in (entry.protocol, "")
+    }
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    for entry in of_runs:
+        if (entry.metric, entry.protocol) not in measured:
+            reasons.setdefault((entry.metric, entry.protocol), {})[entry.reason] = None
+    lines = [
+        f"no run has a value of {protocol or metric}: {'; or '.join(reasons[metric, protocol])}"
+        for metric, protocol in reasons
+    ]
     again = "where that can be mended, delete the files `done` of the runs: they are measured again"
     return [*lines, again] if lines else []
 

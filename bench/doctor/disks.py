@@ -92,7 +92,7 @@ def check_weights(asked: Surroundings) -> Iterator[Diagnosis]:
 
 def check_preferences(_: Surroundings) -> Iterator[Diagnosis]:
     """Read the file of preferences, which every run begins with."""
-    from bench.spec.preferences import load_preferences, preferences_path
+    from bench.spec.preferences import load_preferences, load_trackers, preferences_path
 
     path = preferences_path()
     if not os.path.exists(path):
@@ -100,8 +100,9 @@ def check_preferences(_: Surroundings) -> Iterator[Diagnosis]:
         return
     try:
         load_preferences()
+        load_trackers(None)
     except BenchError as error:
-        yield Diagnosis("FAIL", " ".join(str(error).split()), f"mend {path}, or move it away")
+        yield Diagnosis("FAIL", "; ".join(str(error).splitlines()), f"mend {path}, or move it away")
     else:
         yield Diagnosis("ok", str(path))
 

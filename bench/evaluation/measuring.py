@@ -1,9 +1,10 @@
 """Draw the sample set of a trained model, and measure it on test or validation images."""
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import Field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,26 +195,46 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Measure generated or real examples after `step` iterations; return entries for the record."""
     entries = []
+    metrics = list(metrics)
+    times = Counter(name for metric in metrics for name in metric.quantities)
     for metric in metrics:
         measured: list[Measurement] = []
+        is_one_of_several = any(times[name] > 1 for name in metric.quantities)
+        missing = _asked(metric) if is_one_of_several else ""
         for group, about, part in grouped_measurements(metric, samples, context.data):
-            found = _measured(metric, part, context)
+            found = _measured(metric, part, context, missing)
             measured += [of_group(one, group, about) for one in found]
         named = [_naming_files(found, metric) for found in measured]
         entries += [{"step": step, "split": split, **found._asdict()} for found in named]
     return entries
 
 
-def _measured(metric: Metric, samples: SampleSet | None, context: Context) -> list[Measurement]:
-    """Measure samples by one metric; where it does not apply, the measurements have a reason."""
+def _asked(metric: Metric) -> str:
+    """Return a metric with the options that were asked for, to tell it from others of its name."""
+    options: tuple[Field[Any], ...] = fields(metric) if is_dataclass(metric) else ()
+    given = [
+        f"{option.name}={getattr(metric, option.name)}"
+        for option in options
+        if getattr(metric, option.name) != option.default
+    ]
+    return f"{metric.name}[{','.join(given)}]" if given else metric.name
+
+
+def _measured(
+    metric: Metric, samples: SampleSet | None, context: Context, missing: str
+) -> list[Measurement]:
+    """Measure samples by one metric; where it does not apply, the measurements have a reason.
+
+    `missing` is their protocol then.
+    """
     if samples is None:
-        return unmeasured(metric.quantities, "", "no sample is of these classes")
+        return unmeasured(metric.quantities, missing, "no sample is of these classes")
     if metric.needs_labels and not samples.labeled:
-        return unmeasured(metric.quantities, "", "the labels of these samples are not known")
+        return unmeasured(metric.quantities, missing, "the labels of these samples are not known")
     try:
         measurements = metric.measure(samples, context)
     except NotApplicable as reason:
-        return unmeasured(metric.quantities, "", str(reason))
+        return unmeasured(metric.quantities, missing, str(reason))
     for found in measurements:
         if not {found.metric, found.metric.partition("/")[0]} & {*metric.quantities}:
             raise BenchError(

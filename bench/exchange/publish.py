@@ -73,6 +73,9 @@ def publish_sweep(
     for name in specs:  # a table that was filled before may not be any more
         if f"{name}.md" not in tables:
             (folder / f"{name}.md").unlink(missing_ok=True)
+    for name in FIGURES:  # neither may an older picture of other numbers stay
+        if f"{name}.png" not in contents:
+            (folder / f"{name}.png").unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)
     numbers = write_csv(records, folder, curves=False)

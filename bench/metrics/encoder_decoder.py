@@ -28,7 +28,7 @@ BATCH = 250
 TRIED = 16  # images on which it is tried what depends on the label
 TOLERANCE = 1e-5  # relative difference of codes below which the label made none
 
-NO_MODEL = "is a property of a model's codes"
+NO_MODEL = "only a model has codes"
 
 
 class EncoderDecoder:

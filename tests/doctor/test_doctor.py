@@ -259,6 +259,11 @@ AMISS = {
         preferences("exekutor: local"),
         r"FAIL: .*config.yaml:1: .*unknown key.* -> mend .*config.yaml, or move it away",
     ),
+    "preferences with an unknown tracker": (
+        "preferences",
+        preferences("tracker: [mlflw]"),
+        "FAIL: .*unknown tracker 'mlflw'",
+    ),
     "preferences that are no YAML": ("preferences", preferences("{"), "FAIL: .*config.yaml"),
     "preferences": ("preferences", preferences("jobs: 2"), "ok: .*config.yaml"),
     "damaged MLflow": (

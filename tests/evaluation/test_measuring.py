@@ -109,3 +109,17 @@ def test_a_run_tells_of_bad_samples_before_its_training(bench, here, monkeypatch
     assert "WARNING: cvae, seed 0: before its training, sampling fails" in err
     assert text in err
     assert err.index(text) < err.index("failed")
+
+
+def test_a_metric_asked_for_twice_has_a_reason_for_each(contexts):
+    context = contexts()
+    metrics = [registry.load("metric", "fid")(extractor=name) for name in ("dinov2", "clip")]
+    samples = SampleSet(context.data.test.x, context.data.test.y, context.data.spec)
+    found = measure(metrics, samples, context, step=0, split="test")
+    assert [entry["protocol"] for entry in found] == [
+        "fid[extractor=dinov2]",
+        "fid[extractor=clip]",
+    ]
+    assert ["DINOv2" in entry["reason"] for entry in found] == [True, False]
+    [alone] = measure(metrics[:1], samples, context, step=0, split="test")
+    assert alone["protocol"] == ""

@@ -93,10 +93,12 @@ def test_a_publication_is_not_written_over(bench, here):
 
 def test_what_is_not_filled_any_more_does_not_stay(claims, tmp_path):
     (tmp_path / "to").mkdir()
-    for name in ("toy.md", "mine.md"):
+    for name in ("toy.md", "mine.md", "seeds.png", "mine.png"):
         (tmp_path / "to" / name).write_text("old")
     publish_sweep(claims, cases.SPECS, tmp_path / "to")
     assert not (tmp_path / "to" / "toy.md").exists()
+    assert not (tmp_path / "to" / "seeds.png").exists()
+    assert (tmp_path / "to" / "mine.png").exists(), "it is not a picture of ours"
     assert (tmp_path / "to" / "mine.md").exists(), "it is not a table of ours"
 
 

@@ -334,6 +334,14 @@ def test_a_phone_never_scrolls_sideways(show, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+def test_the_filter_fits_a_phone(show):
+    page = show("small", viewport=PHONE)
+    page.click("details.filters > summary")
+    panel = page.locator(".panel").bounding_box()
+    assert panel["x"] >= 0
+    assert panel["x"] + panel["width"] <= PHONE["width"]
+
+
 def test_hostile_names_are_shown_as_they_are(show):
     page = show("hostile")
     assert page.evaluate("window.broken") is None

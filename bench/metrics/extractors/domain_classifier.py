@@ -78,8 +78,8 @@ def _load(context: Context, seed: int) -> FeatureClassifier:
     if seconds is not None:
         right = classifier.logits(data.test.x).argmax(dim=1) == data.test.y
         say(
-            f"  trained in {seconds:.0f} s; it classifies "
-            f"{100 * right.double().mean():.1f} % of {len(right)} real test images correctly"
+            f"  trained in {seconds:.0f} s; of {len(right)} real images that it has not seen it "
+            f"classifies {100 * right.double().mean():.1f} % correctly"
         )
     return classifier
 

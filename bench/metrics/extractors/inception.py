@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench.console import say
 from bench.data.torchvision_files import is_offline
-from bench.errors import NotApplicable, one_line
+from bench.errors import NotApplicable, one_line, shown_path
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
 from bench.metrics.extractors.weight_files import read_weights, weights_hash
@@ -122,7 +122,7 @@ def _downloaded() -> Path:
     address, path = _address(), downloaded_path()
     if path.exists():
         return path
-    missing = f"the Inception weights are not on this machine (looked for {path})"
+    missing = f"the Inception weights are not on this machine (looked for {shown_path(path)})"
     if is_offline():
         raise NotApplicable(f"{missing}, and BENCH_OFFLINE is set; {REMEDY}")
     say(f"  downloading {address}")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.console import say
 from bench.data.torchvision_files import is_offline
-from bench.errors import BenchError, NotApplicable, one_line
+from bench.errors import BenchError, NotApplicable, one_line, shown_path
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureExtractor
 from bench.metrics.extractors.weight_files import read_weights, weights_hash
@@ -204,7 +204,7 @@ def _downloaded(repository: str, title: str, remedy: str) -> Path:
 
     if path := _kept(repository):
         return path
-    looked = f"looked for {repository} in {HF_HUB_CACHE}"
+    looked = f"looked for {repository} in {shown_path(HF_HUB_CACHE)}"
     missing = f"the weights of {title} are not on this machine ({looked})"
     if is_offline():
         raise NotApplicable(f"{missing}, and BENCH_OFFLINE is set; {remedy}")

@@ -6,8 +6,9 @@ from bench.reporting.grouping import grouped
 
 
 def listed(values: Iterable[object]) -> str:
-    """Return values with commas between them; labels of rows may hold commas and take "; "."""
-    return ", ".join(map(str, values))
+    """Return values with commas between them, or with semicolons where one has a comma itself."""
+    texts = [*map(str, values)]
+    return ("; " if any("," in text for text in texts) else ", ").join(texts)
 
 
 def seeds_text(numbers: Iterable[int | None]) -> str:

@@ -36,9 +36,8 @@ class TableContents:
     def entries(self) -> tuple[RecordEntry, ...]:
         """The numbers that the table shows, each under the name of its quantity."""
         measured = [entry for entry in self.records.final if entry.split != VALIDATION]
-        in_parts = {
-            whole for e in measured for whole, slash, _ in [e.metric.partition("/")] if slash
-        }
+        has_value = {entry.metric for entry in measured if entry.value is not None}
+        in_parts = grouped((part.partition("/")[0], part) for part in has_value if "/" in part)
         entries = []
         if self.spec.metrics:
             known = set(self.records.measured_runs)
@@ -46,9 +45,11 @@ class TableContents:
             entries += [e for e in self.records.timings if e.metric in TIMINGS and e.run in known]
         for entry in measured:
             names = self.quantities.of_metric(entry.metric) if entry.value is None else ()
-            # a quantity that was measured in parts alone has no column of its own
-            alone = [entry._replace(metric=name) for name in names if name not in in_parts]
-            entries += alone or [entry]
+            for name in names or (entry.metric,):
+                # a quantity that was measured in parts alone has no column of its own
+                parts = [] if entry.value is not None else sorted(in_parts.get(name, ()))
+                own = [name] if name in has_value or not parts else []
+                entries += [entry._replace(metric=one) for one in (*own, *parts)]
         shows_all, rank = not self.spec.metrics, self.spec.rank
         return tuple(entry for entry in entries if shows_all or rank(entry.metric) is not None)
 

@@ -191,7 +191,7 @@ def test_progress_is_two_lines_on_stderr(contexts, capsys):
     out, err = capsys.readouterr()
     assert not out
     assert "training the domain classifier of tiny: 3 steps" in err
-    assert "% of 24 real test images correctly" in err
+    assert "of 24 real images that it has not seen it classifies" in err
     domain_classifier(contexts())
     assert capsys.readouterr() == ("", "")
 

@@ -236,10 +236,18 @@ def test_what_does_not_apply_to_a_metric_does_not_apply_to_its_quantities(tmp_pa
     assert found["relevant_distance"] == found["irrelevant_kl"] == "n/a"
 
 
-def test_a_metric_measured_in_parts_alone_keeps_a_column_where_it_does_not_apply(tmp_path):
-    parts = {"inpainting_mse/center": ("mse", 0.5)}
-    variants = {"ccvae": {0: parts}, "cgan": {0: {"inpainting": ("", None)}}}
+def test_a_metric_measured_in_parts_alone_does_not_apply_in_their_columns(tmp_path):
+    parts = {f"inpainting_mse/{part}": ("mse", 0.5) for part in ("center", "left")}
+    variants = {"ccvae": {0: parts}, "cgan": {0: {"inpainting_mse": ("", None)}}}
     recorded.write_sweep(tmp_path, variants=variants, real=None)
     built = cases.build(tmp_path, "summary")
-    assert [column.metric for column in built.columns] == ["inpainting_mse/center", "inpainting"]
-    assert row(built, "cGAN") == ["—", "n/a"]
+    assert [column.metric for column in built.columns] == [*parts]
+    assert row(built, "cGAN") == ["n/a", "n/a"]
+    assert "Not measured" not in cases.notes(built)
+
+
+def test_a_whole_and_its_parts_have_a_column_each(tmp_path):
+    both = {"fid": ("f", 2.0), "fid/per_class": ("f", 3.0)}
+    variants = {"ccvae": {0: both}, "cgan": {0: {"fid": ("", None)}}}
+    recorded.write_sweep(tmp_path, variants=variants, real=None)
+    assert row(cases.build(tmp_path, "summary"), "cGAN") == ["n/a", "n/a"]

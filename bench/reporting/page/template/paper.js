@@ -1,5 +1,5 @@
 /* For paper: sections unfolded, and tables that are too wide in parts below each other. What is folded
-   in a card or in another fold (the numbers of a chart, the settings of a run) is printed if it was open. */
+   in a card or in another fold of runs (the numbers of a chart, the settings of a run) is printed if it was open. */
 
 Page.paper = (() => {
   let folded = [], parts = [];
@@ -30,7 +30,7 @@ Page.paper = (() => {
     if (document.documentElement.classList.contains("paper")) return;
     document.documentElement.classList.add("paper");
     Page.later.all();
-    folded = [...document.querySelectorAll("details:not([open], .card *, details *)")];
+    folded = [...document.querySelectorAll("details:not([open], .card *, .folds details *)")];
     for (const node of folded) node.open = true;
     const wide = [...document.querySelectorAll(".scroller > table")].map((table) => ({ table,
       room: table.parentNode.clientWidth, size: table.offsetWidth,
