@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +107,7 @@ def do_job() -> None:
     digests = _read_digests(folder, target)
     wanted = {_id_of(run): run for run in job.sweep.runs}
     for gone in digests.keys() - wanted.keys():
-        _remove_files(folder, gone)
+        _remove(_files(folder, gone))
         del digests[gone]
     written = 0
     for id_, run in wanted.items():
@@ -115,8 +115,10 @@ def do_job() -> None:
             continue
         if os.getppid() != job.parent:  # killed, and with it the lock against a second mirror
             return
-        _remove_files(folder, id_)
+        before = _files(folder, id_)
         _write(run, id_, job, mode)
+        if _files(folder, id_) - before:  # what was written before stays where that fails
+            _remove(before)
         written += 1
         digests[id_] = run.digest
         write_json(folder / STATE, {"target": target, "digests": digests})
@@ -164,8 +166,12 @@ def _id_of(run: MirroredRun) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _remove_files(folder: Path, id_: str) -> None:
-    for path in folder.glob(f"*run-*-{id_}"):
+def _files(folder: Path, id_: str) -> set[Path]:
+    return {*folder.glob(f"*run-*-{id_}")}
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
         shutil.rmtree(path)
 
 

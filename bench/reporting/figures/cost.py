@@ -28,7 +28,7 @@ def draw(data: FigureData) -> CaptionedFigure:
         remark = "Multiply-adds are those of the whole training, counted, not measured."
     drawn = scatter(data, x, y)
     more = [
-        "" if y.real is None else f"The real test images have {y.real:.4g}.",
+        "" if y.real is None else f"{y.title.rstrip(' ↑↓')} of the real test images: {y.real:.4g}.",
         "Means over seeds with 95 % t intervals.",
         remark,
         f"Protocol: {y.protocols}." if y.protocols else "",

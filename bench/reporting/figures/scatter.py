@@ -89,14 +89,21 @@ def metric_axis(data: FigureData, metric: str) -> ScatterAxis:
         return next(filter(None, found), None)
 
     title = axis_title(columns[0]).replace(" [a]", "", len(columns) > 1)
-    parts, rest = [], set(data.variants)
+    parts, unused, rest = [], [], set(data.variants)
     for column in columns:
-        having = {variant for variant in rest if data.interval(column, variant)}
+        measured = {variant for variant in data.variants if data.interval(column, variant)}
+        having = measured & rest
+        if measured and not having:
+            unused.append(column.protocol)
         models = ", ".join(sorted({variant.runs[0].model for variant in having}))
         if having:
             parts.append(f"{column.protocol} ({models})" if len(columns) > 1 else column.protocol)
         rest -= having
     protocols = f"{metric} by {'; '.join(parts)}" if any(parts) else ""
+    if len(parts) > 1:
+        protocols += ", which must not be compared"
+    if unused:
+        protocols += f" (not shown: by {'; '.join(unused)})"
     return ScatterAxis(title, first, data.real_value(columns[0]), protocols)
 
 
