@@ -65,7 +65,7 @@ class ClassificationAccuracy(Metric):
         """Return the model's logits `[N, K]` of the test images, on the CPU."""
         model, spec = context.model, context.data.spec
         if model is None:
-            raise NotApplicable("is a property of a model's own classifier")
+            raise NotApplicable("only a model has a classifier of its own")
         if not isinstance(model, Classifies):
             raise NotApplicable("the model has no classifier")
         with torch.inference_mode():

@@ -391,7 +391,7 @@ LACKING = {
 @pytest.mark.parametrize("name", OF_MODELS)
 def test_real_images_and_models_that_cannot_do_it_are_told_so(name, bars, contexts):
     samples, metric = bars_samples(bars), metric_of(name)
-    with pytest.raises(NotApplicable, match=r"is a property of a model's (codes|own classifier)"):
+    with pytest.raises(NotApplicable, match=r"only a model has (codes|a classifier of its own)"):
         metric.measure(samples, contexts(bars))
     reason = LACKING.get(name, "the model has no encoder")
     with pytest.raises(NotApplicable, match=reason):
