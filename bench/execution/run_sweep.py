@@ -1,6 +1,5 @@
 """Run a sweep: check it, do what is missing, count how it ended. All state is in run folders."""
 
-import json
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from bench import registry
 from bench.console import say
 from bench.data.base import DataSet, data_root
 from bench.data.summary import data_notices
-from bench.errors import BenchError, DataMissing, SpecError, describe_system_error
+from bench.errors import BenchError, DamagedRecord, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
 from bench.execution.data_change import check_data
@@ -27,6 +26,7 @@ from bench.process.worker import Worker
 from bench.record.files import write_json
 from bench.record.locks import Busy
 from bench.record.run_folder import remove_partial
+from bench.record.sweep_folder import read_plan
 from bench.spec.comparisons import Comparisons
 from bench.spec.reserved_names import REAL
 from bench.spec.run_config import canonical_json
@@ -68,10 +68,9 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
     if todo:
         _load_data(todo, worker)
         check_data(tasks, worker)  # again, since some may have been downloaded
-    description = _description(sweep, tasks, worker.command)
-    if kept and (folder / "sweep.json").exists():
-        _tell_new_plan(folder / "sweep.json", description)
-    write_json(folder / "sweep.json", description)
+    if kept:
+        _tell_new_plan(sweep, folder)
+    write_json(folder / "sweep.json", _description(sweep, tasks, worker.command))
     troubles: dict[Task, str] = {}
     with shown(sweep.name, tasks):
         for number, (ended, outcome, reason) in enumerate(schedule(todo, executor), start=1):
@@ -214,14 +213,11 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
     }
 
 
-def _tell_new_plan(path: Path, description: Mapping[str, Any]) -> None:
+def _tell_new_plan(sweep: Sweep, folder: Path) -> None:
     """Say that comparisons are not those that were planned before there were results."""
-    with suppress(OSError, ValueError, AttributeError):  # a damaged file is written again
-        before, now = (
-            content.get("compare") and Comparisons(**content["compare"])
-            for content in (json.loads(path.read_text()), description)
-        )
-        if before != now:
+    with suppress(FileNotFoundError, DamagedRecord):  # which is written again
+        before = read_plan(folder)[0].compare
+        if (None if before is None else Comparisons.of_record(before)) != sweep.compare:
             say("note: `compare:` has changed since runs were done, so it is no plan made before")
 
 

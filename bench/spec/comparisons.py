@@ -1,6 +1,7 @@
 """Comparisons that a sweep plans or a user chooses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
 from bench.spec.run_settings import Strict
 
@@ -19,6 +20,11 @@ class Comparisons(Strict):
     """Rows that are compared; all of them where empty."""
     metrics: list[str] = []
     """Quantities in which they are compared; all of them where empty."""
+
+    @classmethod
+    def of_record(cls, content: Mapping[str, Any]) -> Self:
+        """Return planned comparisons of a record; keys of later versions are ignored."""
+        return cls(**{key: content[key] for key in cls.model_fields if key in content})
 
     def contradictions(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Yield the key of everything that contradicts something else, and what is wrong."""

@@ -188,7 +188,8 @@ def _sentence(error: dict[str, Any], known: list[str]) -> str:
     if kind in _EXPECTED:
         is_bare = kind == "string_type" and isinstance(error.get("input"), bool | int | float)
         hint = f" (in quotes it is one: '{given}')" if is_bare else ""
-        if kind == "string_type" and error.get("input") is None:
+        is_free = str(error["loc"][-1]) not in known  # as the rest of a name after a comma
+        if kind == "string_type" and error.get("input") is None and is_free:
             hint = " (a text with a comma needs quotes)"
         return f"expected {_EXPECTED[kind]}, got {given}{hint}"
     if kind in ("literal_error", "union_tag_invalid"):

@@ -78,7 +78,7 @@ def test_runs_of_different_seeds_are_shown_and_not_compared(tmp_path):
     first, second = sorted(path.name for path in folder.glob("0[01]*"))
     lines = text(tmp_path, first, second)
     assert "Not compared with a reference row:" in lines
-    assert "no seed in common with" in lines
+    assert f"no seed in common with quickstart/{first}: quickstart/{second}" in lines
     assert "seed" in lines.splitlines()[1]
 
 

@@ -33,8 +33,8 @@ def significance_notes(
     `families` are by sweep, `references` the reference rows by label.
     """
     notes = _uncompared(columns, rows, families, references)
-    compared = [row for row in rows if any(cell.difference for cell in row.cells)]
-    differences = [cell.difference for row in rows for cell in row.cells if cell.difference]
+    compared = [row for row in rows if _differences(row)]
+    differences = [difference for row in compared for difference in _differences(row)]
     if not differences:
         means = [cell.n for row in rows for cell in row.cells if cell.kind == "mean"]
         if not means or min(means) >= FEWEST_FOR_CLAIMS:
@@ -171,7 +171,7 @@ def _uncompared(
                 if not own:  # nobody asked for it
                     continue
                 reason = f"its own one, {own}, is not here"
-            elif not next(r for r in rows if r.label == reference.label).cells[index].values:
+            elif not reference.cells[index].values:
                 by = f" by [{column.mark}]" if column.mark else ""
                 title = column.quantity.title
                 reason = f"no {title}{by} of {reference.label} on {column.data_title}"

@@ -7,7 +7,7 @@ shows a part.
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from bench.errors import UnknownName
 from bench.record.records import Records
@@ -86,7 +86,7 @@ def families_by_sweep(
     for sweep in records.sweeps:
         if sweep.compare is None:
             continue
-        asked, origin = _recorded(sweep.compare), f"planned in the sweep {sweep.name}"
+        asked, origin = Comparisons.of_record(sweep.compare), f"planned in the sweep {sweep.name}"
         same = [row for row in rows if row.sweep == sweep.name and asked.reference in names_of(row)]
         if reference in (None, asked.reference) or any(reference in names_of(row) for row in same):
             families[sweep.name] = Family(asked, origin, sweep.name)
@@ -140,8 +140,3 @@ def correct_families(
     for tested in families.values():
         corrected |= correct(dict(tested))
     return corrected
-
-
-def _recorded(content: Mapping[str, Any]) -> Comparisons:
-    """Return planned comparisons of a record; keys of later versions are ignored."""
-    return Comparisons(**{k: content[k] for k in Comparisons.model_fields if k in content})
