@@ -4,9 +4,8 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 from bench.doctor.diagnosis import Diagnosis, Level, Surroundings
@@ -60,34 +59,27 @@ def check_data_sets(_: Surroundings) -> Iterator[Diagnosis]:
 
 
 def check_weights(asked: Surroundings) -> Iterator[Diagnosis]:
-    """Say whether the files of pretrained networks are there and whole."""
-    from bench.metrics.extractors import inception, lpips
-    from bench.metrics.extractors.vision_transformers import TRANSFORMERS, kept_weights, remedy_of
-    from bench.metrics.extractors.weight_files import read_weights
+    """Say whether the files of pretrained networks are there, and fit the networks."""
+    from bench.metrics.extractors.pretrained_networks import PRETRAINED
 
-    known: dict[str, tuple[Callable[[], Path | None], Callable[[], str]]] = {
-        "inception": (inception.downloaded_path, lambda: inception.REMEDY),
-        "lpips": (lambda: None, lambda: lpips.REMEDY),
-        **{name: (partial(kept_weights, name), partial(remedy_of, name)) for name in TRANSFORMERS},
-    }
-    for network, (find, remedy_of_network) in known.items():
+    for name, network in PRETRAINED.items():
         try:
-            remedy, path = remedy_of_network(), asked.weights.get(network) or find()
+            remedy, path = network.remedy(), asked.weights.get(name) or network.kept()
         except BenchError as error:  # the package of the network is not there
             yield Diagnosis("note", first_line(error))
             continue
+        # A run refuses a file that an option names.
+        level: Level = "FAIL" if name in asked.weights else "note"
         if path is None or not path.exists():
             where = f" (looked for {path})" if path else ""
-            is_named = network in asked.weights  # a run would refuse the option
-            level: Level = "FAIL" if is_named else "note"
-            yield Diagnosis(level, f"no weights of {network}{where}", remedy)
+            yield Diagnosis(level, f"no weights of {name}{where}", remedy)
             continue
         try:
-            read_weights(path, network, remedy)
+            network.read(path)
         except BenchError as error:
-            yield Diagnosis("note", first_line(error), remedy)
+            yield Diagnosis(level, first_line(error).removesuffix(f"; {remedy}"), remedy)
         else:
-            yield Diagnosis("ok", f"weights of {network}: {path}")
+            yield Diagnosis("ok", f"weights of {name}: {path}")
 
 
 def check_preferences(_: Surroundings) -> Iterator[Diagnosis]:

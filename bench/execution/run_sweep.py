@@ -22,6 +22,7 @@ from bench.execution.scheduler import schedule
 from bench.execution.source_files import sources_of
 from bench.execution.sweep_owner import refuse_other_sweep
 from bench.execution.task import ControlTask, RunTask, Task
+from bench.metrics.extractors.pretrained_networks import refuse_unfit
 from bench.process.worker import Worker
 from bench.record.files import write_json
 from bench.record.locks import Busy
@@ -66,6 +67,7 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
             _reopen_failed(task, started)
     todo = [task for task in tasks if task.state() not in ("done", "failed")]
     if todo:
+        refuse_unfit(worker.weights)
         _load_data(todo, worker)
         check_data(tasks, worker)  # again, since some may have been downloaded
     if kept:

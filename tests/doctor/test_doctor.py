@@ -10,6 +10,7 @@ import sys
 import tempfile
 import types
 import warnings
+from dataclasses import replace
 from importlib import metadata
 
 import pytest
@@ -18,6 +19,7 @@ import torch
 from bench.doctor import disks, examination, hardware, installation
 from bench.doctor.diagnosis import Diagnosis, Surroundings
 from bench.doctor.examination import CHECKS, examine
+from bench.metrics.extractors.pretrained_networks import PRETRAINED
 
 
 @pytest.fixture
@@ -292,16 +294,19 @@ def test_a_server_is_not_asked_and_its_password_is_not_shown(diagnose):
 
 
 @pytest.mark.parametrize("network", ["inception", "lpips"])
-def test_weights_are_found_absent_or_damaged(diagnose, tmp_path, network):
+def test_weights_are_found_absent_or_of_another_network(diagnose, monkeypatch, tmp_path, network):
     path = tmp_path / "weights.pth"
     assert f"note: no weights of {network}" in diagnose("weights")
-    missing = f"FAIL: no weights of {network} (looked for {path})"
-    assert missing in diagnose("weights", weights={network: path})
+    given = {"weights": {network: path}}
+    assert f"FAIL: no weights of {network} (looked for {path})" in diagnose("weights", **given)
     path.write_bytes(b"<html>")
-    shown = diagnose("weights", weights={network: path})
-    assert f"note: {path} is not a file of weights, or damaged" in shown
+    damaged = f"FAIL: {path} is not a file of weights, or damaged"
+    assert damaged in diagnose("weights", **given)
     torch.save({"a": torch.zeros(1)}, path)
-    assert f"ok: weights of {network}: {path}" in diagnose("weights", weights={network: path})
+    assert f"FAIL: {path} does not fit" in diagnose("weights", **given)
+    fitting = replace(PRETRAINED[network], read=lambda path: None)
+    monkeypatch.setitem(PRETRAINED, network, fitting)
+    assert f"ok: weights of {network}: {path}" in diagnose("weights", **given)
 
 
 def test_a_broken_plug_in_is_named_with_its_package(diagnose, install):

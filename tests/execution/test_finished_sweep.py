@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from bench import registry
-from bench.execution.finished_sweep import FinishedSweep, Untold, _files
+from bench.execution.finished_sweep import FILE_TIME_LAG_NS, FinishedSweep, Untold, _files
 from tests.made_once import FACES, copy_faces_sweep, draw_faces
 
 WORDS = ["", None, (), True, None]  # about trackers
@@ -34,6 +35,7 @@ def faces_sweep(*overrides):
 def finished(bench, here):
     """A sweep on a folder of images, whose runs are done and marked."""
     copy_faces_sweep(here)
+    time.sleep(2 * FILE_TIME_LAG_NS / 1e9)
     assert "nothing to do: all 1 runs are done" in bench(*RUN)[2]
     sweep = faces_sweep()
     assert sweep.is_unchanged()

@@ -175,6 +175,14 @@ def test_read_only_results_are_refused(bench, here, read_only):
     assert "cannot write results to results/tiny: Read-only file system" in err
 
 
+def test_weights_of_another_network_are_refused_before_anything_starts(bench, here):
+    torch.save({"a": torch.zeros(1)}, here / "other.pth")
+    status, _, err = bench(*RUN, "--inception-weights", "other.pth")
+    assert status == 2
+    assert "error: --inception-weights: other.pth does not fit the Inception network" in err
+    assert not [*here.glob("results/tiny/*/config.json")]
+
+
 def test_data_that_vanished_after_the_check_fails_what_needs_it(bench, here, monkeypatch):
     data = here / "mine.npz"
     bench("run", "tiny.yaml", "--dry-run")

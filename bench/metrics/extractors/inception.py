@@ -63,11 +63,8 @@ def _network(context: Context) -> tuple[FeatureExtractor, FeatureClassifier | st
 
 def _load(context: Context) -> tuple[FeatureExtractor, FeatureClassifier | str]:
     path, device = context.weights.get("inception") or _downloaded(), context.device
-    weights = read_weights(path, "Inception", REMEDY)
-    has_head = "fc.weight" in weights
-    if not has_head:  # the network insists on a last layer, which features never reach
-        weights |= {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
-    network = _built(path, weights).to(device)
+    network, has_head = read_inception(path)
+    network.to(device)
     name = f"inception@{weights_hash(network.state_dict())[:8]}"
     last: Tensor = network.fc.weight.detach()
     del network.fc
@@ -88,8 +85,15 @@ def _load(context: Context) -> tuple[FeatureExtractor, FeatureClassifier | str]:
     )
 
 
-def _built(path: Path, weights: dict[str, Any]) -> Any:
-    """Build torch-fidelity's network from weights that were read from `path`."""
+def read_inception(path: Path) -> tuple[Any, bool]:
+    """Return torch-fidelity's network with the weights of a file, and whether they have all layers.
+
+    The layer of the logits may be missing. `NotApplicable` if the file is not of this network.
+    """
+    weights = read_weights(path, "Inception", REMEDY)
+    has_head = "fc.weight" in weights
+    if not has_head:  # the network insists on a last layer, which features never reach
+        weights |= {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
     checked = io.BytesIO()  # it reads a file by itself, and would run any code in the user's
     torch.save(weights, checked)
     checked.seek(0)
@@ -98,12 +102,13 @@ def _built(path: Path, weights: dict[str, Any]) -> Any:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         try:
-            return FeatureExtractorInceptionV3(
+            network = FeatureExtractorInceptionV3(
                 "inception", ["2048"], feature_extractor_weights_path=checked
             )
         except RuntimeError as error:
             reason = f"{path} does not fit the Inception network: {one_line(error)}"
             raise NotApplicable(reason) from error
+    return network, has_head
 
 
 def downloaded_path() -> Path:

@@ -6,6 +6,7 @@ torchvision publishes it. The user has to give that file.
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,6 +62,14 @@ def _load(context: Context) -> PerceptualDistance:
     path = context.weights.get("lpips")
     if path is None:
         raise NotApplicable(f"LPIPS needs weights that are not shipped; {REMEDY}")
+    network = read_lpips(path)
+    network.to(context.device).eval().requires_grad_(False)
+    name = f"lpips-alex@{weights_hash(network.state_dict())[:8]}"
+    return PerceptualDistance(name, network, context.device)
+
+
+def read_lpips(path: Path) -> Any:
+    """Return the network with the weights of a file; `NotApplicable` if it is not of AlexNet."""
     weights = read_weights(path, "AlexNet", REMEDY)
     from lpips import LPIPS
 
@@ -75,6 +84,4 @@ def _load(context: Context) -> PerceptualDistance:
         network.net.load_state_dict(layers)
     except (RuntimeError, AttributeError) as error:
         raise NotApplicable(f"{path} does not fit AlexNet; {REMEDY}") from error
-    network.to(context.device).eval().requires_grad_(False)
-    name = f"lpips-alex@{weights_hash(network.state_dict())[:8]}"
-    return PerceptualDistance(name, network, context.device)
+    return network

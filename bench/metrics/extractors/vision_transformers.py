@@ -80,25 +80,9 @@ def transformer_features(context: Context, name: str) -> FeatureExtractor:
 
 def _load(context: Context, name: str) -> FeatureExtractor:
     kind, device = TRANSFORMERS[name], context.device
-    remedy, repository = remedy_of(name), _repository(name)
-    from timm import create_model
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
-    with torch.device("meta"):  # without memory, and without random numbers
-        network = create_model(kind.network, **kind.options)
+    path = context.weights.get(name) or _downloaded(_repository(name), kind.title, remedy_of(name))
+    network = read_transformer(name, path)
     source = network.pretrained_cfg
-    path = context.weights.get(name) or _downloaded(repository, kind.title, remedy)
-    weights = read_weights(path, kind.title, remedy)
-    try:
-        # timm would silently resize the positions of a network for images of another size.
-        positions = [value for key, value in weights.items() if "pos" in key]
-        if all(value.shape[-2] != network.pos_embed.shape[1] for value in positions):
-            raise ValueError(f"it has no {network.pos_embed.shape[1]} positions")
-        weights = checkpoint_filter_fn(weights, network)
-        network.load_state_dict({key: v.float() for key, v in weights.items()}, assign=True)
-    except Exception as error:  # another network's file may raise anything
-        reason = f"{path} does not fit {kind.title} ({one_line(error)}); {remedy}"
-        raise NotApplicable(reason) from error
     full_name = f"{kind.name}@{weights_hash(network.state_dict())[:8]}"
     if kind.size != network.patch_embed.img_size[0]:
         resized = _resized_positions(
@@ -114,6 +98,31 @@ def _load(context: Context, name: str) -> FeatureExtractor:
 
     width = network.num_classes or network.num_features
     return FeatureExtractor(full_name, features_of, width, device, is_slow=True)
+
+
+def read_transformer(name: str, path: Path) -> Any:
+    """Return a network of `TRANSFORMERS` with the weights of a file, for images of its own size.
+
+    `NotApplicable` if the file is not of this network, or timm is not installed.
+    """
+    kind, remedy = TRANSFORMERS[name], remedy_of(name)
+    from timm import create_model
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    with torch.device("meta"):  # without memory, and without random numbers
+        network = create_model(kind.network, **kind.options)
+    weights = read_weights(path, kind.title, remedy)
+    try:
+        # timm would silently resize the positions of a network for images of another size.
+        positions = [value for key, value in weights.items() if "pos" in key]
+        if all(value.shape[-2] != network.pos_embed.shape[1] for value in positions):
+            raise ValueError(f"it has no {network.pos_embed.shape[1]} positions")
+        weights = checkpoint_filter_fn(weights, network)
+        network.load_state_dict({key: v.float() for key, v in weights.items()}, assign=True)
+    except Exception as error:  # another network's file may raise anything
+        reason = f"{path} does not fit {kind.title} ({one_line(error)}); {remedy}"
+        raise NotApplicable(reason) from error
+    return network
 
 
 def _resized_positions(embedding: Tensor, side: int) -> Tensor:
