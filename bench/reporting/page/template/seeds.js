@@ -3,7 +3,11 @@
 Page.seeds = (() => {
   const { el, svg, data } = Page;
   const { WIDTH, number, tick, line } = Page.chart;
-  const LEFT = 128, RIGHT = 14, TOP = 8, STEP = 24, FOOT = 26;
+  const RIGHT = 14, TOP = 8, STEP = 24, FOOT = 26;
+  const LETTER = 7.5, NAMES = 25;
+
+  /* How many letters of the longest name there is room for. */
+  const letters = (rows) => Math.min(NAMES, Math.max(...rows.map((row) => [...row.label].length)));
 
   const limits = (column, rows) => {
     const values = rows.flatMap((row) => [
@@ -16,10 +20,10 @@ Page.seeds = (() => {
     return { low: low - edge, high: high + edge };
   };
 
-  const drawRow = (row, y, x) => {
+  const drawRow = (row, y, x, left) => {
     const { mean, half, values } = row;
     return svg("g", { class: Page.ink(row.variant) },
-      line("guide", LEFT, WIDTH - RIGHT, y, y),
+      line("guide", left, WIDTH - RIGHT, y, y),
       half === null ? null : line("interval", x(mean - half), x(mean + half), y, y),
       values.map(([seed, value]) => svg("circle", { class: "dot", cx: x(value), cy: y, r: 3.5 },
         svg("title", null, `${row.label} ${Page.seedText(seed)}: ${number(value)}`))),
@@ -33,7 +37,8 @@ Page.seeds = (() => {
     const picture = Page.chart.frame(WIDTH, height(rows), title,
       `A dot for each seed of ${rows.length} rows, with mean and 95 % interval.${known} ` +
       "The table below has the numbers.");
-    const axis = Page.chart.scale({ ...limits(column, rows), from: LEFT + 6, to: WIDTH - RIGHT - 6 });
+    const most = letters(rows), left = most * LETTER + 12;
+    const axis = Page.chart.scale({ ...limits(column, rows), from: left + 6, to: WIDTH - RIGHT - 6 });
     const x = (value) => Page.chart.round(axis.place(value));
     const bottom = TOP + rows.length * STEP;
     for (const value of axis.ticks)
@@ -41,8 +46,8 @@ Page.seeds = (() => {
     rows.forEach((row, index) => {
       const y = TOP + (index + 0.5) * STEP;
       picture.append(
-        Page.chart.label(row.label, 16, { class: "name", x: LEFT - 8, y: y + 4, "text-anchor": "end" }),
-        drawRow(row, y, x));
+        Page.chart.label(row.label, most, { class: "name", x: left - 8, y: y + 4, "text-anchor": "end" }),
+        drawRow(row, y, x, left));
     });
     if (column.real !== null)
       picture.append(line("real", x(column.real), x(column.real), TOP, bottom,
