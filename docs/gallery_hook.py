@@ -43,6 +43,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             if "--results" in words:
                 _printed([*words, "--to", folder])
                 picture = Path(folder, f"{name}.png")
+            if picture.with_suffix(".txt").exists():
                 caption = picture.with_suffix(".txt").read_text(encoding="utf-8")
             path = f"gallery/{sweep}-{picture.name}"
             with Image.open(picture) as image:

@@ -63,13 +63,13 @@ def check_weights(asked: Surroundings) -> Iterator[Diagnosis]:
     from bench.metrics.extractors.pretrained_networks import PRETRAINED
 
     for name, network in PRETRAINED.items():
+        # A run refuses a file that an option names.
+        level: Level = "FAIL" if name in asked.weights else "note"
         try:
             remedy, path = network.remedy(), asked.weights.get(name) or network.kept()
         except BenchError as error:  # the package of the network is not there
-            yield Diagnosis("note", first_line(error))
+            yield Diagnosis(level, first_line(error))
             continue
-        # A run refuses a file that an option names.
-        level: Level = "FAIL" if name in asked.weights else "note"
         if path is None or not path.exists():
             where = f" (looked for {path})" if path else ""
             yield Diagnosis(level, f"no weights of {name}{where}", remedy)

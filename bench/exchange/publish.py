@@ -30,7 +30,7 @@ def publish_sweep(
     figures: Collection[str] = (),
     license: str | None = None,
 ) -> list[Path]:
-    """Write `sweep.json`, `origins.json`, CSV files, tables as Markdown and pictures to a folder.
+    """Write `sweep.json`, `origins.json`, CSV files, tables and pictures with captions to a folder.
 
     The paper's tables are left out where another one prints all of their numbers.
     `ro-crate-metadata.json` describes what is written.
@@ -56,6 +56,7 @@ def publish_sweep(
             command = suggest_command(records.results, "figure", name, sweep.name)
             raise BenchError(f"there is no {picture}; draw it: {command}")
         pictures.append(picture)
+    captions = [path for path in (p.with_suffix(".txt") for p in pictures) if path.exists()]
     origins = json.dumps(_origins(records), indent=1, sort_keys=True) + "\n"
     filled = filled_tables(specs, records)
     shown = [
@@ -69,13 +70,15 @@ def publish_sweep(
         PUBLISHED: _portable(origins, records.results).encode(),
         **tables,
         **{picture.name: _portable_picture(picture, records.results) for picture in pictures},
+        **{path.name: _portable(path.read_text(), records.results).encode() for path in captions},
     }
     for name in specs:  # a table that was filled before may not be any more
         if f"{name}.md" not in tables:
             (folder / f"{name}.md").unlink(missing_ok=True)
     for name in FIGURES:  # neither may an older picture of other numbers stay
-        if f"{name}.png" not in contents:
-            (folder / f"{name}.png").unlink(missing_ok=True)
+        for file in (f"{name}.png", f"{name}.txt"):
+            if file not in contents:
+                (folder / file).unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)
     numbers = write_csv(records, folder, curves=False)

@@ -93,11 +93,11 @@ def test_a_publication_is_not_written_over(bench, here):
 
 def test_what_is_not_filled_any_more_does_not_stay(claims, tmp_path):
     (tmp_path / "to").mkdir()
-    for name in ("toy.md", "mine.md", "seeds.png", "mine.png"):
+    for name in ("toy.md", "mine.md", "seeds.png", "seeds.txt", "mine.png"):
         (tmp_path / "to" / name).write_text("old")
     publish_sweep(claims, cases.SPECS, tmp_path / "to")
     assert not (tmp_path / "to" / "toy.md").exists()
-    assert not (tmp_path / "to" / "seeds.png").exists()
+    assert not [*(tmp_path / "to").glob("seeds.*")]
     assert (tmp_path / "to" / "mine.png").exists(), "it is not a picture of ours"
     assert (tmp_path / "to" / "mine.md").exists(), "it is not a table of ours"
 
@@ -115,6 +115,7 @@ def test_nobody_learns_where_the_results_were(here, bench):
     kept = (folder / "sweep.json").read_text()
     assert '"bench run results/tuned.yaml --results results"' in kept
     assert not [path for path in folder.iterdir() if str(here).encode() in path.read_bytes()]
+    assert "Made by: bench figure seeds" in (folder / "seeds.txt").read_text()
     drawn = here / "elsewhere" / "quickstart" / "figures" / "seeds.png"
     with Image.open(drawn) as before, Image.open(folder / "seeds.png") as after:
         assert str(here) in before.text["Description"]

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -308,6 +309,8 @@ def test_paper_loses_no_column(show, name):
     assert (parts.count() > 1) == (name == "wide")
     on_paper = parts.locator("thead th").evaluate_all(heads)
     assert [head for head in on_paper if not head.startswith("Row")] == shown[1:]
+    first = [head for before, head in pairwise(on_paper) if before.startswith("Row")]
+    assert not [head for head in first if head.startswith("gap")], "it stays beside its value"
     turn(page, "screen")
     assert page.locator(".scroller > table[hidden]").count() == 0
     assert page.locator("article[aria-labelledby=summary] table").count() == 1

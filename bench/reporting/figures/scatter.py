@@ -167,10 +167,11 @@ def _draw(
     # Names are placed at the resolution of the PNG, since text is not as wide in another.
     figure = Figure(figsize=size, layout="constrained", dpi=style.PNG_DPI)
     axes = figure.add_subplot()
-    for point in points:
+    for rank, point in enumerate(points):  # the first rows lie on top
         axes.errorbar(
             point.x.mean, point.y.mean, xerr=point.x.half_width, yerr=point.y.half_width,
-            fmt=point.marker, color=point.color, ms=point.size, elinewidth=0.7, capsize=0, zorder=3,
+            fmt=point.marker, color=point.color, ms=point.size, mec="white", mew=0.4,
+            elinewidth=0.7, capsize=0, zorder=4 - rank / len(points),
         )  # fmt: skip
     joined: dict[_Line, list[_Point]] = {}
     for point in points:

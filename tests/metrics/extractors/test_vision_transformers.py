@@ -8,6 +8,7 @@ from typing import get_args
 import huggingface_hub
 import numpy as np
 import pytest
+import scipy.linalg
 import timm
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,7 @@ from bench.metrics.extractors.vision_transformers import (
     transformer_features,
 )
 from bench.metrics.features.cmmd import ClipDistance
+from bench.metrics.features.fid import FrechetDistance
 from bench.metrics.features.kid import KernelDistance
 
 EXTRACTOR_NAMES = ("dinov2", "clip")
@@ -320,6 +322,23 @@ def test_metrics_take_it_by_name(passes, files, contexts, tiny, monkeypatch):
         full_name = transformer_features(context, name).name
         assert found.protocol.startswith(f"{metric.name}[extractor={full_name},n=6,real=train:6@")
         assert math.isfinite(found.value)
+
+
+def test_the_frechet_distance_of_dinov2_is_that_of_the_formula(files, contexts, tiny):
+    data, generator = tiny(channels=3), torch.Generator().manual_seed(0)
+    real, x = torch.randint(256, (2, 40, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    y = torch.arange(40) % data.spec.classes
+    data = replace(data, train=replace(data.train, x=real // 4, y=y))
+    context = contexts(data, weights={"dinov2": files("dinov2")})
+    samples = SampleSet(x, y, data.spec)
+    (found,) = FrechetDistance(extractor="dinov2").measure(samples, context)
+    extractor, train = transformer_features(context, "dinov2"), data.train.x
+    assert f"[extractor={extractor.name},n=40,real=train:{len(train)}@" in found.protocol
+    a, b = (extractor.outputs_of(images).double().numpy() for images in (x, train))
+    covariances = np.cov(a.T), np.cov(b.T)
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1])
+    distance = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(sum(covariances) - 2 * root.real)
+    assert found.value == pytest.approx(distance, rel=1e-6), found.reason
 
 
 def test_all_names_are_listed():

@@ -4,18 +4,26 @@
 Page.paper = (() => {
   let folded = [], parts = [];
 
-  /* Columns in as few parts as the width allows; each part begins with the column of the labels. */
-  const split = (widths, room) => {
+  /* Columns in as few parts as the width allows; each part begins with the column of the labels.
+     A column stays with those that are joined to it. */
+  const split = (widths, joined, room) => {
+    const groups = [];
+    widths.forEach((_, place) => {
+      if (place === 0) return;
+      if (joined[place] && groups.length) groups.at(-1).push(place);
+      else groups.push([place]);
+    });
     const found = [[]];
     let used = widths[0];
-    widths.slice(1).forEach((width, place) => {
+    for (const group of groups) {
+      const width = group.reduce((sum, place) => sum + widths[place], 0);
       if (used + width > room && found.at(-1).length) {
         found.push([]);
         used = widths[0];
       }
-      found.at(-1).push(place + 1);
+      found.at(-1).push(...group);
       used += width;
-    });
+    }
     return found;
   };
 
@@ -34,10 +42,11 @@ Page.paper = (() => {
     for (const node of folded) node.open = true;
     const wide = [...document.querySelectorAll(".scroller > table")].map((table) => ({ table,
       room: table.parentNode.clientWidth, size: table.offsetWidth,
-      widths: [...table.rows[0].cells].map((cell) => cell.getBoundingClientRect().width) }));
-    for (const { table, room, size, widths } of wide) {
+      widths: [...table.rows[0].cells].map((cell) => cell.getBoundingClientRect().width),
+      joined: [...table.rows[0].cells].map((cell) => "joined" in cell.dataset) }));
+    for (const { table, room, size, widths, joined } of wide) {
       if (size <= room) continue;
-      const copies = split(widths, room).map((kept) => part(table, kept));
+      const copies = split(widths, joined, room).map((kept) => part(table, kept));
       if (copies.length < 2) continue;
       table.after(...copies);
       table.hidden = true;

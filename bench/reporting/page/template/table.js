@@ -68,8 +68,15 @@ Page.tables = (() => {
         : `Sorted by ${name}, ${order.sign > 0 ? "ascending" : "descending"}.`);
     };
 
+    const isBesideItsValue = (column) => {
+      const { view, metric, data } = table.columns[column] || {}, before = table.columns[column - 1];
+      return Boolean(before) && view !== "value" && before.metric === metric && before.data === data;
+    };
+
     const head = (column, ...content) => {
-      const node = el("th", { scope: "col", "aria-sort": "none" },
+      /* On paper a gap or a difference stays beside its value. */
+      const joined = isBesideItsValue(column) ? { "data-joined": "" } : {};
+      const node = el("th", { scope: "col", "aria-sort": "none", ...joined },
         el("button", { type: "button", onclick: () => press(column) }, content));
       heads.push(node);
       return node;
