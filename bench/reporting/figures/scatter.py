@@ -6,6 +6,7 @@ The points of a grid, variants that differ in one value alone, are joined by a l
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
@@ -49,13 +50,15 @@ GRID_POINT = re.compile(
 class ScatterAxis(NamedTuple):
     """What an axis shows: its title, the value of each variant and of the real images.
 
-    `protocols` says how it was measured, where it was.
+    `protocols` says how it was measured, where it was; names of variants with another protocol than
+    the first have a mark, as ` [b]`.
     """
 
     title: str
     interval: Callable[[FigureVariant], Interval | None]
     real: float | None = None
     protocols: str = ""
+    mark: Callable[[FigureVariant], str] = lambda variant: ""
 
     @property
     def name(self) -> str:
@@ -90,6 +93,7 @@ def metric_axis(data: FigureData, metric: str) -> ScatterAxis:
 
     title = axis_title(columns[0]).replace(" [a]", "", len(columns) > 1)
     parts, unused, rest = [], [], set(data.variants)
+    marks: dict[FigureVariant, str] = {}
     for column in columns:
         measured = {variant for variant in data.variants if data.interval(column, variant)}
         having = measured & rest
@@ -97,14 +101,18 @@ def metric_axis(data: FigureData, metric: str) -> ScatterAxis:
             unused.append(column.protocol)
         models = ", ".join(sorted({variant.runs[0].model for variant in having}))
         if having:
-            parts.append(f"{column.protocol} ({models})" if len(columns) > 1 else column.protocol)
+            mark = f"[{ascii_lowercase[len(parts) % 26]}] " if parts else ""
+            marks |= dict.fromkeys(having, f" {mark}".rstrip())
+            by = f"{mark}{column.protocol}"
+            parts.append(f"{by} ({models})" if len(columns) > 1 else by)
         rest -= having
     protocols = f"{metric} by {'; '.join(parts)}" if any(parts) else ""
     if len(parts) > 1:
         protocols += ", which must not be compared"
     if unused:
         protocols += f" (not shown: by {'; '.join(unused)})"
-    return ScatterAxis(title, first, data.real_value(columns[0]), protocols)
+    real = data.real_value(columns[0])
+    return ScatterAxis(title, first, real, protocols, lambda variant: marks.get(variant, ""))
 
 
 def scatter(data: FigureData, x: ScatterAxis, y: ScatterAxis) -> CaptionedFigure:
@@ -133,6 +141,7 @@ def scatter(data: FigureData, x: ScatterAxis, y: ScatterAxis) -> CaptionedFigure
         rank = ranks[grid.get(variant, variant)]
         look = style.marker(rank), style.color(rank)
         name = fit(line.name if line else variant.label, LONGEST_NAME)[0]
+        name += x.mark(variant) or y.mark(variant)
         points.append(_Point(name, mean_x, mean_y, *look, 5, line))
     ends = {point.line or point: point for point in points}  # of a line the last one is named
     points = [

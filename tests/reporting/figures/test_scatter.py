@@ -66,6 +66,7 @@ def test_no_name_lies_on_a_marker_an_interval_or_another_name(sweep, metrics, co
     with style.styled():
         figure, notes, _ = scatter(data, *(metric_axis(data, metric) for metric in metrics))
         names, markers, bars = boxes(figure)
+    assert [name for name in names if name.endswith("[b]")] == ["ccvae [b]"] * (sweep == "price")
     assert len(names) == count
     assert not any("without a place" in note for note in notes)
     placed = list(names.items())
