@@ -108,9 +108,10 @@ def turn(page, media):
     ("name", "viewport"),
     [
         ("hostile", DESKTOP),
-        pytest.param("small", PHONE, marks=pytest.mark.slow),
+        ("small", PHONE),
         pytest.param("small", DESKTOP, marks=pytest.mark.slow),
         pytest.param("hostile", PHONE, marks=pytest.mark.slow),
+        pytest.param("wide", DESKTOP, marks=pytest.mark.slow),
     ],
 )
 def test_axe_finds_nothing(show, name, viewport):
