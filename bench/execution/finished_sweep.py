@@ -31,9 +31,6 @@ FINISHED = "finished.json"
 CODE = {"bench", "models", "baselines"}
 """Packages whose code decides what is run; those of registered classes are added."""
 
-FILE_TIME_LAG_NS = 20_000_000
-"""How far the time of a file may lie before the clock: a tick of the kernel, 10 ms at most."""
-
 NUMBERS = re.compile(r"\{\d+\.\.\d+(\.\.\d+)?\}")
 """Numbers in a pattern of shards."""
 
@@ -82,7 +79,7 @@ class FinishedSweep:
         """
         with suppress(*UNTOLD):
             stamp, changed_ns = self._stamp()
-            if changed_ns < self.began_ns - FILE_TIME_LAG_NS:
+            if changed_ns < self.began_ns:
                 write_json(self.folder / FINISHED, {"stamp": stamp})
 
     def is_unchanged(self) -> bool:
