@@ -92,7 +92,8 @@ def metric_axis(data: FigureData, metric: str) -> ScatterAxis:
         return next(filter(None, found), None)
 
     title = axis_title(columns[0]).replace(" [a]", "", len(columns) > 1)
-    parts, unused, rest = [], [], set(data.variants)
+    parts: list[str] = []
+    unused, rest = [], set(data.variants)
     marks: dict[FigureVariant, str] = {}
     for column in columns:
         measured = {variant for variant in data.variants if data.interval(column, variant)}
