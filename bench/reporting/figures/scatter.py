@@ -6,7 +6,6 @@ The points of a grid, variants that differ in one value alone, are joined by a l
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +25,7 @@ from bench.reporting.figures.figure_data import (
 from bench.reporting.figures.labels import Label, place_labels
 from bench.reporting.figures.panels import fit
 from bench.reporting.statistics import Interval
+from bench.reporting.tables.contents import letters
 
 MOST = 24
 
@@ -95,6 +95,7 @@ def metric_axis(data: FigureData, metric: str) -> ScatterAxis:
     parts: list[str] = []
     unused, rest = [], set(data.variants)
     marks: dict[FigureVariant, str] = {}
+    known = letters()
     for column in columns:
         measured = {variant for variant in data.variants if data.interval(column, variant)}
         having = measured & rest
@@ -102,9 +103,10 @@ def metric_axis(data: FigureData, metric: str) -> ScatterAxis:
             unused.append(column.protocol)
         models = ", ".join(sorted({variant.runs[0].model for variant in having}))
         if having:
-            mark = f"[{ascii_lowercase[len(parts) % 26]}] " if parts else ""
-            marks |= dict.fromkeys(having, f" {mark}".rstrip())
-            by = f"{mark}{column.protocol}"
+            letter = next(known)
+            mark = f" [{letter}]" if parts else ""
+            marks |= dict.fromkeys(having, mark)
+            by = f"{mark} {column.protocol}".strip()
             parts.append(f"{by} ({models})" if len(columns) > 1 else by)
         rest -= having
     protocols = f"{metric} by {'; '.join(parts)}" if any(parts) else ""
