@@ -506,7 +506,7 @@ SHIPPED = {
         "cifar100": 12,
         "pretrain": 3,
         "finetune": 12,
-        "narrow": 33,
+        "narrow": 66,
     },
 }
 
