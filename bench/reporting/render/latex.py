@@ -70,7 +70,7 @@ def render_latex(table: Table) -> str:
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{_latex(_caption(table, seeds))}}}",
-        rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}",
+        rf"\label{{{_label(table)}}}",
         r"\smallskip",
         rf"\sbox0{{\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
@@ -94,6 +94,12 @@ def render_latex(table: Table) -> str:
         lines.append(_latex(note.text) + command + r"\par")
         lines += [rf"\quad {_latex(item)}\par" for item in note.items]
     return "\n".join([*lines, *(["}"] if notes else []), r"\end{table}"]) + "\n"
+
+
+def _label(table: Table) -> str:
+    """Return the key of `\\ref`: the sweeps of its rows, since a paper may show a table of each."""
+    sweeps = dict.fromkeys(row.sweep for row in table.rows if row.sweep and row.variant)
+    return "tab:" + re.sub(r"[^A-Za-z0-9]+", "-", "-".join([*sweeps, table.name]))
 
 
 def _shared_seeds(table: Table) -> int | None:

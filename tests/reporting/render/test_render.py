@@ -192,7 +192,7 @@ def test_a_row_of_latex_is_no_option_of_the_one_before(hostile):
     assert "\n{}[2pt] first &" in render_latex(hostile)
     assert "\n{}*starred &" in render_latex(hostile)
     assert r"$\alpha$$\beta$$\Omega$" in render_latex(hostile)
-    assert r"\label{tab:h-1}" in render_latex(hostile)
+    assert r"\label{tab:s-h-1}" in render_latex(hostile)
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
