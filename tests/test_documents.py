@@ -172,9 +172,18 @@ def test_sweeps_that_are_shown_are_valid(tmp_path):
         assert load_sweep(path).runs
 
 
-def test_every_metric_is_in_the_reference():
-    titles = re.findall(r"^## (\w+)$", DOCUMENTS["docs/reference/metrics.md"], re.MULTILINE)
-    assert titles == list(registry.BUILT_IN["metric"])
+@pytest.mark.parametrize(
+    ("kind", "page"),
+    [
+        ("dataset", "data"),
+        ("metric", "metrics"),
+        ("executor", "executors"),
+        ("tracker", "trackers"),
+    ],
+)
+def test_every_component_is_in_the_reference(kind, page):
+    titles = re.findall(r"^## (\w+)$", DOCUMENTS[f"docs/reference/{page}.md"], re.MULTILINE)
+    assert titles == list(registry.BUILT_IN[kind])
 
 
 def test_every_figure_and_table_is_in_the_gallery():

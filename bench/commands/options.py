@@ -41,6 +41,7 @@ RESULTS = click.option(
     type=FOLDER,
     default="results",
     envvar="BENCH_RESULTS",
+    show_envvar=True,
     help="Root folder of all results.",
 )
 SEED = click.IntRange(0, 2**63 - 1)
@@ -110,6 +111,7 @@ def weights_options(kind: click.Path) -> list[Callable[[Any], Any]]:
             f"--{name}-weights",
             type=kind,
             envvar=f"BENCH_{name.upper()}_WEIGHTS",
+            show_envvar=True,
             help=f"File of {what}.",
         )
         for name, what in WEIGHTS.items()

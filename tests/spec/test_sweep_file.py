@@ -421,8 +421,8 @@ def test_missing_file_suggests_a_neighbor(write, tmp_path):
 
 SHIPPED = {
     **{"quickstart": 18, "digits": 168, "toy": 30, "swiss_roll": 21, "semi": 42, "attributes": 24},
-    **{"calibration": 9, "critic": 12, "table1": 35, "table2": 20, "ablation": 25, "fashion": 50},
-    **{"attribute_switching": 24, "equal_images": 40, "equal_arithmetic": 40, "price": 75},
+    **{"calibration": 9, "critic": 12, "table1": 42, "table2": 24, "ablation": 30, "fashion": 60},
+    **{"attribute_switching": 24, "equal_images": 48, "equal_arithmetic": 48, "price": 75},
     **{
         "semi_attributes": 36,
         "faces": 12,
