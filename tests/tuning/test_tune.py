@@ -61,7 +61,7 @@ def test_it_ends_with_trials_runs_plots_and_a_sweep_that_loads(bench, write, her
         assert (folder / name).stat().st_size > 1000
     sweep = load_sweep(folder / "tuned.yaml")
     seeds = sorted({run.config.training.seed for run in sweep.runs})
-    assert seeds == [1, 2, 4, 5, 6], "seeds of trials are not used again"
+    assert seeds == [1, 2, 4, 5, 6, 7], "seeds of trials are not used again"
     assert sweep.runs[0].config.evaluation.splits == ["test"]
     tuned = yaml.safe_load((folder / "tuned.yaml").read_text())["variants"]
     assert "&id" not in (folder / "tuned.yaml").read_text(), "each variant can be taken out alone"
