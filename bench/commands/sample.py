@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     help="Folder to make, or a file NAME.npz.",
 )
 @click.option(
-    "--per-class",
+    "--samples-per-class",
+    "per_class",
     type=click.IntRange(1, 10**6),
     metavar="N",
     help="Samples of each class; by default as many as were measured.",
