@@ -52,12 +52,16 @@ def test_reading_back_gives_the_same_bytes_and_the_recorded_values(bench, run, h
 
 def test_fewer_are_the_first_of_each_class_and_more_are_another_set(bench, run, here):
     all_ = np.load(run / "samples.npz")["x"]
-    status, _, err = bench("sample", str(run), "--to", "few", "--samples-per-class", "2", "--format", "npz")
+    status, _, err = bench(
+        "sample", str(run), "--to", "few", "--samples-per-class", "2", "--format", "npz"
+    )
     assert status == 0, err
     few = np.load(here / "few" / "samples.npz")
     assert np.array_equal(few["x"].reshape(3, 2, *all_.shape[2:]), all_[:, :2])
     assert few["y"].tolist() == [0, 0, 1, 1, 2, 2]
-    status, out, _ = bench("sample", str(run), "--to", "many.npz", "--samples-per-class", "700", *CPU)
+    status, out, _ = bench(
+        "sample", str(run), "--to", "many.npz", "--samples-per-class", "700", *CPU
+    )
     assert (status, counted(out)) == (0, 700)
     assert "of each class were measured; these 700 are another, larger set" in out
 
