@@ -76,6 +76,18 @@ def test_lists_are_those_of_the_text(bench, printed, what):
         assert "semi-supervised" in next(one["can"] for one in found if one["name"] == "lr_livae")
 
 
+def test_sweeps_are_listed_by_paper(bench, here):
+    folder = here / "sweeps"
+    folder.mkdir()
+    for name, paper in (("a", ""), ("b", "paper: Z, Table 1\n"), ("c", "paper: Y, Figure 2\n")):
+        (folder / f"{name}.yaml").write_text(f"name: {name}\ntitle: of {name}\n{paper}")
+    (folder / "d.yaml").write_text("name: [\n")
+    lines = [line.split(maxsplit=1) for line in bench("list", "sweeps")[1].splitlines()]
+    assert [name for name, _ in lines] == [f"sweeps/{name}.yaml" for name in "cbad"]
+    assert [text for _, text in lines[:3]] == ["Y, Figure 2: of c", "Z, Table 1: of b", "of a"]
+    assert "d.yaml" in lines[3][1]
+
+
 def test_states_are_those_of_the_text(printed, sweep):
     [found] = printed("status")
     assert found["counts"] == {

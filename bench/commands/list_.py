@@ -23,7 +23,7 @@ def list_command(what: str, as_json: bool) -> None:
 
     Models are listed with what they can do beyond sampling, and with options of sampling.
     Extractors are the networks of metrics, values of their option `extractor`. Rules are those of
-    `bench check`.
+    `bench check`. Sweeps are in the order of the papers whose experiments they are.
     """
     listed = list(_listed(what))
     if as_json:
@@ -45,10 +45,14 @@ class _Listed(NamedTuple):
 
 def _listed(what: str) -> Iterable[_Listed]:
     if what == "sweeps":
-        from bench.spec.sweep_file import find_sweeps, sweep_title
+        from bench.spec.sweep_file import find_sweeps, sweep_heading
 
-        paths = find_sweeps(options.sweeps_folder())
-        return [_Listed(str(path), sweep_title(path)) for path in paths]
+        found = [(*sweep_heading(path), path) for path in find_sweeps(options.sweeps_folder())]
+        found.sort(key=lambda one: (not one[0], one[0]))
+        return [
+            _Listed(str(path), f"{paper}: {title}" if paper else title)
+            for paper, title, path in found
+        ]
     if what == "extractors":
         from bench.metrics.extractors import EXTRACTORS
 

@@ -46,6 +46,8 @@ class SweepFile(Strict):
     """Name of the folder under the results."""
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
     """One line for tables and pages."""
+    paper: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] = ""
+    """The paper whose experiment it is, and which: `Lr-LiVAE, Table 1`. For `bench list sweeps`."""
     base: dict[str, Any]
     """Settings that all runs share."""
     seeds: list[Seed] = Field(min_length=1)
@@ -69,12 +71,12 @@ class SweepFile(Strict):
             raise ValueError("that is where the mirror in MLflow has its database")
         return name
 
-    @field_validator("title")
+    @field_validator("title", "paper")
     @classmethod
-    def _is_one_line(cls, title: str) -> str:
-        if "\n" in title:
+    def _is_one_line(cls, text: str) -> str:
+        if "\n" in text:
             raise ValueError("must be one line")
-        return title
+        return text
 
     @field_validator("seeds")
     @classmethod
@@ -296,9 +298,11 @@ def find_sweeps(folder: Path = Path("sweeps")) -> list[Path]:
     return [path for path in sorted(folder.glob("*.yaml")) if path.name not in NOT_SWEEPS]
 
 
-def sweep_title(path: Path) -> str:
-    """Return the title of a sweep file, or why it cannot be read."""
+def sweep_heading(path: Path) -> tuple[str, str]:
+    """Return the paper and the title of a sweep file; in place of a title why it cannot be read."""
     try:
-        return shortened(str(read_yaml(path).value.get("title", "")))
+        content = read_yaml(path).value
     except BenchError as error:
-        return f"({' '.join(str(error).split())})"
+        return "", f"({' '.join(str(error).split())})"
+    paper, title = (shortened(str(content.get(key, ""))) for key in ("paper", "title"))
+    return paper, title
