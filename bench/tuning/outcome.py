@@ -8,12 +8,11 @@ import yaml
 
 from bench.evaluation.controls import control_id
 from bench.record.files import to_csv, write_json, write_text
+from bench.reporting.statistics import FEWEST_FOR_CLAIMS
 from bench.spec.reserved_names import REAL
 from bench.spec.sweep_file import load_sweep
 from bench.tuning.study import Study, TuningTrial
 from bench.tuning.tuning_file import Tuning
-
-FRESH_SEEDS = 6  # of the sweep that follows; the fewest that allow a test (FEWEST_FOR_CLAIMS)
 
 BestTrials = Mapping[str, TuningTrial]
 """Variant -> the trial to go on with, of the studies that have one."""
@@ -67,7 +66,7 @@ def trials_csv(tuning: Tuning, studies: Sequence[Study], best: BestTrials) -> st
 def tuned_sweep(tuning: Tuning, best: BestTrials, command: str) -> str:
     """Return a sweep as YAML, with every variant as it was and as it was tuned."""
     head = tuning.head
-    seeds = [seed for seed in range(FRESH_SEEDS + len(head.seeds)) if seed not in head.seeds]
+    seeds = [seed for seed in range(FEWEST_FOR_CLAIMS + len(head.seeds)) if seed not in head.seeds]
     by = " and ".join(criterion.title for criterion in tuning.objectives)
     variants: dict[str, Any] = {}
     for variant in tuning.variants:
@@ -82,7 +81,7 @@ def tuned_sweep(tuning: Tuning, best: BestTrials, command: str) -> str:
         "name": f"{head.name}-tuned",
         "title": f"As they were, and tuned by {by} on validation images",
         "base": base,
-        "seeds": seeds[:FRESH_SEEDS],
+        "seeds": seeds[:FEWEST_FOR_CLAIMS],
         "variants": variants,
     }
     text = yaml.dump(content, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)

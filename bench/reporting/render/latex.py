@@ -98,7 +98,7 @@ def render_latex(table: Table) -> str:
 
 def _label(table: Table) -> str:
     """Return the label, which names the sweeps of the rows: a paper may show a table of each."""
-    sweeps = dict.fromkeys(row.sweep for row in table.rows if row.sweep and row.variant)
+    sweeps = dict.fromkeys(row.sweep for row in table.rows if row.sweep)
     return "tab:" + re.sub(r"[^A-Za-z0-9]+", "-", "-".join([*sweeps, table.name]))
 
 
