@@ -45,7 +45,8 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
             say(_nothing_to_do(len(sweep.runs), finished.folder))
         return
 
-    from bench.execution.run_sweep import run_sweep, tasks_of
+    from bench.execution.run_sweep import check_sizes, check_tasks, run_sweep, tasks_of
+    from bench.execution.sweep_owner import refuse_other_sweep
     from bench.record.run_folder import BEGIN_AGAIN, RunFolder
     from bench.record.sweep_folder import RETRY
     from bench.spec.sweep_file import load_sweep
@@ -55,16 +56,12 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     trackers = tracker_options.make_trackers(values, results)
     folder = results / sweep.name
     if values["dry_run"]:
-        from bench.execution.code_change import check_code
-        from bench.execution.data_change import check_data
-        from bench.execution.dry_run import check_sizes, data_lines, dry_run_text
-        from bench.execution.sweep_owner import refuse_other_sweep
+        from bench.execution.dry_run import data_lines, dry_run_text
 
         refuse_other_sweep(sweep, folder)
         echo("\n".join([dry_run_text(sweep, results), *data_lines(sweep, worker)]))
         tasks = tasks_of(sweep, folder)
-        check_code(tasks, worker.options)
-        check_data(tasks, worker)
+        check_tasks(tasks, worker)
         check_sizes(tasks, worker)
         return
     with options.stoppable(worker):

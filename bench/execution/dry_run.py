@@ -14,7 +14,6 @@ from bench.spec.run_settings import Training
 from bench.spec.sweep_file import Sweep, row_name
 
 if TYPE_CHECKING:
-    from bench.execution.task import RunTask
     from bench.process.worker import Worker
 
 
@@ -57,16 +56,6 @@ def _start_text(training: Training) -> str:
     if start is None:
         return ""
     return f", starts from {run_folder_of(start)} ({', '.join(start.players)})"
-
-
-def check_sizes(tasks: Iterable["RunTask"], worker: "Worker") -> None:
-    """Raise a `SpecError` if the training examples of a run make no batch, if they are here."""
-    from bench.execution.data_change import data_here
-    from bench.execution.run_sweep import refuse_few_examples
-
-    for task in tasks:
-        if data := data_here(task.config.training.data, worker):
-            refuse_few_examples(task, data)
 
 
 def _notices(config: RunConfig, worker: "Worker") -> list[str]:

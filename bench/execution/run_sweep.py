@@ -15,7 +15,7 @@ from bench.data.summary import data_notices
 from bench.errors import BenchError, DamagedRecord, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
-from bench.execution.data_change import check_data
+from bench.execution.data_change import KnownData, check_data, data_here
 from bench.execution.display import shown
 from bench.execution.executors.base import Executor
 from bench.execution.scheduler import schedule
@@ -58,8 +58,7 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
     for task in tasks:
         sources_of(task.config)  # before anyone edits them
     kept = {task for task in tasks if task.state() == "done"}
-    check_code(tasks, worker.options)
-    data = check_data(tasks, worker)
+    data = check_tasks(tasks, worker)
     for task in tasks:
         if task.is_run:
             copy_equal_run(results, task, worker.options, data)
@@ -67,7 +66,6 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
             _reopen_failed(task, started)
     todo = [task for task in tasks if task.state() not in ("done", "failed")]
     if todo:
-        refuse_unfit(worker.weights)
         _load_data(todo, worker)
         check_data(tasks, worker)  # again, since some may have been downloaded
     if kept:
@@ -81,6 +79,25 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
                 troubles[ended] = reason
                 say(f"          {reason or ended.status().reason}")
     return _outcome(tasks, kept, troubles)
+
+
+def check_tasks(tasks: Sequence[RunTask], worker: Worker) -> KnownData:
+    """Raise a `BenchError` if some tasks cannot go on from what is here; return the known data.
+
+    Nothing is written and nothing is downloaded, so a dry run refuses the same.
+    """
+    check_code(tasks, worker.options)
+    known = check_data(tasks, worker)
+    if any(task.state() != "done" for task in tasks):
+        refuse_unfit(worker.weights)
+    return known
+
+
+def check_sizes(tasks: Iterable[RunTask], worker: Worker) -> None:
+    """Raise a `SpecError` if the training examples of a run make no batch, if they are here."""
+    for task in tasks:
+        if data := data_here(task.config.training.data, worker):
+            _refuse_few_examples(task, data)
 
 
 def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
@@ -167,12 +184,12 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
             told.add(key)
             for line in data_notices(data):
                 say(f"note: {line}")
-        refuse_few_examples(task, data)
+        _refuse_few_examples(task, data)
     if problems:
         raise DataMissing("\n".join(dict.fromkeys(problems.values())))
 
 
-def refuse_few_examples(task: RunTask, data: DataSet) -> None:
+def _refuse_few_examples(task: RunTask, data: DataSet) -> None:
     """Raise a `SpecError` if the training examples of a run make no batch."""
     training, size = task.config.training, len(data.train)
     if not task.is_run or training.labeled_fraction < 1 or training.labeled_rows <= size:

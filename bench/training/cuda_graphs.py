@@ -32,24 +32,43 @@ class CudaGraph:
         What would wait for the device raises in the last call before the capture, since a failed
         capture can break the random generator and the allocator.
         """
-        stream = self._unshared.stream
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UPS - 1):
-                work()
-            mode = torch.cuda.get_sync_debug_mode()
-            torch.cuda.set_sync_debug_mode("error")
-            try:
-                work()
-            finally:
-                torch.cuda.set_sync_debug_mode(mode)
-        torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
-            return work()
+        stream, outer = self._unshared.stream, torch.cuda.current_stream()
+        stream.wait_stream(outer)
+        try:
+            with torch.cuda.stream(stream):
+                self._warm_up(work)
+            outer.wait_stream(stream)
+            _forget_workspaces()
+            with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
+                return work()
+        finally:
+            torch.cuda.set_stream(outer)  # torch 2.11 stays on the other one after an error
+            outer.wait_stream(stream)  # what was launched there before an error still writes
+            _forget_workspaces()
+
+    def _warm_up(self, work: Callable[[], Tensor]) -> None:
+        for _ in range(WARM_UPS - 1):
+            work()
+        mode = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            work()
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
 
     def replay(self) -> None:
         """Launch the whole graph."""
         self._graph.replay()
+
+
+def _forget_workspaces() -> None:
+    """Let cuBLAS ask for new workspaces, which torch keeps for each stream.
+
+    Called before a capture, so that those of the graph lie in its own memory, and after it. A
+    workspace that stays behind keeps the block of memory that it was cut from, for as long as the
+    process lives: what a failed capture had taken could not be used by eager mode.
+    """
+    torch._C._cuda_clearCublasWorkspaces()
 
 
 class CapturedIteration:

@@ -32,7 +32,7 @@ def load_pretrained(module: nn.Module, weights: Path) -> None:
     if any(value.is_meta or isinstance(value, FakeTensor) for value in own.values()):
         return
     path = Path(os.path.expanduser(weights))
-    given = _read(path)
+    given = read_state_dict(path)
     shapes, found = shapes_of(own), shapes_of(given)
     told = misfits(shapes, found)
     if more := [name for name in found if name not in shapes]:
@@ -57,8 +57,11 @@ def take_weights(model: "ConditionalGenerator", start: StartFrom) -> None:
     model.load_state_dict({name: state[name] for name in parameters | alike}, strict=False)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Return the state dict in a file of safetensors or torch."""
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a file of safetensors or torch; no code in it is run.
+
+    A `BenchError` says why there is none. Errors of the disk and of memory are raised as they are.
+    """
     try:
         state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     except BenchError:
@@ -69,17 +72,14 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(error, FileNotFoundError):
             raise BenchError(f"there is no file {path}") from error
         reason = shortened(describe_error(error), 200)
-        raise BenchError(
-            f"{path} cannot be read as a state dict ({reason}); write one with "
-            "torch.save(network.state_dict(), path)"
-        ) from error
+        raise BenchError(f"{path} cannot be read as a state dict ({reason})") from error
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         keys = (
             f" with the keys {first_few([*map(str, state)], 5)}" if hasattr(state, "keys") else ""
         )
         raise BenchError(
-            f"{path} holds {type(state).__name__}{keys}, not a state dict (name -> tensor); write "
-            "one with torch.save(network.state_dict(), path)"
+            f"{path} holds {type(state).__name__}{keys}, not a state dict (name -> tensor), as "
+            "torch.save(network.state_dict(), path) writes it"
         )
     return state
 

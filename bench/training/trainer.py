@@ -347,7 +347,8 @@ class Trainer:
             self._use_no_graphs(reason)
         else:
             self._use_smaller_parts(step, reason)
-        del self.model, self.optimizers, self.average, self.passes, self.losses, self._captured
+        del self.stream, self.model, self.optimizers, self.average
+        del self.passes, self.losses, self._captured
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

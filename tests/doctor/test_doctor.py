@@ -300,7 +300,7 @@ def test_weights_are_found_absent_or_of_another_network(diagnose, monkeypatch, t
     given = {"weights": {network: path}}
     assert f"FAIL: no weights of {network} (looked for {path})" in diagnose("weights", **given)
     path.write_bytes(b"<html>")
-    damaged = f"FAIL: {path} is not a file of weights, or damaged"
+    damaged = f"FAIL: {path} cannot be read as a state dict"
     assert damaged in diagnose("weights", **given)
     torch.save({"a": torch.zeros(1)}, path)
     assert f"FAIL: {path} does not fit" in diagnose("weights", **given)

@@ -45,6 +45,4 @@ def test_half_of_the_batch_is_taken_at_a_time(switches, device, tmp_path):
     trainer.train()
     size = trainer.training.batch_size
     assert read_execution(tmp_path)["micro_batch"]["batch_size"] == size
-    print(read_execution(tmp_path))  # a graph has memory of its own: it may have been given up
-    assert trainer.micro_batch in (size // 2, size // 4)
-    assert trainer.micro_batch == size // 2 or switches.graphs
+    assert trainer.micro_batch == size // 2  # a graph has memory of its own: it may be given up

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from bench.errors import DeviceLost, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor, end_of_command
 from bench.execution.task import Task, execute_task
@@ -74,10 +76,13 @@ class Streams(Executor):
     def _do(self, task: Task) -> None:
         """Do a task in the turns of this thread."""
         stop = StopSignal(quiet=True)
+        device = self.worker.device
         try:
+            if device.type == "cuda" and device.index is not None:
+                torch.cuda.set_device(device)  # which CUDA keeps for each thread
             with (
                 stop.stop_when(lambda: self._is_closing.is_set() or self.worker.stop()),
-                Turn(self._turns, self.worker.device, self.worker.check_device) as turn,
+                Turn(self._turns, device, self.worker.check_device) as turn,
             ):
                 worker = replace(self.worker, stop=stop, turn=turn)
                 self._ended.put(Ended(task, *execute_task(task, worker)))

@@ -3,12 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from bench.errors import NotApplicable, one_line
+from bench.errors import BenchError, NotApplicable
+from bench.training.pretrained import read_state_dict
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
@@ -20,23 +19,15 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def read_weights(path: Path, network: str, remedy: str) -> dict[str, Any]:
+def read_weights(path: Path, network: str, remedy: str) -> dict[str, Tensor]:
     """Return the tensors of a file of torch or safetensors by name; no code in it is run.
 
-    `NotApplicable` if the file is damaged, or missing; then its text ends with the remedy.
+    `NotApplicable` if the file cannot be read as that, or is missing; then its text ends with the
+    remedy.
     """
+    if not path.exists():
+        raise NotApplicable(f"there is no file {path} of {network} weights; {remedy}")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            weights: Any = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise NotApplicable(f"there is no file {path} of {network} weights; {remedy}") from None
-    except Exception as error:  # a damaged file may raise anything
-        reason = f"{path} is not a file of weights, or damaged: {one_line(error)}"
-        raise NotApplicable(reason) from error
-    if not isinstance(weights, dict):
-        raise NotApplicable(f"{path} holds no table of weights")
-    return weights
+        return read_state_dict(path)
+    except BenchError as error:
+        raise NotApplicable(str(error)) from error

@@ -155,9 +155,9 @@ def code(path):
     ("write", "reason"),
     [
         (foreign, "does not fit the Inception network"),
-        (no_table, "holds no table of weights"),
-        (lambda path: path.write_text("x"), "is not a file of weights, or damaged"),
-        (code, "is not a file of weights, or damaged"),
+        (no_table, "not a state dict"),
+        (lambda path: path.write_text("x"), "cannot be read as a state dict"),
+        (code, "cannot be read as a state dict"),
         (lambda path: None, "there is no file .*--inception-weights"),
     ],
     ids=["foreign", "no table", "damaged", "code", "absent"],

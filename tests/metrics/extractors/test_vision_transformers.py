@@ -239,18 +239,26 @@ def test_the_whole_network_has_the_published_size_and_place(name, monkeypatch):
     assert network(torch.zeros(2, 3, kind.size, kind.size, device="meta")).shape[1] in (1024, 768)
 
 
+def test_a_missing_package_is_named(weights, contexts, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"any")
+    with pytest.raises(NotApplicable, match="safetensors, which is not installed: pip install"):
+        transformer_features(contexts(weights={"clip": path}), "clip")
+
+
 @each_extractor
 @pytest.mark.parametrize(
     ("write", "reason"),
     [
         (lambda path, state: torch.save(state | {"more": torch.ones(1)}, path), "does not fit"),
         (lambda path, state: torch.save({"w": torch.ones(1)}, path), "does not fit"),
-        (lambda path, state: torch.save({"pos_embed": 3}, path), "does not fit"),
+        (lambda path, state: torch.save({"pos_embed": 3}, path), "not a state dict"),
         (
             lambda path, state: torch.save(state | {"pos_embed": torch.ones(1, 5, 32)}, path),
             r"does not fit .* positions",
         ),
-        (lambda path, state: path.write_text("x"), "not a file of weights, or damaged"),
+        (lambda path, state: path.write_text("x"), "cannot be read as a state dict"),
         (lambda path, state: None, "there is no file"),
     ],
     ids=["more", "foreign", "no tensors", "other size", "damaged", "absent"],
@@ -260,7 +268,7 @@ def test_unfit_weights_are_not_applicable(name, write, reason, suffix, weights, 
     path = tmp_path / f"weights{suffix}"
     write(path, weights(name))
     if suffix == ".safetensors" and path.exists():
-        reason = "not a file of weights, or damaged"
+        reason = "cannot be read as a state dict"
     context = contexts(weights={name: path})
     for _ in range(2):
         with pytest.raises(NotApplicable, match=reason):
