@@ -215,13 +215,22 @@ class LrLiVAE(TwoCodeVAE):
         generator: torch.Generator | None = None,
         *,
         relevant_from: Literal["prior", "moments"] | None = None,
+        temperature: float = 1.0,
     ) -> Tensor:
         """Decode draws from class Gaussians (section 4.2) and the standard normal.
 
-        The Gaussians are the learned prior, or the moments of the training codes (`relevant_from`);
-        None is the prior if there is one.
+        Args:
+            y: Labels `[B]`.
+            generator: Source of the noise.
+            relevant_from: The Gaussians are the learned prior, or the moments of the training
+                codes; None is the prior if there is one.
+            temperature: Factor of the standard deviations of these Gaussians; 0 gives their means.
         """
-        return self._decode_drawn(draw(*self._gaussians(relevant_from), y, generator), generator)
+        if temperature < 0:
+            raise ValueError(f"temperature must not be negative, got {temperature}")
+        means, logvars = self._gaussians(relevant_from)
+        drawn = draw(means, logvars, y, generator)
+        return self._decode_drawn(torch.lerp(means[y], drawn, temperature), generator)
 
     def _gaussians(self, source: str | None = None) -> tuple[Tensor, Tensor]:
         """Return means and log-variances `[K, D_s]`."""

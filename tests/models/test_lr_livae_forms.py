@@ -87,6 +87,21 @@ def test_samples_come_from_the_prior_if_there_is_one():
         softmax.sample(y, relevant_from="prior")
 
 
+def test_the_temperature_scales_the_relevant_noise():
+    model, y = make(), torch.arange(3)
+    seen = []
+    hook = model.decoder.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    for temperature in (0, 1, 2):
+        model.sample(y, torch.Generator().manual_seed(0), temperature=temperature)
+    hook.remove()
+    means, drawn, twice = (z[:, :4] for z in seen)
+    assert torch.equal(means, model.prior.means)
+    torch.testing.assert_close(twice - means, 2 * (drawn - means))
+    assert torch.equal(seen[0][:, 4:], seen[1][:, 4:])
+    with pytest.raises(ValueError, match="temperature must not be negative, got -1"):
+        model.sample(y, temperature=-1)
+
+
 def test_all_players_may_move_in_one_stage():
     """Terms do not depend on the stage, so a sweep can put everyone into one."""
     apart, batch = make().eval(), make_batch()
