@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,6 +124,9 @@ def describe_system_error(error: BaseException) -> str | None:
     >>> describe_system_error(OSError(errno.ENOSPC, "No space left on device", "a/done"))
     'No space left on device: a/done; free some space there'
     """
+    if isinstance(error, shutil.Error):  # of several files: (source, target, text) each
+        found = re.search(r"\[Errno (\d+)\]", str(error))
+        error = OSError(int(found[1]), os.strerror(int(found[1]))) if found else error
     if not isinstance(error, OSError) or error.errno not in _REMEDIES:
         return None
     where = f": {shortened(str(error.filename), 300)}" if error.filename else ""

@@ -47,6 +47,11 @@ def test_all_makes_what_the_record_allows_and_explains_the_rest(ran, here):
     assert (status, err.splitlines()[-1]) == (2, "error: no figure could be made")
 
 
+def test_an_unknown_seed_is_named(ran):
+    status, _, err = ran("figure", "samples", "tiny", "--seed", "9")
+    assert (status, err) == (2, "error: unknown seed '9'; known: 0\n")
+
+
 def test_missing_pictures_are_made_from_the_weights_and_are_the_same(ran, here):
     files = sorted(here.glob("results/tiny/*/pictures.npz"))
     before = [file.read_bytes() for file in files]

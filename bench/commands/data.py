@@ -34,6 +34,8 @@ def data_command(name: str, sheet: Path | None, as_json: bool) -> None:
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise BenchError(f"--sheet {sheet}: a sheet is a PNG file, name it .png")
+    if sheet is not None:
+        options.refuse_existing(sheet, "--sheet")
     source = construct("dataset", read_component("dataset", "bench data", name))
     data = source.load()
     summary = summarize(data) | {"files": source.describe_files()}

@@ -34,6 +34,7 @@ def export_command(
     license = check_license(license)
     folder = archive.find_sweep_folder(results, sweep)
     name = target or Path(f"{folder.resolve().name}.tar.gz")
+    options.refuse_existing(name, "--to")
     packed = archive.export_sweep(
         folder, name, weights=weights, checkpoints=checkpoints, license=license
     )

@@ -61,6 +61,9 @@ def figure_command(
     from bench.reporting.figures.files import write_figure
 
     records = options.load_results(results, sweeps)
+    seeds = sorted({run.seed for run in records.runs if run.seed is not None})
+    if seed is not None and seed not in seeds:
+        raise UnknownName("seed", str(seed), map(str, seeds))
     elsewhere = dict.fromkeys(("is_all", "device", "threads", "to"))
     data_sets = dict.fromkeys(run.data for run in records.runs)
     several = len(data_sets) > 1

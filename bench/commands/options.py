@@ -223,13 +223,19 @@ def chosen_comparisons(text: str | None, records: "Records") -> "Family | None":
 
 
 @contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Say where else to write what cannot be written to a folder."""
+def writing_to(target: Path) -> Iterator[None]:
+    """Say what cannot be written to a folder or file, and why."""
     try:
         yield
     except OSError as error:
-        what = describe_system_error(error) or f"{error.strerror}: {error.filename or folder}"
-        raise BenchError(f"nothing was written to {folder}: {what}; or give --to FOLDER") from error
+        what = describe_system_error(error) or f"{error.strerror}: {error.filename or target}"
+        raise BenchError(f"cannot write to {target}: {what}; --to names another place") from error
+
+
+def refuse_existing(target: Path, option: str) -> None:
+    """Raise a `SpecError` where a file would be overwritten."""
+    if target.exists():
+        raise SpecError("is there already; name a new one", where=f"{option} {target}")
 
 
 def add(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:

@@ -46,6 +46,7 @@ def statistics_command(
     from bench.evaluation.reference_statistics import write_reference
 
     worker = options.make_worker(options.typed_command(), values)
+    options.refuse_existing(target, "--to")
     with options.writing_to(target):
         for line in write_reference(data, target, worker, split, images, extractor):
             echo(line)

@@ -134,8 +134,13 @@ def check_integers(path: Path, key: str, y: Array) -> None:
     remedy = ""
     if y.ndim == 2 and y.dtype.kind in "biuf":
         remedy = f"; one-hot labels are integers by {key}.argmax(axis=1)"
+    elif y.ndim == 1 and y.dtype.kind in "fb":
+        remedy = f"; {key}.astype(int) makes them so, if they are whole numbers"
     elif y.ndim == 1:
-        remedy = f"; np.unique({key}, return_inverse=True) gives names and integers"
+        remedy = (
+            f"; where `names` lists the classes in the order of the data set, they are "
+            f"[names.index(name) for name in {key}]"
+        )
     raise BenchError(f"{path}: {key} must be integers [N], got {y.dtype} {list(y.shape)}{remedy}")
 
 

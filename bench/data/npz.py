@@ -130,7 +130,7 @@ def _labels(path: Path, y: Array) -> tuple[str, ...]:
     if last != count - 1:
         first = int(np.flatnonzero(present != np.arange(count))[0])
         begins_at_1 = (first, last) == (0, count)
-        remedy = "y - 1" if begins_at_1 else "np.unique(y, return_inverse=True)[1]"
+        remedy = "y - 1" if begins_at_1 else "np.searchsorted(np.unique(y_train), y)"
         raise BenchError(
             f"{path}: the {count} labels of y_train go up to {last}, and none is "
             f"{first}; labels are 0 to {count - 1}, as {remedy} gives them"

@@ -85,6 +85,7 @@ class GivenSamples:
 
     `path` is what the user named, `context` has the data and the model of a run. `origin` is for
     the record: path, hash and counts, or run and sample seed. `notices` are for the user.
+    `are_own` where they are the samples that a run was measured by.
     """
 
     path: Path
@@ -95,6 +96,7 @@ class GivenSamples:
     origin: dict[str, Any]
     training: Training | None = None
     notices: tuple[str, ...] = ()
+    are_own: bool = False
 
     @property
     def model(self) -> str:
@@ -110,11 +112,11 @@ class GivenSamples:
         """Refuse to add measurements to the record of a run that a reader would take wrongly."""
         if self.training is None:
             raise SpecError("is for runs; use --name to keep a row of images", where="--record")
-        if self.origin["sample_seed"] != self.training.seed or "sampling" in self.origin:
+        if not self.are_own:
             raise SpecError(
                 "measurements of other samples than the run's own do not belong in its record; use "
                 "--name to keep them as a row",
-                where="--record with --sample-seed or --sampling",
+                where="--record with --sample-seed, --sampling or --samples-per-class",
             )
 
 
@@ -219,7 +221,10 @@ def _draw(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
     model, samples = run.draw(per_class, seed, sampling, worker)
     origin = {"run": str(path.resolve()), "sample_seed": seed, "per_class": per_class}
     origin |= {"sampling": sampling} if sampling else {}
+    are_own = (per_class, seed, sampling) == (run.drawn_before(), training.seed, {})
     remark = remark_on_range(samples, context.data)
     notices = (*context.data.notices, *filter(None, [remark]))
     context = replace(context, model=model)
-    return GivenSamples(path, request, training.data, context, samples, origin, training, notices)
+    return GivenSamples(
+        path, request, training.data, context, samples, origin, training, notices, are_own
+    )

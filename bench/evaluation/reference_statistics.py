@@ -39,8 +39,6 @@ def write_reference(
     """
     if target.suffix != ".npz":
         raise SpecError("must end in .npz", where=f"--to {target}")
-    if target.exists():
-        raise SpecError("is there already; name a new one", where=f"--to {target}")
     if images is not None and split is not None:
         raise SpecError("is for the images of DATA, and --images names others", where="--split")
     option = parse_value(extractor, where := f"command line, --extractor {extractor}")

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import registry
-from bench.errors import BenchError, SpecError, short_hash
+from bench.errors import BenchError, SpecError, short_hash, shortened
 from bench.evaluation.controls import control_config, control_id
 from bench.evaluation.given_samples import EvaluationResult, GivenSamples
 from bench.evaluation.measuring import save_samples
@@ -18,6 +17,7 @@ from bench.record.run_folder import RunFolder
 from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.reserved_names import EVALUATIONS, REAL
 from bench.spec.run_config import digest
+from bench.spec.sweep_file import problem_of_row_name
 from bench.trackers.mirrors import write_mirrors
 
 SAVED = "set-"  # begins the folder name of a row
@@ -35,8 +35,8 @@ def add_to_run(result: EvaluationResult) -> Path:
 
 def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
     """Refuse a name that a row cannot have, before anything is measured."""
-    if not name.strip() or name in registry.registered("control"):
-        raise SpecError(f"a row cannot be called {name!r}", where="--name")
+    if problem := problem_of_row_name(name):
+        raise SpecError(f"{shortened(name)!r} {problem}", where="--name")
     root = results / EVALUATIONS
     plan = _read_plan(root, name, given.model)
     now = given.context.data.fingerprint

@@ -1,6 +1,5 @@
 """Merge an archive of `bench export`: all of it, or nothing if anything is in conflict."""
 
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.base import data_root
-from bench.errors import BenchError
+from bench.errors import BenchError, SpecError
 from bench.exchange.archive import CHECKPOINTS, WEIGHTS, classifier_hash
 from bench.exchange.same_data import refuse_other_fingerprints
 from bench.exchange.unpack import unpack
@@ -19,8 +18,8 @@ from bench.record.files import write_atomically, write_json
 from bench.record.jsonl import by_key, read_entries
 from bench.record.locks import Busy
 from bench.record.run_folder import SAMPLING_ROWS, RunFolder, arriving, read_config
-from bench.record.shapes import SAFE_NAME
 from bench.record.sweep_folder import read_sweep_file, settings_of
+from bench.spec.reserved_names import problem_of_sweep_name
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ def merge_archive(
         unpacked = Path(scratch)
         manifest = unpack(path, unpacked)
         name = into or manifest.sweep
-        if not re.fullmatch(SAFE_NAME, name):
-            raise BenchError(f"{name!r} cannot be the name of a sweep")
+        if name != manifest.sweep and (problem := problem_of_sweep_name(name)):
+            raise SpecError(problem, where=f"--into {name}")
         folder = results / name
         programs = _programs(unpacked, manifest.runs)
         if programs and not accept_programs:
@@ -150,10 +149,10 @@ def _add(arrived: Path, target: Path) -> bool:
         for below in ("snapshots", SAMPLING_ROWS):
             shutil.rmtree(target / below, ignore_errors=True)
 
-        def mark(folder: str, names: list[str]) -> list[str]:
+        def left_for_last(folder: str, names: list[str]) -> list[str]:
             return ["done"] if Path(folder) == arrived else []
 
-        shutil.copytree(arrived, target, ignore=mark, dirs_exist_ok=True)
+        shutil.copytree(arrived, target, ignore=left_for_last, dirs_exist_ok=True)
         shutil.copy(arrived / "done", target / "done")
         return True
     return False

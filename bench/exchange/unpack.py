@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench.errors import BenchError, DamagedRecord
+from bench.errors import BenchError, DamagedRecord, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.evaluation.saved_rows import SAVED, saved_row_id
 from bench.exchange.archive import CHECKPOINTS, FORMAT, LARGEST, MANIFEST, WEIGHTS, Manifest
@@ -58,6 +58,8 @@ def unpack(path: Path, target: Path) -> Manifest:
     except BenchError as problem:
         raise BenchError(f"{path} {problem}; nothing was imported") from problem
     except DAMAGE as error:
+        if describe_system_error(error):
+            raise
         raise BenchError(f"{path} is not a file of bench export, or damaged ({error})") from error
 
 

@@ -208,7 +208,7 @@ def _filled(
         _log.info("begun or continued by process %d: %s", os.getpid(), folder.path)
         fill()
         provenance.write_end(folder.path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a model may call sys.exit
         _log.exception("run failed")
         if describe_system_error(error):  # so that the next command continues the run
             raise
@@ -220,7 +220,7 @@ def _filled(
     return "finished"
 
 
-def _explained(error: Exception) -> str:
+def _explained(error: BaseException) -> str:
     """Return a traceback; its last line, the reason, names the line of a model's code."""
     text, place = traceback.format_exc(), place_in(error)
     if not place or isinstance(error, BenchError):

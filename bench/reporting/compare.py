@@ -21,6 +21,7 @@ from bench.reporting.tables.table_spec import load_tables
 from bench.spec.comparisons import Comparisons
 
 ABSENT = "—"
+SHORTEST = 4  # characters of an id that mean it
 TWO_ROWS = Family(Comparisons(), "those of two rows chosen on the command line")
 """Comparisons of all metrics that are printed."""
 
@@ -53,14 +54,17 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
         [run for run in runs if os.path.realpath(run.path) == folder],
         of_variant,
         [run for run in trained if name in (run.id, f"{run.sweep}/{run.id}")],
-        [run for run in trained if len(name) >= 4 and run.id.startswith(name)],
+        [run for run in trained if len(name) >= SHORTEST and run.id.startswith(name)],
     ):
         keys = tuple(run.key for run in meant)
         if meant and (meant is of_variant or len(set(keys)) == 1):
             label = meant[0].variant if meant is of_variant else meant[0].id
             return ComparedRuns(f"{meant[0].sweep}/{label}", keys)
     variants = dict.fromkeys(f"{run.sweep}/{run.variant}" for run in runs)
-    raise UnknownName("variant or run", name, variants)
+    hint = ""
+    if any(run.id.startswith(name) for run in trained):
+        hint = f"; of an id at least {SHORTEST} characters, which no other run begins with"
+    raise UnknownName("variant or run", name, variants, hint)
 
 
 def find_folders(results: Path, name: str) -> list[Path]:

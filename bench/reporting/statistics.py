@@ -15,15 +15,24 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
 
-FEWEST_FOR_CLAIMS = 6
-"""Below this a two-sided paired sign-flip test cannot reach p < 0.05, so any smaller p value would
-rest on the normal distribution alone."""
-
 LEVEL = 0.05
 """A difference is significant where its corrected p value is below."""
 
+FEWEST_FOR_CLAIMS = 6
+"""`fewest_for_signs` of one comparison: below it any claim would rest on the normal distribution
+alone."""
+
 POWER = 0.8
 """The detectable effect is one that would come out significant with this probability."""
+
+
+def fewest_for_signs(comparisons: int) -> int:
+    """Return the number of seeds from which a test without normality can make a first claim.
+
+    The smallest p value of a two-sided paired sign-flip test of n seeds is 2^(1-n). Holm's
+    correction multiplies it by the number of comparisons.
+    """
+    return 2 + math.floor(math.log2(comparisons / LEVEL))
 
 
 @dataclass(frozen=True)

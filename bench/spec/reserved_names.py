@@ -1,5 +1,7 @@
 """Names with a meaning of their own, which no sweep, variant or split of a user may take."""
 
+import re
+
 from bench.record.sweep_folder import REAL as REAL
 
 VALIDATION = "validation"
@@ -10,3 +12,14 @@ EVALUATIONS = "evaluations"
 
 ELSEWHERE = "elsewhere"
 """Model of images that another program made."""
+
+
+def problem_of_sweep_name(name: str) -> str:
+    """Return why a sweep cannot have a name, which is that of its folder; '' if it can."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        return "is for a folder: letters, digits, '.', '-' and '_' alone"
+    if name == EVALUATIONS:
+        return "that folder is where `bench evaluate` keeps its rows"
+    if name.lower().startswith("mlflow."):
+        return "that is where the mirror in MLflow has its database"
+    return ""

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from bench.errors import (
 from bench.spec.comparisons import Comparisons
 from bench.spec.located import Located, nested
 from bench.spec.located_yaml import MOST_IN_NAME, parse_option, read_yaml
-from bench.spec.reserved_names import EVALUATIONS
+from bench.spec.reserved_names import problem_of_sweep_name
 from bench.spec.run_config import RunConfig, complete_settings
 from bench.spec.run_settings import RunSettings, Seed, Strict
 from bench.spec.validation import (
@@ -63,12 +62,8 @@ class SweepFile(Strict):
     @field_validator("name")
     @classmethod
     def _is_free(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-            raise ValueError("is for a folder: letters, digits, '.', '-' and '_' alone")
-        if name == EVALUATIONS:
-            raise ValueError("that folder is where `bench evaluate` keeps its rows")
-        if name.lower().startswith("mlflow."):
-            raise ValueError("that is where the mirror in MLflow has its database")
+        if problem := problem_of_sweep_name(name):
+            raise ValueError(problem)
         return name
 
     @field_validator("title", "paper")
@@ -216,16 +211,20 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
             yield name, settings
 
 
+def problem_of_row_name(name: str) -> str:
+    """Return why a row of tables cannot have a name; '' if it can."""
+    if name in registry.registered("control"):
+        return "is the name of a control row; give it another name"
+    if any(map(is_control, name)) or name != name.strip() or not name:
+        return "is not one line of plain text"
+    if len(name) > MOST_IN_NAME:
+        return f"has {len(name)} characters, at most {MOST_IN_NAME} fit"
+    return ""
+
+
 def check_variant_name(document: Located, name: str) -> None:
     """Raise a `SpecError` for a name that a variant, or a point of the grid, cannot have."""
-    problem = ""
-    if name in registry.registered("control"):
-        problem = "is the name of a control row; give the variant another name"
-    elif any(map(is_control, name)):
-        problem = "is not one line of plain text; write variants instead of a grid"
-    elif len(name) > MOST_IN_NAME:
-        problem = f"has {len(name)} characters, at most {MOST_IN_NAME} fit; write variants instead"
-    if problem:
+    if problem := problem_of_row_name(name):
         content = document.value
         path: KeyPath = ("grid",) if content.get("grid") else ("base", "model")
         path = ("variants", name) if name in content.get("variants", ()) else path

@@ -333,7 +333,9 @@ def test_arrays_that_do_not_fit_are_refused(bench, here, content, text):
         (("theirs", *ONE, "--sample-seed", "1"), "--sample-seed: is for runs"),
         (("theirs", *ONE, "--record"), "--record: is for runs; use --name"),
         (("theirs", *ONE, "--seed", "1"), "needs --name"),
-        (("theirs", *ONE, "--name", "real"), "a row cannot be called 'real'"),
+        (("theirs", *ONE, "--name", "real"), "'real' is the name of a control row"),
+        (("theirs", *ONE, "--name", "a\nb"), "is not one line of plain text"),
+        (("theirs", *ONE, "--name", "a "), "'a ' is not one line of plain text"),
         (("tiny.yaml", *ONE), "expected a folder of images with one sub-folder a class"),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, tuple) else "",
@@ -417,9 +419,9 @@ def test_other_metrics_go_into_the_record_where_asked(bench, run, here):
     assert after.startswith(before)
     assert after.count("\n") == before.count("\n") + 1
     assert "nothing to do" in bench(*RUN, METRICS)[2]
-    status, _, err = bench("evaluate", str(run), *QUICK, "--record", "--sample-seed", "5")
-    assert status == 2
-    assert "use --name to keep them as a row" in err
+    for other in ("--sample-seed", "--samples-per-class"):
+        status, _, err = bench("evaluate", str(run), *QUICK, "--record", other, "5")
+        assert (status, "use --name to keep them as a row" in err) == (2, True), err
 
 
 def test_samples_of_runs_may_be_kept_as_a_row(bench, run, here):

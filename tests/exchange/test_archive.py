@@ -4,7 +4,9 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -184,6 +186,41 @@ def test_a_manifest_of_something_else_is_refused(bench, here, change, text):
     assert status == 2
     assert text in err
     assert not (here / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("evaluations", "`bench evaluate` keeps its rows"), ("mlflow.db", "MLflow has its database")],
+)
+def test_a_name_that_no_sweep_can_have_is_refused(bench, here, tiny, name, text):
+    bench("export", "tiny")
+    status, _, err = bench("import", "tiny.tar.gz", "--into", name)
+    assert (status, f"--into {name}: " in err, text in err) == (2, True, True), err
+    assert not (here / "results" / name).exists()
+
+
+def test_an_archive_is_not_written_over(bench, tiny):
+    bench("export", "tiny", "--weights")
+    status, _, err = bench("export", "tiny")
+    assert (status, err) == (2, "error: --to tiny.tar.gz: is there already; name a new one\n")
+    assert any(name.endswith("model.pt") for name in names("tiny.tar.gz"))
+
+
+@pytest.mark.parametrize("place", ["results", "scratch"])
+def test_a_full_disk_is_no_damage_of_the_archive(bench, here, tiny, monkeypatch, place):
+    bench("export", "tiny")
+    (here / place / "elsewhere").mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20k", "tmpfs", place + "/elsewhere"]
+    if subprocess.run(mount, cwd=here, capture_output=True).returncode:
+        pytest.skip("only root may mount")
+    if place == "scratch":
+        monkeypatch.setattr(tempfile, "tempdir", str(here / "scratch/elsewhere"))
+    status, _, err = bench("import", "tiny.tar.gz", "--results", "results/elsewhere")
+    subprocess.run(["umount", place + "/elsewhere"], cwd=here, check=True)
+    assert status != 0
+    assert "No space left on device" in err
+    assert "damaged" not in err
+    assert "Traceback" not in err
 
 
 def test_what_is_no_export_is_named(bench, here):

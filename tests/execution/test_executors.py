@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import threading
 from contextlib import closing, suppress
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from baselines.cvae import CVAE
 from bench.errors import BenchError, Interrupted
 from bench.execution.executors.inline import Inline
 from bench.execution.executors.local import Local, _environment
@@ -21,6 +23,7 @@ from tests.execution.sweeps import alive, csv, logs, process_of, wait_for
 RUN = (*SWEEP, "--no-mlflow")
 
 WILD = "variants.wild={model: {name: cvae, width: 0.25}, optimizers: {default: {rate: 1e+30}}}"
+LEAVER = "variants.leaver={model: {name: cvae, width: 0.25, latent: 3}}"
 CONTROL = ("base.metrics=[intra_class_diversity_native]", "base.controls=[noise]")
 TUNING = """\
 name: tuning
@@ -32,6 +35,13 @@ variants: {cvae: {}}
 """
 IN_THIS_PROCESS = ("inline", "streams")
 LONG = ("base.iterations=150", "seeds=[0]")
+
+
+class Leaving:
+    """A task that ends its process."""
+
+    def execute(self, worker):
+        os._exit(0)
 
 
 class Deaf:
@@ -111,6 +121,22 @@ def test_all_is_done_but_what_fails_and_the_last_line_says_so(run, here):
     assert "1 failed, 1 kept" in err
 
 
+@executors("inline", "streams")
+def test_a_model_that_exits_fails_its_run_and_no_other(run, monkeypatch):
+    terms = CVAE.terms
+
+    def leave(self, stage, batch, wanted):
+        if self.latent == 3:
+            sys.exit(0)
+        return terms(self, stage, batch, wanted)
+
+    monkeypatch.setattr(CVAE, "terms", leave)
+    status, err = run(*RUN, LEAVER, "seeds=[0]", "--jobs", "1")
+    assert status == 1, err
+    assert "1 failed, 1 finished" in err
+    assert "SystemExit" in err
+
+
 def kill_a_run(here):
     """Kill the process of the run as soon as there is a checkpoint."""
     checkpoint = wait_for(lambda: list(here.glob("results/tiny/*/checkpoint.pt")))[0]
@@ -177,6 +203,15 @@ def test_a_process_leaves_that_was_asked_to_stop_as_its_task_came_to_an_end():
     leaver.start()
     leaver.join(60)
     assert not leaver.is_alive(), "the process waits for another task"
+
+
+@pytest.mark.slow
+def test_a_process_that_leaves_unasked_was_not_asked_to_stop():
+    executor = Local(1, Worker("cpu"))
+    with closing(executor):
+        executor.start([Leaving()])
+        ((_, outcome, reason),) = executor.ended(60)
+    assert (outcome, reason) == ("lost", "ended with status 0")
 
 
 @pytest.mark.slow

@@ -173,15 +173,15 @@ def read_only(here, monkeypatch):
         write(path, content)
 
     recorded.write_sweep(here / "results")
-    monkeypatch.setattr(files, "write_atomically", refuse)
     monkeypatch.setattr("bench.reporting.figures.files.write_atomically", refuse)
+    monkeypatch.setattr(files, "write_atomically", refuse)  # after that import, which copies it
 
 
 def test_tables_are_printed_from_a_disk_that_cannot_be_written(bench, read_only):
     status, out, err = bench("report", "quickstart")
     assert (status, "Lr-LiVAE" in out) == (0, True)
-    assert "warning: nothing was written to results/quickstart/tables: Read-only file sys" in err
-    assert "--to FOLDER" in err
+    assert "warning: cannot write to results/quickstart/tables: Read-only file sys" in err
+    assert "--to names another place" in err
     status, _, err = bench("report", "quickstart", "--to", "elsewhere", "--page")
     assert (status, err) == (0, "written to elsewhere/report.html\n")
 
@@ -189,7 +189,7 @@ def test_tables_are_printed_from_a_disk_that_cannot_be_written(bench, read_only)
 def test_figures_of_a_disk_that_cannot_be_written_go_elsewhere(bench, here, read_only):
     status, _, err = bench("figure", "seeds", "quickstart")
     assert status == 2
-    assert "--to FOLDER" in err
+    assert "--to names another place" in err
     status, _, err = bench("figure", "seeds", "quickstart", "--to", "elsewhere")
     assert status == 0, err
     assert (here / "elsewhere" / "seeds.pdf").exists()

@@ -18,6 +18,7 @@ from bench.reporting.statistics import (
     FEWEST_FOR_CLAIMS,
     LEVEL,
     detectable_effect,
+    fewest_for_signs,
     holm,
     paired_difference,
     t_interval,
@@ -151,6 +152,18 @@ def test_holm_rejects_what_the_closed_test_of_bonferroni_tests_rejects(p_values,
 
 def test_holm_of_nothing_is_nothing():
     assert holm([]) == ([], [])
+
+
+@pytest.mark.parametrize("comparisons", [1, 2, 5, 24])
+def test_signs_alone_can_claim_from_the_fewest_seeds_on(comparisons):
+    """Smallest p value of scipy's exact sign-flip test, of differences that have one sign."""
+    fewest = fewest_for_signs(comparisons)
+    for seeds, can_claim in ((fewest - 1, False), (fewest, True)):
+        exact = scipy.stats.permutation_test(
+            (np.arange(1.0, seeds + 1),), np.mean, permutation_type="samples", n_resamples=np.inf
+        ).pvalue
+        assert (holm([exact] + [1.0] * (comparisons - 1))[0][0] < LEVEL) == can_claim
+    assert fewest_for_signs(1) == FEWEST_FOR_CLAIMS
 
 
 @pytest.mark.parametrize("n", [3, 5, 10, 30])

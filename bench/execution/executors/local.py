@@ -143,7 +143,7 @@ class Local(Executor):
             return "was killed (as the system does when memory runs out; fewer --jobs may help)"
         if code < 0:
             return f"was ended by {signal.Signals(-code).name}"
-        return f"ended with status {code}" if code else STOPPED
+        return f"ended with status {code}"
 
     def _variables(self, number: int) -> dict[str, str]:
         """Return the environment of a process, which torch reads when it is imported."""
@@ -180,9 +180,9 @@ def _serve(pipe: Connection, worker: Worker) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
     worker.stop = StopSignal(quiet=True)
 
-    def send(text: str) -> None:
+    def send(message: str | tuple[str, str]) -> None:
         with suppress(OSError):  # the parent is gone
-            pipe.send(text)
+            pipe.send(message)
 
     redirect_messages(send)
     with suppress(EOFError, BrokenPipeError, Interrupted), worker.stop.listening():
@@ -191,8 +191,10 @@ def _serve(pipe: Connection, worker: Worker) -> None:
             try:
                 pipe.send(execute_task(pipe.recv(), worker))
             except DeviceLost as error:
-                pipe.send(("lost", str(error)))
+                send(("lost", str(error)))
                 return
+    if worker.stop():
+        send(("lost", STOPPED))
 
 
 def _follow_parent() -> None:

@@ -5,7 +5,7 @@ from statistics import median
 
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import listed
-from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL, POWER
+from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL, POWER, fewest_for_signs
 from bench.reporting.tables.differences import is_testable
 from bench.reporting.tables.families import Family
 from bench.reporting.tables.table import TARGETED, Column, Difference, Note, Row
@@ -133,7 +133,12 @@ def _families(
             if len({index for index, _ in found}) > 1:
                 text += ", not over columns"
             text += "; they were not planned in the sweep (`compare:`)."
-        notes.append(Note(f"{text} A claim needs p < {LEVEL}."))
+        text += f" A claim needs p < {LEVEL}."
+        if min(d.n for _, d in found) < (fewest := fewest_for_signs(counts[-1])):
+            text += (
+                f" They assume normal differences; signs alone could claim from {fewest} seeds on."
+            )
+        notes.append(Note(text))
     return notes
 
 
