@@ -1,6 +1,6 @@
 """The domain classifier: trained by the harness on the real training images of a data set.
 
-It has a seed of its own and is cached by content. No model is trained with it or selected by it.
+It has a seed of its own and is cached by content. No model is trained with it, and `bench tune` selects by another one.
 """
 
 import hashlib

@@ -57,7 +57,7 @@ def overlap(a, b):
 @pytest.mark.parametrize(
     ("sweep", "metrics", "count"),
     [
-        ("digits", ("intra_class_diversity", "inception_score"), 24),
+        ("digits", ("intra_class_diversity", "inception_score"), 25),
         ("price", ("rate", "reconstruction_mse"), 4),
     ],
 )
