@@ -35,9 +35,6 @@ BASES: Mapping[Kind, str] = {
 }
 """The base class of each kind."""
 
-RENAMED = {"references": "controls"}
-"""Keys of sweeps, and groups of entry points, that have a new name: old name -> new name."""
-
 
 @dataclass(frozen=True)
 class Registration:
@@ -72,13 +69,6 @@ def registered(kind: Kind) -> dict[str, Registration]:
             )
             registration = replace(known, problem=problem)
         table[point.name] = registration
-    for old in (old for old, new in RENAMED.items() if new == group):
-        for point in entry_points(group=f"bench.{old}"):
-            problem = (
-                f"{_package(point)} registers {point.name!r} in the entry point group "
-                f"bench.{old}, which is called bench.{group} now"
-            )
-            table.setdefault(point.name, Registration(point.value, "", problem))
     return table
 
 

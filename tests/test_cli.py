@@ -43,10 +43,8 @@ def test_a_sweep_runs_and_a_second_time_does_nothing(bench, here):
 
 
 def test_a_run_folder_holds_the_record(bench, here):
-    bench(*RUN, "seeds=[0]")
-    for folder in (here / "results" / "tiny").glob("*/"):
-        if not folder.is_dir():
-            continue
+    assert bench(*RUN, "seeds=[0]")[0] == 0
+    for folder in filter(Path.is_dir, (here / "results" / "tiny").iterdir()):
         names = {path.name for path in folder.iterdir()}
         assert {"config.json", "provenance.json", "rows.jsonl", "evaluation.jsonl"} <= names
         assert {"done", "model.pt", "samples.png", "cost.jsonl", "timings.jsonl"} <= names

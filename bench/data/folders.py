@@ -233,10 +233,8 @@ class Folder(HeldOutTestOptions, Source):
             path = paths[crops.index(None)]
             raise BenchError(f"{self._boxes}: has no box for {self._below(path)}")
         refuse_too_large(self._root, (len(paths), self.image_size, self.image_size, self.channels))
-        x = decode_images(
-            *(paths, self.image_size, self.channels, self.crop, crops),
-            *(self.background, self.margin),
-        )
+        sizes = self.image_size, self.channels
+        x = decode_images(paths, *sizes, self.crop, crops, self.background, self.margin)
         return x, np.array(labels, np.int64)
 
     def _read_landmarks(

@@ -92,8 +92,8 @@ def open_image(path: ImageFile, background: str | None = None) -> Image.Image:
         return image
     if background is None:
         raise BenchError(
-            f"{path}: is transparent in places; what lies behind is not known "
-            "(the data set `folder` has the option `background`)"
+            f"{path}: is transparent in places, and what lies behind is not known; data sets of "
+            "image files have an option `background` for it"
         )
     return Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba).convert("RGB")
 

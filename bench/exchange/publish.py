@@ -20,7 +20,7 @@ from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import TableSpec
 from bench.trackers.csv_files import write_csv
 
-OF_THE_MOMENT = ("argv", "started", "ended")  # what differs between runs of the same origin
+OF_THE_MOMENT = ("started", "ended")  # what differs between runs of the same origin
 
 
 def publish_sweep(

@@ -189,14 +189,11 @@ class PlanRun(Shape):
 
 
 class PlanControl(Shape):
-    """A control that a sweep expects; older versions called it a reference."""
+    """A control that a sweep expects."""
 
     id: Name
     data: Text
-    control: Text | None = None
-    reference: Text | None = None
-    variant: Text | None = None
-    model: Text | None = None
+    control: Text
     evaluation: str | None = None
     path: Text | None = None
 
@@ -220,7 +217,6 @@ class PlanFile(Shape):
     compare: PlannedComparisons | None = None
     runs: list[PlanRun]
     controls: list[PlanControl] = []
-    references: list[PlanControl] = []
 
 
 class ManifestHead(Shape):

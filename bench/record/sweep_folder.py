@@ -109,17 +109,11 @@ def control_title(name: str) -> str:
 
 
 def read_sweep_file(folder: Path) -> dict[str, Any]:
-    """Return the `sweep.json` of a folder, with keys of older versions renamed."""
+    """Return the `sweep.json` of a folder."""
     try:
-        content = read_json(folder / "sweep.json", PlanFile)
+        return read_json(folder / "sweep.json", PlanFile)
     except DamagedRecord as problem:
         raise DamagedRecord(f"{problem}; running the sweep again writes it again") from problem
-    if "references" in content:
-        content["controls"] = [
-            {("control" if key == "reference" else key): value for key, value in entry.items()}
-            for entry in content.pop("references")
-        ]
-    return content
 
 
 def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
@@ -134,8 +128,7 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
         content.get("compare"),
     )
     controls = [
-        {"variant": entry.get("control", REAL), "model": entry.get("control", REAL)}
-        | {"seed": None, **entry}
+        {"variant": entry["control"], "model": entry["control"], "seed": None, **entry}
         for entry in content.get("controls", [])
     ]
     runs = [

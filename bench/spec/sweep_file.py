@@ -28,7 +28,6 @@ from bench.spec.run_settings import RunSettings, Seed, Strict
 from bench.spec.validation import (
     MOST_PROBLEMS,
     KeyPath,
-    describe_unknown_key,
     validate_usable,
 )
 
@@ -272,7 +271,7 @@ def _override(document: Located, override: str, schema: type[SweepFile]) -> Loca
         hint = ""
         if keys[0] in RunSettings.model_fields:
             hint = f"; settings of the runs belong under base: base.{override}"
-        raise SpecError(describe_unknown_key(keys[0], schema.model_fields) + hint, where=where)
+        raise SpecError(describe_unknown("key", keys[0], schema.model_fields) + hint, where=where)
     known = document.value.get(keys[0])
     if keys[0] == "variants" and keys[2:] and isinstance(known, dict) and keys[1] not in known:
         raise SpecError(describe_unknown("variant", keys[1], known), where=where)

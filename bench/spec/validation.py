@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bench.errors import BenchError, describe_unknown, nearest, value_text
-from bench.registry import RENAMED
 
 MOST_PROBLEMS = 100  # of one configuration; messages show fewer
 
@@ -82,7 +81,7 @@ def validate(schema: Any, value: Any, path: KeyPath) -> Any:
     missing = [e["loc"] for e in errors if e["type"] == "missing"]
     for loc in unknown:  # a misspelled key is also missing; that it is unknown tells more
         beside = {str(m[-1]): m for m in missing if m[:-1] == loc[:-1]}
-        meant = RENAMED.get(str(loc[-1])) or nearest(str(loc[-1]), beside)
+        meant = nearest(str(loc[-1]), beside)
         if meant in beside:
             problems.pop((*path, *_path_in(value, beside[meant])), None)
     raise KeyProblem.all_of([*problems.values()])
@@ -113,14 +112,6 @@ def without_later(
     """
     defaults = {name: schema.model_fields[name].default for name in later}
     return {key: v for key, v in plain.items() if key not in defaults or v != defaults[key]}
-
-
-def describe_unknown_key(key: str, known: Iterable[str]) -> str:
-    """Return the message for an unknown key: its new name if it was renamed, or the nearest."""
-    known = list(known)
-    if (new := RENAMED.get(key)) in known:
-        return f"is called {new!r} now"
-    return describe_unknown("key", key, known)
 
 
 def _keys_beside(schema: dict[str, Any], location: tuple[int | str, ...]) -> list[str]:
@@ -182,7 +173,7 @@ def _sentence(error: dict[str, Any], known: list[str]) -> str:
     """Return an error of pydantic in plain words."""
     kind, context, given = error["type"], error.get("ctx") or {}, value_text(error.get("input"))
     if kind == "extra_forbidden":
-        return describe_unknown_key(str(error["loc"][-1]), known)
+        return describe_unknown("key", str(error["loc"][-1]), known)
     if kind == "missing":
         return f"is required; known keys: {', '.join(sorted(known))}"
     if kind in _EXPECTED:

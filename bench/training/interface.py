@@ -119,9 +119,8 @@ class ConditionalGenerator(nn.Module, ABC):
         stages: Who moves when; one trip through them is an iteration.
         objective: The weights of the paper, which a sweep may edit.
         optimizers: Settings that differ from the harness's default of Adam.
-        nats: Term -> by what it is divided, for terms that are nats (say, a Kullback-Leibler
-            divergence as a mean over the dimensions of a code). Its weight over that number is the
-            price of a nat, for which a sweep can set one price in all models.
+        nats: For each term in nats, the number that it was divided by (say, the dimensions of a
+            code). A sweep sets one price of a nat in all models by `price_per_nat`.
         label_terms: Player -> which of its terms need labeled examples, for models that are
             semi-supervised; a run without labeled examples drops them. None if it cannot be run so.
         average: A moving average of weights that belongs to the method, from which samples then

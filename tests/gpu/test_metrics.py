@@ -9,7 +9,7 @@ import torch
 from bench.metrics.extractors.base import FeatureClassifier
 from bench.metrics.extractors.vision_transformers import resized_as_pillow
 from bench.metrics.features.cmmd import clip_distance
-from bench.metrics.features.density_coverage import density_coverage
+from bench.metrics.features.density_coverage import DensityCoverage
 from bench.metrics.features.fid import Moments, frechet_distance, moments
 from bench.metrics.features.kid import kernel_distance
 from bench.metrics.features.precision_recall import precision_recall
@@ -67,7 +67,7 @@ DISTANCES = {
     "kid": lambda a, b: kernel_distance(a, b, 5, 200),
     "cmmd": clip_distance,
     "precision_recall": lambda a, b: precision_recall(a.double(), b.double()),
-    "density_coverage": lambda a, b: density_coverage(a.double(), b.double()),
+    "density_coverage": lambda a, b: DensityCoverage.values(a.double(), b.double(), 5)[0],
     "inception_score": lambda a, b: inception_score(a, splits=3),
 }
 

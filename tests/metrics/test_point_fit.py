@@ -95,9 +95,8 @@ def test_many_points_are_thinned_evenly(fit, roll, monkeypatch):
 
 def test_one_point_a_class_gives_reasons_instead_of_values(contexts, roll):
     single = SampleSet(torch.zeros(2, 3), torch.arange(2), roll.spec)
-    for one in PointFit().measure(single, contexts(roll)):
-        assert one.value is None
-        assert one.reason == "one point a class has no neighbor"
+    found = PointFit().measure(single, contexts(roll))
+    assert {(m.value, m.reason) for m in found} == {(None, "one point a class has no neighbor")}
 
 
 def test_energy_distance_equals_that_of_scipy():

@@ -140,7 +140,6 @@ ERRORS = {
         11,
         "must be >= 0",
     ),
-    "renamed key": (("batch_size: 16", "references: [noise]"), 6, "is called 'controls' now"),
     "wrong type": (("iterations: 10", "iterations: ten"), 5, 'expected a whole number, got "ten"'),
     "fraction": (("iterations: 10", "iterations: 1.5"), 5, "expected a whole number"),
     "number as text": (("batch_size: 16", 'batch_size: "16"'), 6, "expected a whole number"),

@@ -1,6 +1,7 @@
 """The domain classifier: trained by the harness on the real training images of a data set.
 
-It has a seed of its own and is cached by content. No model is trained with it, and `bench tune` selects by another one.
+It has a seed of its own and is cached by content. No model is trained with it, and `bench tune`
+selects by another one.
 """
 
 import hashlib

@@ -11,19 +11,6 @@ from bench.metrics.features.distances import distances, radii
 from bench.metrics.features.neighbors import NeighborMetric
 
 
-def density_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, float]:
-    """Return density, at least 0, and coverage, in `[0, 1]`, of features `[N, D]` and `[M, D]`.
-
-    A `BenchError` says if features are not finite, or the real images have no `k`-th neighbor.
-
-    >>> line = torch.arange(8.0)[:, None]
-    >>> density_coverage(line[:4], line, k=1)  # balls of 0 to 4 hold 2, 3, 3, 2 and 1 of them
-    (2.75, 0.625)
-    """
-    counts, covered = _balls(samples, real, k)
-    return counts.sum().item() / (k * len(samples)), covered.double().mean().item()
-
-
 def _balls(samples: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return how many balls of real images hold each sample, `[N]`, and which hold any, `[M]`."""
     if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
@@ -64,7 +51,14 @@ class DensityCoverage(NeighborMetric):
 
     @staticmethod
     def values(samples: Tensor, real: Tensor, k: int) -> tuple[tuple[float, float], Tensor]:
-        """Return density and coverage, and what each sample adds to the density."""
+        """Return density and coverage, and what each sample adds to the density.
+
+        A `BenchError` says if features are not finite, or there is no `k`-th neighbor.
+
+        >>> line = torch.arange(8.0)[:, None]
+        >>> DensityCoverage.values(line[:4], line, k=1)[0]  # balls hold 2, 3, 3, 2 and 1 of them
+        (2.75, 0.625)
+        """
         counts, covered = _balls(samples, real, k)
         density = counts.sum().item() / (k * len(samples))
         return (density, covered.double().mean().item()), counts / k

@@ -11,7 +11,7 @@ from bench.record.records import Records
 from bench.reporting.grouping import grouped
 from bench.reporting.page.variants import PageVariants
 
-LEFT_OUT = ("command", "argv", "sources", "continued")
+LEFT_OUT = ("command", "sources", "continued")
 """Provenance that names folders of a machine, or is shown elsewhere."""
 
 Settings = Mapping[str, str]
