@@ -207,6 +207,11 @@ def data_root() -> Path:
     return home_path(os.environ.get("BENCH_DATA") or "~/.cache/bench")
 
 
+def is_offline() -> bool:
+    """Return whether `BENCH_OFFLINE` forbids downloads."""
+    return os.environ.get("BENCH_OFFLINE", "0") not in ("", "0")
+
+
 def made_data_root() -> Path:
     """Return the folder of decoded data sets, made if need be; refuse one that cannot be."""
     root = data_root()

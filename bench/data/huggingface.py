@@ -20,11 +20,11 @@ from typing import Any, ClassVar
 import yaml
 
 from bench.console import say
-from bench.data.base import data_root, home_path, made_data_root
+from bench.data.base import data_root, home_path, is_offline, made_data_root
 from bench.data.encoded_images import EncodedImages, EncodedSet, EncodedSplit, files_identity
 from bench.data.image_files import Content, ImageFile
 from bench.data.image_tree import PARTS
-from bench.data.torchvision_files import TIMEOUT_S, is_offline
+from bench.data.torchvision_files import TIMEOUT_S
 from bench.errors import BenchError, DataMissing, SpecError, describe_unknown, one_line
 from bench.registry import import_extra
 

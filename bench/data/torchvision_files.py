@@ -4,7 +4,6 @@ The only file of `bench.data` that uses the network.
 """
 
 import contextlib
-import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.data.arrays import Arrays
-from bench.data.base import data_root
+from bench.data.base import data_root, is_offline
 from bench.errors import BenchError, DataMissing
 
 TIMEOUT_S = 10  # without an answer
@@ -63,11 +62,6 @@ def torchvision_folder() -> Path:
 def has_copy(info: SetInfo) -> bool:
     """Return whether torchvision's files are there, judged by their names alone."""
     return all((torchvision_folder() / file).exists() for file in info.files)
-
-
-def is_offline() -> bool:
-    """Return whether `BENCH_OFFLINE` forbids downloads."""
-    return os.environ.get("BENCH_OFFLINE", "0") not in ("", "0")
 
 
 def decode_parts(info: SetInfo) -> Arrays:

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from bench.data import npz_files
 from bench.data import torchvision_files as files
 from bench.data.arrays import Arrays, check_arrays
-from bench.data.base import DataSet, DataSpec, Source, Split
+from bench.data.base import DataSet, DataSpec, Source, Split, is_offline
 from bench.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES, DIGITS, GARMENTS
 from bench.data.splits import SplitOptions
 from bench.data.torchvision_files import SetInfo
@@ -65,7 +65,7 @@ class TorchvisionSet(SplitOptions, Source):
         if self.info.npz.is_file() or files.has_copy(self.info):
             return None
         offline = "BENCH_OFFLINE is set, so it is not downloaded"
-        why = offline if files.is_offline() else "it would be downloaded from the network"
+        why = offline if is_offline() else "it would be downloaded from the network"
         return files.explain_missing(self.info, why)
 
     def _decode(self) -> Arrays:

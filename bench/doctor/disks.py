@@ -42,7 +42,7 @@ def check_data_folder(_: Surroundings) -> Iterator[Diagnosis]:
 def check_data_sets(_: Surroundings) -> Iterator[Diagnosis]:
     """Say which data sets that need no options are on this machine."""
     from bench import registry
-    from bench.data.torchvision_files import is_offline
+    from bench.data.base import is_offline
     from bench.spec.components import complete_component, construct
 
     here, absent = list[str](), list[str]()

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from bench.console import say
 from bench.data.base import data_root
 from bench.errors import BenchError, DamagedRecord, UnknownName
 from bench.exchange.crate import CRATE, describe_files
@@ -69,7 +70,11 @@ def export_sweep(
     content |= {"sweep.json": read_regular(folder / "sweep.json"), **classifiers}
     content |= {MANIFEST: text.encode()}
     try:
-        write_atomically(target, _tar(content | {CRATE: _describe(folder, content, license)}))
+        content[CRATE] = _describe(folder, content, license)
+    except ModuleNotFoundError as missing:  # results shall not stay on a machine that lacks it
+        say(f"note: without {CRATE}, since the package {missing.name} is not installed")
+    try:
+        write_atomically(target, _tar(content))
     except OSError as error:
         raise BenchError(f"cannot write {target}: {error.strerror}") from error
     left_out = tuple(run for run in ids if not packed[run])

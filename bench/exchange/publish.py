@@ -14,8 +14,8 @@ from bench.exchange.crate import CRATE, describe_files
 from bench.record.files import write_atomically
 from bench.record.records import KEY_OF_RUN, PUBLISHED, Records
 from bench.reporting.figures.catalog import FIGURES
-from bench.reporting.page.tables import repeats
 from bench.reporting.render.markdown import render_markdown
+from bench.reporting.render.repeats import repeats
 from bench.reporting.tables.build import filled_tables
 from bench.reporting.tables.table_spec import TableSpec
 from bench.trackers.csv_files import write_csv

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from bench.errors import SpecError, describe_unknown
 from bench.record.quantities import Direction, Quantities, registered_metrics
-from bench.reporting.tables.table_spec import load_tables
+from bench.reporting.tables.table_spec import load_names
 from bench.spec.located import Located
 from bench.spec.reserved_names import REAL, VALIDATION
 from bench.spec.run_settings import Evaluation, Seed, as_component, at_most
@@ -122,7 +122,7 @@ def _called(metrics: object) -> list[str]:
 
 def _quantities(metrics: Sequence[str]) -> Quantities:
     """Return what metrics measure, as their classes and the file of the tables describe it."""
-    overrides = next(iter(load_tables().values())).names.quantities
+    overrides = load_names().quantities
     known = registered_metrics()
     described = {n: q for m in metrics if m in known for n, q in known[m].quantities.items()}
     return Quantities(described, overrides)

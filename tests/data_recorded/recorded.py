@@ -101,7 +101,7 @@ def write_sweep(
     controls = []
     if real is not None:
         run = "real-0a1b2c3d4e5f"
-        controls.append({"id": run, "data": data, "evaluation": EVALUATION})
+        controls.append({"id": run, "control": "real", "data": data, "evaluation": EVALUATION})
         config = {"data": {"name": data}, "control": "real test images"}
         state = states.get("real", "done")
         if state != "missing":

@@ -1,6 +1,7 @@
 """The RO-Crate in archives and publications, read back by its own library."""
 
 import json
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -143,6 +144,16 @@ def test_archives_with_and_without_it_are_imported(bench, here):
         assert status == 0, err
         assert "3 added" in out
         assert not (here / name / "tiny" / CRATE).exists()
+
+
+def test_results_leave_a_machine_without_the_package(bench, here, monkeypatch):
+    copy_tiny_sweep(here)
+    monkeypatch.setitem(sys.modules, "rocrate.rocrate", None)
+    status, _, err = bench("export", "tiny")
+    assert status == 0, err
+    assert f"note: without {CRATE}, since the package rocrate" in err
+    with tarfile.open("tiny.tar.gz") as archive:
+        assert CRATE not in archive.getnames()
 
 
 @pytest.mark.parametrize("text", ["CC BY", "", "../x", "ftp://x"])

@@ -111,7 +111,7 @@ def test_two_data_sets_of_one_name_have_columns_and_real_images_of_their_own(her
     )
     on(folder, others=first, **{f"lr_livae_{seed}": second for seed in range(3)})
     plan = json.loads((folder / "sweep.json").read_text())
-    real = [*plan["controls"], {"id": "real-b", "data": "folder"}]
+    real = [*plan["controls"], {"id": "real-b", "control": "real", "data": "folder"}]
     edit(folder / "sweep.json", controls=real)
     figures = {"inception_score": (recorded.IS, 1.0)}
     recorded.write_run(folder / "real-b", "real-b", {}, figures, curve=False)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.console import say
-from bench.data.torchvision_files import is_offline
+from bench.data.base import is_offline
 from bench.errors import NotApplicable, one_line, shown_path
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.console import say
-from bench.data.torchvision_files import is_offline
+from bench.data.base import is_offline
 from bench.errors import BenchError, NotApplicable, one_line, shown_path
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureExtractor

@@ -25,7 +25,7 @@ from bench.reporting.grouping import grouped
 from bench.reporting.statistics import Interval, t_interval
 from bench.reporting.tables.contents import letters
 from bench.reporting.tables.table import ARROWS, Column
-from bench.reporting.tables.table_spec import Names, load_tables
+from bench.reporting.tables.table_spec import Names, load_names
 from bench.reporting.units import fit_unit
 from bench.spec.reserved_names import REAL, VALIDATION
 
@@ -93,7 +93,7 @@ class FigureData:
     @cached_property
     def names(self) -> Names:
         """Names for display."""
-        return next(iter(load_tables().values())).names
+        return load_names()
 
     @cached_property
     def runs(self) -> list[RecordedRun]:

@@ -8,11 +8,10 @@ from bench.reporting.page.variants import PageVariants
 from bench.reporting.render import RENDERERS
 from bench.reporting.render.headings import (
     VIEW_TITLES,
-    CellText,
     cell_text,
-    row_texts,
     title_text,
 )
+from bench.reporting.render.repeats import repeats
 from bench.reporting.tables.table import ARROWS, Cell, Column, Note, Row, Table
 
 COPIES = ("csv", "markdown", "latex")
@@ -56,21 +55,6 @@ def without_repeats(tables: Sequence[Table]) -> tuple[list[Table], list[dict[str
     ]
     kept = [table for table, is_left_out in zip(tables, is_repeat, strict=True) if not is_left_out]
     return kept, topics
-
-
-def repeats(tables: Sequence[Table]) -> list[bool]:
-    """Return for each table whether another one has all of its numbers, and more."""
-    numbers = [_numbers(table) for table in tables]
-    return [any(own < other for other in numbers) for own in numbers]
-
-
-def _numbers(table: Table) -> set[tuple[str, tuple[str, ...], CellText]]:
-    """Return what a table prints, each with its row and column."""
-    return {
-        (row.label, column.key, text)
-        for row in table.rows
-        for column, text in zip(table.columns, row_texts(row, table), strict=True)
-    }
 
 
 def describe_notes(tables: Sequence[Table]) -> list[dict[str, Any]]:

@@ -8,16 +8,14 @@ from bench.record.quantities import Quantities, Quantity
 from bench.reporting.notes.wording import counts_text
 from bench.reporting.render.text import aligned
 from bench.reporting.tables.table import ARROWS
-from bench.reporting.tables.table_spec import load_tables
+from bench.reporting.tables.table_spec import load_names
 
 HEAD = ("", "value", "real test images", "protocol")
 
 
 def measurements_text(summary: Mapping[str, Any]) -> str:
     """Return the `measurements` of a summary, a line each, with those of the real images."""
-    tables = load_tables().values()
-    overrides = next(iter(tables)).names.quantities if tables else {}
-    quantities = replace(Quantities(), overrides=overrides)
+    quantities = replace(Quantities(), overrides=load_names().quantities)
     lines, notes = [], []
     beside = _beside(summary["measurements"], summary["real"])
     for entry, real in zip(summary["measurements"], beside, strict=True):

@@ -2,21 +2,19 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 import bench
-from bench.errors import BenchError, SpecError, UnknownName
+from bench.errors import BenchError, UnknownName
 from bench.record.quantities import Direction, kind_of
+from bench.spec.located_yaml import read_yaml
+from bench.spec.run_settings import Strict
+from bench.spec.validation import validate
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Names(_Strict):
+class Names(Strict):
     """Titles by names in the registry; of quantities, the fields that are printed otherwise."""
 
     models: Mapping[str, str] = {}
@@ -32,7 +30,7 @@ class Names(_Strict):
         return name if title in others else title
 
 
-class _Entry(_Strict):
+class _Entry(Strict):
     """One table of the file.
 
     Attributes:
@@ -71,19 +69,19 @@ class TableSpec(_Entry):
         return next(places, None)
 
 
-class _Override(_Strict):
+class _Override(Strict):
     title: str = ""
     direction: Direction | None = None
     decimals: int | None = Field(default=None, ge=0, le=9)
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
 
-class _File(_Strict):
+class _File(Strict):
     reference: str = ""
     models: dict[str, str] = {}
     data: dict[str, str] = {}
     metrics: dict[str, _Override] = {}
-    tables: dict[Annotated[str, BeforeValidator(str)], _Entry]  # 1 is as good as "1"
+    tables: dict[str, _Entry]
 
 
 def find_tables() -> Path:
@@ -98,17 +96,9 @@ def find_tables() -> Path:
 
 def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
     """Read the tables of a file by name; `SpecError` names the key of what is not a table."""
-    path = path or find_tables()
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SpecError(f"cannot be read: {error}", where=str(path)) from error
-    try:
-        file = _File.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise SpecError(first["msg"], where=str(path), key=key) from error
+    document = read_yaml(path or find_tables())
+    with document.locating_errors():
+        file = validate(_File, document.value, ())
     overrides = {
         name: fields.model_dump(exclude_unset=True) for name, fields in file.metrics.items()
     }
@@ -116,14 +106,18 @@ def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
     tables = {}
     for name, entry in file.tables.items():
         if entry.published and len(entry.metrics) != 1:
-            raise SpecError(
+            raise document.error(
+                ("tables", name, "published"),
                 "published values belong to one metric, so the table must name exactly one",
-                where=str(path),
-                key=f"tables.{name}.published",
             )
         settings = dict(entry) | {"reference": entry.reference or file.reference}
         tables[name] = TableSpec(name=name, names=names, **settings)
     return tables
+
+
+def load_names() -> Names:
+    """Return the names for display of the file of the tables."""
+    return next((spec.names for spec in load_tables().values()), Names())
 
 
 def choose_metrics(
