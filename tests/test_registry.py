@@ -86,14 +86,6 @@ def test_a_name_that_is_taken_is_unusable_and_costs_no_other(entry_point):
     assert registry.model_capabilities().keys() == others
 
 
-def test_a_group_of_entry_points_with_an_old_name_is_refused(entry_point):
-    entry_point("bench.references", "gray")
-    message = "'gray' in the entry point group bench.references, which is called bench.controls now"
-    with pytest.raises(BenchError, match=message):
-        registry.load("control", "gray")
-    registry.load("control", "real")
-
-
 FAULTY = {
     "raises": "raise RuntimeError('no license')",
     "leaves": "import sys; sys.exit(3)",

@@ -1,6 +1,5 @@
 """Controls of a sweep: from the YAML to rows of a table below that of the real images."""
 
-import json
 import re
 
 import pytest
@@ -38,16 +37,6 @@ def test_controls_are_rows_below_the_real_images(bench, here):
     runs = (here / "results/tiny/runs.csv").read_text()
     assert ",noise,noise,blobs,,done," in runs
     assert (here / "results/tiny/samples-blobs.png").exists()
-
-
-def test_a_record_without_the_names_of_its_controls_is_read(bench, here):
-    path = copy_tiny_sweep(here) / "sweep.json"
-    plan = json.loads(path.read_text())
-    for entry in plan["controls"]:
-        assert entry.pop("control") == "real"
-    path.write_text(json.dumps(plan))
-    _, out, _ = bench("report", "tiny", "--table", "summary")
-    assert "real test images  100.0" in out
 
 
 def test_the_same_controls_for_all_variants_are_measured_once(bench, here):
