@@ -5,7 +5,6 @@ import io
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,8 +21,6 @@ from bench.metrics.extractors import small_classifier
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.record.files import write_atomically
 from tests.packages import write_package
-
-sys.path.insert(0, str(Path(__file__).parent / "data_recorded"))
 
 CPU = torch.device("cpu")
 

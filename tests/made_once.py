@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import recorded
 from PIL import Image
 
 from bench.cli import main
@@ -18,6 +17,7 @@ from bench.record.records import load_records
 from bench.trackers.mirrored_runs import mirrored_sweep
 from bench.trackers.mlflow import MLflow
 from tests.conftest import TINY
+from tests.data_recorded import recorded
 
 RUN = ("run", "tiny.yaml", "seeds=[0]", "--no-mlflow", "--device", "cpu")
 METRICS = "base.metrics=[class_accuracy, inception_score]"

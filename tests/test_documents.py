@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-import recorded
 import torch
 import yaml
 from PIL import Image
@@ -23,6 +22,7 @@ from bench.metrics.base import Context, SampleSet
 from bench.reporting.figures.catalog import FIGURES
 from bench.reporting.tables.table_spec import load_tables
 from bench.spec.sweep_file import load_sweep
+from tests.data_recorded import recorded
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = {

@@ -5,9 +5,7 @@ import importlib.util
 import json
 import math
 
-import cases
 import pytest
-import recorded
 from pydantic import TypeAdapter
 
 from bench import output
@@ -15,6 +13,7 @@ from bench.cli import cli
 from bench.commands.json_output import print_json
 from bench.commands.list_ import LISTED
 from bench.record.records import COLUMNS, load_records
+from tests.data_recorded import cases, recorded
 
 STATES = {("cvae", 1): "failed", ("cvae", 2): "missing", ("lr_livae", 2): "unfinished"}
 

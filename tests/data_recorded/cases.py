@@ -1,25 +1,21 @@
 """The records that the stored tables are made from. Write them again with:
 
-    python tests/data_recorded/cases.py
+    python -m tests.data_recorded.cases
 
 and look at every difference before keeping it.
 """
 
 import json
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import recorded
 
 from bench.record.records import load_records
 from bench.reporting.render import RENDERERS, SUFFIXES
 from bench.reporting.tables.build import build_table
 from bench.reporting.tables.table_spec import load_tables
 from bench.reporting.variance import variance_table
+from tests.data_recorded import recorded
 
 GOLDEN = Path(__file__).parent / "golden"
 SPECS = load_tables(Path(__file__).parents[2] / "sweeps" / "tables.yaml")

@@ -1,9 +1,9 @@
 """Records for the page: small ones, hostile names, and one as large as a page must bear."""
 
 import numpy as np
-import recorded
 
 from bench.record.jsonl import write_jsonl
+from tests.data_recorded import recorded
 
 HOSTILE = (
     "</script><script>window.broken = 1</script> <!-- <script> "

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-import recorded
 from rocrate.rocrate import ROCrate
 
 from bench.exchange.crate import CRATE, describe_files
 from bench.record.records import load_records
+from tests.data_recorded import recorded
 from tests.made_once import copy_tiny_sweep
 
 

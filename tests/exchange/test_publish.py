@@ -2,14 +2,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import cases
 import pytest
-import recorded
 from PIL import Image, ImageChops
 
 from bench.errors import BenchError, UnknownName
 from bench.exchange.publish import publish_sweep
 from bench.record.records import load_records
+from tests.data_recorded import cases, recorded
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
-import recorded
 from rich.console import Console
 
 from bench.execution import display
@@ -15,6 +14,7 @@ from bench.execution.display import SweepProgress, shown
 from bench.execution.task import ControlTask, RunTask
 from bench.record import progress
 from bench.record.progress import ProgressFile
+from tests.data_recorded import recorded
 
 EVALUATION = "0123"
 CONFIG = SimpleNamespace(evaluation_id=EVALUATION, sampling_rows={})

@@ -4,12 +4,12 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-import recorded
 
 from bench.errors import Interrupted
 from bench.execution import scheduler
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import RunTask
+from tests.data_recorded import recorded
 
 
 class Scripted(Executor):

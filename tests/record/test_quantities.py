@@ -1,11 +1,11 @@
 from dataclasses import asdict
 
 import pytest
-import recorded
 
 from bench.errors import BenchError
 from bench.record import quantities
 from bench.record.quantities import Quantities, Quantity, kind_of
+from tests.data_recorded import recorded
 
 FIT = Quantity("Fit", "lower", 2)
 

@@ -3,11 +3,11 @@ import subprocess
 import sys
 
 import pytest
-import recorded
 
 from bench.errors import BenchError, UnknownName
 from bench.record.jsonl import write_jsonl
 from bench.record.records import COLUMNS, load_records
+from tests.data_recorded import recorded
 
 
 def edit_plan(folder, change):

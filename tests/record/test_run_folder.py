@@ -1,12 +1,12 @@
 """Folders of runs: states and locks."""
 
 import pytest
-import recorded
 
 from bench.record.files import write_json
 from bench.record.jsonl import write_jsonl
 from bench.record.locks import Busy
 from bench.record.run_folder import RunFolder
+from tests.data_recorded import recorded
 
 ENTRIES = [{"metric": "fid", "value": value} for value in (1.0, 2.0)]
 

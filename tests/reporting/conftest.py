@@ -1,9 +1,9 @@
 """Reports in tests know the metrics of `recorded`, and need not import the real ones."""
 
 import pytest
-import recorded
 
 from bench.record import quantities
+from tests.data_recorded import recorded
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,12 @@ import json
 import shutil
 from pathlib import Path
 
-import cases
 import pytest
-import recorded
 
 from bench.errors import UnknownName
 from bench.record.records import load_records
 from bench.reporting.compare import compare_sides, comparison_text, find_runs
+from tests.data_recorded import cases, recorded
 
 
 def text(results, first, second):

@@ -3,11 +3,10 @@
 import csv
 import json
 
-import cases
 import pytest
-import recorded
 
 from bench.record.records import load_records
+from tests.data_recorded import cases, recorded
 
 OLD, NEW, THIRD = (digit * 64 for digit in "abc")
 REAL = "real test images"

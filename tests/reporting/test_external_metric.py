@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 
-import cases
 import pytest
 
 from bench.record.records import load_records
@@ -14,6 +13,7 @@ from bench.reporting.compare import compare_sides, comparison_text, find_runs
 from bench.reporting.page.document import describe_page
 from bench.reporting.render import RENDERERS
 from bench.reporting.tables.build import build_table, filled_tables
+from tests.data_recorded import cases
 from tests.packages import write_package
 
 METRIC = '''

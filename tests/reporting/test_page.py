@@ -6,11 +6,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import cases
 import numpy as np
 import pytest
-import recorded
-from page_records import HOSTILE, write_hostile, write_small
 from PIL import Image
 
 from bench.record.records import load_records
@@ -21,6 +18,8 @@ from bench.reporting.page.document import describe_page, render_page
 from bench.reporting.page.tables import without_repeats
 from bench.reporting.tables.build import build_table, filled_tables
 from bench.reporting.tables.table_spec import load_tables
+from tests.data_recorded import cases, recorded
+from tests.data_recorded.page_records import HOSTILE, write_hostile, write_small
 
 TABLES = Path(__file__).parents[2] / "sweeps" / "tables.yaml"
 

@@ -8,8 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import recorded
-from page_records import HOSTILE, write_hostile, write_large, write_small, write_wide
 
 from bench.record.records import load_records
 from bench.reporting.page.document import describe_page, render_page
@@ -17,6 +15,14 @@ from bench.reporting.render.csv import render_csv
 from bench.reporting.summary import summary_sentences
 from bench.reporting.tables.build import build_table, filled_tables
 from bench.reporting.tables.table_spec import load_tables
+from tests.data_recorded import recorded
+from tests.data_recorded.page_records import (
+    HOSTILE,
+    write_hostile,
+    write_large,
+    write_small,
+    write_wide,
+)
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra `test`")

@@ -1,11 +1,10 @@
 import errno
 from pathlib import Path
 
-import cases
 import pytest
-import recorded
 
 from bench.record import files
+from tests.data_recorded import cases, recorded
 
 
 @pytest.fixture

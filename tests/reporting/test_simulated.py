@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import recorded
 
 from bench.record.quantities import Quantity
 from bench.record.records import load_records
@@ -10,6 +9,7 @@ from bench.reporting.statistics import detectable_effect, estimate, paired_diffe
 from bench.reporting.summary import summary_sentences
 from bench.reporting.tables.differences import add_differences, corrected_tests
 from bench.reporting.tables.table import Cell, Column, Row, Table
+from tests.data_recorded import recorded
 
 pytestmark = pytest.mark.slow
 

@@ -1,7 +1,6 @@
 """Which snapshot a rule chooses, and what a table says about it."""
 
 import pytest
-import recorded
 
 from bench.errors import BenchError, UnknownName
 from bench.record.jsonl import read_jsonl, write_jsonl
@@ -10,6 +9,7 @@ from bench.reporting.render.text import render_text
 from bench.reporting.snapshot_selection import select_snapshots
 from bench.reporting.tables.build import build_table
 from bench.reporting.tables.table_spec import load_tables
+from tests.data_recorded import recorded
 
 TABLES = load_tables()
 NAMES = TABLES["1"].names

@@ -1,9 +1,8 @@
-import recorded
-
 from bench.record.progress import ProgressFile
 from bench.record.records import load_records
 from bench.record.run_folder import RunFolder
 from bench.reporting.status import status_text
+from tests.data_recorded import recorded
 
 
 def test_a_finished_sweep_is_one_line(tmp_path):

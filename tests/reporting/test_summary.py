@@ -1,12 +1,12 @@
 """The three sentences say what the statistics say, and no more."""
 
 import pytest
-import recorded
-from cases import SPECS, eight_seeds
 
 from bench.record.records import load_records
 from bench.reporting.summary import summary_sentences
 from bench.reporting.tables.build import build_table, filled_tables
+from tests.data_recorded import recorded
+from tests.data_recorded.cases import SPECS, eight_seeds
 
 
 def summary(results, **options):

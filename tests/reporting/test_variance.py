@@ -1,10 +1,9 @@
-import cases
 import pytest
-import recorded
 
 from bench.record.records import load_records
 from bench.reporting.render.text import render_text
 from bench.reporting.variance import variance_table
+from tests.data_recorded import cases, recorded
 
 
 def parts(results, label):

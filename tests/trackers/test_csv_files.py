@@ -1,10 +1,9 @@
 import csv
 
-import recorded
-
 from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.record.records import load_records
 from bench.trackers.csv_files import write_csv
+from tests.data_recorded import recorded
 
 STATES = {("cvae", 1): "failed", ("cvae", 2): "missing", ("lr_livae", 2): "unfinished"}
 

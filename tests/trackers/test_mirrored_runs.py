@@ -1,11 +1,11 @@
 import json
 
 import pytest
-import recorded
 
 from bench.record.records import load_records
 from bench.trackers.mirrored_runs import child_runs, means_over_seeds, safe_key
 from bench.trackers.mlflow import params_of
+from tests.data_recorded import recorded
 
 
 def test_runs_that_have_begun_are_mirrored_with_every_axis(tmp_path):

@@ -10,10 +10,10 @@ import time
 import warnings
 
 import pytest
-import recorded
 
 from bench.errors import BenchError
 from bench.trackers.mlflow import MLflow
+from tests.data_recorded import recorded
 from tests.made_once import copy_mirrored_sweep, copy_mlflow_database, update
 
 
@@ -258,7 +258,7 @@ def test_sixteen_processes_at_a_fresh_database_lose_no_metric_and_make_no_duplic
         one = {"cvae": {seed: {"inception_score": (recorded.IS, number + seed)} for seed in (0, 1)}}
         recorded.write_sweep(results, name, one)
     code = (
-        "import sys, pathlib; sys.path.insert(0, 'tests/data_recorded'); "
+        "import sys, pathlib; "
         "from tests.made_once import update; print(update(pathlib.Path(sys.argv[1])))"
     )
     twice = [*names, names[0]]

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-import recorded
 from PIL import Image
 
 from bench import registry
@@ -19,6 +18,7 @@ from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.trackers import wandb as wandb_tracker
 from bench.trackers.tensorboard import TensorBoard
 from bench.trackers.wandb import WeightsAndBiases
+from tests.data_recorded import recorded
 from tests.made_once import copy_mlflow_database, update
 
 FEW = {

@@ -1,10 +1,10 @@
 """A record with samples and pictures whose every image is known, as figures need it."""
 
 import numpy as np
-import recorded
 
 from bench.record.records import load_records
 from bench.reporting.figures.figure_data import FigureData
+from tests.data_recorded import recorded
 
 SIDE, CLASSES, STEPS = 8, 3, 7
 NAMES = np.array(["zero", "one", "two"])

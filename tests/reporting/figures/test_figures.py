@@ -7,7 +7,6 @@ from dataclasses import replace
 import drawable
 import numpy as np
 import pytest
-import recorded
 from PIL import Image
 
 from bench.errors import NotApplicable, UnknownName
@@ -15,6 +14,7 @@ from bench.record.jsonl import write_jsonl
 from bench.reporting.figures.catalog import FIGURES, find_figure
 from bench.reporting.figures.files import write_figure
 from bench.reporting.figures.panels import GAP
+from tests.data_recorded import recorded
 
 OF_IMAGES = [name for name in FIGURES if name not in ("toy", "snapshots")]
 MEASURED = ("intra_class_diversity", "inception_score")

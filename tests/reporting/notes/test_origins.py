@@ -1,9 +1,8 @@
-import cases
 import pytest
-import recorded
 
 from bench.record.provenance import note_execution
 from bench.record.records import load_records
+from tests.data_recorded import cases, recorded
 
 
 def notes(results):

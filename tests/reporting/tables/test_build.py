@@ -1,6 +1,4 @@
-import cases
 import pytest
-import recorded
 
 from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.record.quantities import Quantity
@@ -10,6 +8,7 @@ from bench.reporting.render.text import WIDTH, render_text
 from bench.reporting.tables.build import build_table
 from bench.reporting.tables.table import Column
 from bench.reporting.tables.table_spec import load_tables
+from tests.data_recorded import cases, recorded
 
 
 def row(built, label):

@@ -1,8 +1,6 @@
 from dataclasses import replace
 
-import cases
 import pytest
-import recorded
 
 from bench.errors import UnknownName
 from bench.record.quantities import Quantity
@@ -15,6 +13,7 @@ from bench.reporting.tables.differences import (
     find_references,
 )
 from bench.reporting.tables.table import Cell, Column, Row
+from tests.data_recorded import cases, recorded
 
 NOISE = (0.1, -0.2, 0.15, 0.0, -0.1, 0.05, -0.05, 0.05)
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import cases
 import pytest
 
 from bench.errors import UnknownName
@@ -11,6 +10,7 @@ from bench.record.records import load_records
 from bench.reporting.statistics import holm, paired_difference
 from bench.reporting.tables.families import Family
 from bench.spec.comparisons import Comparisons
+from tests.data_recorded import cases
 
 METRICS = ("inception_score", "class_accuracy")
 

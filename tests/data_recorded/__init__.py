@@ -1,0 +1,1 @@
+"""Made records, and the tables that they make."""
