@@ -29,8 +29,7 @@ def data_command(name: str, sheet: Path | None, as_json: bool) -> None:
     """
     from bench.console import say
     from bench.data.summary import summarize
-    from bench.evaluation.given_samples import read_component
-    from bench.spec.components import construct
+    from bench.spec.components import construct, read_component
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise BenchError(f"--sheet {sheet}: a sheet is a PNG file, name it .png")

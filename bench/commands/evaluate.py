@@ -67,7 +67,14 @@ def evaluate_command(
     from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
     from bench.reporting.render.measurements import measurements_text
 
-    request = read_request(data, metrics, per_class, sample_seed, seed, sampling)
+    request = read_request(
+        data,
+        metrics,
+        per_class=per_class,
+        sample_seed=sample_seed,
+        training_seed=seed,
+        sampling=sampling,
+    )
     options.tell_changed_code(target, refuse=record)
     worker = options.make_worker(options.typed_command(), values)
     given = open_samples(target, request, worker)

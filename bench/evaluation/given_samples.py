@@ -1,6 +1,5 @@
 """The samples of `bench evaluate`: images from anywhere, or samples of a finished run."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +14,8 @@ from bench.evaluation.measuring import measure, remark_on_range
 from bench.evaluation.trained_run import open_run, refuse_absent, refuse_sweep
 from bench.metrics.base import Context, Metric, SampleSet
 from bench.process.worker import Worker
-from bench.registry import Kind
-from bench.spec.components import complete_component, construct, errors_at
+from bench.spec.components import construct, errors_at, read_component
 from bench.spec.located import Located
-from bench.spec.located_yaml import parse_component
 from bench.spec.reserved_names import ELSEWHERE, REAL
 from bench.spec.run_settings import Training
 
@@ -51,6 +48,7 @@ class EvaluationRequest:
 def read_request(
     data: str | None,
     metrics: Sequence[str],
+    *,
     per_class: int | None = None,
     sample_seed: int | None = None,
     training_seed: int | None = None,
@@ -66,17 +64,6 @@ def read_request(
             built.append(construct("metric", components[-1]))
     chosen = tuple(components), tuple(built)
     return EvaluationRequest(dataset, *chosen, per_class, sample_seed, training_seed, sampling)
-
-
-def read_component(kind: Kind, option: str, text: str) -> dict[str, Any]:
-    """Return the complete component that a text of the command line means."""
-    where = f"command line, {option} {text}"
-    hint = ""
-    if kind == "dataset" and os.path.exists(text):
-        as_data = "npz" if Path(text).is_file() else "folder"
-        hint = f"; images at a path are {option} '{{name: {as_data}, path: {text}}}'"
-    with Located({}, where).locating_errors(hint):
-        return complete_component(kind, parse_component(text, where), ())
 
 
 @dataclass(frozen=True)

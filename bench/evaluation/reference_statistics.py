@@ -10,7 +10,6 @@ import bench
 from bench.data.base import Split, fingerprint
 from bench.errors import BenchError, SpecError
 from bench.evaluation.external_images import read_images
-from bench.evaluation.given_samples import read_component
 from bench.evaluation.trained_run import refuse_absent
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors.extractor_option import choose_feature_extractor
@@ -19,7 +18,7 @@ from bench.metrics.features.fid import moments
 from bench.metrics.features.statistics_file import write_statistics
 from bench.metrics.images_by_class import sampled
 from bench.process.worker import Worker
-from bench.spec.components import complete_component, construct
+from bench.spec.components import complete_component, construct, read_component
 from bench.spec.located import Located
 from bench.spec.located_yaml import parse_value
 

@@ -3,9 +3,11 @@
 import functools
 import inspect
 import json
+import os
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -13,6 +15,8 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from bench import registry
 from bench.errors import BenchError, describe_error, first_line, shortened, value_text
+from bench.spec.located import Located
+from bench.spec.located_yaml import parse_component
 from bench.spec.option_files import FILE_HASHES, hash_files, unchanged_files
 from bench.spec.places import place_of
 from bench.spec.validation import KeyPath, KeyProblem, validate, without_later
@@ -51,6 +55,17 @@ def construct(kind: registry.Kind, component: Mapping[str, Any], *supplied: obje
     if files and kind == "metric":
         object.__setattr__(built, "file_hashes", files)  # metrics may be frozen
     return built
+
+
+def read_component(kind: registry.Kind, option: str, text: str) -> dict[str, Any]:
+    """Return the complete component that a text of the command line means."""
+    where = f"command line, {option} {text}"
+    hint = ""
+    if kind == "dataset" and os.path.exists(text):
+        as_data = "npz" if Path(text).is_file() else "folder"
+        hint = f"; images at a path are {option} '{{name: {as_data}, path: {text}}}'"
+    with Located({}, where).locating_errors(hint):
+        return complete_component(kind, parse_component(text, where), ())
 
 
 def complete_component(
