@@ -225,6 +225,12 @@ class LrLiVAE(TwoCodeVAE):
             relevant_from: The Gaussians are the learned prior, or the moments of the training
                 codes; None is the prior if there is one.
             temperature: Factor of the standard deviations of these Gaussians; 0 gives their means.
+
+        Returns:
+            Images `[B, C, H, W]` or points `[B, D]`.
+
+        Raises:
+            ValueError: If the temperature is negative, or there is no prior to sample from.
         """
         if temperature < 0:
             raise ValueError(f"temperature must not be negative, got {temperature}")
