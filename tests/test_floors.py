@@ -40,7 +40,7 @@ FLOORS = {
 
 @pytest.mark.slow
 def test_samples_are_classified_as_their_label(bench_process, here):
-    measured = ("seeds=[0]", "base.metrics=[class_accuracy]", "--no-mlflow", "--jobs", "2")
+    measured = ("seeds=[0]", "base.metrics=[class_accuracy]", "compare=null", "--jobs", "2")
     process = bench_process("run", "digits", *measured)
     _, err = process.communicate()
     assert process.returncode == 0, err
