@@ -18,10 +18,6 @@ from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
 LEVEL = 0.05
 """A difference is significant where its corrected p value is below."""
 
-FEWEST_FOR_CLAIMS = 6
-"""`fewest_for_signs` of one comparison: below it any claim would rest on the normal distribution
-alone."""
-
 POWER = 0.8
 """The detectable effect is one that would come out significant with this probability."""
 
@@ -33,6 +29,10 @@ def fewest_for_signs(comparisons: int) -> int:
     correction multiplies it by the number of comparisons.
     """
     return 2 + math.floor(math.log2(comparisons / LEVEL))
+
+
+FEWEST_FOR_CLAIMS = fewest_for_signs(1)
+"""Six seeds: below, any claim would rest on the normal distribution alone."""
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,8 @@ NAMES = sorted({*OPTIONS} - {*OF_MODELS, *TRAINED} | {"reconstruction", "inpaint
 @pytest.mark.parametrize("name", NAMES)
 def test_a_metric_gives_the_same_on_both(name, device, tmp_path):
     data, further = make_data(), make_data(seed=5)
-    model = Bars(
-        1e-3, data.spec.shape
-    )  # no grey between two levels, which sums decide in another order
+    # Without it some greys lie between two levels, and the order of a sum decides.
+    model = Bars(1e-3, data.spec.shape)
     found = []
     for where in (CPU, device):
         context = context_of(data, tmp_path / where.type, model=model)
