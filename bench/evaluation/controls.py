@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bench.data.base import DataSet
+from bench.data.base import DataSet, Split
 from bench.errors import NotApplicable
 from bench.metrics.base import SampleSet
 from bench.metrics.images_by_class import ordered_by_content
@@ -60,13 +60,26 @@ class Real(Control):
 
     def samples_by_counts(self, data: DataSet, counts: Sequence[int]) -> SampleSet:
         """Choose so many real test examples of each class; fewer where a class has fewer."""
-        indices = []
-        for label, count in enumerate(counts):
-            members = torch.nonzero(data.test.y == label).squeeze(1)
-            order = torch.randperm(len(members), generator=generator_for(0, STREAM, label))
-            indices.append(members[order[:count]])
-        chosen = torch.cat(indices)
-        return SampleSet(data.test.x[chosen], data.test.y[chosen], data.spec)
+        chosen = _some_of_each(data.test, counts)
+        return SampleSet(chosen.x, chosen.y, data.spec)
+
+
+class TrainingImages(Control):
+    """Training examples, like a generator that only copies.
+
+    They are real, so what compares samples with test examples gives about the values of other real
+    ones. `memorization` is 100 %: it is the row by which to tell whether that metric sees copies.
+    """
+
+    def samples(self, data: DataSet, per_class: int) -> SampleSet:
+        """Choose training examples, equally many of each class."""
+        counts = torch.bincount(data.train.y, minlength=data.spec.classes)
+        if not counts.min():
+            name = data.spec.class_names[int(counts.argmin())]
+            raise NotApplicable(f"class {name!r} has no training examples to copy")
+        y = _labels(data, min(per_class, int(counts.min())))
+        size = len(y) // data.spec.classes
+        return SampleSet(_some_of_each(data.train, [size] * data.spec.classes).x, y, data.spec)
 
 
 class ClassMeans(Control):
@@ -117,6 +130,17 @@ class Noise(Control):
             low, high = data.train.x.amin(dim=0), data.train.x.amax(dim=0)
             x = low + (high - low) * torch.rand(shape, generator=generator)
         return SampleSet(x, y, data.spec)
+
+
+def _some_of_each(split: Split, counts: Sequence[int]) -> Split:
+    """Choose so many random examples of each class, in order; fewer where a class has fewer."""
+    indices = []
+    for label, count in enumerate(counts):
+        members = torch.nonzero(split.y == label).squeeze(1)
+        order = torch.randperm(len(members), generator=generator_for(0, STREAM, label))
+        indices.append(members[order[:count]])
+    chosen = torch.cat(indices)
+    return Split(split.x[chosen], split.y[chosen])
 
 
 def _labels(data: DataSet, per_class: int) -> torch.Tensor:

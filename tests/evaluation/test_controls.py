@@ -11,6 +11,7 @@ from bench.data.base import DataSet, Split
 from bench.errors import NotApplicable
 from bench.metrics.class_accuracy import ClassAccuracy
 from bench.metrics.features.fid import FrechetDistance
+from bench.metrics.features.memorization import Memorization
 from bench.metrics.features.precision_recall import PrecisionRecall
 from bench.metrics.inception_score import InceptionScore
 from bench.metrics.intra_class_diversity import IntraClassDiversity
@@ -35,6 +36,7 @@ def sets(digits):
     ("name", "digest"),
     [
         ("real", "60555212802b"),
+        ("training_images", "79353e3d5ee2"),
         ("class_means", "7e39e57e2245"),
         ("shuffled_labels", "e255d483cad6"),
         ("noise", "c493ca3c9b56"),
@@ -64,6 +66,21 @@ def test_a_control_is_the_same_every_time_and_leaves_the_random_state_alone(digi
     before = torch.get_rng_state()
     assert torch.equal(make(name, digits).x, sets[name].x)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_copies_of_training_images_are_told_as_memorized(digits, sets, context):
+    copies = sets["training_images"]
+    train, found = (
+        list(zip(map(bytes, images.x.numpy()), images.y.tolist(), strict=True))
+        for images in (digits.train, copies)
+    )
+    assert set(found) <= set(train)
+    assert len(set(found)) == len(found)
+    share, shift = (measured.value for measured in Memorization().measure(copies, context))
+    assert share == 100
+    assert shift < -20
+    assert value(ClassAccuracy(), copies, context) > 99
+    assert value(FrechetDistance(), copies, context) < 2
 
 
 def test_class_means_are_right_and_never_differ(digits, sets, context):
@@ -116,12 +133,15 @@ def test_points_have_the_values_that_theory_says(moons, contexts):
     assert measured["class_means"][0].value == pytest.approx(0, abs=1e-6)
     assert measured["real"][0].value == pytest.approx(1, abs=0.2)
     distance = {name: found[2].value for name, found in measured.items()}
-    assert distance.pop("real") < 0.2 < min(distance.values())
+    real = (distance.pop("real"), distance.pop("training_images"))
+    assert max(real) < 0.2 < min(distance.values())
 
 
-def test_a_class_without_training_examples_has_no_mean(digits):
+def test_a_class_without_training_examples_has_neither_mean_nor_copies(digits):
     kept = digits.train.y != 4
     train = Split(digits.train.x[kept], digits.train.y[kept])
     data = DataSet(digits.spec, train, digits.validation, digits.test, False, "")
     with pytest.raises(NotApplicable, match="class '4' has no training examples"):
         make("class_means", data)
+    with pytest.raises(NotApplicable, match="class '4' has no training examples"):
+        make("training_images", data)
