@@ -19,6 +19,9 @@ from torch import Tensor
 
 from bench.errors import BenchError, DataMissing
 
+DIM = 64
+"""Images none of whose pixels reaches this are taken to be of another range than 0 to 255."""
+
 
 @dataclass(frozen=True)
 class DataSpec:

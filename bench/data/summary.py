@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data.base import DataSet
+from bench.data.base import DIM, DataSet
 
 NEAR = 0.1
 """A near copy differs from its original by this share of its contrast at most."""
@@ -99,7 +99,17 @@ def data_notices(data: DataSet) -> list[str]:
     if repeats.classes:
         found.append(f"{repeats.classes} in several classes")
     line = f"{data.spec.name} holds equal examples: {', '.join(found)}; `bench data` shows more"
-    return [*data.notices, *([line] if found else [])]
+    return [*data.notices, *_notices_of_range(data), *([line] if found else [])]
+
+
+def _notices_of_range(data: DataSet) -> list[str]:
+    brightest = data.train.x.max().item()
+    if not data.spec.is_image or brightest >= DIM:
+        return []
+    return [
+        f"no pixel of the training images of {data.spec.name} is above {brightest}: images of "
+        "another range must be scaled to 0 to 255 first"
+    ]
 
 
 def summarize(data: DataSet) -> dict[str, Any]:
@@ -120,7 +130,7 @@ def summarize(data: DataSet) -> dict[str, Any]:
         "range": [data.train.x.min().item(), data.train.x.max().item()],
         "repeated": asdict(find_repeats(data)),
         "near_copies": count_near_copies(data),
-        "notices": list(data.notices),
+        "notices": [*data.notices, *_notices_of_range(data)],
         "fingerprint": data.fingerprint,
     }
 

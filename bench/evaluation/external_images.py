@@ -158,7 +158,9 @@ def _decode(path: Path, spec: DataSpec) -> Array:
 
 def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor | None, list[str]]:
     names = array_names(path, "x", "y")
-    is_batch = "arr_0" in names and "x" not in names  # of the evaluator of guided-diffusion
+    if {"x", "arr_0"} <= {*names}:
+        raise BenchError(f"{path}: holds two arrays of samples, x and arr_0; leave one of them out")
+    is_batch = "arr_0" in names  # as the evaluator of guided-diffusion reads them
     x_name, y_name = ("arr_0", "arr_1") if is_batch else ("x", "y")
     labels = None
     if is_batch and y_name not in names:

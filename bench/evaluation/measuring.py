@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.base import DataSet, DataSpec, to_bytes
+from bench.data.base import DIM, DataSet, DataSpec, to_bytes
 from bench.errors import (
     BenchError,
     DamagedRecord,
@@ -161,17 +161,23 @@ def remark_before_training(training: Training, data: DataSet, device: torch.devi
 
 
 def remark_on_range(samples: SampleSet, data: DataSet) -> str | None:
-    """Return a remark on samples that seem to be in [0, 1]: none is dark, real images are."""
+    """Return a remark on samples of another range than the real images: none is dark, or bright."""
     if not samples.spec.is_image:
         return None
-    darkest = int(samples.x.min())
-    # Where everything has saturated at 1, it is another fault.
-    if not 128 <= darkest < 250 or int(data.train.x.min()) >= 64:
-        return None
-    return (
-        f"no pixel of {len(samples.x)} samples is below {darkest / 127.5 - 1:.2f}, training images "
-        "go down to -1: if they were made for [0, 1], x * 2 - 1 maps them to [-1, 1]"
-    )
+    darkest, brightest = int(samples.x.min()), int(samples.x.max())
+    real_darkest, real_brightest = int(data.train.x.min()), int(data.train.x.max())
+    # Where everything has saturated at an end, it is another fault.
+    if 128 <= darkest < 250 and real_darkest < DIM:
+        return (
+            f"no pixel of {len(samples.x)} samples is below {darkest / 127.5 - 1:.2f}, training "
+            "images go down to -1: if they were made for [0, 1], x * 2 - 1 maps them to [-1, 1]"
+        )
+    if 0 < brightest < DIM <= real_brightest:
+        return (
+            f"no pixel of {len(samples.x)} samples is above {brightest}, training images go up to "
+            f"{real_brightest}: samples of another range must be scaled to 0 to 255 first"
+        )
+    return None
 
 
 @contextmanager

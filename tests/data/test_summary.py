@@ -23,14 +23,15 @@ SPEC = DataSpec("pairs", (1, 1, 1), ("a", "b"))
 
 
 def split(*examples):
-    """Return images of one pixel from texts such as `7a`: the pixel and the class."""
-    x = torch.tensor([int(e[:-1]) for e in examples], dtype=torch.uint8).view(-1, 1, 1, 1)
+    """Return images of one pixel from texts such as `7a`: the pixel, from 100 on, and the class."""
+    x = torch.tensor([100 + int(e[:-1]) for e in examples]).byte().view(-1, 1, 1, 1)
     return Split(x, torch.tensor([SPEC.class_names.index(e[-1]) for e in examples]))
 
 
 def data(train, validation=("90a", "91b"), test=("92a", "93b"), unlabeled=None):
-    extra = None if unlabeled is None else torch.tensor(unlabeled, dtype=torch.uint8)
-    extra = None if extra is None else extra.view(-1, 1, 1, 1)
+    extra = None
+    if unlabeled is not None:
+        extra = (100 + torch.tensor(unlabeled)).byte().view(-1, 1, 1, 1)
     parts = (split(*part) for part in (train, validation, test))
     return DataSet(SPEC, *parts, flip=False, fingerprint="f", unlabeled=extra)
 
@@ -101,6 +102,15 @@ def test_digits_have_no_near_copies_and_points_no_images():
 def test_what_was_left_out_is_told_first():
     found = replace(data(["1a", "92a"]), notices=("left out a",))
     assert data_notices(found)[0] == "left out a"
+
+
+def test_images_of_another_range_are_told():
+    bright = Digits().load()
+    dim = replace(bright, train=Split(bright.train.x // 16, bright.train.y))
+    [told] = data_notices(dim)
+    assert "no pixel of the training images of digits is above 15" in told
+    assert summarize(dim)["notices"] == [told]
+    assert data_notices(bright) == []
 
 
 def test_a_summary_counts_every_class_in_every_split():

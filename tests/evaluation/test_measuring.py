@@ -78,22 +78,23 @@ def test_samples_that_are_not_of_the_range_and_shape_are_refused(make, message):
 
 
 @pytest.mark.parametrize(
-    ("values", "is_odd"),
+    ("values", "remarked"),
     [
-        (lambda x: x.sigmoid(), True),
-        (lambda x: (9 * x).tanh(), False),
-        (lambda x: x.abs() * 0 + 1, False),
-        (lambda x: x * 0 - 1, False),
+        (lambda x: x.sigmoid(), "if they were made for [0, 1], x * 2 - 1 maps"),
+        (lambda x: x.sigmoid() / 8 - 1, "samples of another range must be scaled to 0 to 255"),
+        (lambda x: (9 * x).tanh(), ""),
+        (lambda x: x.abs() * 0 + 1, ""),
+        (lambda x: x * 0 - 1, ""),
     ],
-    ids=["0 to 1", "tanh", "white", "black"],
+    ids=["0 to 1", "0 to 16", "tanh", "white", "black"],
 )
-def test_samples_without_a_dark_pixel_are_remarked(values, is_odd):
+def test_samples_of_another_range_are_remarked(values, remarked):
     torch.manual_seed(0)
     data = Blobs().load()
     x = to_bytes(values(torch.randn(6, 1, 8, 8)))
     remark = remark_on_range(SampleSet(x, torch.arange(6) % 3, data.spec), data)
-    assert (remark is not None) == is_odd
-    assert not is_odd or "if they were made for [0, 1], x * 2 - 1 maps" in remark
+    assert (remark is not None) == bool(remarked)
+    assert remarked in (remark or "")
 
 
 def test_a_run_tells_of_bad_samples_before_its_training(bench, here, monkeypatch):
