@@ -18,7 +18,7 @@ from bench.conformance.watching import (
     values_of,
 )
 from bench.errors import NotApplicable
-from bench.evaluation.measuring import draw_samples, remark_on_range
+from bench.evaluation.sampling import draw_samples, remark_on_range
 from bench.seeding import generator_for
 from bench.spec.components import sampling_arguments, sampling_schema
 

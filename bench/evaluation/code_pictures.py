@@ -13,14 +13,10 @@ from torch import Tensor
 
 from bench.data.base import Split, to_bytes
 from bench.errors import BenchError, NotApplicable
-from bench.evaluation.measuring import (
-    draw_samples,
-    load_trained,
-    refuse_other_data,
-    trained_settings,
-)
 from bench.evaluation.nearest_pictures import nearest_pictures
+from bench.evaluation.sampling import draw_samples
 from bench.evaluation.trained_run import TrainedRun
+from bench.evaluation.trained_weights import load_trained, refuse_other_data, trained_settings
 from bench.metrics.base import Context, Metric, SampleSet
 from bench.metrics.encoder_decoder import EncoderDecoder
 from bench.metrics.images_by_class import ordered_by_content

@@ -64,7 +64,7 @@ class Real(Control):
         return SampleSet(chosen.x, chosen.y, data.spec)
 
 
-class TrainingImages(Control):
+class TrainingCopies(Control):
     """Training examples, like a generator that only copies.
 
     They are real, so what compares samples with test examples gives about the values of other real

@@ -10,7 +10,8 @@ from bench.data.base import DataSpec
 from bench.errors import BenchError, SpecError
 from bench.evaluation.controls import Real
 from bench.evaluation.external_images import read_images
-from bench.evaluation.measuring import measure, remark_on_range
+from bench.evaluation.measuring import measure
+from bench.evaluation.sampling import remark_on_range
 from bench.evaluation.trained_run import open_run, refuse_absent, refuse_sweep
 from bench.metrics.base import Context, Metric, SampleSet
 from bench.process.worker import Worker

@@ -7,7 +7,7 @@ from typing import Any
 from bench.errors import BenchError, SpecError, short_hash, shortened
 from bench.evaluation.controls import control_config, control_id
 from bench.evaluation.given_samples import EvaluationResult, GivenSamples
-from bench.evaluation.measuring import save_samples
+from bench.evaluation.sampling import save_samples
 from bench.metrics.base import SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance

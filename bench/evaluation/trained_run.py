@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, SpecError, describe_unknown, first_line
-from bench.evaluation.measuring import (
-    draw_samples,
-    load_trained,
-    refuse_other_data,
-    trained_settings,
-)
+from bench.evaluation.sampling import draw_samples
+from bench.evaluation.trained_weights import load_trained, refuse_other_data, trained_settings
 from bench.metrics.base import Context, SampleSet
 from bench.process.worker import Worker
 from bench.record.run_folder import SAMPLING_ROWS, RunFolder, read_config

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.console import say
 from bench.errors import BenchError, DamagedRecord, first_few
-from bench.evaluation.measuring import trained_settings
+from bench.evaluation.trained_weights import trained_settings
 from bench.execution.data_change import KnownData
 from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask

@@ -27,17 +27,9 @@ from bench.errors import (
 )
 from bench.evaluation.code_pictures import save_pictures
 from bench.evaluation.controls import Control, control_config
-from bench.evaluation.measuring import (
-    inapplicable,
-    load_trained,
-    measure,
-    measure_model,
-    measured_splits,
-    remark_before_training,
-    remark_on_range,
-    save_samples,
-    save_weights,
-)
+from bench.evaluation.measuring import inapplicable, measure, measure_model, measured_splits
+from bench.evaluation.sampling import remark_before_training, remark_on_range, save_samples
+from bench.evaluation.trained_weights import load_trained, save_weights
 from bench.execution.source_files import sources_of
 from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context, SampleSet

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from bench.errors import NotApplicable
-from bench.evaluation.measuring import draw_samples, measure
+from bench.evaluation.measuring import measure
+from bench.evaluation.sampling import draw_samples
 from bench.metrics.base import Metric
 from bench.metrics.extractors.domain_classifier import domain_classifier
 from bench.process.worker import Worker

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bench.errors import first_few
-from bench.evaluation.measuring import load_weights
+from bench.evaluation.trained_weights import load_weights
 from bench.record import provenance
 from bench.record.jsonl import by_key
 from bench.record.provenance import (

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from bench.console import say
 from bench.errors import BenchError, Interrupted, first_line
-from bench.evaluation.measuring import load_trained, measure_model, refuse_other_data
+from bench.evaluation.measuring import measure_model
+from bench.evaluation.trained_weights import load_trained, refuse_other_data
 from bench.execution.code_change import code_change
 from bench.execution.run_one import run_one
 from bench.execution.source_files import sources_of

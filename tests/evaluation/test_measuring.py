@@ -7,7 +7,8 @@ from bench import registry
 from bench.data.base import to_bytes
 from bench.data.blobs import Blobs
 from bench.errors import BenchError, NotApplicable
-from bench.evaluation.measuring import draw_samples, inapplicable, measure, remark_on_range
+from bench.evaluation.measuring import inapplicable, measure
+from bench.evaluation.sampling import draw_samples, remark_on_range
 from bench.metrics.base import Metric, SampleSet
 from bench.metrics.features.precision_recall import PrecisionRecall
 from bench.record.quantities import Quantity

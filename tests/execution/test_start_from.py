@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bench.errors import BenchError, SpecError
-from bench.evaluation.measuring import load_weights
+from bench.evaluation.trained_weights import load_weights
 from bench.spec.completion.start_from import taken_names
 from bench.spec.run_config import complete_settings, recorded_training
 from bench.spec.sweep_file import load_sweep
