@@ -1,4 +1,4 @@
-"""The options by which metrics choose a network: one with a name, or the user's own file."""
+"""The options by which metrics choose a network: one with a name, the user's own file, or none."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,6 +10,7 @@ from bench.metrics.extractors.base import Classifier, FeatureExtractor
 from bench.metrics.extractors.domain_classifier import domain_classifier, feature_width
 from bench.metrics.extractors.inception import FEATURES, inception, inception_features
 from bench.metrics.extractors.network_file import Network, network_features, network_logits
+from bench.metrics.extractors.pixels import pixel_count, pixel_features
 from bench.metrics.extractors.vision_transformers import transformer_features
 
 
@@ -20,7 +21,7 @@ def _form(value: Any) -> str:
 
 _File = Annotated[Network, Tag("network")]
 ExtractorOption = Annotated[
-    Annotated[Literal["domain", "inception", "dinov2", "clip"], Tag("name")] | _File,
+    Annotated[Literal["domain", "inception", "dinov2", "clip", "pixels"], Tag("name")] | _File,
     Discriminator(_form),
 ]
 """A network that gives features; `bench.metrics.extractors.EXTRACTORS` says what they are."""
@@ -53,6 +54,8 @@ def choose_feature_extractor(
         return domain_classifier(context, seed).extractor
     if option == "inception":
         return inception_features(context)
+    if option == "pixels":
+        return pixel_features(context.data.spec, context.device)
     return transformer_features(context, option)
 
 
@@ -62,4 +65,6 @@ def known_width(option: ExtractorOption, spec: DataSpec) -> int | None:
         return None
     if option == "domain":
         return feature_width(spec)
+    if option == "pixels":
+        return pixel_count(spec)
     return FEATURES if option == "inception" else None

@@ -82,10 +82,12 @@ class Memorization(GroupedMetric):
     other new images, below -3 where samples are nearer to training images than new images are,
     and large where they are bad. It grows with the number of images: compare equal `N` and `M`.
 
-    Images are near in the features of a network: copies with small changes are found, and so are
-    images that only look alike to it. A mean of many images is near to all of them: look at the
-    figure `nearest` before you call it a copy. The domain classifier was trained on the training
-    images, which draws test images and samples away from them alike.
+    Images are near in the features of a network, which decides what is found. On 8x8 digits the
+    domain classifier finds exact copies and slight noise, not blurred or dimmed copies: it was
+    trained on the training images, and small changes of them move its features far. `pixels` finds
+    noise and moderate blur, not dimmed or shifted copies. So measure by both, and take a low share
+    as no proof. What only looks alike to the network is found, too, as is a mean of many images:
+    look at the figure `nearest` before you call it a copy.
 
     Attributes:
         extractor: As in `FeatureMetric`.
