@@ -12,9 +12,8 @@ import torch
 
 from bench.data.base import DataSet, DataSpec, Source, Split
 from bench.data.splits import HeldOutTestOptions
-from bench.errors import SpecError
 from bench.seeding import generator_for
-from bench.spec.run_settings import at_most
+from bench.spec.run_settings import AtLeastOne, at_most
 
 IN_MEMORY = "the set is drawn in memory"
 
@@ -33,17 +32,11 @@ class Blobs(HeldOutTestOptions, Source):
         per_class: Training images of each class, those for validation included.
     """
 
-    image_size: Annotated[int, at_most(1024, IN_MEMORY)] = 8
-    channels: Annotated[int, at_most(1024, IN_MEMORY)] = 1
-    classes: Annotated[int, at_most(10_000, IN_MEMORY)] = 3
-    per_class: Annotated[int, at_most(100_000, IN_MEMORY)] = 40
-    test_per_class: Annotated[int, at_most(100_000, IN_MEMORY)] = 10
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for option in ("image_size", "channels", "classes", "per_class"):
-            if (value := getattr(self, option)) < 1:
-                raise SpecError(f"{option} must be at least 1, got {value}")
+    image_size: Annotated[AtLeastOne, at_most(1024, IN_MEMORY)] = 8
+    channels: Annotated[AtLeastOne, at_most(1024, IN_MEMORY)] = 1
+    classes: Annotated[AtLeastOne, at_most(10_000, IN_MEMORY)] = 3
+    per_class: Annotated[AtLeastOne, at_most(100_000, IN_MEMORY)] = 40
+    test_per_class: Annotated[AtLeastOne, at_most(100_000, IN_MEMORY)] = 10
 
     @property
     def full_spec(self) -> DataSpec:

@@ -61,7 +61,7 @@ class CelebA(TorchvisionSet):
         image_size: Height and width after the resize.
 
     Raises:
-        SpecError: If there is no such attribute or size, or there are too many attributes.
+        SpecError: If there is no such attribute, or there are too many attributes.
     """
 
     later_options: ClassVar[tuple[str, ...]] = ("per_combination",)
@@ -77,8 +77,6 @@ class CelebA(TorchvisionSet):
             if name not in CELEBA_ATTRIBUTES:
                 raise SpecError(describe_unknown("attribute", name, CELEBA_ATTRIBUTES))
         check_attributes(self.attributes, self.per_combination)
-        if self.image_size not in (32, 64):
-            raise SpecError(f"image_size must be 32 or 64, got {self.image_size}")
         self.info = SetInfo(
             f"celeba-{self.image_size}",
             "CelebA",

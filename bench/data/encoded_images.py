@@ -20,9 +20,9 @@ from bench.data.arrays import Array, Arrays, refuse_too_large
 from bench.data.base import DataSet, DataSpec, Source, data_root
 from bench.data.class_names import check_attributes, in_order
 from bench.data.image_files import (
+    Color,
     Head,
     ImageFile,
-    check_decoding,
     decode_image,
     describe_heads,
     image_head,
@@ -31,6 +31,7 @@ from bench.data.image_files import (
 from bench.data.npz import StoredSetOptions
 from bench.errors import BenchError, DataMissing, SpecError, first_few, value_text
 from bench.record.sweep_folder import name_of_path
+from bench.spec.run_settings import AtLeastOne
 
 VERSION = 1  # of the decoding; part of the names of decoded files
 LONGEST_NAME = 200  # characters
@@ -93,23 +94,22 @@ class EncodedSet(StoredSetOptions, Source):
         attributes: Names of columns, or fields, that are 0 or 1, in place of one label.
 
     Raises:
-        SpecError: If an option is out of range.
+        SpecError: If the path is empty, or the attributes make no classes.
     """
 
     path: str
-    image_size: int = 64
+    image_size: AtLeastOne = 64
     channels: Literal[1, 3] = 3
     crop: Literal["center", "none"] = "center"
-    background: str | None = None
+    background: Color | None = None
     flip: bool = True
-    test_per_class: int = 10
+    test_per_class: AtLeastOne = 10
     attributes: list[str] | None = None
 
     origin: ClassVar[str]  # the name of the source, which names of decoded files begin with
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_decoding(self.image_size, self.background)
         if not self.path:
             raise SpecError("is empty", key="path")
         if self.attributes is not None:

@@ -19,7 +19,6 @@ paper crops to the box and resizes to 64x64, which is read here as stretching th
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,8 +30,8 @@ from bench.data import npz_files
 from bench.data.arrays import Array, Arrays, refuse_too_large
 from bench.data.base import DataSet, DataSpec, Source, Split, data_root, home_path
 from bench.data.image_files import (
+    Color,
     Crop,
-    check_decoding,
     crop_window,
     decode_images,
     describe_heads,
@@ -54,6 +53,7 @@ from bench.data.landmarks import COLUMNS, check_inside, check_paths, move_points
 from bench.data.splits import HeldOutTestOptions
 from bench.data.summary import content_hashes
 from bench.errors import BenchError, DataMissing, SpecError
+from bench.spec.run_settings import AtLeastOne, NonNegative
 
 Files = dict[str, list[tuple[Path, int]]]
 """Training or test -> image files and their labels."""
@@ -87,34 +87,27 @@ class Folder(HeldOutTestOptions, Source):
         nested: Whether images in folders inside of a class folder are images of the class.
 
     Raises:
-        SpecError: If an option is out of range, or `crop` and `boxes` contradict each other.
+        SpecError: If `crop` contradicts `boxes` or `margin`.
     """
 
     path: str
-    image_size: int = 64
+    image_size: AtLeastOne = 64
     channels: Literal[1, 3] = 3
     crop: Crop = "center"
     boxes: str | None = None
     flip: bool = True
-    test_per_class: int = 10
-    background: str | None = None
+    test_per_class: AtLeastOne = 10
+    background: Color | None = None
     nested: bool = False
-    margin: float = 0.0
+    margin: NonNegative = 0.0
     landmarks: str | None = None
 
     later_options = ("background", "nested", "margin", "landmarks")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_decoding(self.image_size, self.background)
-        if self.channels not in (1, 3):
-            raise SpecError(f"channels must be 1 or 3, got {self.channels}")
-        if self.crop not in ("center", "none", "boxes"):
-            raise SpecError(f"crop must be center, none or boxes, got {self.crop!r}")
         if (self.crop == "boxes") != (self.boxes is not None):
             raise SpecError("crop: boxes and a file of boxes belong together")
-        if not 0 <= self.margin < math.inf:
-            raise SpecError(f"margin must be at least 0, got {self.margin}")
         if self.margin and self.crop != "boxes":
             raise SpecError(f"margin widens boxes, and crop is {self.crop}")
         self._root = home_path(self.path)

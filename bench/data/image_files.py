@@ -10,14 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageColor, ImageOps
 from PIL.ImageFile import ImageFile as OpenedImage
+from pydantic import AfterValidator
 
 from bench.data.image_tables import Box, first_problems
-from bench.errors import BenchError, SpecError
+from bench.errors import BenchError
 
 Crop = Literal["center", "none", "boxes"]
 _In = TypeVar("_In")
@@ -31,17 +32,17 @@ QUARTER_TURNS = (5, 6, 7, 8)  # values of the EXIF entry that exchange width and
 DEPTHS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits a channel or less, no CMYK
 
 
-def check_decoding(image_size: int, background: str | None) -> None:
-    """Refuse a size that no image has, and a background that is no color."""
-    if image_size < 1:
-        raise SpecError(f"image_size must be at least 1, got {image_size}")
-    if background is not None:
-        try:
-            ImageColor.getrgb(background)
-        except ValueError as error:
-            raise SpecError(
-                f"background must be a color such as white or #808080, got {background!r}"
-            ) from error
+def _checked_color(color: str) -> str:
+    """Return a color; refuse what Pillow knows no color of."""
+    try:
+        ImageColor.getrgb(color)
+    except ValueError as error:
+        raise ValueError("must be a color such as white or #808080") from error
+    return color
+
+
+Color = Annotated[str, AfterValidator(_checked_color)]
+"""An option: the name of a color, or its hexadecimal digits."""
 
 
 class Content(NamedTuple):

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bench.data.base import DataSet, Source, Split
 from bench.data.splits import HeldOutTestOptions
-from bench.errors import SpecError
 from bench.seeding import generator_for
+from bench.spec.run_settings import AtLeastOne, NonNegative
 
 
 @dataclass(kw_only=True)
@@ -24,16 +24,9 @@ class MadePoints(HeldOutTestOptions, Source):
         noise: Standard deviation of the isotropic Gaussian noise.
     """
 
-    per_class: int
-    noise: float
-    test_per_class: int = 1000
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.per_class < 1:
-            raise SpecError(f"per_class must be at least 1, got {self.per_class}")
-        if self.noise < 0:
-            raise SpecError(f"noise must not be negative, got {self.noise}")
+    per_class: AtLeastOne
+    noise: NonNegative
+    test_per_class: AtLeastOne = 1000
 
     @abstractmethod
     def without_noise(self, label: int, count: int, generator: torch.Generator) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.data.base import DataSpec
 from bench.data.made_points import MadePoints
+from bench.spec.run_settings import AtLeastOne, NonNegative
 
 CENTERS = ((0.0, -0.5), (2.2, -0.5), (-2.2, -0.5))
 """Center of the arc of each class; all radii are 1."""
@@ -33,8 +34,8 @@ class Moons(MadePoints):
         noise: Standard deviation of the isotropic Gaussian noise.
     """
 
-    per_class: int = 10_000
-    noise: float = 0.15
+    per_class: AtLeastOne = 10_000
+    noise: NonNegative = 0.15
 
     @property
     def full_spec(self) -> DataSpec:

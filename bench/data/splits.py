@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.data.base import DataSet, DataSpec, Split, fingerprint
 from bench.errors import SpecError, describe_unknown
 from bench.seeding import generator_for
+from bench.spec.run_settings import AtLeastOne, BelowOne
 
 
 @dataclass(kw_only=True)
@@ -29,11 +30,11 @@ class SplitOptions:
             class where null. Labels are numbered anew, in the order of the data set.
 
     Raises:
-        SpecError: If an option is out of range.
+        SpecError: If a class to keep is named twice, or none is.
     """
 
     split_seed: int = 0
-    validation_fraction: float = 0.1
+    validation_fraction: BelowOne = 0.1
     keep_classes: list[str | int] | None = None
 
     later_options: ClassVar[tuple[str, ...]] = ("keep_classes",)
@@ -45,10 +46,6 @@ class SplitOptions:
                 raise SpecError(f"keep_classes must be different names, at least one, got {names}")
             if type(self).spec is not SplitOptions.spec:
                 raise SpecError(f"{type(self).__name__} has no full_spec, so it keeps all classes")
-        if not 0 <= self.validation_fraction < 1:
-            raise SpecError(
-                f"validation_fraction must be in [0, 1), got {self.validation_fraction}"
-            )
 
     @property
     def full_spec(self) -> DataSpec:
@@ -111,12 +108,7 @@ class HeldOutTestOptions(SplitOptions):
         test_per_class: Test examples of each class, if there is no official test split.
     """
 
-    test_per_class: int = 50
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.test_per_class < 1:
-            raise SpecError(f"test_per_class must be at least 1, got {self.test_per_class}")
+    test_per_class: AtLeastOne = 50
 
     def divide_all(
         self, spec: DataSpec, train: Split, test: Split | None = None, *, flip: bool

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bench.data.base import DataSpec
 from bench.data.made_points import MadePoints
+from bench.spec.run_settings import AtLeastOne, NonNegative
 
 SHEET = {"turn": (1.5 * math.pi, 4.5 * math.pi), "height": (0.0, 21.0)}
 CUTS = {"height": 10.0, "turn": 3 * math.pi}
@@ -39,8 +40,8 @@ class SwissRoll(MadePoints):
         cut: What tells the classes apart: `height` along the axis of the roll, or the `turn`.
     """
 
-    per_class: int = 5000
-    noise: float = 0.0
+    per_class: AtLeastOne = 5000
+    noise: NonNegative = 0.0
     cut: Literal["height", "turn"] = "height"
 
     @property

@@ -7,7 +7,9 @@ decoded once, and a machine without a network needs only that file.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
 from torch.nn.functional import pad
 
 from bench.data import npz_files
@@ -17,7 +19,7 @@ from bench.data.base import DataSet, DataSpec, Source, Split, is_offline
 from bench.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES, DIGITS, GARMENTS
 from bench.data.splits import SplitOptions
 from bench.data.torchvision_files import SetInfo
-from bench.errors import BenchError, SpecError
+from bench.errors import BenchError
 
 
 @dataclass(kw_only=True)
@@ -89,15 +91,7 @@ class Gray28Set(TorchvisionSet):
         image_size: Height and width after padding, at least 28.
     """
 
-    image_size: int = 32
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.image_size < self.info.shape[1]:
-            raise SpecError(
-                f"image_size must be at least {self.info.shape[1]}, the native size of "
-                f"{self.info.name}, got {self.image_size}"
-            )
+    image_size: Annotated[int, Field(ge=28)] = 32
 
     @property
     def _size(self) -> int:

@@ -9,19 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple, TypeVar, cast
+from typing import ClassVar, NamedTuple, TypeVar, cast
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from bench.data.base import DataSet, DataSpec
 from bench.errors import BenchError, NotApplicable
 from bench.record.quantities import Quantity as Quantity
+from bench.spec.run_settings import AtLeastOne as AtLeastOne
 from bench.training.interface import ConditionalGenerator
-
-AtLeastOne = Annotated[int, Field(ge=1)]
-"""An option that counts something; a sweep with a smaller number is refused."""
 
 _T = TypeVar("_T")
 

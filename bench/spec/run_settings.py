@@ -43,7 +43,8 @@ Component = Annotated[dict[str, Any], BeforeValidator(as_component)]
 IN_FLOAT32 = at_most(1e30, "trainings compute in float32")
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), IN_FLOAT32]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), IN_FLOAT32]
-Beta = Annotated[float, Field(ge=0, lt=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+AtLeastOne = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0), at_most(2**63 - 1, "seeds are kept as 64-bit integers")]
 Unit = Literal["iterations", "epochs", "share"]
 
@@ -167,7 +168,7 @@ class Adam(Strict):
 
     name: Literal["adam"] = "adam"
     rate: Positive = 5e-4
-    betas: tuple[Beta, Beta] = (0.0, 0.9)
+    betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
     eps: Positive = 1e-8
     schedule: Schedule = Constant()
 

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from bench.data.blobs import Blobs
-from bench.errors import SpecError
 
 
 @pytest.mark.parametrize("shape", [(1, 8), (3, 32)], ids=str)
@@ -26,8 +25,3 @@ def test_classes_can_be_told_apart():
 def test_images_of_a_class_differ():
     x = Blobs(classes=1).load().train.x.flatten(1)
     assert len(x.unique(dim=0)) == len(x)
-
-
-def test_options_are_checked():
-    with pytest.raises(SpecError, match="channels must be at least 1, got 0"):
-        Blobs(channels=0)

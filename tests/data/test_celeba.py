@@ -162,11 +162,6 @@ def test_wrong_attributes_are_refused_with_a_sentence(attributes, message):
         CelebA(attributes=attributes)
 
 
-def test_wrong_size_is_refused():
-    with pytest.raises(SpecError, match="32 or 64, got 128"):
-        CelebA(image_size=128)
-
-
 def test_missing_files_are_explained_when_offline(data_folder):
     with pytest.raises(DataMissing) as caught:
         CelebA().load()

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from bench.data.moons import CENTERS, Moons
-from bench.errors import SpecError
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +36,3 @@ def test_without_noise_points_are_on_the_upper_half_circles():
 def test_test_points_are_new_noise(data):
     same_size = Moons(per_class=1000, validation_fraction=0, test_per_class=1000).load()
     assert not same_size.train.x.equal(same_size.test.x)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"per_class": 0}, "per_class must be at least 1, got 0"),
-        ({"noise": -1}, "noise must not be negative, got -1"),
-    ],
-)
-def test_options_are_checked(options, message):
-    with pytest.raises(SpecError, match=message):
-        Moons(**options)

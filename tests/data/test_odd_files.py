@@ -8,7 +8,7 @@ from PIL import Image
 
 from bench.data.folders import Folder
 from bench.data.image_files import decode_image
-from bench.errors import BenchError, SpecError
+from bench.errors import BenchError
 from bench.spec.components import complete_component
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
@@ -174,11 +174,6 @@ def test_transparent_images_are_laid_on_the_color_that_is_asked_for(root):
         data = source(root, background=color, validation_fraction=0).load()
         red = [data.train.x[:, 0], data.test.x[:, 0]]
         assert max(int(part.max()) for part in red) == level
-
-
-def test_a_background_that_is_no_color_is_refused(root):
-    with pytest.raises(SpecError, match="background must be a color such as white"):
-        source(root, background="nothing")
 
 
 def test_options_that_came_later_leave_ids_as_they_were(root):

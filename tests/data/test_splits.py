@@ -110,19 +110,6 @@ def test_too_few_examples_are_reported(train, test, options, message):
         divide(numbered(*train), numbered(*test) if test else None, **options)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"validation_fraction": 1}, r"validation_fraction must be in \[0, 1\), got 1"),
-        ({"validation_fraction": -0.1}, "got -0.1"),
-        ({"test_per_class": 0}, "test_per_class must be at least 1, got 0"),
-    ],
-)
-def test_options_are_checked_before_any_data(options, message):
-    with pytest.raises(SpecError, match=message):
-        HeldOutTestOptions(**options)
-
-
 def test_classes_that_are_kept_have_the_splits_that_they_have_among_all():
     whole, few = Digits().load(), Digits(keep_classes=[9, "2"]).load()
     assert few.spec == Digits(keep_classes=["2", "9"]).spec

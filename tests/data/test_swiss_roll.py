@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from bench.data.swiss_roll import SHEET, SwissRoll
-from bench.errors import SpecError
 
 
 def turns(x):
@@ -45,15 +44,3 @@ def test_noise_is_around_the_sheet():
 def test_test_points_are_further_draws():
     data = SwissRoll(per_class=1000, validation_fraction=0).load()
     assert not data.train.x.equal(data.test.x)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"per_class": 0}, "per_class must be at least 1, got 0"),
-        ({"noise": -1}, "noise must not be negative, got -1"),
-    ],
-)
-def test_options_are_checked(options, message):
-    with pytest.raises(SpecError, match=message):
-        SwissRoll(**options)

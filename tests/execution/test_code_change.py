@@ -142,7 +142,7 @@ def moved(origin):
         lambda edit, here: edit("baselines/csvae.py"),
         lambda edit, here: edit(MODEL, line='"""A docstring."""  # and a comment'),
         lambda edit, here: edit(METRIC, line="import torch"),
-        lambda edit, here: edit(DATA, line="", replace=("must be at least 1", "is too small")),
+        lambda edit, here: edit("bench/data/splits.py", line="", replace=("has no test", "lacks")),
         lambda edit, here: change_origins(here, moved),
     ],
     ids=["sweep", "table", "other model", "docstring", "import", "message", "moved"],

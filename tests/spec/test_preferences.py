@@ -66,6 +66,7 @@ def test_speed_is_read_from_the_file_too(write):
         ("executor: lokal\n", "config.yaml:1: executor.name: unknown executor 'lokal' (did you"),
         ("executor:\n  name: local\n  gpus: 2\n", "config.yaml:3: executor.gpus: unknown key"),
         ("jobs: 0\n", "config.yaml:1: jobs: must be >= 1, got 0"),
+        ("executor: {name: local, per_gpu: 0}\n", "executor.per_gpu: must be >= 1, got 0"),
         ("jobs: 2\nallow_code_change: maybe\n", "config.yaml:2: allow_code_change: "),
         ("jobs: 2\nspeed: fast\n", "config.yaml:2: speed: unknown switch 'fast'"),
         ("jobs: [\n", "config.yaml:2: is not valid YAML"),

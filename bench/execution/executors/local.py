@@ -19,12 +19,13 @@ from multiprocessing.context import SpawnProcess
 import torch
 
 from bench.console import redirect_messages, say
-from bench.errors import BenchError, DeviceLost, Interrupted
+from bench.errors import DeviceLost, Interrupted
 from bench.execution.executors.base import STOPPED, Ended, Executor
 from bench.execution.task import Task, execute_task
 from bench.process.cores import usable_cores
 from bench.process.stop_signal import STOPPING, StopSignal
 from bench.process.worker import Worker
+from bench.spec.run_settings import AtLeastOne
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -50,9 +51,9 @@ class Local(Executor):
             bound, and each GPU takes one where `jobs` is not given.
     """
 
-    def __init__(self, jobs: int | None, worker: Worker, *, per_gpu: int | None = None) -> None:
-        if per_gpu is not None and per_gpu < 1:
-            raise BenchError(f"executor local: per_gpu must be at least 1, got {per_gpu}")
+    def __init__(
+        self, jobs: int | None, worker: Worker, *, per_gpu: AtLeastOne | None = None
+    ) -> None:
         self.worker = worker
         self._gpus = _gpus() if worker.device_name in ("auto", "cuda") else []
         room = len(self._gpus) * (per_gpu or 1)
