@@ -63,7 +63,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Posterior, Stage
+from bench.training.interface import AtLeastOne, Batch, Positive, Posterior, Stage
 from models import backbones, terms
 from models.blocks import LabelGaussians, spread
 from models.vae import LabelSubspaceVAE
@@ -138,23 +138,15 @@ class CCVAE(LabelSubspaceVAE):
         spec: DataSpec,
         *,
         backbone: backbones.Backbone = "auto",
-        width: float = 1.0,
-        relevant: int | None = None,
-        irrelevant: int | None = None,
+        width: Positive = 1.0,
+        relevant: AtLeastOne | None = None,
+        irrelevant: AtLeastOne | None = None,
         head: Literal["diagonal", "linear"] = "diagonal",
         likelihood: Literal["laplace", "squared"] = "squared",
         scales: Literal["log-variance", "softplus"] = "log-variance",
-        label_samples: int = 100,
+        label_samples: AtLeastOne = 100,
     ) -> None:
         super().__init__(spec)
-        if head not in ("diagonal", "linear"):
-            raise ValueError(f"head must be diagonal or linear, got {head!r}")
-        if likelihood not in ("laplace", "squared"):
-            raise ValueError(f"likelihood must be laplace or squared, got {likelihood!r}")
-        if scales not in ("log-variance", "softplus"):
-            raise ValueError(f"scales must be log-variance or softplus, got {scales!r}")
-        if label_samples < 1:
-            raise ValueError(f"q(y | x) needs at least one sample, got {label_samples}")
         attributes = self.attributes
         if attributes and head == "linear":
             raise ValueError(

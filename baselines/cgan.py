@@ -36,7 +36,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, ConditionalGenerator, Objective, Stage
+from bench.training.interface import (
+    AtLeastOne,
+    Batch,
+    ConditionalGenerator,
+    Objective,
+    Positive,
+    Stage,
+)
 from models import backbones, terms
 from models.blocks import normal, one_hot
 
@@ -117,14 +124,12 @@ class CGAN(ConditionalGenerator):
         spec: DataSpec,
         *,
         backbone: backbones.Backbone = "auto",
-        width: float = 1.0,
-        latent: int | None = None,
+        width: Positive = 1.0,
+        latent: AtLeastOne | None = None,
         cond_bn: bool = False,
-        critic_steps: int = 1,
+        critic_steps: AtLeastOne = 1,
     ) -> None:
         super().__init__()
-        if critic_steps < 1:
-            raise ValueError(f"critic_steps must be at least 1, got {critic_steps}")
         if critic_steps > 1:
             self.stages = (
                 Stage("critic", ("critic",), repeat=critic_steps),
@@ -154,7 +159,7 @@ class CGAN(ConditionalGenerator):
         y: Tensor,
         generator: torch.Generator | None = None,
         *,
-        truncation: float | None = None,
+        truncation: Positive | None = None,
     ) -> Tensor:
         """Turn standard normal draws and the labels into images.
 
@@ -167,12 +172,7 @@ class CGAN(ConditionalGenerator):
 
         Returns:
             Images `[B, C, H, W]` or points `[B, D]`.
-
-        Raises:
-            ValueError: If the bound is not positive.
         """
-        if truncation is not None and truncation <= 0:
-            raise ValueError(f"truncation must be positive, got {truncation}")
         weight = next(self.decoder.parameters())
         z = normal(len(y), self.latent, like=weight, generator=generator)
         if truncation is not None:

@@ -39,7 +39,7 @@ import torch
 from torch import Tensor
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Objective, Posterior, Stage
+from bench.training.interface import AtLeastOne, Batch, Objective, Positive, Posterior, Stage
 from models import backbones, terms
 from models.blocks import spread
 from models.vae import LabelSubspaceVAE, gaussian_draw, gaussian_moments
@@ -77,14 +77,12 @@ class CSVAE(LabelSubspaceVAE):
         spec: DataSpec,
         *,
         backbone: backbones.Backbone = "auto",
-        width: float = 1.0,
-        relevant: int | None = None,
-        irrelevant: int | None = None,
+        width: Positive = 1.0,
+        relevant: AtLeastOne | None = None,
+        irrelevant: AtLeastOne | None = None,
         prior: Literal["learned", "fixed"] = "learned",
     ) -> None:
         super().__init__(spec)
-        if prior not in ("learned", "fixed"):
-            raise ValueError(f"prior must be learned or fixed, got {prior!r}")
         attributes = self.attributes
         if attributes and relevant is None:
             relevant = 2 * attributes

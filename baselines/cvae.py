@@ -22,7 +22,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Objective, Stage
+from bench.training.interface import AtLeastOne, Batch, Objective, Positive, Stage
 from models import backbones, terms
 from models.vae import LabelConditionedVAE
 
@@ -67,8 +67,8 @@ class CVAEInfo(LabelConditionedVAE):
         spec: DataSpec,
         *,
         backbone: backbones.Backbone = "auto",
-        width: float = 1.0,
-        latent: int | None = None,
+        width: Positive = 1.0,
+        latent: AtLeastOne | None = None,
     ) -> None:
         super().__init__(spec, backbone=backbone, width=width, latent=latent)
         self.adversary = backbones.latent_classifier(spec, backbone, self.latent)

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Objective, Stage
+from bench.training.interface import AtLeastOne, Batch, Objective, Positive, Stage
 from models import backbones, terms
 from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot
 from models.vae import LabelConditionedVAE
@@ -57,8 +57,8 @@ class CVAEGAN(LabelConditionedVAE):
         spec: DataSpec,
         *,
         backbone: backbones.Backbone = "auto",
-        width: float = 1.0,
-        latent: int | None = None,
+        width: Positive = 1.0,
+        latent: AtLeastOne | None = None,
         balanced_critic: bool = False,
     ) -> None:
         super().__init__(spec, backbone=backbone, width=width, latent=latent)
@@ -104,8 +104,8 @@ class CVAEGANBao(CVAEGAN):
         spec: DataSpec,
         *,
         backbone: backbones.Backbone = "auto",
-        width: float = 1.0,
-        latent: int | None = None,
+        width: Positive = 1.0,
+        latent: AtLeastOne | None = None,
     ) -> None:
         super().__init__(spec, backbone=backbone, width=width, latent=latent)
         self.classifier = Classifier(backbones.critic(spec, backbone, width), spec.classes)

@@ -21,7 +21,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, ConditionalGenerator, Objective, OptimizerTable, Stage
+from bench.training.interface import (
+    AtLeastOne,
+    Batch,
+    BelowOne,
+    ConditionalGenerator,
+    Objective,
+    OptimizerTable,
+    Positive,
+    Stage,
+)
 from models import backbones, terms
 from models.blocks import normal
 
@@ -133,12 +142,10 @@ class FlowMatching(ConditionalGenerator):
 
     moved_options: ClassVar[Mapping[str, object]] = {"steps": 10, "guidance": 1.0}
 
-    def __init__(self, spec: DataSpec, *, width: float = 1.0, label_dropout: float = 0.0) -> None:
+    def __init__(
+        self, spec: DataSpec, *, width: Positive = 1.0, label_dropout: BelowOne = 0.0
+    ) -> None:
         super().__init__()
-        if width <= 0:
-            raise ValueError("width must be positive")
-        if not 0 <= label_dropout < 1:
-            raise ValueError("label_dropout must be in [0, 1)")
         self.spec, self.label_dropout = spec, label_dropout
         self.velocity = Velocity(spec, width)
 
@@ -155,8 +162,8 @@ class FlowMatching(ConditionalGenerator):
         y: Tensor,
         generator: torch.Generator | None = None,
         *,
-        steps: int = 10,
-        guidance: float = 1.0,
+        steps: AtLeastOne = 10,
+        guidance: Positive = 1.0,
     ) -> Tensor:
         """Carry standard normal draws along the velocities of the labels.
 
@@ -170,10 +177,8 @@ class FlowMatching(ConditionalGenerator):
             Images `[B, C, H, W]` or points `[B, D]`.
 
         Raises:
-            ValueError: If a value is not positive, or guidance needs a training that hid labels.
+            ValueError: If guidance needs a training that hid labels.
         """
-        if min(steps, guidance) <= 0:
-            raise ValueError("steps and guidance must be positive")
         if guidance != 1 and not self.label_dropout:
             raise ValueError("guidance other than 1 needs a model trained with label_dropout")
         shape, weight = self.spec.shape, next(self.parameters())

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, Objective, Posterior, Stage
+from bench.training.interface import AtLeastOne, Batch, Code, Objective, Positive, Posterior, Stage
 from models import backbones, terms
 from models.blocks import ClassMoments, draw
 from models.vae import VAE, gaussian_draw, gaussian_moments
@@ -46,8 +46,8 @@ class UnconditionalVAE(VAE):
         spec: DataSpec,
         *,
         backbone: backbones.Backbone = "auto",
-        width: float = 1.0,
-        latent: int | None = None,
+        width: Positive = 1.0,
+        latent: AtLeastOne | None = None,
     ) -> None:
         super().__init__()
         self.classes = spec.classes

@@ -34,7 +34,15 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Objective, Posterior, Stage
+from bench.training.interface import (
+    AtLeastOne,
+    Batch,
+    NonNegative,
+    Objective,
+    Positive,
+    Posterior,
+    Stage,
+)
 from models import backbones, terms
 from models.blocks import ClassGaussians, ClassMoments, draw, glorot
 from models.vae import TwoCodeVAE, gaussian_draw, gaussian_moments
@@ -81,9 +89,9 @@ class LrLiVAE(TwoCodeVAE):
         spec: DataSpec,
         *,
         backbone: backbones.Backbone = "auto",
-        width: float = 1.0,
-        relevant: int | None = None,
-        irrelevant: int | None = None,
+        width: Positive = 1.0,
+        relevant: AtLeastOne | None = None,
+        irrelevant: AtLeastOne | None = None,
         label_loss: Literal["mixture", "softmax"] = "mixture",
         balanced_critic: bool = False,
         unlabeled_prior: Literal["gaussian", "mixture"] = "gaussian",
@@ -215,7 +223,7 @@ class LrLiVAE(TwoCodeVAE):
         generator: torch.Generator | None = None,
         *,
         relevant_from: Literal["prior", "moments"] | None = None,
-        temperature: float = 1.0,
+        temperature: NonNegative = 1.0,
     ) -> Tensor:
         """Decode draws from class Gaussians (section 4.2) and the standard normal.
 
@@ -230,10 +238,8 @@ class LrLiVAE(TwoCodeVAE):
             Images `[B, C, H, W]` or points `[B, D]`.
 
         Raises:
-            ValueError: If the temperature is negative, or there is no prior to sample from.
+            ValueError: If there is no prior to sample from.
         """
-        if temperature < 0:
-            raise ValueError(f"temperature must not be negative, got {temperature}")
         means, logvars = self._gaussians(relevant_from)
         drawn = draw(means, logvars, y, generator)
         return self._decode_drawn(torch.lerp(means[y], drawn, temperature), generator)

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, Code, ConditionalGenerator, Posterior
+from bench.training.interface import (
+    AtLeastOne,
+    Batch,
+    Code,
+    ConditionalGenerator,
+    Positive,
+    Posterior,
+)
 from models import backbones, terms
 from models.blocks import Critic, LabelGaussians, normal, one_hot
 
@@ -91,8 +98,8 @@ class LabelConditionedVAE(VAE):
         spec: DataSpec,
         *,
         backbone: backbones.Backbone = "auto",
-        width: float = 1.0,
-        latent: int | None = None,
+        width: Positive = 1.0,
+        latent: AtLeastOne | None = None,
     ) -> None:
         super().__init__()
         self.classes = spec.classes

@@ -44,7 +44,9 @@ IN_FLOAT32 = at_most(1e30, "trainings compute in float32")
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), IN_FLOAT32]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), IN_FLOAT32]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+"""A share that is never all, such as a momentum or a dropout."""
 AtLeastOne = Annotated[int, Field(ge=1)]
+"""A number of things; 0 is refused where an option is read."""
 Seed = Annotated[int, Field(ge=0), at_most(2**63 - 1, "seeds are kept as 64-bit integers")]
 Unit = Literal["iterations", "epochs", "share"]
 

@@ -16,6 +16,10 @@ from torch import Tensor, nn
 
 from bench.data.base import Batch as Batch
 from bench.data.base import DataSpec
+from bench.spec.run_settings import AtLeastOne as AtLeastOne
+from bench.spec.run_settings import BelowOne as BelowOne
+from bench.spec.run_settings import NonNegative as NonNegative
+from bench.spec.run_settings import Positive as Positive
 from bench.training.pretrained import load_pretrained
 
 Module = TypeVar("Module", bound=nn.Module)

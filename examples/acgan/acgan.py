@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import Batch, ConditionalGenerator, Stage, draw_normal
+from bench.training.interface import Batch, ConditionalGenerator, Positive, Stage, draw_normal
 from models import backbones
 
 
@@ -52,7 +52,7 @@ class ACGAN(ConditionalGenerator):
     }
 
     def __init__(
-        self, spec: DataSpec, *, latent: int = 16, width: float = 0.5, dropout: float = 0.3
+        self, spec: DataSpec, *, latent: int = 16, width: Positive = 0.5, dropout: float = 0.3
     ) -> None:
         super().__init__()
         self.classes = spec.classes

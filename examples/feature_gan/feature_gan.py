@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from bench.data.base import DataSpec, to_float
 from bench.data.digits import Digits
-from bench.training.interface import Batch, ConditionalGenerator, Stage, draw_normal, frozen
+from bench.training.interface import (
+    Batch,
+    ConditionalGenerator,
+    Positive,
+    Stage,
+    draw_normal,
+    frozen,
+)
 from models import backbones, terms
 
 
@@ -48,7 +55,7 @@ class FeatureGAN(ConditionalGenerator):
         *,
         features: Path | None = None,
         latent: int = 16,
-        width: float = 0.5,
+        width: Positive = 0.5,
     ) -> None:
         super().__init__()
         self.classes = spec.classes
