@@ -36,6 +36,8 @@ from models import backbones, terms
 from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot
 from models.vae import LabelConditionedVAE
 
+KEPT = 0.9  # of a class's average features when a batch has examples of it
+
 
 class CVAEGAN(LabelConditionedVAE):
     """The conditional VAE-GAN, in the losses and weights of Lr-LiVAE.
@@ -168,17 +170,13 @@ class Classifier(nn.Module):
 
 
 class ClassMeans(nn.Module):
-    """Moving averages of the features of each class, updated in training mode.
-
-    `keep` is the share of the old average that stays when a batch has examples of the class.
-    """
+    """Moving averages of the features of each class, updated in training mode."""
 
     means: Tensor
     seen: Tensor
 
-    def __init__(self, classes: int, features: int, keep: float = 0.9) -> None:
+    def __init__(self, classes: int, features: int) -> None:
         super().__init__()
-        self.keep = keep
         self.register_buffer("means", torch.zeros(classes, features))
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
 
@@ -191,7 +189,7 @@ class ClassMeans(nn.Module):
             members = one_hot(y, len(self.means)).to(features.dtype)
             counts = members.sum(dim=0)
             of_batch = (members.t() @ features) / counts.clamp(min=1).unsqueeze(1)
-            share = torch.where(self.seen, 1 - self.keep, 1.0) * (counts > 0)
+            share = torch.where(self.seen, 1 - KEPT, 1.0) * (counts > 0)
             share = share.to(features.dtype).unsqueeze(1)
             means: Tensor = (1 - share) * self.means + share * of_batch
             seen = self.seen | (counts > 0)

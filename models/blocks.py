@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bench.training.interface import draw_normal
 
 SLOPE = 0.1  # of every leaky ReLU
+LEAST_VARIANCE = 1e-4  # of the codes of a class
 
 
 def one_hot(y: Tensor, classes: int) -> Tensor:
@@ -139,23 +140,19 @@ class LabelGaussians(ClassGaussians):
 
 
 class ClassMoments(nn.Module):
-    """Mean and variance of the codes of each class, over all examples; standard normal at first.
-
-    `floor` is the least variance.
-    """
+    """Mean and variance of the codes of each class, over all examples; standard normal at first."""
 
     means: Tensor
     variances: Tensor
 
-    def __init__(self, classes: int, dimensions: int, floor: float = 1e-4) -> None:
+    def __init__(self, classes: int, dimensions: int) -> None:
         super().__init__()
-        self.floor = floor
         self.register_buffer("means", torch.zeros(classes, dimensions))
         self.register_buffer("variances", torch.ones(classes, dimensions))
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return means and log-variances, each `[K, D]`."""
-        return self.means, self.variances.clamp(min=self.floor).log()
+        return self.means, self.variances.clamp(min=LEAST_VARIANCE).log()
 
     def fit(self, codes: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take the moments of codes `[B, D]` with labels `[B]`, of all batches together.

@@ -108,11 +108,6 @@ def by_class(
     return ImageSet(x, indices, turns, places, len(members), hashes)
 
 
-def balanced(x: Tensor, y: Tensor, classes: int) -> ImageSet:
-    """Choose equally many images `[N, C, H, W]` of each class, as many as the smallest has."""
-    return by_class(x, y, range(classes), equal=True)
-
-
 def sampled(samples: SampleSet, *, equal: bool = False) -> ImageSet:
     """Return the images of a sample set by class, all of them or equally many of each class."""
     return by_class(samples.x, samples.y, samples.labels, equal=equal)

@@ -2,7 +2,7 @@
 
 import torch
 
-from bench.metrics.images_by_class import balanced
+from bench.metrics.images_by_class import by_class
 
 
 def images(n, seed=0):
@@ -12,7 +12,7 @@ def images(n, seed=0):
 
 def test_classes_take_turns_and_the_smallest_decides():
     x, y = images(12), torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
-    found = balanced(x, y, 3)
+    found = by_class(x, y, range(3), equal=True)
     assert y[found.indices].tolist() == [0, 1, 2] * 3
     assert found.per_class == 3
     assert len(set(found.indices.tolist())) == 9
@@ -24,10 +24,11 @@ def test_classes_take_turns_and_the_smallest_decides():
 def test_the_order_of_storage_does_not_matter():
     x, y = images(30), torch.arange(30) % 3
     order = torch.randperm(30, generator=torch.Generator().manual_seed(1))
-    first, second = balanced(x, y, 3), balanced(x[order], y[order], 3)
+    first = by_class(x, y, range(3), equal=True)
+    second = by_class(x[order], y[order], range(3), equal=True)
     assert torch.equal(x[first.indices], x[order][second.indices])
     assert first.name == second.name
 
 
 def test_a_class_without_images_leaves_none():
-    assert len(balanced(images(4), torch.tensor([0, 0, 2, 2]), 3)) == 0
+    assert len(by_class(images(4), torch.tensor([0, 0, 2, 2]), range(3), equal=True)) == 0

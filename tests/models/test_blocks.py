@@ -210,6 +210,6 @@ def test_class_moments_are_those_of_all_codes():
 
 
 def test_class_moments_have_a_least_variance():
-    moments = ClassMoments(1, 2, floor=1e-4)
+    moments = ClassMoments(1, 2)
     moments.fit([(torch.ones(5, 2), torch.zeros(5, dtype=torch.int64))])
     torch.testing.assert_close(moments()[1].exp(), torch.full((1, 2), 1e-4))
