@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Quantity
 from bench.metrics.features.distances import distances, radii
 from bench.metrics.features.neighbors import NeighborMetric
@@ -13,10 +12,6 @@ from bench.metrics.features.neighbors import NeighborMetric
 
 def _balls(samples: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return how many balls of real images hold each sample, `[N]`, and which hold any, `[M]`."""
-    if not bool(torch.isfinite(samples).all() and torch.isfinite(real).all()):
-        raise BenchError("density and coverage need finite features")
-    if len(real) <= k:
-        raise BenchError(f"{len(real)} real images have no neighbor number {k}")
     reach = radii(real, k)
     counts = []
     covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
@@ -52,8 +47,6 @@ class DensityCoverage(NeighborMetric):
     @staticmethod
     def values(samples: Tensor, real: Tensor, k: int) -> tuple[tuple[float, float], Tensor]:
         """Return density and coverage, and what each sample adds to the density.
-
-        A `BenchError` says if features are not finite, or there is no `k`-th neighbor.
 
         >>> line = torch.arange(8.0)[:, None]
         >>> DensityCoverage.values(line[:4], line, k=1)[0]  # balls hold 2, 3, 3, 2 and 1 of them

@@ -49,5 +49,6 @@ class NeighborMetric(FeatureMetric):
     def values(samples: Tensor, real: Tensor, k: int) -> tuple[tuple[float, float], Tensor | None]:
         """Return both quantities of `float64` features `[N, D]` of samples and of real images.
 
-        Where it is known, also what each sample adds: `[N]`, of which the first one is the mean.
+        Features are finite, and there are more than `k` of each set. Where it is known, also return
+        what each sample adds: `[N]`, of which the first one is the mean.
         """
