@@ -23,7 +23,6 @@ from bench.data import torchvision_files as files
 from bench.data.arrays import Array, Arrays
 from bench.data.base import DataSet, DataSpec
 from bench.data.class_names import (
-    CELEBA_ATTRIBUTES,
     PerCombination,
     check_attributes,
     frequent_combinations,
@@ -34,6 +33,17 @@ from bench.data.image_files import decode_images
 from bench.data.torchvision_files import SetInfo
 from bench.data.torchvision_sets import TorchvisionSet
 from bench.errors import BenchError, DataMissing, SpecError, describe_unknown
+
+_FACE_ATTRIBUTES = """
+    5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose
+    Black_Hair Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses
+    Goatee Gray_Hair Heavy_Makeup High_Cheekbones Male Mouth_Slightly_Open Mustache Narrow_Eyes
+    No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks Sideburns Smiling
+    Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace
+    Wearing_Necktie Young
+"""
+
+CELEBA_ATTRIBUTES = tuple(_FACE_ATTRIBUTES.split())
 
 SQUARE = ((178 - 148) / 2, (218 - 148) / 2, 148.0, 148.0)  # left, top, width and height
 

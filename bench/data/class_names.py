@@ -1,4 +1,4 @@
-"""Names of classes in the order of their labels, of attributes, and of their combinations."""
+"""Names of classes: their order, and combinations of attributes that are classes."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -8,43 +8,7 @@ from pydantic import Field
 
 from bench.errors import SpecError
 
-DIGITS = tuple("0123456789")
-
-GARMENTS = (
-    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-)
-
-CIFAR10_CLASSES = (
-    *("airplane", "automobile", "bird", "cat", "deer"),
-    *("dog", "frog", "horse", "ship", "truck"),
-)
-
-_FINE_LABELS = """
-    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle
-    bowl boy bridge bus butterfly camel can castle caterpillar cattle
-    chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur
-    dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard
-    lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
-    mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
-    plain plate poppy porcupine possum rabbit raccoon ray road rocket
-    rose sea seal shark shrew skunk skyscraper snail snake spider
-    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor
-    train trout tulip turtle wardrobe whale willow_tree wolf woman worm
-"""
-
-CIFAR100_CLASSES = tuple(_FINE_LABELS.split())
-
-_FACE_ATTRIBUTES = """
-    5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose
-    Black_Hair Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses
-    Goatee Gray_Hair Heavy_Makeup High_Cheekbones Male Mouth_Slightly_Open Mustache Narrow_Eyes
-    No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks Sideburns Smiling
-    Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace
-    Wearing_Necktie Young
-"""
-
-CELEBA_ATTRIBUTES = tuple(_FACE_ATTRIBUTES.split())
+DIGITS = tuple("0123456789")  # classes of several sets
 
 MOST_ATTRIBUTES = 8
 

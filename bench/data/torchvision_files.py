@@ -1,7 +1,4 @@
-"""Torchvision's own files of an image set: found, downloaded, decoded.
-
-The only file of `bench.data` that uses the network.
-"""
+"""Torchvision's own files of an image set: found, downloaded, decoded."""
 
 import contextlib
 import socket

@@ -16,10 +16,35 @@ from bench.data import npz_files
 from bench.data import torchvision_files as files
 from bench.data.arrays import Arrays, check_arrays
 from bench.data.base import DataSet, DataSpec, Source, Split, is_offline
-from bench.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES, DIGITS, GARMENTS
+from bench.data.class_names import DIGITS
 from bench.data.splits import SplitOptions
 from bench.data.torchvision_files import SetInfo
 from bench.errors import BenchError
+
+GARMENTS = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+
+CIFAR10_CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
+_FINE_LABELS = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle
+    bowl boy bridge bus butterfly camel can castle caterpillar cattle
+    chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur
+    dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard
+    lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
+    mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
+    plain plate poppy porcupine possum rabbit raccoon ray road rocket
+    rose sea seal shark shrew skunk skyscraper snail snake spider
+    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor
+    train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+
+CIFAR100_CLASSES = tuple(_FINE_LABELS.split())
 
 
 @dataclass(kw_only=True)

@@ -5,8 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.data.celeba import CelebA
-from bench.data.class_names import CELEBA_ATTRIBUTES
+from bench.data.celeba import CELEBA_ATTRIBUTES, CelebA
 from bench.errors import BenchError, DataMissing, SpecError
 
 CHOSEN = ("Male", "Smiling", "Eyeglasses")
