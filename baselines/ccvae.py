@@ -126,12 +126,7 @@ class CCVAE(LabelSubspaceVAE):
     title: ClassVar[str] = "CCVAE"
     later_options: ClassVar[tuple[str, ...]] = ("scales",)
     stages = (Stage("main", ("encoder", "decoder", "prior", "classifier")),)
-    capabilities: ClassVar[tuple[str, ...]] = (
-        "encode",
-        "classify",
-        "semi-supervised",
-        "attributes",
-    )
+    capabilities: ClassVar[tuple[str, ...]] = ("semi-supervised", "attributes")
 
     def __init__(
         self,

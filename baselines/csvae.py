@@ -70,7 +70,7 @@ class CSVAE(LabelSubspaceVAE):
         "prior": {"kl_w": 1.0},
         "adversary": {"classify_z": 1.0},
     }
-    capabilities: ClassVar[tuple[str, ...]] = ("encode", "attributes")
+    capabilities: ClassVar[tuple[str, ...]] = ("attributes",)
 
     def __init__(
         self,

@@ -99,7 +99,6 @@ class CVAEGANBao(CVAEGAN):
         "critic": {"discriminate": 1.0},
         "classifier": {"classify": 1.0},
     }
-    capabilities: ClassVar[tuple[str, ...]] = ("encode", "classify")
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
-from bench.errors import BenchError, UnknownName, describe_error
+from bench.errors import BenchError, UnknownName, describe_error, describe_unknown
 
 Kind = Literal["model", "dataset", "metric", "control", "executor", "tracker"]
 
@@ -47,6 +47,9 @@ class Registration:
     summary: str
     problem: str = ""
 
+
+CAPABILITIES = ("semi-supervised", "attributes")
+"""What `capabilities` of a model can name."""
 
 _FILE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
@@ -122,7 +125,7 @@ def _missing_extra(package: str, extra: str, user: str, reason: str = "") -> Ben
 
 
 def model_capabilities() -> dict[str, tuple[str, ...]]:
-    """Return what each model that can be imported declares to do beyond sampling."""
+    """Return what each model that can be imported can be given besides labeled batches."""
     capabilities = {}
     for name in registered("model"):
         with suppress(BenchError):
@@ -131,10 +134,12 @@ def model_capabilities() -> dict[str, tuple[str, ...]]:
 
 
 def capabilities_of(model: str) -> tuple[str, ...]:
-    """Return what a model declares to do beyond sampling."""
+    """Return what a model declares that it can be given besides labeled batches."""
     declared = load("model", model).capabilities
     if not isinstance(declared, tuple | list) or not all(isinstance(c, str) for c in declared):
         raise BenchError(f"the capabilities of {model!r} are {declared!r}, not a tuple of names")
+    if unknown := [name for name in declared if name not in CAPABILITIES]:
+        raise BenchError(f"{model}: {describe_unknown('capability', unknown[0], CAPABILITIES)}")
     return tuple(declared)
 
 

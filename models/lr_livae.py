@@ -82,7 +82,7 @@ class LrLiVAE(TwoCodeVAE):
         "critic": {"discriminate": 1.0},
         "adversary": {"classify_u": 1.0},
     }
-    capabilities: ClassVar[tuple[str, ...]] = ("encode", "classify", "semi-supervised")
+    capabilities: ClassVar[tuple[str, ...]] = ("semi-supervised",)
 
     def __init__(
         self,

@@ -37,7 +37,6 @@ class VAE(ConditionalGenerator):
     title: ClassVar[str]  # name of the method in messages
     classes: int
     decoder: nn.Module
-    capabilities: ClassVar[tuple[str, ...]] = ("encode",)
 
     @abstractmethod
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:

@@ -35,11 +35,17 @@ def test_every_name_leads_to_a_class_with_annotated_options(kind):
 
 
 @pytest.mark.parametrize("name", list(registry.BUILT_IN["model"]))
-def test_models_have_the_methods_of_their_capabilities(name):
-    factory, capabilities = registry.load("model", name), registry.model_capabilities()[name]
-    assert capabilities == factory.capabilities
-    assert ("encode" in capabilities) == hasattr(factory, "encode") == hasattr(factory, "decode")
-    assert ("classify" in capabilities) == hasattr(factory, "class_logits")
+def test_capabilities_are_those_that_the_class_declares(name):
+    assert registry.model_capabilities()[name] == registry.load("model", name).capabilities
+
+
+def test_an_unknown_capability_is_refused(monkeypatch):
+    monkeypatch.setattr(registry.load("model", "cvae"), "capabilities", ("semisupervised",))
+    with pytest.raises(
+        BenchError, match=r"cvae: unknown capability 'semisupervised' \(did you mean 'semi-"
+    ):
+        registry.capabilities_of("cvae")
+    assert "cvae" not in registry.model_capabilities()
 
 
 def test_an_unknown_name_suggests_a_near_one():

@@ -81,10 +81,14 @@ def _described(kind: registry.Kind, name: str, registration: registry.Registrati
     if kind != "model" or listed.problem:
         return listed
     from bench.spec.components import sampling_schema
+    from bench.training.interface import Classifies, Encodes
 
+    abilities = {"encode": Encodes, "classify": Classifies}
     try:
-        can = list(registry.capabilities_of(name))
-        schema = sampling_schema(registry.load("model", name))  # type: ignore[arg-type]
+        model = registry.load("model", name)
+        can = [word for word, methods in abilities.items() if issubclass(model, methods)]
+        can += registry.capabilities_of(name)
+        schema = sampling_schema(model)  # type: ignore[arg-type]
     except BenchError as error:
         return listed._replace(problem=str(error))
     options = schema.model_fields

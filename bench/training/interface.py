@@ -140,9 +140,8 @@ class ConditionalGenerator(nn.Module, ABC):
     label_terms: Mapping[str, Sequence[str]] | None = None
     average: Mapping[str, Any] | None = None
 
-    #: What the model can do beyond sampling. `encode` and `classify` name the interfaces `Encodes`
-    #: and `Classifies`. With `semi-supervised` it is given examples without label if a sweep asks
-    #: for that, with `attributes` labels `[B, A]` on data that has them.
+    #: What the model can be given besides labeled batches: with `semi-supervised` examples without
+    #: label if a sweep asks for that, with `attributes` labels `[B, A]` on data that has them.
     capabilities: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:

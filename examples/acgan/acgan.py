@@ -44,7 +44,6 @@ class ACGAN(ConditionalGenerator):
         dropout: Share of the discriminator's features that a pass leaves out.
     """
 
-    capabilities = ("classify",)
     stages = (Stage("main", ("generator", "discriminator")),)
     objective = {
         "generator": {"fool": 1.0, "classify_fake": 1.0},

@@ -81,7 +81,6 @@ class VQVAE(ConditionalGenerator):
         "prior": {"likelihood": 1.0},
     }
     optimizers = {"default": {"rate": 2e-3, "schedule": {"name": "linear"}}}
-    capabilities = ("encode",)
 
     def __init__(self, spec: DataSpec, *, codes: int = 32, size: int = 8, width: int = 64) -> None:
         super().__init__()

@@ -104,7 +104,7 @@ def test_classes_of_attributes_are_their_combinations():
 
 def test_data_with_attributes_may_be_taken_as_classes():
     class Classes(CCVAE):
-        capabilities = ("encode", "classify", "semi-supervised")
+        capabilities = ("semi-supervised",)
 
     model = Classes(TRAITS, width=0.25, head="linear", relevant=6)
     assert model.class_logits(make_batch(TRAITS).x).shape == (12, 4)

@@ -470,8 +470,6 @@ class NormalizedByBatch(Sound):
 class Encoding(Sound):
     """`Sound` with a code, which is the image."""
 
-    capabilities = ("encode",)
-
     def encode(self, x, y=None):
         return Code(None, x.flatten(1))
 
@@ -508,15 +506,11 @@ class DecodesOutOfRange(Encoding):
 
 
 class OneLogitTooFew(Sound):
-    capabilities = ("classify",)
-
     def class_logits(self, x):
         return x.flatten(1)[:, : len(self.mean[0].weight) - 1]
 
 
 class ClassifiesDraws(Sound):
-    capabilities = ("classify",)
-
     def class_logits(self, x):
         return torch.randn(len(x), len(self.mean[0].weight))
 
@@ -524,7 +518,7 @@ class ClassifiesDraws(Sound):
 class Switching(Encoding):
     """`Encoding` of images with attributes; the last columns of the code are the attributes."""
 
-    capabilities = ("encode", "attributes")
+    capabilities = ("attributes",)
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__(spec)

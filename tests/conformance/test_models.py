@@ -11,7 +11,6 @@ from torch import nn
 from bench import registry
 from bench.conformance import suite
 from bench.errors import NotApplicable
-from bench.training.interface import Classifies, Encodes
 from tests.small import half_labeled, on_attributes, on_points, small
 
 MODELS = list(registry.registered("model"))
@@ -90,13 +89,6 @@ def test_players_are_those_of_stages_and_objective(under_test):
     owned = [id(p) for parameters in players.values() for p in parameters]
     shared = under_test.training.model["name"] == "lr_livae"
     assert (len(owned) == len(list(model.parameters()))) is not shared
-
-
-@ALL
-def test_capabilities_are_what_the_model_can_do(under_test):
-    model = under_test.model()
-    assert isinstance(model, Encodes) == ("encode" in model.capabilities)
-    assert isinstance(model, Classifies) == ("classify" in model.capabilities)
 
 
 @ALL

@@ -7,7 +7,7 @@ from torch import nn
 from bench import registry
 from bench.spec import run_config
 from bench.training.cost import OperationCounter, count_cost, write_cost
-from bench.training.interface import ConditionalGenerator, Stage
+from bench.training.interface import ConditionalGenerator, Encodes, Stage
 from tests.small import small
 
 B = 5
@@ -163,7 +163,7 @@ def test_every_model_is_counted_without_a_trace(name, data):
     entries = count_cost(run.training, run.source().spec)
     assert torch.equal(state, torch.get_rng_state())
     codes = ("relevant_code", "irrelevant_code")
-    encodes = "encode" in registry.load("model", name).capabilities
+    encodes = issubclass(registry.load("model", name), Encodes)
     for metric, value, reason in entries:
         if metric in codes:
             assert (value, reason) == (None, "it cannot encode") if not encodes else value >= 0
