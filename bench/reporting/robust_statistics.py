@@ -7,6 +7,8 @@ from statistics import fmean
 
 import numpy as np
 
+from bench.reporting.statistics import LEVEL
+
 RESAMPLES = 2000
 
 
@@ -30,19 +32,17 @@ def interquartile_mean(values: Sequence[float]) -> float:
     return fmean(sorted(values)[cut : len(values) - cut])
 
 
-def bootstrap_interval(
-    values: Sequence[float], confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Return the BCa bootstrap interval of the interquartile mean (Efron, 1987).
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % BCa bootstrap interval of the interquartile mean (Efron, 1987).
 
     The resamples are the same ones every time. The order of the values does not matter.
 
     Args:
         values: One value a seed.
-        confidence: Its nominal coverage; with few seeds it covers less.
 
     Returns:
-        Its ends; None for fewer than three values, or where leaving out any changes nothing.
+        Its ends, which cover less with few seeds; None for fewer than three values, or where
+        leaving out any changes nothing.
     """
     if len(values) < 3:
         return None
@@ -57,7 +57,7 @@ def bootstrap_interval(
             (ordered,),
             lambda sample, axis=-1: trim_mean(sample, 0.25, axis=axis),
             n_resamples=RESAMPLES,
-            confidence_level=confidence,
+            confidence_level=1 - LEVEL,
             rng=np.random.default_rng(0),
         ).confidence_interval
     if not (math.isfinite(interval.low) and math.isfinite(interval.high)):

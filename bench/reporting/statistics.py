@@ -36,15 +36,6 @@ FEWEST_FOR_CLAIMS = fewest_for_signs(1)
 
 
 @dataclass(frozen=True)
-class Interval:
-    """The mean of `n` runs, and half the width of its interval, None for a single run."""
-
-    mean: float
-    half_width: float | None
-    n: int
-
-
-@dataclass(frozen=True)
 class Estimate:
     """A mean over seeds, with what its t interval and its t test rest on.
 
@@ -149,54 +140,7 @@ class PairedDifference:
         )
 
 
-def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
-    r"""Student's t interval for the mean of independent values.
-
-    .. math:: \bar v \pm t_{(1+c)/2,\,n-1} \; s / \sqrt n
-
-    Args:
-        values: One value a seed, finite.
-        confidence: Probability `c` with which such an interval covers the true mean, if the
-            values are normally distributed.
-
-    Returns:
-        The interval; one value has a mean but no half width.
-
-    Raises:
-        ValueError: If there are no values, or one is not finite.
-
-    Examples:
-        >>> three = t_interval([1.0, 2.0, 3.0])
-        >>> three.mean, round(three.half_width, 6)  # 4.302653 * 1 / sqrt(3)
-        (2.0, 2.484138)
-        >>> t_interval([5.0])
-        Interval(mean=5.0, half_width=None, n=1)
-    """
-    mean, variance, n = _moments(values)
-    if variance is None:
-        return Interval(mean, None, 1)
-    quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
-    return Interval(mean, quantile * math.sqrt(variance / n), n)
-
-
-def standard_deviation(values: Iterable[float]) -> float | None:
-    """Return the standard deviation of a sample.
-
-    Args:
-        values: One value a seed, finite.
-
-    Returns:
-        The root of the sum of squares over `n - 1`; None for a single value.
-
-    Examples:
-        >>> standard_deviation([1.0, 2.0, 3.0])
-        1.0
-    """
-    _, variance, _ = _moments(values)
-    return None if variance is None else math.sqrt(variance)
-
-
-def estimate(values: Sequence[float], error: float = 0.0, *, rounding: float = 0.0) -> Estimate:
+def estimate(values: Iterable[float], error: float = 0.0, *, rounding: float = 0.0) -> Estimate:
     r"""Return the mean of values of which each is off by the same unknown amount.
 
     Its interval is
@@ -204,7 +148,7 @@ def estimate(values: Sequence[float], error: float = 0.0, *, rounding: float = 0
     .. math:: \bar v \pm \sqrt{t_{1-\alpha/2,\,n-1}^2 \, s^2 / n + z_{1-\alpha/2}^2 \, e^2}
 
     which covers the truth at least as often as it says for few seeds, too, as intervals with the
-    degrees of freedom of Welch and Satterthwaite do not.
+    degrees of freedom of Welch and Satterthwaite do not. Without `e` it is Student's t interval.
 
     Args:
         values: One value a seed, finite.
@@ -214,13 +158,28 @@ def estimate(values: Sequence[float], error: float = 0.0, *, rounding: float = 0
     Returns:
         The mean with what is uncertain of it.
 
+    Raises:
+        ValueError: If there are no values, or one is not finite.
+
     Examples:
+        >>> three = estimate([1.0, 2.0, 3.0])
+        >>> three.mean, round(three.half_width(), 6)  # 4.302653 * 1 / sqrt(3)
+        (2.0, 2.484138)
         >>> gap = estimate([1.0, 2.0, 3.0], error=0.5)  # (4.3027 ** 2 / 3 + 1.96 ** 2 / 4) ** 0.5
         >>> gap.mean, round(gap.half_width(), 3)
         (2.0, 2.67)
+        >>> estimate([5.0])
+        Estimate(mean=5.0, variance=None, error=0.0, n=1)
     """
-    mean, variance, n = _moments(values)
-    if variance is not None and math.sqrt(variance) <= rounding:
+    numbers = [float(value) for value in values]
+    n = len(numbers)
+    if n == 0 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"a mean needs at least one value, all of them finite; got {numbers}")
+    mean = math.fsum(numbers) / n
+    if n == 1:
+        return Estimate(mean, None, error, 1)
+    variance = math.fsum((v - mean) ** 2 for v in numbers) / (n - 1)
+    if math.sqrt(variance) <= rounding:
         variance = 0.0
         mean = 0.0 if abs(mean) <= rounding else mean
     return Estimate(mean, variance, error, n)
@@ -303,16 +262,15 @@ def holm(p_values: Sequence[float], level: float = LEVEL) -> tuple[list[float], 
     return corrected.clip(max=1)[back].tolist(), (level / factors)[back].tolist()
 
 
-def detectable_effect(n: int, level: float = LEVEL, power: float = POWER) -> float | None:
+def detectable_effect(n: int) -> float | None:
     r"""Return the true difference that a paired t test over `n` seeds would find.
 
     In standard deviations of the paired differences: the `\delta` for which a noncentral t
-    variable of noncentrality `\delta \sqrt n` exceeds the critical value with the given power.
+    variable of noncentrality `\delta \sqrt n` exceeds the critical value of the two-sided test at
+    `LEVEL` with probability `POWER`.
 
     Args:
         n: Common seeds.
-        level: Two-sided level of the test.
-        power: Probability with which the difference is to be found.
 
     Returns:
         The effect, None for fewer than two seeds.
@@ -323,15 +281,5 @@ def detectable_effect(n: int, level: float = LEVEL, power: float = POWER) -> flo
     """
     if n < 2:
         return None
-    critical = stdtrit(n - 1, 1 - level / 2)
-    return float(nctdtrinc(n - 1, 1 - power, critical)) / math.sqrt(n)
-
-
-def _moments(values: Iterable[float]) -> tuple[float, float | None, int]:
-    """Return mean, variance and number; the variance is None for a single value."""
-    numbers = [float(value) for value in values]
-    n = len(numbers)
-    if n == 0 or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"an interval needs at least one value, all of them finite; got {numbers}")
-    mean = math.fsum(numbers) / n
-    return mean, math.fsum((v - mean) ** 2 for v in numbers) / (n - 1) if n > 1 else None, n
+    critical = stdtrit(n - 1, 1 - LEVEL / 2)
+    return float(nctdtrinc(n - 1, 1 - POWER, critical)) / math.sqrt(n)

@@ -17,7 +17,7 @@ from bench.record.sweep_folder import RecordedRun
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.data_sets import data_notes
 from bench.reporting.notes.wording import listed
-from bench.reporting.statistics import standard_deviation
+from bench.reporting.statistics import estimate
 from bench.reporting.tables.table import Cell, Column, Note, Row, Table
 from bench.reporting.tables.table_spec import Names
 from bench.spec.reserved_names import EVALUATIONS
@@ -177,8 +177,7 @@ def _key(entry: RecordEntry) -> Key:
 
 def _variance(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    deviation = standard_deviation(known) if known else None
-    return None if deviation is None else deviation**2
+    return estimate(known).variance if known else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

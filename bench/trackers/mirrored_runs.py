@@ -100,7 +100,7 @@ def means_over_seeds(records: Records) -> dict[str, float]:
 
     Keys are like `cvae/inception_score/mean`. There is no half width of a single seed.
     """
-    from bench.reporting.statistics import t_interval  # its scipy would slow every start
+    from bench.reporting.statistics import estimate  # its scipy would slow every start
 
     keys = _metric_keys(records)
     several = len({entry.run.data for entry in records.final}) > 1
@@ -112,10 +112,10 @@ def means_over_seeds(records: Records) -> dict[str, float]:
             values.setdefault("/".join(map(safe_key, parts)), []).append(entry.value)
     means: dict[str, float] = {}
     for key, of_seeds in values.items():
-        interval = t_interval(of_seeds)
-        means |= {f"{key}/mean": interval.mean, f"{key}/n": float(interval.n)}
-        if interval.half_width is not None:
-            means[f"{key}/half_width"] = interval.half_width
+        seeds = estimate(of_seeds)
+        means |= {f"{key}/mean": seeds.mean, f"{key}/n": float(seeds.n)}
+        if (half_width := seeds.half_width()) is not None:
+            means[f"{key}/half_width"] = half_width
     return {safe_key(key): value for key, value in means.items()}
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from bench.record.quantities import Quantity
 from bench.record.records import load_records
-from bench.reporting.statistics import detectable_effect, estimate, paired_difference, t_interval
+from bench.reporting.statistics import detectable_effect, estimate, paired_difference
 from bench.reporting.summary import summary_sentences
 from bench.reporting.tables.differences import add_differences, corrected_tests
 from bench.reporting.tables.table import Cell, Column, Row, Table
@@ -27,8 +27,8 @@ def test_the_default_interval_covers_94_to_96_percent(n):
     draw = np.random.default_rng(n)
     covered = 0
     for values in draw.normal(7.0, 0.5, size=(20_000, n)).tolist():
-        interval = t_interval(values)
-        covered += abs(interval.mean - 7.0) <= interval.half_width
+        interval = estimate(values)
+        covered += abs(interval.mean - 7.0) <= interval.half_width()
     assert 0.94 <= covered / 20_000 <= 0.96
 
 

@@ -4,7 +4,7 @@ from bench.errors import NotApplicable
 from bench.record.quantities import Quantity
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
 from bench.reporting.figures.scatter import ScatterAxis, metric_axis, scatter
-from bench.reporting.statistics import Interval
+from bench.reporting.statistics import Estimate, estimate
 from bench.reporting.units import fit_unit
 
 ARITHMETIC = "multiply_adds_per_iteration"
@@ -49,8 +49,8 @@ def _whole_training(data: FigureData) -> ScatterAxis:
     quantity = Quantity("Multiply-adds of the training (T)", scale=1e-12)
     quantity = fit_unit(quantity, max(counts.values()))
 
-    def interval(variant: FigureVariant) -> Interval | None:
+    def interval(variant: FigureVariant) -> Estimate | None:
         count = counts.get(variant)
-        return None if count is None else Interval(count * quantity.scale, None, 1)
+        return None if count is None else estimate([count * quantity.scale])
 
     return ScatterAxis(quantity.title, interval)

@@ -22,7 +22,7 @@ from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.figures.panels import fit
 from bench.reporting.grouping import grouped
-from bench.reporting.statistics import Interval, t_interval
+from bench.reporting.statistics import Estimate, estimate
 from bench.reporting.tables.contents import letters
 from bench.reporting.tables.table import ARROWS, Column
 from bench.reporting.tables.table_spec import Names, load_names
@@ -179,12 +179,12 @@ class FigureData:
             and entry.value is not None
         ]
 
-    def interval(self, column: Column, variant: FigureVariant) -> Interval | None:
+    def interval(self, column: Column, variant: FigureVariant) -> Estimate | None:
         """Return the mean over seeds with its interval; None where there are no values."""
         values = self.values(column, variant.runs)
-        return t_interval(values) if values else None
+        return estimate(values) if values else None
 
-    def intervals_by_step(self, column: Column, variant: FigureVariant) -> dict[int, Interval]:
+    def intervals_by_step(self, column: Column, variant: FigureVariant) -> dict[int, Estimate]:
         """Return the mean over seeds with its interval for each snapshot that was measured."""
         values = {
             (entry.step, entry.run): entry.value * column.quantity.scale
@@ -195,7 +195,7 @@ class FigureData:
             and entry.run in variant.runs
         }
         by_step = grouped((step, value) for (step, _), value in sorted(values.items(), key=_step))
-        return {step: t_interval(of_step) for step, of_step in by_step.items()}
+        return {step: estimate(of_step) for step, of_step in by_step.items()}
 
     def real_value(self, column: Column) -> float | None:
         """Return the value of the real test images; None where sweeps differ, or have none."""

@@ -24,7 +24,7 @@ from bench.reporting.figures.figure_data import (
 )
 from bench.reporting.figures.labels import Label, place_labels
 from bench.reporting.figures.panels import fit
-from bench.reporting.statistics import Interval
+from bench.reporting.statistics import Estimate, estimate
 from bench.reporting.tables.contents import letters
 
 MOST = 24
@@ -55,7 +55,7 @@ class ScatterAxis(NamedTuple):
     """
 
     title: str
-    interval: Callable[[FigureVariant], Interval | None]
+    interval: Callable[[FigureVariant], Estimate | None]
     real: float | None = None
     protocols: str = ""
     mark: Callable[[FigureVariant], str] = lambda variant: ""
@@ -75,8 +75,8 @@ class _Line(NamedTuple):
 
 class _Point(NamedTuple):
     label: str
-    x: Interval
-    y: Interval
+    x: Estimate
+    y: Estimate
     marker: str
     color: str
     size: int = 5
@@ -87,7 +87,7 @@ def metric_axis(data: FigureData, metric: str) -> ScatterAxis:
     """Return the axis of a metric, with each variant by the first protocol that it has."""
     columns = data.columns([metric])
 
-    def first(variant: FigureVariant) -> Interval | None:
+    def first(variant: FigureVariant) -> Estimate | None:
         found = (data.interval(column, variant) for column in columns)
         return next(filter(None, found), None)
 
@@ -160,7 +160,7 @@ def scatter(data: FigureData, x: ScatterAxis, y: ScatterAxis) -> CaptionedFigure
     if not points:
         raise NotApplicable(f"no variant has both {x.name} and {y.name}")
     if x.real is not None and y.real is not None:
-        at = Interval(x.real, None, 1), Interval(y.real, None, 1)
+        at = estimate([x.real]), estimate([y.real])
         points.append(_Point("real images", *at, "*", style.REAL_COLOR, 8))
     names = [point.label for point in points if point.label]
     for size in SIZES if len(names) <= COLUMN else SIZES[2:]:
@@ -181,7 +181,7 @@ def _draw(
     axes = figure.add_subplot()
     for rank, point in enumerate(points):  # the first rows lie on top
         axes.errorbar(
-            point.x.mean, point.y.mean, xerr=point.x.half_width, yerr=point.y.half_width,
+            point.x.mean, point.y.mean, xerr=point.x.half_width(), yerr=point.y.half_width(),
             fmt=point.marker, color=point.color, ms=point.size, mec="white", mew=0.4,
             elinewidth=0.7, capsize=0, zorder=4 - rank / len(points),
         )  # fmt: skip
@@ -222,7 +222,7 @@ def _values(variants: Sequence[FigureVariant], key: str) -> list[str]:
 
 def _bars(axes: Axes, point: _Point) -> list[Array]:
     """Return the ends of the error bars of a point, inside of the axes."""
-    dx, dy = (part.half_width or 0.0 for part in (point.x, point.y))
+    dx, dy = (part.half_width() or 0.0 for part in (point.x, point.y))
     x, y = point.x.mean, point.y.mean
     ends = np.array([[(x - dx, y), (x + dx, y)], [(x, y - dy), (x, y + dy)]])
     corners = np.sort([axes.get_xlim(), axes.get_ylim()])

@@ -52,7 +52,7 @@ def _draw_panel(axes: Axes, data: FigureData, column: Column, shown: list[Figure
         ink = style.color(variant.index)
         axes.plot(values, [row + 0.18] * len(values), "o", color=ink, ms=2.2, mew=0, alpha=0.7)
         axes.errorbar(
-            interval.mean, row - 0.12, xerr=interval.half_width, fmt=style.marker(variant.index),
+            interval.mean, row - 0.12, xerr=interval.half_width(), fmt=style.marker(variant.index),
             color=ink, ms=4, elinewidth=1, capsize=0,
         )  # fmt: skip
     real = data.real_value(column)

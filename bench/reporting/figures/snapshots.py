@@ -16,7 +16,7 @@ from bench.reporting.figures.figure_data import (
     FigureVariant,
     axis_title,
 )
-from bench.reporting.statistics import Interval
+from bench.reporting.statistics import Estimate
 
 MOST = len(style.COLORS)
 
@@ -70,10 +70,10 @@ def draw(data: FigureData) -> CaptionedFigure:
     return CaptionedFigure(figure, notes)
 
 
-def _draw_panel(axes: Axes, paths: Mapping[FigureVariant, Mapping[int, Interval]]) -> None:
+def _draw_panel(axes: Axes, paths: Mapping[FigureVariant, Mapping[int, Estimate]]) -> None:
     for variant, path in paths.items():
         means = [interval.mean for interval in path.values()]
-        halves = [interval.half_width or 0.0 for interval in path.values()]
+        halves = [interval.half_width() or 0.0 for interval in path.values()]
         low, high = ([m + sign * h for m, h in zip(means, halves, strict=True)] for sign in (-1, 1))
         steps, look = list(path), _look(variant)
         axes.fill_between(steps, low, high, color=look["color"], alpha=0.08, lw=0)

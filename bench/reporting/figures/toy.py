@@ -168,9 +168,10 @@ def _over_seeds(data: FigureData, shown: list[FigureVariant]) -> str:
     metric = _metric(data)
     columns = [column for column in data.columns() if column.metric == metric]
     parts = [
-        f"{variant.label} {interval.mean:.1f} ± {interval.half_width:.1f}"
+        f"{variant.label} {interval.mean:.1f} ± {half_width:.1f}"
         for column in columns
         for variant in shown
-        if (interval := data.interval(column, variant)) and interval.half_width is not None
+        if (interval := data.interval(column, variant))
+        if (half_width := interval.half_width()) is not None
     ]
     return f" Over seeds, with 95 % t intervals: {', '.join(parts)}." if parts else ""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bench.record.records import RecordEntry, Records
 from bench.reporting.notes.table_notes import write_notes
-from bench.reporting.statistics import estimate, t_interval
+from bench.reporting.statistics import estimate
 from bench.reporting.tables.contents import TableContents
 from bench.reporting.tables.differences import (
     NO_REFERENCE,
@@ -182,9 +182,9 @@ def _cell(
         return Cell("real" if row.variant == REAL else "single", values[0], error=error)
     if column.kind == "counted" and len(set(values)) == 1:
         return Cell("counted", values[0])
-    interval = t_interval(values)
+    seeds = estimate(values)
     by_seed = [(seed, v) for seed, v in numbers if seed is not None and v is not None]
-    return Cell("mean", interval.mean, interval.half_width, interval.n, tuple(sorted(by_seed)))
+    return Cell("mean", seeds.mean, seeds.half_width(), seeds.n, tuple(sorted(by_seed)))
 
 
 def _with_target(row: Row, index: int, column: Column, rows: Sequence[Row]) -> Cell:

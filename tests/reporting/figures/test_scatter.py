@@ -10,7 +10,7 @@ from bench.record.records import load_records
 from bench.reporting.figures import style
 from bench.reporting.figures.figure_data import FigureData, FigureVariant
 from bench.reporting.figures.scatter import ScatterAxis, metric_axis, scatter
-from bench.reporting.statistics import Interval
+from bench.reporting.statistics import estimate
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
 
@@ -26,7 +26,7 @@ def data_of(*names, chosen=()):
 
 
 def diagonal(title="x"):
-    return ScatterAxis(title, lambda v: Interval(float(v.index), None, 1))
+    return ScatterAxis(title, lambda v: estimate([v.index]))
 
 
 def drawn(*names, chosen=()):
@@ -78,7 +78,7 @@ def test_no_name_lies_on_a_marker_an_interval_or_another_name(sweep, metrics, co
 
 
 def test_names_that_find_no_place_are_in_the_caption():
-    same = ScatterAxis("x", lambda v: Interval(0.0, None, 1))
+    same = ScatterAxis("x", lambda v: estimate([0.0]))
     names = [f"one of many at one point, {index}" for index in range(60)]
     figure, notes, _ = scatter(data_of(*names), same, same)
     placed = names_in(figure)

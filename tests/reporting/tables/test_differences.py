@@ -5,7 +5,7 @@ import pytest
 from bench.errors import UnknownName
 from bench.record.quantities import Quantity
 from bench.reporting.notes.significance import significance_notes
-from bench.reporting.statistics import paired_difference, t_interval
+from bench.reporting.statistics import estimate, paired_difference
 from bench.reporting.tables.differences import (
     add_differences,
     add_robust,
@@ -23,10 +23,10 @@ def row(label, sweep="s", model="cvae", cells=()):
 
 
 def cell(values, target=None, error=0.0):
-    interval = t_interval(values)
+    interval = estimate(values)
     held = tuple(enumerate(values))
     known = {"target": target, "target_error": None if target is None else error}
-    return Cell("mean", interval.mean, interval.half_width, interval.n, held, **known)
+    return Cell("mean", interval.mean, interval.half_width(), interval.n, held, **known)
 
 
 def column(direction, **rest):
