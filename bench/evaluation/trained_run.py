@@ -14,11 +14,9 @@ from bench.evaluation.trained_weights import load_trained, refuse_other_data, tr
 from bench.metrics.base import Context, SampleSet
 from bench.process.worker import Worker
 from bench.record.run_folder import SAMPLING_ROWS, RunFolder, read_config
-from bench.record.sweep_folder import settings_of
 from bench.spec.components import complete_sampling
 from bench.spec.located import Located
 from bench.spec.located_yaml import parse_value
-from bench.spec.reserved_names import REAL
 from bench.spec.run_settings import Evaluation, Training
 from bench.training.interface import ConditionalGenerator
 
@@ -32,17 +30,9 @@ class TrainedRun:
     context: Context
 
     def drawn_before(self) -> int:
-        """Return how many samples of each class its sweep drew, as far as that is known."""
+        """Return how many samples of each class its sweep drew; the default where not recorded."""
         measured = read_config(self.path).get("evaluation") or {}
-        if known := measured.get("samples_per_class"):
-            return int(known)
-        beside = self.path.resolve().parent.glob(f"{REAL}-*/config.json")
-        configs = [settings_of(p.parent) for p in beside]
-        counts = {
-            c.get("samples_per_class") for c in configs if c.get("data") == self.training.data
-        }
-        count = counts.pop() if len(counts) == 1 else None
-        return count or int(Evaluation().samples_per_class)
+        return int(measured.get("samples_per_class") or Evaluation().samples_per_class)
 
     def parse_sampling(self, text: str | None) -> dict[str, Any]:
         """Return the complete options of sampling in a text; none where they are the defaults."""

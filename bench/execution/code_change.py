@@ -14,7 +14,7 @@ from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
 from bench.process.worker import RunOptions
 from bench.record import provenance
-from bench.record.provenance import HARNESS, changed_files, comparable_sources, version_text
+from bench.record.provenance import HARNESS, changed_files, version_text
 from bench.record.run_folder import LOCK, RunFolder, arriving
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation
@@ -52,7 +52,7 @@ def code_change(task: RunTask) -> CodeChange | None:
     changed: dict[str, set[str]] = {part: set() for part in now}
     versions: dict[str, None] = {}
     for session in sessions:
-        for part, files in changed_files(comparable_sources(session), now).items():
+        for part, files in changed_files(session.get("sources", {}), now).items():
             is_used = part not in MEASURED or (is_done and session is last[part])
             if files and is_used:
                 changed[part] |= files
@@ -62,7 +62,7 @@ def code_change(task: RunTask) -> CodeChange | None:
     if versions:
         parts = (tuple(sorted(files)) for files in (learned, measured, rest))
         return CodeChange(" and ".join(versions), *parts)
-    return None if all(map(comparable_sources, sessions)) else CodeChange("")
+    return None if all(session.get("sources") for session in sessions) else CodeChange("")
 
 
 def changed_since_training(path: Path) -> str:

@@ -39,7 +39,7 @@ from bench.record.files import settings_text, write_json
 from bench.record.jsonl import read_entries, write_jsonl
 from bench.record.locks import Busy
 from bench.record.progress import ProgressFile
-from bench.record.provenance import HARNESS, changed_files, comparable_sources
+from bench.record.provenance import HARNESS, changed_files
 from bench.record.run_folder import RunFolder
 from bench.spec.components import construct
 from bench.spec.places import place_in
@@ -234,7 +234,7 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
                 f"{folder.path} to start again"
             )
         *_, last = provenance.sessions_of(recorded)
-        changed = changed_files(comparable_sources(last), sources_of(run))
+        changed = changed_files(last.get("sources", {}), sources_of(run))
         if changed.get("metrics") or changed.get(HARNESS):
             for step in run.steps[:-1]:  # so that the same code measures all weights of a run
                 folder.snapshot(step).reopen()

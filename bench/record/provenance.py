@@ -152,12 +152,6 @@ def sessions_of(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [origin, *origin.get("continued", [])]
 
 
-def comparable_sources(session: Mapping[str, Any]) -> Sources:
-    """Return the sources of a session; none where an earlier version of bench digested them."""
-    sources: Sources = session.get("sources", {})
-    return sources if HARNESS in sources else {}
-
-
 def changed_files(then: Sources, now: Sources) -> dict[str, set[str]]:
     """Return the files of each part that differ; one that was only moved or renamed does not."""
     contents_then, contents_now = (
@@ -173,7 +167,7 @@ def changed_files(then: Sources, now: Sources) -> dict[str, set[str]]:
 def differing_files(origins: Sequence[Mapping[str, Any]]) -> list[str] | None:
     """Return the source files that are not the same for all runs; None where that is not known."""
     recorded = [s.get("sources", {}) for origin in origins for s in sessions_of(origin)]
-    if not all(recorded) or len({HARNESS in sources for sources in recorded}) > 1:
+    if not all(recorded):
         return None
     versions = {item for sources in recorded for item in _contents(sources).items()}
     counts = Counter(file for file, _ in versions)

@@ -107,15 +107,6 @@ class Quantities:
             quantity = replace(base, title=f"{base.title}, {part.replace('_', ' ')}")
         return replace(quantity, **self.overrides.get(name, {}))
 
-    def of_metric(self, name: str) -> tuple[str, ...]:
-        """Return the quantities of a registered metric; () for a name that is a quantity itself.
-
-        Older versions wrote one entry with the name of the metric where it did not apply.
-        """
-        metric = None if name in self.described else registered_metrics().get(name)
-        known = tuple(metric.quantities) if metric else ()
-        return () if name in known else known
-
 
 @cache
 def registered_metrics() -> Mapping[str, Any]:

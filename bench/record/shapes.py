@@ -40,10 +40,10 @@ class Entry(Shape):
 
 
 class DoneFile(Shape):
-    """`done`; older versions did not count the measurements."""
+    """`done`: the id of what was measured, and how many measurements there were."""
 
     evaluation: str
-    measurements: Count = 0
+    measurements: Count
 
 
 class Component(Shape):

@@ -14,7 +14,6 @@ from bench.record import provenance
 from bench.record.jsonl import by_key
 from bench.record.provenance import (
     changed_files,
-    comparable_sources,
     read_execution,
     read_provenance,
     sessions_of,
@@ -159,7 +158,7 @@ def changes_since(folder: Path, now: provenance.Origin) -> tuple[str, ...]:
         for key, value in _environment(session).items():
             if key in present and value != present[key]:
                 changes[f"{key.replace('_', ' ')}: {value} then, {present[key]} now"] = None
-        sources, then = comparable_sources(session), version_text(session)
+        sources, then = session.get("sources", {}), version_text(session)
         files = set().union(*changed_files(sources, now["sources"]).values())
         if files:
             changes[f"code, {then} then: {', '.join(sorted(files))}"] = None

@@ -107,7 +107,7 @@ def test_only_what_has_ended_is_packed_and_what_has_not_gives_way(bench, here, t
     one, other = sorted(path.parent for path in tiny.glob("*/model.pt"))
     snapshot = one / "snapshots" / "6"
     snapshot.mkdir(parents=True)
-    (snapshot / "done").write_text('{"evaluation": "e"}')
+    (snapshot / "done").write_text('{"evaluation": "e", "measurements": 1}')
     shutil.copy(one / "evaluation.jsonl", snapshot)
     bench("export", "tiny", "--to", "whole.tar.gz")
     (one / "done").unlink()

@@ -194,10 +194,9 @@ def test_a_failed_run_that_is_tried_again_says_what_made_it(bench, here, already
     assert "continued" not in held
 
 
-@pytest.mark.parametrize("sources", [None, {"training": {MODEL: "0a"}, "evaluation": {}}])
-def test_records_that_cannot_be_compared_are_used_with_a_note(bench, here, already, edit, sources):
+def test_records_that_cannot_be_compared_are_used_with_a_note(bench, here, already, edit):
     already(*MEASURED)
-    change_origins(here, lambda held: held | {"sources": sources} if sources else {})
+    change_origins(here, lambda held: {})
     edit(MODEL)
     status, _, err = bench(*MEASURED)
     assert status == 0

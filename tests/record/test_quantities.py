@@ -41,9 +41,6 @@ def test_registered_metrics_are_asked_where_no_sweep_describes_a_name(monkeypatc
     assert Quantities()["fid/within"].title == "Fréchet distance, within"
     assert Quantities({"fid": FIT})["fid"] == FIT
     assert Quantities()["prior_fit"] == Quantity("Prior fit")
-    assert Quantities().of_metric("prior_fit") == ("relevant_distance", "irrelevant_kl")
-    assert Quantities({"prior_fit": FIT}).of_metric("prior_fit") == ()
-    assert Quantities().of_metric("fid") == Quantities().of_metric("nothing") == ()
 
 
 def test_an_unknown_direction_is_refused():

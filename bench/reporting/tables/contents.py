@@ -44,12 +44,10 @@ class TableContents:
             entries += [e for e in self.records.cost if e.metric in COST and e.run in known]
             entries += [e for e in self.records.timings if e.metric in TIMINGS and e.run in known]
         for entry in measured:
-            names = self.quantities.of_metric(entry.metric) if entry.value is None else ()
-            for name in names or (entry.metric,):
-                # a quantity that was measured in parts alone has no column of its own
-                parts = [] if entry.value is not None else sorted(in_parts.get(name, ()))
-                own = [name] if name in has_value or not parts else []
-                entries += [entry._replace(metric=one) for one in (*own, *parts)]
+            # a quantity that was measured in parts alone has no column of its own
+            parts = [] if entry.value is not None else sorted(in_parts.get(entry.metric, ()))
+            own = [entry.metric] if entry.metric in has_value or not parts else []
+            entries += [entry._replace(metric=one) for one in (*own, *parts)]
         shows_all, rank = not self.spec.metrics, self.spec.rank
         return tuple(entry for entry in entries if shows_all or rank(entry.metric) is not None)
 

@@ -59,19 +59,19 @@ def test_a_mixture_is_told(tmp_path, old, new, expected):
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        ('{"training": {"a.py": "1"}}', '{"training": {"a.py": "1"}}', None),
+        ('{"model": {"a.py": "1"}}', '{"model": {"a.py": "1"}}', None),
         (
             '{"model": {"a.py": "1"}, "harness": {"b.py": "2"}}',
             '{"model": {"a.py": "1"}, "harness": {"b.py": "2"}}',
             None,
         ),
-        ('{"training": {"a.py": "1"}}', '{"training": {"a.py": "3"}}', "c0ffee (a.py 1): cVAE"),
+        ('{"model": {"a.py": "1"}}', '{"model": {"a.py": "3"}}', "c0ffee (a.py 1): cVAE"),
         (
             '{"model": {"a.py": "1"}, "harness": {"b.py": "2"}}',
             '{"model": {"a.py": "1"}, "harness": {"b.py": "4"}}',
             "commit decade (b.py 4): Lr-LiVAE",
         ),
-        ('{"training": {"a.py": "1"}}', "{}", "commit decade: Lr-LiVAE"),
+        ('{"model": {"a.py": "1"}}', "{}", "commit decade: Lr-LiVAE"),
     ],
     ids=["equal files", "equal", "files", "harness", "unknown"],
 )
