@@ -13,9 +13,8 @@ from bench.record.progress import read_progress
 from bench.record.quantities import Quantity
 from bench.record.records import COLUMNS, RecordEntry, Records
 from bench.record.run_folder import State
-from bench.record.sweep_folder import RecordedRun
+from bench.record.sweep_folder import KINDS_OF_RUNS, RecordedRun
 from bench.reporting.compare import Comparison
-from bench.reporting.status import KINDS_OF_RUNS, kind_of_run
 from bench.reporting.tables.table import CellKind, Difference, Note, Robust, Table
 
 
@@ -264,7 +263,7 @@ def sweep_states(records: Records) -> States:
         runs = [run for run in records.runs if run.sweep == sweep.name]
         counts: dict[str, dict[State, int]] = {kind: {} for kind in KINDS_OF_RUNS}
         for run in runs:
-            of_kind = counts[kind_of_run(run)]
+            of_kind = counts[run.kind]
             of_kind[run.state] = of_kind.get(run.state, 0) + 1
         rows = [_run_row(run) for run in runs]
         states.append(SweepState(name=sweep.name, title=sweep.title, counts=counts, runs=rows))
@@ -334,7 +333,7 @@ def _run_row(run: RecordedRun) -> RunRow:
         batch_size=run.batch_size,
         failure=run.reason,
         command=run.command,
-        kind=kind_of_run(run),
+        kind=run.kind,
         step=progress.step if progress else None,
     )
 

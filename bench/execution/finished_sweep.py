@@ -95,7 +95,7 @@ class FinishedSweep:
         recorded, runs = read_plan(self.folder)
         planned = []
         for run in runs:
-            if not (run.is_control or run.sampling_id):
+            if run.is_trained:
                 content = read_config(run.path)
                 rows = (row for row in runs if row.sampling_id and row.id == run.id)
                 prefix = f"{run.variant}, "

@@ -21,7 +21,7 @@ def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
     except (BenchError, OSError):  # no plan yet, one that is written again, or a file that is gone
         return
     planned = {run.variant for run in sweep.runs}
-    hidden = {run.variant for run in runs if not (run.is_control or run.sampling_id)} - planned
+    hidden = {run.variant for run in runs if run.is_trained} - planned
     if hidden:
         raise SpecError(
             f"{folder} holds the runs of {other}, which has other variants "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from bench import registry
 from bench.errors import DamagedRecord
@@ -23,6 +23,12 @@ REAL = "real"
 
 Other controls are called by their own names; for each of them variant and model are the same, and
 there is no seed."""
+
+EVALUATIONS = "evaluations"
+"""Folder of what `bench evaluate` keeps; no sweep can be called so."""
+
+KindOfRun = Literal["run", "sampling_row", "control"]
+KINDS_OF_RUNS: tuple[KindOfRun, ...] = get_args(KindOfRun)
 
 FROM_PATHS = ("folder", "npz", "huggingface", "webdataset")
 """Data sets read from a path, called by the name of its folder or file."""
@@ -90,6 +96,16 @@ class RecordedRun:
     def key(self) -> RunKey:
         """Fields that identify the run."""
         return self.sweep, self.id, self.variant
+
+    @property
+    def kind(self) -> KindOfRun:
+        """Whether it is a run of its own, or what else has a row."""
+        return "control" if self.is_control else "sampling_row" if self.sampling_id else "run"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is the training of a sweep, in whatever state: not what is drawn or kept."""
+        return self.kind == "run" and self.sweep != EVALUATIONS
 
     @property
     def trained_in(self) -> Path:

@@ -44,12 +44,8 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
             "under `metrics` in tables.yaml"
         )
     entries = [entry for entry in entries if entry.metric == metric]
-    runs = grouped((entry.run, entry) for entry in entries if not entry.run.is_control)
-    trained = [
-        run
-        for run in records.measured_runs
-        if not (run.is_control or run.sampling_id) and run.sweep != EVALUATIONS
-    ]
+    runs = grouped((entry.run, entry) for entry in entries if entry.run.is_trained)
+    trained = [run for run in records.measured_runs if run.is_trained]
     if lacking := [run for run in trained if run not in runs]:
         first = lacking[0]
         raise BenchError(

@@ -3,15 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, get_args
 
 from bench.record.progress import read_progress
 from bench.record.records import Records
 from bench.record.run_folder import State
-from bench.record.sweep_folder import RecordedRun
-
-KindOfRun = Literal["run", "sampling_row", "control"]
-KINDS_OF_RUNS: tuple[KindOfRun, ...] = get_args(KindOfRun)
+from bench.record.sweep_folder import KINDS_OF_RUNS, KindOfRun, RecordedRun
 
 STATES: tuple[State, ...] = ("done", "trained", "failed", "unfinished", "missing")
 """In the order in which they are listed."""
@@ -39,18 +35,13 @@ def states_by_kind(runs: Iterable[RecordedRun]) -> str:
     """Return how many runs of a sweep are in each state: trained ones, sampling rows, controls."""
     kinds: dict[KindOfRun, list[State]] = {kind: [] for kind in KINDS_OF_RUNS}
     for run in runs:
-        kinds[kind_of_run(run)].append(run.state)
+        kinds[run.kind].append(run.state)
     text = states_text(kinds["run"])
     if rows := kinds["sampling_row"]:
         text += f"; rows of other options of sampling: {states_text(rows)}"
     if controls := kinds["control"]:
         text += f"; controls: {states_text(controls)}"
     return text
-
-
-def kind_of_run(run: RecordedRun) -> KindOfRun:
-    """Return whether a run was trained, or what else has a row of its own."""
-    return "control" if run.is_control else "sampling_row" if run.sampling_id else "run"
 
 
 def states_text(states: Iterable[State]) -> str:

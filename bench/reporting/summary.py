@@ -14,7 +14,6 @@ from bench.reporting.statistics import FEWEST_FOR_CLAIMS, LEVEL
 from bench.reporting.status import states_text
 from bench.reporting.tables.differences import is_testable
 from bench.reporting.tables.table import TARGETED, Cell, Column, Difference, Row, Table
-from bench.spec.reserved_names import EVALUATIONS
 
 COLUMNS = 2
 """Most columns that the sentences are about: the first ones that have a direction."""
@@ -81,8 +80,7 @@ def summary_sentences(tables: Sequence[Table], records: Records) -> tuple[str, .
 def _runs(table: Table, records: Records) -> str:
     """Say how many runs are done, of how many rows and seeds, on which data."""
     titles = {column.data: column.data_title for column in table.columns}
-    runs = [r for r in records.runs if not r.is_control and r.sweep != EVALUATIONS]
-    trained = [run for run in runs if not run.sampling_id]
+    trained = [run for run in records.runs if run.is_trained]
     if not trained:
         return "No run of a sweep is here; what is shown was measured by `bench evaluate`."
     done = sum(run.state == "done" for run in trained)
@@ -96,7 +94,7 @@ def _runs(table: Table, records: Records) -> str:
         return f"Nothing has been measured yet: {text}."
     rows = grouped(((run.sweep, run.variant), run.seed) for run in measured)
     on = _names(dict.fromkeys(titles.get(run.data, run.data) for run in measured))
-    drawn = {(run.sweep, run.variant) for run in runs if run.sampling_id and run in known}
+    drawn = {(run.sweep, run.variant) for run in known if run.kind == "sampling_row"}
     more = f" and {len(drawn)} drawn from their weights with other options" if drawn else ""
     return (
         f"{text}: {len(rows)} row{'s' * (len(rows) > 1)} of {_range(map(len, rows.values()))} "

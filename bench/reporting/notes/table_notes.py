@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from bench.record.records import Records
-from bench.record.sweep_folder import RecordedRun
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.data_sets import data_notes
 from bench.reporting.notes.empty_cells import empty_cell_notes
@@ -19,7 +18,7 @@ from bench.reporting.statistics import LEVEL
 from bench.reporting.tables.contents import TableContents
 from bench.reporting.tables.families import Family
 from bench.reporting.tables.table import Column, ColumnView, Note, Row
-from bench.spec.reserved_names import EVALUATIONS, REAL
+from bench.spec.reserved_names import REAL
 
 BETTER = {
     "higher": "higher is better",
@@ -164,11 +163,9 @@ def _protocols(
 
 def _runs(records: Records) -> list[Note]:
     """Say how many runs are done, of which seeds, and how they were trained and selected."""
-
-    def trained(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
-        return [r for r in runs if not (r.is_control or r.sampling_id) and r.sweep != EVALUATIONS]
-
-    expected, measured = trained(records.runs), trained(records.measured_runs)
+    expected, measured = (
+        [run for run in runs if run.is_trained] for runs in (records.runs, records.measured_runs)
+    )
     if not measured:
         return []
     done = sum(run.state == "done" for run in measured)
