@@ -3,7 +3,7 @@
 Keys that are not named here are kept and may hold anything, since later versions add some.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -237,13 +237,3 @@ class PublishedFile(Shape):
 
     config: list[SharedOrigin]
     provenance: list[SharedOrigin]
-
-
-class ProgressFields(Shape):
-    """`progress.json`; a mean loss may be NaN."""
-
-    phase: Literal["training", "measuring"]
-    step: Count
-    iterations: Count
-    images_per_second: float = 0.0
-    losses: dict[str, float] | None = None
