@@ -5,7 +5,7 @@ import inspect
 import json
 import os
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -212,7 +212,6 @@ def _schema(
         raise OptionsProblem(
             f"{title}: an annotation fails, {describe_error(error)}", place
         ) from error
-    fields: dict[str, Any] = {}
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise OptionsProblem(
@@ -226,11 +225,19 @@ def _schema(
                 "is the schema",
                 place,
             )
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
+    return schema_of_parameters(parameters, hints, title, place)
+
+
+def schema_of_parameters(
+    parameters: Iterable[inspect.Parameter], hints: Mapping[str, Any], title: str, place: str = ""
+) -> type[BaseModel]:
+    """Return the schema of options that are parameters; they are required without a default."""
+    fields: dict[str, Any] = {
+        p.name: (hints[p.name], ... if p.default is p.empty else p.default) for p in parameters
+    }
     config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
     try:
-        return create_model(factory.__qualname__, __config__=config, **fields)
+        return create_model(title, __config__=config, **fields)
     except PydanticSchemaGenerationError as error:
         raise OptionsProblem(
             f"{title}: {first_line(error)}; options have types that YAML can hold", place

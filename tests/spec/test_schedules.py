@@ -38,6 +38,10 @@ def needs(step, iterations, epoch, must):
     return must
 
 
+def odd(step, iterations, epoch, calls: type(calls) = None):
+    return 1
+
+
 def no_epoch(step, iterations):
     return 1
 
@@ -185,6 +189,7 @@ def test_wrong_keys_are_named(schedule, key, words):
         ("my_rates.rates:one_cicle", {}, "function", ["did you mean 'one_cycle'"]),
         ("my_rates.rates:number", {}, "function", ["int, not a function"]),
         ("my_rates.rates:no_epoch", {}, "function", ["(step, iterations=..., epoch=...", "epoch"]),
+        ("my_rates.rates:odd", {}, "function", ["rates:odd: ", "types that YAML can hold"]),
         ("my_rates.rates:negative", {}, "function", ["returned -1 at iteration 99", ">= 0"]),
         ("my_rates.rates:nothing", {}, "function", ["returned None", "number"]),
         ("my_rates.rates:broken", {}, "function", ["ZeroDivisionError", "rates.py:"]),

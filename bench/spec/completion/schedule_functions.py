@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel
 
 from bench.errors import BenchError, describe_error, describe_unknown, first_line, shortened
+from bench.spec.components import schema_of_parameters
 from bench.spec.places import place_in
 from bench.spec.run_settings import FunctionSchedule, Schedule
 from bench.spec.validation import KeyPath, KeyProblem, validate
@@ -105,14 +106,9 @@ def _options_schema(target: str) -> type[BaseModel]:
     except (TypeError, ValueError, NameError) as error:
         call = f"{target.partition(':')[2]}(step, iterations=..., epoch=..., **options)"
         raise BenchError(f"{target} cannot be called as {call}: {first_line(error)}") from error
-    fields: dict[str, Any] = {}
-    for parameter in signature.parameters.values():
-        if parameter.name not in supplied and parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
-            kind = Any if parameter.annotation is parameter.empty else parameter.annotation
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[parameter.name] = (kind, default)
-    config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
-    return create_model(target, __config__=config, **fields)
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    options = [
+        p for p in signature.parameters.values() if p.kind in by_name and p.name not in supplied
+    ]
+    hints = {p.name: Any if p.annotation is p.empty else p.annotation for p in options}
+    return schema_of_parameters(options, hints, target)
