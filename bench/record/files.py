@@ -1,20 +1,23 @@
 """Files that are written whole or not at all; JSON, CSV and nested settings."""
 
 import csv
+import functools
 import io
 import json
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from bench.errors import DamagedRecord, add_path_to_errors
+
+T = TypeVar("T")
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
@@ -53,6 +56,23 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace a file by indented JSON."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_once(read: Callable[[Path], T], most: int | None = None) -> Callable[[Path], T]:
+    """Return a function that reads a file once in this process while it stays as it is.
+
+    Only the last `most` files are kept.
+    """
+
+    @functools.lru_cache(most)
+    def content(path: Path, size: int, mtime_ns: int) -> T:
+        return read(path)
+
+    def reading(path: Path) -> T:
+        state = path.stat()
+        return content(path, state.st_size, state.st_mtime_ns)
+
+    return reading
 
 
 def files_below(path: Path) -> Iterator[Path]:

@@ -4,7 +4,6 @@ A component keeps the SHA-256 of each under `FILE_HASHES`, so ids, copies, impor
 know them without further code, and an object is only built from the very same files.
 """
 
-import functools
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bench.errors import BenchError, short_hash
+from bench.record.files import read_once
 from bench.spec.validation import KeyProblem
 
 FILE_HASHES = "file-hashes"
@@ -40,16 +40,22 @@ def unchanged_files(what: str, options: BaseModel, recorded: Mapping[str, str]) 
     for option, path in _paths(options, known=recorded):
         if option not in recorded:
             continue
-        now = file_hash(path) if path.exists() else ""
-        if now != recorded[option]:
-            found = f"is {short_hash(now)} now" if now else "is not there any more"
-            raise BenchError(
-                f"{path}, the option {option} of {what}, {found}, and had the SHA-256 "
-                f"{short_hash(recorded[option])} when this was configured; put that file back, or "
-                "run the sweep again, for which another file is another setting"
-            )
-        unchanged[option] = now
+        require_hash(path, recorded[option], f"the option {option} of {what}")
+        unchanged[option] = recorded[option]
     return unchanged
+
+
+def require_hash(
+    path: Path, recorded: str, what: str, rest: str = "another file is another setting"
+) -> None:
+    """Raise a `BenchError` unless a file or folder has the SHA-256 that was recorded of it."""
+    now = file_hash(path) if path.exists() else ""
+    if now != recorded:
+        found = f"is {short_hash(now)} now" if now else "is not there any more"
+        raise BenchError(
+            f"{path}, {what}, {found}, and had the SHA-256 {short_hash(recorded)} when this was "
+            f"configured; put that file back, or run the sweep again, for which {rest}"
+        )
 
 
 def _paths(value: Any, at: str = "", known: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
@@ -69,7 +75,7 @@ def _paths(value: Any, at: str = "", known: Collection[str] = ()) -> Iterator[tu
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, or of the names and contents of all files in a folder."""
     if not path.is_dir():
-        return _hash_file(path, path.stat().st_size, path.stat().st_mtime_ns)
+        return _hash_file(path)
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         if file.is_file():
@@ -77,8 +83,7 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-@functools.cache
-def _hash_file(path: Path, size: int, mtime_ns: int) -> str:
-    """Return the SHA-256 of a file, read once in this process while it stays as it is."""
+@read_once
+def _hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

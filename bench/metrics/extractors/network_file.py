@@ -12,7 +12,6 @@ Such a file is a program that runs with your rights: use only files that you tru
 of its hash are in every protocol.
 """
 
-import hashlib
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from torch import Tensor
 from bench.errors import BenchError, one_line
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
+from bench.spec.option_files import file_hash
 from bench.spec.run_settings import Strict
 
 IMAGES_PER_PASS = 50  # such networks are large
@@ -93,10 +93,8 @@ def _open(context: Context, network: Network) -> dict[str, FeatureExtractor]:
     if not path.is_file():
         raise BenchError(f"there is no file {path} of a network")
     program = _read(path, context.device)
-    with path.open("rb") as file:
-        digits = hashlib.file_digest(file, "sha256").hexdigest()[:8]
     low, high = network.range
-    name = f"network@{digits};range={low:g}..{high:g}"
+    name = f"network@{file_hash(path)[:8]};range={low:g}..{high:g}"
     name += f";size={network.size}" if network.size else ""
     name += ";color" if network.color else ""
 

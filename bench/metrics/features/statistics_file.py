@@ -7,8 +7,8 @@ what they were made of: `extractor`, `count`, `class_counts`, `class_names`, `im
 images), `source` and `bench`.
 """
 
-import functools
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.data.npz_files import array_names, read_arrays
 from bench.errors import BenchError
-from bench.record.files import write_npz
+from bench.record.files import read_once, write_npz
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,11 +48,11 @@ def read_statistics(path: Path) -> ReferenceStatistics:
     path = path.expanduser()
     if not path.is_file():
         raise BenchError(f"there is no file {path} of statistics")
-    return _read(path, path.stat().st_size, path.stat().st_mtime_ns)
+    return _read(path)
 
 
-@functools.lru_cache(maxsize=4)
-def _read(path: Path, size: int, mtime_ns: int) -> ReferenceStatistics:
+@partial(read_once, most=4)
+def _read(path: Path) -> ReferenceStatistics:
     names = array_names(path, "mu", "sigma")
     if "arr_0" in names and not {"mu", "sigma"} & {*names}:
         raise BenchError(

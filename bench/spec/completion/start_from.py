@@ -3,17 +3,17 @@
 They are a part of the configuration by what they hold, as files that are options are.
 """
 
-import functools
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, describe_unknown, first_few, first_line, nearest, short_hash
+from bench.errors import BenchError, describe_unknown, first_few, first_line, nearest
+from bench.record.files import read_once
 from bench.record.run_folder import RunFolder, read_config
 from bench.record.sweep_folder import read_sweep_file
 from bench.spec.components import errors_at
-from bench.spec.option_files import file_hash
+from bench.spec.option_files import file_hash, require_hash
 from bench.spec.run_settings import StartFrom, StartOrigin
 from bench.spec.validation import KeyProblem
 
@@ -42,7 +42,7 @@ def complete_start(start: StartFrom, model: "ConditionalGenerator", seed: int) -
     folder = run_folder_of(found)
     with errors_at((KEY, "run")):
         config = read_config(folder)["config"]
-        shapes = _shapes(folder)
+        shapes = _shapes_in(RunFolder(folder).model)
     theirs = config.get("optimizers") or {}  # complete ones, of every player
     _refuse_unknown(start.players, theirs, str(folder))
     players = start.players or list(own)
@@ -88,14 +88,8 @@ def unchanged_weights(start: StartFrom) -> Path:
     """Return the file of a complete start's weights; a `BenchError` unless it is that of then."""
     path = RunFolder(run_folder_of(start)).model
     recorded = start.origin.sha256 if start.origin else ""
-    now = file_hash(path) if path.is_file() else ""
-    if now != recorded:
-        found = f"is {short_hash(now)} now" if now else "is not there any more"
-        raise BenchError(
-            f"{path}, the weights that this run starts from, {found}, and had the SHA-256 "
-            f"{short_hash(recorded)} when this was configured; put that file back, or run the "
-            "sweep again, for which other weights are another setting"
-        )
+    what, rest = "the weights that this run starts from", "other weights are another setting"
+    require_hash(path, recorded, what, rest)
     return path
 
 
@@ -194,14 +188,9 @@ def _id_of(folder: Path, variant: str | None, seed: int) -> str:
     return ids[seed]
 
 
-def _shapes(folder: Path) -> Shapes:
-    path = RunFolder(folder).model
-    return _shapes_in(path, path.stat().st_size, path.stat().st_mtime_ns)
-
-
-@functools.cache
-def _shapes_in(path: Path, size: int, mtime_ns: int) -> Shapes:
-    """Return the shapes in a file of weights, read once in this process while it stays as it is."""
+@read_once
+def _shapes_in(path: Path) -> Shapes:
+    """Return the shapes in a file of weights."""
     import torch
 
     try:
