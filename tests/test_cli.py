@@ -119,7 +119,8 @@ def test_data_that_change_after_the_sweep_was_checked_are_noticed(bench, here, m
     monkeypatch.setattr(Worker, "context", other)
     status, _, err = bench(*RUN, "seeds=[0]")
     assert status == 1
-    assert "is not the one that this run began with" in err
+    assert "was trained on (fingerprint 000000000000, recorded " in err
+    assert "; delete results/tiny/" in err
 
 
 @pytest.mark.parametrize(

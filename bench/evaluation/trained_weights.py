@@ -76,16 +76,15 @@ def save_weights(weights: Path, state: Mapping[str, Tensor]) -> None:
     write_atomically(weights, buffer.getbuffer())
 
 
-def refuse_other_data(folder: Path, data: DataSet) -> None:
+def refuse_other_data(folder: Path, data: DataSet, remedy: str = "") -> None:
     """Raise a `BenchError` if the run in `folder` was trained on other data than these.
 
-    Where `data` has no unlabeled examples, those of the run are not compared.
+    Where `data` has no unlabeled examples, those of the run are not compared: whoever only draws
+    from it loads none.
     """
     before = read_provenance(folder).get("data_fingerprint")
-    if before is None:
-        return
-    if not before.startswith(data.fingerprints):
+    if before and not before.startswith(data.fingerprints):
         raise BenchError(
             f"the data set {data.spec.name!r} is not the one that {folder} was trained on "
-            f"(fingerprint {short_hash(data.fingerprints)}, recorded {short_hash(before)})"
+            f"(fingerprint {short_hash(data.fingerprints)}, recorded {short_hash(before)}){remedy}"
         )

@@ -23,13 +23,12 @@ from bench.errors import (
     RunFailed,
     describe_error,
     describe_system_error,
-    short_hash,
 )
 from bench.evaluation.code_pictures import save_pictures
 from bench.evaluation.controls import Control, control_config
 from bench.evaluation.measuring import inapplicable, measure, measure_model, measured_splits
 from bench.evaluation.sampling import remark_before_training, remark_on_range, save_samples
-from bench.evaluation.trained_weights import load_trained, save_weights
+from bench.evaluation.trained_weights import load_trained, refuse_other_data, save_weights
 from bench.execution.source_files import sources_of
 from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context, SampleSet
@@ -222,17 +221,10 @@ def _explained(error: BaseException) -> str:
 
 def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:
     """Write what the run is and where it comes from; refuse to continue what is another."""
-    fingerprint = data.fingerprints
     if folder.has_learned and (problem := folder.other_run()):
         raise BenchError(problem)
     if folder.has_learned and (recorded := provenance.read_provenance(folder.path)):
-        before = recorded.get("data_fingerprint") or fingerprint
-        if before != fingerprint:
-            raise BenchError(
-                f"the data set {data.spec.name!r} is not the one that this run began with "
-                f"(fingerprint {short_hash(fingerprint)}, recorded {short_hash(before)}); delete "
-                f"{folder.path} to start again"
-            )
+        refuse_other_data(folder.path, data, f"; delete {folder.path} to start again")
         *_, last = provenance.sessions_of(recorded)
         changed = changed_files(last.get("sources", {}), sources_of(run))
         if changed.get("metrics") or changed.get(HARNESS):
@@ -246,7 +238,7 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
     write_json(folder.path / "config.json", config)
     trains = not folder.model.exists() or _lacking_snapshots(run, folder)
     parts = ("model", "data", "metrics") if trains else ("metrics",)
-    _record_origin(run, folder, fingerprint, worker, *parts)
+    _record_origin(run, folder, data.fingerprints, worker, *parts)
 
 
 def _record_origin(
