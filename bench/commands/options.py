@@ -133,9 +133,7 @@ EXECUTION = (
     click.argument("spec", type=click.Path(path_type=Path)),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
     click.option("--dry-run", is_flag=True, help="Show what would be done, then stop."),
-    click.option(
-        "--jobs", "-j", type=click.IntRange(1, 1024), help="Runs at a time.  [default: 1]"
-    ),
+    click.option("--jobs", "-j", type=int, help="Runs at a time.  [default: 1]"),
     click.option(
         "--executor",
         help="Where runs are done, a name or {name: ..., option: ...}; see `bench list "
