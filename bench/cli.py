@@ -44,7 +44,7 @@ def _check_words(words: Sequence[str]) -> None:
         if wrong := first_control(word):
             if "\udc80" <= wrong <= "\udcff":
                 raise BenchError(f"{shortened(word)!r} is not UTF-8, or the locale is not (LC_ALL)")
-            raise BenchError(f"the control character {wrong!r} in {shortened(word)!r} is not text")
+            raise BenchError(f"{shortened(word)!r} contains the control character {wrong!r}")
 
 
 def _check_current_folder() -> None:

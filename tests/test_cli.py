@@ -4,6 +4,7 @@ import io
 import json
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -94,7 +95,7 @@ def test_one_failed_run_does_not_stop_the_others(bench, here):
     status, _, err = bench(*RUN)
     assert status == 1
     assert "2 failed, 4 finished" in err
-    assert "why: cat results/tiny/" in err
+    assert "for the reason, see results/tiny/" in err
     failed = next((here / "results").rglob("failed"))
     assert "was not finite at iteration" in failed.read_text()
     _, out, _ = bench("status", "tiny")
@@ -142,9 +143,9 @@ def test_data_that_change_after_the_sweep_was_checked_are_noticed(bench, here, m
         (("run", "tiny.yaml", "--jobs", "1000000"), "--jobs 1000000: jobs: must be at most 1_024"),
         (("run", "tiny.yaml", "--checkpoint-seconds", "nan"), "nan is not a number"),
         (("run", "tiny.yaml", "--checkpoint-seconds", "-1"), "not in the range"),
-        (("run", "tiny.yaml", "title=a\x1bb"), "the control character '\\x1b' in"),
+        (("run", "tiny.yaml", "title=a\x1bb"), "contains the control character '\\x1b'"),
         (("run", "tiny.yaml", "title=\udcff"), "is not UTF-8"),
-        (("run", "a" * 5000), "unknown sweep file"),
+        (("run", "a" * 5000), "unknown sweep '"),
         (("evaluate", "~nouser/x", "--data", "blobs"), "unknown file or folder 'x'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -199,7 +200,7 @@ def test_list_prints_a_line_each(bench, what, monkeypatch):
     status, out, _ = bench("list", what)
     assert status == 0
     assert all(len(line.split(maxsplit=1)) == 2 for line in out.splitlines())
-    assert (" [encode, classify, semi-supervised, sampling by" in out) == (what == "models")
+    assert (" [encode, classify, semi-supervised, sampling options: " in out) == (what == "models")
 
 
 def test_check_passes_on_a_built_in_model(bench):
@@ -261,9 +262,27 @@ def _seconds(command):
     return ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
 
 
+def test_a_sweep_is_found_by_name_in_all_folders_the_own_one_first(bench, here):
+    Path("sweeps").mkdir()
+    shutil.copy("tiny.yaml", "sweeps/mine.yaml")
+    assert bench("run", "mine", "--dry-run")[0] == bench("run", "quickstart", "--dry-run")[0] == 0
+    listed = bench("list", "sweeps")[1]
+    assert "sweeps/mine.yaml" in listed
+    assert "sweeps/quickstart.yaml" in listed
+    shutil.copy("tiny.yaml", "sweeps/quickstart.yaml")
+    assert bench("run", "quickstart", "--dry-run")[1].startswith("tiny: ")
+
+
+def test_run_and_tune_know_the_files_of_each_other(bench):
+    assert "tune.yaml: this is a tuning file; use `bench tune`" in bench("run", "tune")[2]
+    assert "quickstart.yaml: this is a sweep; use `bench run`" in bench("tune", "quickstart")[2]
+    assert " tune" not in bench("run", "nothing like it")[2].partition("known: ")[2]
+    assert bench("tune", "nothing like it")[2].endswith("known: tune\n")
+
+
 @pytest.mark.parametrize("name", ["quikstart", "quickstart.yaml"])
 def test_a_sweep_that_is_not_there_suggests_those_that_ship(bench, name):
     status, _, err = bench("run", name)
     assert status == 2
-    assert f"unknown sweep file '{name}' (did you mean 'quickstart'?); known: " in err
+    assert f"unknown sweep '{name}' (did you mean 'quickstart'?); known: " in err
     assert "tiny.yaml" in err

@@ -108,7 +108,7 @@ def test_what_one_data_set_lacks_keeps_no_other_from_its_figure(bench, here):
 def test_mistakes_are_explained(bench, here):
     assert "unknown figure 'swpas' (did you mean 'swaps'?)" in bench("figure", "swpas")[2]
     assert "name a figure (toy, traversals," in bench("figure")[2]
-    assert "begin with: bench run quickstart" in bench("figure", "swaps")[2]
+    assert "start with: bench run quickstart" in bench("figure", "swaps")[2]
     status, listed, _ = bench("list", "figures")
     assert status == 0
     assert listed == bench("figure", "--list")[1]

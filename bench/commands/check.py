@@ -11,14 +11,17 @@ from bench.commands.json_output import json_option, print_json
 @cli.command("check")
 @click.argument("name")
 @click.argument("options", nargs=-1, metavar="[OPTION=VALUE]...")
-@click.option("--data", default="blobs", help="Data set, in YAML.")
+@click.option(
+    "--data",
+    default="blobs",
+    help="Data set, in YAML. Default: 8x8 gray images. Use --data if the model needs others.",
+)
 @json_option("Findings")
 def check_command(name: str, options: tuple[str, ...], data: str, as_json: bool) -> None:
     """Run the conformance suite on a registered model.
 
     Models of other packages are registered by an entry point. OPTION=VALUE are options of the
-    model. A model for other images than 8x8 gray ones is checked on such images. The rules are
-    explained in docs/guide/rules.md; `bench list rules` lists them.
+    model. The rules are explained in docs/guide/rules.md; `bench list rules` lists them.
 
     Example: bench check my_model width=0.5 --data '{name: blobs, image_size: 32, channels: 3}'
     """
@@ -45,6 +48,6 @@ def check_command(name: str, options: tuple[str, ...], data: str, as_json: bool)
         print_json("Findings", rows)
     else:
         left = len(RULES) - len(findings)
-        rest = f"; mend this first: {left} more check{'s' * (left > 1)}" if left else ""
+        rest = f"; fix this first: {left} more check{'s' * (left > 1)}" if left else ""
         echo(f"{name}: {f'{failures} failed{rest}' if failures else 'conforms'}")
     sys.exit(1 if failures else 0)

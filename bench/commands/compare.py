@@ -24,7 +24,7 @@ def compare_command(
 ) -> None:
     """Show how two runs or variants differ.
 
-    Compared are configurations and measurements. A and B are variants, SWEEP/VARIANT, whose seeds
+    Compares configurations and measurements. A and B are variants, SWEEP/VARIANT, whose seeds
     are compared in pairs; or runs: SWEEP/ID, the folder of a run, or an id or its beginning. P
     values are corrected for all metrics that are printed.
 
@@ -40,7 +40,7 @@ def compare_command(
         raise BenchError(f"{first} and {second} {what}: both have the run {min(shared)[1]}")
     family = options.chosen_comparisons(compare, records)
     if family and family.comparisons.model_fields_set - {"metrics"}:
-        raise BenchError("--compare takes metrics alone here: B is compared with A")
+        raise BenchError("--compare accepts only `metrics` here; A is the reference")
     compared = compare_sides(records, sides[0], sides[1], family or TWO_ROWS)
     if as_json:
         from bench.output import comparison_output

@@ -1,4 +1,4 @@
-"""`bench data`: what a data set holds, before anything is trained on it."""
+"""`bench data`: what a data set contains, before anything is trained on it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,10 +18,12 @@ SHOWN = 8  # images of each class in a sheet
 
 @cli.command("data")
 @click.argument("name")
-@click.option("--sheet", type=options.FILE, help="Draw images of each class into a PNG file.")
+@click.option(
+    "--sheet", type=options.FILE, help="Draw some images of each class into this PNG file."
+)
 @json_option("DataOutput")
 def data_command(name: str, sheet: Path | None, as_json: bool) -> None:
-    """Show what a data set holds: counts, sizes, equal images, and what was left out.
+    """Summarize a data set: counts, sizes, duplicates, skipped files.
 
     NAME is a name that `bench list datasets` shows, or YAML as in a sweep.
 
@@ -32,7 +34,7 @@ def data_command(name: str, sheet: Path | None, as_json: bool) -> None:
     from bench.spec.components import construct, read_component
 
     if sheet is not None and sheet.suffix.lower() != ".png":
-        raise BenchError(f"--sheet {sheet}: a sheet is a PNG file, name it .png")
+        raise BenchError(f"--sheet {sheet}: a sheet must be a .png file")
     if sheet is not None:
         options.refuse_existing(sheet, "--sheet")
     source = construct("dataset", read_component("dataset", "bench data", name))
@@ -93,7 +95,7 @@ def _draw(data: "DataSet", path: Path) -> None:
 
     spec = data.spec
     if not spec.is_image:
-        raise BenchError(f"{spec.name} are points, a sheet shows images")
+        raise BenchError(f"--sheet needs images; {spec.name} contains points")
     panels = {}
     for title, split in (("train", data.train), ("test", data.test)):
         shown = min(SHOWN, int(torch.bincount(split.y).min()))

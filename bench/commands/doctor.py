@@ -13,7 +13,7 @@ from bench.commands.tracker_options import MLFLOW_URI
 @options.add(options.RESULTS, *options.weights_options(options.FILE), MLFLOW_URI)
 @json_option("Diagnoses")
 def doctor_command(results: Path, mlflow_uri: str | None, as_json: bool, **values: Any) -> None:
-    """Say whether this machine is ready for runs, and what to do where it is not.
+    """Check whether this machine is ready; suggest fixes.
 
     Looks at packages, devices, disks, data and weights, without the network. The exit status is 1
     if something would prevent a run, else 0.

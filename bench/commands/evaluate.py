@@ -1,4 +1,4 @@
-"""`bench evaluate`: metrics without training, of a finished run or of images from anywhere."""
+"""`bench evaluate`: metrics of given images or of a finished run, without training."""
 
 from pathlib import Path
 from typing import Unpack
@@ -25,7 +25,7 @@ from bench.errors import BenchError
     "per_class",
     type=click.IntRange(1, 10**6),
     metavar="N",
-    help="Images of each class; by default all there are, of a run as many as its sweep drew.",
+    help="Images per class.  [default: all images; for a run, its samples_per_class]",
 )
 @options.add(options.SAMPLE_SEED, options.SAMPLING)
 @click.option("--name", help="Keep the measurements as a row of this name, for `bench report`.")
@@ -33,7 +33,7 @@ from bench.errors import BenchError
     "--seed",
     type=options.SEED,
     metavar="N",
-    help="Seed of the training behind the images: with --name, sets of several seeds make one row.",
+    help="Training seed of these images. With --name, sets with different seeds form one row.",
 )
 @click.option("--record", is_flag=True, help="Add the measurements to the run's own record.")
 @json_option("EvaluationOutput")
@@ -51,17 +51,17 @@ def evaluate_command(
     as_json: bool,
     **values: Unpack[options.WorkerOptions],
 ) -> None:
-    """Measure images of any program, or those of a finished run.
+    """Compute metrics for given images or a finished run.
 
-    TARGET is a folder with one sub-folder of images a class; an .npz file with x (uint8, [N, H, W]
-    or [N, H, W, C]) and y (integers [N]); or the folder of a run, results/SWEEP/ID. No results
-    are written unless --name or --record says so; classifiers and features are cached. The real
-    test images are measured beside them.
+    TARGET is a folder with one sub-folder of images per class; an .npz file with x (uint8,
+    [N, H, W] or [N, H, W, C]) and y (integers [N]); or the folder of a run, results/SWEEP/ID.
+    Results are written only with --name or --record; classifiers and features are cached. The
+    real test images are measured, too.
 
     Example: bench evaluate theirs.npz --data digits --name "Their GAN"
     """
     if seed is not None and name is None:
-        raise BenchError("--seed says which set of a row this is, and needs --name")
+        raise BenchError("--seed requires --name")
     from bench.console import say, suggest_command
     from bench.evaluation.given_samples import measure_given, open_samples, read_request
     from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
@@ -94,8 +94,8 @@ def evaluate_command(
         file = add_to_run(result)
         sweep = target.resolve().parent
         command = suggest_command(sweep.parent, "mirror", sweep.name)
-        say(f"added to {file}; for the CSV files: {command}")
+        say(f"added to {file}; to update the CSV files, run: {command}")
     if name is not None:
         say(save_row(result, name, values["results"], worker))
         command = suggest_command(values["results"], "report", "SWEEP", "evaluations")
-        say(f"beside a sweep: {command}")
+        say(f"to compare with a sweep, run: {command}")

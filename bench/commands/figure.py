@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 
 @cli.command("figure")
-@click.argument("words", nargs=-1, metavar="NAME [SWEEPS]...")
-@click.option("--list", "is_list", is_flag=True, help="List the figures, one line each.")
-@click.option("--all", "is_all", is_flag=True, help="Make every figure that the record allows.")
+@click.argument("words", nargs=-1, metavar="[NAME] [SWEEP]...")
+@click.option(
+    "--list", "is_list", is_flag=True, help="List the figures, one per line; takes no arguments."
+)
+@click.option(
+    "--all", "is_all", is_flag=True, help="Draw every possible figure; all arguments are sweeps."
+)
 @click.option("--variant", "variants", multiple=True, help="A variant to show; may be repeated.")
 @click.option(
     "--seed", type=options.SEED, help="Seed whose pictures are shown.  [default: the first]"
@@ -40,9 +44,9 @@ def figure_command(
 ) -> None:
     """Draw a figure as PDF and PNG, with its caption.
 
-    NAME is the name of a figure, or its number in the paper; SWEEPS are names of folders under the
-    results, all of them where none is named. Pictures of codes are made from a run's weights where
-    the run has none yet; everything else needs the record alone.
+    NAME is the name of a figure, or its number in the paper. It is left out with --all or --list.
+    SWEEP is the name of a folder under the results; the default is all of them. Pictures of codes
+    are made from a run's weights if the run has none yet; everything else needs only the record.
 
     Example: bench figure swaps digits --variant lr_livae --variant ccvae
     """
@@ -54,7 +58,10 @@ def figure_command(
             echo(f"{known.name:<{max(map(len, FIGURES))}}  {known.summary}")
         return
     if not words and not is_all:
-        raise BenchError(f"name a figure ({', '.join(FIGURES)}), or give --all")
+        raise BenchError(
+            f"name a figure ({', '.join(FIGURES)}), then sweeps; with --all, name only sweeps; "
+            "--list takes no arguments"
+        )
     wanted = list(FIGURES.values()) if is_all else [find_figure(words[0])]
     sweeps = words if is_all else words[1:]
     from bench.reporting.figures.figure_data import FigureData

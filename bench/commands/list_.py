@@ -7,7 +7,7 @@ from typing import NamedTuple, get_args
 import click
 
 from bench import registry
-from bench.commands import cli, echo, options
+from bench.commands import cli, echo
 from bench.commands.json_output import json_option, print_json
 from bench.errors import BenchError
 
@@ -19,11 +19,11 @@ LISTED = (*KINDS, "extractors", "rules", "sweeps", "tables", "figures")
 @click.argument("what", type=click.Choice(LISTED))
 @json_option("Names")
 def list_command(what: str, as_json: bool) -> None:
-    """List what there is, one line each.
+    """List registered models, data sets, metrics, ...
 
-    Models are listed with what they can do beyond sampling, and with options of sampling.
+    Models are listed with what they can do beyond sampling, and with their sampling options.
     Extractors are the networks of metrics, values of their option `extractor`. Rules are those of
-    `bench check`. Sweeps are in the order of the papers whose experiments they are.
+    `bench check`. Sweeps are ordered by the papers whose experiments they are.
     """
     listed = list(_listed(what))
     if as_json:
@@ -45,9 +45,9 @@ class _Listed(NamedTuple):
 
 def _listed(what: str) -> Iterable[_Listed]:
     if what == "sweeps":
-        from bench.spec.sweep_file import find_sweeps, sweep_heading
+        from bench.spec.sweep_file import find_sweeps, sweep_heading, sweeps_folders
 
-        found = [(*sweep_heading(path), path) for path in find_sweeps(options.sweeps_folder())]
+        found = [(*sweep_heading(path), path) for path in find_sweeps(*sweeps_folders())]
         found.sort(key=lambda one: (not one[0], one[0]))
         return [
             _Listed(str(path), f"{paper}: {title}" if paper else title)
@@ -92,4 +92,6 @@ def _described(kind: registry.Kind, name: str, registration: registry.Registrati
     except BenchError as error:
         return listed._replace(problem=str(error))
     options = schema.model_fields
-    return listed._replace(can=[*can, *([f"sampling by {', '.join(options)}"] if options else [])])
+    return listed._replace(
+        can=[*can, *([f"sampling options: {', '.join(options)}"] if options else [])]
+    )

@@ -1,4 +1,4 @@
-"""`bench new`: a package to begin with."""
+"""`bench new`: a starter package."""
 
 import keyword
 import re
@@ -42,9 +42,9 @@ from bench.training.interface import Batch, ConditionalGenerator, Stage, draw_no
 
 
 class $factory(ConditionalGenerator):
-    """A conditional VAE on linear layers, to begin with."""
+    """A conditional VAE on linear layers, as a starting point."""
 
-    # Each child module with parameters is a player; a stage says who moves, all at the same time.
+    # Each child module with parameters is a player; the players of a stage are updated together.
     stages = (Stage("main", ("encoder", "decoder")),)
     # Player -> term -> weight. A sweep can edit it.
     objective = {
@@ -96,15 +96,15 @@ README = """\
 # $name
 
 ```
-pip install -e .                     # beside bench; registers the model
+pip install -e .                     # where bench is installed; registers the model
 bench check $name                    # the rules that every model keeps; pytest runs them too
-bench run $name.yaml                 # beside a built-in model, three seeds each
+bench run $name.yaml                 # with a built-in model, three seeds each
 bench report $name --table summary
 ```
 """
 
 SWEEP = """\
-# $name beside a built-in model.
+# $name and a built-in model.
 name: $name
 base:
   data: digits
@@ -129,7 +129,7 @@ FILES = {
 
 @cli.group("new")
 def new_command() -> None:
-    """Write a package to begin with."""
+    """Create a starter package."""
 
 
 @new_command.command("model")
@@ -147,7 +147,7 @@ def new_model(name: str) -> None:
     }
     folder = Path(name)
     if folder.exists() or folder.is_symlink():
-        raise BenchError(f"{folder} is there already; choose another name, or move it away")
+        raise BenchError(f"{folder} already exists; choose another name, or move it away")
     with add_path_to_errors(folder), tempfile.TemporaryDirectory(prefix=".new-", dir=".") as made:
         package = Path(made, name)
         for path, text in FILES.items():
@@ -172,6 +172,6 @@ def _check_name(name: str) -> None:
     if len(name) > 60:
         raise BenchError(f"the name {shortened(name)!r} has more than 60 characters")
     if name in registry.registered("model"):
-        raise BenchError(f"the model {name!r} is registered already; choose another name")
+        raise BenchError(f"the model {name!r} is already registered; choose another name")
     if not Path(name).exists() and find_spec(name) is not None:
         raise BenchError(f"{name!r} is the name of an installed module; try my_{name}")

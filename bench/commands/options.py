@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import click
 from click.core import ParameterSource
 
-import bench
 from bench.commands.tracker_options import TRACKER_WORDS, TRACKERS, TrackerOptions
 from bench.errors import (
     BenchError,
@@ -51,10 +50,10 @@ SAMPLE_SEED = click.option(
     "--sample-seed",
     type=SEED,
     metavar="N",
-    help="Seed to draw from a run with; by default its own.",
+    help="Sampling seed.  [default: the run's seed]",
 )
 SAMPLING = click.option(
-    "--sampling", help="Options of sampling, in YAML: {guidance: 2.0}; by default the model's."
+    "--sampling", help="Sampling options, in YAML: {guidance: 2.0}.  [default: the model's]"
 )
 
 
@@ -93,7 +92,7 @@ DEVICE = click.option("--device", type=Device(), default="auto", help=DEVICES)
 THREADS = click.option(
     "--threads",
     type=click.IntRange(1, 1024),
-    help="CPU threads of a run; by default one for small images, else its share of the cores.",
+    help="CPU threads per run.  [default: 1 for small images, else an equal share of the cores]",
 )
 WEIGHTS = {
     "inception": "the Inception network, for metrics that ask for it",
@@ -123,6 +122,11 @@ def given_weights(values: Mapping[str, Any]) -> dict[str, Path]:
     return {name: path for name in WEIGHTS if (path := values[f"{name}_weights"]) is not None}
 
 
+def spec_argument(metavar: str) -> Callable[[Any], Any]:
+    """Return the argument that names a sweep file or a tuning file."""
+    return click.argument("spec", type=click.Path(path_type=Path), metavar=metavar)
+
+
 WORKER = (
     RESULTS,
     DEVICE,
@@ -130,26 +134,25 @@ WORKER = (
     *weights_options(EXISTING_FILE),
 )
 EXECUTION = (
-    click.argument("spec", type=click.Path(path_type=Path)),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
     click.option("--dry-run", is_flag=True, help="Show what would be done, then stop."),
     click.option("--jobs", "-j", type=int, help="Runs at a time.  [default: 1]"),
     click.option(
         "--executor",
-        help="Where runs are done, a name or {name: ..., option: ...}; see `bench list "
+        help="Where runs are executed, a name or {name: ..., option: ...}; see `bench list "
         "executors`.  [default: local if there are several jobs, else inline]",
     ),
     *WORKER,
     click.option(
         "--speed",
-        help="How trainings are executed: auto, eager, or some of graphs, autotune, "
-        "channels_last, compile with commas in between; cannot change what is learned.  "
+        help="How runs are executed: auto, eager, or some of graphs, autotune, "
+        "channels_last, compile, separated by commas; does not change what is learned.  "
         "[default: auto]",
     ),
     click.option(
         "--allow-code-change/--refuse-code-change",
         default=None,
-        help="Whether to use results whose code has changed since.  [default: refuse]",
+        help="Whether to use results made by code that has changed since.  [default: refuse]",
     ),
     click.option(
         "--checkpoint-seconds", type=Finite(), default=30.0, help="Time between checkpoints."
@@ -183,7 +186,7 @@ class ExecutionOptions(WorkerOptions, TrackerOptions):
     checkpoint_seconds: float
 
 
-TO = click.option("--to", type=FOLDER, help="Folder to write to.  [default: beside the results]")
+TO = click.option("--to", type=FOLDER, help="Folder to write to.  [default: next to the results]")
 
 
 def tell_changed_code(path: Path, *, refuse: bool = False) -> None:
@@ -233,7 +236,7 @@ def writing_to(target: Path) -> Iterator[None]:
 def refuse_existing(target: Path, option: str) -> None:
     """Raise a `SpecError` where a file would be overwritten."""
     if target.exists():
-        raise SpecError("is there already; name a new one", where=f"{option} {target}")
+        raise SpecError("already exists; name a new one", where=f"{option} {target}")
 
 
 def add(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -334,25 +337,51 @@ def load_results(results: Path, sweeps: Sequence[str]) -> "Records":
 
     records = load_records(results, sweeps or None)
     if not records.runs:
-        raise BenchError(f"there is nothing in {results} yet; begin with: bench run quickstart")
+        raise BenchError(f"there is nothing in {results} yet; start with: bench run quickstart")
     return records
 
 
-def find_spec(spec: Path) -> Path:
-    """Return the file that a user means: a path, or the name of a sweep that ships with bench."""
+def find_spec(spec: Path, *, tunes: bool) -> Path:
+    """Return the file that a user means: a path, or the name of a file in a folder of sweeps."""
+    from bench.spec.sweep_file import TABLES, sweeps_folders, yaml_files
+
     if os.path.exists(spec) and not os.path.isdir(spec):
         return spec
-    shipped = {path.stem: path for path in sweeps_folder().glob("*.yaml")}
-    if str(spec) in shipped:
-        return shipped[str(spec)]
+    named = {path.stem: path for path in yaml_files(*sweeps_folders()) if path.name != TABLES}
+    if str(spec) in named:
+        return named[str(spec)]
     if os.path.isdir(spec):
         return spec
-    names = [*(path.name for path in spec.parent.glob("*.yaml")), *sorted({*shipped} - {"tables"})]
-    raise SpecError(describe_unknown("sweep file", spec.name, names), where=str(spec))
+    beside = {path.name: path for path in yaml_files(spec.parent)}
+    known = [name for name, path in (beside | named).items() if is_tuning_file(path) == tunes]
+    kind = "tuning file" if tunes else "sweep"
+    raise SpecError(describe_unknown(kind, str(spec), known))
 
 
-def sweeps_folder() -> Path:
-    """Return the folder `sweeps` of the working directory, or the sweeps that ship with bench."""
-    package = Path(bench.__file__).parent
-    folders = (Path("sweeps"), package / "sweeps", package.parent / "sweeps")
-    return next((folder for folder in folders if folder.is_dir()), folders[0])
+def is_tuning_file(path: Path) -> bool:
+    """Return whether a file has a key that only tuning files have."""
+    from bench.spec.located_yaml import read_yaml
+    from bench.spec.sweep_file import SweepFile
+    from bench.tuning.tuning_file import TuningFile
+
+    try:
+        keys = read_yaml(path).value.keys()
+    except BenchError:
+        return False
+    return bool(keys & (TuningFile.model_fields.keys() - SweepFile.model_fields.keys()))
+
+
+@contextmanager
+def refusing_other_kind(spec: Path, *, tunes: bool) -> Iterator[None]:
+    """Say which command is for a file, where a sweep is wrong since it is a tuning file, or so."""
+    try:
+        yield
+    except SpecError as error:
+        if is_tuning_file(spec) == tunes:
+            raise
+        text = (
+            "this is a sweep; use `bench run`"
+            if tunes
+            else "this is a tuning file; use `bench tune`"
+        )
+        raise SpecError(text, where=str(spec)) from error

@@ -24,22 +24,22 @@ SECONDS = click.option(
     default=120.0,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="Most seconds of each mode of a model, its start included. A slower mode takes part in "
-    "fewer rounds, and one that has not started by then is left out.",
+    help="Time limit per mode, including start-up. Slow modes skip rounds; a mode that is still "
+    "starting up then is dropped.",
 )
 JSON = click.option(
-    "--json", "path", type=options.FILE, help="Also write this file, anew after every round."
+    "--json", "path", type=options.FILE, help="Also write this file, again after every round."
 )
 
 
 @cli.group()
 def perf() -> None:
-    """Say how long things take on this machine."""
+    """Benchmark training and metrics on this machine."""
 
 
 @perf.command("metrics")
 @click.option("--data", default=SYNTHETIC, show_default="32x32 blobs", help="Data set, in YAML.")
-@click.option("--model", default="lr_livae", help="In YAML.")
+@click.option("--model", default="lr_livae", help="Model, in YAML.")
 @click.option(
     "--metric", "metrics", multiple=True, help="What to time, in YAML.  [default: every metric]"
 )
@@ -49,7 +49,7 @@ def perf() -> None:
     default=500,
     type=click.IntRange(2, 10**6),
     metavar="N",
-    help="Samples of each class.",
+    help="Samples per class.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @options.add(options.DEVICE, options.THREADS)
@@ -62,10 +62,10 @@ def metrics_(
     device: str,
     threads: int | None,
 ) -> None:
-    """Time every metric of an evaluation, in one pass over samples of a model without training.
+    """Time every metric of an evaluation, in one pass over samples of an untrained model.
 
-    The measurements themselves mean nothing. CPU seconds count all threads, and change little where
-    other programs want the cores; wall seconds do.
+    The measured values themselves mean nothing. CPU seconds count all threads. Other programs on
+    the same cores hardly change them, unlike wall seconds.
     """
     from bench import registry
     from bench.evaluation.given_samples import read_request
@@ -82,7 +82,9 @@ def metrics_(
 @click.option("--data", default="digits", help="Data set, in YAML.")
 @click.option("--batch-size", default=96, type=click.IntRange(1, 10**6))
 @click.option(
-    "--no-compile", is_flag=True, help="Leave out what takes a minute a model to compile."
+    "--no-compile",
+    is_flag=True,
+    help="Skip modes that need torch.compile (about a minute per model).",
 )
 @SECONDS
 @JSON
@@ -119,7 +121,7 @@ def train_(
         report["models"][index:] = [timed]
         _write(path, report)
 
-    _write(path, report)  # what cannot be written is said before anything is measured
+    _write(path, report)  # fails before anything is measured if it cannot be written
     counts = {report["threads"]}
     if worker.device.type == "cpu":
         counts.add(usable_cores())

@@ -14,7 +14,7 @@ from bench.commands import cli, echo, options
     "folder",
     type=options.FOLDER,
     default="results/published",
-    help="Where; the sweep gets a folder of its own there.",
+    help="Output root; writes to DIRECTORY/SWEEP.  [default: results/published]",
 )
 @click.option("--figure", "figures", multiple=True, help="A figure to add; may be repeated.")
 @click.option("--license", metavar="ID", help="Licence of the results: an SPDX id or an address.")
@@ -24,9 +24,8 @@ def publish_command(
 ) -> None:
     """Write the numbers of a sweep as files for a repository.
 
-    Where they came from is written too; weights and samples stay out. Tables can be made again from
-    these files: give their folder to bench report as --results. ro-crate-metadata.json describes
-    them.
+    Their provenance is included; weights and samples are not. Tables can be made again from these
+    files: give their folder to bench report as --results. ro-crate-metadata.json describes them.
     """
     from bench.exchange.crate import check_license
     from bench.exchange.publish import publish_sweep

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 @click.option(
     "--compare",
     metavar="COMPARISONS",
-    help="Comparisons that are tested and corrected together, in place of those that the sweep "
-    "planned: {reference: ROW, references: {ROW: OTHER}, variants: [...], metrics: [...]}.",
+    help="Comparisons that are tested and corrected together, instead of those planned in the "
+    "sweep: {reference: ROW, references: {ROW: OTHER}, variants: [...], metrics: [...]}.",
 )
 @click.option("--differences", is_flag=True, help="Show the differences from that row.")
 @click.option(
@@ -46,18 +46,22 @@ if TYPE_CHECKING:
     "--metric",
     "metrics",
     multiple=True,
-    help="Show this metric alone; may be repeated.  [default: all of a table]",
+    help="Show only this metric; may be repeated.  [default: all of a table]",
 )
 @click.option(
     "--notes/--no-notes",
     "with_notes",
     default=True,
     show_default=True,
-    help="Write notes under a table; without, only what its cells are.",
+    help="Write notes under tables; --no-notes keeps only what cells mean.",
 )
-@click.option("--paper", is_flag=True, help="Show rows and columns that only the paper has, too.")
+@click.option(
+    "--paper", is_flag=True, help="Also show rows and columns reported only in the paper."
+)
 @click.option("--page", is_flag=True, help="Write everything as one HTML file, report.html.")
-@click.option("--variance", is_flag=True, help="Split variances by where they come from.")
+@click.option(
+    "--variance", is_flag=True, help="Show variance components: training seed against sampling."
+)
 @click.option(
     "--format",
     "form",
@@ -86,10 +90,10 @@ def report_command(
     to: Path | None,
     results: Path,
 ) -> None:
-    """Print tables, and write them beside the results.
+    """Print tables, and write them next to the results.
 
-    SWEEPS are names of folders under the results; all of them where none is named. A summary is
-    printed where no table is named.
+    SWEEPS are names of folders under the results; the default is all of them. Without a table, a
+    summary is printed.
 
     Example: bench report digits --table 1 --table 2
     """
@@ -140,7 +144,7 @@ def report_command(
     if is_all:
         made += [table for table in filled if table.name not in tables]
         if left := [name for name in specs if name not in {table.name for table in made}]:
-            echo(f"left out, being empty or the same as these: {', '.join(left)}", err=True)
+            echo(f"left out, empty or the same as these: {', '.join(left)}", err=True)
     if not is_table_named:
         made = [build_table(specs["summary"], records, **choices)]
     if variance:
@@ -161,7 +165,7 @@ def report_command(
                 for kind, render in RENDERERS.items():
                     name = f"table-{table.name}{suffix}{SUFFIXES[kind]}"
                     write_text(folder / "tables" / name, render(table))
-    except BenchError as problem:  # the tables are there, on the console
+    except BenchError as problem:  # the tables are on the console
         echo(f"warning: {problem}", err=True)
         return
     echo(f"written to {folder / 'tables'}", err=True)

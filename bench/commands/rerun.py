@@ -1,4 +1,4 @@
-"""`bench rerun`: whole runs done again from their records, and compared."""
+"""`bench rerun`: repeat whole runs from their records and compare."""
 
 import functools
 from pathlib import Path
@@ -15,13 +15,13 @@ from bench.commands.verify import TOLERANCE, compare_runs
 @click.option(
     "--into",
     type=options.FOLDER,
-    help="Folder of what comes out.  [default: reruns, below the results]",
+    help="Output folder.  [default: reruns, below the results]",
 )
 @options.add(TOLERANCE, *options.WORKER)
 def rerun_command(
     run: str, into: Path | None, tolerance: float, **values: Unpack[options.WorkerOptions]
 ) -> None:
-    """Do whole runs again, and compare both.
+    """Repeat whole runs from their records and compare.
 
     Only the records are read, not the sweep file. RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the
     beginning of an id, or a folder with the config.json of a run. The same command continues an

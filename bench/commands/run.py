@@ -1,4 +1,4 @@
-"""`bench run`: do a sweep, or what is missing of it."""
+"""`bench run`: run a sweep, or what is missing of it."""
 
 import sys
 from collections.abc import Sequence
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 
 @cli.command("run")
+@options.spec_argument("SWEEP_FILE")
 @click.option("--retry-failed", is_flag=True, help="Try failed runs again.")
 @options.add(*options.EXECUTION)
 def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) -> None:
-    """Run a sweep, or what is missing of it.
+    """Run a sweep; only missing runs are executed.
 
-    SPEC is a YAML file, or the name of a sweep that ships with bench. KEY=VALUE changes one key of
-    it. The same command continues an interrupted sweep, and several at once share its runs.
+    SWEEP_FILE is a YAML file, or the name of one in the folder `sweeps` or shipped with bench.
+    KEY=VALUE changes one key of it. The same command continues an interrupted sweep, and several
+    at once share its runs.
     Defaults of --executor, --jobs, --speed, --tracker and --allow-code-change are read from
     ~/.config/bench/config.yaml.
 
@@ -31,10 +33,11 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     from bench.console import say
     from bench.execution.finished_sweep import FinishedSweep
 
-    spec, results = options.find_spec(values["spec"]), values["results"]
-    finished = FinishedSweep.of(
-        spec, values["overrides"], results, tracker_options.words_about_trackers(values)
-    )
+    spec, results = options.find_spec(values["spec"], tunes=False), values["results"]
+    with options.refusing_other_kind(spec, tunes=False):
+        finished = FinishedSweep.of(
+            spec, values["overrides"], results, tracker_options.words_about_trackers(values)
+        )
     if finished.is_unchanged():
         sweep = finished.plan()
         if values["dry_run"]:
@@ -76,11 +79,12 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
             say(f"note: {line}")
     if outcome.failed:
         files = [path / "failed" for path in outcome.failed if (path / "failed").exists()]
-        why = f"cat {files[0]}" if files else next(iter(outcome.failed.values()))
+        reason = next(iter(outcome.failed.values()))
+        why = f"for the reason, see {files[0]}" if files else f"reason: {reason}"
         states = [RunFolder(path).status() for path in outcome.failed]
         helps = any(s.state == "failed" and not s.reason.endswith(BEGIN_AGAIN) for s in states)
         retry = [RETRY] if helps and not retry_failed else []
-        say(f"why: {why}; again: {options.typed_command(*retry)}")
+        say(f"{why}; to retry: {options.typed_command(*retry)}")
     if outcome.failed or not is_mirrored:
         sys.exit(1)
     if outcome.kept + outcome.finished == len(sweep.runs) and not worker.options.allow_code_change:
@@ -125,7 +129,10 @@ def _without_value(folder: Path) -> list[str]:
         f"no run has a value of {protocol or metric}: {'; or '.join(reasons[metric, protocol])}"
         for metric, protocol in reasons
     ]
-    again = "where that can be mended, delete the files `done` of the runs: they are measured again"
+    again = (
+        "if you can fix this, delete the `done` files of these runs and repeat the command: "
+        "they are evaluated again"
+    )
     return [*lines, again] if lines else []
 
 
@@ -143,5 +150,5 @@ def _write_mirrors(folder: Path, trackers: "Sequence[ChosenTracker]") -> bool:
     except (BenchError, OSError) as error:
         why = describe_system_error(error) or error
         command = suggest_command(folder.parent, "mirror", folder.name)
-        say(f"the CSV files in {folder} are not up to date: {why}; then: {command}")
+        say(f"the CSV files in {folder} are not up to date: {why}; fix it, then run: {command}")
         return False

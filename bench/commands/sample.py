@@ -25,17 +25,20 @@ if TYPE_CHECKING:
     "per_class",
     type=click.IntRange(1, 10**6),
     metavar="N",
-    help="Samples of each class; by default as many as were measured.",
+    help="Samples per class.  [default: as many as were measured]",
 )
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["png", "npz", "batch"]),
-    help="One folder of PNG files a class; one .npz with x and y; or a sample batch, one .npz with "
-    "arr_0 and arr_1 for the evaluator of guided-diffusion.  [default: png for images]",
+    help="One folder of PNG files per class; one .npz with x and y; or a sample batch, one .npz "
+    "with arr_0 and arr_1 for the evaluator of guided-diffusion.  [default: png for images]",
 )
 @click.option(
-    "--snapshot", type=click.IntRange(1), metavar="STEP", help="Iteration of the weights; the last."
+    "--snapshot",
+    type=click.IntRange(1),
+    metavar="STEP",
+    help="Iteration of the weights to sample from.  [default: the last]",
 )
 @options.add(options.SAMPLING, options.SAMPLE_SEED, *options.WORKER)
 def sample_command(
@@ -48,10 +51,10 @@ def sample_command(
     sample_seed: int | None,
     **values: Unpack[options.WorkerOptions],
 ) -> None:
-    """Write the samples of a finished run to files, those that were measured.
+    """Write the evaluated samples of a finished run to files.
 
-    RUN is the folder of a run, results/SWEEP/ID. With fewer than were measured they are the first
-    of each class. `bench evaluate` reads them back without a change.
+    RUN is the folder of a run, results/SWEEP/ID. Fewer samples than were evaluated are the first
+    ones of each class. `bench evaluate` reads them back without a change.
 
     Example: bench sample results/digits/0123456789ab --to samples
     """

@@ -8,14 +8,15 @@ from bench.commands import cli, echo, options, tracker_options
 
 
 @cli.command("tune")
+@options.spec_argument("TUNING_FILE")
 @click.option("--variants", default="all", help="Which variants, with commas between them.")
 @options.add(*options.EXECUTION)
 def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> None:
     """Tune variants of a sweep, each with the same number of trials.
 
-    SPEC is a YAML file like sweeps/tune.yaml. KEY=VALUE changes one key of it, for example
+    TUNING_FILE is a YAML file like sweeps/tune.yaml. KEY=VALUE changes one key of it, for example
     trials=40, which continues a study of 20. The same command continues an interrupted study. The
-    fewer --jobs, the more each trial learns from those before. Nothing here looks at test images.
+    fewer --jobs, the more each trial learns from earlier ones. Tuning never uses test images.
 
     Example: bench tune sweeps/tune.yaml --variants lr_livae,cvae --jobs 2
     """
@@ -26,7 +27,9 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
     from bench.tuning.trial_task import run_studies
     from bench.tuning.tuning_file import load_tuning, tuning_plan_text
 
-    tuning = load_tuning(options.find_spec(values["spec"]), values["overrides"])
+    spec = options.find_spec(values["spec"], tunes=True)
+    with options.refusing_other_kind(spec, tunes=True):
+        tuning = load_tuning(spec, values["overrides"])
     names = tuning.select(variants)
     results = values["results"]
     worker, make_executor = options.make_training_worker(values)

@@ -1,4 +1,4 @@
-"""`bench verify`: the first iterations of runs done again, and compared."""
+"""`bench verify`: repeat the first iterations of runs and compare."""
 
 import functools
 import sys
@@ -17,7 +17,7 @@ TOLERANCE = click.option(
     "--tolerance",
     type=options.Finite(),
     default=1e-3,
-    help="Largest relative deviation that agrees; 0 asks for the same bits.",
+    help="Largest relative difference; 0 requires bit-identical results.",
 )
 
 
@@ -27,9 +27,9 @@ TOLERANCE = click.option(
     "--iterations",
     type=click.IntRange(1, 10**9),
     default=1,
-    help="Iterations to do again, at least.",
+    help="Repeat at least this many iterations.",
 )
-@click.option("--measurements", is_flag=True, help="Measure the kept weights again as well.")
+@click.option("--measurements", is_flag=True, help="Also measure the stored weights again.")
 @options.add(TOLERANCE, *options.WORKER)
 def verify_command(
     run: str,
@@ -38,10 +38,11 @@ def verify_command(
     tolerance: float,
     **values: Unpack[options.WorkerOptions],
 ) -> None:
-    """Do first iterations of runs again, and compare the losses.
+    """Repeat the first iterations of runs and compare the losses.
 
-    RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or the folder of a run. It goes
-    on to the first losses on record, and as far as --iterations says. The record stays as it is.
+    RUN is SWEEP, SWEEP/VARIANT, SWEEP/ID, the beginning of an id, or the folder of a run. It is
+    repeated up to the first recorded losses, and at least for --iterations. The record does not
+    change.
 
     Example: bench verify digits
     """

@@ -25,7 +25,7 @@ Format = Literal["png", "npz", "batch"]
 def refuse_target(target: Path) -> None:
     """Refuse to write where something is already."""
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise SpecError("is there already, and not empty; name a new one", where=f"--to {target}")
+        raise SpecError("already exists and is not empty; name a new one", where=f"--to {target}")
 
 
 def write_samples(

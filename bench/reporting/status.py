@@ -16,7 +16,7 @@ STATES: tuple[State, ...] = ("done", "trained", "failed", "unfinished", "missing
 def status_text(records: Records) -> str:
     """Return how many runs and controls of each sweep are in which state, and name the rest."""
     if not records.sweeps:
-        return f"no sweeps in {records.results}; begin with: bench run quickstart"
+        return f"no sweeps in {records.results}; start with: bench run quickstart"
     lines = []
     for sweep in records.sweeps:
         runs = [run for run in records.runs if run.sweep == sweep.name]

@@ -184,7 +184,7 @@ class _Reader:
             what = "number" if tag in ("int", "float") else "text"
             return self._report(event, path, f"a {what} of {len(text)} characters is too long")
         if wrong := first_control(text):
-            return self._report(event, path, f"the control character {wrong!r} in a text")
+            return self._report(event, path, f"contains the control character {wrong!r}")
         value = _SCALARS[tag][1](text)
         if tag == "int" and abs(value) > LARGEST:
             return self._report(event, path, f"{text} is beyond 2^63 - 1, the largest whole number")
@@ -202,7 +202,7 @@ def _parse(text: str, mark: Callable[[int], str]) -> Located:
     """Return the data of a YAML text; `mark` says where a line of it is."""
     if wrong := yaml.reader.Reader.NON_PRINTABLE.search(text):
         where = mark(text.count("\n", 0, wrong.start()) + 1)
-        raise SpecError(f"the control character {wrong.group()!r} is not text", where=where)
+        raise SpecError(f"contains the control character {wrong.group()!r}", where=where)
     if len(text) > MOST_BYTES:
         size = f"{len(text) >> 10} KiB; at most {MOST_BYTES >> 10} are read"
         raise SpecError(f"a text of {size}", where=mark(1))

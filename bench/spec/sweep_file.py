@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator
 
+import bench
 from bench import registry
 from bench.errors import (
     BenchError,
@@ -32,7 +33,8 @@ from bench.spec.validation import (
 )
 
 MOST_RUNS = 10_000  # of a sweep
-NOT_SWEEPS = ("tables.yaml", "tune.yaml")  # what else may lie in a folder of sweeps
+TABLES = "tables.yaml"
+NOT_SWEEPS = (TABLES, "tune.yaml")  # what else may lie in a folder of sweeps
 
 
 class SweepFile(Strict):
@@ -291,9 +293,21 @@ def _keys_of(document: Located, path: str) -> list[str]:
     return keys
 
 
-def find_sweeps(folder: Path = Path("sweeps")) -> list[Path]:
-    """Return the sweep files of a folder, in the order of their names."""
-    return [path for path in sorted(folder.glob("*.yaml")) if path.name not in NOT_SWEEPS]
+def sweeps_folders() -> list[Path]:
+    """Return the folders of sweeps, the user's own first; the first file of a name counts."""
+    package = Path(bench.__file__).parent
+    return [Path("sweeps"), package / "sweeps", package.parent / "sweeps"]
+
+
+def yaml_files(*folders: Path) -> list[Path]:
+    """Return the YAML files of folders by name: of equal names, the file of the first folder."""
+    found = {path.name: path for folder in folders[::-1] for path in folder.glob("*.yaml")}
+    return [path for _, path in sorted(found.items())]
+
+
+def find_sweeps(*folders: Path) -> list[Path]:
+    """Return the sweep files of folders, like `yaml_files`."""
+    return [path for path in yaml_files(*folders) if path.name not in NOT_SWEEPS]
 
 
 def sweep_heading(path: Path) -> tuple[str, str]:

@@ -187,7 +187,9 @@ class _TrialRuns:
         """Return the entries of the real validation images, measured unless they are there."""
         run, path = self.runs[0], self.real_path
         if _when_free(partial(measure_control, REAL, run, path, self.worker)) == "failed":
-            raise BenchError(f"the real images could not be measured; why: cat {path / 'failed'}")
+            raise BenchError(
+                f"the real images could not be measured; for the reason, see {path / 'failed'}"
+            )
         return read_entries(RunFolder(path).evaluation)
 
     def _cannot_go_on(self) -> bool:

@@ -138,7 +138,7 @@ def test_nothing_is_checked_after_an_essential_failure(method, problem, bench, m
     assert problem in lines[-4]
     made = sum(line[:4] in ("ok  ", "FAIL", "n/a ") for line in lines)
     left = len(suite.RULES) - made
-    assert lines[-1] == f"cvae: 1 failed; mend this first: {left} more checks"
+    assert lines[-1] == f"cvae: 1 failed; fix this first: {left} more checks"
 
 
 def test_an_error_of_a_model_is_told_by_its_own_lines(bench, monkeypatch):
@@ -152,7 +152,7 @@ def test_an_error_of_a_model_is_told_by_its_own_lines(bench, monkeypatch):
         "RuntimeError: addmm: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)",
         f"{__file__}:{broken.__code__.co_firstlineno + 1}, in broken",
     ]
-    assert lines[-1] == "cvae: 1 failed; mend this first: 11 more checks"
+    assert lines[-1] == "cvae: 1 failed; fix this first: 11 more checks"
 
 
 def test_examples_without_label_that_spoil_a_term_are_caught(monkeypatch):

@@ -169,8 +169,8 @@ def test_the_command_prints_json_and_draws_a_sheet(bench, pets, here):
         (("digts",), "unknown dataset 'digts' (did you mean 'digits'?)"),
         (("pets",), "images at a path are bench data '{name: folder, path: pets}'"),
         (("{name: folder, path: no}",), "there is no folder no"),
-        (("digits", "--sheet", "a.jpg"), "a sheet is a PNG file"),
-        (("moons", "--sheet", "a.png"), "moons are points, a sheet shows images"),
+        (("digits", "--sheet", "a.jpg"), "a sheet must be a .png file"),
+        (("moons", "--sheet", "a.png"), "--sheet needs images; moons contains points"),
     ],
 )
 @pytest.mark.usefixtures("pets")

@@ -332,7 +332,7 @@ def test_arrays_that_do_not_fit_are_refused(bench, here, content, text):
         ),
         (("theirs", *ONE, "--sample-seed", "1"), "--sample-seed: is for runs"),
         (("theirs", *ONE, "--record"), "--record: is for runs; use --name"),
-        (("theirs", *ONE, "--seed", "1"), "needs --name"),
+        (("theirs", *ONE, "--seed", "1"), "--seed requires --name"),
         (("theirs", *ONE, "--name", "real"), "'real' is the name of a control row"),
         (("theirs", *ONE, "--name", "a\nb"), "is not one line of plain text"),
         (("theirs", *ONE, "--name", "a "), "'a ' is not one line of plain text"),

@@ -55,7 +55,7 @@ def test_images_of_any_form_have_the_same_statistics(bench, here, keys):
     ("words", "message"),
     [
         ((DATA, "--to", "s.npy"), "--to s.npy: must end in .npz"),
-        ((DATA, "--to", "tiny.npz"), "--to tiny.npz: is there already; name a new one"),
+        ((DATA, "--to", "tiny.npz"), "--to tiny.npz: already exists; name a new one"),
         (("blob", "--to", "s.npz"), "unknown dataset 'blob' (did you mean 'blobs'?)"),
         ((DATA, "--to", "s.npz", "--extractor", "inceptio"), "expected one of 'domain', 'ince"),
         ((DATA, "--to", "s.npz"), "BENCH_OFFLINE is set; give a file of its weights"),

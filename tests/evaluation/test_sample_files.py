@@ -81,8 +81,8 @@ def test_a_sample_batch_holds_color_images_whose_classes_take_turns(bench, run, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--to", "full"), "--to full: is there already, and not empty"),
-        (("--to", "tiny.yaml"), "--to tiny.yaml: is there already"),
+        (("--to", "full"), "--to full: already exists and is not empty"),
+        (("--to", "tiny.yaml"), "--to tiny.yaml: already exists"),
         (("--to", "new.npz", "--format", "png"), "--format png: is for gray or color images, not"),
         (("--to", "new", "--snapshot", "1"), "--snapshot: no weights are kept of that iteration"),
         (("--to", "new", "--sampling", "{steps: 3}"), "cvae has no options of sampling"),

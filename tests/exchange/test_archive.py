@@ -202,7 +202,7 @@ def test_a_name_that_no_sweep_can_have_is_refused(bench, here, tiny, name, text)
 def test_an_archive_is_not_written_over(bench, tiny):
     bench("export", "tiny", "--weights")
     status, _, err = bench("export", "tiny")
-    assert (status, err) == (2, "error: --to tiny.tar.gz: is there already; name a new one\n")
+    assert (status, err) == (2, "error: --to tiny.tar.gz: already exists; name a new one\n")
     assert any(name.endswith("model.pt") for name in names("tiny.tar.gz"))
 
 

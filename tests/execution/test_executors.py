@@ -114,7 +114,9 @@ def test_all_is_done_but_what_fails_and_the_last_line_says_so(run, here):
     assert re.search(r"^finished  \[\d/3\] noise blobs: results/tiny/noise-", err, re.MULTILINE)
     assert "1 failed, 1 finished; results in results/tiny" in err
     last = err.splitlines()[-1]
-    why = re.fullmatch(r"why: cat (\S+); again: bench run tiny.yaml .* --retry-failed", last)
+    why = re.fullmatch(
+        r"for the reason, see (\S+); to retry: bench run tiny.yaml .* --retry-failed", last
+    )
     assert "was not finite at iteration" in (here / why[1]).read_text()
     status, err = run(*words)
     assert status == 1

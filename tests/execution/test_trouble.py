@@ -66,8 +66,8 @@ def test_a_full_disk_is_said_once_and_the_same_command_goes_on(bench, small_disk
     assert status == 1, err
     assert "2 failed; results in results/tiny" in err
     last = err.splitlines()[-1]
-    assert last.startswith("why: No space left on device: results/tiny/")
-    assert "; free some space there; again: bench run tiny.yaml --no-mlflow" in last
+    assert last.startswith("reason: No space left on device: results/tiny/")
+    assert "; free some space there; to retry: bench run tiny.yaml --no-mlflow" in last
     assert "--retry-failed" not in last
     assert "Traceback" not in err
     assert "Logging error" not in err
@@ -121,7 +121,7 @@ def test_a_file_that_does_not_fit_costs_its_run_alone(bench, here, monkeypatch, 
             patch.setattr(RunFolder, "finish", lambda *given: (finish(*given), patch.undo()))
         status, _, err = bench(*RUN, *words)
     assert status == 1, err
-    told = f"{name}; free some space there; again: bench run"
+    told = f"{name}; free some space there; to retry: bench run"
     assert told in err.splitlines()[-1] or "2 failed" not in err
     assert not list(here.glob("results/tiny/*/failed"))
     assert bench(*RUN)[0] == 0
@@ -163,8 +163,8 @@ def test_a_read_only_folder_of_a_run_costs_that_run_alone(bench, finished, read_
     status, _, err = bench(*RUN)
     assert status == 1
     assert "1 failed, 1 kept; results in results/tiny" in err
-    assert f"why: Read-only file system: {run}/" in err.splitlines()[-1]
-    assert "make it writable; again: bench run tiny.yaml" in err.splitlines()[-1]
+    assert f"reason: Read-only file system: {run}/" in err.splitlines()[-1]
+    assert "make it writable; to retry: bench run tiny.yaml" in err.splitlines()[-1]
 
 
 def test_read_only_results_are_refused(bench, here, read_only):
@@ -343,7 +343,7 @@ def test_a_control_that_fails_is_something_to_do(bench, here, already, monkeypat
     assert status == 1
     assert "nothing to do" not in err
     assert "1 failed, 2 kept; results in" in err
-    assert err.splitlines()[-1].startswith("why: cat results/tiny/real-")
+    assert err.splitlines()[-1].startswith("for the reason, see results/tiny/real-")
     _, _, err = bench(*RUN, metrics)
     assert "2 kept, 1 control measured; results in" in err
     assert "nothing to do: all 2 runs are done" in bench(*RUN, metrics)[2]

@@ -29,7 +29,7 @@ def test_all_prints_what_the_sweeps_fill_and_says_what_is_left_out(bench, result
     expected = ("1", "2", "ablation", "summary", "footing")
     assert written == {f"table-{name}" for name in expected}  # 5 and 6 would repeat 1 and 2
     left = "5, 6, calibration, disentanglement, switching, toy, swiss_roll"
-    assert f"left out, being empty or the same as these: {left}" in err
+    assert f"left out, empty or the same as these: {left}" in err
     assert "**All metrics**" in out
 
 

@@ -34,7 +34,7 @@ def test_what_is_not_done_is_named_with_what_finishes_it(tmp_path):
 
 
 def test_nothing_says_how_to_begin(tmp_path):
-    assert "begin with: bench run" in status_text(load_records(tmp_path))
+    assert "start with: bench run" in status_text(load_records(tmp_path))
 
 
 def test_runs_under_way_say_how_far_they_are(tmp_path):

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-import bench
 from bench.errors import BenchError, UnknownName
 from bench.record.quantities import Direction, kind_of
 from bench.spec.located_yaml import read_yaml
 from bench.spec.run_settings import Strict
+from bench.spec.sweep_file import TABLES, sweeps_folders
 from bench.spec.validation import validate
 
 
@@ -86,12 +86,10 @@ class _File(Strict):
 
 def find_tables() -> Path:
     """Return the file of the tables: `sweeps/tables.yaml` here, else the one that is shipped."""
-    package = Path(bench.__file__).parent
-    folders = [Path("sweeps"), package / "sweeps", package.parent / "sweeps"]
-    for folder in folders:
-        if (folder / "tables.yaml").is_file():
-            return folder / "tables.yaml"
-    raise BenchError(f"no tables.yaml in {', '.join(map(str, folders))}")
+    for folder in sweeps_folders():
+        if (folder / TABLES).is_file():
+            return folder / TABLES
+    raise BenchError(f"no {TABLES} in {', '.join(map(str, sweeps_folders()))}")
 
 
 def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
