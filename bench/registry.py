@@ -79,7 +79,7 @@ def load(kind: Kind, name: str) -> type[Any]:
     """Import and return the class behind a name; an `UnknownName` suggests a near one."""
     table = registered(kind)
     if name not in table:
-        hint = "; what a package of yours registers is known once that is installed"
+        hint = " (a package that adds names must be installed first)"
         raise UnknownName(kind, name, table, hint)
     if table[name].problem:
         raise BenchError(table[name].problem)

@@ -107,9 +107,9 @@ class Folder(HeldOutTestOptions, Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.crop == "boxes") != (self.boxes is not None):
-            raise SpecError("crop: boxes and a file of boxes belong together")
+            raise SpecError("`crop: boxes` requires `boxes: FILE`, and vice versa")
         if self.margin and self.crop != "boxes":
-            raise SpecError(f"margin widens boxes, and crop is {self.crop}")
+            raise SpecError(f"margin requires `crop: boxes`; crop is {self.crop}")
         self._root = home_path(self.path)
         self._boxes = home_path(self.boxes) if self.boxes is not None else None
         self._landmarks = home_path(self.landmarks) if self.landmarks is not None else None

@@ -74,7 +74,9 @@ class HuggingFace(EncodedSet):
         if self._is_of_hub:
             return [self.path, self.revision, *chosen]
         if self.revision is not None:
-            raise SpecError(f"is of sets of the Hub, and {self.path} is a folder", key="revision")
+            raise SpecError(
+                f"applies only to sets of the Hub; {self.path} is a folder", key="revision"
+            )
         files = (path for path in self._folder.rglob("*") if path.is_file())
         return [files_identity(files), *chosen]
 
@@ -217,8 +219,10 @@ class HuggingFace(EncodedSet):
         found = typed or [name for name in usual if name in features]
         if len(found) == 1:
             return found[0]
-        what = f"several, {', '.join(found)}" if found else f"none among {', '.join(features)}"
-        raise BenchError(f"{self.path}: which is the {option}? There are {what}; name one")
+        known = ", ".join(found or features)
+        raise BenchError(
+            f"{self.path}: cannot choose {option}: candidates are {known}; set {option}"
+        )
 
     def _check(self, name: str, option: str, features: Mapping[str, Any]) -> None:
         if name not in features:
@@ -241,7 +245,7 @@ class HuggingFace(EncodedSet):
         if len(known) > 1:
             first, other, *_ = known.values()
             raise BenchError(
-                f"{first} and {other} number their classes differently; write them anew with one "
+                f"{first} and {other} number their classes differently; write them again with one "
                 "ClassLabel, or with the names as labels"
             )
 

@@ -129,7 +129,7 @@ def list_images(
             kind = f"{path.suffix.lower() or 'nameless'} files"
         elif not path.is_file():
             target = "not a regular file" if path.exists() else "a link to nothing"
-            raise BenchError(f"{path} is {target}; mend or remove it")
+            raise BenchError(f"{path} is {target}; fix or remove it")
         else:
             images.append(path)
             continue

@@ -59,7 +59,10 @@ class Stream:
         labeled = batch_size if labeled_rows is None else labeled_rows
         if unlabeled is None:
             if labeled != batch_size:
-                raise ValueError(f"{labeled} of {batch_size} are labeled, but no others are given")
+                raise ValueError(
+                    f"batch_size is {batch_size} with only {labeled} labeled rows, and there is no "
+                    "unlabeled data"
+                )
             if batch_size < 1:
                 raise ValueError(f"a batch has at least one example, got {batch_size}")
         elif not 0 <= labeled < batch_size:

@@ -94,7 +94,7 @@ def check_preferences(_: Surroundings) -> Iterator[Diagnosis]:
         load_preferences()
         load_trackers(None)
     except BenchError as error:
-        yield Diagnosis("FAIL", "; ".join(str(error).splitlines()), f"mend {path}, or move it away")
+        yield Diagnosis("FAIL", "; ".join(str(error).splitlines()), f"fix {path}, or move it away")
     else:
         yield Diagnosis("ok", str(path))
 

@@ -39,6 +39,6 @@ def examine(asked: Surroundings) -> Iterator[tuple[str, Diagnosis]]:
                 found.extend(check(asked))
             except (Exception, SystemExit) as error:  # whatever broken packages and disks raise
                 text = f"could not be looked at ({describe_error(error)})"
-                found.append(Diagnosis("note", text, "mend what it names"))
+                found.append(Diagnosis("note", text, "fix what it names"))
         for diagnosis in found:
             yield name, diagnosis

@@ -70,8 +70,8 @@ def check_plug_ins(_: Surroundings) -> Iterator[Diagnosis]:
             try:
                 registry.load(kind, name)
             except BenchError as error:
-                mend = f"mend or uninstall the package ({registration.summary or name})"
-                yield Diagnosis("note", first_line(error), mend)
+                remedy = f"repair or uninstall the package ({registration.summary or name})"
+                yield Diagnosis("note", first_line(error), remedy)
     yield Diagnosis("ok", f"{count} names of other packages" if count else "none")
 
 
@@ -90,7 +90,7 @@ def _needed() -> dict[str, list["Requirement"]]:
 
 
 def _out_of_range(requirements: Sequence["Requirement"]) -> tuple[str, str]:
-    """Return what is wrong with packages, and how to mend it."""
+    """Return what is wrong with packages, and how to fix it."""
     pairs = {f"{r.name}{r.specifier}": _version(r.name) or "none" for r in requirements}
     text = "; ".join(f"{needed} is needed, {found} is there" for needed, found in pairs.items())
     return text, "pip install " + " ".join(f"'{needed}'" for needed in pairs)

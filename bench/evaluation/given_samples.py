@@ -99,12 +99,14 @@ class GivenSamples:
     def check_recordable(self) -> None:
         """Refuse to add measurements to the record of a run that a reader would take wrongly."""
         if self.training is None:
-            raise SpecError("is for runs; use --name to keep a row of images", where="--record")
+            raise SpecError(
+                f"--record applies only to runs; {self.path} is a set of images: use --name to keep a "
+                "row"
+            )
         if not self.are_own:
             raise SpecError(
-                "measurements of other samples than the run's own do not belong in its record; use "
-                "--name to keep them as a row",
-                where="--record with --sample-seed, --sampling or --samples-per-class",
+                "--record with --sample-seed, --sampling or --samples-per-class: the record of a run "
+                "holds only measurements of its own samples; use --name to keep these as a row"
             )
 
 
@@ -149,8 +151,8 @@ def open_samples(path: Path, request: EvaluationRequest, worker: Worker) -> Give
     refuse_absent(path)
     if not path.is_dir() and not (path.is_file() and path.suffix == ".npz"):
         raise BenchError(
-            f"{path}: expected a folder of images with one sub-folder a class, an .npz with x and "
-            "y (or arr_0 and arr_1), or the folder of a run"
+            f"{path}: expected a folder of images with one sub-folder per class, an .npz with x "
+            "and y (or arr_0 and arr_1), or the folder of a run"
         )
     refuse_sweep(path)
     if not (path / "config.json").exists():
@@ -171,11 +173,11 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
         (request.sampling_text, "--sampling"),
     ):
         if value is not None:
-            raise SpecError("is for runs; these images are there already", where=option)
+            raise SpecError(f"{option} applies only to runs; {path} is a set of images")
     if request.data is None:
         known = ", ".join(registry.registered("dataset"))
         raise BenchError(
-            f"{path}: say which data set these images imitate, --data NAME, where NAME is one of "
+            f"{path}: --data is missing, the data set that these images imitate: one of "
             f"{known}; or in YAML, as in a sweep: --data '{{name: folder, path: faces}}'"
         )
     with Located({}, "command line, --data").locating_errors(), errors_at(()):
@@ -199,7 +201,9 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
 def _draw(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSamples:
     for value, option in ((request.data, "--data"), (request.training_seed, "--seed")):
         if value is not None:
-            raise SpecError("is for images; a run knows its own", where=option)
+            raise SpecError(
+                f"{option} applies only to images; {path} is a run, which records its own"
+            )
     run = open_run(path, worker)
     training, context = run.training, run.context
     _check_metrics(request, context.data.spec)

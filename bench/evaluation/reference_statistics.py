@@ -39,7 +39,7 @@ def write_reference(
     if target.suffix != ".npz":
         raise SpecError("must end in .npz", where=f"--to {target}")
     if images is not None and split is not None:
-        raise SpecError("is for the images of DATA, and --images names others", where="--split")
+        raise SpecError("--split applies only to images of DATA; --images names others")
     option = parse_value(extractor, where := f"command line, --extractor {extractor}")
     component = {"name": "fid", "extractor": option}
     with Located({}, where).locating_errors():

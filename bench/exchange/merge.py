@@ -83,7 +83,7 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
         raise BenchError(
             f"{path} has other measurements of runs that are here; nothing was imported:\n"
             + "\n".join(problems)
-            + "\nanother machine gives other last digits; to have both: --into ANOTHER_NAME"
+            + "\nanother machine gives other last digits; to keep both: --into ANOTHER_NAME"
         )
     if not (folder / "sweep.json").exists():
         return
@@ -92,7 +92,7 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
     if mixed := [n for n in present.keys() & packed.keys() if present[n] != packed[n]]:
         raise BenchError(
             f"{path} has other configurations of rows that are in {folder}, whose means would be "
-            f"over both: {', '.join(sorted(mixed))}; nothing was imported; to have both: --into "
+            f"over both: {', '.join(sorted(mixed))}; nothing was imported; to keep both: --into "
             "ANOTHER_NAME, and bench compare says what differs"
         )
 

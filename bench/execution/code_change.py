@@ -1,4 +1,4 @@
-"""Results that other code has made: refused, or noted where the harness alone has changed."""
+"""Results that other code has made: refused, or noted where only the harness has changed."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -100,8 +100,8 @@ def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
     if refused and not options.allow_code_change:
         folder = next(iter(refused.values()))[0].path.parent
         raise BenchError(
-            f"{folder} holds results of another model, data set or metric than those of this code, "
-            f"which would be mixed with new ones as if they were alike:\n{lines}\n"
+            f"{folder} holds results made by other code of a model, data set or metric; mixing "
+            f"them with new ones would invalidate the averages:\n{lines}\n"
             "--allow-code-change uses them as they are, and tables say so"
         )
     if refused:
@@ -144,9 +144,9 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
 
 def _line(change: CodeChange, group: Sequence[RunTask]) -> str:
     """Say how the code of some runs has changed, and how to do them again."""
-    remedy = "delete `done` in their folders to measure them again"
+    remedy = "to evaluate them again, delete `done` in their folders"
     if change.learned:
-        remedy = "delete their folders to do them again, or say name=ANOTHER to keep both"
+        remedy = "to keep both, set name=ANOTHER; to replace them, delete their folders"
     files = first_few(sorted({*change.learned, *change.measured}), MOST_FILES)
     return f"  {_counted(group)} by {change.version}; changed since: {files}; {remedy}"
 

@@ -77,10 +77,10 @@ def check_data(tasks: Iterable[RunTask], worker: Worker) -> KnownData:
     if problems:
         folder = next(iter(next(iter(made.values())).values()))[0].path.parent
         raise BenchError(
-            f"{folder} holds results from other data, which would be averaged with those from "
-            "these as if they were alike:\n" + "\n".join(problems) + "\nto keep both, say "
-            "name=ANOTHER or keep the new data at another path; to do these runs again, delete "
-            "their folders"
+            f"{folder} holds results from other data; mixing them would invalidate the averages:\n"
+            + "\n".join(problems)
+            + "\nto keep both, set name=ANOTHER or keep the new data at another path; to replace "
+            "these results, delete their folders"
         )
     for [tasks_of_one] in map(dict.values, made.values()):
         known.accept(tasks_of_one[0].path, tasks_of_one[0])

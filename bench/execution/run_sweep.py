@@ -237,7 +237,10 @@ def _tell_new_plan(sweep: Sweep, folder: Path) -> None:
     with suppress(FileNotFoundError, DamagedRecord):  # which is written again
         before = read_plan(folder)[0].compare
         if (None if before is None else Comparisons.of_record(before)) != sweep.compare:
-            say("note: `compare:` has changed since runs were done, so it is no plan made before")
+            say(
+                "note: `compare:` changed after runs finished, so these comparisons were not "
+                "planned in advance"
+            )
 
 
 def _entries_of(run: PlannedRun) -> Iterator[dict[str, Any]]:

@@ -52,7 +52,7 @@ def schedule(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None
                     if deaths[task] == STARTS:
                         yield Ended(task, "failed", _give_up(task, reason))
                     else:
-                        say(f"  {task.label}: its process {reason}; another one continues")
+                        say(f"  {task.label}: worker process {reason}; resuming in a new process")
                         waiting.append(task)
                 elif outcome == "busy":
                     waiting.append(task)

@@ -38,7 +38,7 @@ class ClassAccuracy(GroupedMetric):
         logits = sample_logits(context, classifier, samples)
         if logits.shape[1] != samples.spec.classes:
             raise BenchError(
-                f"{classifier.name} tells {logits.shape[1]} classes apart and {samples.spec.name} "
+                f"{classifier.name} predicts {logits.shape[1]} classes, and {samples.spec.name} "
                 f"has {samples.spec.classes}; class_accuracy needs a logit for each, in their order"
             )
         right = (logits.argmax(dim=1) == samples.y).double()

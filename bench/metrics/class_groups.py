@@ -53,7 +53,8 @@ class GroupedMetric(Metric):
 
     Attributes:
         groups: `classes`, each class by itself; or a table of groups: names of classes, or
-            `{at_least: 20, at_most: 100}`, the classes with so many training images.
+            `{at_least: 20, at_most: 100}`, the classes with a number of training images in that
+            range.
     """
 
     later_options: ClassVar[tuple[str, ...]] = ("groups",)
@@ -66,7 +67,7 @@ class GroupedMetric(Metric):
             if not NAME.fullmatch(name):
                 raise BenchError(f"groups: {name!r}: expected a name of letters, digits, _ . -")
             if name in TAKEN:
-                raise BenchError(f"groups: {name}: is what a mean is called; take another name")
+                raise BenchError(f"groups: {name!r} is a reserved name; choose another")
             for one in group if isinstance(group, list) else ():
                 if one not in spec.class_names:
                     message = describe_unknown("class", one, spec.class_names)

@@ -25,7 +25,7 @@ _ENTRIES = TypeAdapter(list[Entry])
 
 
 class JsonlWriter(AbstractContextManager["JsonlWriter"]):
-    """Writer that appends entries to a file and mends its torn last line; one at a time."""
+    """Writer that appends entries to a file and repairs its torn last line; one at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -61,9 +61,12 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
             label = meant[0].variant if meant is of_variant else meant[0].id
             return ComparedRuns(f"{meant[0].sweep}/{label}", keys)
     variants = dict.fromkeys(f"{run.sweep}/{run.variant}" for run in runs)
+    sweep = name.partition("/")[0]
+    if own := [variant for variant in variants if variant.startswith(f"{sweep}/")]:
+        raise UnknownName("variant or run", name, own)
     hint = ""
     if any(run.id.startswith(name) for run in trained):
-        hint = f"; of an id at least {SHORTEST} characters, which no other run begins with"
+        hint = f"; an id needs at least {SHORTEST} characters, and only one run may start with them"
     raise UnknownName("variant or run", name, variants, hint)
 
 
@@ -84,7 +87,7 @@ def find_folders(results: Path, name: str) -> list[Path]:
         if run.seed is not None and run.state != "missing"
     ]
     if not folders:
-        raise BenchError(f"{name}: nothing there was trained yet")
+        raise BenchError(f"{name}: nothing has been trained there yet")
     return list(dict.fromkeys(folders))
 
 

@@ -46,15 +46,15 @@ def unchanged_files(what: str, options: BaseModel, recorded: Mapping[str, str]) 
 
 
 def require_hash(
-    path: Path, recorded: str, what: str, rest: str = "another file is another setting"
+    path: Path, recorded: str, what: str, rest: str = "another file makes a new run"
 ) -> None:
     """Raise a `BenchError` unless a file or folder has the SHA-256 that was recorded of it."""
     now = file_hash(path) if path.exists() else ""
     if now != recorded:
-        found = f"is {short_hash(now)} now" if now else "is not there any more"
+        found = f"has changed (SHA-256 is {short_hash(now)})" if now else "was removed"
         raise BenchError(
-            f"{path}, {what}, {found}, and had the SHA-256 {short_hash(recorded)} when this was "
-            f"configured; put that file back, or run the sweep again, for which {rest}"
+            f"{path}, {what}, {found} since the run was configured (SHA-256 was "
+            f"{short_hash(recorded)}). Restore it, or run the sweep again: {rest}"
         )
 
 

@@ -88,7 +88,7 @@ class WeightsAndBiases(Tracker):
                 start_new_session=True,  # Ctrl-C is for this process alone
             )
         except subprocess.TimeoutExpired as error:
-            raise BenchError(f"wandb was not done within {seconds} seconds") from error
+            raise BenchError(f"wandb timed out after {seconds} seconds") from error
         if ended.returncode:
             lines = ended.stderr.decode(errors="replace").strip().splitlines()
             raise BenchError(lines[-1] if lines else f"wandb ended with {ended.returncode}")

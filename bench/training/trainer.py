@@ -320,7 +320,7 @@ class Trainer:
         if state is None:
             return
         if state["step"] >= first_snapshot:
-            _log.warning("begins again: iteration %d is past a snapshot", state["step"])
+            _log.warning("restarting the run: iteration %d is past a snapshot", state["step"])
             return
         if state["run"] != self.run_id:
             raise CheckpointError(
@@ -328,7 +328,10 @@ class Trainer:
             )
         if not is_intact_until(self.curves, state["rows_offset"]):
             path = self.curves
-            warn(f"{path} lacks entries from before the checkpoint, or is damaged: begins again")
+            warn(
+                f"{path} lacks entries from before the checkpoint, or is damaged: restarting the "
+                "run"
+            )
             return
         self.start, self.seconds = state["step"], state["seconds"]
         self._curves_offset = int(state["rows_offset"])

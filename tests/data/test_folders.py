@@ -138,8 +138,8 @@ def test_an_absent_folder_is_named_before_it_is_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crop": "boxes"}, "crop: boxes and a file of boxes belong together"),
-        ({"boxes": "b.csv"}, "belong together"),
+        ({"crop": "boxes"}, "`crop: boxes` requires `boxes: FILE`"),
+        ({"boxes": "b.csv"}, "and vice versa"),
     ],
 )
 def test_boxes_and_crop_go_together(root, options, message):

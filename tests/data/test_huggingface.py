@@ -259,9 +259,17 @@ REFUSED = {
     ),
     "missing label column": (some, {"label_column": "y"}, "label_column: unknown column 'y'"),
     "missing attribute": (some, {"attributes": ["hat"]}, "attributes: unknown column 'hat'"),
-    "no image": (lambda: some().remove_columns("image"), {}, "image_column. There are none among"),
-    "no label": (lambda: some().remove_columns("label"), {}, "label_column. There are none among"),
-    "two images": (two_images, {}, "which is the image_column. There are several, image, mask"),
+    "no image": (
+        lambda: some().remove_columns("image"),
+        {},
+        "cannot choose image_column: candidates are label; set",
+    ),
+    "no label": (
+        lambda: some().remove_columns("label"),
+        {},
+        "cannot choose label_column: candidates are image",
+    ),
+    "two images": (two_images, {}, "cannot choose image_column: candidates are image, mask"),
     "no names of images": (
         lambda: some(label=lambda i: "ab"[i % 2], of=TEXT),
         {"image_column": "label"},
@@ -363,7 +371,7 @@ def test_configurations_are_chosen_by_subset(root):
 
 def test_a_folder_has_no_revision_and_a_name_wherever_it_is_named_from(root, monkeypatch):
     save(root, train=some(8))
-    with pytest.raises(SpecError, match="revision: is of sets of the Hub"):
+    with pytest.raises(SpecError, match="revision: applies only to sets of the Hub"):
         source(root, revision="v1").load()
     with pytest.raises(SpecError, match="path: is empty"):
         source("")

@@ -172,7 +172,7 @@ def test_columns_in_another_order_are_told(root):
 
 
 def test_a_margin_needs_boxes(root):
-    with pytest.raises(SpecError, match="margin widens boxes, and crop is center"):
+    with pytest.raises(SpecError, match="margin requires `crop: boxes`; crop is center"):
         source(root, margin=0.1)
 
 

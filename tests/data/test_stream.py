@@ -105,7 +105,7 @@ def test_writing_into_a_batch_does_not_change_the_next():
     ("options", "text"),
     [
         ({"batch_size": 0}, "at least one example, got 0"),
-        ({"labeled_rows": 3}, "3 of 5 are labeled, but no others are given"),
+        ({"labeled_rows": 3}, "batch_size is 5 with only 3 labeled rows"),
         ({"labeled_rows": 5, "unlabeled": numbered().x}, r"in \[0, 5\), got 5"),
         ({"labeled_rows": -1, "unlabeled": numbered().x}, r"in \[0, 5\), got -1"),
     ],

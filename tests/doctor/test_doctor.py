@@ -62,7 +62,7 @@ def test_what_prevents_runs_is_the_exit_status(bench, here, monkeypatch):
     status, out, _ = bench("doctor")
     assert status == 1
     assert out.splitlines()[-1].startswith("problems that prevent runs: 1;")
-    assert f"-> mend {here}/bench/config.yaml, or move it away" in out
+    assert f"-> fix {here}/bench/config.yaml, or move it away" in out
 
 
 def requirements(*lines):
@@ -259,7 +259,7 @@ AMISS = {
     "misspelled preferences": (
         "preferences",
         preferences("exekutor: local"),
-        r"FAIL: .*config.yaml:1: .*unknown key.* -> mend .*config.yaml, or move it away",
+        r"FAIL: .*config.yaml:1: .*unknown key.* -> fix .*config.yaml, or move it away",
     ),
     "preferences with an unknown tracker": (
         "preferences",
@@ -314,7 +314,7 @@ def test_a_broken_plug_in_is_named_with_its_package(diagnose, install):
     install("faulty", files, {"bench.models": {"faulty": "faulty:Thing"}})
     shown = diagnose("plug-ins")
     assert "note: the model 'faulty' is registered as faulty:Thing, which cannot be im" in shown
-    assert "-> mend or uninstall the package (from faulty)" in shown
+    assert "-> repair or uninstall the package (from faulty)" in shown
 
 
 @pytest.mark.parametrize("error", [RuntimeError("odd"), SystemExit(3), OSError(errno.EIO, "I/O")])

@@ -310,7 +310,7 @@ def test_arrays_that_do_not_fit_are_refused(bench, here, content, text):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("theirs",), "say which data set these images imitate, --data NAME"),
+        (("theirs",), "--data is missing, the data set that these images imitate: one of"),
         (("thiers", *ONE), "unknown file or folder 'thiers' (did you mean 'theirs'?)"),
         (("theirs", "--data", "blob"), "unknown dataset 'blob' (did you mean 'blobs'?)"),
         (
@@ -330,8 +330,11 @@ def test_arrays_that_do_not_fit_are_refused(bench, here, content, text):
             ("theirs", *ONE, "--samples-per-class", "9"),
             "has 4 images, --samples-per-class asks for",
         ),
-        (("theirs", *ONE, "--sample-seed", "1"), "--sample-seed: is for runs"),
-        (("theirs", *ONE, "--record"), "--record: is for runs; use --name"),
+        (
+            ("theirs", *ONE, "--sample-seed", "1"),
+            "--sample-seed applies only to runs; theirs is a set of images",
+        ),
+        (("theirs", *ONE, "--record"), "--record applies only to runs; theirs is a set"),
         (("theirs", *ONE, "--seed", "1"), "--seed requires --name"),
         (("theirs", *ONE, "--name", "real"), "'real' is the name of a control row"),
         (("theirs", *ONE, "--name", "a\nb"), "is not one line of plain text"),

@@ -60,7 +60,10 @@ def test_images_of_any_form_have_the_same_statistics(bench, here, keys):
         ((DATA, "--to", "s.npz", "--extractor", "inceptio"), "expected one of 'domain', 'ince"),
         ((DATA, "--to", "s.npz"), "BENCH_OFFLINE is set; give a file of its weights"),
         ((DATA, "--to", "s.npz", "--images", "none.npz"), "unknown file or folder 'none.npz'"),
-        ((DATA, "--to", "s.npz", "--images", "a", "--split", "test"), "--split: is for the images"),
+        (
+            (DATA, "--to", "s.npz", "--images", "a", "--split", "test"),
+            "--split applies only to images of DATA",
+        ),
         (("moons", "--to", "s.npz", "--extractor", "domain"), "moons are not images"),
         (
             ("{name: blobs, validation_fraction: 0}", "--to", "s.npz", "--split", "validation"),

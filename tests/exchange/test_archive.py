@@ -97,7 +97,7 @@ def test_a_row_of_two_configurations_is_refused(bench, here, tiny):
     status, _, err = bench("import", "tiny.tar.gz", "--results", "there")
     assert status == 2
     assert "has other configurations of rows that are in there/tiny" in err
-    assert ": cvae, lr_livae; nothing was imported; to have both: --into ANOTHER_NAME" in err
+    assert ": cvae, lr_livae; nothing was imported; to keep both: --into ANOTHER_NAME" in err
     status, _, err = bench("import", "tiny.tar.gz", "--results", "there", "--into", "other")
     assert status == 0
     assert "bench report other --results there; for trackers: bench mirror other --results" in err

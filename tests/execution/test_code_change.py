@@ -70,9 +70,9 @@ def times(here):
 @pytest.mark.parametrize(
     ("file", "kept", "remedy"),
     [
-        (MODEL, "1 run (results/tiny/", "delete their folders to do them again, or say name=A"),
-        (DATA, "3 runs (results/tiny/", "delete their folders to do them again, or say name=A"),
-        (METRIC, "3 runs (results/tiny/", "delete `done` in their folders to measure them again"),
+        (MODEL, "1 run (results/tiny/", "to keep both, set name=ANOTHER; to replace"),
+        (DATA, "3 runs (results/tiny/", "to keep both, set name=ANOTHER; to replace"),
+        (METRIC, "3 runs (results/tiny/", "to evaluate them again, delete `done` in their folders"),
         (CONTROLS, "1 run (results/tiny/real-", "delete `done` in their folders to measure them"),
     ],
     ids=["model", "data", "metric", "control"],
@@ -85,7 +85,7 @@ def test_another_experiment_is_refused_before_anything_starts(
     before = times(here)
     status, _, err = bench(*RUN[:-1], "seeds=[0, 1]", DIVERSITY)
     assert status == 2
-    assert "results/tiny holds results of another model, data set or metric than those of" in err
+    assert "results/tiny holds results made by other code of a model, data set or metric" in err
     assert f"  {kept}" in err
     assert f"changed since: {file}; {remedy}" in err
     assert "--allow-code-change uses them as they are" in err

@@ -33,7 +33,7 @@ def test_a_sweep_does_not_go_on_with_other_data(bench, faces, words):
     assert "results/faces holds results from other data" in err
     assert re.search(rf"fingerprint {then[:12]}: real folder \(\S+\), cvae, seed 0 \(", err)
     assert re.search(r"fingerprint [0-9a-f]{12}: what is here now", err)
-    assert "say name=ANOTHER or keep the new data at another path" in err
+    assert "set name=ANOTHER or keep the new data at another path" in err
     assert sorted(faces.rglob("*")) == before, "nothing was started"
 
 

@@ -79,7 +79,7 @@ def test_a_task_whose_process_died_continues_in_another_a_few_times(tasks, capsy
         "3 times in a row its process ended with nothing saved; the last one was killed\n"
     )
     err = capsys.readouterr().err
-    assert "  a: its process was killed; another one continues" in err
+    assert "  a: worker process was killed; resuming in a new process" in err
     assert "in a row" not in err, "whoever asked says it"
 
 

@@ -179,7 +179,7 @@ def test_a_checkpoint_from_after_a_lost_snapshot_is_not_continued(bench_process,
     again.communicate()
     folder = run_folder(here)
     assert RunFolder(folder).snapshot(1).model.exists()
-    assert "begins again" in (folder / "log.txt").read_text()
+    assert "restarting the run" in (folder / "log.txt").read_text()
 
 
 def test_a_stop_while_a_snapshot_is_measured_leaves_that_and_saves(bench, here, monkeypatch):

@@ -90,7 +90,7 @@ def test_a_training_begins_with_the_weights_of_the_players(tiny, tmp_path):
 def test_weights_that_have_changed_since_are_refused_when_a_run_starts(tiny, tmp_path, change):
     run, weights = completed({"run": "results/tiny", "variant": "cvae"}), run_of(tiny) / "model.pt"
     weights.write_bytes(b"something else") if change == "changed" else weights.unlink()
-    words = " now, and had the SHA-256" if change == "changed" else "is not there any more"
+    words = "has changed (SHA-256 is" if change == "changed" else "was removed since"
     with pytest.raises(BenchError, match=words):
         trainer_of(run, tmp_path)
 
@@ -250,7 +250,7 @@ def test_a_sweep_of_trainings_that_start_from_runs(bench, here, tiny):
     for words in (["verify", f"fine/{run.name}"], ["rerun", f"fine/{run.name}", "--into", "x"]):
         status, _, err = bench(*words)
         assert status == 2
-        assert "the weights that this run starts from, is not there any more" in err
+        assert "the weights that this run starts from, was removed since" in err
     assert bench("evaluate", str(run), "--metric", "class_accuracy", "--device", "cpu")[0] == 0
     shutil.rmtree(here / "results" / "fine")
     assert bench("import", "fine.tar.gz")[0] == 0

@@ -111,7 +111,7 @@ def test_samples_without_labels_are_measured_where_none_are_needed(name, context
         ({"ends": ["a", "d"]}, "groups: ends: unknown class 'd'"),
         ({"ends": []}, "groups.ends.*at least 1"),
         ({"a/b": ["a"]}, "groups: 'a/b': expected a name of letters"),
-        ({"macro": ["a"]}, "groups: macro: is what a mean is called"),
+        ({"macro": ["a"]}, "groups: 'macro' is a reserved name"),
         ({"ends": {"at_leas": 3}}, r"groups.ends.at_leas: .* \(did you mean 'at_least'\?\)"),
         ({"ends": {"at_least": -1}}, "groups.ends.at_least: must be >= 0, got -1"),
         ({"ends": "a"}, 'groups.ends: expected a list, got "a"'),

@@ -146,7 +146,7 @@ def test_another_file_is_another_setting_and_validation_images_take_its_place(fi
     first = component(file)
     np.savez(file, mu=np.ones(WIDTH), sigma=np.eye(WIDTH))
     assert component(file) != first
-    with pytest.raises(BenchError, match="put that file back"):
+    with pytest.raises(BenchError, match="Restore it"):
         construct("metric", first)
     assert construct("metric", validation_metric(component(file))).reference is None
     assert "reference" not in complete_component("metric", {"name": "fid"}, ())

@@ -96,6 +96,15 @@ def test_a_wrong_name_gets_those_that_are_there(tmp_path, name):
         find_runs(load_records(tmp_path), name)
 
 
+def test_a_wrong_variant_of_a_sweep_gets_those_of_that_sweep(tmp_path):
+    cases.two_sweeps(tmp_path)
+    with pytest.raises(
+        UnknownName, match="did you mean 'table2/cvae_gan'.*known: table2/"
+    ) as error:
+        find_runs(load_records(tmp_path), "table2/cvae_gam")
+    assert "quickstart" not in str(error.value)
+
+
 def test_a_run_that_is_a_link_to_itself_costs_no_other_one(tmp_path):
     recorded.write_sweep(tmp_path)
     records = load_records(tmp_path)

@@ -36,7 +36,7 @@ class PrecisionRecall(NeighborMetric):
     `precision` is the share of the samples that lie in the ball of a real image, whose radius is
     the distance to its `k`-th nearest real image. `recall` is the share of the real images that lie
     in the ball of a sample. Both are in `[0, 1]`, and 1 for equal sets. Outliers make balls that
-    are too large, which `density_coverage` mends. The paper takes features of VGG-16, so its
+    are too large, which `density_coverage` fixes. The paper takes features of VGG-16, so its
     numbers cannot be compared with these. The options are those of `NeighborMetric`.
     """
 

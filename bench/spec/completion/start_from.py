@@ -74,7 +74,7 @@ def start_at_seed(start: StartFrom, seed: int) -> StartFrom:
         if status.state == "failed":
             raise BenchError(f"the run {folder} failed: {status.reason}")
         if status.state in ("missing", "unfinished"):
-            raise BenchError(f"the run {folder} is {status.state}; train it to its end before")
+            raise BenchError(f"the run {folder} is {status.state}; finish training it first")
         if not weights.exists():
             raise BenchError(
                 f"the run {folder} has no weights here ({weights.name}); if it was imported, pack "
@@ -88,7 +88,7 @@ def unchanged_weights(start: StartFrom) -> Path:
     """Return the file of a complete start's weights; a `BenchError` unless it is that of then."""
     path = RunFolder(run_folder_of(start)).model
     recorded = start.origin.sha256 if start.origin else ""
-    what, rest = "the weights that this run starts from", "other weights are another setting"
+    what, rest = "the weights that this run starts from", "other weights make a new run"
     require_hash(path, recorded, what, rest)
     return path
 

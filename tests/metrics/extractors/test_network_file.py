@@ -237,7 +237,7 @@ def test_what_is_needed_and_not_there_is_said(saved, contexts):
 
 def test_class_accuracy_needs_a_logit_for_each_class(saved, contexts):
     context, option = contexts(), Network(path=saved(Pair(4)))
-    with pytest.raises(BenchError, match=r"tells 4 classes apart and tiny has 3"):
+    with pytest.raises(BenchError, match=r"predicts 4 classes, and tiny has 3"):
         ClassAccuracy(extractor=option).measure(some(context), context)
 
 
