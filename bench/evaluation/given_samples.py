@@ -100,13 +100,13 @@ class GivenSamples:
         """Refuse to add measurements to the record of a run that a reader would take wrongly."""
         if self.training is None:
             raise SpecError(
-                f"--record applies only to runs; {self.path} is a set of images: use --name to keep a "
-                "row"
+                f"--record applies only to runs; {self.path} is a set of images: use --name to "
+                "keep a row"
             )
         if not self.are_own:
             raise SpecError(
-                "--record with --sample-seed, --sampling or --samples-per-class: the record of a run "
-                "holds only measurements of its own samples; use --name to keep these as a row"
+                "--record with --sample-seed, --sampling or --samples-per-class: a record holds "
+                "only measurements of the run's own samples; use --name to keep these as a row"
             )
 
 

@@ -17,9 +17,9 @@ def refuse_other_fingerprints(archive: Path, unpacked: Path, folder: Path) -> No
         if known != found:
             raise BenchError(
                 f"{archive} has results from other data than {folder}; mixing them would "
-                f"invalidate the averages ({what}): fingerprint {short_hash(known)} of {folder / mine}, "
-                f"{short_hash(found)} of {run} in the archive; nothing was imported; to keep both: "
-                "--into ANOTHER_NAME"
+                f"invalidate the averages ({what}): fingerprint {short_hash(known)} of "
+                f"{folder / mine}, {short_hash(found)} of {run} in the archive; nothing was "
+                "imported; to keep both: --into ANOTHER_NAME"
             )
 
 

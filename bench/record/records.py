@@ -107,7 +107,7 @@ class Records:
     timings: tuple[RecordEntry, ...]
     cost: tuple[RecordEntry, ...]
     selected_steps: Mapping[RunKey, int] = field(default_factory=dict)
-    selection_note: str = "Selection: the last iterate, never the best one."
+    selection_note: str = "Weights: those of the last iteration (no selection)."
     origins: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property

@@ -199,7 +199,7 @@ def _certainty(columns: Sequence[_Ranked]) -> str:
         if n < FEWEST_FOR_CLAIMS:
             seeds = f"{n} seed{'s' * (n > 1)} in common"
             return (
-                f"Nothing can be told apart yet: with {seeds} no difference from {to} can be "
+                f"No significant differences yet: with {seeds} no difference from {to} can be "
                 f"significant, which takes {FEWEST_FOR_CLAIMS}."
             )
         if any(not is_testable(cell, one.column) for one in columns for _, cell in one.cells):
@@ -214,7 +214,7 @@ def _certainty(columns: Sequence[_Ranked]) -> str:
     found = "; ".join(f"in {one.title} {_verdicts(one)}" for one in columns)
     if any(difference.verdict for difference in differences):
         return f"Significantly different from {to}, {test}, are {found}."
-    return f"Nothing can be told apart from {to} {test}: {found}."
+    return f"No significant differences from {to} {test}: {found}."
 
 
 def _verdicts(one: _Ranked) -> str:
@@ -241,7 +241,7 @@ def _few(cells: Iterable[Cell]) -> str:
     """Say what too few seeds mean, where no test says it."""
     n = max(cell.n or 1 for cell in cells)
     if n == 1:
-        return "; one seed does not tell how far another would be from it"
+        return "; one seed gives no estimate of variation"
     if n < FEWEST_FOR_CLAIMS:
         return f"; {n} seeds are too few to call a difference significant, which takes six"
     return ""

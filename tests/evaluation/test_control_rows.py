@@ -31,7 +31,7 @@ def test_controls_are_rows_below_the_real_images(bench, here):
     ]
     assert re.search(r"^class means +100.0 ", out, re.MULTILINE)
     assert "Runs: 2 of 2 done, seed 0." in out
-    assert "the paper's alone" not in out
+    assert "of the paper" not in out
     _, out, _ = bench("status", "tiny")
     assert out.startswith("tiny: 2 done; controls: 4 done")
     runs = (here / "results/tiny/runs.csv").read_text()

@@ -91,13 +91,15 @@ def test_the_table_shows_test_values_and_names_the_rule(folder):
     assert (
         "Selection: of the 3 snapshots of each run the one with the best Inception Score on" in told
     )
-    assert "the last iterate" not in told
+    assert "no selection" not in told
     assert "Warning" not in told
     oracle = select_snapshots(records, "oracle-inception_score", NAMES)
     told = " ".join(render_text(build_table(TABLES["1"], oracle)).split())
     assert "Warning: selected by an oracle" in told
     assert "on the test images themselves" in told
-    assert "Selection: the last iterate" in render_text(build_table(TABLES["1"], records))
+    assert "Weights: those of the last iteration (no selection)." in render_text(
+        build_table(TABLES["1"], records)
+    )
 
 
 def test_rules_and_metrics_that_do_not_exist_are_answered_with_the_nearest(folder):

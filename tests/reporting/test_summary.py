@@ -70,16 +70,16 @@ def test_where_the_reference_leads_the_next_row_is_named(tmp_path):
         (
             {"a": score(7.0, 7.5, 7.25), "b": score(8.0, 8.5, 8.25)},
             {"reference": "a"},
-            "Nothing can be told apart yet: with 3 seeds in common no difference from a",
+            "No significant differences yet: with 3 seeds in common no difference from a",
         ),
         (
             {"a": score(*range(8)), "b": score(*range(7, -1, -1))},
             {"reference": "a"},
-            "Nothing can be told apart from a by paired t tests over 8 seeds with Holm's "
+            "No significant differences from a by paired t tests over 8 seeds with Holm's "
             "correction (p < 0.05): in Inception Score none of 1 row.",
         ),
         ({"a": score(*range(8))}, {"reference": "a"}, "With one row nothing is compared."),
-        ({"a": score(1.0)}, {}, "With one row nothing is compared; one seed does not tell"),
+        ({"a": score(1.0)}, {}, "With one row nothing is compared; one seed gives no estimate"),
         (
             {"a": score(*range(8)), "b": score(*range(1, 9))},
             {"reference": "none"},

@@ -18,8 +18,8 @@ from bench.spec.reserved_names import EVALUATIONS
 CAUTION = "Times are wall-clock times and vary; other programs may have used the same machine."
 
 PARTS = (
-    "Memory did not suffice for the whole batches of these runs on {}, so their gradients were "
-    "added up over parts; where there is batch norm, its statistics are those of the parts:"
+    "Whole batches of these runs on {} did not fit in memory, so their gradients were accumulated "
+    "over parts; batch norm, if any, used the statistics of the parts:"
 )
 
 Made = tuple[str, int, Origin]
@@ -50,8 +50,11 @@ def sampling_notes(records: Records, rows: Sequence[Row]) -> list[Note]:
         (settings_text(run.sampling), labels[run.sweep, run.variant]) for run in sampled
     )
     items = tuple(f"{text}: {'; '.join(dict.fromkeys(of))}" for text, of in options.items())
-    text = "Rows `VARIANT, NAME` are drawn from the weights of the row VARIANT, which is drawn"
-    return [Note(f"{text} with the defaults of its model; the options of sampling are", items)]
+    text = (
+        "`VARIANT, NAME`: the weights of VARIANT, with other sampling options; VARIANT itself has "
+        "the defaults of its model:"
+    )
+    return [Note(text, items)]
 
 
 def _evaluated(origin: Mapping[str, Any]) -> str:
@@ -74,7 +77,7 @@ def start_notes(records: Records, rows: Sequence[Row]) -> list[Note]:
         for run in records.measured_runs
         if (run.sweep, run.variant) in labels and (start := records.config(run).get("start_from"))
     }
-    text = "These runs start from the weights of other runs, not from an initialization:"
+    text = "These runs start from the weights of other runs, not from a new initialization:"
     return [Note(text, tuple(items))] if items else []
 
 
@@ -96,7 +99,7 @@ def origin_notes(records: Records, columns: Sequence[Column], rows: Sequence[Row
         if data in timed and len(devices) == 1:
             notes.append(Note(f"Times on {title} were measured on: {listed(devices)}."))
         elif len(devices) > 1:
-            text = f"Times on {title} are of different devices; do not compare:"
+            text = f"Times on {title} are from different devices; do not compare them:"
             text = text if data in timed else f"Runs on {title} were trained on different devices:"
             notes.append(_mixture(text, devices))
         parts = _grouped(made, _parts)
@@ -173,4 +176,4 @@ def _code_notes(made: Sequence[Made], title: str) -> list[Note]:
         return [_mixture(f"Runs on {title} were made by different versions of the code:", codes)]
     if not any(session.get("dirty") for origin in origins for session in sessions_of(origin)):
         return []
-    return [Note(f"Runs on {title} were made by code that no commit holds: {listed(codes)}.")]
+    return [Note(f"Runs on {title} were made by code that is in no commit: {listed(codes)}.")]

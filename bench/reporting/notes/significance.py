@@ -15,10 +15,9 @@ STARRED = ", or * in plain text"
 """How bold numbers are shown where there are no bold letters."""
 
 TARGETS = (
-    "Where nearer to a target is better, the distances of the means from it are compared. A claim "
-    "needs two tests, of which the larger p value counts: that the rows differ, and that the "
-    "middle between them lies on one side of the target. The second counts the target's standard "
-    "error."
+    "For metrics with a target, rows are compared by the distance of their means to it. Two tests "
+    "must both be significant, and the larger p value counts: the rows differ, and their midpoint "
+    "lies on one side of the target. The second test counts the target's standard error."
 )
 
 
@@ -39,7 +38,7 @@ def significance_notes(
         means = [cell.n for row in rows for cell in row.cells if cell.kind == "mean"]
         if not means or min(means) >= FEWEST_FOR_CLAIMS:
             return notes
-        text = "a difference between rows is an observation, not a significant one"
+        text = "differences between rows are observations, not significant results"
         return [Note(f"Fewer than {FEWEST_FOR_CLAIMS} seeds: {text}."), *notes]
     tested = [row for row in compared if any(d.adjusted is not None for d in _differences(row))]
     if tested:
@@ -49,7 +48,7 @@ def significance_notes(
         if itself := [label for label in marked if label in against]:
             text += (
                 f"; {'; '.join(itself)} itself where it is significantly better than every row "
-                "that is tested against it"
+                "tested against it"
             )
         notes.append(Note(f"{text}.", role="cell"))
     notes += _families(rows, families, references)
@@ -63,14 +62,11 @@ def significance_notes(
     if any(difference.n < FEWEST_FOR_CLAIMS for difference in differences):
         few = [row for row in compared if any(d.n < FEWEST_FOR_CLAIMS for d in _differences(row))]
         items = tuple(text for column, of in by_column for text in _size(column, of))
-        power = (
-            f" In a test of one pair of rows, {100 * POWER:.0f} of 100 such experiments would find "
-            "a true difference of:"
-        )
+        power = f" Smallest detectable difference (single paired test, {100 * POWER:.0f} % power):"
         notes.append(
             Note(
-                f"With fewer than {FEWEST_FOR_CLAIMS} common seeds significance cannot be reached, "
-                f"and no difference from {_named(few, families, references)} is claimed."
+                f"With fewer than {FEWEST_FOR_CLAIMS} common seeds no difference from "
+                f"{_named(few, families, references)} can be significant."
                 f"{power if items else ''}",
                 items,
             )
@@ -136,7 +132,8 @@ def _families(
         text += f" A claim needs p < {LEVEL}."
         if min(d.n for _, d in found) < (fewest := fewest_for_signs(counts[-1])):
             text += (
-                f" They assume normal differences; signs alone could claim from {fewest} seeds on."
+                " The t test assumes normal differences; an exact sign test could be significant "
+                f"only from {fewest} seeds on."
             )
         notes.append(Note(text))
     return notes
@@ -171,11 +168,11 @@ def _uncompared(
                 continue
             own = family.reference_of(row) if family else ""
             if row.sweep == EVALUATIONS:
-                reason = "not of a sweep, so that equal seeds have nothing in common"
+                reason = "not from a sweep, so equal seeds have nothing in common"
             elif (reference := references.get(row.label)) is None:
                 if not own:  # nobody asked for it
                     continue
-                reason = f"its own one, {own}, is not here"
+                reason = f"its own reference row, {own}, is missing"
             elif not reference.cells[index].values:
                 by = f" by [{column.mark}]" if column.mark else ""
                 title = column.quantity.title

@@ -29,19 +29,19 @@ BETTER = {
 }
 _VIEWS: dict[ColumnView, str] = {
     "gap": (
-        "Gap to real: the mean minus the value of the real images, ± half the width of its 95 % t "
-        "interval, which counts the seeds and the standard error of that value; without one where "
-        "that error is not on record."
+        "Gap to real: mean minus the value of the real images, ± half-width of its 95 % t "
+        "interval. The interval counts the variance over seeds and the real value's standard "
+        "error; it is omitted where that was not recorded."
     ),
     "difference": (
-        "Δ: the row minus its reference row over common seeds, ± half the width of its t interval. "
-        "The interval is as wide as the corrected test asks, so that it leaves out 0 where "
-        f"p < {LEVEL}; without a p value it is that of 95 %, uncorrected."
+        "Δ: row minus reference row over common seeds, ± half-width of its t interval. The "
+        f"interval matches the corrected test: it excludes 0 exactly where p < {LEVEL}. Without a "
+        "p value it is the uncorrected 95 % interval."
     ),
     "iqm": (
         "IQM: the mean without the lowest and the highest quarter of the seeds, with its BCa "
-        "bootstrap interval, which is too short for few seeds (of 3 seeds, 73 of 100 hold the "
-        "truth)."
+        "bootstrap interval, which is too short for few seeds (for 3 seeds, 73 of 100 intervals "
+        "contain the true value)."
     ),
     "improvement": (
         "P(better): how often a run of the row is better than one of its reference row, of all "
@@ -95,13 +95,11 @@ def cell_meaning(rows: Sequence[Row], seeds: int | None = None) -> str:
     if not means:
         return ""
     if all(cell.half_width is None for cell in means):
-        return (
-            f"A cell is the value of one seed{'' if seeds else ': (1)'}, so there is no interval."
-        )
-    number = "seeds (their number)" if seeds is None else f"{seeds} seeds"
-    text = f"A cell is the mean ± half the width of the 95 % t interval over {number}"
+        return f"Cells: the value of one seed{'' if seeds else ' (1)'}, without an interval."
+    number = "seeds (number of seeds)" if seeds is None else f"{seeds} seeds"
+    text = f"Cells: mean ± half-width of the 95 % t interval over {number}"
     single = any(cell.half_width is None for cell in means)
-    return f"{text}; one seed has no interval." if single else f"{text}."
+    return f"{text}; a single seed has no interval." if single else f"{text}."
 
 
 def _real(rows: Sequence[Row]) -> list[Note]:
@@ -109,7 +107,7 @@ def _real(rows: Sequence[Row]) -> list[Note]:
         return []
     return [
         Note(
-            "SE: the standard error of the real images' value, which are not infinitely many.",
+            "SE: standard error of the real images' value, from the finite test set.",
             role="cell",
         )
     ]
@@ -125,8 +123,8 @@ def _directions(columns: Sequence[Column]) -> list[Note]:
 def _averages(columns: Sequence[Column]) -> list[Note]:
     """Say which means are meant where classes differ in size."""
     meant = {
-        "average=micro": "over all images, so that a class counts by its size",
-        "average=macro": "over classes, all of which count alike",
+        "average=micro": "over all images, so larger classes count more",
+        "average=macro": "over classes, each with the same weight",
     }
     return [
         Note(f"Classes differ in size; {word} is a mean {text}.")
@@ -148,8 +146,8 @@ def _protocols(
         titles = dict.fromkeys(f"{c.quantity.title} on {c.data_title}" for c in split)
         notes.append(
             Note(
-                f"{listed(titles)}: measured by more than one protocol, a column each; "
-                "values of different columns must not be compared."
+                f"{listed(titles)}: measured by more than one protocol, one column each; "
+                "do not compare values of different columns."
             )
         )
     for column in split:
@@ -157,7 +155,7 @@ def _protocols(
         filled = {row.variant for row in rows if row.cells[index].mean is not None}
         if filled and filled <= set(untrained):
             whom = "the real images" if filled == {REAL} else "controls"
-            notes.append(Note(f"[{column.mark}] was applied to {whom} alone."))
+            notes.append(Note(f"[{column.mark}] was applied only to {whom}."))
     return notes
 
 
@@ -190,7 +188,7 @@ def _images(records: Records, rows: Sequence[Row]) -> list[Note]:
     if len(counted) < 2:
         return []
     items = tuple(f"{count}: {'; '.join(dict.fromkeys(of))}" for count, of in counted.items())
-    return [Note("Images of the training data in an iteration:", items)]
+    return [Note("Training images per iteration:", items)]
 
 
 def _paper_columns(contents: TableContents) -> list[Note]:
@@ -203,4 +201,4 @@ def _paper_rows(records: Records, rows: Sequence[Row]) -> list[Note]:
     names = [row.label for row in rows if not row.sweep and row.variant not in records.untrained]
     if not names or not records.runs:
         return []
-    return [Note(f"No sweep shown here has {listed(names)}: such a row is the paper's alone.")]
+    return [Note(f"Rows of the paper that no sweep shown here has: {listed(names)}.")]

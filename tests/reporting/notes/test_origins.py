@@ -94,7 +94,7 @@ def test_code_that_no_commit_holds_is_told_even_where_all_rows_share_it(tmp_path
     folder = recorded.write_sweep(tmp_path)
     change(folder, "0*", '"dirty": false', '"dirty": true, "diff": "0123456789ab"')
     assert (
-        "Runs on Digits were made by code that no commit holds: "
+        "Runs on Digits were made by code that is in no commit: "
         "commit c0ffee with changes 0123456789ab." in notes(tmp_path)
     )
 
@@ -109,11 +109,11 @@ def test_runs_without_provenance_are_named_as_such(tmp_path):
 
 def test_runs_whose_batches_did_not_fit_are_named(tmp_path):
     recorded.write_sweep(tmp_path)
-    assert "Memory" not in notes(tmp_path)
+    assert "in memory" not in notes(tmp_path)
     for run in load_records(tmp_path).runs[:2]:
         note_execution(run.path, micro_batch={"rows": 24, "batch_size": 96})
     text = notes(tmp_path)
-    assert "Memory did not suffice for the whole batches of these runs on" in text
-    assert "its statistics are those of the parts: 24 of 96 examples at a time: cVAE" in " ".join(
+    assert "did not fit in memory, so their gradients were accumulated" in text
+    assert "used the statistics of the parts: 24 of 96 examples at a time: cVAE" in " ".join(
         text.split()
     )

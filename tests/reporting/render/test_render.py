@@ -127,10 +127,10 @@ def test_long_headings_of_latex_are_broken_before_the_arrow():
 
 def test_latex_says_the_number_of_seeds_once():
     text = render_latex(uniform())
-    meaning = r"A cell is the mean $\pm$ half the width of the 95 \% t interval over 8 seeds"
-    assert rf"\caption{{Title. {meaning}; one seed has no interval. Bold: better.}}" in text
+    meaning = r"Cells: mean $\pm$ half-width of the 95 \% t interval over 8 seeds"
+    assert rf"\caption{{Title. {meaning}; a single seed has no interval. Bold: better.}}" in text
     assert r"{}[first] & \textbf{1.00} $\pm$ 0.25 & 2.00 \\" in text
-    assert (text.count("A cell is"), text.count("Further.")) == (1, 1)
+    assert (text.count("Cells: mean"), text.count("Further.")) == (1, 1)
     mixed = uniform()
     [row] = mixed.rows
     other = replace(row, cells=(row.cells[0], replace(row.cells[1], n=3)))

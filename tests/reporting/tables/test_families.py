@@ -165,7 +165,7 @@ def test_without_its_own_reference_a_row_is_not_compared(tmp_path):
     table = cases.build(tmp_path)
     [worse] = [row for row in table.rows if row.variant == "worse"]
     assert worse.cells[0].difference is None
-    assert "its own one, better, is not here: worse" in cases.notes(table)
+    assert "its own reference row, better, is missing: worse" in cases.notes(table)
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ Page.overview = (() => {
     el("h1", null, data.title),
     data.summary.length ? el("div", { class: "summary", id: Page.slug("what it shows") },
       data.summary.map((sentence) => el("p", null, sentence)),
-      data.summary.join().includes("±") ? el("p", { class: "muted" }, "After ±: half the width of a 95 % ",
-        "interval; of a difference, as wide as its corrected test asks.") : null) : null,
+      data.summary.join().includes("±") ? el("p", { class: "muted" }, "After ±: half-width of a 95 % interval; ",
+        "for a difference, of the interval that matches its corrected test.") : null) : null,
     el("ul", { class: "sweeps" }, data.sweeps.map(sweep)),
     unfinished(),
   ];
