@@ -1,4 +1,4 @@
-"""`bench perf`: how long things take on this machine."""
+"""`bench perf`: benchmarks of training and metrics on this machine."""
 
 import json
 from collections.abc import Mapping
@@ -189,7 +189,7 @@ def seeds_(
     if sum("times_one_by_one" in row for row in timed["rows"]) > 1:
         echo(f"fastest: {best['mode']}, {best['times_one_by_one']:.2f} times as fast as one by one")
     if "difference_from_alone" in timed:
-        echo(f"beside each other, seeds differ from alone by {timed['difference_from_alone']:.2g}")
+        echo(f"trained together, seeds differ from alone by {timed['difference_from_alone']:.2g}")
     echo(_machine_text(report))
 
 

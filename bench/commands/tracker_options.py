@@ -52,7 +52,7 @@ def words_about_trackers(values: TrackerOptions) -> list[object]:
 def make_trackers(values: TrackerOptions, results: Path) -> "list[ChosenTracker]":
     """Return the trackers of the command line, else of the preferences, else MLflow.
 
-    A package that one of them lacks is told here, before anything is run.
+    A package that one of them lacks is reported here, before anything is run.
     """
     from bench.spec.components import construct
     from bench.spec.preferences import load_trackers

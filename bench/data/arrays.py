@@ -174,10 +174,10 @@ def _as_bytes(key: str, x: Array) -> str:
 
 
 def refuse_zeros_and_ones(path: Path, key: str, x: Array) -> None:
-    """Refuse bytes that are 0 or 1 alone, as images in [0, 1] become where they are cast."""
+    """Refuse bytes that are only 0 or 1, as images in [0, 1] become where they are cast."""
     if x.dtype == np.uint8 and x.max() == 1:
         raise BenchError(
-            f"{path}: {key} holds 0 and 1 alone, which is black; images are 0 to 255 (were they in "
+            f"{path}: {key} holds only 0 and 1, which is black; images are 0 to 255 (were they in "
             f"[0, 1] before they became uint8? then np.rint(255 * {key}) first)"
         )
 

@@ -33,7 +33,7 @@ class DataSpec:
     Attributes:
         name: Name in the registry, for messages and table headers.
         shape: `(C, H, W)` of an image, `(2,)` for points of the plane, or `(3,)` of space.
-        class_names: One name a class, in the order of the labels.
+        class_names: One name per class, in the order of the labels.
         attributes: Names of the `A` binary attributes; none where an image has one label.
         combinations: For each class, the value 0 or 1 of each attribute.
 
@@ -85,7 +85,7 @@ class DataSpec:
 
     @property
     def is_small(self) -> bool:
-        """Whether these are points, or images of up to 16 pixels a side."""
+        """Whether these are points, or images of up to 16 pixels per side."""
         # Their networks are bound by the number of operations: a second CPU thread gains little,
         # and loses much where another program wants its core.
         return max(self.shape[-2:]) <= 16
@@ -126,7 +126,7 @@ class DataSet:
         test: For tables; no training or tuning ever sees it.
         flip: Whether training images are flipped left to right at random.
         fingerprint: SHA-256 over the bytes of all splits, 64 hexadecimal digits.
-        unlabeled: Further training examples without label `[N, ...]`, those of another data set.
+        unlabeled: Further training examples without label `[N, ...]`, from another data set.
         unlabeled_fingerprint: The fingerprint of that data set.
         notices: What a user of the data should know, such as files that were left out.
     """
@@ -170,8 +170,8 @@ class Source(ABC):
     options in a sweep are checked. A dataclass whose fields are the options is the shortest form.
 
     Attributes:
-        later_options: Options that are newer than runs on such data: they are left out of the
-            configuration where they have their default, so that the ids of those runs stay.
+        later_options: Options added later. At their default they are left out of the configuration,
+            so ids of existing runs do not change.
     """
 
     later_options: ClassVar[tuple[str, ...]] = ()
@@ -193,7 +193,7 @@ class Source(ABC):
         """
 
     def missing(self) -> str | None:
-        """Return why `load` would fail for want of files, or None where it would not."""
+        """Return why `load` would fail because files are missing; None if it would not."""
         try:
             _ = self.spec
         except DataMissing as error:

@@ -1,8 +1,8 @@
-"""Any tree of image files with one folder a class.
+"""Any tree of image files with one folder per class.
 
 `ROOT/CLASS/*.png` (also jpg, jpeg, webp, bmp), or `ROOT/train/CLASS/*` and `ROOT/test/CLASS/*`
 (also `Training`, `test_set`, ...) where a set has an official test split. Images that 8-bit gray or
-RGB cannot show as they are, such as those with 16 bits, are refused; what is left out is told.
+RGB cannot show as they are, such as those with 16 bits, are refused; what is left out is reported.
 Decoded images are kept in the data folder, under a name made from the root, the list of files
 (path, size, times) and the options, so a changed tree is decoded again.
 
@@ -12,7 +12,7 @@ photographs, put the face boxes of the distribution (`x1,y1,x2,y2`) into a CSV f
 `path,x,y,w,h`, with `w = x2 - x1` and `h = y2 - y1`, and add `crop: boxes, boxes: FILE`.
 
 CUB-200-2011: unpack the archive and use `data: {name: folder, path: CUB_200_2011/images,
-crop: boxes, boxes: CUB_200_2011/bounding_boxes.txt}`; `images.txt` is found beside the boxes. The
+crop: boxes, boxes: CUB_200_2011/bounding_boxes.txt}`; `images.txt` is found next to the boxes. The
 paper crops to the box and resizes to 64x64, which is read here as stretching the box.
 """
 

@@ -53,8 +53,8 @@ class HuggingFace(EncodedSet):
         train_split: Name of the split to train on; `auto` is `train`, or the only one.
         test_split: Name of the official test split; `auto` is `test` where there is one; null
             holds test images out of the others.
-        image_column: The column of images; null where one column alone has that type.
-        label_column: The column of labels; null where one column alone has the type of class
+        image_column: The column of images; null where only one column has that type.
+        label_column: The column of labels; null where only one column has the type of class
             labels, or is called `label`.
     """
 
@@ -219,10 +219,8 @@ class HuggingFace(EncodedSet):
         found = typed or [name for name in usual if name in features]
         if len(found) == 1:
             return found[0]
-        known = ", ".join(found or features)
-        raise BenchError(
-            f"{self.path}: cannot choose {option}: candidates are {known}; set {option}"
-        )
+        what = f"several, {', '.join(found)}" if found else f"none among {', '.join(features)}"
+        raise BenchError(f"{self.path}: cannot choose {option}: there are {what}; set {option}")
 
     def _check(self, name: str, option: str, features: Mapping[str, Any]) -> None:
         if name not in features:

@@ -236,4 +236,4 @@ def _opened(path: ImageFile) -> OpenedImage:
 
 
 def _unreadable(path: ImageFile, error: Exception) -> BenchError:
-    return BenchError(f"{path}: not a readable image ({error}); fix or remove it")
+    return BenchError(f"{path}: not a readable image ({error}); mend or remove it")

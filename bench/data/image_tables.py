@@ -26,7 +26,7 @@ def read_boxes(path: Path) -> dict[str, Box]:
     """Return the box of each image of a folder, by its path below the folder, with `/`.
 
     The file is a CSV file with the columns `path,x,y,w,h` and perhaps a first line of these names,
-    or the `bounding_boxes.txt` of CUB-200-2011, which needs the `images.txt` beside it.
+    or the `bounding_boxes.txt` of CUB-200-2011, which needs the `images.txt` next to it.
     """
     what, is_cub = "boxes", path.suffix == ".txt"
     rows = read_rows(path, BOX, what, " " if is_cub else ",")

@@ -1,4 +1,4 @@
-"""Base of toy sets that are made: points around a known shape, so many of each class."""
+"""Base of toy sets that are made: points around a known shape, a given number per class."""
 
 from abc import abstractmethod
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ class SplitOptions:
         validation_fraction: Share of the training examples of each class that is held out for
             validation, in `[0, 1)`; 0 holds out none, more at least one example of each class.
         keep_classes: Names of the classes to keep, with the splits that they have among all; every
-            class where null. Labels are numbered anew, in the order of the data set.
+            class where null. Labels are renumbered, in the order of the data set.
 
     Raises:
         SpecError: If a class to keep is named twice, or none is.

@@ -91,7 +91,7 @@ class Stream:
         return self.assemble(self.draws(draw, 1), 0)
 
     def draws(self, first: int, count: int) -> Draws:
-        """Return so many draws from number `first` on, as views that may only be read."""
+        """Return `count` draws from number `first` on, as views that may only be read."""
         if first < 0:
             raise ValueError(f"draws count from 0, got {first}")
         start = first - self._first
@@ -103,7 +103,7 @@ class Stream:
     def assemble(self, draws: Draws, number: int, size: float = 1) -> Batch:
         """Return the batch of one of several draws, as new tensors, without waiting for a GPU.
 
-        With another `size` than 1 it has so many times the examples, the first ones of each kind
+        With another `size` than 1 it has `size` times the examples, the first ones of each kind
         from this draw on.
         """
         taken, labeled = self._taken(draws, number, size)

@@ -1,4 +1,4 @@
-"""WebDataset shards: local `.tar` files that hold each image beside its label, under one key."""
+"""WebDataset shards: local `.tar` files that hold each image with its label, under one key."""
 
 import glob
 import json

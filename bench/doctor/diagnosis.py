@@ -27,7 +27,7 @@ class Surroundings:
 
     Attributes:
         results: The root folder of results, which need not exist.
-        mlflow_uri: The address of MLflow; None for the database beside the results.
+        mlflow_uri: The address of MLflow; None for the database next to the results.
         weights: Files of pretrained networks by name.
     """
 

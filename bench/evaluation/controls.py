@@ -59,7 +59,7 @@ class Real(Control):
         return self.samples_by_counts(data, counts.tolist())
 
     def samples_by_counts(self, data: DataSet, counts: Sequence[int]) -> SampleSet:
-        """Choose so many real test examples of each class; fewer where a class has fewer."""
+        """Choose that many real test examples of each class; fewer where a class has fewer."""
         chosen = _some_of_each(data.test, counts)
         return SampleSet(chosen.x, chosen.y, data.spec)
 
@@ -133,7 +133,7 @@ class Noise(Control):
 
 
 def _some_of_each(split: Split, counts: Sequence[int]) -> Split:
-    """Choose so many random examples of each class, in order; fewer where a class has fewer."""
+    """Choose that many random examples of each class, in order; fewer where a class has fewer."""
     indices = []
     for label, count in enumerate(counts):
         members = torch.nonzero(split.y == label).squeeze(1)

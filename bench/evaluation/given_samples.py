@@ -112,7 +112,7 @@ class GivenSamples:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Measurements of given samples, and of the real test images in the same number beside them."""
+    """Measurements of given samples, and of as many real test images."""
 
     given: GivenSamples
     entries: list[dict[str, Any]]
@@ -135,7 +135,7 @@ class EvaluationResult:
 
 
 def measure_given(given: GivenSamples, worker: Worker) -> EvaluationResult:
-    """Measure samples, and the real test images beside them."""
+    """Measure samples, and as many real test images."""
     data, metrics = given.context.data, given.request.metrics
     step = given.training.iterations if given.training else 0
     real = Real().samples_like(given.samples, data)

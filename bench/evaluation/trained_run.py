@@ -80,7 +80,7 @@ def open_run(path: Path, worker: Worker) -> TrainedRun:
     if path.resolve().parent.name == SAMPLING_ROWS and RunFolder(run).model.exists():
         options = json.dumps(document.get("sampling", {}))
         raise BenchError(
-            f"{path} holds the samples of other options of sampling; name the run itself: "
+            f"{path} holds the samples of other sampling options; name the run itself: "
             f"{os.path.relpath(run)} --sampling {shlex.quote(options)}"
         )
     if not config.get("model") or "evaluated" in config:

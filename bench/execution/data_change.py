@@ -21,7 +21,7 @@ Component = Mapping[str, Any]
 
 def data_here(component: Component, worker: Worker) -> DataSet | None:
     """Return data that are here without a download; None where they are not, or damaged."""
-    with suppress(BenchError, OSError):  # told when a run loads these data
+    with suppress(BenchError, OSError):  # reported when a run loads these data
         if construct("dataset", component).missing() is None:
             return worker.context_of(component).data
     return None

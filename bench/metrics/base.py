@@ -161,7 +161,7 @@ class Context:
     Attributes:
         data: The real data.
         device: Where to compute.
-        cache: Folder for results that are expensive and depend on content alone.
+        cache: Folder for results that are expensive and depend only on content.
         weights: Files of pretrained networks by name, for example `inception`.
         model: The model that drew the samples; None for real images and images from elsewhere.
         validates: Whether validation images stand in place of test images.
@@ -229,9 +229,9 @@ class Metric(ABC):
             `name/part` share the quantity `name`. Tables, comparisons and figures read it.
         file_hashes: SHA-256 of each file among the options, set by the harness. It is added to
             protocols that do not name its first 8 digits themselves.
-        needs_labels: Whether it does not apply to samples whose labels are not known.
-        later_options: Options that are newer than measurements: they are left out of the
-            configuration at their defaults, so that nothing is measured again because of them.
+        needs_labels: True if it requires labels.
+        later_options: Options added later. At their default they are left out of the configuration,
+            so ids of existing measurements do not change.
     """
 
     name: ClassVar[str]

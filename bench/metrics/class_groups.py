@@ -16,7 +16,7 @@ from bench.spec.run_settings import Strict
 
 
 class TrainingImages(Strict):
-    """The classes that have so many training images.
+    """The classes with a number of training images in a range.
 
     Attributes:
         at_least: The smallest number of training images.

@@ -10,7 +10,7 @@ VARIABLES = ("MKL_NUM_THREADS", "OMP_NUM_THREADS")  # in the order in which torc
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return how many threads can compute beside each other at full speed.
+    """Return how many threads can compute at full speed at the same time.
 
     Two hyperthreads share the arithmetic of one core, so that they count once. Counted are cores
     that the process may run on, and no more than the time that its cgroups grant, which torch does

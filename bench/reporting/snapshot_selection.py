@@ -59,7 +59,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     counts = sorted({len(of_run) for of_run in runs.values()})
     note = _note(kind, quantity.title, counts)
     if any(run.sampling_id for run in measured):
-        note += " Rows of other options of sampling are of the last weights."
+        note += " Rows of other sampling options are of the last weights."
     return replace(records, selected_steps=steps, selection_note=note)
 
 

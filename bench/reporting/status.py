@@ -38,7 +38,7 @@ def states_by_kind(runs: Iterable[RecordedRun]) -> str:
         kinds[run.kind].append(run.state)
     text = states_text(kinds["run"])
     if rows := kinds["sampling_row"]:
-        text += f"; rows of other options of sampling: {states_text(rows)}"
+        text += f"; rows of other sampling options: {states_text(rows)}"
     if controls := kinds["control"]:
         text += f"; controls: {states_text(controls)}"
     return text

@@ -28,7 +28,7 @@ and the worker; the folder of all results. All others are options."""
 SUPPLIED_TO_SAMPLE = 2
 """Number of leading arguments of a model's `sample`: labels and generator."""
 
-IN_MODEL = "is an option of sampling: write it beside the model, sampling: {{NAME: {{{0}: {1}}}}}"
+IN_MODEL = "is a sampling option: write it next to the model, sampling: {{NAME: {{{0}: {1}}}}}"
 IN_SAMPLING = "is an option of the model, not of sampling: write it below model, {0}: {1}"
 
 WITH_FILES: tuple[registry.Kind, ...] = ("model", "metric")
@@ -109,7 +109,7 @@ def complete_sampling(
     built = options_schema(factory, SUPPLIED["model"])  # type: ignore[arg-type]
     _refuse_misplaced(given, schema, built, path, IN_SAMPLING)
     if given and not schema.model_fields:
-        raise KeyProblem(path, f"{model['name']} has no options of sampling")
+        raise KeyProblem(path, f"{model['name']} has no sampling options")
     checked: BaseModel = validate(schema, given, path)
     return checked.model_dump(mode="json")
 

@@ -145,7 +145,7 @@ class _Reader:
             if key == "<<" and event.style is None:
                 merged += value.content if isinstance(value.content, list) else [value]
                 if not all(isinstance(part.content, dict) for part in merged):
-                    self._stop(event, below, "merges mappings alone, such as <<: *name")
+                    self._stop(event, below, "merges only mappings, such as <<: *name")
             elif key in content:
                 self._report(event, below, "duplicate key")
             else:

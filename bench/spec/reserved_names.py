@@ -15,7 +15,7 @@ ELSEWHERE = "elsewhere"
 def problem_of_sweep_name(name: str) -> str:
     """Return why a sweep cannot have a name, which is that of its folder; '' if it can."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        return "is for a folder: letters, digits, '.', '-' and '_' alone"
+        return "names a folder: use only letters, digits, '.', '-' and '_'"
     if name == EVALUATIONS:
         return "that folder is where `bench evaluate` keeps its rows"
     if name.lower().startswith("mlflow."):

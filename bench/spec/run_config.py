@@ -288,7 +288,7 @@ def _supervision(
             ("labeled_fraction" if extra is None else "unlabeled",),
             f"{model} needs a label for every example; models that do not: {', '.join(able)}; or "
             + (
-                f"set labeled_rows: {size} to use the labeled examples alone"
+                f"set labeled_rows: {size} to use only the labeled examples"
                 if extra is None
                 else "leave out unlabeled"
             ),

@@ -272,7 +272,8 @@ class StartOrigin(Strict):
 class StartFrom(Strict):
     """A finished run whose weights a training begins with, in place of an initialization.
 
-    They are those that samples come from, averages included. Optimizers and iterations begin anew.
+    They are those that samples come from, averages included. Optimizers and iterations start from
+    zero.
     """
 
     run: str
@@ -328,7 +329,7 @@ class Training(Strict):
     deterministic: bool = False
     """Demand deterministic kernels from torch."""
     start_from: StartFrom | None = None
-    """Finished run whose weights the training begins with; initialized anew where None."""
+    """Finished run whose weights the training begins with; a new initialization where None."""
 
 
 class Evaluation(Strict):

@@ -186,7 +186,7 @@ def read_spec(
 
 @contextmanager
 def collecting(errors: list[SpecError]) -> Iterator[None]:
-    """Keep a `SpecError` instead of raising it, so that all are told at once."""
+    """Keep a `SpecError` instead of raising it, so that all are reported at once."""
     try:
         yield
     except SpecError as error:
@@ -249,7 +249,7 @@ def _refuse_equal_names(
         path = ("sampling", name.removeprefix(f"{variant}, ")) if name != variant else ()
         if name in rows:
             raise settings.error(
-                path, f"{what} would be a second row {name!r}, beside {rows[name]}"
+                path, f"{what} would be a second row {name!r}, in addition to {rows[name]}"
             )
         if len(name) > MOST_IN_NAME:
             raise settings.error(path, f"{name!r} has {len(name)} characters, {MOST_IN_NAME} fit")

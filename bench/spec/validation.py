@@ -35,7 +35,7 @@ class KeyProblem(BenchError):
 
 
 class KeyProblems:
-    """The wrong keys of one configuration, collected so that all are told at once."""
+    """The wrong keys of one configuration, collected so that all are reported at once."""
 
     def __init__(self) -> None:
         self.found: list[KeyProblem] = []

@@ -1,1 +1,1 @@
-"""Mirrors of the record: CSV files and MLflow."""
+"""Mirrors of the record: CSV files, MLflow, TensorBoard and W&B."""

@@ -82,8 +82,9 @@ class Tracker(ABC):
         """Bring the mirror of a sweep up to date.
 
         It is called at the end of `bench run` and `bench tune`, and by `bench mirror`, each time
-        with the whole sweep. Runs are told apart by `id` and `tags["variant"]`; one whose `digest`
-        is that of the last time is left alone, any other takes the place of what was written of it.
+        with the whole sweep. Runs are distinguished by `id` and `tags["variant"]`; one whose
+        `digest` is that of the last time is left alone, any other takes the place of what was
+        written of it.
 
         Args:
             sweep: The sweep, with all runs that have begun.

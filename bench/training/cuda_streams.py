@@ -1,4 +1,4 @@
-"""CUDA streams with random numbers of their own, for trainings beside each other on one GPU."""
+"""CUDA streams with random numbers of their own, for concurrent trainings on one GPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,8 @@
 """The training interface: a model is a game.
 
 Named *players* own parameters. Named *terms* are scalar losses, one for each equation. An
-*objective* says which player descends which terms at which weight. *Stages* say who moves when. The
-trainer does everything else.
+*objective* says which player descends which terms at which weight. *Stages* say which players are
+updated when. The trainer does everything else.
 """
 
 from abc import ABC, abstractmethod
@@ -44,20 +44,20 @@ class Code(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """A point of the iteration at which some players move, simultaneously.
+    """A point of the iteration at which some players take an optimizer step, simultaneously.
 
     Times are shares of the run if they are `float`, and numbers of iterations if they are `int`.
-    A stage takes its draws from the stream also in iterations in which it is not played, so an
-    ablation that moves or drops a stage trains on the same batches.
+    A stage consumes its batches also in iterations in which it is inactive, so moving a stage in
+    an ablation does not change the data order.
 
     Attributes:
         name: Passed to `ConditionalGenerator.terms`.
-        players: Names of the players that move.
-        repeat: Passes in an iteration; in each, every player of the stage moves once.
+        players: Names of the players that are updated.
+        repeat: Passes per iteration; each updates every player of the stage once.
         fresh: Whether each pass draws a new batch, or reuses the last one drawn.
-        start: Time from which the stage is played.
-        end: Time from which it is no longer played; None is the end of the run.
-        every: It is played in every `every`-th iteration, counted from `start`.
+        start: Time from which the stage is active.
+        end: Time from which it is inactive again; None is the end of the run.
+        every: It is active in every `every`-th iteration, counted from `start`.
         batch: Examples of a batch, as a multiple of the run's batch size.
     """
 
@@ -86,11 +86,11 @@ class Stage:
 
 
 class TrainingProgress(nn.Module):
-    """How far a training is, as tensors that `terms` may compute with.
+    """Training progress as tensors for use in `terms`.
 
-    They are no part of the saved weights. Outside of a training they are those of its end, so
-    samples cannot depend on when they are drawn. A model that the trainer did not build has `share`
-    1 and `step` 0.
+    They are not saved with the weights. After training they keep their final values, so samples do
+    not depend on when they are drawn. A model that the trainer did not build has `share` 1 and
+    `step` 0.
 
     Attributes:
         step: The iteration, counted from 0, 0-d `int64`.
@@ -120,17 +120,18 @@ class ConditionalGenerator(nn.Module, ABC):
     under `torch.device("meta")`, where the harness builds the model once to read what it declares.
 
     Attributes:
-        stages: Who moves when; one trip through them is an iteration.
+        stages: Which players are updated when; one trip through them is an iteration.
         objective: The weights of the paper, which a sweep may edit.
         optimizers: Settings that differ from the harness's default of Adam.
-        nats: For each term in nats, the number that it was divided by (say, the dimensions of a
-            code). A sweep sets one price of a nat in all models by `price_per_nat`.
+        nats: For each term in nats, the divisor already applied to the term (say, the dimensions of
+            a code). A sweep sets one price of a nat in all models by `price_per_nat`.
         label_terms: Player -> which of its terms need labeled examples, for models that are
-            semi-supervised; a run without labeled examples drops them. None if it cannot be run so.
+            semi-supervised; a run without labeled examples drops them. None if the model cannot be
+            trained without labels.
         average: A moving average of weights that belongs to the method, from which samples then
             come: `{"decay": 0.999, "players": ["generator"]}`, of all players where none are named.
             A sweep may set its own, or none.
-        progress: How far the training is, for weights and temperatures that change.
+        progress: The training progress, for weights and temperatures that change.
     """
 
     stages: tuple[Stage, ...]
@@ -174,7 +175,7 @@ class ConditionalGenerator(nn.Module, ABC):
         Args:
             stage: Name of the stage.
             batch: The batch of this pass.
-            wanted: The terms that some moving player descends; others may be left out. A term has
+            wanted: The terms that the updated players descend; others may be left out. A term has
                 the same value whichever others are wanted.
 
         Returns:
@@ -201,11 +202,12 @@ class ConditionalGenerator(nn.Module, ABC):
         """
 
     def finish(self, data: Iterable[Batch]) -> None:
-        """Compute what takes a pass over the training data, such as class moments, into buffers.
+        """Optional: one pass over the training data after training, for example for class moments.
 
-        Called after the last iteration, and on the weights of every snapshot, in evaluation mode
-        and without gradients, with the averaged weights if there are any. Buffers are made by the
-        constructor; they keep names and shapes. Random numbers come from the default generator.
+        Results go into buffers, which the constructor makes; they keep names and shapes. Called
+        after the last iteration, and on the weights of every snapshot, in evaluation mode and
+        without gradients, with the averaged weights if there are any. Random numbers come from the
+        default generator.
 
         Args:
             data: All training examples once, as training sees them but not flipped, those with
@@ -239,7 +241,7 @@ class Posterior(NamedTuple):
 
 @runtime_checkable
 class Infers(Protocol):
-    """A variational model, so that it can be measured how well its codes fit their priors."""
+    """A variational model; metrics measure how well its codes fit their priors."""
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the posteriors of examples `[B, ...]`; `y` if the model needs it."""

@@ -44,7 +44,7 @@ class TuningFile(SweepFile):
     sampler_seed: Seed = 0
     """Seed of what is proposed."""
     storage: Annotated[str, Field(pattern=r"^$|^[A-Za-z][A-Za-z0-9+]*://")] = ""
-    """Address of an Optuna database; a journal beside the results where empty."""
+    """Address of an Optuna database; a journal next to the results where empty."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,8 @@ def _variant(document: Located, head: TuningFile, name: str, settings: Located) 
     space = head.space.get(name) or weights_space(training.objective)
     if not space:
         raise SpecError(
-            f"{name!r} has no loss weight to tune, since each of its players descends one term "
-            f"alone; say what may vary, for example space: {{{name}: {{optimizers.default.rate: "
+            f"{name!r} has no loss weight to tune, since each of its players descends only one "
+            f"term; say what may vary, for example space: {{{name}: {{optimizers.default.rate: "
             "{low: 1e-4, high: 1e-3}}}",
             where=document.where(("variants", name)),
             key=f"space.{name}",

@@ -84,7 +84,7 @@ FLOATS = np.linspace(0, 1, 18 * 64).reshape(18, 8, 8)
         ({"x_train": FLOATS * 255}, r"from 0 to 255; np.rint\(x_train\).astype\(np.uint8\)"),
         ({"x_train": (FLOATS * 255).astype(int)}, r"dtype int64, .* from 0 to 255; np.rint"),
         ({"x_train": FLOATS * 1000}, r"from 0 to 1e\+03$"),
-        ({"x_train": (FLOATS > 0).astype("u1")}, "x_train holds 0 and 1 alone, which is black"),
+        ({"x_train": (FLOATS > 0).astype("u1")}, "x_train holds only 0 and 1, which is black"),
         ({"x_train": np.zeros((18, 8, 8, 4), "u1")}, r"1 or 3 channels .*, got \[18, 8, 8, 4\]$"),
         ({"x_train": np.zeros((18, 3, 8, 8), "u1")}, r"x_train.transpose\(0, 2, 3, 1\)"),
         ({"x_train": np.zeros((18, 64), "u1")}, r"x_train must be \[N, H, W\], .* got \[18, 64\]"),

@@ -270,7 +270,7 @@ def arrays(**changes):
             arrays(x=np.full((12, 8, 8), 0.5, np.float32)),
             "x has dtype float32, expected uint8 (0 to 255), and ranges from 0.5 to 0.5; np.rint(",
         ),
-        (arrays(x=np.ones((12, 8, 8), np.uint8)), "x holds 0 and 1 alone, which is black"),
+        (arrays(x=np.ones((12, 8, 8), np.uint8)), "x holds only 0 and 1, which is black"),
         (
             arrays(x=np.zeros((12, 9, 9), np.uint8)),
             "x holds 9x9 gray images, those of blobs are 8x8",
@@ -339,7 +339,7 @@ def test_arrays_that_do_not_fit_are_refused(bench, here, content, text):
         (("theirs", *ONE, "--name", "real"), "'real' is the name of a control row"),
         (("theirs", *ONE, "--name", "a\nb"), "is not one line of plain text"),
         (("theirs", *ONE, "--name", "a "), "'a ' is not one line of plain text"),
-        (("tiny.yaml", *ONE), "expected a folder of images with one sub-folder a class"),
+        (("tiny.yaml", *ONE), "expected a folder of images with one sub-folder per class"),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, tuple) else "",
 )

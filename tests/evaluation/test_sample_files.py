@@ -85,7 +85,7 @@ def test_a_sample_batch_holds_color_images_whose_classes_take_turns(bench, run, 
         (("--to", "tiny.yaml"), "--to tiny.yaml: already exists"),
         (("--to", "new.npz", "--format", "png"), "--format png: is for gray or color images, not"),
         (("--to", "new", "--snapshot", "1"), "--snapshot: no weights are kept of that iteration"),
-        (("--to", "new", "--sampling", "{steps: 3}"), "cvae has no options of sampling"),
+        (("--to", "new", "--sampling", "{steps: 3}"), "cvae has no sampling options"),
         (("--to", "new", "--sampling", "fast"), "expected options, {name: value, ...}"),
     ],
 )

@@ -95,7 +95,7 @@ LAUGHS = "a: &a0 lol\n" + "".join(
         ("' a': 1", 1, "begins or ends with a space"),
         ("k" * 300 + ": 1", 1, "a key of 300 characters"),
         ("a: 1\na: 2", 2, "a: duplicate key"),
-        ("a: {<<: 1}", 1, "merges mappings alone"),
+        ("a: {<<: 1}", 1, "merges only mappings"),
         ("a: 1\n---\nb: 2", 2, "a second document (---)"),
         ("a: 1\nb: {c: 1\nd: 2\n", 2, "the { of this line is not closed"),
         ("a: 1\nb: [1,\n 2\n\n", 2, "the [ of this line is not closed"),

@@ -50,9 +50,9 @@ def test_a_row_is_known_by_its_options_and_not_by_its_name():
         (FLOW, {"a": {"steps": 2}, "b": {"steps": 2}}, "sampling.b: has the same options as 'a'"),
         ("flow_matching", {"a": {"guidance": 2.0}}, "sampling.a: cannot be sampled: guidance oth"),
         ("cgan", {"a": {"truncation": 0.0}}, "sampling.a.truncation: must be > 0.0, got 0.0"),
-        ("cvae", {"a": {"steps": 2}}, "sampling.a: cvae has no options of sampling"),
-        ({**FLOW, "steps": 50}, {}, "model.steps: is an option of sampling: write it beside the "),
-        ({**FLOW, "guidance": 2.0}, {}, "model.guidance: is an option of sampling: write it bes"),
+        ("cvae", {"a": {"steps": 2}}, "sampling.a: cvae has no sampling options"),
+        ({**FLOW, "steps": 50}, {}, "model.steps: is a sampling option: write it next to the "),
+        ({**FLOW, "guidance": 2.0}, {}, "model.guidance: is a sampling option: write it next"),
     ],
 )
 def test_wrong_options_of_sampling_are_refused_at_their_key(model, sampling, message):

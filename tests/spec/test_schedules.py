@@ -193,7 +193,7 @@ def test_wrong_keys_are_named(schedule, key, words):
         ("my_rates.rates:negative", {}, "function", ["returned -1 at iteration 99", ">= 0"]),
         ("my_rates.rates:nothing", {}, "function", ["returned None", "number"]),
         ("my_rates.rates:broken", {}, "function", ["ZeroDivisionError", "rates.py:"]),
-        ("my_rates.rates:moving", {}, "function", ["its arguments alone"]),
+        ("my_rates.rates:moving", {}, "function", ["only on its arguments"]),
         ("my_rates.rates:one_cycle", {"tap": 1}, "options.tap", ["did you mean 'top'", "names"]),
         ("my_rates.rates:one_cycle", {"top": "a"}, "options.top", ["a number"]),
         ("my_rates.rates:needs", {}, "options.must", ["required"]),

@@ -36,7 +36,7 @@ class Ray(Executor):
         jobs: Tasks given to Ray at a time, 1000 where None; those without room wait there.
         worker: What every task gets, but for loaded data.
         address: Of the cluster, as `ray.init` takes it; `$RAY_ADDRESS`, or else a Ray of this
-            machine alone, where None.
+            machine only, where None.
         cpus: Cores of a task.
         gpus: GPUs of a task, also a fraction; one where the cluster has any, if None.
 

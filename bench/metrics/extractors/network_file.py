@@ -61,7 +61,7 @@ def network_logits(context: Context, network: Network) -> FeatureClassifier:
     """Return the classifier of a file; a `BenchError` says if the file holds none."""
     logits = _extractors(context, network).get("logits")
     if logits is None:
-        raise BenchError(f"{network.path} gives features alone, and logits [B, K] are needed here")
+        raise BenchError(f"{network.path} gives only features, and logits [B, K] are needed here")
     return FeatureClassifier(
         logits.name,
         lambda x: logits.outputs_of(x)[:, logits.columns],
@@ -76,7 +76,7 @@ def network_features(context: Context, network: Network) -> FeatureExtractor:
     extractor = _extractors(context, network).get("features")
     if extractor is None:
         raise BenchError(
-            f"{network.path} gives logits alone, and features [B, D] are needed here; return both "
+            f"{network.path} gives only logits, and features [B, D] are needed here; return both "
             "as a pair (logits, features), or say gives: features if that is what it returns"
         )
     return extractor
@@ -181,7 +181,7 @@ def _try(program: Callable[[Tensor], Any], context: Context, network: Network) -
         scale = max(1.0, float(first.abs().max()))
         if not float((first - output).abs().max()) <= TOLERANCE * scale:  # also if not finite
             raise BenchError(
-                f"{network.path} gives an image other outputs beside another image than alone; "
+                f"{network.path} gives other outputs for an image in a batch than alone; "
                 "save the network in evaluation mode, after net.eval()"
             )
     return together

@@ -46,7 +46,7 @@ FIGURES = {
         PaperFigure("dimensions", "single dimensions of the irrelevant code", "5", ("dimensions",)),
         PaperFigure("swaps", "images made of the codes of two", "6", ("swaps",)),
         PaperFigure("inpainting", "hidden regions, filled in", "7", ("inpainting",)),
-        PaperFigure("samples", "samples of each class beside real images", "8"),
+        PaperFigure("samples", "samples of each class next to real images", "8"),
         PaperFigure("walks", "codes of one and of two attributes move", "", ("walks",)),
         PaperFigure("reconstruction", "images, encoded and decoded", "", ("reconstruction",)),
         PaperFigure("subspaces", "planes of the code of one label", "", ("subspaces",)),

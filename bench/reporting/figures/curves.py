@@ -1,4 +1,4 @@
-"""Training curves: a panel a loss, a line a run, a bold one for the mean over seeds."""
+"""Training curves: one panel per loss, a line per run, a bold one for the mean over seeds."""
 
 from statistics import fmean
 from typing import Any

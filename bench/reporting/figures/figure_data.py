@@ -276,7 +276,7 @@ def find_pictures(
     for variant in data.variants:
         if variant.is_sampling_row:
             unable.append(
-                ("such pictures are made for the row of their weights alone", variant.label)
+                ("such pictures are made only for the row of their weights", variant.label)
             )
             continue
         pictures = read_pictures(variant.run.path) if variant.run else RecordedPictures({}, {})

@@ -29,7 +29,7 @@ LONGEST_LABEL = 18
 
 
 def save_image_grid(panels: Mapping[str, Array], class_names: Sequence[str], path: Path) -> None:
-    """Save samples `uint8` `[K, n, H, W, C]` by title as PNG, side by side, a row a class."""
+    """Save samples `uint8` `[K, n, H, W, C]` by title as PNG, side by side, one row per class."""
     for images in panels.values():
         if len(images) != len(class_names):
             raise ValueError(f"{len(class_names)} class names, but images of {len(images)} classes")

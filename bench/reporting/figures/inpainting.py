@@ -9,7 +9,7 @@ MOST, SHOWN = 20, 8
 
 
 def draw(data: FigureData) -> CaptionedFigure:
-    """Return a panel a region: the images, what is left of them, and a row a variant."""
+    """Return one panel per region: the images, what is left of them, and a row per variant."""
     shown = find_pictures(data, ("inpainting",), MOST, encoded=True)
     originals = shown.originals()
     arrays = [pictures.arrays for pictures in shown.pictures.values()]

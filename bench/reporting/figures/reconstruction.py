@@ -10,7 +10,7 @@ MOST = 20
 
 
 def draw(data: FigureData) -> CaptionedFigure:
-    """Return one panel: the images first, then a row a variant."""
+    """Return one panel: the images first, then one row per variant."""
     shown = find_pictures(data, ("reconstruction",), MOST, encoded=True)
     rows = [("image", shown.originals())]
     rows += [(v.label, p.arrays["reconstruction"]) for v, p in shown.pictures.items()]

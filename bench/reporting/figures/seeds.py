@@ -17,7 +17,7 @@ MOST, ACROSS = 30, 3
 
 
 def draw(data: FigureData) -> CaptionedFigure:
-    """Return a panel a metric, a row a variant."""
+    """Return one panel per metric, with one row per variant."""
     columns = [c for c in data.columns(data.metrics) if data.metrics or c.kind == "measured"]
     shown, notes = data.limit_variants(data.variants, MOST)
     columns = [column for column in columns if any(data.interval(column, v) for v in shown)]

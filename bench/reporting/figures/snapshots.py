@@ -1,4 +1,4 @@
-"""Metrics over the training: a panel a metric, a line a variant, its interval over seeds as a band.
+"""Metrics over the training: a panel per metric, a line per variant, intervals as bands.
 
 Training curves show losses; these are measurements of samples, drawn from each snapshot.
 """

@@ -9,7 +9,7 @@ MOST, ACROSS = 4, 3
 
 
 def draw(data: FigureData) -> CaptionedFigure:
-    """Return a line a variant, with a panel for each of its labels."""
+    """Return one line per variant, with a panel for each of its labels."""
     shown = find_pictures(data, ("subspaces",), MOST, encoded=True)
     lines, margin, labels = [], 0.0, 0
     for variant, pictures in shown.pictures.items():

@@ -38,7 +38,7 @@ class _Cell(NamedTuple):
 
 
 def draw(data: FigureData) -> CaptionedFigure:
-    """Return the comparison; a row a variant over the training, else a panel a variant."""
+    """Return the comparison; a row per variant over the training, else a panel per variant."""
     samples = data.samples(images=False)
     if not samples:
         why = "are images, not points" if data.samples(images=True) else "were not kept"

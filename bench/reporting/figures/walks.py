@@ -7,7 +7,7 @@ MOST, PLANES = 4, 2
 
 
 def draw(data: FigureData) -> CaptionedFigure:
-    """Return a line a variant: a panel of walks, a row an attribute, then planes of two."""
+    """Return a line per variant: a panel of walks, a row per attribute, then planes of two."""
     shown = find_pictures(data, ("walks",), MOST, encoded=True)
     lines, beyond, planes = [], 0.0, 0
     for variant, pictures in shown.pictures.items():

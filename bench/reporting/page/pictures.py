@@ -21,7 +21,7 @@ from bench.reporting.page.variants import PageVariants
 
 SAMPLES = "samples"
 CAPTIONS = {
-    SAMPLES: "One row a class, drawn by the trained model; nothing is selected.",
+    SAMPLES: "One row per class, drawn by the trained model; nothing is selected.",
     "reconstruction": "Real test images above, encoded and decoded below.",
     "swaps": "Each image has the relevant code of its row and the irrelevant code of its column.",
     "inpainting": "What the model saw, above what it made of it.",
@@ -101,7 +101,7 @@ def _left_out(whole: ImageSheet, shown: ImageSheet) -> Iterator[str]:
     before, after = whole.images.shape, shown.images.shape
     if shown.reduced and before[-1] == 3:
         yield "Colors are reduced to 256 a picture, so that the file stays light."
-    for axis, what in ((1, "images a row"), (0, "rows")):
+    for axis, what in ((1, "images per row"), (0, "rows")):
         if after[axis] < before[axis]:
             yield f"{after[axis]} of {before[axis]} {what} are shown, so that the file stays light."
 

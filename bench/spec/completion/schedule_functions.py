@@ -39,7 +39,7 @@ def check_schedule(schedule: Schedule, iterations: int, path: KeyPath) -> Schedu
             except BenchError as error:
                 raise KeyProblem((*path, "function"), str(error)) from error
             if len(factors) > 1:
-                problem = "must depend on its arguments alone: for the same ones it returned"
+                problem = "must depend only on its arguments: for the same ones it returned"
                 named = " and ".join(map(str, factors))
                 raise KeyProblem((*path, "function"), f"{schedule.function} {problem} {named}")
     return schedule

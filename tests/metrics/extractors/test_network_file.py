@@ -212,7 +212,7 @@ def test_an_exported_program_of_one_batch_size_is_refused(contexts, tmp_path):
         (One, "returned one logit an image; at least 2 classes are needed"),
         (Three, r"a pair \(logits, features\), or a dict with these names; it returned tuple"),
         (Misnamed, "it returned dict of embedding"),
-        (Normed, r"other outputs beside another image than alone.*net\.eval\(\)"),
+        (Normed, r"other outputs for an image in a batch than alone.*net\.eval\(\)"),
     ],
 )
 def test_what_a_network_returns_is_checked(saved, contexts, network, message):
@@ -228,10 +228,10 @@ def test_features_of_the_wrong_shape_are_named(saved, contexts):
 
 def test_what_is_needed_and_not_there_is_said(saved, contexts):
     context, path = contexts(), saved(Logits())
-    with pytest.raises(BenchError, match=r"net\.pt gives logits alone, and features .* needed"):
+    with pytest.raises(BenchError, match=r"net\.pt gives only logits, and features .* needed"):
         FrechetDistance(extractor=Network(path=path)).measure(some(context), context)
     option = Network(path=path, gives="features")
-    with pytest.raises(BenchError, match=r"gives features alone, and logits .* needed"):
+    with pytest.raises(BenchError, match=r"gives only features, and logits .* needed"):
         InceptionScore(extractor=option).measure(some(context), context)
 
 
