@@ -150,5 +150,5 @@ def _write_mirrors(folder: Path, trackers: "Sequence[ChosenTracker]") -> bool:
     except (BenchError, OSError) as error:
         why = describe_system_error(error) or error
         command = suggest_command(folder.parent, "mirror", folder.name)
-        say(f"the CSV files in {folder} are not up to date: {why}; fix it, then run: {command}")
+        say(f"the CSV files in {folder} are not up to date: {why}; then run: {command}")
         return False

@@ -424,7 +424,7 @@ def test_other_metrics_go_into_the_record_where_asked(bench, run, here):
     assert "nothing to do" in bench(*RUN, METRICS)[2]
     for other in ("--sample-seed", "--samples-per-class"):
         status, _, err = bench("evaluate", str(run), *QUICK, "--record", other, "5")
-        assert (status, "use --name to keep them as a row" in err) == (2, True), err
+        assert (status, "use --name to keep these as a row" in err) == (2, True), err
 
 
 def test_samples_of_runs_may_be_kept_as_a_row(bench, run, here):
@@ -442,7 +442,7 @@ def test_folders_that_are_no_runs_say_so(bench, run, here):
     sweep, real = here / "results/tiny", next(here.glob("results/tiny/real-*"))
     assert "name one of its runs, for example" in bench("evaluate", str(sweep), *QUICK)[2]
     assert "holds measurements, but no model" in bench("evaluate", str(real), *QUICK)[2]
-    assert "a run knows its own" in bench("evaluate", str(run), *ONE)[2]
+    assert "--data applies only to images" in bench("evaluate", str(run), *ONE)[2]
     (run / "model.pt").unlink()
     assert "holds no trained model" in bench("evaluate", str(run), *QUICK)[2]
 

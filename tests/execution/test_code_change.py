@@ -73,7 +73,7 @@ def times(here):
         (MODEL, "1 run (results/tiny/", "to keep both, set name=ANOTHER; to replace"),
         (DATA, "3 runs (results/tiny/", "to keep both, set name=ANOTHER; to replace"),
         (METRIC, "3 runs (results/tiny/", "to evaluate them again, delete `done` in their folders"),
-        (CONTROLS, "1 run (results/tiny/real-", "delete `done` in their folders to measure them"),
+        (CONTROLS, "1 run (results/tiny/real-", "to evaluate them again, delete `done`"),
     ],
     ids=["model", "data", "metric", "control"],
 )

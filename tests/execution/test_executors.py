@@ -156,7 +156,7 @@ def test_a_killed_run_goes_on_where_it_was(executor, run, bench, bench_process, 
     status, err = run(*RUN, *LONG)
     killer.join()
     if executor[1] == "local":
-        assert "its process was killed (as the system does when memory runs out" in err
+        assert "worker process was killed (as the system does when memory runs out" in err
         assert "resuming in a new process" in err
     assert status == 0, err
     log = next(here.glob("results/tiny/*/log.txt")).read_text()

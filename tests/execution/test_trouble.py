@@ -133,7 +133,7 @@ def test_figures_are_kept_where_the_csv_files_do_not_fit(bench, here, monkeypatc
         status, _, err = bench(*RUN)
     assert status == 1
     assert "CSV files in results/tiny are not up to date: No space left on device" in err
-    assert "then: bench mirror tiny" in err
+    assert "then run: bench mirror tiny" in err
     assert "2 finished" in err
     assert bench("mirror", "tiny", "--tracker", "none")[0] == 0
     assert (here / "results" / "tiny" / "figures.csv").exists()

@@ -239,7 +239,7 @@ def test_killed_at_any_time_it_ends_with_exactly_the_trials_asked_for(bench_proc
     os.kill(process_of(now[0]), signal.SIGKILL)
     out, err = again.communicate(timeout=600)
     assert again.returncode == 0, err
-    assert "a trial: its process was killed" in err
+    assert "a trial: worker process was killed" in err
     lines = csv(here)[1:]
     assert [line.split(",")[:3] for line in lines] == [
         [variant, str(number), "complete"] for variant in ("cvae", "cgan") for number in range(8)
