@@ -17,8 +17,8 @@ STOPPED = "was asked to stop"
 class Ended(NamedTuple):
     """A task that has ended; it is `lost` if the process that did it is gone.
 
-    The reason of `lost` says what happened, to follow the words "worker process"; that of `failed` is
-    given where it could not be written in the folder of the task.
+    The reason of `lost` says what happened, to follow the words "worker process"; that of `failed`
+    is given where it could not be written in the folder of the task.
     """
 
     task: Task
