@@ -75,7 +75,7 @@ def test_a_metric_added_later_trains_nothing(bench, here):
     status, _, err = bench(*RUN, "seeds=[0]", diversity)
     assert status == 0, err
     assert {p: p.stat().st_mtime_ns for p in here.glob("results/tiny/*/model.pt")} == weights
-    assert "intra_class_diversity" in (here / "results" / "tiny" / "figures.csv").read_text()
+    assert "intra_class_diversity" in (here / "results" / "tiny" / "measurements.csv").read_text()
 
 
 def test_a_run_of_another_sweep_is_copied(bench, here):

@@ -44,7 +44,7 @@ def test_samples_are_classified_as_their_label(bench_process, here):
     process = bench_process("run", "digits", *measured)
     _, err = process.communicate()
     assert process.returncode == 0, err
-    with (here / "results/digits/figures.csv").open() as file:
+    with (here / "results/digits/measurements.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "class_accuracy"]
     accuracies = {row["variant"]: float(row["value"]) for row in rows if row["seed"]}
     assert accuracies.keys() == FLOORS.keys()

@@ -54,7 +54,7 @@ DESCRIPTIONS = {
     "samples.npz": "Samples of each class, as arrays",
     "pictures.npz": "What the model does with codes, as arrays",
     "model.pt": "Weights of the model",
-    "figures.csv": "Measurements of all runs",
+    "measurements.csv": "Measurements of all runs",
     "runs.csv": "All runs with their final measurements",
     "cost.csv": "Parameters and arithmetic of all runs, counted",
     "timings.csv": "Wall-clock times of all runs",

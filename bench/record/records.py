@@ -278,7 +278,7 @@ def _read_publication(folder: Path) -> Records:
             results=folder.parent,
             sweeps=(sweep,),
             runs=tuple(runs.values()),
-            measurements=entries("measurements", "figures.csv"),
+            measurements=entries("measurements", "measurements.csv"),
             timings=entries("timings", "timings.csv"),
             cost=entries("cost", "cost.csv"),
             origins=origins,

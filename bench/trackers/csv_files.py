@@ -7,7 +7,7 @@ from bench.record.records import COLUMNS, FrameName, RecordEntry, Records
 from bench.spec.reserved_names import REAL
 
 FILES: dict[str, FrameName] = {
-    "figures.csv": "measurements",
+    "measurements.csv": "measurements",
     "curves.csv": "curves",
     "cost.csv": "cost",
     "timings.csv": "timings",

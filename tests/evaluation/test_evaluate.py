@@ -379,7 +379,7 @@ def test_a_kept_row_stands_beside_a_sweep(bench, theirs, run, here):
     assert "  - Their GAN (Inception Score) on Blobs" in out
     _, out, _ = bench("status", "evaluations")
     assert out == "evaluations: 1 done; controls: 1 done\n"
-    assert (here / "results/evaluations/figures.csv").exists()
+    assert (here / "results/evaluations/measurements.csv").exists()
 
 
 def test_the_same_name_is_replaced_and_seeds_make_one_row(bench, theirs, here):

@@ -112,7 +112,7 @@ def test_a_publication_describes_tables_figures_and_numbers(bench, here, sweep):
     }
     assert crate.dereference("summary.md")["encodingFormat"] == "text/markdown"
     assert len(actions(crate)) == 7
-    assert {file.id for file in actions(crate)["cvae, seed 0"]["result"]} >= {"figures.csv"}
+    assert {file.id for file in actions(crate)["cvae, seed 0"]["result"]} >= {"measurements.csv"}
     assert "license" not in crate.root_dataset
     before = (folder / CRATE).read_bytes()
     bench("publish", "quickstart")

@@ -71,12 +71,12 @@ def test_the_command_says_what_it_wrote(bench, here):
         "ro-crate-metadata.json",
         "sweep.json",
         "origins.json",
-        "figures.csv",
+        "measurements.csv",
         "runs.csv",
         "cost.csv",
         "timings.csv",
     }
-    assert names == expected | {"summary.md", "footing.md", "seeds.png"}, "not 1.md and 2.md"
+    assert names == expected | {"summary.md", "cost.md", "seeds.png"}, "not 1.md and 2.md"
     assert (folder / "seeds.png").read_bytes() == b"a picture"
 
 
@@ -141,7 +141,7 @@ def test_unfinished_runs_and_missing_figures_are_refused(tmp_path):
 
 
 def test_a_damaged_file_is_named(published):
-    (published.results / "claims" / "figures.csv").write_text("sweep,run\na,b\n")
+    (published.results / "claims" / "measurements.csv").write_text("sweep,run\na,b\n")
     with pytest.raises(BenchError, match=r"cannot read .*claims/figures\.csv: it lacks .*value"):
         load_records(published.results)
 

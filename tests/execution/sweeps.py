@@ -10,7 +10,7 @@ RUN = ("run", "tiny.yaml", "--device", "cpu", "--checkpoint-seconds", "0.02")
 
 def csv(folder):
     """Return the files that must come out the same however often a sweep is interrupted."""
-    return [(folder / name).read_bytes() for name in ("figures.csv", "runs.csv", "curves.csv")]
+    return [(folder / name).read_bytes() for name in ("measurements.csv", "runs.csv", "curves.csv")]
 
 
 def wait_for(condition, seconds=300.0):

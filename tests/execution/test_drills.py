@@ -56,7 +56,7 @@ def test_killing_commands_and_processes_changes_nothing(bench_process, here, exp
         if process is None or process.poll() is not None:
             if process is not None:
                 told.append(process.communicate()[1])
-            if (folder / "figures.csv").exists():  # it got to the end: once more
+            if (folder / "measurements.csv").exists():  # it got to the end: once more
                 shutil.rmtree(here / "results")
             before = {run: log.count("by process") for run, log in logs(folder).items()}
             process = bench_process(*command)

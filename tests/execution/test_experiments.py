@@ -34,13 +34,13 @@ def overrides(name):
 
 @pytest.fixture
 def rehearse(bench, here, monkeypatch):
-    """Run a sweep of the papers in little time; return the rows of figures.csv with a value."""
+    """Run a sweep of the papers in little time; return the rows of measurements.csv with a value."""
     monkeypatch.setattr(small_classifier, "STEPS", 1)
 
     def run(name, *words):
         status, _, errors = bench("run", name, *ON_THE_CPU, *words)
         assert not status, errors
-        with (here / "results" / name / "figures.csv").open() as file:
+        with (here / "results" / name / "measurements.csv").open() as file:
             return [row for row in csv.DictReader(file) if row["value"]]
 
     return run

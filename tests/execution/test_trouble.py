@@ -129,14 +129,14 @@ def test_a_file_that_does_not_fit_costs_its_run_alone(bench, here, monkeypatch, 
 
 def test_figures_are_kept_where_the_csv_files_do_not_fit(bench, here, monkeypatch):
     with monkeypatch.context() as patch:
-        fill_disk(patch, "figures.csv")
+        fill_disk(patch, "measurements.csv")
         status, _, err = bench(*RUN)
     assert status == 1
     assert "CSV files in results/tiny are not up to date: No space left on device" in err
     assert "then run: bench mirror tiny" in err
     assert "2 finished" in err
     assert bench("mirror", "tiny", "--tracker", "none")[0] == 0
-    assert (here / "results" / "tiny" / "figures.csv").exists()
+    assert (here / "results" / "tiny" / "measurements.csv").exists()
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def test_a_damaged_file_of_a_finished_run_fails_that_run_alone(bench, finished, 
     assert f"{run / name}" in err
     assert "damaged" in err
     assert "--retry-failed measures again" in err
-    assert (run.parent / "figures.csv").exists()
+    assert (run.parent / "measurements.csv").exists()
     status, _, err = bench(*RUN, "--retry-failed")
     assert status == 0, err
     assert "1 finished, 1 kept" in err

@@ -22,7 +22,7 @@ FILES = (
     *("samples.npz", "samples.png", "pictures.npz", "model.pt"),
 )
 OF_THE_SWEEP = ("sweep.json",)
-OF_THE_PUBLICATION = ("sweep.json", "origins.json", "runs.csv", "figures.csv", "cost.csv")
+OF_THE_PUBLICATION = ("sweep.json", "origins.json", "runs.csv", "measurements.csv", "cost.csv")
 
 READING = {
     "status": ("status",),

@@ -89,7 +89,7 @@ def test_a_mean_is_never_over_two_versions_of_a_data_set(bench, changed):
 def test_a_publication_tells_them_apart_as_well(bench, changed):
     status, _, err = bench("publish", "quickstart", "--to", "published")
     assert status == 0, err
-    with (changed.parent / "published" / "quickstart" / "figures.csv").open() as file:
+    with (changed.parent / "published" / "quickstart" / "measurements.csv").open() as file:
         assert {row["data"] for row in csv.DictReader(file)} == {"faces@aaaaaaaa", "faces@bbbbbbbb"}
     assert cells(changed.parent / "published") == cells(changed)
 

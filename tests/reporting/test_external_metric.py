@@ -90,7 +90,7 @@ def test_its_comparisons_are_in_the_csv_file(rendered):
 
 def test_it_fills_tables_and_the_page(records):
     specs = cases.SPECS
-    assert [table.name for table in filled_tables(specs, records)] == ["summary", "footing"]
+    assert [table.name for table in filled_tables(specs, records)] == ["summary", "cost"]
     tables = filled_tables(specs, records, reference="cvae")
     page = describe_page(records, tables, specs["summary"].names)
     column = page["tables"][0]["columns"][0]

@@ -116,7 +116,7 @@ def test_nothing_is_asked_of_a_network(tmp_path):
 
 
 def test_tables_are_those_that_the_record_fills_without_repeats(small):
-    assert [table["name"] for table in small["tables"]] == ["summary", "footing"]
+    assert [table["name"] for table in small["tables"]] == ["summary", "cost"]
     assert [topic["metrics"] for topic in small["topics"]] == [
         ["inception_score"],
         ["intra_class_diversity"],
@@ -133,8 +133,8 @@ def test_a_table_with_numbers_of_its_own_stays(tmp_path):
     write_small(tmp_path)
     records, specs = load_records(tmp_path), load_tables(TABLES)
     for options, names in (
-        ({"paper": True}, ["2", "summary", "footing"]),  # the paper's column
-        ({"reference": "cvae", "show": ["difference"]}, ["summary", "footing"]),
+        ({"paper": True}, ["2", "summary", "cost"]),  # the paper's column
+        ({"reference": "cvae", "show": ["difference"]}, ["summary", "cost"]),
     ):
         tables = filled_tables(specs, records, **options)
         assert [table.name for table in without_repeats(tables)[0]] == names

@@ -253,7 +253,7 @@ def test_one_topic_can_be_shown_and_the_address_remembers_it(show):
     )
     for _ in range(2):
         assert (score.is_visible(), accuracy.is_visible()) == (True, False)
-        assert page.locator("#footing").is_hidden()
+        assert page.locator("#cost").is_hidden()
         assert page.locator(".cards .card:visible h3", has_text="diversity").count() == 0
         assert page.evaluate("location.hash").endswith("&metric=inception_score")
         page.locator("#bar a", has_text="Seeds").click()  # a link keeps the choice

@@ -26,7 +26,7 @@ def test_all_prints_what_the_sweeps_fill_and_says_what_is_left_out(bench, result
     status, out, err = bench("report", "claims", "--all", "--format", "markdown")
     assert status == 0, err
     written = {path.stem for path in (results / "claims" / "tables").iterdir()}
-    expected = ("1", "2", "ablation", "summary", "footing")
+    expected = ("1", "2", "ablation", "summary", "cost")
     assert written == {f"table-{name}" for name in expected}  # 5 and 6 would repeat 1 and 2
     left = "5, 6, calibration, disentanglement, switching, toy, swiss_roll"
     assert f"left out, empty or the same as these: {left}" in err

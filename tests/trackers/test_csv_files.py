@@ -30,7 +30,7 @@ def test_figures_are_exact(tmp_path):
     third = {"cvae": {0: {"inception_score": (recorded.IS, 1 / 3)}}}
     recorded.write_sweep(tmp_path, variants=third, real=None)
     write_csv(load_records(tmp_path), tmp_path / "csv")
-    [row] = read(tmp_path / "csv" / "figures.csv")
+    [row] = read(tmp_path / "csv" / "measurements.csv")
     assert float(row["value"]) == 1 / 3
     assert row["protocol"] == recorded.IS
     assert row["step"] == "800"
@@ -42,7 +42,7 @@ def test_errors_stand_beside_their_figures_and_old_rows_have_none(tmp_path):
     rows = read_jsonl(path)
     write_jsonl(path, [rows[0] | {"error": 1 / 7}, rows[1] | {"error": None}])
     write_csv(load_records(tmp_path), tmp_path / "csv")
-    errors = [row["error"] for row in read(tmp_path / "csv" / "figures.csv")]
+    errors = [row["error"] for row in read(tmp_path / "csv" / "measurements.csv")]
     assert errors[:2] == [repr(1 / 7), ""]
     assert set(errors[2:]) == {""}
     write_jsonl(path, [rows[0] | {"error": "small"}])
@@ -65,7 +65,7 @@ def test_a_figure_without_a_value_keeps_its_reason(tmp_path):
     none = {"cvae": {0: {"leakage": ("leakage[]", None)}}}
     recorded.write_sweep(tmp_path, variants=none, real=None)
     write_csv(load_records(tmp_path), tmp_path / "csv")
-    [row] = read(tmp_path / "csv" / "figures.csv")
+    [row] = read(tmp_path / "csv" / "measurements.csv")
     assert (row["value"], row["reason"]) == ("", recorded.REASON)
 
 
@@ -87,7 +87,7 @@ def test_only_the_timings_depend_on_the_clock(tmp_path):
         for path in folder.glob("*/timings.jsonl"):
             path.write_text(path.read_text().replace("12.5", str(seconds)))
         write_csv(load_records(tmp_path / place), tmp_path / place / "csv")
-    for name in ("figures.csv", "runs.csv", "curves.csv", "cost.csv"):
+    for name in ("measurements.csv", "runs.csv", "curves.csv", "cost.csv"):
         first, second = ((tmp_path / place / "csv" / name).read_bytes() for place in "ab")
         assert first == second
     assert read(tmp_path / "a" / "csv" / "timings.csv")[0]["value"] == "1.0"

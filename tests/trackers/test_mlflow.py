@@ -83,7 +83,7 @@ def test_the_parent_carries_means_and_the_files_that_are_there(results, bench):
     assert parent.data.metrics["lr_livae/inception_score/n"] == 3
     assert parent.data.metrics["lr_livae/inception_score/half_width"] == pytest.approx(0.6210344)
     artifacts = results / "mlartifacts" / parent.info.run_id / "artifacts"
-    assert {"figures.csv", "runs.csv", "curves.csv", "sweep.json", "tables"} <= {
+    assert {"measurements.csv", "runs.csv", "curves.csv", "sweep.json", "tables"} <= {
         path.name for path in artifacts.iterdir()
     }
     assert (artifacts / "tables" / "table-summary.txt").read_text().startswith("All metrics")

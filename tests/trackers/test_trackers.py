@@ -298,7 +298,7 @@ def test_no_tracker_costs_another_or_the_record(bench, plug_ins, here):
     assert "warning: leaves is not up to date: SystemExit: 3\n" in err
     assert err.splitlines()[-1] == "names: 4"
     assert "Traceback" not in err
-    assert (here / "results" / "quickstart" / "figures.csv").exists()
+    assert (here / "results" / "quickstart" / "measurements.csv").exists()
     assert (here / "results" / "names.txt").read_text().startswith("cvae, seed 0\n")
 
 

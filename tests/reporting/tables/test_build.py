@@ -171,7 +171,7 @@ def test_published_values_belong_to_the_model_and_not_to_its_variants(tmp_path):
 
 def test_what_a_model_costs_has_no_real_images_and_no_direction(tmp_path):
     recorded.write_sweep(tmp_path, states={"real": "missing"})
-    built = cases.build(tmp_path, "footing")
+    built = cases.build(tmp_path, "cost")
     assert [line.label for line in built.rows] == ["cVAE", "Lr-LiVAE"]
     assert row(built, "cVAE")[-1] == "12.50 ± 0.00 (3)"
     [cell] = {line.cells[0] for line in built.rows}
@@ -185,7 +185,7 @@ def test_what_a_model_costs_has_no_real_images_and_no_direction(tmp_path):
 def test_seeds_that_were_counted_differently_show_it(tmp_path):
     folder = recorded.write_sweep(tmp_path)
     recorded.write_cost(next(folder.glob("00*")), parameters=1_000_000)
-    place = cases.build(tmp_path, "footing").rows[0].cells[0]
+    place = cases.build(tmp_path, "cost").rows[0].cells[0]
     assert (place.kind, place.n) == ("mean", 3)
 
 

@@ -200,7 +200,7 @@ def test_a_wrong_reference_gets_the_rows_that_are_there(tmp_path):
     recorded.write_sweep(tmp_path)
     with pytest.raises(UnknownName, match=r"row to compare with 'Lr-LiVEA' \(did you mean 'Lr-Li"):
         cases.build(tmp_path, reference="Lr-LiVEA")
-    built = cases.build(tmp_path, "footing", reference="cvae", show=["difference"])
+    built = cases.build(tmp_path, "cost", reference="cvae", show=["difference"])
     assert all(column.view == "value" for column in built.columns)
 
 

@@ -13,7 +13,7 @@ def test_the_shipped_tables_hold_the_published_values_and_no_others():
     tables = load_tables(SHIPPED)
     assert list(tables) == [
         *("1", "2", "5", "6", "ablation", "calibration", "disentanglement"),
-        *("switching", "toy", "swiss_roll", "summary", "footing"),
+        *("switching", "toy", "swiss_roll", "summary", "cost"),
     ]
     assert tables["1"].published == tables["5"].published == {}
     assert any("could not be recovered" in note for note in tables["1"].notes)
