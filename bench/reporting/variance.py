@@ -177,7 +177,8 @@ def _key(entry: RecordEntry) -> Key:
 
 def _variance(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return estimate(known).variance if known else None
+    spread = estimate(known).spread if known else None
+    return None if spread is None else spread**2
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
