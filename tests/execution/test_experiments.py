@@ -34,7 +34,7 @@ def overrides(name):
 
 @pytest.fixture
 def rehearse(bench, here, monkeypatch):
-    """Run a sweep of the papers in little time; return the rows of measurements.csv with a value."""
+    """Run a sweep of the papers in little time; return its measurements that have a value."""
     monkeypatch.setattr(small_classifier, "STEPS", 1)
 
     def run(name, *words):
