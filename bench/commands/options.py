@@ -136,7 +136,9 @@ WORKER = (
 EXECUTION = (
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
     click.option("--dry-run", is_flag=True, help="Show what would be done, then stop."),
-    click.option("--jobs", "-j", type=int, help="Runs at a time.  [default: 1]"),
+    click.option(
+        "--jobs", "-j", type=click.IntRange(1, 1024), help="Runs at a time.  [default: 1]"
+    ),
     click.option(
         "--executor",
         help="Where runs are executed, a name or {name: ..., option: ...}; see `bench list "
