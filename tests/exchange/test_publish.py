@@ -142,7 +142,8 @@ def test_unfinished_runs_and_missing_figures_are_refused(tmp_path):
 
 def test_a_damaged_file_is_named(published):
     (published.results / "claims" / "measurements.csv").write_text("sweep,run\na,b\n")
-    with pytest.raises(BenchError, match=r"cannot read .*claims/measurements\.csv: it lacks .*value"):
+    message = r"cannot read .*claims/measurements\.csv: it lacks .*value"
+    with pytest.raises(BenchError, match=message):
         load_records(published.results)
 
 
