@@ -136,7 +136,7 @@ def test_latex_says_the_number_of_seeds_once():
     other = replace(row, cells=(row.cells[0], replace(row.cells[1], n=3)))
     text = render_latex(replace(mixed, rows=(other,)))
     assert r"\textbf{1.00} $\pm$ 0.25 (8) & 2.00 (3)" in text
-    assert "(their number)" in text
+    assert "(number of seeds)" in text
 
 
 def test_a_bare_table_says_what_its_cells_are():

@@ -126,7 +126,7 @@ def test_a_row_is_compared_with_a_reference_of_its_own(tmp_path):
     said = cases.notes(table)
     assert "planned in the sweep claims: all rows, with full (for worse: better), in ince" in said
     assert "Bold, or * in plain text: significantly better than full (for worse: better); " in said
-    assert "full itself where it is significantly better than every row that is tested" in said
+    assert "full itself where it is significantly better than every row tested" in said
 
 
 def test_the_sentence_on_bold_names_no_reference_that_is_compared_itself(tmp_path):
