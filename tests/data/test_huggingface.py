@@ -262,14 +262,14 @@ REFUSED = {
     "no image": (
         lambda: some().remove_columns("image"),
         {},
-        "cannot choose image_column: candidates are label; set",
+        "cannot choose image_column: there are none among label",
     ),
     "no label": (
         lambda: some().remove_columns("label"),
         {},
-        "cannot choose label_column: candidates are image",
+        "cannot choose label_column: there are none among image",
     ),
-    "two images": (two_images, {}, "cannot choose image_column: candidates are image, mask"),
+    "two images": (two_images, {}, "cannot choose image_column: there are several, image, mask"),
     "no names of images": (
         lambda: some(label=lambda i: "ab"[i % 2], of=TEXT),
         {"image_column": "label"},
