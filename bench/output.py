@@ -31,7 +31,7 @@ class ListedName(Output):
     summary: str
     """One line about it."""
     can: list[str] = []
-    """Of a model: what it can do beyond sampling, and its options of sampling."""
+    """Of a model: what it can do beyond sampling, and its sampling options."""
     problem: str = ""
     """Why it cannot be used; empty where it can."""
 
@@ -61,7 +61,7 @@ class OfRun(Output):
 
 
 class RunRow(OfRun):
-    """A run that a sweep expects, a row of other options of sampling, or a control."""
+    """A run that a sweep expects, a row of other sampling options, or a control."""
 
     state: State
     iterations: int | None

@@ -75,7 +75,7 @@ def samples_follow_their_generator(under_test: ModelUnderTest) -> None:
 
 
 def samples_can_be_drawn_in_every_way(under_test: ModelUnderTest) -> None:
-    """Every word and switch among the options of sampling draws samples, by the generator alone."""
+    """Every word and switch among the sampling options draws samples, by the generator alone."""
     model, y = under_test.model().eval(), under_test.labels()
     ways = [
         {name: value}

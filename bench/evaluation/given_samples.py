@@ -33,7 +33,7 @@ DEFAULT_METRICS = (
 class EvaluationRequest:
     """A request to measure; None means the default, or what a run knows.
 
-    `sample_seed` and `sampling_text`, options of sampling in YAML, are for drawing from a run,
+    `sample_seed` and `sampling_text`, sampling options in YAML, are for drawing from a run,
     `training_seed` is that of images from elsewhere.
     """
 

@@ -134,7 +134,7 @@ def measure_model(
 ) -> tuple[SampleSet, list[dict[str, Any]]]:
     """Draw a run's sample set after `step` iterations; return it and entries for the record.
 
-    With other options of sampling, metrics do not see the model: its codes are the same.
+    With other sampling options, metrics do not see the model: its codes are the same.
     """
     count, seed = run.evaluation.samples_per_class, run.training.seed
     samples = draw_samples(model, context.data.spec, count, seed, context.device, sampling)

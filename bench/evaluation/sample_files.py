@@ -42,7 +42,7 @@ def write_samples(
     """Write samples of the run in `path` to `target`, whole or not at all; return what to say.
 
     They are those that were measured, the first `per_class` of each class, unless another seed, a
-    snapshot or other options of sampling are asked for. More than were measured are another set.
+    snapshot or other sampling options are asked for. More than were measured are another set.
     """
     run = open_run(path, worker)
     spec = run.context.data.spec

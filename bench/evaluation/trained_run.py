@@ -35,7 +35,7 @@ class TrainedRun:
         return int(measured.get("samples_per_class") or Evaluation().samples_per_class)
 
     def parse_sampling(self, text: str | None) -> dict[str, Any]:
-        """Return the complete options of sampling in a text; none where they are the defaults."""
+        """Return the complete sampling options in a text; none where they are the defaults."""
         if text is None:
             return {}
         where = f"command line, --sampling {text}"

@@ -135,7 +135,7 @@ def _check_run(
             row.evaluation.exists()
             and digest(read_config(row.path).get("sampling")) != row.path.name
         ):
-            raise DamagedRecord(f"{row.path} has other options of sampling than its name says")
+            raise DamagedRecord(f"{row.path} has other sampling options than its name says")
     for key, known in (("seed", settings.get("seed")), ("model", _name(settings, "model"))):
         if planned and known is not None and planned[key] != known:
             raise DamagedRecord(f"sweep.json has another {key} of {folder.name} than its record")

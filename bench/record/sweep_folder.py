@@ -60,7 +60,7 @@ class RecordedRun:
         path: Its folder, which a published run lacks.
         evaluation: Id of what is to be measured; None in sweeps of older versions.
         state: As `RunFolder.status` decides, with `reason` and `is_measured`.
-        sampling: Options of sampling; empty where the model has none, or they are not on record.
+        sampling: Sampling options; empty where the model has none, or they are not on record.
         sampling_id: Name of the folder of a sampling row; empty for the run's own row.
         iterations: Length of the training; None, as `batch_size`, before the run began.
         data_path: Where its data were read from; empty where that is not known.

@@ -103,7 +103,7 @@ def complete_component(
 def complete_sampling(
     model: Mapping[str, Any], given: Mapping[str, Any], path: KeyPath = ()
 ) -> dict[str, Any]:
-    """Return options of sampling with all defaults, `given` ones checked at `path`."""
+    """Return sampling options with all defaults, `given` ones checked at `path`."""
     factory = registry.load("model", model["name"])
     schema = sampling_schema(factory)  # type: ignore[arg-type]
     built = options_schema(factory, SUPPLIED["model"])  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ def complete_sampling(
 
 
 def sampling_arguments(factory: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return recorded options of sampling as arguments of `sample`; a `BenchError` if they fit not.
+    """Return recorded sampling options as arguments of `sample`; a `BenchError` if they fit not.
 
     Missing ones have their defaults.
     """
@@ -175,7 +175,7 @@ def options_schema(factory: type[Any], supplied: int = 0) -> type[BaseModel]:
 
 @functools.cache
 def sampling_schema(factory: type[Any]) -> type[BaseModel]:
-    """Return the schema of a model's options of sampling: parameters of `sample` by name alone."""
+    """Return the schema of a model's sampling options: parameters of `sample` by name alone."""
     _, *parameters = inspect.signature(factory.sample).parameters.values()
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     supplied = [p for p in parameters if p.kind in by_place][:SUPPLIED_TO_SAMPLE]

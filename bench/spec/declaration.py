@@ -72,7 +72,7 @@ def building(factory: type, path: KeyPath) -> Iterator[None]:
 def refused_draw(
     model: "ConditionalGenerator", spec: "DataSpec", options: Mapping[str, Any]
 ) -> str:
-    """Return why a model without memory refuses options of sampling; empty where it does not.
+    """Return why a model without memory refuses sampling options; empty where it does not.
 
     It is asked for one example, and stopped where it calls a network or after hundreds of
     operations: torch loads its compiler, which takes seconds, for arithmetic without memory. Errors

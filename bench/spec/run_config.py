@@ -82,7 +82,7 @@ class RunConfig:
 
     @cached_property
     def default_sampling(self) -> dict[str, Any]:
-        """The options of sampling of the run's own row: the defaults of the model."""
+        """The sampling options of the run's own row: the defaults of the model."""
         return complete_sampling(self.training.model, {})
 
     @property
@@ -209,7 +209,7 @@ def _declared_settings(
 def _sampling(
     settings: RunSettings, model: Mapping[str, Any], problems: KeyProblems
 ) -> dict[str, dict[str, Any]]:
-    """Return the complete options of sampling of each sampling row."""
+    """Return the complete sampling options of each sampling row."""
     complete: dict[str, dict[str, Any]] = {}
     rows = {canonical_json(complete_sampling(model, {})): "the row of the variant"}
     for name, options in settings.sampling.items():
@@ -229,7 +229,7 @@ def _refuse_draws(
     sampling: Mapping[str, Mapping[str, Any]],
     problems: KeyProblems,
 ) -> None:
-    """Collect what a model says of options of sampling that it refuses."""
+    """Collect what a model says of sampling options that it refuses."""
     draws: dict[KeyPath, Mapping[str, Any]] = {("model",): {}}
     draws |= {("sampling", name): options for name, options in sampling.items()}
     for path, options in draws.items():

@@ -351,7 +351,7 @@ class Evaluation(Strict):
     `validation` is for choosing, with other evaluators."""
 
     sampling: dict[str, dict[str, Any]] = {}
-    """Name -> options of sampling: a further row each, drawn from the same trained weights. What is
+    """Name -> sampling options: a further row each, drawn from the same trained weights. What is
     left out has the default of the model's `sample`, as in the row of the variant."""
 
     def steps(self, iterations: int) -> list[int]:

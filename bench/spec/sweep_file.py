@@ -233,7 +233,7 @@ def check_variant_name(document: Located, name: str) -> None:
 
 
 def row_name(variant: str, sampling: str) -> str:
-    """Return the name of the row of a variant with other options of sampling."""
+    """Return the name of the row of a variant with other sampling options."""
     return f"{variant}, {sampling}"
 
 

@@ -193,7 +193,7 @@ class ConditionalGenerator(nn.Module, ABC):
             y: Labels `[B]`, or `[B, A]` as in `Batch`.
             generator: Source of all randomness, on the CPU; the default generator where None.
 
-        Further parameters, keyword-only, with annotations and defaults, are options of sampling: a
+        Further parameters, keyword-only, with annotations and defaults, are sampling options: a
         sweep checks and sets them, and draws a row for each choice from the same weights. A
         `ValueError` for a value, raised at the beginning, is found before the training.
 

@@ -1,4 +1,4 @@
-"""Rows of other options of sampling: drawn from the same weights, in folders of their own."""
+"""Rows of other sampling options: drawn from the same weights, in folders of their own."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Options of sampling: the keyword-only parameters of `sample`, checked before a training."""
+"""Sampling options: the keyword-only parameters of `sample`, checked before a training."""
 
 import json
 import re
