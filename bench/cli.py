@@ -43,8 +43,10 @@ def _check_words(words: Sequence[str]) -> None:
     for word in words:
         if wrong := first_control(word):
             if "\udc80" <= wrong <= "\udcff":
-                raise BenchError(f"{shortened(word)!r} is not UTF-8, or the locale is not (LC_ALL)")
-            raise BenchError(f"{shortened(word)!r} contains the control character {wrong!r}")
+                text = "is not UTF-8, or the locale is not (LC_ALL)"
+            else:
+                text = f"contains the control character {wrong!r}"
+            raise BenchError(f"command line: {shortened(word)!r} {text}")
 
 
 def _check_current_folder() -> None:

@@ -81,7 +81,9 @@ def test_sweeps_are_listed_by_paper(bench, here):
     for name, paper in (("a", ""), ("b", "paper: Z, Table 1\n"), ("c", "paper: Y, Figure 2\n")):
         (folder / f"{name}.yaml").write_text(f"name: {name}\ntitle: of {name}\n{paper}")
     (folder / "d.yaml").write_text("name: [\n")
-    lines = [line.split(maxsplit=1) for line in bench("list", "sweeps")[1].splitlines()]
+    listed = [line.split(maxsplit=1) for line in bench("list", "sweeps")[1].splitlines()]
+    assert any(name.endswith("/quickstart.yaml") for name, _ in listed)  # those that ship, too
+    lines = [line for line in listed if line[0].startswith("sweeps/")]
     assert [name for name, _ in lines] == [f"sweeps/{name}.yaml" for name in "cbad"]
     assert [text for _, text in lines[:3]] == ["Y, Figure 2: of c", "Z, Table 1: of b", "of a"]
     assert "d.yaml" in lines[3][1]

@@ -14,14 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.base import DataSpec
-from bench.training.interface import (
-    Batch,
-    Code,
-    ConditionalGenerator,
-    NonNegative,
-    Stage,
-    draw_uniform,
-)
+from bench.training.interface import Batch, Code, ConditionalGenerator, Stage, draw_uniform
 
 
 class MaskedConv(nn.Conv2d):
@@ -129,9 +122,11 @@ class VQVAE(ConditionalGenerator):
         }
 
     def sample(
-        self, y: Tensor, generator: torch.Generator | None = None, *, temperature: NonNegative = 1.0
+        self, y: Tensor, generator: torch.Generator | None = None, *, temperature: float = 1.0
     ) -> Tensor:
         """Draw one index after the other, and decode the map; temperature 0 takes the likeliest."""
+        if temperature < 0:
+            raise ValueError(f"temperature must be at least 0, got {temperature}")
         indices = torch.zeros(len(y), *self.map, dtype=torch.int64, device=y.device)
         for row, column in product(*map(range, self.map)):
             logits = self.prior(indices, y)[:, :, row, column]

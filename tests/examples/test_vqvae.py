@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from bench.data.base import DataSpec
-from bench.spec.components import sampling_schema
 from bench.training.interface import Batch
 from tests.examples.load import load
 
@@ -106,5 +105,5 @@ def test_a_temperature_scales_the_logits_of_each_draw(model):
     with torch.no_grad():
         model.sample(y, torch.Generator(), temperature=0.0)
     assert (drawn[-1] == 6).all()
-    with pytest.raises(ValueError, match="greater than or equal to 0"):
-        sampling_schema(VQVAE)(temperature=-1.0)
+    with pytest.raises(ValueError, match="at least 0, got -1"):
+        model.sample(y, temperature=-1.0)

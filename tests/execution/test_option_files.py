@@ -129,7 +129,7 @@ def test_a_run_is_done_again_or_measured_by_the_very_same_files(bench, here, fil
     for words in (["verify", "filed"], ["rerun", "filed"], ["evaluate", str(run), *metric]):
         status, _, err = bench(*words)
         assert status == 2
-        assert "files/weights.txt, the option weights of filed, is " in err
+        assert "files/weights.txt, the option weights of filed, " in err
 
 
 def test_runs_by_other_files_are_not_imported_into_one_row(bench, here, filed):

@@ -164,7 +164,10 @@ def test_rows_are_verified_exported_imported_and_published(bench, here):
 @pytest.mark.parametrize(
     ("variants", "message"),
     [
-        ("{a: {sampling: {b: {truncation: 1.0}}}, 'a, b': {iterations: 3}}", "beside 'b' of 'a'"),
+        (
+            "{a: {sampling: {b: {truncation: 1.0}}}, 'a, b': {iterations: 3}}",
+            "addition to 'b' of 'a'",
+        ),
         ("{'a, near': {}, a: {iterations: 3}}", "'near' of 'a' would be a second row 'a, near'"),
         (f"{{a: {{sampling: {{{'n' * 199}: {{truncation: 1.0}}}}}}}}", "characters"),
     ],

@@ -132,7 +132,7 @@ def test_what_the_file_holds_is_part_of_the_id(tmp_path, install, monkeypatch):
     assert {entry.metric for entry in count_cost(first.training, GRAY)} >= {"parameters"}
     torch.save(nn.Conv2d(1, 2, 3).state_dict(), paths[0])
     assert run(paths[0]).id != first.id
-    with pytest.raises(BenchError, match=r"one\.pt, the option weights of compared, is"):
+    with pytest.raises(BenchError, match=r"one\.pt, the option weights of compared, has changed"):
         first.model(GRAY)
 
 

@@ -277,7 +277,7 @@ def test_a_sweep_names_the_file_and_its_options(here):
             r"expected one of 'domain', .*, got \"incepton\" \(did you mean 'inception'\?",
         ),
         ("DINOv3", r"extractor: expected .* got \"DINOv3\" \(did you mean 'dinov2'\?\)$"),
-        ("zebra", r"'dinov2' or 'clip', got \"zebra\"$"),
+        ("zebra", r"'clip' or 'pixels', got \"zebra\"$"),
     ],
 )
 def test_a_wrong_option_is_named(option, message):
