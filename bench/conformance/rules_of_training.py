@@ -14,6 +14,7 @@ from bench.conformance.watching import refuse_other_randomness
 from bench.errors import Interrupted, NotApplicable
 from bench.seeding import generator_for
 from bench.training.interface import frozen_modules, overrides_finish
+from bench.training.trainer import Trainer
 
 
 def models_start_equal(under_test: ModelUnderTest) -> None:
@@ -31,20 +32,33 @@ def players_move_in_a_stage(under_test: ModelUnderTest) -> None:
 
 def players_move_only_their_own(under_test: ModelUnderTest) -> None:
     """A player that moves alone moves its own parameters and no others."""
-    objective = under_test.training.objective
     for player in {p: None for stage_pass in under_test.passes() for p in stage_pass.weights}:
-        trainer = under_test.trainer(objective={player: objective[player]})
-        before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-        moved: dict[str, torch.Tensor] = {}
-        for step in range(*trainer.timetable.span(player)):  # a warm-up begins with a rate of 0
-            trainer.iterate(step)
-            parameters = trainer.model.named_parameters()
-            if moved := {n: p for n, p in parameters if not torch.equal(before[n], p)}:
-                break
+        trainer, moved = _moved_alone(under_test, player)
+        if not moved:  # a layer of another player that begins with zeros lets no gradient through
+            everyone = under_test.trainer()
+            for step in range(2):
+                everyone.iterate(step)
+            trainer, moved = _moved_alone(under_test, player, everyone.model.state_dict())
         owned = {id(p) for p in trainer.model.players()[player]}
         others = ", ".join(name for name, p in moved.items() if id(p) not in owned)
         require(not others, f"player {player!r} moved {others}, not its own")
         require(moved, f"player {player!r} descends its terms, but nothing of it moved")
+
+
+def _moved_alone(
+    under_test: ModelUnderTest, player: str, weights: dict[str, torch.Tensor] | None = None
+) -> tuple[Trainer, dict[str, torch.nn.Parameter]]:
+    """Train one player until a parameter has changed; return the trainer and what has changed."""
+    trainer = under_test.trainer(objective={player: under_test.training.objective[player]})
+    if weights:
+        trainer.model.load_state_dict(weights)
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    for step in range(*trainer.timetable.span(player)):  # a warm-up begins with a rate of 0
+        trainer.iterate(step)
+        parameters = trainer.model.named_parameters()
+        if moved := {n: p for n, p in parameters if not torch.equal(before[n], p)}:
+            return trainer, moved
+    return trainer, {}
 
 
 def players_get_the_gradients_of_their_own_terms(under_test: ModelUnderTest) -> None:

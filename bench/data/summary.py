@@ -10,10 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data.base import DIM, DataSet
+from bench.data.base import DIM, DataSet, Split
 
 NEAR = 0.1
 """A near copy differs from its original by this share of its contrast at most."""
+
+UNBALANCED = 10
+"""The largest class has so many times the training examples of the smallest, or more."""
 
 SIDE = 8  # to which images are shrunk to find the candidates
 PART = 500  # images that are looked at together
@@ -99,7 +102,41 @@ def data_notices(data: DataSet) -> list[str]:
     if repeats.classes:
         found.append(f"{repeats.classes} in several classes")
     line = f"{data.spec.name} holds equal examples: {', '.join(found)}; `bench data` shows more"
-    return [*data.notices, *_notices_of_range(data), *([line] if found else [])]
+    return [*data.notices, *_notices_of_content(data), *([line] if found else [])]
+
+
+def sample_count_notices(data: DataSet, samples_per_class: int) -> list[str]:
+    """Say if more samples of each class are asked for than the smallest class has test examples."""
+    smallest, name = _smallest_class(data, data.test)
+    if samples_per_class <= smallest:
+        return []
+    return [
+        f"{samples_per_class} samples per class are drawn, but {data.spec.name} has {smallest} "
+        f"test examples of {name!r}. What is measured with different numbers is in different "
+        f"columns, so models stand apart from the real examples; samples_per_class: {smallest} "
+        "puts them together"
+    ]
+
+
+def _smallest_class(data: DataSet, split: Split) -> tuple[int, str]:
+    counts = torch.bincount(split.y, minlength=data.spec.classes)
+    return int(counts.min()), data.spec.class_names[int(counts.argmin())]
+
+
+def _notices_of_content(data: DataSet) -> list[str]:
+    return [*_notices_of_range(data), *_notices_of_balance(data)]
+
+
+def _notices_of_balance(data: DataSet) -> list[str]:
+    smallest, name = _smallest_class(data, data.train)
+    largest = int(torch.bincount(data.train.y).max())
+    if smallest * UNBALANCED > largest:
+        return []
+    return [
+        f"{data.spec.name} has {smallest} training examples of {name!r}, and {largest} of the "
+        "largest class. Metrics of features take equally many of each class, so very few; their "
+        "option `class_sizes: all` takes all"
+    ]
 
 
 def _notices_of_range(data: DataSet) -> list[str]:
@@ -130,7 +167,7 @@ def summarize(data: DataSet) -> dict[str, Any]:
         "range": [data.train.x.min().item(), data.train.x.max().item()],
         "repeated": asdict(find_repeats(data)),
         "near_copies": count_near_copies(data),
-        "notices": [*data.notices, *_notices_of_range(data)],
+        "notices": [*data.notices, *_notices_of_content(data)],
         "fingerprint": data.fingerprint,
     }
 

@@ -16,7 +16,7 @@ from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.run_folder import RunFolder
 from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.reserved_names import EVALUATIONS, REAL
-from bench.spec.run_config import digest
+from bench.spec.run_config import canonical_json, digest
 from bench.spec.sweep_file import problem_of_row_name
 from bench.trackers.mirrors import write_mirrors
 
@@ -62,7 +62,8 @@ def saved_row_id(name: str, data: Mapping[str, Any] | None, seed: int | None) ->
 def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker) -> str:
     """Keep measurements as a row for reports, with a row of the real images; say what was done.
 
-    A row of the same name, data set and seed is replaced; a name of another model is refused.
+    A row of the same name, data set and seed is replaced, or gets further metrics if it is one of
+    the same samples; a name of another model is refused.
     """
     given, root = result.given, results / EVALUATIONS
     count = result.given.samples.each_class
@@ -84,7 +85,15 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
     with RunFolder(root).locked():
         plan = _read_plan(root, name, given.model)
         is_new = row["id"] not in [run["id"] for run in plan["runs"]]
-        _write_run(root / str(row["id"]), config, result.entries, given.samples, given, worker)
+        path = root / str(row["id"])
+        entries: Sequence[Entry] = result.entries
+        before = {} if is_new else settings_of(path)
+        is_same = _samples_of(before) == _samples_of(config)
+        if is_same:
+            entries = _merged(path / "evaluation.jsonl", entries)
+            metrics = {canonical_json(m): m for m in [*before["metrics"], *config["metrics"]]}
+            config |= {"metrics": list(metrics.values())}
+        _write_run(path, config, entries, given.samples, given, worker)
         path, config = root / str(real["id"]), control_config(REAL, given.data, count)
         entries = _merged(path / "evaluation.jsonl", result.real_entries)
         _write_run(path, config, entries, result.real, given, worker)
@@ -94,7 +103,13 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
         write_json(root / "sweep.json", plan | {"command": worker.command})
         write_mirrors(root)
     seed = "" if given.seed is None else f", seed {given.seed}"
-    return f"{'kept' if is_new else 'replaced'} the row {name!r}{seed} in {root}"
+    done = "kept" if is_new else "added to" if is_same else "replaced"
+    return f"{done} the row {name!r}{seed} in {root}"
+
+
+def _samples_of(config: Mapping[str, Any]) -> Any:
+    """Return what the samples of a row are: their hash, or run and seed; not where they are."""
+    return {key: value for key, value in config.get("evaluated", {}).items() if key != "path"}
 
 
 def _read_plan(root: Path, name: str, model: str) -> dict[str, Any]:

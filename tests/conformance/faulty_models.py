@@ -467,6 +467,26 @@ class NormalizedByBatch(Sound):
         return (x - x.mean(0)).clamp(-1, 1)
 
 
+class ZeroOutput(Sound):
+    """`Sound` with two players, one of them a last layer that begins with zeros."""
+
+    stages = (Stage("main", ("label", "output")),)
+    objective = {
+        "label": {"reconstruct": 1.0, "small": 0.1},
+        "output": {"reconstruct": 1.0, "small": 0.1},
+    }
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        del self.mean
+        self.label = nn.Embedding(spec.classes, 8)
+        self.output = nn.Linear(8, int(np.prod(spec.shape)), bias=False)
+        nn.init.zeros_(self.output.weight)
+
+    def images(self, y):
+        return self.output(self.label(y)).view(len(y), *self.shape)
+
+
 class Encoding(Sound):
     """`Sound` with a code, which is the image."""
 

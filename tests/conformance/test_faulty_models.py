@@ -120,7 +120,7 @@ def no_compilation(monkeypatch):
     monkeypatch.setattr(suite, "CHECKS", checks)
 
 
-@pytest.mark.parametrize("name", ["Sound", "Encoding", "Switching"])
+@pytest.mark.parametrize("name", ["Sound", "ZeroOutput", "Encoding", "Switching"])
 @pytest.mark.usefixtures("no_compilation")
 def test_a_sound_model_conforms(name):
     assert {finding.outcome for finding in check_model(name)} == {"ok", "n/a"}

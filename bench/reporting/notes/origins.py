@@ -95,7 +95,9 @@ def origin_notes(records: Records, columns: Sequence[Column], rows: Sequence[Row
     notes = [Note(CAUTION)] if timed else []
     for data, title in shown:
         made = _made(records, data, rows)
-        devices = _grouped(made, _device)
+        # A row of other sampling options has the weights of another row; its own record says where
+        # they were measured.
+        devices = _grouped(_made(records, data, rows, sampling_rows=False), _device)
         if data in timed and len(devices) == 1:
             notes.append(Note(f"Times on {title} were measured on: {listed(devices)}."))
         elif len(devices) > 1:
@@ -114,8 +116,10 @@ def origin_notes(records: Records, columns: Sequence[Column], rows: Sequence[Row
     return notes
 
 
-def _made(records: Records, data: str, rows: Sequence[Row]) -> list[Made]:
-    """Return label, seed, and origin of the trained runs on a data set."""
+def _made(
+    records: Records, data: str, rows: Sequence[Row], *, sampling_rows: bool = True
+) -> list[Made]:
+    """Return label, seed, and origin of the runs on a data set."""
     labels = {(row.sweep, row.variant): row.label for row in rows if row.sweep != EVALUATIONS}
     return [
         (
@@ -125,6 +129,7 @@ def _made(records: Records, data: str, rows: Sequence[Row]) -> list[Made]:
         )
         for run in records.measured_runs
         if run.data == data and run.seed is not None and (run.sweep, run.variant) in labels
+        if sampling_rows or not run.sampling_id
     ]
 
 
