@@ -76,7 +76,10 @@ def family(spec: DataSpec, backbone: Backbone) -> Family:
         fitting: tuple[Family, ...] = ("mlp",)
     elif spec.shape not in {(c, size, size) for c in (1, 3) for size in SIZES}:
         sizes = ", ".join(map(str, SIZES))
-        raise ValueError(f"{what}; images must be squares of {sizes} pixels in 1 or 3 channels")
+        raise ValueError(
+            f"{what}; images must be squares of {sizes} pixels in 1 or 3 channels (`image_size` of "
+            "most data sets resizes)"
+        )
     else:
         fitting = ("vgg64", "conv32") if spec.shape[1] == 64 else ("conv32",)
     if backbone == "auto":

@@ -85,11 +85,6 @@ def evaluate_command(
     for line in given.notices:
         say(line)
     result = measure_given(given, worker)
-    summary = result.summary
-    if as_json:
-        print_json("EvaluationOutput", summary)
-    else:
-        echo(measurements_text(summary))
     if record:
         file = add_to_run(result)
         sweep = target.resolve().parent
@@ -99,3 +94,8 @@ def evaluate_command(
         say(save_row(result, name, values["results"], worker))
         command = suggest_command(values["results"], "report", "SWEEP", "evaluations")
         say(f"to compare with a sweep, run: {command}")
+    summary = result.summary  # printed last: who closes the pipe loses nothing
+    if as_json:
+        print_json("EvaluationOutput", summary)
+    else:
+        echo(measurements_text(summary))

@@ -51,7 +51,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     from bench.execution.run_sweep import check_sizes, check_tasks, run_sweep, tasks_of
     from bench.execution.sweep_owner import refuse_other_sweep
     from bench.record.run_folder import BEGIN_AGAIN, RunFolder
-    from bench.record.sweep_folder import RETRY
+    from bench.record.sweep_folder import RETRY, read_sweep_file
     from bench.spec.sweep_file import load_sweep
 
     sweep = load_sweep(spec, values["overrides"])
@@ -87,7 +87,14 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         say(f"{why}; to retry: {options.typed_command(*retry)}")
     if outcome.failed or not is_mirrored:
         sys.exit(1)
-    if outcome.kept + outcome.finished == len(sweep.runs) and not worker.options.allow_code_change:
+    is_whole = outcome.kept + outcome.finished == len(sweep.runs)
+    planned = [run["id"] for run in read_sweep_file(folder)["runs"]]
+    if planned != [run.config.id for run in sweep.runs]:
+        say(
+            f"note: another command has meanwhile written its own plan to {folder}, and reports "
+            f"show the runs of that; to show these: {options.typed_command()}"
+        )
+    elif is_whole and not worker.options.allow_code_change:
         finished.mark()
 
 

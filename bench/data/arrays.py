@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from bench.data.base import Split
+from bench.data.base import DIM, Split
 from bench.errors import BenchError
 
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
@@ -170,6 +170,8 @@ def _as_bytes(key: str, x: Array) -> str:
     ranges = {(0, 1): f"255 * {key}", (-1, 1): f"127.5 * {key} + 127.5", (0, 255): key}
     levels = [level for (a, b), level in ranges.items() if a <= low <= high <= b]
     remedy = f"; np.rint({levels[0]}).astype(np.uint8) makes it so" if levels else ""
+    if levels[:1] == [key] and high < DIM:
+        remedy = f"; scale it to 0 to 255, then .astype(np.uint8), if {high:.3g} is white"
     return f", and ranges from {low:.3g} to {high:.3g}{remedy}"
 
 

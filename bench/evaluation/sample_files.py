@@ -2,6 +2,8 @@
 
 import json
 import shlex
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +12,7 @@ import torch
 from PIL import Image
 
 from bench.data.image_tree import folder_names
-from bench.errors import SpecError
+from bench.errors import BenchError, SpecError
 from bench.evaluation.trained_run import TrainedRun, open_run
 from bench.metrics.base import SampleSet
 from bench.metrics.images_by_class import sampled
@@ -71,14 +73,20 @@ def write_samples(
     else:
         written = target
         notes += _write_images(samples, target)
-    data = json.dumps(run.training.data)
-    if run.training.data == complete_component("dataset", {"name": spec.name}, ()):
-        data = spec.name
+    data = _data_text(run.training.data)
     return [
         *notes,
         f"{len(samples.y)} samples, {count} of each of {spec.classes} classes, are in {written}",
         f"to measure them: bench evaluate {shlex.quote(str(written))} --data {shlex.quote(data)}",
     ]
+
+
+def _data_text(data: Mapping[str, Any]) -> str:
+    """Return a data set as `--data` takes it: its name, with the options where it has others."""
+    with suppress(BenchError):  # some sets need options
+        if data == complete_component("dataset", {"name": data["name"]}, ()):
+            return str(data["name"])
+    return json.dumps(data)
 
 
 def _weights(run: TrainedRun, snapshot: int | None) -> Path | None:

@@ -82,7 +82,7 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
         "metrics": list(given.request.components),
         "samples_per_class": count,
     }
-    with RunFolder(root).locked():
+    with RunFolder(root).locked(wait=True):  # others measure, too, and hold it for moments
         plan = _read_plan(root, name, given.model)
         is_new = row["id"] not in [run["id"] for run in plan["runs"]]
         path = root / str(row["id"])

@@ -55,13 +55,16 @@ def sources_of(run: RunConfig) -> Sources:
 def essence(source: str) -> str:
     r"""Return the syntax tree of a file as text, without what cannot change a result.
 
-    Left out are comments, docstrings, imports (imported files count by themselves), formatting,
-    annotations, and the texts of errors and messages. What is not Python stays as it is.
+    Left out are comments, docstrings, imports that give no other name (imported files count by
+    themselves), formatting, annotations, and the texts of errors and messages. What is not Python
+    stays as it is.
 
     >>> essence('"A module."\nimport torch\nx: int = 1  # one\n') == essence("x: float = (1)")
     True
     >>> essence('raise ValueError(f"{x}?")') == essence('raise ValueError("a text")')
     True
+    >>> essence("from torch.nn import ReLU as Unit") == essence("from torch.nn import GELU as Unit")
+    False
     """
     try:
         return _text(ast.parse(source).body)
@@ -72,7 +75,10 @@ def essence(source: str) -> str:
 def _text(node: object, in_message: bool = False) -> str:
     """Return what counts of a part of a syntax tree, alike in all versions of Python."""
     match node:
-        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant(value=str())):
+        case ast.ImportFrom():
+            renamed = [a for a in node.names if a.asname not in (None, a.name)]
+            return "\n".join(f"{node.module}.{a.name} as {a.asname}" for a in renamed)
+        case ast.Import() | ast.Expr(value=ast.Constant(value=str())):
             return ""
         case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=[]):
             return ""
@@ -83,7 +89,11 @@ def _text(node: object, in_message: bool = False) -> str:
             name = getattr(function, "id", getattr(function, "attr", None))
             if name == "Quantity":  # titles and decimals change no number
                 return "Quantity"
-            in_message = in_message or isinstance(node, ast.Raise) or name in MESSAGES
+            if name in MESSAGES and isinstance(node, ast.Call) and node.args:
+                text, *others = node.args
+                rest = [_text(part, in_message) for part in (function, others, node.keywords)]
+                return f"Call({' '.join([rest[0], _text(text, True), *rest[1:]])})"
+            in_message = in_message or isinstance(node, ast.Raise)
             fields = [
                 f"{name}={_text(value, in_message)}"
                 for name, value in ast.iter_fields(node)

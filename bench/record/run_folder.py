@@ -221,8 +221,10 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     @contextmanager
-    def locked(self, *, to_write: bool = True) -> Iterator[None]:
-        """Lock the folder, made if need be, for this process; `Busy` if another process has it.
+    def locked(self, *, to_write: bool = True, wait: bool = False) -> Iterator[None]:
+        """Lock the folder, made if need be, for this process.
+
+        `Busy` if another process has it, unless this is to wait for it.
 
         The lock vanishes with its holder, however that dies. To read (`to_write=False`), none is
         needed where the folder cannot be written.
@@ -230,7 +232,7 @@ class RunFolder:
         with ExitStack() as stack:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(hold(self._lock))
+                stack.enter_context(hold(self._lock, wait=wait))
             except OSError as error:
                 if to_write or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                     raise

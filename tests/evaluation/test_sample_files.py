@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bench.evaluation.external_images import read_images
 from bench.evaluation.sample_files import write_samples
 from bench.process.worker import Worker
 from bench.record.jsonl import read_jsonl
-from tests.made_once import copy_tiny_sweep
+from tests.made_once import copy_faces_sweep, copy_tiny_sweep
 
 SPEC = Blobs().spec
 CPU = ("--device", "cpu")
@@ -48,6 +49,16 @@ def test_reading_back_gives_the_same_bytes_and_the_recorded_values(bench, run, h
     recorded = {entry["metric"]: entry["value"] for entry in read_jsonl(run / "evaluation.jsonl")}
     [found] = json.loads(out)["measurements"]
     assert found["value"] == recorded["class_accuracy"]
+
+
+def test_a_run_on_files_of_ones_own_says_how_to_measure_its_samples(bench, here):
+    run = next(copy_faces_sweep(here).glob("*/model.pt")).parent
+    status, out, err = bench("sample", str(run), "--to", "written", *CPU)
+    assert status == 0, err
+    command = shlex.split(out.splitlines()[-1].removeprefix("to measure them: bench "))
+    assert json.loads(command[-1])["name"] == "folder"
+    status, _, err = bench(*command, "--metric", "intra_class_diversity_native", *CPU)
+    assert status == 0, err
 
 
 def test_fewer_are_the_first_of_each_class_and_more_are_another_set(bench, run, here):

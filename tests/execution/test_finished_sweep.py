@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import registry
+from bench.execution import run_sweep
 from bench.execution.finished_sweep import FinishedSweep, Untold, _files
 from tests.made_once import FACES, copy_faces_sweep, draw_faces
 
@@ -109,6 +110,29 @@ def test_what_changes_while_runs_are_done_is_not_marked(finished, here):
     (here / "faces.yaml").write_text(FACES.replace("{cvae: {}}", "{cvae: {}, wide: {}}"))
     command.mark()
     assert not faces_sweep().is_unchanged()
+
+
+@pytest.mark.usefixtures("finished")
+def test_the_plan_of_another_command_is_told_and_not_marked(bench, here, monkeypatch):
+    folder = here / "results" / "faces"
+    (folder / "finished.json").unlink()
+    run_whole = run_sweep.run_sweep
+
+    def run_beside_another(*arguments):
+        outcome = run_whole(*arguments)
+        plan = json.loads((folder / "sweep.json").read_text())
+        plan["runs"] = []
+        (folder / "sweep.json").write_text(json.dumps(plan))
+        return outcome
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_sweep, "run_sweep", run_beside_another)
+        status, _, err = bench(*RUN)
+    assert status == 0, err
+    assert "another command has meanwhile written its own plan to results/faces" in err
+    assert not (folder / "finished.json").exists()
+    assert "nothing to do" in bench(*RUN)[2]
+    assert len(json.loads((folder / "sweep.json").read_text())["runs"]) == 1
 
 
 def test_all_files_that_settings_name_are_found(here):

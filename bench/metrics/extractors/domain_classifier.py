@@ -18,12 +18,13 @@ from torch import nn
 
 from bench.console import say
 from bench.data.base import DataSpec, fingerprint, to_float
-from bench.errors import first_line
+from bench.errors import NotApplicable, first_line
 from bench.metrics.base import Context
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
 from bench.metrics.extractors.small_classifier import (
     RECIPE,
     SmallClassifier,
+    fits,
     isolated_training,
     steps_for,
     train_classifier,
@@ -43,9 +44,15 @@ def domain_classifier(context: Context, seed: int = 0) -> FeatureClassifier:
     Its features are those of the network without the last layer. The same data, seed, processor and
     library give the same weights, above 16 pixels only with the same number of threads. Elsewhere
     the last bits differ, and so does the hash in the name. One of several processes trains it, and
-    the others wait. `NotApplicable` if the data are not images.
+    the others wait. `NotApplicable` if the data are not images, or such that it cannot look at.
     """
     context.require_images()
+    if not fits(context.data.spec):
+        _, height, width = context.data.spec.shape
+        raise NotApplicable(
+            f"the domain classifier needs images of at least 4 pixels per side that are not much "
+            f"higher than wide; these are {width} wide and {height} high"
+        )
     return context.remember(f"domain {seed}", lambda: _load(context, seed))
 
 

@@ -44,6 +44,13 @@ class SmallClassifier(nn.Module):
         return logits
 
 
+def fits(spec: DataSpec) -> bool:
+    """Return whether the network sees more of such images than their mean, and can halve them."""
+    _, height, width = spec.shape
+    halvings = height.bit_length() - 2  # until fewer than 4 rows are left
+    return halvings >= 1 and width >> halvings >= 1
+
+
 def steps_for(examples: int) -> int:
     """Return for how many steps a classifier of `examples` examples is trained."""
     return max(STEPS, EPOCHS * examples // min(BATCH, examples))

@@ -4,11 +4,13 @@ import threading
 import pytest
 import torch
 
+from bench.data.base import DataSet, DataSpec, Split
 from bench.errors import NotApplicable
 from bench.metrics.base import Context
 from bench.metrics.extractors import domain_classifier as module
 from bench.metrics.extractors import small_classifier
 from bench.metrics.extractors.domain_classifier import domain_classifier
+from bench.metrics.extractors.small_classifier import SmallClassifier, fits
 
 
 @pytest.fixture(autouse=True)
@@ -199,3 +201,23 @@ def test_progress_is_two_lines_on_stderr(contexts, capsys):
 def test_points_are_not_applicable(contexts, moons):
     with pytest.raises(NotApplicable, match="moons are not images"):
         domain_classifier(contexts(moons))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        *[(shape, True) for shape in ((8, 8), (4, 4), (5, 3), (7, 20), (64, 64))],
+        *[(shape, False) for shape in ((3, 5), (1, 16), (4, 1), (40, 8))],
+    ],
+)
+def test_images_that_the_network_cannot_look_at_are_refused(contexts, shape, expected):
+    spec = DataSpec("odd", (1, *shape), ("a", "b"))
+    assert fits(spec) == expected
+    if expected:
+        with torch.device("meta"):
+            SmallClassifier(spec)(torch.zeros(1, *spec.shape))
+        return
+    split = Split(torch.zeros(4, *spec.shape, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
+    context = contexts(DataSet(spec, split, split, split, False, ""))
+    with pytest.raises(NotApplicable, match=rf"these are {shape[1]} wide and {shape[0]} high"):
+        domain_classifier(context)
