@@ -33,6 +33,8 @@ Entry = dict[str, Any]
 
 def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) -> None:
     """Do the trials that are left of the studies of one file, and close the executor."""
+    for study in studies:
+        _refuse_lost_runs(study)
     begun = [task for study in studies for task in _begun_runs(study)]
     check_code(begun, worker.options)
     check_data([*begun, *map(_real_images, studies)], worker)
@@ -53,6 +55,19 @@ def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) ->
             if reason:  # what no trial is to blame for: the same command goes on with it
                 raise BenchError(reason)
             say(f"{outcome:<8}  {done.label}, {number} of {len(tasks)}")
+
+
+def _refuse_lost_runs(study: Study) -> None:
+    """Refuse to go on with losses whose runs are gone: nothing tells what they were measured on."""
+    if study.tuning.head.storage:  # other machines may have these runs
+        return
+    for trial in study.trials():
+        for id_ in trial.runs.values() if trial.losses else ():
+            if not (path := study.folder / id_).is_dir():
+                raise BenchError(
+                    f"{path}, a run of trial {trial.number}, is gone, but the study still has its "
+                    f"loss; to begin the study again, delete {study.folder}, or give another name"
+                )
 
 
 def _begun_runs(study: Study) -> Iterator[RunTask]:

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 
 import pytest
@@ -80,6 +81,12 @@ def test_it_ends_with_trials_runs_plots_and_a_sweep_that_loads(bench, write, her
     assert status == 0, err
     assert csv(here)[:4] == lines[:4]
     assert len(csv(here)) == len(lines) + 1, "one more trial for that variant alone"
+
+    shutil.rmtree(folder / runs[0]["id"])  # as one might after other data are refused
+    status, _, err = bench(*QUIET, "trials=5")
+    assert status == 2
+    assert f"{runs[0]['id']}, a run of trial" in err
+    assert "is gone, but the study still has its loss" in err
 
 
 def test_proposals_are_the_same_with_an_interruption(write, here):
