@@ -41,6 +41,9 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
     plan = _read_plan(root, name, given.model)
     now = given.context.data.fingerprint
     replaced = saved_row_id(name, given.data, given.seed)
+    for entry in plan["runs"]:
+        if entry["variant"] == name and entry["id"] != replaced:
+            _refuse_as_seed(given, entry["seed"], settings_of(root / entry["id"]))
     for entry in [*plan["runs"], *plan["controls"]]:
         path = root / entry["id"]
         before = provenance.read_provenance(path).get("data_fingerprint") or now
@@ -52,6 +55,21 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
                 f"now {short_hash(now)}), and both would be one data set in a table; delete that "
                 "folder, or keep the new data at another path"
             )
+
+
+def _refuse_as_seed(given: GivenSamples, seed: int | None, other: Mapping[str, Any]) -> None:
+    """Refuse samples that cannot be those of a further seed in the row of other samples."""
+    if other.get("data") != given.data:
+        return
+    if seed is None or given.seed is None:
+        raise SpecError(
+            "the row has samples whose seed is "
+            + ("not known, so these would" if seed is None else "known, and these would")
+            + " count as one seed more; give a --seed to all, or take another name",
+            where="--name",
+        )
+    if "sha256" in given.origin and _samples_of(other) == _samples_of({"evaluated": given.origin}):
+        raise SpecError(f"these are the images of seed {seed} of that row", where="--seed")
 
 
 def saved_row_id(name: str, data: Mapping[str, Any] | None, seed: int | None) -> str:

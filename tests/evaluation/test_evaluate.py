@@ -383,15 +383,13 @@ def test_a_kept_row_stands_beside_a_sweep(bench, theirs, run, here):
 
 
 def test_the_same_name_is_replaced_and_seeds_make_one_row(bench, theirs, here):
-    for seed in ("0", "1"):
+    path = next(theirs.glob("*/*.png"))
+    for seed in ("0", "1", "1"):
         status, _, err = bench("evaluate", "theirs", *ONE, "--name", "GAN", "--seed", seed)
         assert status == 0, err
-    path = next(theirs.glob("*/*.png"))
-    pixels = np.array(Image.open(path))
-    pixels[0, 0] ^= 1
-    Image.fromarray(pixels).save(path)
-    status, _, err = bench("evaluate", "theirs", *ONE, "--name", "GAN", "--seed", "1")
-    assert status == 0, err
+        pixels = np.array(Image.open(path))
+        pixels[0, 0] += 1
+        Image.fromarray(pixels).save(path)
     assert "replaced the row 'GAN', seed 1" in err
     bench("evaluate", "theirs", "--data", "blobs", "--metric", "inception_score", "--name", "other")
     _, out, _ = bench("report", "evaluations", "--table", "summary")
@@ -399,6 +397,19 @@ def test_the_same_name_is_replaced_and_seeds_make_one_row(bench, theirs, here):
     assert len(list(here.glob("results/evaluations/real-*"))) == 1
     real = next(line for line in out.splitlines() if line.startswith("real test images"))
     assert "—" not in real  # the measurements of both calls
+
+
+def test_what_is_no_further_seed_is_refused(bench, theirs):
+    keep = ("evaluate", "theirs", *ONE, "--name")
+    assert bench(*keep, "seeded", "--seed", "0")[0] == bench(*keep, "bare")[0] == 0
+    for words, message in (
+        (("seeded", "--seed", "1"), "--seed: these are the images of seed 0 of that row"),
+        (("seeded",), "whose seed is known, and these would count as one seed more"),
+        (("bare", "--seed", "0"), "whose seed is not known, so these would count as one seed"),
+    ):
+        status, _, err = bench(*keep, *words)
+        assert status == 2
+        assert message in err
 
 
 def test_a_row_of_the_same_images_gets_further_metrics(bench, theirs, here):
