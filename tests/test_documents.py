@@ -130,7 +130,7 @@ def test_first_steps_can_be_taken(run_here):
     printed = [run_here(words) for words in commands(shown[1])]
     assert len(printed) == 6
     assert "Lr-LiVAE" in printed[4]
-    assert printed[5] == "short: 7 done\n"
+    assert printed[5] == "short: 6 done; controls: 1 done\n"
 
 
 def test_a_metric_of_ones_own_measures(digits):
