@@ -18,6 +18,7 @@ from bench.data.blobs import Blobs
 from bench.errors import DataMissing
 from bench.process.worker import Worker
 from tests.conftest import TINY
+from tests.made_once import copy_tiny_sweep
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu")
 
@@ -286,3 +287,12 @@ def test_a_sweep_that_is_not_there_suggests_those_that_ship(bench, name):
     assert status == 2
     assert f"unknown sweep '{name}' (did you mean 'quickstart'?); known: " in err
     assert "tiny.yaml" in err
+
+
+def test_the_home_folder_is_meant_by_a_tilde_in_quotes(bench, here, monkeypatch):
+    copy_tiny_sweep(here / "home")
+    monkeypatch.setenv("HOME", str(here / "home"))
+    monkeypatch.setenv("BENCH_RESULTS", "~/results")
+    assert bench("report", "tiny", "--to", "~/tables")[0] == 0
+    assert list((here / "home" / "tables").iterdir())
+    assert not (here / "~").exists()

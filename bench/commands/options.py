@@ -31,9 +31,18 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
-EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+class HomePath(click.Path):
+    """A path in which `~` is the home folder, also in quotes and in variables."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the path."""
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
+FOLDER = HomePath(path_type=Path, file_okay=False)
+FILE = HomePath(path_type=Path, dir_okay=False)
+EXISTING_FILE = HomePath(path_type=Path, exists=True, dir_okay=False)
 
 RESULTS = click.option(
     "--results",

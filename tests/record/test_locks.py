@@ -127,7 +127,7 @@ def test_a_folder_under_way_is_not_removed_and_one_left_behind_is(tmp_path):
 
 
 def test_who_only_reads_needs_no_lock_where_nobody_can_write(tmp_path, monkeypatch):
-    def refuse(lock):
+    def refuse(lock, *, wait):
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("bench.record.run_folder.hold", refuse)
