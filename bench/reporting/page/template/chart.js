@@ -75,7 +75,7 @@ Page.chart = (() => {
       node.hidden = !accepts() || shown.length === 0;
       if (!node.hidden)
         Page.later.ask(box, WIDTH, height(shown), () => box.replaceChildren(draw(shown, full),
-          Page.fold(folded, Page.scroller(`${folded}: ${full}`, table(...numbers(shown))))));
+          Page.fold(folded, Page.scroller([folded, full, below].filter(Boolean).join(": "), table(...numbers(shown))))));
     };
     update();
     Page.filter.onChange(update);
