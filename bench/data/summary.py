@@ -95,18 +95,25 @@ def _shrunk(x: Tensor) -> Tensor:
     return torch.cat(parts).flatten(1)
 
 
-def data_notices(data: DataSet) -> list[str]:
-    """Return what the user of a data set should know before anything is trained, in lines."""
+def data_notices(data: DataSet, samples_per_class: int) -> list[str]:
+    """Return what the user of a data set should know before anything is trained, in lines.
+
+    `samples_per_class` are to be drawn of each class, and compared with the test examples.
+    """
     repeats = find_repeats(data)
     found = [f"{count} examples of {where}" for where, count in repeats.across.items() if count]
     if repeats.classes:
         found.append(f"{repeats.classes} in several classes")
     line = f"{data.spec.name} holds equal examples: {', '.join(found)}; `bench data` shows more"
-    return [*data.notices, *_notices_of_content(data), *([line] if found else [])]
+    return [
+        *data.notices,
+        *_notices_of_content(data),
+        *([line] if found else []),
+        *_notices_of_test_size(data, samples_per_class),
+    ]
 
 
-def sample_count_notices(data: DataSet, samples_per_class: int) -> list[str]:
-    """Say if more samples of each class are asked for than the smallest class has test examples."""
+def _notices_of_test_size(data: DataSet, samples_per_class: int) -> list[str]:
     smallest, name = _smallest_class(data, data.test)
     if samples_per_class <= smallest:
         return []

@@ -77,9 +77,9 @@ class TrainingCopies(Control):
         if not counts.min():
             name = data.spec.class_names[int(counts.argmin())]
             raise NotApplicable(f"class {name!r} has no training examples to copy")
-        y = _labels(data, min(per_class, int(counts.min())))
-        size = len(y) // data.spec.classes
-        return SampleSet(_some_of_each(data.train, [size] * data.spec.classes).x, y, data.spec)
+        size = len(_labels(data, min(per_class, int(counts.min())))) // data.spec.classes
+        chosen = _some_of_each(data.train, [size] * data.spec.classes)
+        return SampleSet(chosen.x, chosen.y, data.spec)
 
 
 class ClassMeans(Control):

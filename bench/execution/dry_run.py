@@ -60,15 +60,14 @@ def _start_text(training: Training) -> str:
 
 def _notices(config: RunConfig, worker: "Worker") -> list[str]:
     """Return why a data set cannot be loaded, or what its user should know."""
-    from bench.data.summary import data_notices, sample_count_notices
+    from bench.data.summary import data_notices
 
     try:
         missing = config.source().missing()
         if missing is not None:
             return [missing]
         data = worker.context_of(config.training.data).data
-        count = config.evaluation.samples_per_class
-        return [*data_notices(data), *sample_count_notices(data, count)]
+        return data_notices(data, config.evaluation.samples_per_class)
     except BenchError as error:
         return [str(error)]
 

@@ -11,7 +11,7 @@ from typing import Any
 from bench import registry
 from bench.console import say
 from bench.data.base import DataSet, data_root
-from bench.data.summary import data_notices, sample_count_notices
+from bench.data.summary import data_notices
 from bench.errors import BenchError, DamagedRecord, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
@@ -182,8 +182,7 @@ def _load_data(tasks: Sequence[RunTask], worker: Worker) -> None:
             continue
         if key not in told:
             told.add(key)
-            count = task.config.evaluation.samples_per_class
-            for line in [*data_notices(data), *sample_count_notices(data, count)]:
+            for line in data_notices(data, task.config.evaluation.samples_per_class):
                 say(f"note: {line}")
         _refuse_few_examples(task, data)
     if problems:

@@ -50,7 +50,7 @@ def data(train, validation=("90a", "91b"), test=("92a", "93b"), unlabeled=None):
     ],
 )
 def test_equal_examples_across_splits_or_classes_are_told(found, notice):
-    told = data_notices(found)
+    told = data_notices(found, 1)
     assert (told == []) if notice is None else (f"holds equal examples: {notice}" in told[0])
 
 
@@ -101,16 +101,16 @@ def test_digits_have_no_near_copies_and_points_no_images():
 
 def test_what_was_left_out_is_told_first():
     found = replace(data(["1a", "92a"]), notices=("left out a",))
-    assert data_notices(found)[0] == "left out a"
+    assert data_notices(found, 1)[0] == "left out a"
 
 
 def test_images_of_another_range_are_told():
     bright = Digits().load()
     dim = replace(bright, train=Split(bright.train.x // 16, bright.train.y))
-    [told] = data_notices(dim)
+    [told] = data_notices(dim, 1)
     assert "no pixel of the training images of digits is above 15" in told
     assert summarize(dim)["notices"] == [told]
-    assert data_notices(bright) == []
+    assert data_notices(bright, 1) == []
 
 
 def test_a_summary_counts_every_class_in_every_split():
