@@ -124,6 +124,11 @@ def _families(
                 f"{listed(asked.metrics) or 'all metrics'}. Other differences are shown without a "
                 "test."
             )
+            if pending := max(difference.pending for _, difference in found):
+                text += (
+                    f" {pending} of them cannot be tested yet, for want of {FEWEST_FOR_CLAIMS} "
+                    "common seeds, and count like p = 1."
+                )
         else:
             text += f"over the comparisons of a column ({' or '.join(map(str, counts))})"
             if len({index for index, _ in found}) > 1:

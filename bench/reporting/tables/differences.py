@@ -14,6 +14,7 @@ from bench.reporting.robust_statistics import (
     probability_of_improvement,
 )
 from bench.reporting.statistics import (
+    FEWEST_FOR_CLAIMS,
     LEVEL,
     PairedDifference,
     detectable_effect,
@@ -88,14 +89,21 @@ def corrected_tests(
     references: Mapping[str, Row],
     families: Mapping[str, Family],
 ) -> dict[Place, Corrected]:
-    """Return the corrected p values of all comparisons that may be tested, by place."""
+    """Return the corrected p values of all comparisons that may be tested, by place.
+
+    Those with too few seeds, or with none yet, count for the correction of planned ones.
+    """
     return correct_families(
         [
-            (row, column, found)
+            (row, column, None if found is None or found.n < FEWEST_FOR_CLAIMS else found)
             for row in rows
+            if row.label in references
             for index, column in enumerate(columns)
-            if is_testable(row.cells[index], column)
-            if (found := _paired(row, references, index, column)) is not None
+            if _is_compared(column)
+            for cell in [row.cells[index]]
+            if cell.kind == "missing" or is_testable(cell, column)
+            for found in [_paired(row, references, index, column)]
+            if found is not None or cell.kind == "missing"
         ],
         families,
     )
@@ -178,6 +186,7 @@ def _difference(
         paired.p,
         adjusted=corrected.p if corrected else None,
         comparisons=corrected.comparisons if corrected else 0,
+        pending=corrected.pending if corrected else 0,
         detectable=effect * paired.spread if effect and paired.spread else None,
         verdict=verdict,
     )

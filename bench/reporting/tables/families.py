@@ -24,11 +24,15 @@ Place = tuple[str, ...]
 
 
 class Corrected(NamedTuple):
-    """A p value corrected for a number of comparisons, and the level of an interval that agrees."""
+    """A p value corrected for a number of comparisons, and the level of an interval that agrees.
+
+    `pending` of the comparisons were planned, but have too few seeds yet.
+    """
 
     p: float
     level: float
     comparisons: int
+    pending: int
 
 
 @dataclass(frozen=True)
@@ -108,33 +112,40 @@ def cell_place(row: Row, column: Column) -> Place:
     return row.sweep, row.variant, column.data, column.metric, column.protocol
 
 
-def correct(tests: Mapping[K, PairedDifference]) -> dict[K, Corrected]:
-    """Return the corrected p values of those with enough seeds for claims."""
+def correct(tests: Mapping[K, PairedDifference | None]) -> dict[K, Corrected]:
+    """Return the corrected p values of those with enough seeds for claims.
+
+    None is a comparison that was planned and cannot be made yet. It counts like one of p = 1, so
+    nothing becomes significant by what is missing.
+    """
     p_values = {
         key: found.p
         for key, found in tests.items()
-        if found.p is not None and found.n >= FEWEST_FOR_CLAIMS
+        if found is not None and found.p is not None and found.n >= FEWEST_FOR_CLAIMS
     }
-    known = list(p_values.values())
+    pending = sum(found is None for found in tests.values())
+    known = [*p_values.values(), *[1.0] * pending]
     corrected = zip(*holm(known), strict=True)
     return {
-        key: Corrected(p, level, len(known))
-        for key, (p, level) in zip(p_values, corrected, strict=True)
+        key: Corrected(p, level, len(known), pending)
+        for key, (p, level) in zip(p_values, corrected, strict=False)
     }
 
 
 def correct_families(
-    tests: Sequence[tuple[Row, Column, PairedDifference]], by_sweep: Mapping[str, Family]
+    tests: Sequence[tuple[Row, Column, PairedDifference | None]], by_sweep: Mapping[str, Family]
 ) -> dict[Place, Corrected]:
-    """Return the corrected p values by place.
+    """Return the corrected p values by place; None in `tests` is what has too few seeds yet.
 
     Without a family of its sweep, the comparisons of a column are one; with it there are no others.
+    Only a sweep has planned what is not there yet.
     """
-    families = grouped(
+    families: dict[Hashable, list[tuple[Place, PairedDifference | None]]] = grouped(
         ((family.origin,) if family else place[2:], (place, found))
         for row, column, found in tests
         for place in [cell_place(row, column)]
         if (family := by_sweep.get(row.sweep)) is None or family.holds(row, column)
+        if found is not None or (family is not None and family.sweep)
     )
     corrected: dict[Place, Corrected] = {}
     for tested in families.values():

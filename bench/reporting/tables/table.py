@@ -41,6 +41,7 @@ class Difference:
         adjusted: That, corrected for all comparisons of its family; None below six seeds, and
             where other comparisons were planned.
         comparisons: Their number; 0 without `adjusted`.
+        pending: How many of them have too few seeds yet; they count like p = 1.
         detectable: The true difference that would be found with these seeds.
         verdict: Whether the row is significantly better or worse; empty for neither.
     """
@@ -52,6 +53,7 @@ class Difference:
     p: float | None = None
     adjusted: float | None = None
     comparisons: int = 0
+    pending: int = 0
     detectable: float | None = None
     verdict: Literal["better", "worse", ""] = ""
 
