@@ -95,8 +95,9 @@ class Records:
         measurements: What was measured, at every snapshot and on every split.
         timings: Wall-clock times and peak memory of trainings.
         cost: What was counted before the training; nothing for runs of older versions.
-        selected_steps: Run -> the snapshot that `final` shows, the last one for runs that are not
-            here; `bench.reporting.snapshot_selection` fills it and `selection_note`.
+        selection: The rule that chose the snapshots that `final` shows.
+        selected_steps: Run -> that snapshot, the last one for runs that are not here.
+        selection_note: What the rule did, for readers; empty for `last`.
         origins: Sweep, run id, `config` or `provenance` -> what a publication says of the run.
     """
 
@@ -106,8 +107,9 @@ class Records:
     measurements: tuple[RecordEntry, ...]
     timings: tuple[RecordEntry, ...]
     cost: tuple[RecordEntry, ...]
+    selection: str = "last"
     selected_steps: Mapping[RunKey, int] = field(default_factory=dict)
-    selection_note: str = "Weights: those of the last iteration (no selection)."
+    selection_note: str = ""
     origins: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property

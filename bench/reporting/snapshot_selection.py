@@ -60,7 +60,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     note = _note(kind, quantity.title, counts)
     if any(run.sampling_id for run in measured):
         note += " Rows of other sampling options are of the last weights."
-    return replace(records, selected_steps=steps, selection_note=note)
+    return replace(records, selection=rule, selected_steps=steps, selection_note=note)
 
 
 def _remedy(rule: str) -> str:

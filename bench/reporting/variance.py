@@ -99,11 +99,19 @@ def variance_table(records: Records, names: Names, metrics: Sequence[str] = ()) 
     columns = tuple(_column(COLUMNS[n]) for n in known)
     kept_apart = data_notes(records, {entry.run.data for entry in final})
     notes = [
+        *([Note(records.selection_note)] if records.selection_note else []),
         *kept_apart,
         *_notes(records, rows),
         *([Note("Protocols:", tuple(protocols))] if protocols else []),
     ]
-    return Table("variance", "Where the spread comes from", columns, only_rows, tuple(notes))
+    return Table(
+        "variance",
+        "Where the spread comes from",
+        columns,
+        only_rows,
+        tuple(notes),
+        records.selection,
+    )
 
 
 def _column(title: str) -> Column:

@@ -5,6 +5,8 @@ import pytest
 from bench.errors import BenchError, UnknownName
 from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.record.records import load_records
+from bench.reporting.render.csv import render_csv
+from bench.reporting.render.latex import render_latex
 from bench.reporting.render.text import render_text
 from bench.reporting.snapshot_selection import select_snapshots
 from bench.reporting.tables.build import build_table
@@ -94,9 +96,13 @@ def test_the_table_shows_test_values_and_names_the_rule(folder):
     assert "no selection" not in told
     assert "Warning" not in told
     oracle = select_snapshots(records, "oracle-inception_score", NAMES)
-    told = " ".join(render_text(build_table(TABLES["1"], oracle)).split())
-    assert "Warning: selected by an oracle" in told
-    assert "on the test images themselves" in told
+    table = build_table(TABLES["1"], oracle)
+    for shown in (table, table.bare):  # also without notes
+        told = " ".join(render_text(shown).split())
+        assert "Warning: selected by an oracle" in told
+        assert "on the test images themselves" in told
+    assert "Warning: selected by an oracle" in render_latex(table)
+    assert render_csv(table).splitlines()[1].endswith(",oracle-inception_score")
     assert "Weights: those of the last iteration (no selection)." in render_text(
         build_table(TABLES["1"], records)
     )

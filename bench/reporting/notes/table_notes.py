@@ -64,6 +64,7 @@ def write_notes(
     records, columns = contents.records, contents.columns
     return [
         *([Note(text, role="cell")] if (text := cell_meaning(rows)) else []),
+        *([Note(records.selection_note, role="cell")] if records.selection_note else []),
         *_real(rows),
         *view_notes(views),
         *significance_notes(columns, rows, families, references),
@@ -170,9 +171,10 @@ def _runs(records: Records) -> list[Note]:
     seeds = seeds_text(run.seed for run in measured)
     lengths = sorted({(run.iterations, run.batch_size) for run in measured}, key=str)
     training = listed(f"{iterations} iterations of {size} examples" for iterations, size in lengths)
+    last = "" if records.selection_note else " Weights: those of the last iteration (no selection)."
     return [
         Note(f"Runs: {done} of {len(expected)} done, {seeds}."),
-        Note(f"Training: {training}. {records.selection_note}"),
+        Note(f"Training: {training}.{last}"),
     ]
 
 

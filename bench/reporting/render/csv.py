@@ -35,9 +35,10 @@ def render_csv(table: Table) -> str:
             *(getattr(cell.robust, name, None) for name in _ROBUST),
             *(getattr(cell, name) for name in _TARGET),
             (cell.difference.comparisons or None) if cell.difference else None,
+            table.selection,
         ]
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
         if column.view == "value"
     ]
-    return to_csv([*_CELL, *_DIFFERENCE, *_ROBUST, *_TARGET, "comparisons"], lines)
+    return to_csv([*_CELL, *_DIFFERENCE, *_ROBUST, *_TARGET, "comparisons", "selection"], lines)

@@ -92,6 +92,7 @@ def build_table(
             *no_reference,
             *write_notes(contents, rows, {view for _, view in shown}, families, references),
         ),
+        selection=records.selection,
     )
 
 

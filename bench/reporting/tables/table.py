@@ -180,13 +180,17 @@ class Note:
 
 @dataclass(frozen=True)
 class Table:
-    """A whole table, named by its number or a word; each row has a cell for each column."""
+    """A whole table, named by its number or a word; each row has a cell for each column.
+
+    `selection` is the rule that chose the snapshots that it shows.
+    """
 
     name: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[Note, ...]
+    selection: str = "last"
 
     @property
     def bare(self) -> "Table":
