@@ -27,8 +27,9 @@ def publish_command(
     Their provenance is included; weights and samples are not. Tables can be made again from these
     files: give their folder to bench report as --results. ro-crate-metadata.json describes them.
     """
+    from bench.console import say
     from bench.exchange.crate import check_license
-    from bench.exchange.publish import publish_sweep
+    from bench.exchange.publish import machine_paths, publish_sweep
     from bench.record.records import load_records
     from bench.reporting.tables.table_spec import load_tables
 
@@ -36,3 +37,5 @@ def publish_command(
     records = load_records(results, [sweep])
     files = publish_sweep(records, load_tables(), folder / sweep, figures, license)
     echo(f"{len(files)} files written to {folder / sweep}", err=True)
+    for path, names in machine_paths(files).items():
+        say(f"note: {', '.join(names)}: a sweep file or a command named a path of yours, {path}")

@@ -72,7 +72,7 @@ class GivenSamples:
     """Samples to measure; `training` is None for images from elsewhere.
 
     `path` is what the user named, `context` has the data and the model of a run. `origin` is for
-    the record: path, hash and counts, or run and sample seed. `notices` are for the user.
+    the record: name, hash and counts, or run and sample seed. `notices` are for the user.
     `are_own` where they are the samples that a run was measured by.
     """
 
@@ -185,7 +185,7 @@ def _read(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
     _check_metrics(request, spec)
     images = read_images(path, spec, request.per_class)
     origin = {
-        "path": str(path.resolve()),
+        "path": path.resolve().name,
         "sha256": images.sha256,
         "found": list(images.counts),
         "per_class": images.samples.each_class,
@@ -211,7 +211,8 @@ def _draw(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
     per_class = request.per_class or run.drawn_before()
     seed = training.seed if request.sample_seed is None else request.sample_seed
     model, samples = run.draw(per_class, seed, sampling, worker)
-    origin = {"run": str(path.resolve()), "sample_seed": seed, "per_class": per_class}
+    id_of_run = "/".join(path.resolve().parts[-2:])  # records name no folder of this machine
+    origin = {"run": id_of_run, "sample_seed": seed, "per_class": per_class}
     origin |= {"sampling": sampling} if sampling else {}
     are_own = (per_class, seed, sampling) == (run.drawn_before(), training.seed, {})
     remark = remark_on_range(samples, context.data)

@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,17 @@ def publish_sweep(
     crate = describe_files(records, records.runs, sizes, lambda run: of_run, license)
     write_atomically(folder / CRATE, crate)
     return [*(folder / name for name in contents), *numbers, folder / CRATE]
+
+
+def machine_paths(files: Iterable[Path]) -> dict[str, list[str]]:
+    """Return the paths below the home or working folder that files name, with the files' names."""
+    roots = "|".join(re.escape(str(root)) for root in {Path.home(), Path.cwd()} - {Path("/")})
+    found: dict[str, list[str]] = {}
+    for file in files if roots else ():
+        text = file.read_bytes().decode(errors="ignore")
+        for path in dict.fromkeys(re.findall(rf"(?:{roots})(?:/[\w.@+-]+)*", text)):
+            found.setdefault(path, []).append(file.name)
+    return found
 
 
 def _portable(text: str, results: Path) -> str:

@@ -373,7 +373,7 @@ def test_a_kept_row_stands_beside_a_sweep(bench, theirs, run, here):
     [config] = [json.loads(p.read_text()) for p in here.glob("results/evaluations/set-*/c*.json")]
     origin = config["config"]["evaluated"]
     assert f"images of theirs (sha256 {origin['sha256'][:12]}), 3 of each class" in out
-    assert origin["path"] == str(theirs)
+    assert origin["path"] == "theirs"
     assert origin["found"] == [4, 4, 4]
     assert "or use `bench evaluate --metric`):" in out
     assert "  - Their GAN (Inception Score) on Blobs" in out

@@ -57,6 +57,18 @@ def test_reports_of_a_publication_are_those_of_the_sweep(bench, here, words):
         assert told[0][1]
 
 
+def test_paths_of_the_machine_in_a_publication_are_said(bench, here):
+    folder = recorded.write_sweep(here / "results")
+    _, _, err = bench("publish", "quickstart", "--to", "first")
+    assert "a path of yours" not in err
+    for path in folder.glob("0*/config.json"):
+        content = json.loads(path.read_text())
+        content["config"]["data"] = {"name": "folder", "path": str(here / "faces")}
+        recorded.write_json(path, content)
+    _, _, err = bench("publish", "quickstart", "--to", "second")
+    assert f"note: origins.json: a sweep file or a command named a path of yours, {here}/fac" in err
+
+
 def test_the_command_says_what_it_wrote(bench, here):
     recorded.write_sweep(here / "results")
     figure = here / "results" / "quickstart" / "figures" / "seeds.png"
