@@ -208,8 +208,22 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
             settings, name = patched_base, variant
             for key, value in point:
                 settings = settings.merged(nested(key.split("."), value))
-                name += f", {key.rsplit('.', 1)[-1]}={value.value}"
+                name += f", {_short_key(key, head.grid)}={value.value}"
             yield name, settings
+
+
+def _short_key(key: str, keys: Iterable[str]) -> str:
+    """Return the end of a dotted key that no other of the keys has.
+
+    >>> _short_key("model.width", ["model.width", "batch_size"])
+    'width'
+    >>> _short_key("optimizers.critic.rate", ["optimizers.critic.rate", "optimizers.prior.rate"])
+    'critic.rate'
+    """
+    words, others = key.split("."), [other.split(".") for other in keys if other != key]
+    counts = range(1, len(words))
+    count = next((n for n in counts if all(o[-n:] != words[-n:] for o in others)), len(words))
+    return ".".join(words[-count:])
 
 
 def problem_of_row_name(name: str) -> str:

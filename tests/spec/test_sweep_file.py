@@ -60,6 +60,9 @@ def test_grid_is_a_product(write):
     sweep = load_sweep(write(text))
     assert len(sweep.runs) == 2 * 2 * 2 * 2
     assert sweep.runs[0].variant == "a, batch_size=8, latent=2"
+    rates = "{optimizers.encoder.rate: [0.1], optimizers.decoder.rate: [0.2]}"
+    [run, *_] = load_sweep(write(f"{GOOD}grid: {rates}\n")).runs
+    assert run.variant == "a, encoder.rate=0.1, decoder.rate=0.2"
 
 
 def test_adding_a_seed_or_a_metric_keeps_ids(write):
