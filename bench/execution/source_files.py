@@ -8,6 +8,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -32,6 +33,9 @@ HARNESS_PACKAGES = {
     "bench.process.worker",
     "bench.seeding",
 }
+
+OWN = {"bench", "models", "baselines"}
+"""Packages of this project: of these, only what a part names is followed."""
 
 MESSAGES = {"say", "warn", "debug", "info", "warning", "error", "exception", "critical"}
 """Functions of `bench.console` and of logging, whose texts change no result."""
@@ -108,7 +112,8 @@ def _text(node: object, in_message: bool = False) -> str:
 def _files_of(kind: registry.Kind, names: Iterable[str]) -> dict[str, str]:
     """Return the files of registered classes: their modules, and what these import nearby.
 
-    A model may be built from parts of another: all packages that register models count as near.
+    A model may be built from parts of another: all packages that register models count as near. So
+    do packages that are the user's own and not installed, which have no version.
     """
     for name in names:
         registry.load(kind, name)
@@ -116,7 +121,7 @@ def _files_of(kind: registry.Kind, names: Iterable[str]) -> dict[str, str]:
     roots = [modules[name] for name in names]
     near = modules.values() if kind == "model" else roots
     packages = {module.partition(".")[0] for module in near}
-    return _follow(roots, PACKAGES.get(kind, set()) | (packages - {"bench"}))
+    return _follow(roots, PACKAGES.get(kind, set()) | (packages - {"bench"}), with_loose=True)
 
 
 def _files_of_schedules(training: Training) -> dict[str, str]:
@@ -124,16 +129,24 @@ def _files_of_schedules(training: Training) -> dict[str, str]:
     plain = training.model_dump(mode="json", include={"optimizers", "objective"})
     functions = schedule_functions(plain)
     modules = sorted({function.partition(":")[0] for function in functions})
-    return _follow(modules, {module.partition(".")[0] for module in modules})
+    return _follow(modules, {module.partition(".")[0] for module in modules}, with_loose=True)
 
 
-def _follow(roots: Iterable[str], packages: Collection[str]) -> dict[str, str]:
-    """Return the files that imports lead to within some packages, by their names there."""
+def _follow(
+    roots: Iterable[str], packages: Collection[str], *, with_loose: bool = False
+) -> dict[str, str]:
+    """Return the files that imports lead to within some packages, by their names there.
+
+    With `with_loose`, also within packages that are not installed.
+    """
     files: dict[str, str] = {}
     left, seen = list(roots), set[str]()
     while left:
         module = left.pop()
-        if module in seen or not any(f"{module}.".startswith(f"{name}.") for name in packages):
+        if module in seen or not module:
+            continue
+        is_near = any(f"{module}.".startswith(f"{name}.") for name in packages)
+        if not is_near and not (with_loose and _is_loose(module.partition(".")[0])):
             continue
         seen.add(module)
         left.append(module.rpartition(".")[0])  # a package is imported before what is in it
@@ -146,6 +159,28 @@ def _follow(roots: Iterable[str], packages: Collection[str]) -> dict[str, str]:
                 is_package = path.name == "__init__.py"
                 files[f"{name}/__init__.py" if is_package else f"{name}.py"] = content
     return dict(sorted(files.items()))
+
+
+@functools.cache
+def _is_loose(top: str) -> bool:
+    """Return whether a package is the user's own: neither of Python nor installed."""
+    if top in OWN or top in sys.builtin_module_names or top in sys.stdlib_module_names:
+        return False
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    if spec is None:
+        return False
+    places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])]
+    return bool(places) and not any(map(_is_installation, {Path(place).parent for place in places}))
+
+
+@functools.cache
+def _is_installation(folder: Path) -> bool:
+    """Return whether a folder is one that installers write to."""
+    names = {"site-packages", "dist-packages"}
+    return not names.isdisjoint(folder.parts) or any(folder.glob("*.dist-info"))
 
 
 @functools.cache

@@ -120,8 +120,15 @@ def test_a_model_of_the_users_is_followed_through_its_package(tmp_path, monkeypa
     (package / "unused.py").write_text("x = 1")
     (package / "empty.py").write_text('"""Nothing."""')
     (package / "model.py").write_text(
-        "import torch\nfrom theirs import empty, parts\nfrom models import blocks\nX = 1\n"
+        "import torch, installed\nfrom theirs import empty, parts\nimport helpers.layers\n"
+        "from models import blocks\nX = 1\n"
     )
+    (tmp_path / "helpers").mkdir()  # a package of theirs that registers nothing
+    (tmp_path / "helpers" / "layers.py").write_text("import shared\nDEPTH = 3\n")
+    (tmp_path / "shared.py").write_text("UNIT = 1\n")
+    (tmp_path / "elsewhere" / "installed-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "installed.py").write_text("X = 1\n")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     monkeypatch.syspath_prepend(tmp_path)
     source_files._file.cache_clear()
     entries = {
@@ -131,7 +138,9 @@ def test_a_model_of_the_users_is_followed_through_its_package(tmp_path, monkeypa
     monkeypatch.setattr(registry, "registered", lambda kind: entries)
     monkeypatch.setattr(registry, "load", lambda kind, name: None)
     assert list(source_files._files_of("model", ["theirs"])) == [
+        "helpers/layers.py",
         "models/blocks.py",
+        "shared.py",
         "theirs/__init__.py",
         "theirs/model.py",
         "theirs/parts/__init__.py",
