@@ -423,7 +423,7 @@ SHIPPED = {
     **{"quickstart": 18, "digits": 168, "toy": 30, "swiss_roll": 21, "semi": 42, "attributes": 24},
     **{"calibration": 9, "critic": 12, "table1": 42, "table2": 24, "ablation": 30, "fashion": 60},
     **{"attribute_switching": 24, "equal_images": 48, "equal_arithmetic": 48, "price": 75},
-    **{"longer": 48},
+    **{"longer": 66},
     **{
         "semi_attributes": 36,
         "faces": 12,
