@@ -160,10 +160,10 @@ def save_pictures(
 ) -> None:
     """Make all pictures of a model, and keep them in the folder of its run.
 
-    Of the samples that `draw` gives the nearest are shown, if their memorization is measured.
+    Of the samples that `draw` gives those like copies are shown, if memorization is measured.
     """
     nearest = partial(nearest_pictures, metrics, draw, context)
-    write_npz(folder / FILE, make_pictures(context, seed, {"nearest": nearest}))
+    write_npz(folder / FILE, make_pictures(context, seed, {"neighbors": nearest}))
 
 
 def save_pictures_of(folder: Path, worker: Worker) -> None:

@@ -104,7 +104,7 @@ def validation_metric(component: Mapping[str, Any]) -> dict[str, Any]:
     on validation images, which choose, it is always a classifier trained with a seed of its own.
     """
     changed = dict(component)
-    if "extractor" in changed:
+    if changed.get("extractor", "pixels") != "pixels":  # which nobody has trained
         changed["extractor"] = "domain"
         changed.pop("reference", None)  # of another extractor, and of no split of this data set
     if "extractor_seed" in changed:

@@ -1,9 +1,10 @@
-"""Pictures of the samples that are nearest to training images, as `memorization` measured them."""
+"""Pictures of the samples that are most like copies, as `memorization` measured them."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+import torch
 
 from bench.errors import NotApplicable
 from bench.metrics.base import Context, Metric, SampleSet
@@ -17,7 +18,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def nearest_pictures(
     metrics: Iterable[Metric], draw: Callable[[], SampleSet], context: Context
 ) -> dict[str, Array]:
-    """Return the nearest of the samples that `draw` gives, with their training images.
+    """Return samples of those that `draw` gives, with the nearest training and test images.
+
+    They are those that are nearer to training than to test images by the largest factor.
 
     `NotApplicable` if no metric is `memorization`; the first that is says what is near.
     """
@@ -26,14 +29,15 @@ def nearest_pictures(
         raise NotApplicable("`memorization` is not among the metrics of its sweep")
     context.require_gray_or_color()
     found = metric.neighbors(draw(), context)
-    distances, places = found.nearest
-    order = distances.argsort(stable=True)[:SHOWN]
-    shown = found.samples.x[found.samples.indices[order]]
-    training = found.train.x[found.train.indices[places[order]]]
-    images = np.stack([side.permute(0, 2, 3, 1).numpy() for side in (shown, training)])
-    threshold = found.threshold(metric.quantile)
-    return {
-        "nearest": images,
-        "nearest_distance": distances[order].numpy(),
-        "nearest_threshold": threshold.numpy(),
-    }
+    (from_train, of_train), (from_test, of_test) = found.in_train, found.in_test
+    ratios = torch.where(from_train == from_test, 1.0, from_train / from_test)
+    order = ratios.argsort(stable=True)[:SHOWN]
+    shown = (
+        images.x[images.indices[places]].permute(0, 2, 3, 1).numpy()
+        for images, places in (
+            (found.samples, order),
+            (found.train, of_train[order]),
+            (found.test, of_test[order]),
+        )
+    )
+    return {"neighbors": np.stack([*shown]), "neighbors_ratio": ratios[order].numpy()}

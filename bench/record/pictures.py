@@ -29,9 +29,8 @@ or 3. There are `N` real test images, at most 10, one of each class shown, and `
 | `subspaces` | `[L, T, T, H, W, C]` | a label's part of one code over a plane, if it is one |
 | `subspace_names` | `[L]` | which attributes, or the class |
 | `subspace_margin` | `[]` | of the plane around the prior means, in standard deviations |
-| `nearest` | `[2, E, H, W, C]` | samples nearest to training images, and these images |
-| `nearest_distance` | `[E]` | how near, in features of the metric `memorization` |
-| `nearest_threshold` | `[]` | the distance up to which a sample counts as memorized |
+| `neighbors` | `[3, E, H, W, C]` | samples, the nearest training images, the nearest test images |
+| `neighbors_ratio` | `[E]` | distances by the metric `memorization`: training over test image |
 | `missing` | `[M, 2]` | names of arrays that the model cannot make, each with the reason |
 
 Where the label is the relevant code, a row is made with the label of its class.
@@ -79,9 +78,8 @@ AXES: Mapping[str, str] = {
     "subspaces": "LTTHWC",
     "subspace_names": "L",
     "subspace_margin": "",
-    "nearest": "PEHWC",
-    "nearest_distance": "E",
-    "nearest_threshold": "",
+    "neighbors": "BEHWC",
+    "neighbors_ratio": "E",
     "missing": "MP",
 }
 """The axes of the arrays of `pictures.npz`; a letter has one length in a file."""
@@ -144,7 +142,7 @@ def check_pictures(folder: Path) -> RecordedPictures:
     """Read the pictures of a run; a `DamagedRecord` for arrays that are not as in the table."""
     path = folder / FILE
     arrays = _read(path)
-    lengths: dict[str, int] = {"P": 2}
+    lengths: dict[str, int] = {"P": 2, "B": 3}
     for name, array in arrays.items():
         axes = AXES.get(name)
         if axes is None:

@@ -148,7 +148,7 @@ def test_the_file_has_the_same_bytes_every_time_and_others_for_another_seed(data
     first, second, third = ((tmp_path / place / FILE).read_bytes() for place in "abc")
     assert first == second != third
     found = read_pictures(tmp_path / "a")
-    assert list(found.missing) == ["walks", "subspaces", "nearest"]
+    assert list(found.missing) == ["walks", "subspaces", "neighbors"]
     assert found.arrays["swaps"].dtype == np.uint8
 
 

@@ -64,7 +64,7 @@ KNOWN_ANSWER = {
     "kid": "test_a_shift_is_the_difference_of_kernel_means",
     "precision_recall": "test_copies_cover_what_they_copy_and_nothing_else",
     "density_coverage": "test_copies_cover_what_they_copy_and_nothing_else",
-    "memorization": "test_copies_are_memorized_and_noise_is_not",
+    "memorization": "test_copies_are_memorized_and_what_is_new_is_not",
     "attribute_accuracy": "test_one_wrong_attribute_of_three_is_a_third",
     "prior_fit": "test_distance_is_one_where_codes_have_the_moments_of_the_prior",
     "rate": "test_the_rate_counts_both_codes",

@@ -20,7 +20,7 @@ OPTIONS = {
     "cmmd": {"extractor": "domain"},
     "precision_recall": {},
     "density_coverage": {},
-    "memorization": {"quantile": 0.5},
+    "memorization": {},
     "intra_class_diversity": {"per_class": 2, "size": 161},
     "intra_class_diversity_native": {"per_class": 3},
     "within_class_variance": {},

@@ -1,13 +1,14 @@
-"""Memorization: copies, new images, and the reference library's statistic."""
+"""Memorization: copies, new images, and what is neither."""
+
+from dataclasses import replace
 
 import pytest
-import scipy.stats
 import torch
 
 from bench.data.base import Split
 from bench.metrics.base import SampleSet
 from bench.metrics.features.distances import nearest_points
-from bench.metrics.features.memorization import Memorization, mann_whitney_z
+from bench.metrics.features.memorization import Memorization
 from tests.metrics.bars import context_of, fields, make_data
 
 BIG = 200  # images of each class
@@ -18,60 +19,89 @@ def data():
     return make_data(per_class=BIG)
 
 
+@pytest.fixture(scope="module")
+def further():
+    return make_data(per_class=BIG, seed=7).test.x
+
+
 @pytest.fixture
 def context(data, tmp_path):
     return context_of(data, tmp_path)
 
 
-def values(x, data, context, **options):
-    samples = SampleSet(x, data.test.y, data.spec)
-    return [found.value for found in Memorization(**options).measure(samples, context)]
+def measured(x, data, context, y=None, **options):
+    samples = SampleSet(x, data.test.y if y is None else y, data.spec)
+    [found] = Memorization(**options).measure(samples, context)
+    return found
 
 
-def test_copies_are_memorized_and_noise_is_not(data, context):
+def pixels(x):
+    return x.flatten(1).double() / 255
+
+
+def test_copies_are_memorized_and_what_is_new_is_not(data, further, context):
     generator = torch.Generator().manual_seed(1)
     noise = torch.randint(256, data.test.x.shape, generator=generator, dtype=torch.uint8)
-    copied, shift = values(data.train.x, data, context)
-    assert copied == 100
-    assert shift == pytest.approx(-(3**0.5) * 600 / 1201**0.5)  # all pairs: U = 0
-    assert values(noise, data, context)[0] == 0
-    assert values(noise, data, context)[1] > 20
+    copied = measured(data.train.x, data, context)
+    assert (copied.value, copied.error) == (100, 0)
+    for new in (noise, further, data.test.x):
+        found = measured(new, data, context)
+        assert abs(found.value) < 4 * found.error
+        assert 0 < found.error < 8
 
 
-@pytest.mark.parametrize("quantile", [0.01, 0.05, 0.5])
-def test_test_images_have_the_share_that_is_expected_of_new_images(data, context, quantile):
-    share, shift = values(data.test.x, data, context, quantile=quantile)
-    assert share == pytest.approx(100 * quantile)
-    assert shift == 0
-    further = make_data(per_class=BIG, seed=7).test.x
-    share, shift = values(further, data, context, quantile=quantile)
-    assert abs(share / 100 - quantile) < 4 * (2 * quantile * (1 - quantile) / 600) ** 0.5
-    assert abs(shift) < 3
+def test_the_value_is_that_of_all_distances(data, further, context):
+    x, train, test = map(pixels, (further, data.train.x, data.test.x))
+    from_train, from_test = torch.cdist(x, train).amin(1), torch.cdist(x, test).amin(1)
+    hits = (from_train < from_test).double() + (from_train == from_test).double() / 2
+    found = measured(further, data, context)  # as many training as test images: chance is a half
+    assert found.value == pytest.approx(100 * (2 * hits.mean().item() - 1))
 
 
-def test_a_part_of_copies_is_found_whatever_their_labels(data, context):
-    x = make_data(per_class=BIG, seed=7).test.x
-    x[::4] = data.train.x[::4].roll(100, dims=0)
-    share, shift = values(x, data, context)
-    assert 25 <= share < 25 + 0.75 * 10
-    assert shift < -3
+def test_test_images_are_compared_with_the_others(data, context):
+    test, train = pixels(data.test.x), pixels(data.train.x)
+    own = torch.cdist(test, test)
+    own.fill_diagonal_(torch.inf)
+    hits = (torch.cdist(test, train).amin(1) < own.amin(1)).double()
+    chance = BIG / (2 * BIG - 1)
+    expected = 100 * (hits.mean().item() - chance) / (1 - chance)
+    assert measured(data.test.x, data, context).value == pytest.approx(expected)
 
 
-def test_copies_across_the_splits_are_part_of_what_is_expected(data, tmp_path):
+def test_copies_among_new_images_count_as_their_share(data, further, context):
+    new = measured(further, data, context).value
+    x = further.clone()
+    x[::4] = data.train.x[::4].roll(100, dims=0)  # whatever their labels
+    found = measured(x, data, context)
+    assert found.value == pytest.approx(25 + 0.75 * new, abs=4)
+    samples = SampleSet(x, torch.zeros(len(x), dtype=torch.int64), data.spec, labeled=False)
+    [unlabeled] = Memorization().measure(samples, context)
+    assert unlabeled.value == pytest.approx(found.value)
+
+
+def test_means_of_new_images_are_no_copies_and_dimmed_copies_are(data, context):
+    ring = data.test.x.view(3, BIG, *data.test.x.shape[1:]).float()
+    means = ((ring + ring.roll(1, 1) + ring.roll(2, 1)) / 3).flatten(0, 1)
+    assert measured(means.round().byte(), data, context).value < 0
+    assert measured((0.8 * data.train.x.float()).byte(), data, context).value > 50
+
+
+def test_chance_is_that_of_the_class(data, further, tmp_path):
+    few = torch.cat([torch.arange(0, BIG), torch.arange(BIG, BIG + 20), torch.arange(2 * BIG, 600)])
+    unequal = replace(data, test=data.test.take(few))
+    found = measured(further, unequal, context_of(unequal, tmp_path), data.test.y)
+    assert abs(found.value) < 4 * found.error
+    rare = SampleSet(further[BIG : BIG + 100], torch.full((100,), 1), data.spec)
+    [found] = Memorization().measure(rare, context_of(unequal, tmp_path))
+    assert abs(found.value) < 4 * found.error
+    assert found.error > 15, "twenty test images show little"
+
+
+def test_copies_across_the_splits_are_as_likely_in_both(data, tmp_path):
     x = data.test.x.clone()
     x[:60] = data.train.x[:60]  # a tenth
-    leaky = data.__class__(**{**vars(data), "test": Split(x, data.test.y)})
-    context = context_of(leaky, tmp_path)
-    assert values(x, data, context)[0] == 10  # more than 5 %, all at a distance of 0
-    assert values(make_data(per_class=BIG, seed=7).test.x, data, context)[0] < 2
-
-
-def test_the_statistic_is_that_of_scipy():
-    generator = torch.Generator().manual_seed(0)
-    first, second = (torch.randint(9, (n,), generator=generator).double() for n in (40, 70))
-    u = scipy.stats.mannwhitneyu(first, second).statistic
-    expected = (u - 40 * 70 / 2) / (40 * 70 * 111 / 12) ** 0.5
-    assert mann_whitney_z(first, second) == pytest.approx(expected, rel=1e-12)
+    leaky = replace(data, test=Split(x, data.test.y))
+    assert measured(data.train.x, leaky, context_of(leaky, tmp_path)).value == pytest.approx(90)
 
 
 def test_the_nearest_is_that_of_all_distances(data):
@@ -81,17 +111,23 @@ def test_the_nearest_is_that_of_all_distances(data):
     torch.testing.assert_close(found, exact.min(dim=1).values)
     torch.testing.assert_close(exact[torch.arange(len(first)), which], found)
     assert nearest_points(second, second)[0].max() == 0
+    names = torch.arange(len(second))
+    exact = torch.cdist(second.double(), second.double())
+    exact.fill_diagonal_(torch.inf)
+    found, which = nearest_points(second, second, names, names)
+    torch.testing.assert_close(found, exact.min(dim=1).values)
+    assert (which != names).all()
+    assert nearest_points(first[:1], first[:1], names[:1], names[:1])[0].isinf().all()
 
 
-def test_too_few_test_images_for_a_quantile_are_a_reason(bars, tmp_path):
-    samples = SampleSet(bars.test.x, bars.test.y, bars.spec)
-    found = Memorization(quantile=0.01).measure(samples, context_of(bars, tmp_path))
-    assert {m.reason for m in found} == {"90 test images are too few for a quantile of 0.01"}
+def test_no_other_test_image_is_a_reason(data, tmp_path):
+    one = replace(data, test=data.test.take(torch.tensor([0, BIG, 2 * BIG])))
+    found = measured(one.test.x, one, context_of(one, tmp_path))
+    assert (found.value, found.reason[:30]) == (None, "no class of the nearest images")
 
 
 def test_the_protocol_names_all_that_changes_the_number(data, context):
-    samples = SampleSet(data.test.x, data.test.y, data.spec)
-    options = ({}, {"quantile": 0.1}, {"most": 100})
-    protocols = {Memorization(**o).measure(samples, context)[0].protocol for o in options}
+    options = ({}, {"extractor": "domain"}, {"most": 100})
+    protocols = {measured(data.test.x, data, context, **o).protocol for o in options}
     assert len(protocols) == 3
-    assert "n=600,train=600@" in min(protocols, key=len)
+    assert "extractor=pixels,n=600,train=600@" in "".join(protocols)

@@ -30,11 +30,14 @@ def radii(points: Tensor, k: int) -> Tensor:
     return torch.cat([part.topk(k + 1, dim=1, largest=False).values[:, k] for part in parts])
 
 
-def nearest_points(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_points(
+    points: Tensor, others: Tensor, names: Tensor | None = None, skipped: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the distance of each point `[N, D]` from the nearest of `others` `[M, D]`, and which.
 
     Inner products find it, and its distance, in `float64`, is that of the difference: copies have
-    exactly 0.
+    exactly 0. With `names` `[N]` and `skipped` `[M]`, others of the point's own name are left out;
+    the distance is infinite where none is left.
 
     >>> nearest_points(torch.tensor([[1.0], [9.0]]), torch.tensor([[0.0], [9.0]]))
     (tensor([1., 0.], dtype=torch.float64), tensor([0, 1]))
@@ -42,9 +45,16 @@ def nearest_points(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     others = others.double()
     squares = others.square().sum(dim=1)
     found, which = [], []
-    for block in blocks(points, others):
+    parts = blocks(points, others)
+    of_parts = [None] * len(parts) if names is None else blocks(names, others)
+    for block, own in zip(parts, of_parts, strict=True):
         block = block.double()
-        places = torch.addmm(squares, block, others.T, alpha=-2).argmin(dim=1)
-        found.append((block - others[places]).norm(dim=1))
+        scores = torch.addmm(squares, block, others.T, alpha=-2)
+        if own is not None:
+            scores[own[:, None] == skipped] = torch.inf
+        places = scores.argmin(dim=1)
+        distances = (block - others[places]).norm(dim=1)
+        distances[scores.isinf().all(dim=1)] = torch.inf
+        found.append(distances)
         which.append(places)
     return torch.cat(found), torch.cat(which)

@@ -1,11 +1,9 @@
-"""Memorization: whether samples are nearer to training images than new real images are."""
+"""Memorization: whether samples are nearer to training images than to new real images."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from bench.metrics.base import AtLeastOne, Context, Measurement, Quantity, SampleSet, unmeasured
@@ -14,20 +12,20 @@ from bench.metrics.extractors.base import FeatureExtractor
 from bench.metrics.extractors.extractor_option import ExtractorOption, choose_feature_extractor
 from bench.metrics.extractors.feature_cache import features
 from bench.metrics.features.distances import nearest_points
-from bench.metrics.images_by_class import ImageSet, real_images, real_like, sampled
+from bench.metrics.images_by_class import ImageSet, real_images, sampled
 from bench.metrics.jackknife import mean_error
 
 
 @dataclass(frozen=True)
-class TrainingNeighbors:
-    """Samples and test images, and how near either are to training images.
+class RealNeighbors:
+    """Samples, and the training and the test image that is nearest to each.
 
     Attributes:
         context: The data, device and memory.
-        extractor: The network that gives features.
+        extractor: What gives features.
         samples: The samples that are looked at.
         train: All training images.
-        test: The test images that calibrate.
+        test: The test images.
     """
 
     context: Context
@@ -37,119 +35,126 @@ class TrainingNeighbors:
     test: ImageSet
 
     @cached_property
-    def nearest(self) -> tuple[Tensor, Tensor]:
+    def in_train(self) -> tuple[Tensor, Tensor]:
         """Distance of each sample from the nearest training image, and its place in `train`."""
-        return self._from_train(self.samples, is_real=False)
+        return self._nearest(self.train)
 
-    @property
-    def of_test(self) -> Tensor:
-        """Distance of each test image from the nearest training image, `float64` `[M]`."""
-        key = f"neighbors {self.extractor.name} {self.train.name} {self.test.name}"
-        return self.context.remember(key, lambda: self._from_train(self.test, is_real=True)[0])
+    @cached_property
+    def in_test(self) -> tuple[Tensor, Tensor]:
+        """Distance of each sample from the nearest test image, and its place in `test`.
 
-    def threshold(self, quantile: float) -> Tensor:
-        """Return the distance that so large a share of the test images does not exceed."""
-        return self.of_test.sort().values[int(quantile * len(self.test)) - 1]
+        Where the samples are test images, the nearest other one counts.
+        """
+        return self._nearest(self.test, skips_equal=self.are_test)
 
-    def _from_train(self, images: ImageSet, *, is_real: bool) -> tuple[Tensor, Tensor]:
+    @cached_property
+    def are_test(self) -> bool:
+        """Whether the samples are test images, as in the row of the real images."""
+        return self.samples.occurs_in(self.test)
+
+    def beyond_chance(self) -> tuple[Tensor, Tensor]:
+        """Return the terms of both sums of `Memorization`, `float64` `[N]`."""
+        (from_train, of_train), (from_test, of_test) = self.in_train, self.in_test
+        is_train = from_train <= from_test
+        label = torch.where(is_train, self.train.places[of_train], self.test.places[of_test])
+        train, test = (
+            torch.bincount(of.places, minlength=of.classes).double()[label]
+            for of in (self.train, self.test)
+        )
+        chance = train / (train + test - int(self.are_test))
+        found = torch.where(from_train == from_test, chance, is_train.double())
+        return found - chance, 1 - chance
+
+    def _nearest(self, images: ImageSet, *, skips_equal: bool = False) -> tuple[Tensor, Tensor]:
         """Return distances `float64` `[N]` and places `[N]`, on the CPU."""
         sides = (
-            features(self.context, self.extractor, images, is_real=is_real),
-            features(self.context, self.extractor, self.train, is_real=True),
+            features(self.context, self.extractor, self.samples, is_real=self.are_test),
+            features(self.context, self.extractor, images, is_real=True),
         )
-        distances, places = nearest_points(*(side.to(self.context.device) for side in sides))
-        return distances.cpu(), places.cpu()
+        device = self.context.device
+        names = equal_images(self.samples, images) if skips_equal else ()
+        found = nearest_points(*(side.to(device) for side in (*sides, *names)))
+        distances, places = (part.cpu() for part in found)
+        return distances, places
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memorization(GroupedMetric):
-    r"""Share of the samples that are too near to a training image, calibrated on test images.
+    r"""Share of the samples that are nearer to a training than to a test image, beyond chance.
 
-    .. math:: \frac1N \sum_i 1[d(x_i) \le \tau], \qquad d(x) = \min_t \lVert f(x) - f(t) \rVert
+    .. math:: \frac{\sum_i (t_i - p_i)}{\sum_i (1 - p_i)}, \qquad
+              p_i = \frac{N_{c_i}}{N_{c_i} + M_{c_i}}
 
-    over all training images `t`, with features `f`. The threshold is a quantile of the distances of
-    the real test images from their nearest training images, so that a share of `quantile` (5 %) is
-    expected of new images of the same kind; the row of the real test images shows it. Far more is
-    memorization; less means that samples are far from all real images.
+    where `t_i` is 1 if the real image nearest to sample `i`, in the distance of features, is a
+    training image, and 0 if it is a test image; `c_i` is its class, of which there are `N` training
+    and `M` test images. Of equal distances `t_i` is `p_i`. Training and test images of a class are
+    alike in all but what the model has seen, so 0 is expected of new images, good or bad, sharp or
+    blurred, and 100 % of copies. Below 0 are samples that look as if test images had been copied.
 
-    `memorization_shift` compares all distances, not only the smallest: the Mann-Whitney statistic
-    of Meehan, Chaudhuri & Dasgupta (2020, section 3), their C_T with one cell,
+    It is the share of samples that are closer to training than to held-out data (Platzer &
+    Reutterer, 2021), corrected for chance like Cohen's kappa. Thresholds on the distance to
+    training images, and the rank statistic of Meehan, Chaudhuri & Dasgupta (2020), compare with
+    the distances of test images instead: means of a few new images, which are near to everything,
+    look like copies to them, and dimmed copies, which are far from everything, do not.
 
-    .. math:: Z = \frac{U - NM/2}{\sqrt{NM(N+M+1)/12}}, \qquad
-              U = \sum_{i,j} 1[d(x_i) > d(y_j)] + \tfrac12 1[d(x_i) = d(y_j)]
+    Where the samples are the test images, each is compared with the other ones: this row is 0 but
+    for chance if the splits are alike. With few test images of a class `p_i` is near 1, and little
+    can be seen: the standard error says how little.
 
-    of `N` samples and `M` test images `y`. It is 0 for the test images, about standard normal for
-    other new images, below -3 where samples are nearer to training images than new images are,
-    and large where they are bad. It grows with the number of images: compare equal `N` and `M`.
-
-    Images are near in the features of a network, which decides what is found. On 8x8 digits the
-    domain classifier finds exact copies and slight noise, not blurred or dimmed copies: it was
-    trained on the training images, and small changes of them move its features far. `pixels` finds
-    noise and moderate blur, not dimmed or shifted copies. So measure by both, and take a low share
-    as no proof. What only looks alike to the network is found, too, as is a mean of many images:
-    look at the figure `nearest` before you call it a copy.
+    What is near depends on the features. `pixels` find copies with noise, blur, or less contrast,
+    not shifted ones. A network that was trained on other data finds more on larger images
+    (`inception`, `dinov2`). The domain classifier has seen the training images, so to it splits
+    are not alike, and its numbers are biased. Look at the figure `nearest` before you call
+    samples copies: what only looks alike to the features is found, too.
 
     Attributes:
         extractor: As in `FeatureMetric`.
-        quantile: The share of the test images that are as near.
         most: Number of samples and of test images at most; their content decides which ones.
         extractor_seed: Seed of the domain classifier.
     """
 
     name = "memorization"
-    quantities = {
-        "memorization": Quantity("Memorized (%)", "real", 2),
-        "memorization_shift": Quantity("Shift from training images (Z)", "real", 1),
-    }
+    quantities = {"memorization": Quantity("Memorization (%)", "real", 1)}
     needs_labels = False
 
-    extractor: ExtractorOption = "domain"
-    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    extractor: ExtractorOption = "pixels"
     most: AtLeastOne = 10_000
     extractor_seed: int = 0
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Measure the share with its standard error over samples, then the shift."""
+        """Measure the share with its standard error over samples."""
         found = self.neighbors(samples, context)
         seen, train, test = found.samples, found.train, found.test
         protocol = (
             f"memorization[extractor={found.extractor.name},n={len(seen)},"
-            f"train={len(train)}@{train.name},test={len(test)}@{test.name},"
-            f"quantile={self.quantile:g}]"
+            f"train={len(train)}@{train.name},test={len(test)}@{test.name}]"
         )
-        if int(self.quantile * len(test)) < 1:
-            reason = f"{len(test)} test images are too few for a quantile of {self.quantile:g}"
+        beyond, possible = found.beyond_chance()
+        if not possible.any():
+            reason = "no class of the nearest images has another test image"
             return unmeasured(self.quantities, protocol, reason)
-        distances, _ = found.nearest
-        is_near = (distances <= found.threshold(self.quantile)).double()
-        error = mean_error([is_near[members] for members in seen.members])
-        error = None if error is None else 100 * error
-        share, shift = self.quantities
-        return [
-            Measurement(share, protocol, 100 * is_near.mean().item(), error=error),
-            Measurement(shift, protocol, mann_whitney_z(distances, found.of_test)),
-        ]
+        error = mean_error([beyond[members] for members in seen.members])
+        scale = 100 / possible.mean().item()
+        value = scale * beyond.mean().item()
+        error = None if error is None else scale * error
+        return [Measurement("memorization", protocol, value, error=error)]
 
-    def neighbors(self, samples: SampleSet, context: Context) -> TrainingNeighbors:
-        """Choose the network and the images: all training images, tests of the samples' classes."""
+    def neighbors(self, samples: SampleSet, context: Context) -> RealNeighbors:
+        """Choose what gives features, and the images: all training and test images."""
         context.require_images()
         extractor = choose_feature_extractor(context, self.extractor, self.extractor_seed)
         seen = sampled(samples).some(self.most)
-        train = real_images(context, "train", range(context.data.spec.classes), equal=False)
-        test = real_like(samples, context, "test").some(self.most)
-        return TrainingNeighbors(context, extractor, seen, train, test)
+        classes = range(context.data.spec.classes)
+        train = real_images(context, "train", classes, equal=False)
+        test = real_images(context, "test", classes, equal=False).some(self.most)
+        return RealNeighbors(context, extractor, seen, train, test)
 
 
-def mann_whitney_z(first: Tensor, second: Tensor) -> float:
-    """Return by how many standard deviations values `[N]` are larger than others `[M]`, in ranks.
-
-    Mann & Whitney (1947), by the normal approximation without a correction for ties.
-
-    >>> mann_whitney_z(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0]))
-    0.0
-    """
-    n, m = len(first), len(second)
-    ordered = second.sort().values
-    below = torch.searchsorted(ordered, first, side="left").sum().item()
-    upto = torch.searchsorted(ordered, first, side="right").sum().item()
-    return float(((below + upto) / 2 - n * m / 2) / (n * m * (n + m + 1) / 12) ** 0.5)
+def equal_images(first: ImageSet, second: ImageSet) -> tuple[Tensor, Tensor]:
+    """Return a number for each image `[N]`, `[M]` of two sets; equal images have equal ones."""
+    numbers: dict[bytes, int] = {}
+    of_first, of_second = (
+        torch.tensor([numbers.setdefault(of.hashes[i], len(numbers)) for i in of.indices.tolist()])
+        for of in (first, second)
+    )
+    return of_first, of_second

@@ -50,7 +50,7 @@ FIGURES = {
         PaperFigure("walks", "codes of one and of two attributes move", "", ("walks",)),
         PaperFigure("reconstruction", "images, encoded and decoded", "", ("reconstruction",)),
         PaperFigure("subspaces", "planes of the code of one label", "", ("subspaces",)),
-        PaperFigure("nearest", "samples nearest to training images", "", ("nearest",)),
+        PaperFigure("nearest", "samples most like copies of training images", "", ("neighbors",)),
         PaperFigure("curves", "training curves"),
         PaperFigure("snapshots", "metrics over the training, with intervals over seeds"),
         PaperFigure("seeds", "every run as a dot, with means and intervals"),

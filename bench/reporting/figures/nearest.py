@@ -1,4 +1,4 @@
-"""The samples that are nearest to training images, of each variant, with those training images."""
+"""The samples of each variant that are most like copies, with the nearest real images."""
 
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, find_pictures
 from bench.reporting.figures.panels import Panel, lay_out, wrap
@@ -7,31 +7,22 @@ MOST, ACROSS = 10, 2
 
 
 def draw(data: FigureData) -> CaptionedFigure:
-    """Return a panel a variant: samples, nearest first, above their training images."""
-    shown = find_pictures(data, ("nearest",), MOST)
-    panels = []
-    for variant, pictures in shown.pictures.items():
-        threshold = float(pictures.arrays["nearest_threshold"])
-        distances = pictures.arrays["nearest_distance"].tolist()
-        panels.append(
-            Panel(
-                pictures.arrays["nearest"],
-                variant.label,
-                rows=("sample", "training"),
-                columns=tuple(_share(distance, threshold) for distance in distances),
-            )
+    """Return a panel a variant: samples above their nearest training and test images."""
+    shown = find_pictures(data, ("neighbors",), MOST)
+    panels = [
+        Panel(
+            pictures.arrays["neighbors"],
+            variant.label,
+            rows=("sample", "training", "test"),
+            columns=tuple(f"{ratio:.2f}" for ratio in pictures.arrays["neighbors_ratio"].tolist()),
         )
+        for variant, pictures in shown.pictures.items()
+    ]
     notes = [
-        "Samples that are nearest to a training image by the metric `memorization`, above that "
-        "image; the nearest first.",
-        "Numbers are distances as shares of the threshold: up to 1 is memorized, as near as the "
-        "nearest of the real test images.",
+        "Samples above the training image and the test image that are nearest to them by the "
+        "metric `memorization`.",
+        "Numbers are the distance from the training image over that from the test image; shown are "
+        "the samples with the least. 0 is a copy, and with more training than test images most "
+        "numbers are below 1.",
     ]
     return CaptionedFigure(lay_out(wrap(panels, ACROSS)), [*notes, *shown.notes])
-
-
-def _share(distance: float, threshold: float) -> str:
-    """Return a distance as a share of the threshold, which is 0 where test images are copies."""
-    if threshold:
-        return f"{distance / threshold:.2f}"
-    return "0" if not distance else ">1"

@@ -31,7 +31,7 @@ CAPTIONS = {
     "dimensions": "One dimension of the irrelevant code varies along each row.",
     "walks": "The code of one attribute moves along a row, from its value 0 to 1 and beyond.",
     "walk_planes": "The codes of two attributes move: one from row to row, one along the rows.",
-    "nearest": "Samples that are nearest to a training image, above that image; the nearest first.",
+    "neighbors": "Samples most like copies, above the nearest training and the nearest test image.",
     "subspaces": "The code of one label varies over a plane; the planes are below each other.",
 }
 """Captions of pictures by name; any other picture is shown by its name alone."""
