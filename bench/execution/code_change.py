@@ -81,10 +81,11 @@ def changed_since_training(path: Path) -> str:
     )
 
 
-def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
+def check_code(tasks: Iterable[RunTask], options: RunOptions, remedy: str = "") -> None:
     """Raise unless recorded and present code agree on model, data set and metrics.
 
-    Failed runs are checked only with --retry-failed.
+    Failed runs are checked only with --retry-failed. The message says the `remedy`, if there is
+    another one than for the runs of a sweep.
     """
     changes: dict[RunTask, CodeChange] = {}
     refused: dict[CodeChange, list[RunTask]] = {}
@@ -96,7 +97,7 @@ def check_code(tasks: Iterable[RunTask], options: RunOptions) -> None:
                 refused.setdefault(change, []).append(task)
     if unknown := [task for task, change in changes.items() if not change.version]:
         say(f"note: {_counted(unknown)} kept; it is not known whether the code is the same")
-    lines = "\n".join(_line(change, group) for change, group in refused.items())
+    lines = "\n".join(_line(change, group, remedy) for change, group in refused.items())
     if refused and not options.allow_code_change:
         folder = next(iter(refused.values()))[0].path.parent
         raise BenchError(
@@ -142,11 +143,11 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
             return
 
 
-def _line(change: CodeChange, group: Sequence[RunTask]) -> str:
+def _line(change: CodeChange, group: Sequence[RunTask], remedy: str) -> str:
     """Say how the code of some runs has changed, and how to do them again."""
-    remedy = "to evaluate them again, delete `done` in their folders"
     if change.learned:
-        remedy = "to keep both, set name=ANOTHER; to replace them, delete their folders"
+        remedy = remedy or "to keep both, set name=ANOTHER; to replace them, delete their folders"
+    remedy = remedy or "to evaluate them again, delete `done` in their folders"
     files = first_few(sorted({*change.learned, *change.measured}), MOST_FILES)
     return f"  {_counted(group)} by {change.version}; changed since: {files}; {remedy}"
 

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
-from bench.errors import BenchError, SpecError, first_line
+from bench.errors import BenchError, DamagedRecord, SpecError, first_line
 from bench.record.jsonl import JsonlWriter
 from bench.record.locks import Busy, hold
 from bench.seeding import seed_for
@@ -24,6 +24,7 @@ from bench.spec.run_config import digest
 from bench.tuning.space import Scalar, SearchRange, TunedVariant
 from bench.tuning.tuning_file import Tuning
 
+JOURNAL = "journal.jsonl"
 STARTUP = 8  # trials that are drawn at random before earlier ones guide
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -98,7 +99,7 @@ class Study:
         self._locks = folder / "trials" / digest(variant.name)
         self._locks.mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with self._choosing(), _explaining(tuning):
+        with self._choosing(), _explaining(tuning, folder / JOURNAL):
             self._study = optuna.create_study(
                 storage=_storage(tuning.head.storage, folder),
                 study_name=f"{tuning.head.name}/{variant.name}",
@@ -260,13 +261,18 @@ class Study:
 
 
 @contextmanager
-def _explaining(tuning: Tuning) -> Iterator[None]:
-    """Say which address is wrong where a database cannot be opened, whatever its library raises."""
+def _explaining(tuning: Tuning, journal: Path) -> Iterator[None]:
+    """Say which address is wrong or what is damaged, whatever Optuna or a database raises."""
     try:
         yield
+    except OSError:
+        raise
     except Exception as error:
         if not tuning.head.storage:
-            raise
+            raise DamagedRecord(
+                f"{journal} is damaged ({first_line(error)}); put a copy of it back, or delete "
+                f"{journal.parent} to begin the study again"
+            ) from error
         raise SpecError(first_line(error), where=str(tuning.path), key="storage") from error
 
 
@@ -274,7 +280,7 @@ def _storage(address: str, folder: Path) -> BaseStorage | str:
     """Return the database, or the journal, without a line that was torn by a kill."""
     if address:
         return address
-    journal = folder / "journal.jsonl"
+    journal = folder / JOURNAL
     lock = JournalFileSymlinkLock(str(journal))
     lock.acquire()
     try:

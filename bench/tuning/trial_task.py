@@ -35,8 +35,9 @@ def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) ->
     """Do the trials that are left of the studies of one file, and close the executor."""
     for study in studies:
         _refuse_lost_runs(study)
+        remedy = f"to keep both, set name=ANOTHER; to begin the study again, delete {study.folder}"
+        check_code(_begun_runs(study), worker.options, remedy)
     begun = [task for study in studies for task in _begun_runs(study)]
-    check_code(begun, worker.options)
     check_data([*begun, *map(_real_images, studies)], worker)
     tasks = []
     for study in studies:
@@ -58,15 +59,22 @@ def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) ->
 
 
 def _refuse_lost_runs(study: Study) -> None:
-    """Refuse to go on with losses whose runs are gone: nothing tells what they were measured on."""
+    """Refuse to go on with losses whose runs are gone or were to be measured again.
+
+    Nothing tells what such losses were measured by, and a study keeps them for good.
+    """
     if study.tuning.head.storage:  # other machines may have these runs
         return
     for trial in study.trials():
-        for id_ in trial.runs.values() if trial.losses else ():
-            if not (path := study.folder / id_).is_dir():
+        for seed, id_ in trial.runs.items() if trial.losses else ():
+            folder = RunFolder(study.folder / id_)
+            run = study.variant.run(trial.values, int(seed))
+            if (state := folder.status(run.evaluation_id).state) != "done":
+                what = "gone" if state == "missing" else f"{state}, not done any more"
                 raise BenchError(
-                    f"{path}, a run of trial {trial.number}, is gone, but the study still has its "
-                    f"loss; to begin the study again, delete {study.folder}, or give another name"
+                    f"{folder.path}, a run of trial {trial.number}, is {what}, but the study still "
+                    f"has its loss; to begin the study again, delete {study.folder}, or give "
+                    "another name"
                 )
 
 

@@ -3,13 +3,14 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 
 import pytest
 import yaml
 
-from bench.errors import BenchError
+from bench.errors import BenchError, DamagedRecord
 from bench.metrics.extractors import small_classifier
 from bench.record.jsonl import read_jsonl
 from bench.spec.sweep_file import load_sweep
@@ -82,6 +83,19 @@ def test_it_ends_with_trials_runs_plots_and_a_sweep_that_loads(bench, write, her
     assert csv(here)[:4] == lines[:4]
     assert len(csv(here)) == len(lines) + 1, "one more trial for that variant alone"
 
+    provenance = folder / runs[0]["id"] / "provenance.json"
+    origin = provenance.read_text()
+    metric = "bench/metrics/class_accuracy.py"
+    provenance.write_text(re.sub(rf'("{metric}": )"\w+"', r'\1"000000000000"', origin))
+    status, _, err = bench(*QUIET, "trials=5")
+    assert status == 2
+    assert f"changed since: {metric}; to keep both, set name=ANOTHER; to begin the study" in err
+    provenance.write_text(origin)
+
+    (folder / runs[0]["id"] / "done").unlink()  # its loss would stay that of the old measurement
+    status, _, err = bench(*QUIET, "trials=5")
+    assert status == 2
+    assert "is trained, not done any more, but the study still has its loss" in err
     shutil.rmtree(folder / runs[0]["id"])  # as one might after other data are refused
     status, _, err = bench(*QUIET, "trials=5")
     assert status == 2
@@ -102,6 +116,15 @@ def test_proposals_are_the_same_with_an_interruption(write, here):
     assert begun.values == straight[5]
     assert straight[0] == {"reconstruct": 10.0, "kl": 1.0}
     assert len({str(values) for values in straight}) == 12
+
+
+@pytest.mark.parametrize("content", [b'{"op_code": 0, "worker_id"\n{}\n', b"\xff\xfe\n\n"])
+def test_a_damaged_journal_is_named(write, here, content):
+    finished(study(write, here), (1.0, 2.0))
+    [journal] = here.rglob("journal.jsonl")
+    journal.write_bytes(content + journal.read_bytes())
+    with pytest.raises(DamagedRecord, match=r"journal.jsonl is damaged \(.*begin the study again"):
+        study(write, here)
 
 
 def test_a_trial_that_somebody_holds_is_left_to_them(write, here):
