@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.data.base import DataSpec
+from bench.data.base import DataSpec, Split, fingerprint
 from bench.errors import BenchError, SpecError
 from bench.evaluation.controls import Real
 from bench.evaluation.external_images import read_images
@@ -213,6 +213,7 @@ def _draw(path: Path, request: EvaluationRequest, worker: Worker) -> GivenSample
     model, samples = run.draw(per_class, seed, sampling, worker)
     id_of_run = "/".join(path.resolve().parts[-2:])  # records name no folder of this machine
     origin = {"run": id_of_run, "sample_seed": seed, "per_class": per_class}
+    origin |= {"sha256": fingerprint(Split(samples.x, samples.y))}
     origin |= {"sampling": sampling} if sampling else {}
     are_own = (per_class, seed, sampling) == (run.drawn_before(), training.seed, {})
     remark = remark_on_range(samples, context.data)

@@ -11,11 +11,12 @@ from bench.evaluation.sampling import save_samples
 from bench.metrics.base import SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance
+from bench.record.evaluation_rows import SampleSetEntry, problem_of_pair, samples_of
 from bench.record.files import write_json
 from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.run_folder import RunFolder
 from bench.record.sweep_folder import read_sweep_file, settings_of
-from bench.spec.reserved_names import EVALUATIONS, REAL
+from bench.spec.reserved_names import ELSEWHERE, EVALUATIONS, REAL
 from bench.spec.run_config import canonical_json, digest
 from bench.spec.sweep_file import problem_of_row_name
 from bench.trackers.mirrors import write_mirrors
@@ -38,12 +39,10 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
     if problem := problem_of_row_name(name):
         raise SpecError(f"{shortened(name)!r} {problem}", where="--name")
     root = results / EVALUATIONS
-    plan = _read_plan(root, name, given.model)
+    plan = _read_plan(root)
     now = given.context.data.fingerprint
     replaced = saved_row_id(name, given.data, given.seed)
-    for entry in plan["runs"]:
-        if entry["variant"] == name and entry["id"] != replaced:
-            _refuse_as_seed(given, entry["seed"], settings_of(root / entry["id"]))
+    _refuse_beside(plan, root, given, name)
     for entry in [*plan["runs"], *plan["controls"]]:
         path = root / entry["id"]
         before = provenance.read_provenance(path).get("data_fingerprint") or now
@@ -57,19 +56,30 @@ def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
             )
 
 
-def _refuse_as_seed(given: GivenSamples, seed: int | None, other: Mapping[str, Any]) -> None:
-    """Refuse samples that cannot be those of a further seed in the row of other samples."""
-    if other.get("data") != given.data:
-        return
-    if seed is None or given.seed is None:
-        raise SpecError(
-            "the row has samples whose seed is "
-            + ("not known, so these would" if seed is None else "known, and these would")
-            + " count as one seed more; give a --seed to all, or take another name",
-            where="--name",
-        )
-    if "sha256" in given.origin and _samples_of(other) == _samples_of({"evaluated": given.origin}):
-        raise SpecError(f"these are the images of seed {seed} of that row", where="--seed")
+def _refuse_beside(plan: Mapping[str, Any], root: Path, given: GivenSamples, name: str) -> None:
+    """Refuse samples that cannot be one more seed of the row of that name."""
+    new = SampleSetEntry(given.model, given.seed, _settings(given))
+    replaced = saved_row_id(name, given.data, given.seed)
+    for entry in plan["runs"]:
+        if entry["variant"] == name and entry["id"] != replaced:
+            settings = settings_of(root / entry["id"])
+            known = SampleSetEntry(entry["model"], entry["seed"], settings)
+            if problem := problem_of_pair(known, new):
+                remedy = "take another name"
+                if given.model == known.model == ELSEWHERE and None in (known.seed, new.seed):
+                    remedy = "give a --seed to all, or take another name"
+                raise SpecError(f"{problem}; {remedy}", where=f"--name {name}")
+
+
+def _settings(given: GivenSamples) -> dict[str, Any]:
+    """Return the settings of given samples, for their `config.json`."""
+    return {
+        **({} if given.training is None else given.training.model_dump(mode="json")),
+        "data": given.data,
+        "evaluated": given.origin,
+        "metrics": list(given.request.components),
+        "samples_per_class": given.samples.each_class,
+    }
 
 
 def saved_row_id(name: str, data: Mapping[str, Any] | None, seed: int | None) -> str:
@@ -93,24 +103,21 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
         "seed": given.seed,
     }
     real = {"id": control_id(REAL, given.data, count), "control": REAL, "data": row["data"]}
-    config = {
-        **({} if given.training is None else given.training.model_dump(mode="json")),
-        "data": given.data,
-        "evaluated": given.origin,
-        "metrics": list(given.request.components),
-        "samples_per_class": count,
-    }
+    config = _settings(given)
     with RunFolder(root).locked(wait=True):  # others measure, too, and hold it for moments
-        plan = _read_plan(root, name, given.model)
+        plan = _read_plan(root)
+        _refuse_beside(plan, root, given, name)
         is_new = row["id"] not in [run["id"] for run in plan["runs"]]
         path = root / str(row["id"])
         entries: Sequence[Entry] = result.entries
         before = {} if is_new else settings_of(path)
-        is_same = _samples_of(before) == _samples_of(config)
+        is_same = samples_of(before) == samples_of(config)
         if is_same:
             entries = _merged(path / "evaluation.jsonl", entries)
             metrics = {canonical_json(m): m for m in [*before["metrics"], *config["metrics"]]}
             config |= {"metrics": list(metrics.values())}
+        else:  # killed from here on, nothing takes what was measured of others for theirs
+            (path / "evaluation.jsonl").unlink(missing_ok=True)
         _write_run(path, config, entries, given.samples, given, worker)
         path, config = root / str(real["id"]), control_config(REAL, given.data, count)
         entries = _merged(path / "evaluation.jsonl", result.real_entries)
@@ -125,24 +132,12 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
     return f"{done} the row {name!r}{seed} in {root}"
 
 
-def _samples_of(config: Mapping[str, Any]) -> Any:
-    """Return what the samples of a row are: their hash, or run and seed; not where they are."""
-    return {key: value for key, value in config.get("evaluated", {}).items() if key != "path"}
-
-
-def _read_plan(root: Path, name: str, model: str) -> dict[str, Any]:
-    """Return the plan of the rows that are kept; refuse to mix models in the row of a name."""
+def _read_plan(root: Path) -> dict[str, Any]:
+    """Return the plan of the rows that are kept."""
     if not (root / "sweep.json").exists():
         title = "What bench evaluate measured"
         return {"sweep": EVALUATIONS, "title": title, "spec": "", "runs": [], "controls": []}
-    plan = read_sweep_file(root)
-    for run in plan["runs"]:
-        if run["variant"] == name and run["model"] != model:
-            raise BenchError(
-                f"the row {name!r} in {root} holds samples of {run['model']}, these are of "
-                f"{model}; choose another --name"
-            )
-    return plan
+    return read_sweep_file(root)
 
 
 def _write_run(

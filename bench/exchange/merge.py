@@ -14,12 +14,13 @@ from bench.errors import BenchError, SpecError
 from bench.exchange.archive import CHECKPOINTS, WEIGHTS, classifier_hash
 from bench.exchange.same_data import refuse_other_fingerprints
 from bench.exchange.unpack import unpack
+from bench.record.evaluation_rows import SampleSetEntry, problem_of_merging
 from bench.record.files import write_atomically, write_json
-from bench.record.jsonl import by_key, read_entries
+from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.locks import Busy
 from bench.record.run_folder import SAMPLING_ROWS, RunFolder, arriving, read_config
 from bench.record.sweep_folder import read_sweep_file, settings_of
-from bench.spec.reserved_names import problem_of_sweep_name
+from bench.spec.reserved_names import EVALUATIONS, problem_of_sweep_name
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,14 @@ def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str])
         )
     if not (folder / "sweep.json").exists():
         return
+    if folder.name == EVALUATIONS:
+        rows = (_sample_sets(folder, folder), _sample_sets(unpacked, unpacked / "runs"))
+        if problem := problem_of_merging(*rows):
+            raise BenchError(
+                f"{path} has samples that do not belong in rows that are in {folder}: {problem}; "
+                "nothing was imported; to keep both: --results ANOTHER"
+            )
+        return
     present = _configurations(folder, folder)
     packed = _configurations(unpacked, unpacked / "runs")
     if mixed := [n for n in present.keys() & packed.keys() if present[n] != packed[n]]:
@@ -130,6 +139,14 @@ def _configurations(plan: Path, runs: Path) -> dict[str, Mapping[str, Any]]:
     return configurations
 
 
+def _sample_sets(plan: Path, runs: Path) -> list[tuple[str, SampleSetEntry]]:
+    """Return the names and sample sets of the rows of `bench evaluate`."""
+    return [
+        (run["variant"], SampleSetEntry(run["model"], run["seed"], settings_of(runs / run["id"])))
+        for run in read_sweep_file(plan)["runs"]
+    ]
+
+
 def _add(arrived: Path, target: Path) -> bool:
     """Copy a run, unless it has ended or is under way here; return whether it was copied."""
     if not target.exists():
@@ -140,6 +157,8 @@ def _add(arrived: Path, target: Path) -> bool:
     with suppress(Busy), RunFolder(target).locked():
         if RunFolder(target).status().is_measured:
             _add_rows(arrived, target)
+            if is_whole:
+                _add_measurements(RunFolder(arrived), RunFolder(target))
             return False
         if not is_whole:
             return False
@@ -156,6 +175,13 @@ def _add(arrived: Path, target: Path) -> bool:
         shutil.copy(arrived / "done", target / "done")
         return True
     return False
+
+
+def _add_measurements(arrived: RunFolder, target: RunFolder) -> None:
+    """Add what was measured there alone, where something that both measured tells of one run."""
+    known, others = (by_key(read_entries(f.evaluation)) for f in (target, arrived))
+    if known.keys() & others.keys() and others.keys() - known.keys():
+        write_jsonl(target.evaluation, [*(others | known).values()])
 
 
 def _add_rows(arrived: Path, target: Path) -> None:

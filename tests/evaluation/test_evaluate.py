@@ -11,47 +11,8 @@ from PIL import Image
 from bench.data.blobs import Blobs
 from bench.errors import BenchError
 from bench.evaluation.external_images import read_images
-from tests.made_once import METRICS, RUN, copy_tiny_sweep
-
-CLASSES = 3
-SPEC = Blobs().spec
-COLOR = Blobs(channels=3).spec
-QUICK = ("--metric", "class_accuracy", "--device", "cpu")
-ONE = ("--data", "blobs", *QUICK)
-
-
-def images(per_class=4, seed=0, channels=1):
-    """Return real-looking images and labels, as another program would make them."""
-    data = Blobs(split_seed=seed, test_per_class=per_class, channels=channels).load()
-    return data.test.x.permute(0, 2, 3, 1).numpy(), data.test.y.numpy()
-
-
-def save(image, path, mode=None):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    (picture.convert(mode) if mode else picture).save(path)
-
-
-@pytest.fixture
-def theirs(here):
-    """A folder with one sub-folder a class, and the same images as `theirs.npz`."""
-    x, y = images()
-    for number, (image, label) in enumerate(zip(x, y, strict=True)):
-        save(image, here / "theirs" / str(label) / f"{number}.png")
-    np.savez(here / "theirs.npz", x=x[..., 0], y=y)
-    return here / "theirs"
-
-
-@pytest.fixture
-def run(here):
-    """The folder of a run of cVAE."""
-    sweep = copy_tiny_sweep(here)
-    return sweep / json.loads((sweep / "sweep.json").read_text())["runs"][0]["id"]
-
-
-def values(text):
-    entries = json.loads(text)["measurements"]
-    return {(entry["metric"], entry["protocol"]): entry["value"] for entry in entries}
+from tests.evaluation.given import CLASSES, COLOR, ONE, QUICK, SPEC, arrays, images, save, values
+from tests.made_once import METRICS, RUN
 
 
 def test_a_folder_is_measured_and_nothing_is_written(bench, theirs, here):
@@ -257,11 +218,6 @@ def test_images_that_do_not_fit_are_refused(bench, theirs, spoil, text):
     assert out == ""
 
 
-def arrays(**changes):
-    x, y = images()
-    return {"x": x[..., 0], "y": y} | changes
-
-
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -360,71 +316,6 @@ def test_what_is_no_image_is_left_out_and_told(bench, theirs):
     assert "JPEG files differ from what the generator made" in err
 
 
-def test_a_kept_row_stands_beside_a_sweep(bench, theirs, run, here):
-    keep = ("evaluate", "theirs", *ONE, "--samples-per-class", "3", "--name", "Their GAN")
-    status, _, err = bench(*keep)
-    assert status == 0, err
-    assert "kept the row 'Their GAN' in results/evaluations" in err
-    _, out, _ = bench("report", "tiny", "evaluations", "--table", "summary")
-    assert out.count("real test images") >= 1
-    assert "Their GAN         100.0" in out
-    assert "cVAE" in out
-    assert "more than one protocol" not in out.partition("Class accuracy on")[2]
-    [config] = [json.loads(p.read_text()) for p in here.glob("results/evaluations/set-*/c*.json")]
-    origin = config["config"]["evaluated"]
-    assert f"images of theirs (sha256 {origin['sha256'][:12]}), 3 of each class" in out
-    assert origin["path"] == "theirs"
-    assert origin["found"] == [4, 4, 4]
-    assert "or use `bench evaluate --metric`):" in out
-    assert "  - Their GAN (Inception Score) on Blobs" in out
-    _, out, _ = bench("status", "evaluations")
-    assert out == "evaluations: 1 done; controls: 1 done\n"
-    assert (here / "results/evaluations/measurements.csv").exists()
-
-
-def test_the_same_name_is_replaced_and_seeds_make_one_row(bench, theirs, here):
-    path = next(theirs.glob("*/*.png"))
-    for seed in ("0", "1", "1"):
-        status, _, err = bench("evaluate", "theirs", *ONE, "--name", "GAN", "--seed", seed)
-        assert status == 0, err
-        pixels = np.array(Image.open(path))
-        pixels[0, 0] += 1
-        Image.fromarray(pixels).save(path)
-    assert "replaced the row 'GAN', seed 1" in err
-    bench("evaluate", "theirs", "--data", "blobs", "--metric", "inception_score", "--name", "other")
-    _, out, _ = bench("report", "evaluations", "--table", "summary")
-    assert "100.0 ± 0.0 (2)" in out
-    assert len(list(here.glob("results/evaluations/real-*"))) == 1
-    real = next(line for line in out.splitlines() if line.startswith("real test images"))
-    assert "—" not in real  # the measurements of both calls
-
-
-def test_what_is_no_further_seed_is_refused(bench, theirs):
-    keep = ("evaluate", "theirs", *ONE, "--name")
-    assert bench(*keep, "seeded", "--seed", "0")[0] == bench(*keep, "bare")[0] == 0
-    for words, message in (
-        (("seeded", "--seed", "1"), "--seed: these are the images of seed 0 of that row"),
-        (("seeded",), "whose seed is known, and these would count as one seed more"),
-        (("bare", "--seed", "0"), "whose seed is not known, so these would count as one seed"),
-    ):
-        status, _, err = bench(*keep, *words)
-        assert status == 2
-        assert message in err
-
-
-def test_a_row_of_the_same_images_gets_further_metrics(bench, theirs, here):
-    for metric in ("class_accuracy", "intra_class_diversity"):
-        words = ("--data", "blobs", "--metric", metric, "--samples-per-class", "3")
-        status, _, err = bench("evaluate", "theirs", *words, "--name", "GAN")
-        assert status == 0, err
-    assert "added to the row 'GAN' in" in err
-    _, out, _ = bench("report", "evaluations", "--table", "summary")
-    row = next(line for line in out.splitlines() if line.startswith("GAN"))
-    assert row.split()[1] == "100.0"
-    assert "Intra-class diversity" in out
-    assert bench("status", "evaluations")[1] == "evaluations: 1 done; controls: 1 done\n"
-
-
 def test_a_run_is_measured_as_its_sweep_measured_it(bench, run, here):
     before = (run / "evaluation.jsonl").read_bytes()
     status, out, err = bench("evaluate", str(run), *QUICK, "--metric", "inception_score", "--json")
@@ -457,17 +348,6 @@ def test_other_metrics_go_into_the_record_where_asked(bench, run, here):
         assert (status, "use --name to keep these as a row" in err) == (2, True), err
 
 
-def test_samples_of_runs_may_be_kept_as_a_row(bench, run, here):
-    status, _, err = bench("evaluate", str(run), *QUICK, "--sample-seed", "7", "--name", "again")
-    assert status == 0, err
-    _, out, _ = bench("report", "tiny", "evaluations", "--table", "summary")
-    assert f"again, seed 0: the run tiny/{run.name}, drawn with sample seed 7" in out
-    np.savez(here / "a.npz", **arrays())
-    status, _, err = bench("evaluate", "a.npz", *ONE, "--name", "again")
-    assert status == 2
-    assert "the row 'again' in results/evaluations holds samples of cvae" in err
-
-
 def test_folders_that_are_no_runs_say_so(bench, run, here):
     sweep, real = here / "results/tiny", next(here.glob("results/tiny/real-*"))
     assert "name one of its runs, for example" in bench("evaluate", str(sweep), *QUICK)[2]
@@ -475,9 +355,3 @@ def test_folders_that_are_no_runs_say_so(bench, run, here):
     assert "--data applies only to images" in bench("evaluate", str(run), *ONE)[2]
     (run / "model.pt").unlink()
     assert "holds no trained model" in bench("evaluate", str(run), *QUICK)[2]
-
-
-def test_no_sweep_takes_the_folder(bench):
-    status, _, err = bench("run", "tiny.yaml", "name=evaluations", "--dry-run")
-    assert status == 2
-    assert "where `bench evaluate` keeps its rows" in err
