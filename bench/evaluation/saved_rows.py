@@ -30,7 +30,13 @@ def add_to_run(result: EvaluationResult) -> Path:
     """Add measurements to the record of a run, in place of those of the same protocol."""
     folder = RunFolder(result.given.path)
     with folder.locked():
-        write_jsonl(folder.evaluation, _merged(folder.evaluation, result.entries))
+        known = by_key(read_entries(folder.evaluation))
+        asked = {key for key, entry in known.items() if not entry.get("added")}
+        new = {
+            key: entry if key in asked else {**entry, "added": True}
+            for key, entry in by_key(result.entries).items()
+        }
+        write_jsonl(folder.evaluation, (known | new).values())
     return folder.evaluation
 
 

@@ -19,6 +19,7 @@ from bench.console import say, warn
 from bench.data.base import DataSet
 from bench.errors import (
     BenchError,
+    DamagedRecord,
     NotApplicable,
     RunFailed,
     describe_error,
@@ -35,7 +36,7 @@ from bench.metrics.base import Context, SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import settings_text, write_json
-from bench.record.jsonl import read_entries, write_jsonl
+from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.locks import Busy
 from bench.record.progress import ProgressFile
 from bench.record.provenance import HARNESS, changed_files
@@ -71,6 +72,7 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
         with closing(ProgressFile(path, run.training.iterations)) as progress:
             context = worker.context(run)
             with worker.computing(context.data.spec):
+                added = _added_before(run, folder)
                 _record_start(run, folder, context.data, worker)
                 with worker.stop.deferred():
                     model = _trained(run, folder, label, worker, context, progress)
@@ -80,7 +82,10 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
                 samples, last = measure_model(run, model, context, run.steps[-1])
                 if remark := remark_on_range(samples, context.data):
                     warn(f"{label}: {remark}")
-                write_jsonl(folder.evaluation, [*entries, *last])
+                measured = [*entries, *last]
+                known = by_key(measured)
+                others = [entry for key, entry in by_key(added).items() if key not in known]
+                write_jsonl(folder.evaluation, [*measured, *others])
                 save_samples(samples, path, context.data)
                 _save_pictures(run, replace(context, model=model), path, samples)
 
@@ -239,6 +244,26 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
     trains = not folder.model.exists() or _lacking_snapshots(run, folder)
     parts = ("model", "data", "metrics") if trains else ("metrics",)
     _record_origin(run, folder, data.fingerprints, worker, *parts)
+
+
+def _added_before(run: RunConfig, folder: RunFolder) -> list[Entry]:
+    """Return what `bench evaluate --record` has added, unless other code measured it."""
+    with suppress(DamagedRecord):
+        added = [entry for entry in read_entries(folder.evaluation) if entry.get("added")]
+        recorded = provenance.read_provenance(folder.path)
+        if not added or not folder.model.exists() or not recorded:
+            return []
+        *_, last = provenance.sessions_of(recorded)
+        then, now = last.get("sources", {}), sources_of(run)
+        if all(
+            now[part].get(file, content) == content
+            for part in ("metrics", HARNESS)
+            for file, content in then.get(part, {}).items()
+        ):
+            return added
+        names = ", ".join(dict.fromkeys(entry["metric"] for entry in added))
+        say(f"  {folder.path}: left out what --record had added by other code: {names}")
+    return []
 
 
 def _record_origin(

@@ -37,6 +37,7 @@ class Entry(Shape):
     protocol: str | None = None
     reason: str | None = None
     error: FiniteFloat | None = None
+    added: bool = False  # by `bench evaluate --record`
 
 
 class DoneFile(Shape):

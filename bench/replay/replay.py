@@ -94,7 +94,7 @@ def verify_run(
         if trains:
             deviations.append(compare_entries(what, then, _first_losses(run, worker, end)))
         if measurements:
-            measured = read_entries(RunFolder(folder).evaluation)
+            measured = read_asked(RunFolder(folder).evaluation)
             then = [entry for entry in measured if entry["step"] in kept]
             deviations.append(compare_entries("measurements", then, _measured(run, kept, worker)))
             if run.steps[-1] in kept:
@@ -131,7 +131,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
     say(f"{'was done again before' if outcome == 'kept' else 'done again'}, in {task.path}")
     names = {"losses": "rows.jsonl", "measurements": "evaluation.jsonl"}
     deviations = [
-        compare_entries(what, read_entries(folder / name), read_entries(task.path / name))
+        compare_entries(what, read_asked(folder / name), read_asked(task.path / name))
         for what, name in names.items()
         if (folder / name).exists() and (what == "losses" or run.evaluation.metrics)
     ]
@@ -193,6 +193,11 @@ def _kept_weights(run: RunConfig, folder: RunFolder) -> dict[int, Path]:
     files = {step: folder.snapshot(step).model for step in run.steps[:-1]}
     files[run.steps[-1]] = folder.model
     return {step: file for step, file in files.items() if file.exists()}
+
+
+def read_asked(path: Path) -> list[Entry]:
+    """Return the entries of a file but for those that `bench evaluate --record` has added."""
+    return [entry for entry in read_entries(path) if not entry.get("added")]
 
 
 def _measured_rows(folder: Path) -> list[RunFolder]:

@@ -11,6 +11,7 @@ from PIL import Image
 from bench.data.blobs import Blobs
 from bench.errors import BenchError
 from bench.evaluation.external_images import read_images
+from bench.record.jsonl import read_entries
 from tests.evaluation.given import CLASSES, COLOR, ONE, QUICK, SPEC, arrays, images, save, values
 from tests.made_once import METRICS, RUN
 
@@ -343,6 +344,15 @@ def test_other_metrics_go_into_the_record_where_asked(bench, run, here):
     assert after.startswith(before)
     assert after.count("\n") == before.count("\n") + 1
     assert "nothing to do" in bench(*RUN, METRICS)[2]
+    status, _, err = bench("verify", run.name, "--measurements")
+    assert status == 0, err  # what was added is no part of what the run measured
+    bench(*RUN, "base.metrics=[class_accuracy, within_class_variance]")  # measured again
+    again = [entry["metric"] for entry in read_entries(run / "evaluation.jsonl")]
+    assert again[0] == "class_accuracy"
+    assert again[-1] == "intra_class_diversity"
+    assert "within_class_variance/pixels" in again
+    added = (run / "evaluation.jsonl").read_text()
+    assert added.endswith(after.splitlines()[-1] + "\n")
     for other in ("--sample-seed", "--samples-per-class"):
         status, _, err = bench("evaluate", str(run), *QUICK, "--record", other, "5")
         assert (status, "use --name to keep these as a row" in err) == (2, True), err

@@ -320,3 +320,14 @@ def test_a_damaged_run_here_gives_way_to_a_whole_one(bench, here, tiny):
     _, out, _ = bench("import", "tiny.tar.gz")
     assert "1 added, 2 kept" in out
     assert (run / "evaluation.jsonl").read_bytes() == before
+
+
+def test_further_measurements_of_a_run_that_is_here_are_added(bench, here, tiny):
+    bench("export", "tiny")
+    bench("import", "tiny.tar.gz", "--results", "there")
+    run = min(path.parent for path in tiny.glob("*/model.pt"))
+    bench("evaluate", str(run), "--metric", "intra_class_diversity", "--device", "cpu", "--record")
+    bench("export", "tiny", "--to", "more.tar.gz")
+    _, out, _ = bench("import", "more.tar.gz", "--results", "there")
+    assert "0 added, 3 kept" in out
+    assert measured(here / "there" / "tiny") == measured(tiny)
