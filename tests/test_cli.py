@@ -218,6 +218,11 @@ def test_two_files_of_one_name_do_not_hide_each_others_runs(bench, here):
         status, _, err = bench("run", "other.yaml", "--device", "cpu", *words)
         assert status == 2
         assert "results/tiny holds the runs of tiny.yaml, which has other variants (cvae)" in err
+    other = (here / "tiny.yaml").read_text().replace("iterations: ", "clip_norm: 1, iterations: ")
+    (here / "other.yaml").write_text(other)
+    status, _, err = bench("run", "other.yaml", "--device", "cpu", "--dry-run")
+    assert status == 2
+    assert "runs of tiny.yaml, which has other settings of variants (cvae, lr_livae)" in err
     (here / "tiny.yaml").rename(here / "moved.yaml")
     assert bench("run", "other.yaml", "--device", "cpu", "--dry-run")[0] == 0
 

@@ -11,7 +11,8 @@ from bench.spec.sweep_file import Sweep
 def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
     """Refuse to take the results folder of another sweep file, whose runs no report would show.
 
-    A file that was moved, or has the same variants and more, is not another one.
+    A file that was moved, or has the same variants with the same settings and more, is not another
+    one.
     """
     try:
         recorded, runs = read_plan(folder)
@@ -20,13 +21,22 @@ def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
             return
     except (BenchError, OSError):  # no plan yet, one that is written again, or a file that is gone
         return
-    planned = {run.variant for run in sweep.runs}
-    hidden = {run.variant for run in runs if run.is_trained} - planned
-    if hidden:
-        raise SpecError(
-            f"{folder} holds the runs of {other}, which has other variants "
-            f"({first_few(sorted(hidden), 5)}); give one of both files another name, as in "
-            f"name={sweep.name}-2",
-            where=str(sweep.path),
-            key="name",
-        )
+    planned: dict[tuple[str, int | None], str] = {
+        (run.variant, run.config.training.seed): run.config.id for run in sweep.runs
+    }
+    trained = [run for run in runs if run.is_trained]
+    hidden = {run.variant for run in trained} - {variant for variant, _ in planned}
+    changed = {
+        run.variant
+        for run in trained
+        if run.path.exists() and planned.get((run.variant, run.seed), run.id) != run.id
+    }
+    for variants, what in ((hidden, "other variants"), (changed, "other settings of variants")):
+        if variants:
+            raise SpecError(
+                f"{folder} holds the runs of {other}, which has {what} "
+                f"({first_few(sorted(variants), 5)}); give one of both files another name, as in "
+                f"name={sweep.name}-2",
+                where=str(sweep.path),
+                key="name",
+            )

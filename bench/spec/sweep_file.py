@@ -203,6 +203,12 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
     runs = math.prod([len(patched) or 1, len(head.seeds), *map(len, grid)])
     if runs > MOST_RUNS:
         raise document.error(("grid",), f"describes {runs} runs; at most {MOST_RUNS} are possible")
+    for key in head.grid:
+        for variant, patch in head.variants.items():
+            if _is_set(patch, key.split(".")):
+                raise document.error(
+                    ("variants", variant), f"the grid gives other values to {key}, which it sets"
+                )
     for variant, patched_base in patched or [(value_text(model_name).strip('"'), base)]:
         for point in itertools.product(*grid):
             settings, name = patched_base, variant
@@ -210,6 +216,19 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
                 settings = settings.merged(nested(key.split("."), value))
                 name += f", {_short_key(key, head.grid)}={value.value}"
             yield name, settings
+
+
+def _is_set(patch: object, path: Sequence[str]) -> bool:
+    """Return whether a patch gives a value to a key.
+
+    >>> _is_set({"model": {"latent": 4}}, ["model", "latent"])
+    True
+    >>> _is_set({"model": {"latent": 4}}, ["model", "width"])
+    False
+    """
+    if not path:
+        return not isinstance(patch, Mapping)
+    return isinstance(patch, Mapping) and path[0] in patch and _is_set(patch[path[0]], path[1:])
 
 
 def _short_key(key: str, keys: Iterable[str]) -> str:

@@ -284,6 +284,11 @@ ERRORS = {
         10,
         "describes 80000 runs; at most 10000 are possible",
     ),
+    "grid over a variant": (
+        ("{width: 0.5}}", "{width: 0.5}}\ngrid: {model.width: [1, 2]}"),
+        12,
+        "the grid gives other values to model.width, which it sets",
+    ),
     "blank name": (("a: {}", "' ': {}"), 11, "the key ' ' is empty"),
     "name of two lines": (("a: {}", '"a\\nb": {}'), 11, "is not one line of plain text"),
     "title of two lines": (("name: demo", 'name: demo\ntitle: "a\\nb"'), 2, "must be one line"),
