@@ -107,6 +107,7 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
         "model": given.model,
         "data": given.data["name"],
         "seed": given.seed,
+        "command": worker.command,
     }
     real = {"id": control_id(REAL, given.data, count), "control": REAL, "data": row["data"]}
     config = _settings(given)

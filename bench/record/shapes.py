@@ -183,6 +183,7 @@ class PlanRun(Shape):
     model: Text
     data: Text
     seed: Int64 | None
+    command: Text | None = None
     evaluation: str | None = None
     path: Text | None = None
     sampling: dict[str, Any] = {}

@@ -129,7 +129,10 @@ def read_sweep_file(folder: Path) -> dict[str, Any]:
     try:
         return read_json(folder / "sweep.json", PlanFile)
     except DamagedRecord as problem:
-        raise DamagedRecord(f"{problem}; running the sweep again writes it again") from problem
+        remedy = "running the sweep again writes it again"
+        if folder.name == EVALUATIONS:
+            remedy = "delete it, and keep the rows again with bench evaluate --name"
+        raise DamagedRecord(f"{problem}; {remedy}") from problem
 
 
 def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
@@ -150,7 +153,7 @@ def read_plan(folder: Path) -> tuple[RecordedSweep, list[RecordedRun]]:
     runs = [
         RecordedRun(
             sweep=sweep.name,
-            command=sweep.command,
+            command=entry.get("command") or sweep.command,
             path=_path_of(folder / entry["id"], entry.get("row")),
             **{name: entry[name] for name in ("id", "variant", "model", "data", "seed")},
             is_control=is_control,

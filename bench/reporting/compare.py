@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.errors import BenchError, UnknownName
+from bench.errors import BenchError, UnknownName, first_few
 from bench.record.files import flatten
 from bench.record.records import RecordEntry, Records, load_records
 from bench.record.sweep_folder import RunKey
@@ -19,6 +19,7 @@ from bench.reporting.tables.families import Family
 from bench.reporting.tables.table import ARROWS, Table
 from bench.reporting.tables.table_spec import load_tables
 from bench.spec.comparisons import Comparisons
+from bench.spec.reserved_names import EVALUATIONS
 
 ABSENT = "—"
 SHORTEST = 4  # characters of an id that mean it
@@ -56,17 +57,20 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
         [run for run in trained if name in (run.id, f"{run.sweep}/{run.id}")],
         [run for run in trained if len(name) >= SHORTEST and run.id.startswith(name)],
     ):
-        keys = tuple(run.key for run in meant)
-        if meant and (meant is of_variant or len(set(keys)) == 1):
-            label = meant[0].variant if meant is of_variant else meant[0].id
-            return ComparedRuns(f"{meant[0].sweep}/{label}", keys)
+        if meant and meant is of_variant:
+            return ComparedRuns(name, tuple(run.key for run in meant))
+        places = {f"{run.sweep}/{run.id}": run.key for run in reversed(meant)}
+        if len(places) == 1:
+            return ComparedRuns("".join(places), (*places.values(),))
+        if places:
+            raise BenchError(f"{name} means several runs; name one: {first_few(sorted(places), 5)}")
     variants = dict.fromkeys(f"{run.sweep}/{run.variant}" for run in runs)
     sweep = name.partition("/")[0]
     if own := [variant for variant in variants if variant.startswith(f"{sweep}/")]:
         raise UnknownName("variant or run", name, own)
     hint = ""
     if any(run.id.startswith(name) for run in trained):
-        hint = f"; an id needs at least {SHORTEST} characters, and only one run may start with them"
+        hint = f"; an id needs at least {SHORTEST} characters"
     raise UnknownName("variant or run", name, variants, hint)
 
 
@@ -78,6 +82,8 @@ def find_folders(results: Path, name: str) -> list[Path]:
     if (Path(name) / "config.json").is_file():
         return [Path(name)]
     records = load_records(results)
+    if name.partition("/")[0] == EVALUATIONS:
+        raise BenchError(f"{name}: what `bench evaluate` kept was not trained by a sweep")
     is_sweep = name in {sweep.name for sweep in records.sweeps}
     keys = () if is_sweep else find_runs(records, name).runs
     folders = [

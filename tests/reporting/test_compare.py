@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import UnknownName
+from bench.errors import BenchError, UnknownName
 from bench.record.records import load_records
 from bench.reporting.compare import compare_sides, comparison_text, find_runs
 from tests.data_recorded import cases, recorded
@@ -70,6 +70,22 @@ def test_runs_are_named_by_folder_id_or_its_beginning(tmp_path):
     assert f"quickstart/{first}" in lines
     assert "+1.25" in lines  # 8.5 - 7.25, both of seed 0
     assert "can be significant" in lines
+
+
+def test_an_id_in_two_sweeps_is_answered_with_both(tmp_path):
+    folder = recorded.write_sweep(tmp_path)
+    shutil.copytree(folder, tmp_path / "copied")
+    first = min(path.name for path in folder.glob("0*"))
+    with pytest.raises(BenchError, match=rf"several runs; name one: .*copied/{first}, quickstart/"):
+        find_runs(load_records(tmp_path), first)
+
+
+def test_what_evaluate_kept_is_no_training(bench, here):
+    cases.redrawn(here / "results")
+    for command in ("verify", "rerun"):
+        status, _, err = bench(command, "evaluations")
+        assert status == 2
+        assert "what `bench evaluate` kept was not trained by a sweep" in err
 
 
 def test_runs_of_different_seeds_are_shown_and_not_compared(tmp_path):
