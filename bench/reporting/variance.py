@@ -41,12 +41,12 @@ REMEDIES = {
     SEEDS: ("One seed has no spread; more `seeds` in the sweep give it.", ""),
     SAMPLES: (
         "What samples add is known for quantities that were measured again on other samples of "
-        "each run, with several seeds and names. Not known: {}.",
+        "each run, with several seeds and names. Not known of all rows: {}.",
         "bench evaluate {} --metric METRIC --sample-seed 1001 --name 'drawn again 1'",
     ),
     CLASSIFIERS: (
         "What classifiers add is known where each run was also measured by classifiers of other "
-        "seeds. Not known: {}.",
+        "seeds. Not known of all rows: {}.",
         "bench evaluate {} --metric '{{name: METRIC, extractor_seed: 1}}' --record",
     ),
 }
