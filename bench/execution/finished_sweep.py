@@ -6,6 +6,7 @@ Whether anything has changed is all that is decided here; what a change means, t
 import glob
 import hashlib
 import importlib.util
+import itertools
 import os
 import re
 import time
@@ -18,6 +19,7 @@ from typing import Any
 from bench import registry
 from bench.errors import BenchError
 from bench.record.files import files_below, read_json, write_json
+from bench.record.provenance import read_provenance, sessions_of
 from bench.record.run_folder import LOCK, read_config
 from bench.record.shapes import FinishedFile
 from bench.record.sweep_folder import RecordedRun, read_plan
@@ -145,7 +147,12 @@ def _code(runs: Iterable[RecordedRun], configs: Iterable[Any]) -> Iterator[Path]
             targets |= {known[component["name"]].target for component in components if component}
     controls = registry.registered("control")
     targets |= {controls[run.variant].target for run in runs if run.is_control}
-    for top in {target.partition(":")[0].partition(".")[0] for target in targets}:
+    tops = {target.partition(":")[0].partition(".")[0] for target in targets}
+    for run in runs:  # and what these imported
+        for session in sessions_of(read_provenance(run.path)):
+            files = itertools.chain.from_iterable(session.get("sources", {}).values())
+            tops |= {file.removesuffix(".py").partition("/")[0] for file in files}
+    for top in tops:
         spec = importlib.util.find_spec(top)
         if spec is None:  # of a model that no run needs
             continue

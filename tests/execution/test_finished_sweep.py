@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,20 @@ def add_model(here, monkeypatch):
 def test_a_change_is_noticed(finished, here, monkeypatch, change):
     change(here, monkeypatch)
     assert not finished.is_unchanged()
+
+
+def test_a_change_of_what_runs_imported_is_noticed(finished, here, monkeypatch):
+    (here / "helpers.py").write_text("WIDTH = 1\n")  # which registers nothing
+    monkeypatch.syspath_prepend(here)
+    provenance = some_run(here) / "provenance.json"
+    origin = json.loads(provenance.read_text())
+    origin["sources"]["model"]["helpers.py"] = "0" * 12
+    provenance.write_text(json.dumps(origin))
+    sweep = replace(finished, began_ns=time.time_ns() + 10**9)
+    sweep.mark()
+    assert sweep.is_unchanged()
+    (here / "helpers.py").write_text("WIDTH = 2\n")
+    assert not sweep.is_unchanged()
 
 
 def test_what_changes_while_runs_are_done_is_not_marked(finished, here):
