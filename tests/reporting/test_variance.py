@@ -80,8 +80,6 @@ def test_what_is_not_known_is_named_with_the_command_that_measures_it(tmp_path):
     assert ["--sample-seed 1001" in commands[0], "extractor_seed: 1" in commands[1]] == [True, True]
     texts = [note.text for note in table.notes if note.command]
     assert all("Not known of all rows: Class accuracy (%)." in text for text in texts)
-        "Not known of all rows: Class accuracy (%)." in n.text for n in table.notes if n.command
-    )
 
 
 def test_one_seed_has_no_spread(tmp_path):
