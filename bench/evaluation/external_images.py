@@ -176,7 +176,8 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[torch.Tensor, torch.Tensor | 
                 f"{path}: {x_name} must be floats [N, {spec.shape[0]}], got {x.dtype} "
                 f"{list(x.shape)}"
             )
-        return torch.from_numpy(x.astype(np.float32)), labels, []
+        with np.errstate(over="ignore"):  # which is told as not finite
+            return torch.from_numpy(x.astype(np.float32)), labels, []
     shape = image_shape(path, x_name, x)
     if is_batch and spec.shape[0] == 1 and shape[0] == 3 and (x == x[..., :1]).all():
         x, shape = x[..., :1], (1, *shape[1:])  # such files hold gray images as color ones
