@@ -172,6 +172,12 @@ def test_sweeps_that_are_shown_are_valid(tmp_path):
         assert load_sweep(path).runs
 
 
+def test_tables_that_are_shown_are_valid(tmp_path):
+    path = tmp_path / "tables.yaml"
+    path.write_text(block(DOCUMENTS["docs/guide/reports.md"], "yaml", "tables:"))
+    assert load_tables(path)["quality"].metrics == ("fid", "class_accuracy")
+
+
 @pytest.mark.parametrize(
     ("kind", "page"),
     [

@@ -41,7 +41,7 @@ def select_snapshots(records: Records, rule: str, names: Names) -> Records:
     if (direction := quantity.direction) is None:
         raise BenchError(
             f"--select {rule}: no direction is declared for {metric}; declare it in its metric, or "
-            "under `metrics` in tables.yaml"
+            "under `metrics` in sweeps/tables.yaml"
         )
     entries = [entry for entry in entries if entry.metric == metric]
     runs = grouped((entry.run, entry) for entry in entries if entry.run.is_trained)

@@ -328,8 +328,13 @@ def _keys_of(document: Located, path: str) -> list[str]:
 
 def sweeps_folders() -> list[Path]:
     """Return the folders of sweeps, the user's own first; the first file of a name counts."""
+    return [Path("sweeps"), *shipped_folders()]
+
+
+def shipped_folders() -> list[Path]:
+    """Return the folders in which sweeps are shipped, in a package and in a checkout."""
     package = Path(bench.__file__).parent
-    return [Path("sweeps"), package / "sweeps", package.parent / "sweeps"]
+    return [package / "sweeps", package.parent / "sweeps"]
 
 
 def yaml_files(*folders: Path) -> list[Path]:

@@ -140,7 +140,7 @@ def _objective(
         raise document.error(
             path,
             f"no direction is declared for {metric}; declare it in its metric, or under "
-            "`metrics` in tables.yaml",
+            "`metrics` in sweeps/tables.yaml",
         )
     return Criterion(metric, quantity.title, quantity.direction)
 

@@ -33,6 +33,19 @@ def test_all_prints_what_the_sweeps_fill_and_says_what_is_left_out(bench, result
     assert "**All metrics**" in out
 
 
+def test_a_table_of_ones_own_stands_beside_those_that_are_shipped(bench, here, results):
+    (here / "sweeps").mkdir()
+    own = "models: {cvae: CVAE}\ntables: {mine: {title: My table, metrics: [inception_score]}}"
+    (here / "sweeps" / "tables.yaml").write_text(own)
+    for words in ((), ("--table", "mine"), ("--table", "1"), ("--page",)):
+        status, out, err = bench("report", "claims", *words)
+        assert status == 0, err
+        assert ("My table" in out) == ("mine" in words)
+    assert "My table" in (results / "claims" / "report.html").read_text()
+    assert bench("compare", "claims/full", "claims/worse")[0] == 0
+    assert bench("list", "tables")[1].startswith("mine ")
+
+
 def test_a_table_that_was_asked_for_is_printed_though_nothing_fills_it(bench, results):
     status, out, _ = bench("report", "claims", "--all", "--table", "toy")
     assert status == 0

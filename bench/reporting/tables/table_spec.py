@@ -1,6 +1,7 @@
 """Definitions of tables: read from `sweeps/tables.yaml`, checked before anything is built."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ from pydantic import Field
 
 from bench.errors import BenchError, UnknownName
 from bench.record.quantities import Direction, kind_of
+from bench.spec.located import Located
 from bench.spec.located_yaml import read_yaml
 from bench.spec.run_settings import Strict
-from bench.spec.sweep_file import TABLES, sweeps_folders
+from bench.spec.sweep_file import TABLES, shipped_folders
 from bench.spec.validation import validate
 
 
@@ -84,17 +86,13 @@ class _File(Strict):
     tables: dict[str, _Entry]
 
 
-def find_tables() -> Path:
-    """Return the file of the tables: `sweeps/tables.yaml` here, else the one that is shipped."""
-    for folder in sweeps_folders():
-        if (folder / TABLES).is_file():
-            return folder / TABLES
-    raise BenchError(f"no {TABLES} in {', '.join(map(str, sweeps_folders()))}")
+def load_tables(own: Path | None = None) -> dict[str, TableSpec]:
+    """Read the tables by name: those of the user's own file, then the others that are shipped.
 
-
-def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
-    """Read the tables of a file by name; `SpecError` names the key of what is not a table."""
-    document = read_yaml(path or find_tables())
+    The own file is `sweeps/tables.yaml` of the current folder, where there is one. `SpecError`
+    names the key of what is not a table.
+    """
+    document = _document(Path("sweeps") / TABLES if own is None else own)
     with document.locating_errors():
         file = validate(_File, document.value, ())
     overrides = {
@@ -111,6 +109,28 @@ def load_tables(path: Path | None = None) -> dict[str, TableSpec]:
         settings = dict(entry) | {"reference": entry.reference or file.reference}
         tables[name] = TableSpec(name=name, names=names, **settings)
     return tables
+
+
+def _document(own: Path) -> Located:
+    """Return the shipped file, with the entries of the user's own in place of those so named."""
+    found = [path for folder in shipped_folders() if (path := folder / TABLES).is_file()]
+    if not found:
+        raise BenchError(f"no {TABLES} in {', '.join(map(str, shipped_folders()))}")
+    shipped = read_yaml(found[0])
+    if not own.exists() or own.samefile(found[0]):
+        return shipped
+    document = read_yaml(own)
+    both = shipped.content.keys() & document.content.keys()
+    sections = {name: _joined(shipped.at((name,)), document.at((name,))) for name in both}
+    return replace(document, content=shipped.content | document.content | sections)
+
+
+def _joined(shipped: Located, own: Located) -> Located:
+    """Return a section of both files: the own entries, then the shipped ones of other names."""
+    if not (isinstance(shipped.content, dict) and isinstance(own.content, dict)):
+        return own
+    others = {name: part for name, part in shipped.content.items() if name not in own.content}
+    return replace(own, content=own.content | others)
 
 
 def load_names() -> Names:

@@ -2,11 +2,14 @@ from pathlib import Path
 
 import pytest
 
+from bench import registry
 from bench.errors import SpecError, UnknownName
 from bench.record.quantities import COST, TIMINGS, registered_metrics
-from bench.reporting.tables.table_spec import find_tables, load_tables, pick_table
+from bench.reporting.tables.table_spec import load_tables, pick_table
 
 SHIPPED = Path(__file__).parents[3] / "sweeps" / "tables.yaml"
+OF_ANY_IMAGES = ("folder", "npz", "huggingface", "webdataset")
+"""Data sets that are called by the names of their files."""
 
 
 def test_the_shipped_tables_hold_the_published_values_and_no_others():
@@ -51,7 +54,9 @@ def test_overrides_are_what_the_file_says_and_nothing_else(tmp_path):
 def test_a_table_may_have_a_reference_of_its_own(tmp_path):
     path = tmp_path / "tables.yaml"
     path.write_text("reference: mine\ntables: {1: {title: T}, 2: {title: U, reference: theirs}}")
-    assert [spec.reference for spec in load_tables(path).values()] == ["mine", "theirs"]
+    tables = load_tables(path)
+    assert (tables["1"].reference, tables["2"].reference) == ("mine", "theirs")
+    assert tables["summary"].reference == "mine"
 
 
 def test_a_wrong_table_gets_the_names_that_exist():
@@ -89,10 +94,30 @@ def test_what_is_no_table_is_named_by_file_and_key(tmp_path, text, message):
         load_tables(path)
 
 
-def test_tables_here_come_before_those_that_are_shipped(tmp_path, monkeypatch):
+def test_tables_here_are_laid_over_those_that_are_shipped(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find_tables().resolve() == SHIPPED.resolve()
+    shipped = load_tables()
     (tmp_path / "sweeps").mkdir()
-    (tmp_path / "sweeps" / "tables.yaml").write_text("tables: {}")
-    assert find_tables().resolve() == tmp_path / "sweeps" / "tables.yaml"
-    assert load_tables() == {}
+    own = "models: {mine: My model, cvae: CVAE}\ntables: {new: {title: N}, 2: {title: Second}}"
+    (tmp_path / "sweeps" / "tables.yaml").write_text(own)
+    tables = load_tables()
+    assert [*tables] == ["new", "2", *(name for name in shipped if name != "2")]
+    second = tables["2"]
+    assert (second.title, second.metrics, second.published) == ("Second", (), {})
+    assert tables["1"].metrics == shipped["1"].metrics
+    titles = shipped["1"].names.models | {"mine": "My model", "cvae": "CVAE"}
+    assert all(spec.names.models == titles for spec in tables.values())
+    assert tables["new"].names.data == shipped["1"].names.data
+
+
+@pytest.mark.parametrize("text", ["", "# none yet", "metrics: {fid: {decimals: 1}}"])
+def test_a_file_here_need_not_have_tables(tmp_path, text):
+    path = tmp_path / "tables.yaml"
+    path.write_text(text)
+    assert [*load_tables(path)] == [*load_tables(SHIPPED)]
+
+
+def test_every_model_has_a_title():
+    names = load_tables(SHIPPED)["summary"].names
+    assert set(registry.BUILT_IN["model"]) <= set(names.models)
+    assert set(registry.BUILT_IN["dataset"]) - {*OF_ANY_IMAGES} <= set(names.data)
