@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.reporting.figures.catalog import FIGURES
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("bench", "models", "baselines")
 
@@ -20,6 +22,8 @@ BENCH = [
 
 COLLECTIONS = {"bench/metrics", "bench/data", "bench/commands", "bench/reporting/figures"}
 """Folders in which almost every file is one registered thing."""
+
+OF_RUNS = ("data", "training", "metrics", "process", "evaluation", "execution", "trackers")
 
 MOST_MODULES, MOST_IN_COLLECTIONS = 15, 25
 MOST_LINES = 400
@@ -113,6 +117,17 @@ def test_folders_have_few_modules():
         is_collection = str(folder.relative_to(ROOT)) in COLLECTIONS
         most = MOST_IN_COLLECTIONS if is_collection else MOST_MODULES
         assert len(modules) <= most, f"{folder} has {len(modules)} modules, at most {most}"
+
+
+def test_every_file_of_figures_is_a_figure():
+    shared = {"__init__", "catalog", "figure_data", "files", "scatter"}
+    found = {path.stem for path in sources("bench/reporting/figures")}
+    assert found - shared == {figure.module or figure.name for figure in FIGURES.values()}
+
+
+def test_figures_are_no_part_of_a_run():
+    for path in sources(*(f"bench/{name}" for name in OF_RUNS)):
+        assert not any(name.startswith("bench.reporting.figures") for name in imports(path)), path
 
 
 def test_files_are_short():

@@ -91,7 +91,7 @@ def _draw(data: "DataSet", path: Path) -> None:
     """Draw the first training and test images of each class."""
     import torch
 
-    from bench.reporting.figures.grids import save_image_grid
+    from bench.reporting.drawing.grids import save_image_grid
 
     spec = data.spec
     if not spec.is_image:

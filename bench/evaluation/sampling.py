@@ -111,8 +111,8 @@ def save_samples(samples: SampleSet, folder: Path, data: DataSet | None = None) 
     write_npz(folder / "samples.npz", {"x": kept, "names": np.array(names)})
     if data is None:
         return
-    from bench.reporting.figures.grids import save_image_grid
-    from bench.reporting.figures.points import save_point_cloud
+    from bench.reporting.drawing.grids import save_image_grid
+    from bench.reporting.drawing.points import save_point_cloud
 
     picture = folder / "samples.png"
     if spec.is_image:

@@ -10,7 +10,7 @@ from bench.record.data_names import in_file_name
 from bench.record.locks import hold
 from bench.record.pictures import RecordedSamples, read_samples, samples_alike
 from bench.record.records import Records, load_records
-from bench.reporting.figures.grids import save_image_grid
+from bench.reporting.drawing.grids import save_image_grid
 from bench.trackers.base import MirroredSweep, Tracker
 from bench.trackers.csv_files import write_csv
 from bench.trackers.mirrored_runs import mirrored_sweep

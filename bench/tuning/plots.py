@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from bench.record.files import write_atomically
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
 from bench.tuning.study import Study, TuningTrial
 from bench.tuning.tuning_file import Criterion
 

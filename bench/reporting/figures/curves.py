@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from bench.errors import NotApplicable, UnknownName
 from bench.record.sweep_folder import RecordedRun
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
 
 MOST = len(style.COLORS)

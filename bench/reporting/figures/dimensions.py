@@ -1,7 +1,7 @@
 """Figure 5: single dimensions of the label-irrelevant code."""
 
+from bench.reporting.drawing.panels import Panel, lay_out, wrap
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, find_pictures
-from bench.reporting.figures.panels import Panel, lay_out, wrap
 
 MOST, ACROSS = 9, 3
 

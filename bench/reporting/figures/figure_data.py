@@ -20,7 +20,7 @@ from bench.record.pictures import (
 from bench.record.quantities import COST, TIMINGS, kind_of
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
-from bench.reporting.figures.panels import fit
+from bench.reporting.drawing.panels import fit
 from bench.reporting.grouping import grouped
 from bench.reporting.statistics import Estimate, estimate
 from bench.reporting.tables.contents import letters

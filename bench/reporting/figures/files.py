@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.record.files import write_atomically, write_text
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
 from bench.reporting.figures.catalog import PaperFigure
 from bench.reporting.figures.figure_data import FigureData
 from bench.reporting.notes.data_sets import data_notes

@@ -1,7 +1,7 @@
 """The samples of each variant that are most like copies, with the nearest real images."""
 
+from bench.reporting.drawing.panels import Panel, lay_out, wrap
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, find_pictures
-from bench.reporting.figures.panels import Panel, lay_out, wrap
 
 MOST, ACROSS = 10, 2
 

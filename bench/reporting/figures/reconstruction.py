@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from bench.reporting.drawing.panels import Panel, lay_out
+from bench.reporting.drawing.style import SINGLE
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, find_pictures
-from bench.reporting.figures.panels import Panel, lay_out
-from bench.reporting.figures.style import SINGLE
 
 MOST = 20
 

@@ -1,9 +1,9 @@
 """Figure 8: samples of each class, a panel a variant, the real images first."""
 
 from bench.errors import NotApplicable
+from bench.reporting.drawing.panels import Panel, lay_out, wrap
+from bench.reporting.drawing.style import DOUBLE
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData
-from bench.reporting.figures.panels import Panel, lay_out, wrap
-from bench.reporting.figures.style import DOUBLE
 
 MOST, CLASSES, ACROSS = 14, 10, 5
 

@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 
 from bench.errors import NotApplicable
 from bench.record.pictures import Array
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
+from bench.reporting.drawing.labels import Label, place_labels
+from bench.reporting.drawing.panels import fit
 from bench.reporting.figures.figure_data import (
     LONGEST_NAME,
     CaptionedFigure,
@@ -22,8 +24,6 @@ from bench.reporting.figures.figure_data import (
     FigureVariant,
     axis_title,
 )
-from bench.reporting.figures.labels import Label, place_labels
-from bench.reporting.figures.panels import fit
 from bench.reporting.statistics import Estimate, estimate
 from bench.reporting.tables.contents import letters
 

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from bench.errors import NotApplicable
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
 from bench.reporting.figures.figure_data import (
     PANELS,
     CaptionedFigure,

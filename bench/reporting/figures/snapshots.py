@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from bench.errors import NotApplicable
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
 from bench.reporting.figures.figure_data import (
     CaptionedFigure,
     FigureData,

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from bench.errors import NotApplicable
 from bench.record.pictures import Array, RecordedSamples, read_snapshots
 from bench.record.sweep_folder import RecordedRun
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
+from bench.reporting.drawing.points import draw_points, projected, window
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, FigureVariant
-from bench.reporting.figures.points import draw_points, projected, window
 from bench.reporting.grouping import evenly_spaced
 from bench.spec.reserved_names import VALIDATION
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from bench.reporting.drawing.panels import Panel, lay_out
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, find_pictures
-from bench.reporting.figures.panels import Panel, lay_out
 
 MOST, CLASSES = 4, 5
 PANELS = {

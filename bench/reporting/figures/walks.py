@@ -1,7 +1,7 @@
 """The parts of one code that belong to attributes move, one at a time and two at a time."""
 
+from bench.reporting.drawing.panels import Panel, lay_out
 from bench.reporting.figures.figure_data import CaptionedFigure, FigureData, find_pictures
-from bench.reporting.figures.panels import Panel, lay_out
 
 MOST, PLANES = 4, 2
 

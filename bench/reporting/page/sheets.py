@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from bench.record.pictures import Array
-from bench.reporting.figures.images import WHITE, tile
+from bench.reporting.drawing.images import WHITE, tile
 
 BUDGET = 12_000_000
 """Bytes of all images of a page, as base64."""

@@ -11,9 +11,9 @@ from PIL import Image
 
 from bench.errors import NotApplicable, UnknownName
 from bench.record.jsonl import write_jsonl
+from bench.reporting.drawing.panels import GAP
 from bench.reporting.figures.catalog import FIGURES, find_figure
 from bench.reporting.figures.files import write_figure
-from bench.reporting.figures.panels import GAP
 from tests.data_recorded import recorded
 
 OF_IMAGES = [name for name in FIGURES if name not in ("toy", "snapshots")]

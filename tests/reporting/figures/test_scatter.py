@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.record.records import load_records
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
 from bench.reporting.figures.figure_data import FigureData, FigureVariant
 from bench.reporting.figures.scatter import ScatterAxis, metric_axis, scatter
 from bench.reporting.statistics import estimate

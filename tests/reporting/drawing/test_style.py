@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from bench.reporting.figures.style import (
+from bench.reporting.drawing.style import (
     COLORS,
     MARKERS,
     PALE,

@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from bench.record.pictures import Array
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
 
 GAP = 2.0
 """Free points (1/72 inch) between a name and whatever is near it."""

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bench.record.files import write_atomically
 from bench.record.pictures import Array
-from bench.reporting.figures import style
+from bench.reporting.drawing import style
 
 
 def save_point_cloud(generated: Array, labels: Array, real: Array, path: Path) -> None:

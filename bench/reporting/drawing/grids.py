@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.record.files import write_atomically
 from bench.record.pictures import Array
-from bench.reporting.figures.images import enlarge, tile
+from bench.reporting.drawing.images import enlarge, tile
 
 SEAM = (64, 96, 144)
 """Color of the lines between images: no gray, so that gray images end where they end."""

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.reporting.figures.images import enlarge, tile
-from bench.reporting.figures.panels import Panel, fit, lay_out, wrap
-from bench.reporting.figures.style import DOUBLE, LARGE, SINGLE, SMALL, TALLEST, text_inches
+from bench.reporting.drawing.images import enlarge, tile
+from bench.reporting.drawing.panels import Panel, fit, lay_out, wrap
+from bench.reporting.drawing.style import DOUBLE, LARGE, SINGLE, SMALL, TALLEST, text_inches
 
 LONG = "lr_livae, variances at 1e-2, likelihood 0.02"
 

@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.record.pictures import Array
-from bench.reporting.figures.images import enlarge, starts, tile
-from bench.reporting.figures.style import (
+from bench.reporting.drawing.images import enlarge, starts, tile
+from bench.reporting.drawing.style import (
     DOUBLE,
     LARGE,
     NORMAL,

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from bench.reporting.figures.grids import save_image_grid
-from bench.reporting.figures.points import save_point_cloud
+from bench.reporting.drawing.grids import save_image_grid
+from bench.reporting.drawing.points import save_point_cloud
 
 NAMES = [str(label) for label in range(10)]
 

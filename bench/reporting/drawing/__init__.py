@@ -1,0 +1,1 @@
+"""What figures, pages and pictures of samples are drawn with: the style, panels, points, labels."""
