@@ -19,7 +19,6 @@ from bench.errors import (
     Interrupted,
     SpecError,
     describe_system_error,
-    describe_unknown,
     mask_passwords,
     shortened,
 )
@@ -350,49 +349,3 @@ def load_results(results: Path, sweeps: Sequence[str]) -> "Records":
     if not records.runs:
         raise BenchError(f"there is nothing in {results} yet; start with: bench run quickstart")
     return records
-
-
-def find_spec(spec: Path, *, tunes: bool) -> Path:
-    """Return the file that a user means: a path, or the name of a file in a folder of sweeps."""
-    from bench.spec.sweep_file import TABLES, sweeps_folders, yaml_files
-
-    if os.path.exists(spec) and not os.path.isdir(spec):
-        return spec
-    named = {path.stem: path for path in yaml_files(*sweeps_folders()) if path.name != TABLES}
-    if str(spec) in named:
-        return named[str(spec)]
-    if os.path.isdir(spec):
-        return spec
-    beside = {path.name: path for path in yaml_files(spec.parent)}
-    known = [name for name, path in (beside | named).items() if is_tuning_file(path) == tunes]
-    kind = "tuning file" if tunes else "sweep"
-    raise SpecError(describe_unknown(kind, str(spec), known))
-
-
-def is_tuning_file(path: Path) -> bool:
-    """Return whether a file has a key that only tuning files have."""
-    from bench.spec.located_yaml import read_yaml
-    from bench.spec.sweep_file import SweepFile
-    from bench.tuning.tuning_file import TuningFile
-
-    try:
-        keys = read_yaml(path).value.keys()
-    except BenchError:
-        return False
-    return bool(keys & (TuningFile.model_fields.keys() - SweepFile.model_fields.keys()))
-
-
-@contextmanager
-def refusing_other_kind(spec: Path, *, tunes: bool) -> Iterator[None]:
-    """Say which command is for a file, where a sweep is wrong since it is a tuning file, or so."""
-    try:
-        yield
-    except SpecError as error:
-        if is_tuning_file(spec) == tunes:
-            raise
-        text = (
-            "this is a sweep; use `bench run`"
-            if tunes
-            else "this is a tuning file; use `bench tune`"
-        )
-        raise SpecError(text, where=str(spec)) from error

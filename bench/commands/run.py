@@ -32,9 +32,10 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     """
     from bench.console import say
     from bench.execution.finished_sweep import FinishedSweep
+    from bench.tuning.spec_files import find_spec, refusing_other_kind
 
-    spec, results = options.find_spec(values["spec"], tunes=False), values["results"]
-    with options.refusing_other_kind(spec, tunes=False):
+    spec, results = find_spec(values["spec"], tunes=False), values["results"]
+    with refusing_other_kind(spec, tunes=False):
         finished = FinishedSweep.of(
             spec, values["overrides"], results, tracker_options.words_about_trackers(values)
         )

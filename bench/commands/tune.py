@@ -23,12 +23,13 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
     from bench.console import say, suggest_command
     from bench.trackers.mirrors import write_mirrors
     from bench.tuning.outcome import outcome_text, write_outcome
+    from bench.tuning.spec_files import find_spec, refusing_other_kind
     from bench.tuning.study import Study
     from bench.tuning.trial_task import run_studies
     from bench.tuning.tuning_file import load_tuning, tuning_plan_text
 
-    spec = options.find_spec(values["spec"], tunes=True)
-    with options.refusing_other_kind(spec, tunes=True):
+    spec = find_spec(values["spec"], tunes=True)
+    with refusing_other_kind(spec, tunes=True):
         tuning = load_tuning(spec, values["overrides"])
     names = tuning.select(variants)
     results = values["results"]
