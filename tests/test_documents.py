@@ -18,9 +18,13 @@ from PIL import Image
 from bench import registry
 from bench.cli import cli, main
 from bench.data.digits import Digits
+from bench.errors import SpecError
+from bench.evaluation.measuring import measure
 from bench.metrics.base import Context, SampleSet
+from bench.metrics.class_groups import GroupedMetric
 from bench.reporting.figures.catalog import FIGURES
 from bench.reporting.tables.table_spec import load_tables
+from bench.spec.located_yaml import parse_value
 from bench.spec.sweep_file import load_sweep
 from tests.data_recorded import recorded
 
@@ -49,6 +53,10 @@ def commands(text):
     """Return the words of each `bench` command of a block, comments left out."""
     lines = (shlex.split(line, comments=True) for line in text.splitlines())
     return [words[1:] for words in lines if words[:1] == ["bench"]]
+
+
+def spaced_once(text):
+    return " ".join(text.split())
 
 
 @pytest.fixture
@@ -143,6 +151,41 @@ def test_a_metric_of_ones_own_measures(digits):
     assert (measured.metric, measured.value) == ("brightness", pytest.approx(0.2))
 
 
+def test_a_metric_of_ones_own_can_have_groups(digits):
+    shown = block(DOCUMENTS["docs/guide/metrics.md"], "python", "class Brightness")
+    namespace = {"__name__": "my_package.brightness", "GroupedMetric": GroupedMetric}
+    exec(shown.replace("(Metric)", "(GroupedMetric)"), namespace)
+    x = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8)
+    samples = SampleSet(x * 25, torch.arange(10), digits.spec)
+    context = Context(digits, torch.device("cpu"), Path("cache"))
+    metric = namespace["Brightness"](groups={"low": ["0", "2"]})
+    whole, low = measure([metric], samples, context, step=0, split="samples")
+    assert (whole["metric"], low["metric"]) == ("brightness", "brightness/low")
+    assert (whole["value"], low["value"]) == pytest.approx((112.5 / 255, 25 / 255))
+
+
+def test_a_data_set_of_ones_own_is_trained_on(run_here, install):
+    guide = DOCUMENTS["docs/guide/data.md"]
+    points = tomllib.loads(block(guide, "toml", "bench.datasets"))["project"]["entry-points"]
+    source = block(guide, "python", "class Galaxies")
+    install("my-package", {"my_package/galaxies.py": source}, points)
+    images = np.random.default_rng(0).integers(256, size=(120, 32, 32), dtype=np.uint8)
+    np.savez("galaxies.npz", images=images, kinds=np.arange(120) % 2)
+    (words,) = commands(block(guide, "", "{name: galaxies"))
+    assert "spiral 9 1 50" in spaced_once(run_here(words))
+    data = "{name: galaxies, path: galaxies.npz, keep_classes: [spiral], test_per_class: 20}"
+    assert "all 36 4 20" in spaced_once(run_here(["data", data]))
+    settings = {"data": parse_value(data, "data"), "iterations": 2, "batch_size": 8}
+    settings |= {"samples_per_class": 3, "metrics": ["intra_class_diversity"], "model": "cvae"}
+    sweep = {"name": "stars", "seeds": [0], "base": settings}
+    Path("stars.yaml").write_text(yaml.safe_dump(sweep))
+    run_here(["run", "stars.yaml", "--no-mlflow"])
+    assert "galaxies" in run_here(["report", "stars", "--table", "2"])
+    Path("galaxies.npz").unlink()
+    with pytest.raises(SpecError, match=r"stars.yaml:3: data: there is no file galaxies.npz"):
+        load_sweep(Path("stars.yaml"))
+
+
 def test_records_can_be_read_in_a_notebook(monkeypatch):
     shown = block(DOCUMENTS["docs/guide/reports.md"], "python", "load_records")
     namespace = {}
@@ -192,6 +235,12 @@ def test_every_component_is_in_the_reference(kind, page):
     assert titles == list(registry.BUILT_IN[kind])
 
 
+def test_every_model_is_in_the_reference():
+    shown = re.findall(r"^::: (\S+)$", DOCUMENTS["docs/reference/models.md"], re.MULTILINE)
+    registered = {entry.target.partition(":")[0] for entry in registry.BUILT_IN["model"].values()}
+    assert registered <= set(shown)
+
+
 def test_every_figure_and_table_is_in_the_gallery():
     """Pictures that are made elsewhere were made by the command above them."""
     gallery = DOCUMENTS["docs/gallery.md"]
@@ -228,5 +277,6 @@ def test_commands_that_are_shown_exist(document, tmp_path, monkeypatch):
 def test_files_that_documents_name_exist(document):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", DOCUMENTS[document]):
         assert (ROOT / document).parent.joinpath(target).exists(), target
-    for path in re.findall(r"`((?:bench|models|baselines|sweeps|tests|docs)/[\w/.-]+)`", README):
-        assert (ROOT / path).exists(), path
+    named = r"`((?:bench|models|baselines|examples|sweeps|tests|docs)/[\w/.-]+)`"
+    for path in re.findall(named, DOCUMENTS[document]):
+        assert re.search(r"[A-Z]{4}", path) or (ROOT / path).exists(), path

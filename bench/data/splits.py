@@ -49,7 +49,10 @@ class SplitOptions:
 
     @property
     def full_spec(self) -> DataSpec:
-        """The shape with all classes, known without loading; for subclasses to define."""
+        """The shape with all classes, known without loading; for subclasses to define.
+
+        It may raise `DataMissing` where it is read from files.
+        """
         raise NotImplementedError
 
     @property
@@ -58,9 +61,19 @@ class SplitOptions:
         return self._restricted(self.full_spec)
 
     def divide(self, spec: DataSpec, train: Split, test: Split, *, flip: bool) -> DataSet:
-        """Hold validation examples out of the others; examples keep their order.
+        """Hold validation examples out of the training examples; examples keep their order.
 
-        `spec` has all classes, the result those that are kept.
+        Args:
+            spec: The shape with all classes.
+            train: Training examples of all classes, those for validation included.
+            test: Test examples of all classes.
+            flip: Whether training images are flipped left to right at random.
+
+        Returns:
+            The three splits, with the classes that are kept, and their fingerprint.
+
+        Raises:
+            SpecError: If a class that is kept has no test examples, or no training examples left.
         """
         kept, fraction = self._kept(spec), self.validation_fraction
         counts, of_test = _counts(train, spec), _counts(test, spec)
@@ -113,7 +126,20 @@ class HeldOutTestOptions(SplitOptions):
     def divide_all(
         self, spec: DataSpec, train: Split, test: Split | None = None, *, flip: bool
     ) -> DataSet:
-        """Hold test examples out of the others if there are none yet, then validation examples."""
+        """Hold test examples out of the others if there are none yet, then validation examples.
+
+        Args:
+            spec: The shape with all classes.
+            train: All examples, or the training examples where there is a test split.
+            test: The official test split; None holds `test_per_class` examples of each class out.
+            flip: Whether training images are flipped left to right at random.
+
+        Returns:
+            The three splits, with the classes that are kept, and their fingerprint.
+
+        Raises:
+            SpecError: If a class that is kept has too few examples.
+        """
         if test is None:
             counts = _counts(train, spec)
             for label in self._kept(spec):
