@@ -17,7 +17,7 @@ from bench.reporting.notes.wording import listed, seeds_text
 from bench.reporting.statistics import LEVEL
 from bench.reporting.tables.contents import TableContents
 from bench.reporting.tables.families import Family
-from bench.reporting.tables.table import Column, ColumnView, Note, Row
+from bench.reporting.tables.table import VIEWS, Column, ColumnView, Note, Row
 from bench.spec.reserved_names import REAL
 
 BETTER = {
@@ -87,7 +87,7 @@ def write_notes(
 
 def view_notes(views: Collection[ColumnView]) -> list[Note]:
     """Say what the columns beside the values show."""
-    return [Note(text) for view, text in _VIEWS.items() if view in views]
+    return [Note(_VIEWS[view]) for view in VIEWS if view in views and view != "value"]
 
 
 def cell_meaning(rows: Sequence[Row], seeds: int | None = None) -> str:

@@ -1,6 +1,6 @@
 """Parts that all forms of a table share: title, headings, and cells as text."""
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from bench.reporting.tables.table import ARROWS, Cell, Column, ColumnView, Row, Table
 
@@ -59,8 +59,8 @@ def cell_text(cell: Cell, column: Column, *, with_seeds: bool = True) -> CellTex
     >>> cell_text(Cell("mean", 8.81, 0.124, 3), score)
     CellText(number='8.81', rest=' ± 0.12 (3)', is_bold=False)
     """
-    number, quantity = cell.number(column.view), column.quantity
-    if column.view == "value":
+    view, number, quantity = column.view, cell.number(column.view), column.quantity
+    if view == "value":
         if number is None:
             return CellText("n/a" if cell.kind == "inapplicable" else "—")
         spread = _spread(cell.half_width, column)
@@ -69,20 +69,31 @@ def cell_text(cell: Cell, column: Column, *, with_seeds: bool = True) -> CellTex
         seeds = f" ({cell.n})" if cell.kind == "mean" and with_seeds else ""
         return CellText(quantity.text(number), spread + seeds, cell.bold)
     if number is None:
-        is_reference = column.view == "difference" and cell.is_reference and cell.mean is not None
+        is_reference = view == "difference" and cell.is_reference and cell.mean is not None
         return CellText("", "reference" if is_reference else "")
-    if column.view == "improvement":
-        return CellText(f"{number:.2f}")
-    if column.view == "iqm":
-        ends = (cell.robust.low, cell.robust.high) if cell.robust else ()
-        shown = [quantity.text(end) for end in ends if end is not None]
-        return CellText(quantity.text(number), f" [{', '.join(shown)}]" if shown else "")
-    rest = _spread(cell.gap_half_width, column) if column.view == "gap" else ""
-    if column.view == "difference" and (difference := cell.difference):
-        rest = _spread(difference.half_width, column)
-        if (p := difference.adjusted) is not None:
-            rest += ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
-    return CellText(quantity.text(number, sign="+"), rest)
+    match view:
+        case "improvement":
+            return CellText(f"{number:.2f}")
+        case "iqm":
+            ends = (cell.robust.low, cell.robust.high) if cell.robust else ()
+            shown = [quantity.text(end) for end in ends if end is not None]
+            return CellText(quantity.text(number), f" [{', '.join(shown)}]" if shown else "")
+        case "gap":
+            return CellText(quantity.text(number, sign="+"), _spread(cell.gap_half_width, column))
+        case "difference":
+            return CellText(quantity.text(number, sign="+"), _test_text(cell, column))
+        case _:
+            assert_never(view)
+
+
+def _test_text(cell: Cell, column: Column) -> str:
+    """Return what follows a difference: half the width of its interval, and the p value."""
+    if cell.difference is None:
+        return ""
+    spread, p = _spread(cell.difference.half_width, column), cell.difference.adjusted
+    if p is None:
+        return spread
+    return spread + (", p < 0.001" if p < 0.001 else f", p = {p:.3f}")
 
 
 def _spread(half_width: float | None, column: Column) -> str:

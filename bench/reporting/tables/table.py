@@ -105,13 +105,18 @@ class Cell:
 
     def number(self, view: ColumnView) -> float | None:
         """Return the number that a view prints, unscaled; None where the view is empty."""
-        if view == "gap":
-            if self.kind not in ("mean", "single") or self.mean is None or self.target is None:
-                return None
-            return self.mean - self.target
-        if view == "difference":
-            return self.difference.mean if self.difference else None
-        return self.mean if view == "value" else getattr(self.robust, view, None)
+        match view:
+            case "value":
+                return self.mean
+            case "gap":
+                has_gap = self.kind in ("mean", "single")
+                if not has_gap or self.mean is None or self.target is None:
+                    return None
+                return self.mean - self.target
+            case "difference":
+                return self.difference.mean if self.difference else None
+            case "iqm" | "improvement":
+                return getattr(self.robust, view) if self.robust else None
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,22 @@ from dataclasses import replace
 
 import pytest
 
+from bench.output import table_output
 from bench.record.files import csv_text
 from bench.record.quantities import Quantity
-from bench.reporting.notes.table_notes import cell_meaning
+from bench.reporting.notes.table_notes import cell_meaning, view_notes
 from bench.reporting.render import render_csv, render_latex, render_markdown, render_text
-from bench.reporting.tables.table import Cell, Column, Note, Row, Table
+from bench.reporting.render.headings import cell_text, heading
+from bench.reporting.tables.table import (
+    VIEWS,
+    Cell,
+    Column,
+    Difference,
+    Note,
+    Robust,
+    Row,
+    Table,
+)
 
 
 def column(name, **rest):
@@ -48,6 +59,26 @@ def test_text_aligns_the_numbers(table):
         "  - two",
         "    bench run a_b.yaml x=~1",
     ]
+
+
+def test_every_view_has_a_title_a_note_and_a_place_in_csv_and_json():
+    """A gap is not in CSV, which has its two sides."""
+    in_csv = {"value": "mean", "gap": "target", "difference": "difference", "iqm": "iqm"}
+    in_csv |= {"improvement": "improvement"}
+    assert set(in_csv) == set(VIEWS)
+    difference, robust = Difference("base", 0.25, 0.5, 3), Robust(7.0, 6.0, 8.0, 0.75)
+    cell = Cell("mean", 5.0, n=3, target=1.0, difference=difference, robust=robust)
+    columns = tuple(replace(column("m"), view=view) for view in VIEWS)
+    table = Table("t", "T", columns, (Row("row", "s", "v", (cell,) * len(VIEWS)),), ())
+    texts = [cell_text(cell, column).number for column in columns]
+    assert texts == ["5.00", "+4.00", "+0.25", "7.00", "0.75"]
+    assert len({heading(column)[1] for column in columns}) == len(VIEWS)
+    assert len(view_notes(VIEWS)) == len(VIEWS) - 1
+    (line,) = csv.DictReader(io.StringIO(render_csv(table)))
+    assert [float(line[in_csv[view]]) for view in VIEWS] == [5.0, 1.0, 0.25, 7.0, 0.75]
+    ((found,),) = (row.cells for row in table_output(table).rows)
+    numbers = [found.mean, found.gap, found.difference.mean]
+    assert [*numbers, found.robust.iqm, found.robust.improvement] == [5.0, 4.0, 0.25, 7.0, 0.75]
 
 
 def test_wide_tables_continue_below_with_their_labels(table):
