@@ -30,6 +30,7 @@ def data_command(name: str, sheet: Path | None, as_json: bool) -> None:
     Example: bench data '{name: folder, path: faces}' --sheet faces.png
     """
     from bench.console import say
+    from bench.data.base import load_data
     from bench.data.summary import summarize
     from bench.spec.components import construct, read_component
 
@@ -38,7 +39,7 @@ def data_command(name: str, sheet: Path | None, as_json: bool) -> None:
     if sheet is not None:
         options.refuse_existing(sheet, "--sheet")
     source = construct("dataset", read_component("dataset", "bench data", name))
-    data = source.load()
+    data = load_data(source)
     summary = summarize(data) | {"files": source.describe_files()}
     if as_json:
         print_json("DataOutput", summary)

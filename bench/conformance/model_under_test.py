@@ -13,7 +13,7 @@ from torch import Tensor
 from bench import registry
 from bench.conformance.fake_cuda import play_on_fake_cuda
 from bench.conformance.outcomes import Violation
-from bench.data.base import DataSet
+from bench.data.base import DataSet, load_data
 from bench.data.stream import make_stream
 from bench.errors import BenchError
 from bench.spec import run_config
@@ -61,7 +61,7 @@ class ModelUnderTest:
         training = run.training.model_copy(
             update={"iterations": iterations, "stages": _within_a_short_run(run)}
         )
-        return cls(replace(run, training=training), run.source().load())
+        return cls(replace(run, training=training), load_data(run.source()))
 
     def changed(self, **settings: Any) -> "ModelUnderTest":
         """Return the same model under other settings."""

@@ -7,6 +7,7 @@ does not have the data.
 import hashlib
 import math
 import os
+import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from bench.data.tensor_checks import checked_tensor, describe_value
 from bench.errors import BenchError, DataMissing
 
 DIM = 64
@@ -38,7 +40,8 @@ class DataSpec:
         combinations: For each class, the value 0 or 1 of each attribute.
 
     Raises:
-        BenchError: If a name cannot be shown in one line, or two classes look the same.
+        BenchError: If shape or names are of another type, a name cannot be shown in one line, two
+            classes look the same, or combinations do not fit classes and attributes.
     """
 
     name: str
@@ -48,6 +51,13 @@ class DataSpec:
     combinations: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        sizes = self.shape if isinstance(self.shape, tuple) else ()
+        if len(sizes) not in (1, 3) or not all(type(n) is int and n > 0 for n in sizes):
+            allowed = "a tuple (C, H, W) for images, or (D,) for points"
+            raise BenchError(f"{self.name!r}: the shape must be {allowed}, got {self.shape!r}")
+        for key, names in (("class_names", self.class_names), ("attributes", self.attributes)):
+            if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+                raise BenchError(f"{self.name!r}: {key} must be a tuple of names, got {names!r}")
         for name in (self.name, *self.attributes, *self.class_names):
             if not name.isprintable():
                 raise BenchError(f"{self.name!r}: the name {name!r} is not printable; rename it")
@@ -55,6 +65,14 @@ class DataSpec:
         for name, count in looks.most_common(1):
             if count > 1:
                 raise BenchError(f"{self.name}: {count} classes are called {name!r}; rename them")
+        if not looks:
+            raise BenchError(f"{self.name}: class_names is empty; at least one class is needed")
+        sizes = (len(self.attributes),) * (self.classes if self.attributes else 0)
+        if tuple(len(values) for values in self.combinations) != sizes:
+            raise BenchError(
+                f"{self.name}: combinations must hold a value of each of {len(self.attributes)} "
+                f"attributes for each of {self.classes} classes, got {self.combinations!r}"
+            )
 
     @property
     def classes(self) -> int:
@@ -129,6 +147,10 @@ class DataSet:
         unlabeled: Further training examples without label `[N, ...]`, from another data set.
         unlabeled_fingerprint: The fingerprint of that data set.
         notices: What a user of the data should know, such as files that were left out.
+
+    Raises:
+        BenchError: If examples or labels do not fit the shape, there are none for training or for
+            tests, or a fingerprint is missing.
     """
 
     spec: DataSpec
@@ -140,6 +162,30 @@ class DataSet:
     unlabeled: Tensor | None = None
     unlabeled_fingerprint: str = ""
     notices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        name, prints = self.spec.name, {"fingerprint": self.fingerprint}
+        for key, what in (("train", "training"), ("validation", "validation"), ("test", "test")):
+            split = getattr(self, key)
+            if not isinstance(split, Split):
+                raise BenchError(f"{key} of {name} must be a Split, got {describe_value(split)}")
+            check_examples(split.x, split.y, self.spec, f"{what} examples")
+            if split.landmarks is not None:
+                axes = (len(split), 5, 2)
+                checked_tensor(
+                    split.landmarks, torch.float32, axes, f"landmarks of {key} of {name}"
+                )
+            if not len(split) and key != "validation":
+                raise BenchError(f"{name} has no {what} examples")
+        if self.unlabeled is not None:
+            _checked_inputs(self.unlabeled, self.spec, "unlabeled examples")
+            prints["unlabeled_fingerprint"] = self.unlabeled_fingerprint
+        for key, found in prints.items():  # without one, other data would be taken for the same
+            if not (isinstance(found, str) and re.fullmatch("[0-9a-f]{64}", found)):
+                raise BenchError(
+                    f"the {key} of {name} must be 64 hexadecimal digits, got {found!r}; "
+                    "bench.data.base.fingerprint(train, validation, test) returns them"
+                )
 
     @property
     def fingerprints(self) -> str:
@@ -192,6 +238,13 @@ class Source(ABC):
             DataMissing: If the files are not there.
         """
 
+    def checked_spec(self) -> DataSpec:
+        """Return the shape; a `BenchError` if the class gives something else."""
+        if not isinstance(spec := self.spec, DataSpec):
+            name = type(self).__name__
+            raise BenchError(f"{name}.spec must be a DataSpec, got {describe_value(spec)}")
+        return spec
+
     def missing(self) -> str | None:
         """Return why `load` would fail because files are missing; None if it would not."""
         try:
@@ -203,6 +256,46 @@ class Source(ABC):
     def describe_files(self) -> dict[str, Any]:
         """Return what the user's own files are, for `bench data`, as plain data."""
         return {}
+
+
+def load_data(source: Source) -> DataSet:
+    """Load a data set; a `BenchError` if its class returns none, or another than it promised."""
+    name, data = type(source).__name__, source.load()
+    if not isinstance(data, DataSet):
+        raise BenchError(f"{name}.load() must return a DataSet, got {describe_value(data)}")
+    promised, loaded = vars(source.checked_spec()), vars(data.spec)
+    for key in promised:
+        if loaded[key] != promised[key]:
+            raise BenchError(
+                f"{name}.load() must return data of its `spec`, whose {key} is {promised[key]!r}; "
+                f"that of the loaded data is {loaded[key]!r}"
+            )
+    return data
+
+
+def check_examples(x: object, y: object, spec: DataSpec, what: str) -> None:
+    """Raise a `BenchError` unless `x` and `y` are examples of a data set, if any, and their labels.
+
+    `what` names the examples in messages.
+    """
+    count = len(_checked_inputs(x, spec, what))
+    labels = checked_tensor(y, torch.int64, (count,), f"labels of {what} of {spec.name}")
+    low, high = (int(label) for label in labels.aminmax()) if count else (0, 0)
+    if not 0 <= low <= high < spec.classes:
+        remedy = "; y - 1 begins at 0" if (low, high) == (1, spec.classes) else ""
+        raise BenchError(
+            f"labels of {what} of {spec.name} must lie in [0, {spec.classes}), got labels from "
+            f"{low} to {high}{remedy}"
+        )
+
+
+def _checked_inputs(x: object, spec: DataSpec, what: str) -> Tensor:
+    """Return examples, which are images or finite points of a data set."""
+    dtype, text = (torch.uint8 if spec.is_image else torch.float32), f"{what} of {spec.name}"
+    found = checked_tensor(x, dtype, ("N", *spec.shape), text)
+    if not spec.is_image and not bool(torch.isfinite(found).all()):
+        raise BenchError(f"{text} contain values that are not finite")
+    return found
 
 
 def data_root() -> Path:

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor
 
-from bench.data.base import DataSet, DataSpec
+from bench.data.base import DataSet, DataSpec, check_examples
 from bench.errors import BenchError, NotApplicable
 from bench.record.quantities import Quantity as Quantity
 from bench.spec.run_settings import AtLeastOne as AtLeastOne
@@ -62,26 +62,9 @@ class SampleSet(ClassSizes):
     labeled: bool = True
 
     def __post_init__(self) -> None:
-        dtype, shape = (torch.uint8 if self.spec.is_image else torch.float32), list(self.x.shape)
-        is_image = self.spec.is_image
-        fits = len(shape) == 4 if is_image else shape[1:] == list(self.spec.shape)
-        if self.x.dtype != dtype or not fits:
-            axes = "[N, C, H, W]" if is_image else f"[N, {self.spec.shape[0]}]"
-            raise BenchError(
-                f"samples of {self.spec.name} must be {dtype} {axes}, got {self.x.dtype} {shape}"
-            )
-        if not self.spec.is_image and not bool(torch.isfinite(self.x).all()):
-            raise BenchError(f"samples of {self.spec.name} contain values that are not finite")
-        if not len(self.x) or self.y.shape != (len(self.x),):
-            raise BenchError(
-                f"a sample set needs a label for each of at least one sample, got {len(self.x)} "
-                f"samples and labels {list(self.y.shape)}"
-            )
-        low, high = (int(label) for label in self.y.aminmax())
-        if not 0 <= low <= high < self.spec.classes:
-            raise BenchError(
-                f"labels must lie in [0, {self.spec.classes}), got labels from {low} to {high}"
-            )
+        check_examples(self.x, self.y, self.spec, "samples")
+        if not len(self.x):
+            raise BenchError("a sample set needs at least one sample, got 0")
 
     @cached_property
     def labels(self) -> list[int]:

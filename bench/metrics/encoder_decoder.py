@@ -9,12 +9,12 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from bench.data.base import DataSet, DataSpec, Split, to_bytes, to_float
+from bench.data.base import DataSpec, Split, load_data, to_bytes, to_float
 from bench.errors import BenchError, NotApplicable
 from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, SampleSet
 from bench.metrics.images_by_class import ordered_by_content
@@ -228,7 +228,7 @@ def _on_other_data(context: Context, component: dict[str, Any]) -> Context:
     Validation images are those of the other data set, too.
     """
     key = f"data {canonical_json(component)}"
-    data = context.remember(key, lambda: cast("DataSet", construct("dataset", component).load()))
+    data = context.remember(key, lambda: load_data(construct("dataset", component)))
     if data.spec.shape != context.data.spec.shape:
         raise NotApplicable(
             f"{data.spec.name} has examples of shape {data.spec.shape}, {context.data.spec.name} "

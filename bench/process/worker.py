@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bench.data.base import DataSpec, made_data_root
+from bench.data.base import DataSpec, load_data, made_data_root
 from bench.errors import BenchError, DeviceLost, first_line, short_hash
 from bench.metrics.base import Context
 from bench.process.cores import usable_cores
@@ -90,7 +90,7 @@ class Worker:
         key = canonical_json(component)
         if key not in self._contexts:
             try:
-                data = construct("dataset", component).load()
+                data = load_data(construct("dataset", component))
             except (RuntimeError, MemoryError) as error:
                 if (reason := allocator_message(error)) is None:
                     raise

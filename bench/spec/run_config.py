@@ -255,7 +255,7 @@ def _splits(settings: RunSettings, data: Mapping[str, Any]) -> list[str]:
 def _spec(data: dict[str, Any], path: KeyPath) -> "DataSpec":
     """Return the shape of a data set, without loading it."""
     with errors_at(path):
-        spec: DataSpec = construct("dataset", data).spec
+        spec: DataSpec = construct("dataset", data).checked_spec()
     return spec
 
 

@@ -20,6 +20,8 @@ from bench.data.summary import count_near_copies, data_notices, find_repeats, su
 from bench.errors import BenchError
 
 SPEC = DataSpec("pairs", (1, 1, 1), ("a", "b"))
+ANY = "0" * 64
+"""A fingerprint that nothing looks at."""
 
 
 def split(*examples):
@@ -33,7 +35,7 @@ def data(train, validation=("90a", "91b"), test=("92a", "93b"), unlabeled=None):
     if unlabeled is not None:
         extra = (100 + torch.tensor(unlabeled)).byte().view(-1, 1, 1, 1)
     parts = (split(*part) for part in (train, validation, test))
-    return DataSet(SPEC, *parts, flip=False, fingerprint="f", unlabeled=extra)
+    return DataSet(SPEC, *parts, False, ANY, unlabeled=extra, unlabeled_fingerprint=ANY)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_near_copies_across_splits_are_counted(change, near):
     x, y = photographs(60), torch.arange(60) % 2
     train, test = Split(x[:40], y[:40]), Split(torch.cat([change(x[:7]), x[40:]]), y[:27])
     spec = DataSpec("photographs", (3, 32, 32), ("a", "b"))
-    found = DataSet(spec, train, test.take(torch.arange(0)), test, False, "f")
+    found = DataSet(spec, train, test.take(torch.arange(0)), test, False, ANY)
     assert count_near_copies(found) == {"validation": 0, "test": 7 * near}
     assert summarize(found)["near_copies"]["test"] == 7 * near
 

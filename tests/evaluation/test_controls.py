@@ -2,12 +2,13 @@
 
 import hashlib
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from bench import registry
-from bench.data.base import DataSet, Split
+from bench.data.base import Split
 from bench.errors import NotApplicable
 from bench.metrics.class_accuracy import ClassAccuracy
 from bench.metrics.features.fid import FrechetDistance
@@ -139,7 +140,7 @@ def test_points_have_the_values_that_theory_says(moons, contexts):
 def test_a_class_without_training_examples_has_neither_mean_nor_copies(digits):
     kept = digits.train.y != 4
     train = Split(digits.train.x[kept], digits.train.y[kept])
-    data = DataSet(digits.spec, train, digits.validation, digits.test, False, "")
+    data = replace(digits, train=train)
     with pytest.raises(NotApplicable, match="class '4' has no training examples"):
         make("class_means", data)
     with pytest.raises(NotApplicable, match="class '4' has no training examples"):

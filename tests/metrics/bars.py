@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench import registry
-from bench.data.base import DataSet, DataSpec, Split
+from bench.data.base import DataSet, DataSpec, Split, fingerprint
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
 from bench.training.interface import Code, Posterior
@@ -112,7 +112,7 @@ def make_data(shape=(1, 8, 8), per_class=PER_CLASS, seed=0):
     train, test = (draw_bars(per_class, generator, shape) for _ in range(2))
     names, attributes = ("a", "b", "c"), ("lit", "bright")
     spec = DataSpec("bars", shape, names, attributes, COMBINATIONS)
-    return DataSet(spec, train, test, test, False, "")
+    return DataSet(spec, train, test, test, False, fingerprint(train, test))
 
 
 def context_of(data, tmp_path, *, logits=level_logits, features=fields, model=None):

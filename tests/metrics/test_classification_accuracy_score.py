@@ -1,5 +1,7 @@
 """A classifier learns from samples; none is trained for more than a moment."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -18,7 +20,7 @@ def bars(per_class, seed, levels=(40, 120, 200)):
 @pytest.fixture
 def data():
     spec, test = DataSpec("bars", (1, 8, 8), ("a", "b", "c")), bars(20, 1)
-    return DataSet(spec, bars(30, 0), test, test, False, "")
+    return DataSet(spec, bars(30, 0), test, test, False, "0" * 64)
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_the_protocol_names_what_changes_the_number(data, context, learned):
     }
     fewer = SampleSet(made.x[::2], made.y[::2], data.spec)
     ids.add(ClassificationAccuracyScore().measure(fewer, context)[0].protocol)
-    other = DataSet(data.spec, data.train, data.validation, bars(20, 7), False, "")
+    other = replace(data, test=bars(20, 7))
     elsewhere = Context(other, CPU, context.cache)
     ids.add(ClassificationAccuracyScore().measure(made, elsewhere)[0].protocol)
     assert len(ids) == 5, "10 of 20 are as many as 10"
@@ -137,7 +139,7 @@ def test_it_can_learn_while_the_caller_infers(data, context, short_training):
 
 def test_a_class_without_training_images_is_a_reason_for_real_images_alone(data, tmp_path, learned):
     train = Split(data.train.x[:60], data.train.y[:60])
-    context = Context(DataSet(data.spec, train, *[data.test] * 2, False, ""), CPU, tmp_path)
+    context = Context(replace(data, train=train), CPU, tmp_path)
     (found,) = ClassificationAccuracyScore().measure(samples_of(data, data.test), context)
     assert (found.value, found.reason) == (None, "a class has no training images")
     assert score(samples_of(data, bars(20, 2)), context) is not None

@@ -26,7 +26,7 @@ def make_data(shape=(1, 8, 8), per_class=80, seed=0):
         noise = torch.randint(-60, 60, (len(y), *shape), generator=generator)
         x = (80 + 40 * y[:, None, None, None] + noise).clamp(0, 255).to(torch.uint8)
         splits.append(Split(x, y))
-    return DataSet(DataSpec("bars", shape, tuple("abc")), *splits, splits[1], False, "")
+    return DataSet(DataSpec("bars", shape, tuple("abc")), *splits, splits[1], False, "0" * 64)
 
 
 @pytest.fixture(autouse=True)

@@ -68,7 +68,7 @@ def pooled(x):
 def largest(name, per_class, tmp_path):
     """Return the bytes of the largest tensor that a metric makes."""
     spec, test = DataSpec("noise", (1, 8, 8), ("a", "b", "c")), make(5)
-    data = DataSet(spec, make(per_class), test, test, False, "")
+    data = DataSet(spec, make(per_class), test, test, False, "0" * 64)
     context = context_of(data, tmp_path, logits=lambda x: pooled(x)[:, :3], features=pooled)
     made = make(per_class + 1)
     samples = SampleSet(made.x, made.y, spec)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench import registry
-from bench.data.base import DataSet, DataSpec, Split
+from bench.data.base import DataSpec, Split
 from bench.errors import BenchError
 from bench.metrics.base import SampleSet
 from tests.metrics.bars import (
@@ -163,7 +163,7 @@ def test_constant_images(name, bars, context, level):
 @each_metric
 def test_constant_images_are_like_themselves(name, bars, tmp_path):
     flat = Split(torch.full_like(bars.test.x, 120), bars.test.y)
-    data = DataSet(bars.spec, flat, flat, bars.test, False, "")
+    data = replace(bars, train=flat, validation=flat)
     found = values(name, samples_of(data, flat.x), context_of(data, tmp_path))
     if name in ("fid", "kid", "cmmd"):
         assert found == pytest.approx([0, 0], abs=1e-6)
@@ -240,11 +240,11 @@ NAN = torch.full((90, 1, 8, 8), math.nan)
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (NAN, None, r"must be torch.uint8 \[N, C, H, W\], got torch.float32 \[90, 1, 8, 8\]"),
+        (NAN, None, r"must be torch.uint8 \[N, 1, 8, 8\], got torch.float32 \[90, 1, 8, 8\]"),
         (torch.zeros(90, 1, 8, 8), None, "must be torch.uint8"),
         (torch.zeros(90, 8, 8, dtype=torch.uint8), None, r"got torch.uint8 \[90, 8, 8\]"),
-        (torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0), "at least one sample, got 0"),
-        (None, torch.zeros(89, dtype=torch.int64), r"got 90 samples and labels \[89\]"),
+        (torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.arange(0), "at least one sample, got 0"),
+        (None, torch.zeros(89, dtype=torch.int64), r"must be torch.int64 \[90\], got .* \[89\]"),
         (None, torch.full((90,), 3), r"must lie in \[0, 3\), got labels from 3 to 3"),
         (None, torch.full((90,), -1), r"got labels from -1 to -1"),
     ],

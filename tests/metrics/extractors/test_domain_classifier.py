@@ -4,7 +4,7 @@ import threading
 import pytest
 import torch
 
-from bench.data.base import DataSet, DataSpec, Split
+from bench.data.base import DataSet, DataSpec, Split, fingerprint
 from bench.errors import NotApplicable
 from bench.metrics.base import Context
 from bench.metrics.extractors import domain_classifier as module
@@ -218,6 +218,6 @@ def test_images_that_the_network_cannot_look_at_are_refused(contexts, shape, exp
             SmallClassifier(spec)(torch.zeros(1, *spec.shape))
         return
     split = Split(torch.zeros(4, *spec.shape, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
-    context = contexts(DataSet(spec, split, split, split, False, ""))
+    context = contexts(DataSet(spec, split, split, split, False, fingerprint(split)))
     with pytest.raises(NotApplicable, match=rf"these are {shape[1]} wide and {shape[0]} high"):
         domain_classifier(context)
