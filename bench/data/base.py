@@ -240,7 +240,8 @@ class Source(ABC):
 
     def checked_spec(self) -> DataSpec:
         """Return the shape; a `BenchError` if the class gives something else."""
-        if not isinstance(spec := self.spec, DataSpec):
+        spec: object = self.spec
+        if not isinstance(spec, DataSpec):
             name = type(self).__name__
             raise BenchError(f"{name}.spec must be a DataSpec, got {describe_value(spec)}")
         return spec

@@ -41,6 +41,6 @@ def _remedy(value: object, dtype: torch.dtype, axes: Sequence[int | str]) -> str
 def describe_value(value: object) -> str:
     """Return the type of a value in words, for tensors and arrays with type and shape of these."""
     if not hasattr(value, "shape"):
-        return repr(value) if value is None else f"a {type(value).__name__}"
-    kind = "" if isinstance(value, Tensor) else f"a {type(value).__name__} of "
+        return "None" if value is None else type(value).__name__
+    kind = "" if isinstance(value, Tensor) else f"{type(value).__name__} of "
     return f"{kind}{getattr(value, 'dtype', '')} {[*value.shape]}"

@@ -28,10 +28,10 @@ def data_of(x=IMAGES, y=LABELS, spec=GRAY, **changed):
     [
         (
             {"x": IMAGES.numpy()},
-            r"training examples of gray must be torch.uint8 \[N, 1, 8, 8\], got a ndarray of uint8 "
+            r"training examples of gray must be torch.uint8 \[N, 1, 8, 8\], got ndarray of uint8 "
             r"\[6, 1, 8, 8\]; torch.as_tensor makes a tensor of an array",
         ),
-        ({"x": [0] * 6}, r"must be torch.uint8 \[N, 1, 8, 8\], got a list$"),
+        ({"x": [0] * 6}, r"must be torch.uint8 \[N, 1, 8, 8\], got list$"),
         ({"x": None}, r"got None$"),
         ({"x": IMAGES.long()}, r"got torch.int64 \[6, 1, 8, 8\]; .to\(torch.uint8\) changes"),
         ({"x": IMAGES / 255}, r"levels are 0 to 255: \(255 \* x\).round\(\).to\(torch.uint8\)"),
@@ -40,14 +40,14 @@ def data_of(x=IMAGES, y=LABELS, spec=GRAY, **changed):
         ({"spec": COLOR}, r"must be torch.uint8 \[N, 3, 8, 8\], got torch.uint8 \[6, 1, 8, 8\]$"),
         ({"x": IMAGES.permute(0, 2, 3, 1)}, r"x.permute\(0, 3, 1, 2\) puts the channels first"),
         ({"x": IMAGES[:, :, :4]}, r"got torch.uint8 \[6, 1, 4, 8\]$"),
-        ({"y": LABELS.numpy()}, r"labels of training examples of gray must be .* a ndarray of int"),
+        ({"y": LABELS.numpy()}, r"labels of training examples of gray must be .* ndarray of int"),
         ({"y": LABELS[:, None]}, r"must be torch.int64 \[6\], got torch.int64 \[6, 1\]; y.flatten"),
         ({"y": LABELS[:4]}, r"must be torch.int64 \[6\], got torch.int64 \[4\]$"),
         ({"y": LABELS.int()}, r"got torch.int32 \[6\]; .to\(torch.int64\) changes the type"),
         ({"y": LABELS + 1}, r"must lie in \[0, 3\), got labels from 1 to 3; y - 1 begins at 0"),
         ({"y": LABELS - 1}, r"must lie in \[0, 3\), got labels from -1 to 1$"),
         ({"test": Split(IMAGES, LABELS + 7)}, "labels of test examples of gray must lie in"),
-        ({"validation": (IMAGES, LABELS)}, "validation of gray must be a Split, got a tuple"),
+        ({"validation": (IMAGES, LABELS)}, "validation of gray must be a Split, got tuple"),
         ({"train": NONE}, "gray has no training examples"),
         ({"test": NONE}, "gray has no test examples"),
         (
@@ -116,7 +116,7 @@ class Given(Source):
     ("spec", "loaded", "message"),
     [
         (GRAY, None, r"Given.load\(\) must return a DataSet, got None"),
-        (GRAY, (GOOD, GOOD), r"Given.load\(\) must return a DataSet, got a tuple"),
+        (GRAY, (GOOD, GOOD), r"Given.load\(\) must return a DataSet, got tuple"),
         (COLOR, data_of(), r"whose shape is \(3, 8, 8\); that of the loaded data is \(1, 8, 8\)"),
         (replace(GRAY, name="grey"), data_of(), "whose name is 'grey'; that of the loaded"),
     ],
@@ -154,7 +154,7 @@ class Mine(Source):
     ("wrong", "message"),
     [
         ("float", "error: training examples of mine must be torch.uint8 [N, 1, 8, 8], got"),
-        ("spec", "data: Mine.spec must be a DataSpec, got a tuple"),
+        ("spec", "data: Mine.spec must be a DataSpec, got tuple"),
     ],
 )
 def test_a_sweep_on_such_data_starts_nothing(bench, here, install, wrong, message):

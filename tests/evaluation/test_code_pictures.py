@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from bench.data.base import DataSpec, Split, to_bytes, to_float
+from bench.data.base import DataSet, DataSpec, Split, to_bytes, to_float
 from bench.evaluation.code_pictures import STEPS, make_pictures, save_pictures
 from bench.record.pictures import FILE, read_pictures
 from bench.seeding import generator_for
@@ -107,7 +109,7 @@ def test_dimensions_are_those_that_vary_most(data):
     x[:, 0, 4:] = 128
     x[:, 0, 6, 3] = torch.arange(len(x)).remainder(2).mul(255).to(torch.uint8)
     split = Split(x, data.test.y)
-    found = pictures(Inferring(), type(data)(data.spec, split, split, split, False, ""))
+    found = pictures(Inferring(), replace(data, train=split, validation=split, test=split))
     assert found["dimensions_index"][0] == 2 * 8 + 3
     assert found["dimensions_spread"][0] == pytest.approx(
         to_float(x)[:, 0, 6, 3].std().item(), rel=0.01
@@ -137,7 +139,7 @@ def test_a_label_cannot_vary_but_everything_else_can(data):
 def test_points_have_no_pictures():
     spec = DataSpec("moons", (2,), ("a", "b"))
     split = Split(torch.zeros(4, 2), torch.tensor([0, 0, 1, 1]))
-    data = type(marked(1))(spec, split, split, split, False, "")
+    data = DataSet(spec, split, split, split, False, "0" * 64)
     assert set(reasons(pictures(Halves(), data)).values()) == {"moons are not images"}
 
 
