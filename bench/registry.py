@@ -100,6 +100,12 @@ def load(kind: Kind, name: str) -> type[Any]:
             f"the {kind} {name!r} is registered as {target}, which is not a subclass of "
             f"{module}.{attribute}; derive it from that class"
         )
+    declared = getattr(factory, "name", None)
+    if kind == "metric" and declared != name:  # tables look its quantities up by either
+        raise BenchError(
+            f"the metric {name!r} is registered as {target}, whose attribute `name` is "
+            f"{declared!r}; give both the same name"
+        )
     return factory
 
 

@@ -75,6 +75,14 @@ def test_a_broken_registration_is_named_and_costs_no_other_model(monkeypatch, ta
     assert registry.model_capabilities().keys() == registry.BUILT_IN["model"].keys()
 
 
+def test_a_metric_is_registered_by_its_own_name(monkeypatch):
+    kid = registry.BUILT_IN["metric"]["kid"]
+    monkeypatch.setattr(registry, "registered", lambda kind: {"mine": kid})
+    message = "the metric 'mine' is registered as .*KernelDistance, whose attribute `name` is 'kid'"
+    with pytest.raises(BenchError, match=message):
+        registry.load("metric", "mine")
+
+
 def test_a_metric_that_cannot_be_imported_costs_no_report(monkeypatch):
     kid = registry.BUILT_IN["metric"]["kid"]
     table = {"bad": registry.Registration("bench.no_such_module:Bad", ""), "kid": kid}

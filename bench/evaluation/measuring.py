@@ -1,11 +1,13 @@
 """Measure samples by all metrics, on test or validation images."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any
 
+from bench.data.tensor_checks import describe_value
 from bench.errors import BenchError, NotApplicable, RunFailed
 from bench.evaluation.sampling import draw_samples
 from bench.metrics.base import Context, Measurement, Metric, SampleSet, unmeasured
@@ -76,16 +78,51 @@ def _measured(
     if metric.needs_labels and not samples.labeled:
         return unmeasured(metric.quantities, missing, "the labels of these samples are not known")
     try:
-        measurements = metric.measure(samples, context)
+        return _checked(metric.measure(samples, context), metric)
     except NotApplicable as reason:
         return unmeasured(metric.quantities, missing, str(reason))
-    for found in measurements:
-        if not {found.metric, found.metric.partition("/")[0]} & {*metric.quantities}:
-            raise BenchError(
-                f"the metric {metric.name!r} returned a measurement {found.metric!r}, which is "
-                f"not among its quantities: {', '.join(metric.quantities)}"
+
+
+def _checked(measurements: object, metric: Metric) -> list[Measurement]:
+    """Return what a metric returned; a `BenchError` names the metric where it is unfit."""
+    found = measurements if isinstance(measurements, list) else []
+    odd = [describe_value(each) for each in found if not isinstance(each, Measurement)]
+    if odd or not found:
+        inside = f"a list with {odd[0]}" if odd else "an empty one"
+        got = inside if isinstance(measurements, list) else describe_value(measurements)
+        raise BenchError(f"the metric {metric.name!r} must return a list of Measurement, got {got}")
+    for each in found:
+        if problem := _problem(each, metric):
+            text = f"the metric {metric.name!r} returned a measurement {each.metric!r}"
+            raise BenchError(f"{text}, {problem}")
+    return found
+
+
+def _problem(found: Measurement, metric: Metric) -> str:
+    """Return what is wrong with a measurement, for the end of a message; empty if nothing is."""
+    name = str(found.metric)
+    if not {name, name.partition("/")[0]} & {*metric.quantities}:
+        return f"which is not among its quantities: {', '.join(metric.quantities)}"
+    for key in ("protocol", "reason"):
+        if not isinstance(text := getattr(found, key), str):
+            return f"whose {key} is not text but {describe_value(text)}"
+    for key in ("value", "error"):
+        number = getattr(found, key)
+        if isinstance(number, bool) or not isinstance(number, float | int | None):
+            got = describe_value(number)
+            return f"whose {key} is not a float but {got}; .item() makes one of a tensor"
+        if number is not None and not math.isfinite(number):
+            return (
+                f"whose {key} is {number}; what cannot be computed is None, a value with a reason"
             )
-    return measurements
+    if found.value is None and not found.reason:
+        return "without a value and without a reason"
+    if found.value is not None and not found.protocol:
+        return (
+            "without a protocol, so it would fit any column; the protocol names every choice that "
+            "changes the number"
+        )
+    return ""
 
 
 def _naming_files(found: Measurement, metric: Metric) -> Measurement:

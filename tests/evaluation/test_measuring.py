@@ -1,5 +1,7 @@
 """What a model returns is what is scored; entries where a metric does not apply."""
 
+import math
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from bench.data.blobs import Blobs
 from bench.errors import BenchError, NotApplicable
 from bench.evaluation.measuring import inapplicable, measure
 from bench.evaluation.sampling import draw_samples, remark_on_range
-from bench.metrics.base import Metric, SampleSet
+from bench.metrics.base import Measurement, Metric, SampleSet
 from bench.metrics.features.precision_recall import PrecisionRecall
 from bench.record.quantities import Quantity
 from tests.small import GRAY
@@ -28,6 +30,19 @@ class Anything(Metric):
 METRICS = [PrecisionRecall(), Anything()]
 
 
+class Returning(Metric):
+    """A metric that returns what it is given."""
+
+    name = "returning"
+    quantities = {"returning": Quantity("Returning", "lower")}
+
+    def __init__(self, found):
+        self.found = found
+
+    def measure(self, samples, context):
+        return self.found
+
+
 def entries(step, split, **reasons):
     return [
         {"step": step, "split": split, "metric": name, "protocol": "", "value": None}
@@ -42,6 +57,50 @@ def test_each_quantity_of_a_metric_that_does_not_apply_has_the_reason(
     found = measure(METRICS, moons_samples, contexts(moons), step=7, split="samples")
     points = "moons are not images"
     assert found == entries(7, "samples", precision=points, recall=points, anything="never")
+
+
+def one(**changed):
+    return [Measurement(**{"metric": "returning", "protocol": "mean", "value": 1.0} | changed)]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, "must return a list of Measurement, got None"),
+        (0.5, "must return a list of Measurement, got float"),
+        (one()[0], "must return a list of Measurement, got Measurement"),
+        ([], "must return a list of Measurement, got an empty one"),
+        ([*one(), 0.5], "must return a list of Measurement, got a list with float"),
+        (one(metric="other"), "'other', which is not among its quantities: returning"),
+        (one(metric=7), "7, which is not among its quantities: returning"),
+        (one(protocol=""), "'returning', without a protocol, so it would fit any column"),
+        (one(protocol=None), "'returning', whose protocol is not text but None"),
+        (one(value=torch.tensor(1.0)), r"whose value is not a float but torch.float32 \[\]; .item"),
+        (one(value=True), "whose value is not a float but bool"),
+        (one(value="1"), "whose value is not a float but str"),
+        (one(value=math.nan), "whose value is nan; what cannot be computed is None"),
+        (one(error=torch.tensor(1.0)), "whose error is not a float but torch.float32"),
+        (one(error=math.inf), "whose error is inf"),
+        (one(value=None), "without a value and without a reason"),
+        (one(value=None, reason=7), "whose reason is not text but int"),
+    ],
+)
+def test_what_is_no_measurement_is_refused_by_the_name_of_the_metric(
+    contexts, moons, moons_samples, found, message
+):
+    with pytest.raises(BenchError, match=f"^the metric 'returning' .*{message}"):
+        measure([Returning(found)], moons_samples, contexts(moons), step=0, split="samples")
+
+
+@pytest.mark.parametrize(
+    "found", [one(), one(value=1), one(error=0.1), one(value=None, protocol="", reason="never")]
+)
+def test_numbers_with_a_protocol_and_reasons_are_measurements(
+    contexts, moons, moons_samples, found
+):
+    metric = Returning(found)
+    [entry] = measure([metric], moons_samples, contexts(moons), step=0, split="samples")
+    assert entry["value"] == found[0].value
 
 
 def test_each_quantity_of_a_control_that_does_not_exist_has_the_reason():
