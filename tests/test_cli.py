@@ -125,6 +125,9 @@ def test_data_that_change_after_the_sweep_was_checked_are_noticed(bench, here, m
     assert "; delete results/tiny/" in err
 
 
+SEMI = ("base.unlabeled=blobs", "variants.cvae.model={name: lr_livae, width: 0.25}")
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -133,7 +136,16 @@ def test_data_that_change_after_the_sweep_was_checked_are_noticed(bench, here, m
         (("run", "tiny.yaml", "--device", "cuda:99"), "--device cuda:99"),
         (("run", "tiny.yaml", "base.data=mnist"), "mnist"),
         (("run", "tiny.yaml", "base.data={name: npz, path: nowhere.npz}"), "nowhere.npz"),
-        (("run", "tiny.yaml", "base.batch_size=9999"), "9999"),
+        (
+            ("run", "tiny.yaml", "base.batch_size=9999"),
+            "batch_size: 9999 is more than the 108 training examples of blobs (12 more are for "
+            "validation, 30 for tests); set batch_size to at most 108 (cvae, seed 0)",
+        ),
+        (
+            ("run", "tiny.yaml", *SEMI, "base.batch_size=999", "base.labeled_rows=900"),
+            "labeled_rows: 900 is more than the 108 training examples of blobs (12 more are for "
+            "validation, 30 for tests); set labeled_rows to at most 108 (cvae, seed 0)",
+        ),
         (("check", "cvea"), "did you mean 'cvae'"),
         (("check", "cvae", "--data", "[digits]"), "--data: expected a name, or {name: ..."),
         (("report", "nothing"), "nothing"),

@@ -194,11 +194,12 @@ def _refuse_few_examples(task: RunTask, data: DataSet) -> None:
     training, size = task.config.training, len(data.train)
     if not task.is_run or training.labeled_fraction < 1 or training.labeled_rows <= size:
         return
-    held_out = f"{len(data.test)} are held out for tests, {len(data.validation)} for validation"
+    key = "batch_size" if training.labeled_rows == training.batch_size else "labeled_rows"
+    others = f"{len(data.validation)} more are for validation, {len(data.test)} for tests"
     raise SpecError(
-        f"{training.batch_size} is more than the {size} training examples of "
-        f"{training.data['name']}, of which {held_out} ({task.label})",
-        key="batch_size",
+        f"{training.labeled_rows} is more than the {size} training examples of "
+        f"{training.data['name']} ({others}); set {key} to at most {size} ({task.label})",
+        key=key,
     )
 
 
