@@ -38,7 +38,7 @@ format: $(VENV)/.lint  ## Rewrite the code in the house format.
 	$(BIN)/ruff format .
 
 golden: $(VENV)/.test  ## Rewrite the stored numbers; say why in CHANGELOG.md.
-	$(BIN)/python -m tests.golden.rewrite
+	$(BIN)/python -m tests.golden.rewrite $(MODELS)
 
 readme: $(VENV)/.test  ## Write the published numbers into the README.
 	$(BIN)/python -m cogapp -r README.md

@@ -20,6 +20,8 @@ OPTIONS = {
     "ccvae": {"width": 0.25, "relevant": 6, "irrelevant": 4},
     "flow_matching": {"width": 0.25},
 }
+WIDTH = {"width": 0.25}
+"""The options of a model that is not above: at full width tests would take minutes."""
 GRAY = DataSpec("gray", (1, 8, 8), ("a", "b", "c"))
 MOONS = DataSpec("moons", (2,), ("left", "middle", "right"))
 CIFAR = DataSpec("cifar10", (3, 32, 32), tuple("0123456789"))
@@ -29,7 +31,7 @@ FACES = DataSpec("faces", (3, 64, 64), tuple(map(str, range(530))))
 @cache
 def small(name="cvae", **options):
     """Return a small model for 8x8 images that is not to be changed."""
-    return ModelUnderTest.of(name, OPTIONS.get(name, {}) | options)
+    return ModelUnderTest.of(name, OPTIONS.get(name, WIDTH) | options)
 
 
 @cache

@@ -13,6 +13,7 @@ MANY = DataSpec("many", (3, 64, 64), ("k",), tuple(map(str, range(18))), ((0,) *
 PQR = (tuple("wxyz"), ("p", "q", "r"), ((0, 0, 1), (1, 0, 0), (1, 1, 0), (1, 1, 1)))
 TRAITS = DataSpec("traits", (1, 8, 8), *PQR)
 PLANE_TRAITS = DataSpec("plane traits", (2,), *PQR)
+MODELS = registry.BUILT_IN["model"]
 LINEAR = {"head": "linear", "relevant": 7}
 
 
@@ -68,7 +69,7 @@ SMALL_CODES = [
     ("name", "options", "message"),
     [
         *SMALL_CODES,
-        *((name, {"width": 0}, "width: must be > 0.0, got 0") for name in OPTIONS),
+        *((name, {"width": 0}, "width: must be > 0.0, got 0") for name in MODELS),
         ("cgan", {"critic_steps": 0}, "critic_steps: must be >= 1, got 0"),
         ("csvae", {"prior": "both"}, "prior: expected one of 'learned' or 'fixed', got"),
         ("ccvae", {"label_samples": 0}, "label_samples: must be >= 1, got 0"),
