@@ -1,5 +1,7 @@
 """Both diversities within a class: means over the classes, the order of content, protocols."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -70,14 +72,15 @@ def test_which_images_of_more_are_compared_follows_from_their_content(metric, re
 
 def test_large_images_are_shrunk_with_antialiasing(real, context):
     samples = first_of_each(real, 2)
-    large = SampleSet(samples.x.repeat(1, 1, 25, 25), samples.y, samples.spec)
+    spec = replace(real.spec, shape=(1, 200, 200))
+    large = SampleSet(samples.x.repeat(1, 1, 25, 25), samples.y, spec)
     (found,) = IntraClassDiversity(size=176).measure(large, context)
     assert "size=176,resize=bilinear-antialias" in found.protocol
     assert 0 < found.value < 1
 
 
 def test_the_protocol_tells_the_sides_of_oblong_images(real, context):
-    oblong = SampleSet(real.x[:, :, :4, :6], real.y, real.spec)
+    oblong = SampleSet(real.x[:, :, :4, :6], real.y, replace(real.spec, shape=(1, 4, 6)))
     (found,) = NativeIntraClassDiversity(per_class=2).measure(oblong, context)
     assert "[sides=4x6-2x3-1x2-1x1-1x1," in found.protocol
     assert ",per_class=2," in found.protocol
