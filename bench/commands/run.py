@@ -89,7 +89,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
     if outcome.failed or not is_mirrored:
         sys.exit(1)
     is_whole = outcome.kept + outcome.finished == len(sweep.runs)
-    planned = [run["id"] for run in read_sweep_file(folder)["runs"]]
+    planned = [run["id"] for run in read_sweep_file(folder)["runs"] if not run.get("row")]
     if planned != [run.config.id for run in sweep.runs]:
         say(
             f"note: another command has meanwhile written its own plan to {folder}, and reports "

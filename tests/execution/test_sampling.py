@@ -57,7 +57,9 @@ def written(folder):
 
 
 def test_a_row_is_what_bench_evaluate_draws_and_adding_one_measures_that_one_alone(bench, here):
-    assert bench(*RUN)[0] == 0
+    status, _, err = bench(*RUN)
+    assert (status, "another command" in err) == (0, False), err
+    assert (here / "results/tiny/finished.json").exists()
     folder = run_folder(here)
     first, before = rows(here), written(folder.path)
     assert [(run.state, dict(run.sampling)) for run in first.values()] == [
