@@ -14,6 +14,7 @@ from bench.errors import BenchError, UnknownName
 from bench.exchange.crate import CRATE, describe_files
 from bench.record.files import write_atomically
 from bench.record.records import KEY_OF_RUN, PUBLISHED, Records
+from bench.record.sweep_folder import read_sweep_file
 from bench.reporting.figures.catalog import FIGURES
 from bench.reporting.render.markdown import render_markdown
 from bench.reporting.render.repeats import repeats
@@ -67,7 +68,7 @@ def publish_sweep(
     ]
     tables = {f"{table.name}.md": render_markdown(table).encode() for table in shown}
     contents = {
-        "sweep.json": _portable((source / "sweep.json").read_text(), records.results).encode(),
+        "sweep.json": _portable(_plan(source), records.results).encode(),
         PUBLISHED: _portable(origins, records.results).encode(),
         **tables,
         **{picture.name: _portable_picture(picture, records.results) for picture in pictures},
@@ -89,6 +90,14 @@ def publish_sweep(
     crate = describe_files(records, records.runs, sizes, lambda run: of_run, license)
     write_atomically(folder / CRATE, crate)
     return [*(folder / name for name in contents), *numbers, folder / CRATE]
+
+
+def _plan(source: Path) -> str:
+    """Return the content of `sweep.json`, of the sweep file only its name and folder."""
+    text, spec = (source / "sweep.json").read_text(), Path(read_sweep_file(source)["spec"])
+    if not spec.is_absolute():
+        return text
+    return text.replace(json.dumps(str(spec)), json.dumps("/".join(spec.parts[-2:])))
 
 
 def machine_paths(files: Iterable[Path]) -> dict[str, list[str]]:

@@ -65,7 +65,12 @@ def test_paths_of_the_machine_in_a_publication_are_said(bench, here):
         content = json.loads(path.read_text())
         content["config"]["data"] = {"name": "folder", "path": str(here / "faces")}
         recorded.write_json(path, content)
+    plan = json.loads((folder / "sweep.json").read_text())
+    recorded.write_json(folder / "sweep.json", plan | {"spec": str(here / "mine" / "faces.yaml")})
     _, _, err = bench("publish", "quickstart", "--to", "second")
+    assert (
+        json.loads((here / "second/quickstart/sweep.json").read_text())["spec"] == "mine/faces.yaml"
+    )
     assert f"note: origins.json: a sweep file or a command named a path of yours, {here}/fac" in err
 
 
