@@ -94,6 +94,9 @@ def install(tmp_path, monkeypatch):
 
     yield install
     registry.registered.cache_clear()
+    for name, module in list(sys.modules.items()):  # so that others may call theirs alike
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture
