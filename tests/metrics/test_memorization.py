@@ -104,6 +104,58 @@ def test_copies_across_the_splits_are_as_likely_in_both(data, tmp_path):
     assert measured(data.train.x, leaky, context_of(leaky, tmp_path)).value == pytest.approx(90)
 
 
+def split_at_random(pool, labels, train, generator):
+    """Return two splits of images that are divided by chance alone."""
+    order = torch.randperm(len(pool), generator=generator)
+    return [Split(pool[half], labels[half]) for half in (order[:train], order[train:])]
+
+
+def over_splits(data, tmp_path, make, *, pool, labels, train, times=40):
+    """Return mean values and errors of samples that `make` makes of random splits."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(times):
+        first, second = split_at_random(pool, labels, train, generator)
+        divided = replace(data, train=first, test=second)
+        x, y = make(first, second)
+        found.append(measured(x, divided, context_of(divided, tmp_path), y))
+    values = torch.tensor([one.value for one in found])
+    errors = torch.tensor([one.error for one in found])
+    return values, errors
+
+
+def test_the_error_is_the_spread_over_splits_also_of_samples_that_are_alike(data, tmp_path):
+    pool, labels = data.train.x, data.train.y
+    new = make_data(per_class=BIG, seed=7).test
+    means = torch.stack([new.x[new.y == c].float().mean(0) for c in range(3)]).round().byte()
+    alike = (means.repeat_interleave(20, 0), torch.arange(3).repeat_interleave(20))
+    for samples in (alike, (new.x[::3], new.y[::3])):
+        values, errors = over_splits(
+            data, tmp_path, lambda *_, s=samples: s, pool=pool, labels=labels, train=400
+        )
+        spread = values.std() / len(values) ** 0.5
+        assert abs(values.mean()) < 4 * spread
+        assert values.std() < 2 * errors.square().mean().sqrt()
+
+
+def test_test_images_have_nothing_beyond_chance_also_with_twins_and_mixed_classes(data, tmp_path):
+    pool = data.train.x[:60]
+    for x, labels in (
+        (pool.repeat(2, 1, 1, 1), torch.arange(3).repeat(40)),  # each twice
+        (pool, torch.arange(60) % 3),  # labels that say nothing
+    ):
+        values, _ = over_splits(
+            data,
+            tmp_path,
+            lambda _, test: (test.x, test.y),
+            pool=x,
+            labels=labels,
+            train=len(x) // 2,
+            times=100,
+        )
+        assert abs(values.mean()) < 4 * values.std() / 10
+
+
 def test_the_nearest_is_that_of_all_distances(data):
     first, second = fields(data.test.x), fields(data.train.x)
     exact = (first[:, None].double() - second.double()).norm(dim=2)
@@ -111,13 +163,13 @@ def test_the_nearest_is_that_of_all_distances(data):
     torch.testing.assert_close(found, exact.min(dim=1).values)
     torch.testing.assert_close(exact[torch.arange(len(first)), which], found)
     assert nearest_points(second, second)[0].max() == 0
-    names = torch.arange(len(second))
+    itself = torch.arange(len(second))
     exact = torch.cdist(second.double(), second.double())
     exact.fill_diagonal_(torch.inf)
-    found, which = nearest_points(second, second, names, names)
+    found, which = nearest_points(second, second, itself)
     torch.testing.assert_close(found, exact.min(dim=1).values)
-    assert (which != names).all()
-    assert nearest_points(first[:1], first[:1], names[:1], names[:1])[0].isinf().all()
+    assert (which != itself).all()
+    assert nearest_points(first[:1], first[:1], itself[:1])[0].isinf().all()
 
 
 def test_no_other_test_image_is_a_reason(data, tmp_path):

@@ -31,27 +31,28 @@ def radii(points: Tensor, k: int) -> Tensor:
 
 
 def nearest_points(
-    points: Tensor, others: Tensor, names: Tensor | None = None, skipped: Tensor | None = None
+    points: Tensor, others: Tensor, itself: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the distance of each point `[N, D]` from the nearest of `others` `[M, D]`, and which.
 
     Inner products find it, and its distance, in `float64`, is that of the difference: copies have
-    exactly 0. With `names` `[N]` and `skipped` `[M]`, others of the point's own name are left out;
-    the distance is infinite where none is left.
+    exactly 0. `itself` `[N]` is which of the others a point is, and is not looked at; -1 for none.
+    The distance is infinite where no other is left.
 
     >>> nearest_points(torch.tensor([[1.0], [9.0]]), torch.tensor([[0.0], [9.0]]))
     (tensor([1., 0.], dtype=torch.float64), tensor([0, 1]))
     """
     others = others.double()
     squares = others.square().sum(dim=1)
+    numbers = torch.arange(len(others), device=others.device)
     found, which = [], []
     parts = blocks(points, others)
-    of_parts = [None] * len(parts) if names is None else blocks(names, others)
+    of_parts = [None] * len(parts) if itself is None else blocks(itself, others)
     for block, own in zip(parts, of_parts, strict=True):
         block = block.double()
         scores = torch.addmm(squares, block, others.T, alpha=-2)
         if own is not None:
-            scores[own[:, None] == skipped] = torch.inf
+            scores[own[:, None] == numbers] = torch.inf
         places = scores.argmin(dim=1)
         distances = (block - others[places]).norm(dim=1)
         distances[scores.isinf().all(dim=1)] = torch.inf

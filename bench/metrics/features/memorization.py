@@ -1,5 +1,6 @@
 """Memorization: whether samples are nearer to training images than to new real images."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +14,6 @@ from bench.metrics.extractors.extractor_option import ExtractorOption, choose_fe
 from bench.metrics.extractors.feature_cache import features
 from bench.metrics.features.distances import nearest_points
 from bench.metrics.images_by_class import ImageSet, real_images, sampled
-from bench.metrics.jackknife import mean_error
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,21 @@ class RealNeighbors:
 
         Where the samples are test images, the nearest other one counts.
         """
-        return self._nearest(self.test, skips_equal=self.are_test)
+        return self._nearest(self.test, itself=self.itself)
 
     @cached_property
-    def are_test(self) -> bool:
-        """Whether the samples are test images, as in the row of the real images."""
-        return self.samples.occurs_in(self.test)
+    def itself(self) -> Tensor | None:
+        """The place in `test` of each sample, where all are test images, as in the real row."""
+        if not self.samples.occurs_in(self.test):
+            return None
+        places = {name: place for place, name in enumerate(numbered(self.test))}
+        return torch.tensor([places.get(name, -1) for name in numbered(self.samples)])
 
-    def beyond_chance(self) -> tuple[Tensor, Tensor]:
-        """Return the terms of both sums of `Memorization`, `float64` `[N]`."""
+    def beyond_chance(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the terms of both sums of `Memorization`, and which real image is nearest.
+
+        Each is `[N]`; places in `test` come after those in `train`.
+        """
         (from_train, of_train), (from_test, of_test) = self.in_train, self.in_test
         is_train = from_train <= from_test
         label = torch.where(is_train, self.train.places[of_train], self.test.places[of_test])
@@ -61,21 +67,24 @@ class RealNeighbors:
             torch.bincount(of.places, minlength=of.classes).double()[label]
             for of in (self.train, self.test)
         )
-        chance = train / (train + test - int(self.are_test))
+        if self.itself is not None:  # which was not there to be the nearest of its class
+            own = torch.where(self.itself < 0, -1, self.test.places[self.itself])
+            test -= (own == label).double()
+        chance = train / (train + test)
         found = torch.where(from_train == from_test, chance, is_train.double())
-        return found - chance, 1 - chance
+        nearest = torch.where(is_train, of_train, len(self.train) + of_test)
+        return found - chance, 1 - chance, nearest
 
-    def _nearest(self, images: ImageSet, *, skips_equal: bool = False) -> tuple[Tensor, Tensor]:
+    def _nearest(self, images: ImageSet, itself: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return distances `float64` `[N]` and places `[N]`, on the CPU."""
-        sides = (
-            features(self.context, self.extractor, self.samples, is_real=self.are_test),
-            features(self.context, self.extractor, images, is_real=True),
-        )
         device = self.context.device
-        names = equal_images(self.samples, images) if skips_equal else ()
-        found = nearest_points(*(side.to(device) for side in (*sides, *names)))
-        distances, places = (part.cpu() for part in found)
-        return distances, places
+        points, others = (
+            features(self.context, self.extractor, of, is_real=is_real).to(device)
+            for of, is_real in ((self.samples, itself is not None), (images, True))
+        )
+        own = None if itself is None else itself.to(device)
+        distances, places = nearest_points(points, others, own)
+        return distances.cpu(), places.cpu()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +97,12 @@ class Memorization(GroupedMetric):
     where `t_i` is 1 if the real image nearest to sample `i`, in the distance of features, is a
     training image, and 0 if it is a test image; `c_i` is its class, of which there are `N` training
     and `M` test images. Of equal distances `t_i` is `p_i`. Training and test images of a class are
-    alike in all but what the model has seen, so 0 is expected of new images, good or bad, sharp or
-    blurred, and 100 % of copies. Below 0 are samples that look as if test images had been copied.
+    alike in all but what the model has seen, so over all divisions into these two 0 is expected of
+    new images, good or bad, sharp or blurred, and 100 % of copies. Below 0 are samples that look as
+    if test images had been copied.
+
+    Samples with the same nearest image stand or fall with it, so the standard error counts each
+    such group as one: samples that are all alike, such as those of a collapsed model, tell little.
 
     It is the share of samples that are closer to training than to held-out data (Platzer &
     Reutterer, 2021), corrected for chance like Cohen's kappa. Thresholds on the distance to
@@ -99,7 +112,7 @@ class Memorization(GroupedMetric):
 
     Where the samples are the test images, each is compared with the other ones: this row is 0 but
     for chance if the splits are alike. With few test images of a class `p_i` is near 1, and little
-    can be seen: the standard error says how little.
+    can be seen.
 
     What is near depends on the features. `pixels` find copies with noise, blur, or less contrast,
     not shifted ones. A network that was trained on other data finds more on larger images
@@ -122,22 +135,20 @@ class Memorization(GroupedMetric):
     extractor_seed: int = 0
 
     def measure(self, samples: SampleSet, context: Context) -> list[Measurement]:
-        """Measure the share with its standard error over samples."""
+        """Measure the share with its standard error."""
         found = self.neighbors(samples, context)
         seen, train, test = found.samples, found.train, found.test
         protocol = (
             f"memorization[extractor={found.extractor.name},n={len(seen)},"
             f"train={len(train)}@{train.name},test={len(test)}@{test.name}]"
         )
-        beyond, possible = found.beyond_chance()
+        beyond, possible, nearest = found.beyond_chance()
         if not possible.any():
             reason = "no class of the nearest images has another test image"
             return unmeasured(self.quantities, protocol, reason)
-        error = mean_error([beyond[members] for members in seen.members])
-        scale = 100 / possible.mean().item()
-        value = scale * beyond.mean().item()
-        error = None if error is None else scale * error
-        return [Measurement("memorization", protocol, value, error=error)]
+        value = beyond.sum().item() / possible.sum().item()
+        error = clustered_error(beyond - value * possible, nearest) / possible.sum().item()
+        return [Measurement("memorization", protocol, 100 * value, error=100 * error)]
 
     def neighbors(self, samples: SampleSet, context: Context) -> RealNeighbors:
         """Choose what gives features, and the images: all training and test images."""
@@ -150,11 +161,22 @@ class Memorization(GroupedMetric):
         return RealNeighbors(context, extractor, seen, train, test)
 
 
-def equal_images(first: ImageSet, second: ImageSet) -> tuple[Tensor, Tensor]:
-    """Return a number for each image `[N]`, `[M]` of two sets; equal images have equal ones."""
-    numbers: dict[bytes, int] = {}
-    of_first, of_second = (
-        torch.tensor([numbers.setdefault(of.hashes[i], len(numbers)) for i in of.indices.tolist()])
-        for of in (first, second)
-    )
-    return of_first, of_second
+def numbered(images: ImageSet) -> list[tuple[bytes, int]]:
+    """Return the hash of each image of a set, and how many equal ones came before it."""
+    counts: Counter[bytes] = Counter()
+    names = []
+    for index in images.indices.tolist():
+        key = images.hashes[index]
+        names.append((key, counts[key]))
+        counts[key] += 1
+    return names
+
+
+def clustered_error(values: Tensor, clusters: Tensor) -> float:
+    """Return the standard error of a sum of values `[N]` that go together within clusters `[N]`.
+
+    >>> clustered_error(torch.tensor([2.0, 2.0, 3.0]), torch.tensor([0, 0, 1]))
+    5.0
+    """
+    sums = torch.bincount(clusters, weights=values.double())
+    return float(sums.square().sum().sqrt())
