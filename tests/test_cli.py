@@ -235,6 +235,12 @@ def test_two_files_of_one_name_do_not_hide_each_others_runs(bench, here):
     status, _, err = bench("run", "other.yaml", "--device", "cpu", "--dry-run")
     assert status == 2
     assert "runs of tiny.yaml, which has other settings of variants (cvae, lr_livae)" in err
+    other = (here / "tiny.yaml").read_text().replace("seeds: [0, 1]", "seeds: [5]")
+    (here / "other.yaml").write_text(other)
+    words = ("base.iterations=1", "--device", "cpu", "--dry-run")
+    status, _, err = bench("run", "other.yaml", *words)
+    assert status == 2
+    assert "which has other seeds of variants (cvae, lr_livae)" in err
     (here / "tiny.yaml").rename(here / "moved.yaml")
     assert bench("run", "other.yaml", "--device", "cpu", "--dry-run")[0] == 0
 

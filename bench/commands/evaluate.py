@@ -65,6 +65,7 @@ def evaluate_command(
     from bench.console import say, suggest_command
     from bench.evaluation.given_samples import measure_given, open_samples, read_request
     from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
+    from bench.execution.source_files import code_of_metric
     from bench.reporting.render.measurements import measurements_text
 
     request = read_request(
@@ -86,7 +87,7 @@ def evaluate_command(
         say(line)
     result = measure_given(given, worker)
     if record:
-        file = add_to_run(result)
+        file = add_to_run(result, code_of_metric)
         sweep = target.resolve().parent
         command = suggest_command(sweep.parent, "mirror", sweep.name)
         say(f"added to {file}; to update the CSV files, run: {command}")

@@ -59,7 +59,7 @@ class DataSpec:
             if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
                 raise BenchError(f"{self.name!r}: {key} must be a tuple of names, got {names!r}")
         for name in (self.name, *self.attributes, *self.class_names):
-            if not name.isprintable():
+            if type(name) is not str or not name.isprintable():
                 raise BenchError(f"{self.name!r}: the name {name!r} is not printable; rename it")
         looks = Counter(unicodedata.normalize("NFC", name) for name in self.class_names)
         for name, count in looks.most_common(1):
@@ -68,10 +68,11 @@ class DataSpec:
         if not looks:
             raise BenchError(f"{self.name}: class_names is empty; at least one class is needed")
         sizes = (len(self.attributes),) * (self.classes if self.attributes else 0)
-        if tuple(len(values) for values in self.combinations) != sizes:
+        known = {value for values in self.combinations for value in values}
+        if tuple(len(values) for values in self.combinations) != sizes or not known <= {0, 1}:
             raise BenchError(
                 f"{self.name}: combinations must hold a value of each of {len(self.attributes)} "
-                f"attributes for each of {self.classes} classes, got {self.combinations!r}"
+                f"attributes for each of {self.classes} classes, 0 or 1, got {self.combinations!r}"
             )
 
     @property

@@ -95,6 +95,12 @@ def _checked(measurements: object, metric: Metric) -> list[Measurement]:
         if problem := _problem(each, metric):
             text = f"the metric {metric.name!r} returned a measurement {each.metric!r}"
             raise BenchError(f"{text}, {problem}")
+    [(name, protocol), times] = Counter((m.metric, m.protocol) for m in found).most_common(1)[0]
+    if times > 1 and protocol:
+        raise BenchError(
+            f"the metric {metric.name!r} returned {times} measurements {name!r} of one protocol, "
+            f"{protocol}; the protocol names every choice that changes the number"
+        )
     return found
 
 
@@ -115,6 +121,8 @@ def _problem(found: Measurement, metric: Metric) -> str:
             return (
                 f"whose {key} is {number}; what cannot be computed is None, a value with a reason"
             )
+    if found.error is not None and found.error < 0:
+        return f"whose error is {found.error}; a standard error is at least 0"
     if found.value is None and not found.reason:
         return "without a value and without a reason"
     if found.value is not None and not found.protocol:

@@ -1,6 +1,6 @@
 """Rows for reports from what `bench evaluate` measured: a sweep of their own, `evaluations`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,21 @@ SAVED = "set-"  # begins the folder name of a row
 Entry = Mapping[str, Any]
 
 
-def add_to_run(result: EvaluationResult) -> Path:
-    """Add measurements to the record of a run, in place of those of the same protocol."""
+def add_to_run(result: EvaluationResult, code_of: Callable[[str], str]) -> Path:
+    """Add measurements to the record of a run, in place of those of the same protocol.
+
+    `code_of` a metric is recorded with those that its sweep did not ask for.
+    """
     folder = RunFolder(result.given.path)
     with folder.locked():
         known = by_key(read_entries(folder.evaluation))
         asked = {key for key, entry in known.items() if not entry.get("added")}
-        new = {
-            key: entry if key in asked else {**entry, "added": True}
-            for key, entry in by_key(result.entries).items()
-        }
+        metrics = {name: m.name for m in result.given.request.metrics for name in m.quantities}
+        new: dict[tuple[object, ...], Entry] = {}
+        for key, entry in by_key(result.entries).items():
+            name = entry["metric"]
+            metric = metrics.get(name) or metrics[name.partition("/")[0]]
+            new[key] = entry if key in asked else {**entry, "added": code_of(metric)}
         write_jsonl(folder.evaluation, (known | new).values())
     return folder.evaluation
 

@@ -21,6 +21,10 @@ from bench.record.locks import Busy
 from bench.record.run_folder import SAMPLING_ROWS, RunFolder, arriving, read_config
 from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.reserved_names import EVALUATIONS, problem_of_sweep_name
+from bench.spec.run_config import canonical_json
+
+IMPORTED = "import"
+"""How measurements are marked that the sweep here has not asked for, and no code is known of."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +184,17 @@ def _add(arrived: Path, target: Path) -> bool:
 def _add_measurements(arrived: RunFolder, target: RunFolder) -> None:
     """Add what was measured there alone, where something that both measured tells of one run."""
     known, others = (by_key(read_entries(f.evaluation)) for f in (target, arrived))
-    if known.keys() & others.keys() and others.keys() - known.keys():
-        write_jsonl(target.evaluation, [*(others | known).values()])
+    further = [entry for key, entry in others.items() if key not in known]
+    if not further or not known.keys() & others.keys():
+        return
+    theirs, ours = settings_of(arrived.path), settings_of(target.path)
+    if "evaluated" in ours:  # a row of `bench evaluate`, which says what was asked for itself
+        metrics = {canonical_json(m): m for m in [*ours["metrics"], *theirs["metrics"]]}
+        config = {**read_config(target.path), "config": {**ours, "metrics": list(metrics.values())}}
+        write_json(target.path / "config.json", config)
+    else:  # what the sweep here has not asked for; by which code, the archive does not say
+        further = [{"added": IMPORTED, **entry} for entry in further]
+    write_jsonl(target.evaluation, [*known.values(), *further])
 
 
 def _add_rows(arrived: Path, target: Path) -> None:

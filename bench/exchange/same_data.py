@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.errors import BenchError, short_hash
 from bench.record.provenance import recorded_fingerprint
 from bench.record.sweep_folder import read_sweep_file, settings_of
+from bench.spec.reserved_names import EVALUATIONS
 from bench.spec.run_config import canonical_json
 
 
@@ -31,7 +32,7 @@ def _fingerprints(plan: Path, runs: Path) -> Iterator[tuple[str, tuple[str, str]
         found = recorded_fingerprint(path)
         if not found or (path / "failed").exists():
             continue
-        if "variant" in entry:
+        if "variant" in entry and content.get("sweep") != EVALUATIONS:
             yield f"the variant {entry['variant']!r}", (entry["id"], found)
         if data := settings_of(path).get("data"):
             yield f"data {canonical_json(data)}", (entry["id"], found.split("+")[0])

@@ -14,6 +14,7 @@ from bench.execution.source_files import sources_of
 from bench.execution.task import RunTask
 from bench.process.worker import RunOptions
 from bench.record import provenance
+from bench.record.jsonl import read_asked, write_jsonl
 from bench.record.provenance import HARNESS, changed_files, version_text
 from bench.record.run_folder import LOCK, RunFolder, arriving
 from bench.spec.run_config import RunConfig
@@ -138,6 +139,8 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
             left = shutil.ignore_patterns(f"{LOCK}*", *(["done"] if again else []))
             with arriving(task.path) as partial:
                 shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
+                copy = RunFolder(partial)
+                write_jsonl(copy.evaluation, read_asked(copy.evaluation))
             harness = ", by another version of the harness" if change.harness else ""
             say(f"  copied from {other}: the same run{harness}")
             return

@@ -30,7 +30,7 @@ from bench.evaluation.controls import Control, control_config
 from bench.evaluation.measuring import inapplicable, measure, measure_model, measured_splits
 from bench.evaluation.sampling import remark_before_training, remark_on_range, save_samples
 from bench.evaluation.trained_weights import load_trained, refuse_other_data, save_weights
-from bench.execution.source_files import sources_of
+from bench.execution.source_files import code_of_metric, sources_of
 from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context, SampleSet
 from bench.process.worker import Worker
@@ -72,7 +72,7 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
         with closing(ProgressFile(path, run.training.iterations)) as progress:
             context = worker.context(run)
             with worker.computing(context.data.spec):
-                added = _added_before(run, folder)
+                added = _added_before(folder)
                 _record_start(run, folder, context.data, worker)
                 with worker.stop.deferred():
                     model = _trained(run, folder, label, worker, context, progress)
@@ -246,24 +246,22 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
     _record_origin(run, folder, data.fingerprints, worker, *parts)
 
 
-def _added_before(run: RunConfig, folder: RunFolder) -> list[Entry]:
+def _added_before(folder: RunFolder) -> list[Entry]:
     """Return what `bench evaluate --record` has added, unless other code measured it."""
+    added: list[Entry] = []
     with suppress(DamagedRecord):
-        added = [entry for entry in read_entries(folder.evaluation) if entry.get("added")]
-        recorded = provenance.read_provenance(folder.path)
-        if not added or not folder.model.exists() or not recorded:
-            return []
-        *_, last = provenance.sessions_of(recorded)
-        then, now = last.get("sources", {}), sources_of(run)
-        if all(
-            now[part].get(file, content) == content
-            for part in ("metrics", HARNESS)
-            for file, content in then.get(part, {}).items()
-        ):
-            return added
-        names = ", ".join(dict.fromkeys(entry["metric"] for entry in added))
-        say(f"  {folder.path}: left out what --record had added by other code: {names}")
-    return []
+        entries = read_entries(folder.evaluation) if folder.model.exists() else []
+        added = [entry for entry in entries if entry.get("added")]
+    kept = [entry for entry in added if _is_of_this_code(entry["added"])]
+    if left := dict.fromkeys(entry["metric"] for entry in added if entry not in kept):
+        say(f"  {folder.path}: left out what --record had added by other code: {', '.join(left)}")
+    return kept
+
+
+def _is_of_this_code(added: str) -> bool:
+    with suppress(BenchError):  # the metric is not registered any more
+        return code_of_metric(added.partition("@")[0]) == added
+    return False
 
 
 def _record_origin(

@@ -15,7 +15,7 @@ from pathlib import Path
 from bench import registry
 from bench.record.provenance import HARNESS, Sources
 from bench.spec.completion.schedule_functions import schedule_functions
-from bench.spec.run_config import RunConfig
+from bench.spec.run_config import RunConfig, digest
 from bench.spec.run_settings import Training
 
 PACKAGES: dict[registry.Kind, set[str]] = {
@@ -54,6 +54,11 @@ def sources_of(run: RunConfig) -> Sources:
         "controls": _files_of("control", evaluation.controls),
         HARNESS: _follow(HARNESS_ROOTS, HARNESS_PACKAGES),
     }
+
+
+def code_of_metric(name: str) -> str:
+    """Return the name of a metric with a digest of the files that it is made of."""
+    return f"{name}@{digest(_files_of('metric', [name]))}"
 
 
 def essence(source: str) -> str:
@@ -217,6 +222,9 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             relative = "." * node.level + (node.module or "")
-            base = importlib.util.resolve_name(relative, package)
+            try:
+                base = importlib.util.resolve_name(relative, package)
+            except ImportError:  # of a module that is not in a package, which tries it in vain
+                continue
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)

@@ -11,8 +11,8 @@ from bench.spec.sweep_file import Sweep
 def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
     """Refuse to take the results folder of another sweep file, whose runs no report would show.
 
-    A file that was moved, or has the same variants with the same settings and more, is not another
-    one.
+    A file that was moved, or has the same variants with the same settings and seeds, and more, is
+    not another one.
     """
     try:
         recorded, runs = read_plan(folder)
@@ -31,7 +31,16 @@ def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
         for run in trained
         if run.path.exists() and planned.get((run.variant, run.seed), run.id) != run.id
     }
-    for variants, what in ((hidden, "other variants"), (changed, "other settings of variants")):
+    seeds = {
+        run.variant
+        for run in trained
+        if run.path.exists() and (run.variant, run.seed) not in planned
+    }
+    for variants, what in (
+        (hidden, "other variants"),
+        (changed, "other settings of variants"),
+        (seeds, "other seeds of variants"),
+    ):
         if variants:
             raise SpecError(
                 f"{folder} holds the runs of {other}, which has {what} "

@@ -105,6 +105,11 @@ def read_entries(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
     return entries
 
 
+def read_asked(path: Path) -> list[dict[str, Any]]:
+    """Return the measurements of a file but for those that its sweep has not asked for."""
+    return [entry for entry in read_entries(path) if not entry.get("added")]
+
+
 def is_intact_until(path: Path, offset: int) -> bool:
     """Return whether the first `offset` bytes of a file are there and undamaged."""
     content = path.read_bytes()[:offset] if path.exists() else b""

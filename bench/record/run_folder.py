@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from bench.errors import DamagedRecord, value_text
 from bench.record.files import read_json, write_json, write_text
-from bench.record.jsonl import read_entries
+from bench.record.jsonl import read_asked, read_entries
 from bench.record.locks import Busy, hold, is_held
 from bench.record.provenance import read_provenance
 from bench.record.shapes import ConfigFile, DoneFile
@@ -206,7 +206,7 @@ class RunFolder:
 
     def finish(self, evaluation_id: str) -> None:
         """Mark the run as complete, with all of its measurements."""
-        count = len(read_entries(self.evaluation))
+        count = len(read_asked(self.evaluation))
         write_json(self.path / "done", {"evaluation": evaluation_id, "measurements": count})
 
     def fail(self, text: str) -> None:

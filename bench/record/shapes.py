@@ -37,7 +37,7 @@ class Entry(Shape):
     protocol: str | None = None
     reason: str | None = None
     error: FiniteFloat | None = None
-    added: bool = False  # by `bench evaluate --record`
+    added: str | None = None  # by `bench evaluate --record`: the metric and its code
 
 
 class DoneFile(Shape):

@@ -23,7 +23,7 @@ from bench.execution.task import RunTask
 from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import settings_text
-from bench.record.jsonl import read_entries
+from bench.record.jsonl import read_asked, read_entries
 from bench.record.locks import Busy
 from bench.record.run_folder import RunFolder, read_config
 from bench.replay.comparison import (
@@ -193,11 +193,6 @@ def _kept_weights(run: RunConfig, folder: RunFolder) -> dict[int, Path]:
     files = {step: folder.snapshot(step).model for step in run.steps[:-1]}
     files[run.steps[-1]] = folder.model
     return {step: file for step, file in files.items() if file.exists()}
-
-
-def read_asked(path: Path) -> list[Entry]:
-    """Return the entries of a file but for those that `bench evaluate --record` has added."""
-    return [entry for entry in read_entries(path) if not entry.get("added")]
 
 
 def _measured_rows(folder: Path) -> list[RunFolder]:

@@ -227,7 +227,7 @@ def _is_set(patch: object, path: Sequence[str]) -> bool:
     False
     """
     if not path:
-        return not isinstance(patch, Mapping)
+        return True
     return isinstance(patch, Mapping) and path[0] in patch and _is_set(patch[path[0]], path[1:])
 
 

@@ -271,7 +271,7 @@ def _explaining(tuning: Tuning, journal: Path) -> Iterator[None]:
         if not tuning.head.storage:
             raise DamagedRecord(
                 f"{journal} is damaged ({first_line(error)}); put a copy of it back, or delete "
-                f"{journal.parent} to begin the study again"
+                f"{journal.parent} to begin all studies of this file again"
             ) from error
         raise SpecError(first_line(error), where=str(tuning.path), key="storage") from error
 

@@ -35,7 +35,8 @@ def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) ->
     """Do the trials that are left of the studies of one file, and close the executor."""
     for study in studies:
         _refuse_lost_runs(study)
-        remedy = f"to keep both, set name=ANOTHER; to begin the study again, delete {study.folder}"
+        again = f"to begin all studies of this file again, delete {study.folder}"
+        remedy = f"to keep both, set name=ANOTHER; {again}"
         check_code(_begun_runs(study), worker.options, remedy)
     begun = [task for study in studies for task in _begun_runs(study)]
     check_data([*begun, *map(_real_images, studies)], worker)
@@ -73,8 +74,8 @@ def _refuse_lost_runs(study: Study) -> None:
                 what = "gone" if state == "missing" else f"{state}, not done any more"
                 raise BenchError(
                     f"{folder.path}, a run of trial {trial.number}, is {what}, but the study still "
-                    f"has its loss; to begin the study again, delete {study.folder}, or give "
-                    "another name"
+                    f"has its loss; to begin all studies of this file again, delete "
+                    f"{study.folder}, or give another name"
                 )
 
 

@@ -89,7 +89,10 @@ def test_points_missing_classes_and_no_validation_examples_are_data_sets():
         ({"class_names": "abc"}, "class_names must be a tuple of names, got 'abc'"),
         ({"class_names": (0, 1)}, r"class_names must be a tuple of names, got \(0, 1\)"),
         ({"class_names": ()}, "class_names is empty; at least one class is needed"),
-        ({"attributes": ("hat",)}, "a value of each of 1 attributes for each of 2 classes, got ()"),
+        (
+            {"attributes": ("hat",)},
+            "a value of each of 1 attributes for each of 2 classes, 0 or 1, got ()",
+        ),
         ({"combinations": ((0,), (1,))}, "a value of each of 0 attributes"),
     ],
 )

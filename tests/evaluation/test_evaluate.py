@@ -11,7 +11,7 @@ from PIL import Image
 from bench.data.blobs import Blobs
 from bench.errors import BenchError
 from bench.evaluation.external_images import read_images
-from bench.record.jsonl import read_entries
+from bench.record.jsonl import read_entries, write_jsonl
 from tests.evaluation.given import CLASSES, COLOR, ONE, QUICK, SPEC, arrays, images, save, values
 from tests.made_once import METRICS, RUN
 
@@ -353,6 +353,13 @@ def test_other_metrics_go_into_the_record_where_asked(bench, run, here):
     assert "within_class_variance/pixels" in again
     added = (run / "evaluation.jsonl").read_text()
     assert added.endswith(after.splitlines()[-1] + "\n")
+    entries = read_entries(run / "evaluation.jsonl")
+    entries[-1]["added"] = "intra_class_diversity@000000000000"  # by other code
+    write_jsonl(run / "evaluation.jsonl", entries)
+    (run / "done").unlink()
+    _, _, err = bench(*RUN, METRICS)
+    assert f"{run.relative_to(here)}: left out what --record had added by other code: intra" in err
+    assert "intra_class_diversity" not in (run / "evaluation.jsonl").read_text()
     for other in ("--sample-seed", "--samples-per-class"):
         status, _, err = bench("evaluate", str(run), *QUICK, "--record", other, "5")
         assert (status, "use --name to keep these as a row" in err) == (2, True), err

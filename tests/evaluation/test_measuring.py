@@ -74,6 +74,8 @@ def one(**changed):
         (one(metric="other"), "'other', which is not among its quantities: returning"),
         (one(metric=7), "7, which is not among its quantities: returning"),
         (one(protocol=""), "'returning', without a protocol, so it would fit any column"),
+        (one() + one(value=2.0), "2 measurements 'returning' of one protocol, mean; the protocol"),
+        (one(error=-0.5), "'returning', whose error is -0.5; a standard error is at least 0"),
         (one(protocol=None), "'returning', whose protocol is not text but None"),
         (one(value=torch.tensor(1.0)), r"whose value is not a float but torch.float32 \[\]; .item"),
         (one(value=True), "whose value is not a float but bool"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.exchange import unpack
+from bench.record.jsonl import read_entries
 from bench.record.run_folder import RunFolder
 from tests.made_once import METRICS, RUN, copy_mlflow_database, copy_tiny_sweep
 
@@ -323,7 +324,7 @@ def test_a_damaged_run_here_gives_way_to_a_whole_one(bench, here, tiny):
 
 
 def test_further_measurements_of_a_run_that_is_here_are_added(bench, here, tiny):
-    bench("export", "tiny")
+    bench("export", "tiny", "--weights")
     bench("import", "tiny.tar.gz", "--results", "there")
     run = min(path.parent for path in tiny.glob("*/model.pt"))
     bench("evaluate", str(run), "--metric", "intra_class_diversity", "--device", "cpu", "--record")
@@ -331,3 +332,10 @@ def test_further_measurements_of_a_run_that_is_here_are_added(bench, here, tiny)
     _, out, _ = bench("import", "more.tar.gz", "--results", "there")
     assert "0 added, 3 kept" in out
     assert measured(here / "there" / "tiny") == measured(tiny)
+    bench(*RUN, "base.metrics=[class_accuracy, inception_score, fid]")
+    bench("export", "tiny", "--to", "most.tar.gz")
+    bench("import", "most.tar.gz", "--results", "there")
+    arrived = read_entries(here / "there" / "tiny" / run.name / "evaluation.jsonl")
+    assert arrived[-1]["metric"] == "fid"
+    status, out, err = bench("verify", run.name, "--measurements", "--results", "there")
+    assert status == 0, out + err

@@ -124,7 +124,9 @@ def test_a_model_of_the_users_is_followed_through_its_package(tmp_path, monkeypa
         "from models import blocks\nX = 1\n"
     )
     (tmp_path / "helpers").mkdir()  # a package of theirs that registers nothing
-    (tmp_path / "helpers" / "layers.py").write_text("import shared\nDEPTH = 3\n")
+    (tmp_path / "helpers" / "layers.py").write_text(
+        "import shared\ntry:\n    from ...far import x\nexcept ImportError:\n    x = 3\n"
+    )
     (tmp_path / "shared.py").write_text("UNIT = 1\n")
     (tmp_path / "elsewhere" / "installed-1.0.dist-info").mkdir(parents=True)
     (tmp_path / "elsewhere" / "installed.py").write_text("X = 1\n")

@@ -289,6 +289,11 @@ ERRORS = {
         12,
         "the grid gives other values to model.width, which it sets",
     ),
+    "grid over a model": (
+        ("{width: 0.5}}", "{width: 0.5}}\ngrid: {model: [cvae, cgan]}"),
+        12,
+        "the grid gives other values to model, which it sets",
+    ),
     "blank name": (("a: {}", "' ': {}"), 11, "the key ' ' is empty"),
     "name of two lines": (("a: {}", '"a\\nb": {}'), 11, "is not one line of plain text"),
     "title of two lines": (("name: demo", 'name: demo\ntitle: "a\\nb"'), 2, "must be one line"),

@@ -89,7 +89,7 @@ def test_it_ends_with_trials_runs_plots_and_a_sweep_that_loads(bench, write, her
     provenance.write_text(re.sub(rf'("{metric}": )"\w+"', r'\1"000000000000"', origin))
     status, _, err = bench(*QUIET, "trials=5")
     assert status == 2
-    assert f"changed since: {metric}; to keep both, set name=ANOTHER; to begin the study" in err
+    assert f"changed since: {metric}; to keep both, set name=ANOTHER; to begin all studies" in err
     provenance.write_text(origin)
 
     (folder / runs[0]["id"] / "done").unlink()  # its loss would stay that of the old measurement
@@ -123,7 +123,9 @@ def test_a_damaged_journal_is_named(write, here, content):
     finished(study(write, here), (1.0, 2.0))
     [journal] = here.rglob("journal.jsonl")
     journal.write_bytes(content + journal.read_bytes())
-    with pytest.raises(DamagedRecord, match=r"journal.jsonl is damaged \(.*begin the study again"):
+    with pytest.raises(
+        DamagedRecord, match=r"journal.jsonl is damaged \(.*begin all studies of this"
+    ):
         study(write, here)
 
 

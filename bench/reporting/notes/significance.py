@@ -127,7 +127,7 @@ def _families(
             if pending := max(difference.pending for _, difference in found):
                 text += (
                     f" {pending} of them cannot be tested yet, for want of {FEWEST_FOR_CLAIMS} "
-                    "common seeds, and count like p = 1."
+                    "common seeds or of the real images' value, and count like p = 1."
                 )
         else:
             text += f"over the comparisons of a column ({' or '.join(map(str, counts))})"

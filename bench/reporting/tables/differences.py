@@ -91,22 +91,28 @@ def corrected_tests(
 ) -> dict[Place, Corrected]:
     """Return the corrected p values of all comparisons that may be tested, by place.
 
-    Those with too few seeds, or with none yet, count for the correction of planned ones.
+    Those that cannot be tested yet count for the correction of planned ones.
     """
     return correct_families(
         [
-            (row, column, None if found is None or found.n < FEWEST_FOR_CLAIMS else found)
+            (row, column, _tested(row, references, index, column))
             for row in rows
             if row.label in references
             for index, column in enumerate(columns)
-            if _is_compared(column)
-            for cell in [row.cells[index]]
-            if cell.kind == "missing" or is_testable(cell, column)
-            for found in [_paired(row, references, index, column)]
-            if found is not None or cell.kind == "missing"
+            if _is_compared(column) and row.cells[index].kind in ("missing", "mean")
         ],
         families,
     )
+
+
+def _tested(
+    row: Row, references: Mapping[str, Row], index: int, column: Column
+) -> PairedDifference | None:
+    """Return a difference that may be tested; None for too few seeds or an unknown target."""
+    found = _paired(row, references, index, column)
+    if found is None or found.n < FEWEST_FOR_CLAIMS or not is_testable(row.cells[index], column):
+        return None
+    return found
 
 
 def add_differences(

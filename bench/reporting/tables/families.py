@@ -132,10 +132,25 @@ def correct(tests: Mapping[K, PairedDifference | None]) -> dict[K, Corrected]:
     }
 
 
+def _unmeasured(
+    tests: Sequence[tuple[Row, Column, PairedDifference | None]], sweep: str, family: Family
+) -> list[tuple[Place, None]]:
+    """Return the comparisons of planned metrics that no row has been measured by yet."""
+    rows = {row.variant: row for row, _, _ in tests if row.sweep == sweep}
+    measured = {f"{column.metric}/" for _, column, _ in tests}
+    return [
+        ((sweep, row.variant, metric), None)
+        for metric in family.comparisons.metrics
+        if not any(name.startswith(f"{metric}/") for name in measured)
+        for row in rows.values()
+        if not family.comparisons.variants or names_of(row) & {*family.comparisons.variants}
+    ]
+
+
 def correct_families(
     tests: Sequence[tuple[Row, Column, PairedDifference | None]], by_sweep: Mapping[str, Family]
 ) -> dict[Place, Corrected]:
-    """Return the corrected p values by place; None in `tests` is what has too few seeds yet.
+    """Return the corrected p values by place; None in `tests` is what cannot be tested yet.
 
     Without a family of its sweep, the comparisons of a column are one; with it there are no others.
     Only a sweep has planned what is not there yet.
@@ -147,6 +162,10 @@ def correct_families(
         if (family := by_sweep.get(row.sweep)) is None or family.holds(row, column)
         if found is not None or (family is not None and family.sweep)
     )
+    for sweep, family in by_sweep.items():
+        if family.sweep:
+            key: Hashable = (family.origin,)
+            families.setdefault(key, []).extend(_unmeasured(tests, sweep, family))
     corrected: dict[Place, Corrected] = {}
     for tested in families.values():
         corrected |= correct(dict(tested))
