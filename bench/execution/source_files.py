@@ -8,7 +8,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
-import sys
+import sysconfig
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -169,23 +169,23 @@ def _follow(
 @functools.cache
 def _is_loose(top: str) -> bool:
     """Return whether a package is the user's own: neither of Python nor installed."""
-    if top in OWN or top in sys.builtin_module_names or top in sys.stdlib_module_names:
-        return False
     try:
-        spec = importlib.util.find_spec(top)
+        spec = None if top in OWN else importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return False
-    if spec is None:
+    if spec is None or spec.origin in ("built-in", "frozen"):
         return False
     places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])]
-    return bool(places) and not any(map(_is_installation, {Path(place).parent for place in places}))
+    folders = {Path(place).parent for place in places}
+    return bool(folders) and not any(map(_is_installation, folders))
 
 
 @functools.cache
 def _is_installation(folder: Path) -> bool:
-    """Return whether a folder is one that installers write to."""
+    """Return whether a folder is one of Python itself, or one that installers write to."""
     names = {"site-packages", "dist-packages"}
-    return not names.isdisjoint(folder.parts) or any(folder.glob("*.dist-info"))
+    is_of_python = folder.is_relative_to(sysconfig.get_path("stdlib"))
+    return is_of_python or not names.isdisjoint(folder.parts) or any(folder.glob("*.dist-info"))
 
 
 @functools.cache

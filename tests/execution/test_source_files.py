@@ -120,14 +120,15 @@ def test_a_model_of_the_users_is_followed_through_its_package(tmp_path, monkeypa
     (package / "unused.py").write_text("x = 1")
     (package / "empty.py").write_text('"""Nothing."""')
     (package / "model.py").write_text(
-        "import torch, installed\nfrom theirs import empty, parts\nimport helpers.layers\n"
-        "from models import blocks\nX = 1\n"
+        "import torch, json, installed, this\nfrom theirs import empty, parts\n"
+        "import helpers.layers\nfrom models import blocks\nX = 1\n"
     )
     (tmp_path / "helpers").mkdir()  # a package of theirs that registers nothing
     (tmp_path / "helpers" / "layers.py").write_text(
         "import shared\ntry:\n    from ...far import x\nexcept ImportError:\n    x = 3\n"
     )
     (tmp_path / "shared.py").write_text("UNIT = 1\n")
+    (tmp_path / "this.py").write_text("UNIT = 2\n")  # called like a module of Python
     (tmp_path / "elsewhere" / "installed-1.0.dist-info").mkdir(parents=True)
     (tmp_path / "elsewhere" / "installed.py").write_text("X = 1\n")
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
@@ -147,6 +148,7 @@ def test_a_model_of_the_users_is_followed_through_its_package(tmp_path, monkeypa
         "theirs/model.py",
         "theirs/parts/__init__.py",
         "theirs/parts/layers.py",
+        "this.py",
     ]
     assert "theirs" not in sys.modules, "nothing is imported to see that"
 
