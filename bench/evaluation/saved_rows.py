@@ -11,13 +11,13 @@ from bench.evaluation.sampling import save_samples
 from bench.metrics.base import SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance
-from bench.record.evaluation_rows import SampleSetEntry, problem_of_pair, samples_of
+from bench.record.evaluation_rows import SampleSetEntry, all_metrics, problem_of_pair, samples_of
 from bench.record.files import write_json
 from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.run_folder import RunFolder
 from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.reserved_names import ELSEWHERE, EVALUATIONS, REAL
-from bench.spec.run_config import canonical_json, digest
+from bench.spec.run_config import digest
 from bench.spec.sweep_file import problem_of_row_name
 from bench.trackers.mirrors import write_mirrors
 
@@ -126,8 +126,7 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
         is_same = samples_of(before) == samples_of(config)
         if is_same:
             entries = _merged(path / "evaluation.jsonl", entries)
-            metrics = {canonical_json(m): m for m in [*before["metrics"], *config["metrics"]]}
-            config |= {"metrics": list(metrics.values())}
+            config |= {"metrics": all_metrics(before["metrics"], config["metrics"])}
         else:  # killed from here on, nothing takes what was measured of others for theirs
             (path / "evaluation.jsonl").unlink(missing_ok=True)
         _write_run(path, config, entries, given.samples, given, worker)

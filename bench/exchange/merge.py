@@ -14,14 +14,13 @@ from bench.errors import BenchError, SpecError
 from bench.exchange.archive import CHECKPOINTS, WEIGHTS, classifier_hash
 from bench.exchange.same_data import refuse_other_fingerprints
 from bench.exchange.unpack import unpack
-from bench.record.evaluation_rows import SampleSetEntry, problem_of_merging
+from bench.record.evaluation_rows import SampleSetEntry, all_metrics, problem_of_merging
 from bench.record.files import write_atomically, write_json
 from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.locks import Busy
 from bench.record.run_folder import SAMPLING_ROWS, RunFolder, arriving, read_config
 from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.reserved_names import EVALUATIONS, problem_of_sweep_name
-from bench.spec.run_config import canonical_json
 
 IMPORTED = "import"
 """How measurements are marked that the sweep here has not asked for, and no code is known of."""
@@ -189,8 +188,8 @@ def _add_measurements(arrived: RunFolder, target: RunFolder) -> None:
         return
     theirs, ours = settings_of(arrived.path), settings_of(target.path)
     if "evaluated" in ours:  # a row of `bench evaluate`, which says what was asked for itself
-        metrics = {canonical_json(m): m for m in [*ours["metrics"], *theirs["metrics"]]}
-        config = {**read_config(target.path), "config": {**ours, "metrics": list(metrics.values())}}
+        metrics = all_metrics(ours["metrics"], theirs["metrics"])
+        config = read_config(target.path) | {"config": {**ours, "metrics": metrics}}
         write_json(target.path / "config.json", config)
     else:  # what the sweep here has not asked for; by which code, the archive does not say
         further = [{"added": IMPORTED, **entry} for entry in further]

@@ -1,6 +1,7 @@
 """Rows of `bench evaluate`: which sample sets may be seeds of one row."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 OF_EACH = ("seed", "data", "evaluated", "metrics", "samples_per_class")
@@ -20,6 +21,15 @@ def samples_of(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: v for name, v in settings.get("evaluated", {}).items() if name != "path"}
 
 
+def all_metrics(*asked: Sequence[Any]) -> list[Any]:
+    """Return the metrics of several lists, each once."""
+    metrics: list[Any] = []
+    for metric in chain(*asked):
+        if metric not in metrics:
+            metrics.append(metric)
+    return metrics
+
+
 def problem_of_pair(known: SampleSetEntry, new: SampleSetEntry) -> str:
     """Return why a further sample set cannot be one more seed of a row; '' if it can.
 
@@ -35,12 +45,11 @@ def problem_of_pair(known: SampleSetEntry, new: SampleSetEntry) -> str:
                 "the row has samples whose seed is not known, so these would count as one seed more"
             )
         return "the row has samples whose seed is known, and these would count as one seed more"
-    trained = [
-        {name: v for name, v in of.settings.items() if name not in OF_EACH} for of in (known, new)
-    ]
-    if differing := sorted(k for k in {**trained[0], **trained[1]} if not _agree(k, *trained)):
+    ours, theirs = known.settings, new.settings
+    names = sorted({*ours, *theirs}.difference(OF_EACH))
+    if differing := [name for name in names if ours.get(name) != theirs.get(name)]:
         return f"seed {known.seed} of the row was trained with other settings ({differing[0]})"
-    first, second = (of.settings.get("evaluated", {}) for of in (known, new))
+    first, second = (settings.get("evaluated", {}) for settings in (ours, theirs))
     if first.get("sampling") != second.get("sampling"):
         return f"seed {known.seed} of the row was drawn with other sampling options"
     if "sha256" in first and first["sha256"] == second.get("sha256"):
@@ -62,7 +71,3 @@ def problem_of_merging(
             if problem := problem_of_pair(known, new):
                 return f"{name!r}: {problem}"
     return ""
-
-
-def _agree(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    return bool(first.get(name) == second.get(name))

@@ -265,15 +265,15 @@ def _explaining(tuning: Tuning, journal: Path) -> Iterator[None]:
     """Say which address is wrong or what is damaged, whatever Optuna or a database raises."""
     try:
         yield
-    except OSError:
-        raise
     except Exception as error:
-        if not tuning.head.storage:
-            raise DamagedRecord(
-                f"{journal} is damaged ({first_line(error)}); put a copy of it back, or delete "
-                f"{journal.parent} to begin all studies of this file again"
-            ) from error
-        raise SpecError(first_line(error), where=str(tuning.path), key="storage") from error
+        if tuning.head.storage:
+            raise SpecError(first_line(error), where=str(tuning.path), key="storage") from error
+        if isinstance(error, OSError):
+            raise
+        raise DamagedRecord(
+            f"{journal} is damaged ({first_line(error)}); put a copy of it back, or delete "
+            f"{journal.parent} to begin all studies of this file again"
+        ) from error
 
 
 def _storage(address: str, folder: Path) -> BaseStorage | str:

@@ -33,12 +33,14 @@ Entry = dict[str, Any]
 
 def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) -> None:
     """Do the trials that are left of the studies of one file, and close the executor."""
+    begun: list[RunTask] = []
     for study in studies:
         _refuse_lost_runs(study)
         again = f"to begin all studies of this file again, delete {study.folder}"
         remedy = f"to keep both, set name=ANOTHER; {again}"
-        check_code(_begun_runs(study), worker.options, remedy)
-    begun = [task for study in studies for task in _begun_runs(study)]
+        of_study = [*_begun_runs(study)]
+        check_code(of_study, worker.options, remedy)
+        begun += of_study
     check_data([*begun, *map(_real_images, studies)], worker)
     tasks = []
     for study in studies:

@@ -51,10 +51,15 @@ class Family:
 
     def holds(self, row: Row, column: Column) -> bool:
         """Return whether the comparison of a cell is one of these."""
-        variants, metrics = self.comparisons.variants, self.comparisons.metrics
-        return (not variants or not names_of(row).isdisjoint(variants)) and (
+        metrics = self.comparisons.metrics
+        return self.compares(row) and (
             not metrics or any(f"{column.metric}/".startswith(f"{name}/") for name in metrics)
         )
+
+    def compares(self, row: Row) -> bool:
+        """Return whether a row has comparisons among these, in whatever metric."""
+        variants = self.comparisons.variants
+        return not variants or not names_of(row).isdisjoint(variants)
 
     def reference_of(self, row: Row) -> str:
         """Return the name of the reference that a row has of its own; '' if it has none."""
@@ -143,7 +148,7 @@ def _unmeasured(
         for metric in family.comparisons.metrics
         if not any(name.startswith(f"{metric}/") for name in measured)
         for row in rows.values()
-        if not family.comparisons.variants or names_of(row) & {*family.comparisons.variants}
+        if family.compares(row)
     ]
 
 
