@@ -53,4 +53,5 @@ def table(
 def mean(sweep: str, variant: str, metric: str) -> float:
     """Return the mean of a metric over the seeds of a variant."""
     final = records(sweep).final
-    return fmean(e.value for e in final if (e.run.variant, e.metric) == (variant, metric))
+    values = (e.value for e in final if (e.run.variant, e.metric) == (variant, metric))
+    return fmean(value for value in values if value is not None)

@@ -50,7 +50,7 @@ def settle_switches(
     elif demanded is not None:
         demanded.check_device(device.type)
         decision = SwitchDecision(demanded, ("demanded",))
-    elif (recorded := _recorded(folder, device)) is not None:
+    elif (recorded := recorded_switches(folder, device)) is not None:
         return recorded
     elif device.type != "cuda":
         decision = SwitchDecision(EAGER, ("the default on a CPU",))
@@ -99,7 +99,7 @@ def _key(run: RunConfig, spec: DataSpec, device: torch.device) -> str:
     return digest([training, spec.shape, spec.classes, spec.attributes, name, versions, code])
 
 
-def _recorded(folder: Path, device: torch.device) -> SwitchSet | None:
+def recorded_switches(folder: Path, device: torch.device) -> SwitchSet | None:
     """Return the switches that the run began with, if that was on such a device."""
     entry = read_execution(folder).get("switches", {})
     if entry.get("device") != device.type:

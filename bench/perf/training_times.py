@@ -141,9 +141,8 @@ def _two_processes(
 def modes_of(device: torch.device, compiling: bool) -> list[Mode]:
     """Return the modes of a device; `compiling` adds those that compile for a minute a model."""
     plain = Mode(PLAIN, PlainLoop)
-    plain_bfloat16 = Mode(
-        f"{PLAIN}, bfloat16", partial(_start_plain, precision="bfloat16"), "bfloat16"
-    )
+    in_bfloat16 = partial(_start_in, "bfloat16", PlainLoop)
+    plain_bfloat16 = Mode(f"{PLAIN}, bfloat16", in_bfloat16, "bfloat16")
     eager = _trained()
     # A compilation forgets earlier ones, so what calls compiled code after its start comes last.
     last = [_trained("compile")] * compiling
@@ -163,7 +162,7 @@ def modes_of(device: torch.device, compiling: bool) -> list[Mode]:
     together = [switches, (*switches, "compile")] if compiling else [switches]
     return [
         plain,
-        Mode(f"{PLAIN}, torch's default of tf32", partial(_start_plain, tf32=True), "tf32"),
+        Mode(f"{PLAIN}, torch's default of tf32", partial(PlainLoop, tf32=True), "tf32"),
         plain_bfloat16,
         eager,
         *map(_trained, switches),
@@ -176,18 +175,15 @@ def _trained(*names: str, precision: str = "float32") -> Mode:
     """Return our trainer with some switches."""
     switches = SwitchSet.of(list(names))
     name = str(switches) if precision == "float32" else f"{switches}, {precision}"
-    return Mode(name, partial(start_trainer, switches=switches, precision=precision), precision)
+    start = partial(start_trainer, switches=switches)
+    return Mode(name, partial(_start_in, precision, start), precision)
 
 
-def _start_plain(
-    training: Training,
-    data: DataSet,
-    device: torch.device,
-    precision: str = "float32",
-    tf32: bool = False,
-) -> PlainLoop:
-    training = training.model_copy(update={"precision": precision})
-    return PlainLoop(training, data, device, tf32=tf32)
+def _start_in(
+    precision: str, start: Start, training: Training, data: DataSet, device: torch.device
+) -> PlainLoop | Trainer:
+    """Start a training in another precision."""
+    return start(training.model_copy(update={"precision": precision}), data, device)
 
 
 def start_trainer(
@@ -195,10 +191,8 @@ def start_trainer(
     data: DataSet,
     device: torch.device,
     switches: SwitchSet = EAGER,
-    precision: str = "float32",
 ) -> Trainer:
-    """Return a prepared trainer, which is not to write anything."""
-    training = training.model_copy(update={"precision": precision})
+    """Return a prepared trainer of a training as it is, which is not to write anything."""
     trainer = Trainer(training, data, Path(gettempdir()), device, switches=switches)
     trainer.prepare()
     return trainer

@@ -19,6 +19,7 @@ from bench.record.provenance import (
     sessions_of,
     version_text,
 )
+from bench.spec.switches import EAGER, SwitchSet
 
 FLOOR = 0.01  # the least that a deviation is relative to
 MOST_NAMED = 6
@@ -144,14 +145,17 @@ def compare_weights(then: Path, now: Path) -> Deviation:
     return Deviation("weights", len(shared), deviation(worst), worst, unmatched)
 
 
-def changes_since(folder: Path, now: provenance.Origin) -> tuple[str, ...]:
-    """Return in words what `now` has that a run did not have when it was done."""
+def changes_since(
+    folder: Path, now: provenance.Origin, switches: SwitchSet = EAGER
+) -> tuple[str, ...]:
+    """Return in words what `now`, executed with `switches`, has that a run did not have."""
     recorded = read_provenance(folder)
     if not recorded:
         return ("where it was done is not on record",)
     notes = read_execution(folder)
-    if switches := (notes.pop("switches", None) or {}).get("on"):  # else it was eager, as here
-        notes["switches"] = ", ".join(switches)
+    on = (notes.pop("switches", None) or {}).get("on", [])
+    if on != switches.names:
+        notes["switches"] = ", ".join(on) or "none"
     changes = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
     present = _environment(now)
     for session in sessions_of(recorded):

@@ -19,6 +19,7 @@ from bench.evaluation.trained_weights import load_trained, refuse_other_data
 from bench.execution.code_change import code_change
 from bench.execution.run_one import run_one
 from bench.execution.source_files import sources_of
+from bench.execution.switch_choice import recorded_switches
 from bench.execution.task import RunTask
 from bench.process.worker import Worker
 from bench.record import provenance
@@ -38,6 +39,7 @@ from bench.spec import run_config
 from bench.spec.completion.start_from import unchanged_weights
 from bench.spec.option_files import FILE_HASHES
 from bench.spec.run_config import RunConfig
+from bench.spec.switches import EAGER
 from bench.training.trainer import Trainer
 
 
@@ -158,16 +160,24 @@ def _has_start(run: RunConfig, *, required: bool) -> bool:
 
 
 def _prepared(folder: Path, run: RunConfig, worker: Worker) -> tuple[Worker, tuple[str, ...]]:
-    """Return a worker with as many threads as the run had, and what has changed since."""
+    """Return a worker with the threads and switches that the run had, and what has changed since.
+
+    Switches of another type of device are left out.
+    """
     data = worker.context(run).data
     refuse_other_data(folder, data)
     threads = provenance.read_provenance(folder).get("threads")
-    worker = replace(worker, threads=worker.threads or threads)
+    switches = recorded_switches(folder, worker.device)
+    worker = replace(
+        worker,
+        threads=worker.threads or threads,
+        options=replace(worker.options, switches=switches),
+    )
     threads = worker.threads_for(data.spec)
     now = provenance.collect(
         worker.device, worker.command, data.fingerprints, threads, sources_of(run)
     )
-    return worker, changes_since(folder, now)
+    return worker, changes_since(folder, now, switches or EAGER)
 
 
 def _first_losses(run: RunConfig, worker: Worker, end: int) -> list[Entry]:
@@ -180,7 +190,9 @@ def _first_losses(run: RunConfig, worker: Worker, end: int) -> list[Entry]:
 
     with tempfile.TemporaryDirectory() as scratch:
         with worker.stop.deferred(), suppress(Interrupted):  # raised again if someone asked
-            Trainer(run.training, worker.context(run).data, Path(scratch), worker.device).train(
+            data, switches = worker.context(run).data, worker.options.switches or EAGER
+            trainer = Trainer(run.training, data, Path(scratch), worker.device, "", switches)
+            trainer.train(
                 on_iteration=count,
                 stop=lambda: reached >= end or worker.stop(),
                 checkpoint_seconds=float("inf"),

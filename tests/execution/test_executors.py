@@ -249,7 +249,8 @@ def test_what_inline_does_not_take_is_said(bench, already):
     ("jobs", "options", "slots"),
     [(None, {}, 2), (3, {}, 3), (None, {"per_gpu": 3}, 6), (5, {"per_gpu": 2}, 4)],
 )
-def test_no_gpu_is_given_more_runs_than_asked(monkeypatch, jobs, options, slots):
+def test_no_gpu_is_given_more_runs_than_asked(monkeypatch, tmp_path, jobs, options, slots):
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
     monkeypatch.setattr("bench.execution.executors.local._gpus", lambda: ["0", "1"])
     gpu = SimpleNamespace(total_memory=8 * 2**30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
@@ -259,6 +260,9 @@ def test_no_gpu_is_given_more_runs_than_asked(monkeypatch, jobs, options, slots)
     most = max(shared.count("0"), shared.count("1"))
     assert f"at most {most} on a GPU: {8 / most:.1f} GB for each" in str(executor)
     assert ("5 were asked for" in str(executor)) == (slots == 4)
+    assert ("MPS" in str(executor)) == (most > 1)
+    (tmp_path / "control").touch()
+    assert "MPS" not in str(executor)
 
 
 @pytest.mark.parametrize(

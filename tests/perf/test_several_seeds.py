@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from bench.errors import BenchError
-from bench.perf import several_seeds, turns
+from bench.perf import several_seeds, training_times, turns
 from bench.perf.training_processes import TrainingProcesses
 from bench.perf.training_times import start_trainer
-from bench.spec.switches import SwitchSet
+from bench.spec.switches import EAGER, SwitchSet
 from bench.training.cuda_streams import POOL
+from bench.training.trainer import Trainer
 from tests.small import small
 
 DATA = "{name: blobs, image_size: 8, per_class: 30, test_per_class: 10}"
@@ -55,6 +56,24 @@ def test_seconds_are_those_of_an_iteration_of_any_seed(monkeypatch):
     timed = several_seeds._timing(lambda step: None, torch.device("cpu"), 4, first=3)
     assert [timed(3), timed(20), timed(8)] == [0.1, 0.1, 0.1]
     assert played == [(3, 1), (4, 5), (9, 2)]
+
+
+def test_every_mode_trains_in_the_precision_that_was_asked_for(monkeypatch):
+    under_test, seen = small().changed(precision="bfloat16"), []
+
+    class Watched(Trainer):
+        def __init__(self, training, *others, **options):
+            super().__init__(training, *others, **options)
+            seen.append(training.precision)
+
+    monkeypatch.setattr(training_times, "Trainer", Watched)
+    device = torch.device("cpu")
+    several_seeds._one_by_one(under_test.training, under_test.data, device, EAGER)
+    for mode in training_times.modes_of(device, compiling=False):
+        if "plain" not in mode.name:
+            mode.started(small().training, under_test.data, device)
+            assert seen.pop() == mode.precision
+    assert seen == ["bfloat16"]
 
 
 def test_a_process_that_dies_is_named(capfd):

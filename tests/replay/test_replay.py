@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from bench.replay.comparison import compare_entries
+from bench.training.trainer import Trainer
 from tests.made_once import RUN, copy_tiny_sweep
 
 CPU = ("--device", "cpu")
@@ -62,6 +63,34 @@ def test_the_same_machine_and_code_give_the_same_bits(bench, tiny):
     assert out.count("bit-identical") == 4
     assert "2 of 2 runs agree" in out
     assert before == {p: p.read_bytes() for p in tiny.glob("*/*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "used"),
+    [
+        ({"on": ["channels_last"], "device": "cpu"}, ["channels_last"]),
+        ({"on": ["graphs"], "device": "cuda"}, []),
+    ],
+)
+@pytest.mark.parametrize("words", [("verify", "--iterations", "12"), ("rerun",)])
+def test_a_run_is_repeated_as_it_was_executed(words, recorded, used, bench, tiny, monkeypatch):
+    folder = run_of(tiny, "cvae")
+    edit(folder / "rows.jsonl", value=1e9)  # so that causes are listed
+    edit(folder / "execution.json", switches=recorded | {"why": ["measured"]})
+    seen = []
+
+    class Watched(Trainer):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            seen.append(self.switches.names)
+
+    monkeypatch.setattr("bench.replay.replay.Trainer", Watched)
+    monkeypatch.setattr("bench.execution.run_one.Trainer", Watched)
+    status, out, err = bench(*words, str(folder), *CPU)
+    assert status == 1, err
+    assert seen == [used]
+    assert "something here is not reproducible" in out or "may be the cause" in out
+    assert ("done with switches then: graphs" in out) == (used == [])
 
 
 def test_other_losses_are_reported_with_what_may_be_the_cause(bench, tiny):
