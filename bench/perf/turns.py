@@ -35,12 +35,12 @@ class TimedMode:
         """Start it, and find how many iterations fill a turn, in at most `limit` seconds.
 
         `start` returns what does so many iterations and returns the mean seconds of one. All turns
-        together are to take at most half of the limit, since starting takes time too.
+        together are to take at most a quarter of the limit, since on a GPU starting takes most.
         """
         with self._going_on_after_errors(), time_limit(limit):
             timed = start()
             timed(WARM_UP)
-            turn = min(TURN_SECONDS, limit / (2 * ROUNDS))
+            turn = min(TURN_SECONDS, limit / (4 * ROUNDS))
             self.count = max(1, round(turn / timed(WARM_UP)))
             self.timed, self.reason = timed, ""
 
