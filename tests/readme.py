@@ -50,8 +50,8 @@ def table(
     return lines.strip("\n") + "\n"
 
 
-def mean(sweep: str, variant: str, metric: str) -> float:
-    """Return the mean of a metric over the seeds of a variant."""
+def mean(sweep: str, variant: str, metric: str, extractor: str = "") -> float:
+    """Return the mean of a metric over the seeds of a variant, as measured by an extractor."""
     final = records(sweep).final
-    values = (e.value for e in final if (e.run.variant, e.metric) == (variant, metric))
-    return fmean(value for value in values if value is not None)
+    found = [e for e in final if (e.run.variant, e.metric) == (variant, metric)]
+    return fmean(e.value for e in found if extractor in e.protocol)

@@ -101,7 +101,7 @@ def _key(run: RunConfig, spec: DataSpec, device: torch.device) -> str:
 
 def recorded_switches(folder: Path, device: torch.device) -> SwitchSet | None:
     """Return the switches that the run began with, if that was on such a device."""
-    entry = read_execution(folder).get("switches", {})
+    entry = read_execution(folder).get("switches") or {}
     if entry.get("device") != device.type:
         return None
     try:

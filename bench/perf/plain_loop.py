@@ -71,7 +71,7 @@ class PlainLoop:
     def iterate(self, step: int) -> None:
         """Train one iteration."""
         current, batch = -1, None
-        with _rounding(self._tf32):
+        with _as_delivered(self._tf32):
             for number in self._timetable.passes_of(step):
                 stage, offset = self._timetable.passes[number]
                 if (stage_pass := self._passes.get(stage.name)) is None:
@@ -100,18 +100,19 @@ def _endless(
 
 
 @contextmanager
-def _rounding(convolutions: bool) -> Iterator[None]:
+def _as_delivered(convolutions: bool) -> Iterator[None]:
     """Round what goes into convolutions to TensorFloat-32, or not; what goes into products, never.
 
-    With convolutions rounded this is how torch is delivered.
+    With convolutions rounded this is how torch is delivered, as is the choice among all kernels,
+    also those that do not give the same bits each time.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32, cudnn.allow_tf32 = False, convolutions
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic = False, convolutions, False
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic = before
 
 
 class _Examples(Dataset[tuple[Tensor, int]]):

@@ -182,7 +182,7 @@ def _trained(*names: str, precision: str = "float32") -> Mode:
 def _start_in(
     precision: str, start: Start, training: Training, data: DataSet, device: torch.device
 ) -> PlainLoop | Trainer:
-    """Start a training in another precision."""
+    """Start a training in that precision."""
     return start(training.model_copy(update={"precision": precision}), data, device)
 
 

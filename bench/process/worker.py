@@ -139,3 +139,5 @@ def _prepare_cuda(device: torch.device) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # By default torch rounds what goes into convolutions, also in feature extractors.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    # Transposed convolutions have kernels that do not draw the same samples twice.
+    torch.backends.cudnn.deterministic = True

@@ -19,7 +19,7 @@ from bench.record.provenance import (
     sessions_of,
     version_text,
 )
-from bench.spec.switches import EAGER, SwitchSet
+from bench.spec.switches import SwitchSet
 
 FLOOR = 0.01  # the least that a deviation is relative to
 MOST_NAMED = 6
@@ -65,7 +65,7 @@ class Deviation:
 class ReplayReport:
     """The result of doing the run in `folder` again.
 
-    `changes` says what is not as it was then: code, versions, device, threads.
+    `changes` says what is not as it was then: code, versions, device, threads, switches.
     """
 
     folder: Path
@@ -87,8 +87,8 @@ class ReplayReport:
             lines += [f"    {change}" for change in self.changes]
         else:
             lines.append(
-                "  code, versions, device and threads are the same as then; so something here is "
-                "not reproducible (on a GPU, `deterministic: true` in the sweep may help)"
+                "  code, versions, device, threads and switches are the same as then; so something "
+                "here is not reproducible (on a GPU, `deterministic: true` in the sweep may help)"
             )
         return "\n".join(lines)
 
@@ -145,16 +145,17 @@ def compare_weights(then: Path, now: Path) -> Deviation:
     return Deviation("weights", len(shared), deviation(worst), worst, unmatched)
 
 
-def changes_since(
-    folder: Path, now: provenance.Origin, switches: SwitchSet = EAGER
-) -> tuple[str, ...]:
-    """Return in words what `now`, executed with `switches`, has that a run did not have."""
+def changes_since(folder: Path, now: provenance.Origin, switches: SwitchSet) -> tuple[str, ...]:
+    """Return in words what `now`, executed with `switches`, has that a run did not have.
+
+    `autotune` is among it, since the algorithms that it finds need not be those of then.
+    """
     recorded = read_provenance(folder)
     if not recorded:
         return ("where it was done is not on record",)
     notes = read_execution(folder)
     on = (notes.pop("switches", None) or {}).get("on", [])
-    if on != switches.names:
+    if on != switches.names or switches.autotune:
         notes["switches"] = ", ".join(on) or "none"
     changes = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
     present = _environment(now)

@@ -162,12 +162,12 @@ def _has_start(run: RunConfig, *, required: bool) -> bool:
 def _prepared(folder: Path, run: RunConfig, worker: Worker) -> tuple[Worker, tuple[str, ...]]:
     """Return a worker with the threads and switches that the run had, and what has changed since.
 
-    Switches of another type of device are left out.
+    A run of another type of device is repeated in eager mode.
     """
     data = worker.context(run).data
     refuse_other_data(folder, data)
     threads = provenance.read_provenance(folder).get("threads")
-    switches = recorded_switches(folder, worker.device)
+    switches = recorded_switches(folder, worker.device) or EAGER
     worker = replace(
         worker,
         threads=worker.threads or threads,
@@ -177,7 +177,7 @@ def _prepared(folder: Path, run: RunConfig, worker: Worker) -> tuple[Worker, tup
     now = provenance.collect(
         worker.device, worker.command, data.fingerprints, threads, sources_of(run)
     )
-    return worker, changes_since(folder, now, switches or EAGER)
+    return worker, changes_since(folder, now, switches)
 
 
 def _first_losses(run: RunConfig, worker: Worker, end: int) -> list[Entry]:
@@ -191,7 +191,7 @@ def _first_losses(run: RunConfig, worker: Worker, end: int) -> list[Entry]:
     with tempfile.TemporaryDirectory() as scratch:
         with worker.stop.deferred(), suppress(Interrupted):  # raised again if someone asked
             data, switches = worker.context(run).data, worker.options.switches or EAGER
-            trainer = Trainer(run.training, data, Path(scratch), worker.device, "", switches)
+            trainer = Trainer(run.training, data, Path(scratch), worker.device, switches=switches)
             trainer.train(
                 on_iteration=count,
                 stop=lambda: reached >= end or worker.stop(),

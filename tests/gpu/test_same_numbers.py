@@ -10,6 +10,7 @@ from pytorch_msssim import ms_ssim
 from bench import registry
 from bench.data.base import LEVELS, to_float
 from bench.data.stream import make_stream
+from bench.evaluation.sampling import draw_samples
 from bench.metrics.ms_ssim import all_pairs_ms_ssim
 from bench.training.trainer import build_model
 from tests.small import half_labeled, on_attributes, on_points, small
@@ -54,6 +55,15 @@ def test_initial_weights_are_equal(name, device):
     for key, value in found.items():
         assert value.device.type == device.type
         assert torch.equal(value.cpu(), expected[key]), key
+
+
+@pytest.mark.parametrize("name", registry.BUILT_IN["model"])
+def test_the_same_weights_draw_the_same_samples(name, device):
+    under_test = small(name).changed(data=COLOR)
+    model = build_model(under_test.training, under_test.data, device).eval()
+    spec = under_test.data.spec
+    first, *others = (draw_samples(model, spec, 100, 0, device).x for _ in range(3))
+    assert all(torch.equal(first, again) for again in others)
 
 
 @pytest.mark.parametrize("channels", [1, 3], ids=["gray", "color"])

@@ -319,20 +319,22 @@ def test_instructions_for_bfloat16_are_named(tmp_path, line, units):
     assert ceilings.bfloat16_units(tmp_path / "none") == []
 
 
-def test_plain_loops_round_as_they_say():
+def test_plain_loops_round_as_they_say(monkeypatch):
     under_test, seen = small(), []
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "deterministic", True)
     for tf32 in (False, True):
         loop = PlainLoop(under_test.training, under_test.data, torch.device("cpu"), tf32=tf32)
         terms = loop.model.terms
 
         def watched(*what, terms=terms):
-            seen.append((matmul.allow_tf32, cudnn.allow_tf32))
+            seen.append((matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic))
             return terms(*what)
 
         loop.model.terms = watched
         loop.iterate(0)
-    assert seen == [(False, False), (False, True)]
+    assert seen == [(False, False, False), (False, True, False)]
+    assert cudnn.deterministic
 
 
 def test_nothing_holds_a_plain_loop_that_is_no_longer_used():

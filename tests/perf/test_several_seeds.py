@@ -10,6 +10,7 @@ import torch
 
 from bench.errors import BenchError
 from bench.perf import several_seeds, training_times, turns
+from bench.perf.plain_loop import PlainLoop
 from bench.perf.training_processes import TrainingProcesses
 from bench.perf.training_times import start_trainer
 from bench.spec.switches import EAGER, SwitchSet
@@ -58,21 +59,23 @@ def test_seconds_are_those_of_an_iteration_of_any_seed(monkeypatch):
     assert played == [(3, 1), (4, 5), (9, 2)]
 
 
-def test_every_mode_trains_in_the_precision_that_was_asked_for(monkeypatch):
+def test_modes_train_in_the_precision_that_they_name(monkeypatch):
     under_test, seen = small().changed(precision="bfloat16"), []
 
-    class Watched(Trainer):
-        def __init__(self, training, *others, **options):
-            super().__init__(training, *others, **options)
+    def watched(kind):
+        def start(training, *others, **options):
             seen.append(training.precision)
+            return kind(training, *others, **options)
 
-    monkeypatch.setattr(training_times, "Trainer", Watched)
+        return start
+
+    for kind in (PlainLoop, Trainer):
+        monkeypatch.setattr(training_times, kind.__name__, watched(kind))
     device = torch.device("cpu")
     several_seeds._one_by_one(under_test.training, under_test.data, device, EAGER)
     for mode in training_times.modes_of(device, compiling=False):
-        if "plain" not in mode.name:
-            mode.started(small().training, under_test.data, device)
-            assert seen.pop() == mode.precision
+        mode.started(small().training, under_test.data, device)
+        assert seen.pop() == mode.precision
     assert seen == ["bfloat16"]
 
 

@@ -11,19 +11,19 @@ from bench.errors import BenchError
 from bench.process.worker import Worker
 
 
-def test_a_gpu_becomes_the_current_one_and_rounds_nothing(monkeypatch):
+def test_a_gpu_becomes_the_current_one_rounds_nothing_and_repeats_its_numbers(monkeypatch):
     chosen = []
     monkeypatch.setattr(torch, "empty", lambda *size, device: None)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(os, "environ", {})
     cudnn = torch.backends.cudnn
-    before = cudnn.allow_tf32
-    cudnn.allow_tf32 = True  # as torch has it
+    before = cudnn.allow_tf32, cudnn.deterministic
+    cudnn.allow_tf32, cudnn.deterministic = True, False  # as torch has it
     try:
         device = Worker("cuda:1").device
-        assert not cudnn.allow_tf32
+        assert (cudnn.allow_tf32, cudnn.deterministic) == (False, True)
     finally:
-        cudnn.allow_tf32 = before
+        cudnn.allow_tf32, cudnn.deterministic = before
     assert chosen == [device] == [torch.device("cuda", 1)]
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 

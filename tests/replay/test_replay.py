@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from bench.replay.comparison import compare_entries
+from bench.replay.comparison import changes_since, compare_entries
+from bench.spec.switches import SwitchSet
 from bench.training.trainer import Trainer
 from tests.made_once import RUN, copy_tiny_sweep
 
@@ -70,13 +71,15 @@ def test_the_same_machine_and_code_give_the_same_bits(bench, tiny):
     [
         ({"on": ["channels_last"], "device": "cpu"}, ["channels_last"]),
         ({"on": ["graphs"], "device": "cuda"}, []),
+        (None, []),
     ],
+    ids=["same device", "other device", "not recorded"],
 )
 @pytest.mark.parametrize("words", [("verify", "--iterations", "12"), ("rerun",)])
 def test_a_run_is_repeated_as_it_was_executed(words, recorded, used, bench, tiny, monkeypatch):
     folder = run_of(tiny, "cvae")
     edit(folder / "rows.jsonl", value=1e9)  # so that causes are listed
-    edit(folder / "execution.json", switches=recorded | {"why": ["measured"]})
+    edit(folder / "execution.json", switches=recorded and recorded | {"why": ["measured"]})
     seen = []
 
     class Watched(Trainer):
@@ -89,8 +92,17 @@ def test_a_run_is_repeated_as_it_was_executed(words, recorded, used, bench, tiny
     status, out, err = bench(*words, str(folder), *CPU)
     assert status == 1, err
     assert seen == [used]
-    assert "something here is not reproducible" in out or "may be the cause" in out
-    assert ("done with switches then: graphs" in out) == (used == [])
+    is_elsewhere = recorded is not None and recorded["device"] == "cuda"
+    assert ("done with switches then: graphs" in out) == is_elsewhere
+    assert ("threads and switches are the same" in out) == (not is_elsewhere)
+
+
+def test_autotune_may_be_the_cause_of_a_difference(tiny):
+    folder = run_of(tiny, "cvae")
+    edit(folder / "execution.json", switches={"on": ["autotune"], "device": "cuda"})
+    now = json.loads((folder / "provenance.json").read_text())
+    found = changes_since(folder, now, SwitchSet(autotune=True))
+    assert found == ("done with switches then: autotune",)
 
 
 def test_other_losses_are_reported_with_what_may_be_the_cause(bench, tiny):

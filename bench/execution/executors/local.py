@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 
 import torch
 
@@ -72,8 +71,8 @@ class Local(Executor):
             most = -(-self.slots // len(self._gpus))
             gb = torch.cuda.get_device_properties(0).total_memory / most / 2**30
             text += f", at most {most} on a GPU: {gb:.1f} GB for each"
-            if most > 1 and not _shares_gpus():
-                text += "; NVIDIA MPS, which does not run here, would let them overlap there"
+            if most > 1 and not _mps_runs():
+                text += "; processes take turns at a GPU unless NVIDIA MPS runs"
         return text
 
     def start(self, tasks: Sequence[Task]) -> None:
@@ -209,9 +208,7 @@ def _follow_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _shares_gpus() -> bool:
-    """Return whether NVIDIA's Multi-Process Service runs, by the pipe of its control daemon.
-
-    Without it, processes take turns at a GPU.
-    """
-    return Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"), "control").exists()
+def _mps_runs() -> bool:
+    """Return whether NVIDIA's Multi-Process Service seems to run: its daemon has a pipe there."""
+    folder = os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")
+    return os.path.exists(os.path.join(folder, "control"))
