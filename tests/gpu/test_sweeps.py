@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench import registry
-from tests.gpu.trainings import only_on_gpu
+from tests.gpu.trainings import on_gpu_and, only_on_gpu
 from tests.metrics.bars import OPTIONS
 
 SWEEP = """\
@@ -113,6 +113,18 @@ def test_runs_at_the_same_time_end_as_alone(executor, run, device):
     for name, weights in expected.items():
         for key, value in weights.items():
             assert torch.equal(found[name][key], value), (name, key)
+
+
+@on_gpu_and(["float32"], "precision", ["float32", "bfloat16"])
+def test_a_run_repeats_bit_by_bit(precision, run, bench, device):
+    """Trained with all switches that keep bits, then repeated and measured again."""
+    metrics = "base.metrics=[inception_score, intra_class_diversity]"
+    speed = "graphs,channels_last" if device.type == "cuda" else "channels_last"
+    run(["cvae", "lr_livae"], metrics, f"base.precision={precision}", "--speed", speed)
+    words = "--tolerance", "0", "--iterations", "30", "--measurements", "--device", device.type
+    status, out, err = bench("verify", "device", *words)
+    assert status == 0, out + err
+    assert out.count("bit-identical") == 4
 
 
 def test_a_failed_kernel_is_trouble_of_the_machine(bench, here, device, install, tmp_path):
