@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bench import registry
 from bench.errors import BenchError
@@ -23,15 +23,11 @@ from bench.record.provenance import read_provenance, sessions_of
 from bench.record.run_folder import LOCK, read_config
 from bench.record.shapes import FinishedFile
 from bench.record.sweep_folder import RecordedRun, read_plan
-from bench.spec.completion.schedule_functions import schedule_functions
 from bench.spec.run_config import RunConfig, digest, recorded_training
 from bench.spec.run_settings import Evaluation
 from bench.spec.sweep_file import PlannedRun, Sweep, SweepFile, read_spec
 
 FINISHED = "finished.json"
-
-CODE = {"bench", "models", "baselines"}
-"""Packages whose code decides what is run; those of registered classes are added."""
 
 NUMBERS = re.compile(r"\{\d+\.\.\d+(\.\.\d+)?\}")
 """Numbers in a pattern of shards."""
@@ -115,7 +111,7 @@ class FinishedSweep:
         _, runs = read_plan(self.folder)
         configs = [read_config(run.path) for run in runs]
         results = {self.folder, *(run.path for run in runs)}
-        code = {*_code(runs, configs)}
+        code = {*_code(runs)}
         options = {file for config in configs for file in _files(config) if _counts(file)}
         inputs = map(os.stat, (self.spec, *code, *options))
         changes = (max(state.st_mtime_ns, state.st_ctime_ns) for state in inputs)
@@ -130,25 +126,15 @@ class FinishedSweep:
         ), max(changes)
 
 
-def _code(runs: Iterable[RecordedRun], configs: Iterable[Any]) -> Iterator[Path]:
-    """Yield each source file of the packages that some runs may need."""
-    # A model may be built from parts of another, as in `bench.execution.source_files`.
-    targets = {f"{name}." for name in CODE}
-    targets |= {each.target for each in registry.registered("model").values()}
-    targets |= {target for config in configs for target in schedule_functions(config)}
-    for config in configs:
-        settings, measured = config["config"], config.get("evaluation", {})
-        named: dict[registry.Kind, list[Any]] = {
-            "dataset": [settings["data"], settings.get("unlabeled")],
-            "metric": measured.get("metrics", []),
-        }
-        for kind, components in named.items():
-            known = registry.registered(kind)
-            targets |= {known[component["name"]].target for component in components if component}
-    controls = registry.registered("control")
-    targets |= {controls[run.variant].target for run in runs if run.is_control}
+def _code(runs: Iterable[RecordedRun]) -> Iterator[Path]:
+    """Yield each source file of the packages that have a registered class or that runs recorded.
+
+    These are more files than `bench.execution.source_files` finds, but nothing is imported.
+    """
+    registered = map(registry.registered, get_args(registry.Kind))
+    targets = {each.target for of_kind in registered for each in of_kind.values()}
     tops = {target.partition(":")[0].partition(".")[0] for target in targets}
-    for run in runs:  # and what these imported
+    for run in runs:
         for session in sessions_of(read_provenance(run.path)):
             files = itertools.chain.from_iterable(session.get("sources", {}).values())
             tops |= {file.removesuffix(".py").partition("/")[0] for file in files}
