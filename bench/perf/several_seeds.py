@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from bench.data.base import DataSet
+from bench.perf.timed_modes import ROUNDS, TimedMode
 from bench.perf.training_processes import TrainingProcesses
 from bench.perf.training_times import start_trainer
-from bench.perf.turns import ROUNDS, TimedMode
 from bench.process.worker import Worker
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Training

@@ -15,7 +15,7 @@ import torch
 
 from bench.data.base import DataSet
 from bench.errors import BenchError
-from bench.perf.turns import WARM_UP
+from bench.perf.timed_modes import WARM_UP
 from bench.process.memory import keep_freed_memory
 from bench.process.worker import Worker
 from bench.spec.run_settings import Training

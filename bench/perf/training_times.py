@@ -17,8 +17,8 @@ from bench.data.base import DataSet
 from bench.errors import describe_error
 from bench.perf.limits import time_limit
 from bench.perf.plain_loop import PlainLoop
+from bench.perf.timed_modes import ROUNDS, TimedMode
 from bench.perf.training_processes import times_one_process
-from bench.perf.turns import ROUNDS, TimedMode
 from bench.process.cores import usable_cores
 from bench.process.worker import Worker
 from bench.spec.run_config import RunConfig

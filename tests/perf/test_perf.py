@@ -14,7 +14,7 @@ import torch
 from bench.data.base import to_float
 from bench.errors import BenchError
 from bench.metrics.extractors import small_classifier
-from bench.perf import ceilings, limits, training_times, turns
+from bench.perf import ceilings, limits, timed_modes, training_times
 from bench.perf.plain_loop import PlainLoop
 from bench.perf.training_times import Mode
 from bench.record import files
@@ -30,7 +30,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(small_classifier, "STEPS", 1)
     monkeypatch.setattr(small_classifier, "EPOCHS", 0)
     monkeypatch.setattr(training_times, "ROUNDS", 2)
-    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(timed_modes, "TURN_SECONDS", 0.0)
     monkeypatch.setattr(ceilings, "SIDES", {"cpu": 64})
     monkeypatch.setattr(ceilings, "BLOCK_SECONDS", 0.0)
 
@@ -218,13 +218,13 @@ class FakeLoop:
 def fake(monkeypatch):
     """Make a mode of an iteration of so many seconds, begun."""
     clock = [0.0]
-    monkeypatch.setattr(turns.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(timed_modes.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(
         training_times,
         "seconds_per_iteration",
         lambda *what: seconds_per_iteration(*what, clock=lambda: clock[0]),
     )
-    monkeypatch.setattr(turns, "TURN_SECONDS", 0.5)
+    monkeypatch.setattr(timed_modes, "TURN_SECONDS", 0.5)
 
     def fake(name, seconds, limit=100.0):
         mode = Mode(name, lambda *what: FakeLoop(clock, seconds))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.errors import BenchError
-from bench.perf import several_seeds, training_times, turns
+from bench.perf import several_seeds, timed_modes, training_times
 from bench.perf.plain_loop import PlainLoop
 from bench.perf.training_processes import TrainingProcesses
 from bench.perf.training_times import start_trainer
@@ -25,7 +25,7 @@ SEEDS = ("perf", "seeds", "{name: cvae, width: 0.25}", "--data", DATA, "--batch-
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(several_seeds, "ROUNDS", 2)
-    monkeypatch.setattr(turns, "TURN_SECONDS", 0.02)
+    monkeypatch.setattr(timed_modes, "TURN_SECONDS", 0.02)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Turns of modes of training, so that changing clocks and other programs disturb all alike."""
+"""Timed modes of training, which take turns: clocks and other programs disturb all alike."""
 
 import time
 from collections.abc import Callable, Iterator
