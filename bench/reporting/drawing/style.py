@@ -59,6 +59,19 @@ def dashes(index: int) -> str | tuple[int, tuple[float, ...]]:
     return DASHES[index % len(DASHES)]
 
 
+def distinct_places(indices: Sequence[int]) -> list[int]:
+    """Return indices for variants that are drawn together, with a color twice only if it must be.
+
+    The first of a color keeps its index; the others have that of a color which nobody has.
+
+    >>> distinct_places([0, 4, 11])
+    [0, 4, 1]
+    """
+    firsts = {index % len(COLORS): index for index in sorted(indices, reverse=True)}
+    free = (place for place in range(len(COLORS)) if place not in firsts)
+    return [i if firsts[i % len(COLORS)] == i else next(free, i) for i in indices]
+
+
 def dots(index: int | None, size: float) -> dict[str, Any]:
     """Return how the points of a class look, or real points where the index is None."""
     look = ("o", PALE) if index is None else (marker(index), color(index))

@@ -1,7 +1,7 @@
 """The runs and numbers that a figure is drawn from, on one data set, as the user chose them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from bench.record.quantities import COST, TIMINGS, kind_of
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.drawing.panels import fit
+from bench.reporting.drawing.style import distinct_places
 from bench.reporting.grouping import grouped
 from bench.reporting.statistics import Estimate, estimate
 from bench.reporting.tables.contents import letters
@@ -43,12 +44,13 @@ T = TypeVar("T")
 class FigureVariant:
     """A variant of a sweep with its measured runs.
 
-    `index` decides its color and shape; `run` is the one whose pictures are shown, if there is one.
+    `index` decides its color and shape, which may be others in another figure; `run` is the one
+    whose pictures are shown, if there is one.
     """
 
     name: str
     label: str
-    index: int
+    index: int = field(compare=False)
     runs: tuple[RecordedRun, ...]
     run: RecordedRun | None
 
@@ -215,10 +217,15 @@ class FigureData:
     def limit_variants(
         self, variants: Sequence[FigureVariant], most: int
     ) -> tuple[list[FigureVariant], list[str]]:
-        """Return the variants that fit, or all that the user named, and a note on the others."""
+        """Return the variants that fit, or all that the user named, and a note on the others.
+
+        Their colors differ as far as there are colors.
+        """
         most = len(variants) if self.named_variants else most
-        rest = [variant.label for variant in variants[most:]]
-        return list(variants[:most]), _left_out("variant", rest)
+        shown, rest = variants[:most], [variant.label for variant in variants[most:]]
+        places = distinct_places([variant.index for variant in shown])
+        placed = [replace(v, index=place) for v, place in zip(shown, places, strict=True)]
+        return placed, _left_out("variant", rest)
 
     def limit_panels(
         self, panels: Sequence[tuple[str, T]], most: int = PANELS

@@ -12,6 +12,7 @@ from bench.reporting.drawing.style import (
     PALE,
     color,
     dashes,
+    distinct_places,
     legend_below,
     marker,
 )
@@ -66,6 +67,20 @@ def test_no_two_of_many_variants_look_alike():
     assert len(set(looks)) == len(looks)
     lines = [(color(place), str(dashes(place))) for place in range(20)]
     assert len(set(lines)) == 20
+
+
+@pytest.mark.parametrize("indices", [[3, 1, 0], [0, 1, 2, 4, 5, 6, 11], [11, 4, 18], [9, 2]])
+def test_variants_drawn_together_share_no_color_while_there_are_others(indices):
+    places = distinct_places(indices)
+    assert len({color(place) for place in places}) == len(indices)
+    kept = [index for index, place in zip(indices, places, strict=True) if index == place]
+    assert {*kept} >= {index for index in indices if index < len(COLORS)}
+
+
+def test_of_more_variants_than_colors_no_two_look_alike():
+    places = distinct_places([0, 7, 8, *range(14, 28)])
+    assert {color(place) for place in places} == {*COLORS}
+    assert len({(color(place), marker(place), str(dashes(place))) for place in places}) == 17
 
 
 def test_a_legend_is_as_wide_as_its_figure():

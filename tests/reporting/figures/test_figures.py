@@ -12,6 +12,7 @@ from PIL import Image
 from bench.errors import NotApplicable, UnknownName
 from bench.record.jsonl import write_jsonl
 from bench.reporting.drawing.panels import GAP
+from bench.reporting.drawing.style import COLORS
 from bench.reporting.figures.catalog import FIGURES, find_figure
 from bench.reporting.figures.files import write_figure
 from tests.data_recorded import recorded
@@ -238,6 +239,15 @@ def test_snapshots_have_a_mean_and_an_interval_over_seeds(changed):
     assert {round(y, 4) for x, y in band if x == 400} == {-0.4841, 4.4841}  # t(2) / sqrt(3)
     with pytest.raises(NotApplicable, match="no snapshot was measured by intra_class_diversity"):
         drawn(changed, "snapshots", metrics=["intra_class_diversity"])
+
+
+def test_lines_drawn_together_have_colors_of_their_own(results):
+    data = drawable.data_of(results)
+    first, second = data.variants[:2]
+    alike = replace(second, index=first.index + len(COLORS))
+    placed, _ = data.limit_variants([first, alike], 2)
+    assert placed == [first, second]
+    assert [variant.index for variant in placed] == [0, 1]
 
 
 def test_a_legend_names_only_what_is_drawn(changed):
