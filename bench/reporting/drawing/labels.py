@@ -13,17 +13,16 @@ from bench.reporting.drawing import style
 GAP = 2.0
 """Free points (1/72 inch) between a name and whatever is near it."""
 
-REACH = 0.4
+REACH = 0.2
 """How far from its point a name may be placed, as a share of the width of the axes."""
 
 SHORTEST = 3.0
 """Points (1/72 inch) between a name and the rim of its marker from which on a line joins them."""
 
-CANDIDATES = 400
+CANDIDATES = 800
 """Places that are tried for each name."""
 
-
-ORDERS: tuple[str | int, ...] = ("largest", 0, 1)
+ORDERS: tuple[str | int, ...] = ("largest", 0, 1, 2, 3, 4)
 """Orders in which names choose their places, tried until all have one: the longest first, then
 random ones, of which each number is always the same."""
 

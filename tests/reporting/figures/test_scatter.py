@@ -1,5 +1,6 @@
 """Points of a grid are joined, named once, and counted as one against the room for names."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,9 +78,21 @@ def test_no_name_lies_on_a_marker_an_interval_or_another_name(sweep, metrics, co
             assert not overlap(box, other), name
 
 
+def test_names_stand_near_their_markers():
+    data = FigureData(load_records(PUBLISHED, ["longer"]), "digits")
+    with style.styled():
+        x, y = (metric_axis(data, name) for name in ("intra_class_diversity", "inception_score"))
+        figure = scatter(data, x, y).figure
+        names, markers, _ = boxes(figure)
+    for (name, box), marker in zip(names.items(), markers, strict=True):
+        beside = max(box.x0 - marker.x1, marker.x0 - box.x1, 0)
+        above = max(box.y0 - marker.y1, marker.y0 - box.y1, 0)
+        assert math.hypot(beside, above) < 0.2 * figure.dpi, name  # inches
+
+
 def test_names_that_find_no_place_are_in_the_caption():
     same = ScatterAxis("x", lambda v: estimate([0.0]))
-    names = [f"one of many at one point, {index}" for index in range(60)]
+    names = [f"one of many at one point, {index}" for index in range(30)]
     figure, notes, _ = scatter(data_of(*names), same, same)
     placed = names_in(figure)
     without = [name for name in names if name not in placed]
