@@ -65,8 +65,8 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import AtLeastOne, Batch, Positive, Posterior, Stage
 from models import backbones, terms
+from models.autoencoders import LabelSubspaceVAE
 from models.blocks import LabelGaussians, spread
-from models.vae import LabelSubspaceVAE
 
 MEAN = 2.0  # of a class in its own block at the start, and of an attribute that is 1; else -2
 RADIUS = 3.0  # of the sphere on which class means start for the linear head

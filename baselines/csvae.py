@@ -41,8 +41,8 @@ from torch import Tensor
 from bench.data.base import DataSpec
 from bench.training.interface import AtLeastOne, Batch, Objective, Positive, Posterior, Stage
 from models import backbones, terms
+from models.autoencoders import LabelSubspaceVAE, gaussian_draw, gaussian_moments
 from models.blocks import spread
-from models.vae import LabelSubspaceVAE, gaussian_draw, gaussian_moments
 
 RADIUS = 3.0  # of the sphere on which class means start
 NARROW = log(0.1**2)  # log-variance of an absent attribute at the start

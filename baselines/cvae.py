@@ -24,7 +24,7 @@ from torch import Tensor
 from bench.data.base import DataSpec
 from bench.training.interface import AtLeastOne, Batch, Objective, Positive, Stage
 from models import backbones, terms
-from models.vae import LabelConditionedVAE
+from models.autoencoders import LabelConditionedVAE
 
 
 class CVAE(LabelConditionedVAE):

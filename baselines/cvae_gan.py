@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from bench.data.base import DataSpec
 from bench.training.interface import AtLeastOne, Batch, Objective, Positive, Stage
 from models import backbones, terms
+from models.autoencoders import LabelConditionedVAE
 from models.blocks import SLOPE, Critic, Spectral, glorot, one_hot
-from models.vae import LabelConditionedVAE
 
 KEPT = 0.9  # of a class's average features when a batch has examples of it
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from bench.data.base import DataSpec
 from bench.training.interface import AtLeastOne, Batch, Code, Objective, Positive, Posterior, Stage
 from models import backbones, terms
+from models.autoencoders import VAE, gaussian_draw, gaussian_moments
 from models.blocks import ClassMoments, draw
-from models.vae import VAE, gaussian_draw, gaussian_moments
 
 
 class UnconditionalVAE(VAE):

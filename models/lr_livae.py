@@ -44,8 +44,8 @@ from bench.training.interface import (
     Stage,
 )
 from models import backbones, terms
+from models.autoencoders import TwoCodeVAE, gaussian_draw, gaussian_moments
 from models.blocks import ClassGaussians, ClassMoments, draw, glorot
-from models.vae import TwoCodeVAE, gaussian_draw, gaussian_moments
 
 VARIANCE_SCHEDULE = {"name": "drop", "at": 2.0, "factor": 0.01, "unit": "epochs"}
 PRIOR = ("prior", "prior_scale")

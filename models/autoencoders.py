@@ -1,4 +1,4 @@
-"""Base classes of models with an encoder and a decoder: draw, encode and decode codes."""
+"""Base classes of the VAEs here and in `baselines`: draw, encode and decode codes."""
 
 from abc import abstractmethod
 from typing import ClassVar
