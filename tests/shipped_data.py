@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.data.landmarks import COLUMNS
+from bench.data.files.landmarks import COLUMNS
 from tests.metrics.networks import Pair
 
 PER_CLASS = 14

@@ -117,7 +117,7 @@ class Split:
     Attributes:
         x: `uint8` `[N, C, H, W]`, or `float32` `[N, D]` for points.
         y: `int64` `[N]`, in `[0, K)`.
-        landmarks: `float32` `[N, 5, 2]`, `x, y` of the points `bench.data.arrays.POINTS` in
+        landmarks: `float32` `[N, 5, 2]`, `x, y` of the points `bench.data.files.arrays.POINTS` in
             pixels from the left and upper edge of the image; None where they are not known.
     """
 

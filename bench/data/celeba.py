@@ -18,9 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bench.data import npz_files
 from bench.data import torchvision_files as files
-from bench.data.arrays import Array, Arrays
 from bench.data.base import DataSet, DataSpec
 from bench.data.class_names import (
     PerCombination,
@@ -29,7 +27,9 @@ from bench.data.class_names import (
     left_out_notice,
     name_combinations,
 )
-from bench.data.image_files import decode_images
+from bench.data.files import npz_files
+from bench.data.files.arrays import Array, Arrays
+from bench.data.files.image_files import decode_images
 from bench.data.torchvision_files import SetInfo
 from bench.data.torchvision_sets import TorchvisionSet
 from bench.errors import BenchError, DataMissing, SpecError, describe_unknown

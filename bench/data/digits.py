@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.data.arrays import Arrays
 from bench.data.base import DataSet, DataSpec, Source, Split
 from bench.data.class_names import DIGITS, name_combinations
+from bench.data.files.arrays import Arrays
 from bench.data.splits import HeldOutTestOptions
 
 

@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bench.data import npz_files
-from bench.data.arrays import Array, Arrays, refuse_too_large
 from bench.data.base import DataSet, DataSpec, Source, data_root
 from bench.data.class_names import check_attributes, in_order
-from bench.data.image_files import (
+from bench.data.files import npz_files
+from bench.data.files.arrays import Array, Arrays, refuse_too_large
+from bench.data.files.image_files import (
     Color,
     Head,
     ImageFile,

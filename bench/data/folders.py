@@ -26,10 +26,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.data import npz_files
-from bench.data.arrays import Array, Arrays, refuse_too_large
 from bench.data.base import DataSet, DataSpec, Source, Split, data_root, home_path
-from bench.data.image_files import (
+from bench.data.files import npz_files
+from bench.data.files.arrays import Array, Arrays, refuse_too_large
+from bench.data.files.image_files import (
     Color,
     Crop,
     crop_window,
@@ -39,8 +39,8 @@ from bench.data.image_files import (
     image_sizes,
     in_threads,
 )
-from bench.data.image_tables import Box, ImageRow, read_boxes, read_rows
-from bench.data.image_tree import (
+from bench.data.files.image_tables import Box, ImageRow, read_boxes, read_rows
+from bench.data.files.image_tree import (
     SUFFIXES,
     LeftOut,
     class_folders,
@@ -49,7 +49,7 @@ from bench.data.image_tree import (
     list_beside,
     list_images,
 )
-from bench.data.landmarks import COLUMNS, check_inside, check_paths, move_points
+from bench.data.files.landmarks import COLUMNS, check_inside, check_paths, move_points
 from bench.data.splits import HeldOutTestOptions
 from bench.data.summary import content_hashes
 from bench.errors import BenchError, DataMissing, SpecError

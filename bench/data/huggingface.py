@@ -22,8 +22,8 @@ import yaml
 from bench.console import say
 from bench.data.base import data_root, home_path, is_offline, made_data_root
 from bench.data.encoded_images import EncodedImages, EncodedSet, EncodedSplit, files_identity
-from bench.data.image_files import Content, ImageFile
-from bench.data.image_tree import PARTS
+from bench.data.files.image_files import Content, ImageFile
+from bench.data.files.image_tree import PARTS
 from bench.data.torchvision_files import TIMEOUT_S
 from bench.errors import BenchError, DataMissing, SpecError, describe_unknown, one_line
 from bench.registry import import_extra

@@ -13,8 +13,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.data import npz_files
-from bench.data.arrays import Array, image_shape
 from bench.data.base import DataSet, DataSpec, Source, home_path
 from bench.data.class_names import (
     PerCombination,
@@ -23,6 +21,8 @@ from bench.data.class_names import (
     left_out_notice,
     name_combinations,
 )
+from bench.data.files import npz_files
+from bench.data.files.arrays import Array, image_shape
 from bench.data.splits import HeldOutTestOptions
 from bench.errors import BenchError, DataMissing, SpecError
 

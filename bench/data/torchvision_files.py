@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.data.arrays import Arrays
 from bench.data.base import data_root, is_offline
+from bench.data.files.arrays import Arrays
 from bench.errors import BenchError, DataMissing
 
 TIMEOUT_S = 10  # without an answer

@@ -12,11 +12,11 @@ from typing import Annotated
 from pydantic import Field
 from torch.nn.functional import pad
 
-from bench.data import npz_files
 from bench.data import torchvision_files as files
-from bench.data.arrays import Arrays, check_arrays
 from bench.data.base import DataSet, DataSpec, Source, Split, is_offline
 from bench.data.class_names import DIGITS
+from bench.data.files import npz_files
+from bench.data.files.arrays import Arrays, check_arrays
 from bench.data.splits import SplitOptions
 from bench.data.torchvision_files import SetInfo
 from bench.errors import BenchError

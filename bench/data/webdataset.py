@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 from bench.data.base import home_path
 from bench.data.encoded_images import EncodedImages, EncodedSet, EncodedSplit, files_identity
-from bench.data.image_files import Content
-from bench.data.image_tree import SUFFIXES
+from bench.data.files.image_files import Content
+from bench.data.files.image_tree import SUFFIXES
 from bench.errors import BenchError, DataMissing, first_few
 from bench.registry import import_extra
 

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from bench.data.arrays import (
+from bench.data.base import DataSpec, Split, fingerprint
+from bench.data.files.arrays import (
     check_integers,
     flatten_labels,
     image_shape,
     refuse_zeros_and_ones,
 )
-from bench.data.base import DataSpec, Split, fingerprint
-from bench.data.image_files import in_threads, open_image
-from bench.data.image_tree import (
+from bench.data.files.image_files import in_threads, open_image
+from bench.data.files.image_tree import (
     SUFFIXES,
     LeftOut,
     class_folders,
@@ -27,7 +27,7 @@ from bench.data.image_tree import (
     list_beside,
     list_images,
 )
-from bench.data.npz_files import array_names, read_arrays
+from bench.data.files.npz_files import array_names, read_arrays
 from bench.errors import BenchError, DataMissing, describe_unknown, first_few
 from bench.metrics.base import SampleSet
 from bench.metrics.images_by_class import by_class

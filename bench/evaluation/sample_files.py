@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.data.image_tree import folder_names
+from bench.data.files.image_tree import folder_names
 from bench.errors import BenchError, SpecError
 from bench.evaluation.trained_run import TrainedRun, open_run
 from bench.metrics.base import SampleSet

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.data.arrays import POINTS
 from bench.data.base import Split, to_float
+from bench.data.files.arrays import POINTS
 from bench.metrics.base import Context, Measurement, Quantity
 from bench.metrics.encoder_decoder import BATCH, EncoderDecoder, EncodingMetric
 from bench.metrics.reconstruction import psnr, psnr_protocol, squared_errors

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.data.arrays import Arrays
-from bench.data.npz_files import write
+from bench.data.files.arrays import Arrays
+from bench.data.files.npz_files import write
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from bench.data import folders
+from bench.data.files.image_files import decode_image
+from bench.data.files.image_tables import read_boxes
 from bench.data.folders import Folder
-from bench.data.image_files import decode_image
-from bench.data.image_tables import read_boxes
 from bench.errors import BenchError, DataMissing, SpecError
 
 

@@ -4,8 +4,8 @@ import torch
 from PIL import ExifTags, Image
 
 from bench.data import folders
+from bench.data.files.landmarks import COLUMNS
 from bench.data.folders import Folder
-from bench.data.landmarks import COLUMNS
 from bench.data.npz import Npz
 from bench.errors import BenchError, SpecError
 

@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from bench.data import npz_files
+from bench.data.files import npz_files
 from bench.data.npz import Npz
 from bench.errors import BenchError, DataMissing, SpecError
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.data.files.image_files import decode_image
 from bench.data.folders import Folder
-from bench.data.image_files import decode_image
 from bench.errors import BenchError
 from bench.spec.components import complete_component
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.data.blobs import Blobs
-from bench.data.image_tree import folder_names
+from bench.data.files.image_tree import folder_names
 from bench.data.moons import Moons
 from bench.data.swiss_roll import SwissRoll
 from bench.evaluation.external_images import read_images

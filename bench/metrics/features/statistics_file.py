@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.data.npz_files import array_names, read_arrays
+from bench.data.files.npz_files import array_names, read_arrays
 from bench.errors import BenchError
 from bench.record.files import read_once, write_npz
 

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageColor, ImageOps
 from PIL.ImageFile import ImageFile as OpenedImage
 from pydantic import AfterValidator
 
-from bench.data.image_tables import Box, first_problems
+from bench.data.files.image_tables import Box, first_problems
 from bench.errors import BenchError
 
 Crop = Literal["center", "none", "boxes"]

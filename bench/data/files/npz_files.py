@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
-from bench.data.arrays import (
+from bench.data.files.arrays import (
     Array,
     Arrays,
     check_arrays,

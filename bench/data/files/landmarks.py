@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.arrays import POINTS, Array
-from bench.data.image_tables import ImageRow, first_problems
+from bench.data.files.arrays import POINTS, Array
+from bench.data.files.image_tables import ImageRow, first_problems
 from bench.errors import BenchError, nearest
 
 COLUMNS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")

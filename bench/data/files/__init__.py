@@ -1,0 +1,1 @@
+"""Image sets in files: trees and tables of images, their arrays, one crop and resize."""
