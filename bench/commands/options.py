@@ -172,15 +172,11 @@ EXECUTION = (
 
 
 class WorkerOptions(TypedDict):
-    """The values of the options `WORKER`."""
+    """The values of the options `WORKER`; `given_weights` reads those of `weights_options`."""
 
     results: Path
     device: str
     threads: int | None
-    inception_weights: Path | None
-    lpips_weights: Path | None
-    dinov2_weights: Path | None
-    clip_weights: Path | None
 
 
 class ExecutionOptions(WorkerOptions, TrackerOptions):

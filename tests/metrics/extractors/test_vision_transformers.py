@@ -16,10 +16,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.transforms import v2
 
+from bench.commands.options import WEIGHTS
 from bench.errors import NotApplicable
 from bench.metrics.base import SampleSet
 from bench.metrics.extractors import EXTRACTORS, extractor_option
 from bench.metrics.extractors import vision_transformers as module
+from bench.metrics.extractors.pretrained_networks import PRETRAINED
 from bench.metrics.extractors.vision_transformers import (
     TRANSFORMERS,
     resized_as_pillow,
@@ -352,3 +354,6 @@ def test_the_frechet_distance_of_dinov2_is_that_of_the_formula(files, contexts, 
 def test_all_names_are_listed():
     names = get_args(get_args(get_args(get_args(extractor_option.ExtractorOption)[0])[0])[0])
     assert [*names, "{path: FILE}"] == [*EXTRACTORS]
+    assert {*WEIGHTS} == {*PRETRAINED}
+    named = {name for name, summary in EXTRACTORS.items() if f"--{name}-weights" in summary}
+    assert named == {*WEIGHTS} & {*EXTRACTORS}
