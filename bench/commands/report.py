@@ -7,7 +7,7 @@ import click
 
 from bench.commands import cli, echo, options
 from bench.commands.json_output import json_option, print_json
-from bench.errors import BenchError
+from bench.errors import BenchError, SpecError
 
 if TYPE_CHECKING:
     from bench.reporting.tables.table import ColumnView
@@ -102,7 +102,12 @@ def report_command(
     from bench.reporting.render import RENDERERS, SUFFIXES
     from bench.reporting.snapshot_selection import select_snapshots
     from bench.reporting.tables.build import build_table, filled_tables
-    from bench.reporting.tables.table_spec import choose_metrics, load_tables, pick_table
+    from bench.reporting.tables.table_spec import (
+        choose_metrics,
+        load_tables,
+        pick_table,
+        unknown_metrics,
+    )
     from bench.reporting.variance import variance_table
 
     records = options.load_results(results, sweeps)
@@ -115,6 +120,9 @@ def report_command(
     if metrics:
         measured = {entry.metric for entry in records.final}
         specs = choose_metrics(specs, metrics, {*measured, *COST, *TIMINGS})
+    named = [pick_table(every, name, specs) for name in tables]
+    if unknown := unknown_metrics(named, records):
+        raise SpecError.all_of(unknown)
     family = options.chosen_comparisons(compare, records)
     compared_with = family.comparisons.reference if family else ""
     if compared_with and reference not in (None, compared_with):
@@ -140,7 +148,7 @@ def report_command(
         echo(f"written to {folder / 'report.html'}", err=True)
         if not is_table_named and not as_json:
             return
-    made = [build_table(pick_table(every, name, specs), records, **choices) for name in tables]
+    made = [build_table(spec, records, **choices) for spec in named]
     if is_all:
         made += [table for table in filled if table.name not in tables]
         if left := [name for name in specs if name not in {table.name for table in made}]:

@@ -46,6 +46,37 @@ def test_a_table_of_ones_own_stands_beside_those_that_are_shipped(bench, here, r
     assert bench("list", "tables")[1].startswith("mine ")
 
 
+def test_a_misspelled_metric_of_ones_own_table_is_named(bench, here, results):
+    (here / "sweeps").mkdir()
+    path = here / "sweeps" / "tables.yaml"
+    path.write_text("tables:\n  mine:\n    title: T\n    metrics: [inception_scor, fid]")
+    problem = (
+        "sweeps/tables.yaml:4: tables.mine.metrics: unknown metric 'inception_scor' "
+        "(did you mean 'inception_score'?)"
+    )
+    status, out, err = bench("report", "claims", "--table", "mine")
+    assert (status, out) == (2, "")
+    assert f"error: {problem}" in err
+    assert "Inception Score" in bench("report", "claims", "--table", "1")[1], "it is not asked for"
+    status, _, err = bench("report", "claims", "--all")
+    assert status == 0
+    assert f"left out: {problem}" in err
+    path.write_text("tables: {mine: {title: T, metrics: [leakage]}}")
+    _, _, err = bench("report", "claims", "--table", "mine")
+    assert "unknown metric 'leakage' (did you mean 'leakage_linear'?)" in err, "it measures two"
+
+
+def test_what_a_metric_measures_and_what_the_record_holds_are_known(bench, here):
+    (here / "sweeps").mkdir()
+    own = "tables: {mine: {title: T, metrics: [leakage_linear, fid/rare, darkness, train_seconds]}}"
+    (here / "sweeps" / "tables.yaml").write_text(own)
+    seeds = {0: {"darkness/left": ("of a package that is not installed", 1.0)}}
+    recorded.write_sweep(here / "results", variants={"cvae": seeds}, real=None)
+    status, _, err = bench("report", "quickstart", "--table", "mine")
+    assert status == 0, err
+    assert "unknown" not in err
+
+
 def test_a_table_that_was_asked_for_is_printed_though_nothing_fills_it(bench, results):
     status, out, _ = bench("report", "claims", "--all", "--table", "toy")
     assert status == 0

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from bench.record.left_out import say_left_out
 from bench.record.records import RecordEntry, Records
 from bench.reporting.notes.table_notes import write_notes
 from bench.reporting.statistics import estimate
@@ -26,7 +27,7 @@ from bench.reporting.tables.table import (
     Row,
     Table,
 )
-from bench.reporting.tables.table_spec import TableSpec
+from bench.reporting.tables.table_spec import TableSpec, unknown_metrics
 from bench.spec.reserved_names import REAL
 
 NO_ROW = (
@@ -136,8 +137,11 @@ def filled_tables(
     """Build the tables whose trained rows fill half of the metrics, in the order of their file.
 
     Of tables that would show the same columns one is kept: the paper's where its data are there,
-    else that of all metrics, else the first. The options are those of `build_table`.
+    else that of all metrics, else the first. The options are those of `build_table`. A metric that
+    nobody knows here may be one of a package that is not installed, so it is only said.
     """
+    for problem in unknown_metrics(specs.values(), records):
+        say_left_out(problem)
     present = {run.data for run in records.runs}
     kept: dict[frozenset[tuple[str, str, str]], str] = {}
     ranked = [(not present & set(spec.data), bool(spec.metrics), spec) for spec in specs.values()]

@@ -1,14 +1,16 @@
 """Definitions of tables: read from `sweeps/tables.yaml`, checked before anything is built."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from bench.errors import BenchError, UnknownName
-from bench.record.quantities import Direction, kind_of
+from bench import registry
+from bench.errors import BenchError, SpecError, UnknownName, describe_unknown
+from bench.record.quantities import COST, TIMINGS, Direction, kind_of, registered_metrics
+from bench.record.records import Records
 from bench.spec.located import Located
 from bench.spec.located_yaml import read_yaml
 from bench.spec.run_settings import Strict
@@ -55,10 +57,14 @@ class _Entry(Strict):
 
 
 class TableSpec(_Entry):
-    """The definition of one table: a section of the file with its name, a number or a word."""
+    """The definition of one table: a section of the file with its name, a number or a word.
+
+    `places` say where the metrics were written, for a table of the user's own file.
+    """
 
     name: str
     names: Names = Names()
+    places: Mapping[str, str] = {}
 
     @property
     def is_measured(self) -> bool:
@@ -92,7 +98,8 @@ def load_tables(own: Path | None = None) -> dict[str, TableSpec]:
     The own file is `sweeps/tables.yaml` of the current folder, where there is one. `SpecError`
     names the key of what is not a table.
     """
-    document = _document(Path("sweeps") / TABLES if own is None else own)
+    own = Path("sweeps") / TABLES if own is None else own
+    document = _document(own)
     with document.locating_errors():
         file = validate(_File, document.value, ())
     overrides = {
@@ -107,8 +114,43 @@ def load_tables(own: Path | None = None) -> dict[str, TableSpec]:
                 "published values belong to one metric, so the table must name exactly one",
             )
         settings = dict(entry) | {"reference": entry.reference or file.reference}
-        tables[name] = TableSpec(name=name, names=names, **settings)
+        places = {
+            metric: place
+            for number, metric in enumerate(entry.metrics)
+            if (place := document.where(("tables", name, "metrics", number))).startswith(f"{own}:")
+        }
+        tables[name] = TableSpec(name=name, names=names, places=places, **settings)
     return tables
+
+
+def unknown_metrics(specs: Iterable[TableSpec], records: Records) -> list[SpecError]:
+    """Return what is wrong with names in the user's own tables that no number can have.
+
+    A number is called after a quantity that its metric declares, or after a part of one. The metric
+    need not be installed here, so what the record holds is known, too.
+    """
+    asked = [(spec, name) for spec in specs for name in spec.metrics if name in spec.places]
+    measured = {entry.metric for entry in records.measurements}
+    known = set(map(_whole, {*COST, *TIMINGS, *records.quantities.described, *measured}))
+    if all(_whole(name) in known for _, name in asked):
+        return []
+    metrics = registered_metrics()  # the last resort, since it imports torch
+    if metrics.keys() < registry.registered("metric").keys():
+        return []  # one cannot be imported, so nobody knows what it measures
+    known |= {_whole(name) for metric in metrics.values() for name in metric.quantities}
+    return [
+        SpecError(
+            describe_unknown("metric", name, known),
+            where=spec.places[name],
+            key=f"tables.{spec.name}.metrics",
+        )
+        for spec, name in asked
+        if _whole(name) not in known
+    ]
+
+
+def _whole(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _document(own: Path) -> Located:
