@@ -1,9 +1,11 @@
 """A sweep as files for a repository, which reports read as they read the sweep itself."""
 
+import csv
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,21 +102,58 @@ def _plan(source: Path) -> str:
     return text.replace(json.dumps(str(spec)), json.dumps("/".join(spec.parts[-2:])))
 
 
+PATH = re.compile(
+    r"""(?:(?<![^\s"'`=:,(\[{])|(?<=file://)|(?<=:///))  # not within an address or a relative path
+    (?:(?<=')/[^'/][^']*(?=') | (?<=")/[^"/][^"]*(?=") | /[^\s"'`/,;)\]}][^\s"'`,;)\]}]*)""",
+    re.VERBOSE,
+)
+"""An absolute path within a text, such as a command; it may hold spaces where it is quoted."""
+
+
 def machine_paths(files: Iterable[Path]) -> dict[str, list[str]]:
-    """Return the paths below the home or working folder that files name, with the files' names."""
-    roots = "|".join(re.escape(str(root)) for root in {Path.home(), Path.cwd()} - {Path("/")})
+    """Return the absolute paths that the texts of files name, with the files' names."""
     found: dict[str, list[str]] = {}
-    for file in files if roots else ():
-        text = file.read_bytes().decode(errors="ignore")
-        for path in dict.fromkeys(re.findall(rf"(?:{roots})(?:/[\w.@+-]+)*", text)):
+    for file in files:
+        for path in dict.fromkeys(p for text in _texts(file) for p in _paths_in(text)):
             found.setdefault(path, []).append(file.name)
     return found
+
+
+def _texts(file: Path) -> Iterator[str]:
+    """Yield the texts of a published file: strings, cells, those of a picture, or all of it."""
+    if file.suffix == ".png":
+        with suppress(OSError, SyntaxError), PngImageFile(file) as picture:
+            yield from picture.text.values()
+    elif file.suffix == ".json":
+        yield from _strings(json.loads(file.read_text()))
+    elif file.suffix == ".csv":
+        with file.open(newline="") as lines:
+            yield from (cell for row in csv.reader(lines) for cell in row)
+    else:
+        yield file.read_text()
+
+
+def _strings(content: object) -> Iterator[str]:
+    """Yield the strings of plain data, keys among them."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, Mapping):
+        yield from (text for item in content.items() for text in _strings(item))
+    elif isinstance(content, list | tuple):
+        yield from (text for item in content for text in _strings(item))
+
+
+def _paths_in(text: str) -> list[str]:
+    """Return the absolute paths in a text; one that is nothing else may hold any character."""
+    if re.fullmatch(r"/[^/\n].*", text):
+        return [text]
+    return [path.rstrip(".:") for path in PATH.findall(text)]
 
 
 def _portable(text: str, results: Path) -> str:
     """Return the text with the path of all results shortened to `results`."""
     for folder in _paths(results):
-        text = text.replace(folder, "results")
+        text = re.sub(rf"(?<![\w.@+-]){re.escape(folder)}(?![\w.@+-])", "results", text)
     return text
 
 

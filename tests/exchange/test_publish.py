@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from bench.errors import BenchError, UnknownName
-from bench.exchange.publish import publish_sweep
+from bench.exchange.publish import machine_paths, publish_sweep
 from bench.record.records import load_records
 from tests.data_recorded import cases, recorded
 
@@ -72,6 +72,34 @@ def test_paths_of_the_machine_in_a_publication_are_said(bench, here):
         json.loads((here / "second/quickstart/sweep.json").read_text())["spec"] == "mine/faces.yaml"
     )
     assert f"note: origins.json: a sweep file or a command named a path of yours, {here}/fac" in err
+
+
+def test_paths_are_found_whole_wherever_they_are(tmp_path):
+    command = (
+        "bench run '/mnt/my sweeps/a.yaml' 'base.data={name: folder, path: /data/faces}' "
+        "--inception-weights=/opt/net.pth --storage sqlite:////var/db https://a.org/b results/c/d"
+    )
+    recorded.write_json(tmp_path / "a.json", {"command": command, "path": ["/data/my faces"]})
+    (tmp_path / "b.csv").write_text(f'x,command\n1,"{command}"\n')
+    (tmp_path / "c.md").write_text("Images / s, and/or 1/2 of `/home/anna/x`, ~/mine. See /home.")
+    (tmp_path / "d.png").write_bytes(b"a /home/picture")
+    of_command = ("/mnt/my sweeps/a.yaml", "/data/faces", "/opt/net.pth", "/var/db")
+    assert machine_paths(sorted(tmp_path.iterdir())) == {
+        **{path: ["a.json", "b.csv"] for path in of_command},
+        "/data/my faces": ["a.json"],
+        **{path: ["c.md"] for path in ("/home/anna/x", "/home")},
+    }
+
+
+def test_a_folder_that_begins_like_that_of_the_results_keeps_its_name(here, bench):
+    recorded.write_sweep(here / "elsewhere")
+    plan = here / "elsewhere" / "quickstart" / "sweep.json"
+    weights = f"--inception-weights {here}/elsewhere2/net.pth"
+    plan.write_text(plan.read_text().replace("quickstart.yaml", f"quickstart.yaml {weights}"))
+    _, _, err = bench("publish", "quickstart", "--results", str(here / "elsewhere"))
+    kept = (here / "results" / "published" / "quickstart" / "sweep.json").read_text()
+    assert weights in kept
+    assert f"a path of yours, {here}/elsewhere2/net.pth" in err
 
 
 def test_the_command_says_what_it_wrote(bench, here):
