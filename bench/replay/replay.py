@@ -40,6 +40,7 @@ from bench.spec.completion.start_from import unchanged_weights
 from bench.spec.option_files import FILE_HASHES
 from bench.spec.run_config import RunConfig
 from bench.spec.switches import EAGER
+from bench.spec.validation import KeyProblem
 from bench.training.trainer import Trainer
 
 
@@ -48,7 +49,8 @@ def read_run(folder: Path, *, measured: bool = True) -> RunConfig:
 
     It is completed again, so that losses are added in the order of the model's objective: the
     record is sorted by name, and sums of floats depend on the order. Files that are options of
-    metrics must be those of then, unless nothing is `measured`.
+    metrics must be those of then, unless nothing is `measured`. What is not here, such as the data,
+    is no fault of the record.
     """
     path = folder / "config.json"
     if not path.exists():
@@ -64,6 +66,11 @@ def read_run(folder: Path, *, measured: bool = True) -> RunConfig:
             evaluation = {**evaluation, "metrics": metrics}
         rows = {row.path.name: read_config(row.path)["sampling"] for row in _measured_rows(folder)}
         return run_config.complete_settings(training | evaluation | {"sampling": rows})
+    except KeyProblem as found:
+        raise BenchError(
+            f"{folder} cannot be repeated here: {'; '.join(map(str, found.parts))} (paths in its "
+            "config.json are from the folder where bench was started)"
+        ) from found
     except (BenchError, ValueError, LookupError, TypeError, AttributeError) as error:
         problem = f"{path} does not describe a run that was trained: {first_line(error)}"
         raise BenchError(problem) from error

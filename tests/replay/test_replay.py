@@ -150,6 +150,23 @@ def test_what_cannot_be_done_again_is_named(bench, here, tiny):
         assert text in err
 
 
+@pytest.mark.parametrize("command", ["verify", "rerun"])
+def test_data_that_are_not_here_are_named_in_place_of_the_record(command, bench, here, tiny):
+    folder = run_of(tiny, "cvae")
+    config = json.loads((folder / "config.json").read_text())["config"]
+    edit(folder / "config.json", config=config | {"data": {"name": "npz", "path": "gone.npz"}})
+    status, _, err = bench(command, "tiny/cvae", *CPU)
+    assert status == 2
+    assert (
+        f"results/tiny/{folder.name} cannot be repeated here: data: there is no file gone.npz"
+        in err
+    )
+    assert "paths in its config.json are from the folder where bench was started" in err
+    assert "does not describe" not in err
+    (here / "gone.npz").write_text("no archive")
+    assert "cannot be repeated here: data: gone.npz: " in bench(command, "tiny/cvae", *CPU)[2]
+
+
 def test_other_data_than_then_are_refused(bench, tiny):
     folder = run_of(tiny, "cvae")
     edit(folder / "provenance.json", data_fingerprint="0" * 64)
