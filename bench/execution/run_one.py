@@ -232,7 +232,7 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
         refuse_other_data(folder.path, data, f"; delete {folder.path} to start again")
         *_, last = provenance.sessions_of(recorded)
         changed = changed_files(last.get("sources", {}), sources_of(run))
-        if changed.get("metrics") or changed.get(HARNESS):
+        if any(changed.values()):
             for step in run.steps[:-1]:  # so that the same code measures all weights of a run
                 folder.snapshot(step).reopen()
     # So that what is compared with this was measured with it, or later.
@@ -242,7 +242,7 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
     config |= {"sampling": run.default_sampling} if run.default_sampling else {}
     write_json(folder.path / "config.json", config)
     trains = not folder.model.exists() or _lacking_snapshots(run, folder)
-    parts = ("model", "data", "metrics") if trains else ("metrics",)
+    parts = ("model", "data", "metrics") if trains else ("model", "metrics")  # a model draws, too
     _record_origin(run, folder, data.fingerprints, worker, *parts)
 
 

@@ -164,6 +164,16 @@ def changed_files(then: Sources, now: Sources) -> dict[str, set[str]]:
     }
 
 
+def has_mixed_code(origin: Mapping[str, Any]) -> bool:
+    """Return whether the weights of a run were trained, or drawn from, by several versions.
+
+    Only versions of its model and data count: of all others, the last one made the numbers alone.
+    """
+    first, *later = (session.get("sources", {}) for session in sessions_of(origin))
+    changed = [changed_files(first, sources) for sources in later]
+    return any(files.get(part) for files in changed for part in ("model", "data"))
+
+
 def differing_files(origins: Sequence[Mapping[str, Any]]) -> list[str] | None:
     """Return the source files that are not the same for all runs; None where that is not known."""
     recorded = [s.get("sources", {}) for origin in origins for s in sessions_of(origin)]

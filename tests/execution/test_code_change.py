@@ -166,7 +166,7 @@ def test_deleting_done_measures_again_without_training(bench, here, already, edi
     assert times(here) == before, "nothing was trained again"
     held = origin(runs(here)[0])
     (continued,) = held["continued"]
-    assert continued["sources"].keys() == {"metrics", "harness"}
+    assert continued["sources"].keys() == {"model", "metrics", "harness"}
     assert continued["sources"]["metrics"][METRIC] != held["sources"]["metrics"][METRIC]
     assert "nothing to do" in bench(*MEASURED)[2]
 
@@ -192,6 +192,23 @@ def test_a_failed_run_that_is_tried_again_says_what_made_it(bench, here, already
     held = origin(runs(here)[0])
     assert held["sources"]["model"] != before["model"]
     assert "continued" not in held
+
+
+def test_weights_from_which_other_code_draws_are_said_in_tables(bench, here, already, edit):
+    already(*MEASURED)
+    for folder in runs(here):
+        (folder / "done").unlink()
+        (folder / "failed").write_text("a defect of the metric\n")
+    edit(MODEL, "baselines/cgan.py")
+    status, _, err = bench(*MEASURED, "--retry-failed", "--allow-code-change")
+    assert status == 0, err
+    for folder in runs(here):
+        held = origin(folder)
+        assert held["sources"]["model"] != held["continued"][0]["sources"]["model"]
+    _, out, _ = bench("report", "tiny")
+    assert "Runs on Blobs were made by different versions of the code:" in out
+    for file in (MODEL, "baselines/cgan.py"):
+        assert len(set(re.findall(rf"{file} ([0-9a-f]{{8}})", out))) == 2
 
 
 def test_records_that_cannot_be_compared_are_used_with_a_note(bench, here, already, edit):

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.record.files import settings_text
-from bench.record.provenance import Origin, code_text, differing_files, read_execution, sessions_of
+from bench.record.provenance import (
+    Origin,
+    code_text,
+    differing_files,
+    has_mixed_code,
+    read_execution,
+    sessions_of,
+)
 from bench.record.records import Records
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import counts_text, listed, seeds_text
@@ -177,7 +184,8 @@ def _code_notes(made: Sequence[Made], title: str) -> list[Note]:
     origins = [origin for _, _, origin in made]
     differing = differing_files(origins)
     codes = _grouped(made, lambda origin: code_text(origin, differing or ()))
-    if len(codes) > 1 and differing != []:
+    is_mixed = len(codes) > 1 or any(map(has_mixed_code, origins))
+    if is_mixed and differing != []:
         return [_mixture(f"Runs on {title} were made by different versions of the code:", codes)]
     if not any(session.get("dirty") for origin in origins for session in sessions_of(origin)):
         return []

@@ -83,6 +83,19 @@ def test_another_commit_is_told_where_what_it_computes_differs(tmp_path, first, 
     assert expected in text if expected else "versions of the code" not in text
 
 
+@pytest.mark.parametrize(("part", "is_told"), [("model", True), ("metrics", False)])
+def test_weights_that_other_code_continued_are_told_even_where_all_rows_share_it(
+    part, is_told, tmp_path
+):
+    folder = recorded.write_sweep(tmp_path)
+    then, now = (f'"sources": {{"{part}": {{"a.py": "{digit}"}}}}' for digit in "12")
+    later = f'"continued": [{{"commit": "decade", {now}}}]'
+    change(folder, "0*", '"dirty"', f'{then}, {later}, "dirty"')
+    text = " ".join(notes(tmp_path).split())
+    assert ("Runs on Digits were made by different versions of the code:" in text) == is_told
+    assert ("commit c0ffee (a.py 1), continued by commit decade (a.py 2): cVAE" in text) == is_told
+
+
 def test_a_row_of_two_versions_names_its_seeds(tmp_path):
     folder = recorded.write_sweep(tmp_path)
     change(folder, "0[12]*", '"c0ffee"', '"decade"')
