@@ -11,7 +11,13 @@ from bench.evaluation.sampling import save_samples
 from bench.metrics.base import SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance
-from bench.record.evaluation_rows import SampleSetEntry, all_metrics, problem_of_pair, samples_of
+from bench.record.evaluation_rows import (
+    SAVED,
+    SampleSetEntry,
+    all_metrics,
+    problem_of_pair,
+    samples_of,
+)
 from bench.record.files import write_json
 from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.run_folder import RunFolder
@@ -20,8 +26,6 @@ from bench.spec.reserved_names import ELSEWHERE, EVALUATIONS, REAL
 from bench.spec.run_config import digest
 from bench.spec.sweep_file import problem_of_row_name
 from bench.trackers.mirrors import write_mirrors
-
-SAVED = "set-"  # begins the folder name of a row
 
 Entry = Mapping[str, Any]
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+SAVED = "set-"  # begins the folder name of a row
+
 OF_EACH = ("seed", "data", "evaluated", "metrics", "samples_per_class")
 """Settings in which the sample sets of a row may differ, or that are compared by themselves."""
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from bench.errors import DamagedRecord, UnknownName
 from bench.record.data_names import name_data_sets
+from bench.record.evaluation_rows import SAVED
 from bench.record.files import check_shape, csv_text, read_json, read_regular
 from bench.record.jsonl import read_entries
 from bench.record.left_out import say_left_out
@@ -27,6 +28,7 @@ from bench.record.quantities import Quantities
 from bench.record.run_folder import State
 from bench.record.shapes import ProvenanceFile, PublishedFile, RunSettingsFile
 from bench.record.sweep_folder import (
+    EVALUATIONS,
     REAL,
     RecordedRun,
     RecordedSweep,
@@ -208,6 +210,8 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
     """
     known = sorted(path.parent.name for path in results.glob("*/sweep.json"))
     names = known if sweeps is None else list(dict.fromkeys(sweeps))
+    if sweeps is None or EVALUATIONS in sweeps:
+        say_lost_rows(results)
     if unknown := [name for name in names if name not in known]:
         raise UnknownName("sweep", unknown[0], known)
     parts, problems = [], []
@@ -232,6 +236,23 @@ def load_records(results: Path, sweeps: Sequence[str] | None = None) -> Records:
     for part in ("measurements", "timings", "cost"):
         joined[part] = tuple(entry._replace(run=named[entry.run]) for entry in joined[part])
     return Records(results, **joined, origins=origins)
+
+
+def say_lost_rows(results: Path) -> None:
+    """Say which rows of `bench evaluate` are not in their `sweep.json`, as where that was lost."""
+    folder = results / EVALUATIONS
+    rows = {path.parent for path in folder.glob(f"{SAVED}*/done")}
+    if rows and (folder / "sweep.json").exists():
+        try:
+            rows -= {run.path for run in read_plan(folder)[1]}
+        except DamagedRecord:  # which is said by whoever reads it
+            return
+    for row in sorted(rows):
+        command = ""
+        with suppress(DamagedRecord):
+            command = read_provenance(row).get("command") or ""
+        remedy = f"keep it again: {command or 'bench evaluate --name'}"
+        say_left_out(DamagedRecord(f"{row} is a row that {folder}/sweep.json lacks; {remedy}"))
 
 
 def _read_sweep(folder: Path) -> Records:

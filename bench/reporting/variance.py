@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.record.quantities import Quantity
-from bench.record.records import RecordEntry, Records, load_records
+from bench.record.records import RecordEntry, Records, load_records, say_lost_rows
 from bench.record.sweep_folder import RecordedRun
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.data_sets import data_notes
@@ -151,6 +151,7 @@ def _numbers(
 def _redrawn(records: Records) -> dict[Key, list[float]]:
     """Return what `bench evaluate --sample-seed --name` measured of the runs of a sweep."""
     if not (records.results / EVALUATIONS / "sweep.json").exists():
+        say_lost_rows(records.results)
         return {}
     kept = load_records(records.results, [EVALUATIONS])
     sources: dict[RecordedRun, Path] = {}

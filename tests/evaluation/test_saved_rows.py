@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from bench.evaluation import saved_rows
+from bench.record import left_out
 from bench.record.jsonl import read_entries
 from tests.evaluation.given import ONE, QUICK, arrays, images
 
@@ -137,6 +138,30 @@ def test_what_is_killed_while_it_replaces_a_row_mixes_nothing(bench, theirs, her
     assert [entry["metric"] for entry in read_entries(row / "evaluation.jsonl")] == [
         "inception_score"
     ]
+
+
+def test_rows_whose_plan_is_lost_are_named(bench, theirs, run, here):
+    keep = ("evaluate", "theirs", *ONE, "--name")
+    assert bench(*keep, "GAN")[0] == 0
+    [row] = here.glob("results/evaluations/set-*")
+    plan = here / "results" / "evaluations" / "sweep.json"
+    lost = f"left out: results/evaluations/{row.name} is a row that results/evaluations/sweep.json"
+    again = "lacks; keep it again: bench evaluate theirs "
+    assert "left out" not in bench("report")[2]
+    plan.unlink()
+    for words in (("report",), ("status",), ("report", "evaluations"), ("report", "--variance")):
+        left_out._said.clear()
+        assert f"{lost} {again}" in bench(*words)[2]
+    assert bench(*keep, "other")[0] == 0, "its plan knows nothing of the first row"
+    left_out._said.clear()
+    _, out, err = bench("report", "tiny", "evaluations")
+    assert "other" in out
+    assert err.count("left out") == err.count(lost) == 1
+    plan.write_text("{")
+    left_out._said.clear()
+    _, _, err = bench("report")
+    assert err.count("left out") == 1
+    assert "delete it, and keep the rows again with bench evaluate --name" in err
 
 
 def test_rows_that_no_call_would_join_are_not_imported(bench, theirs, here):
