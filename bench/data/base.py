@@ -8,9 +8,7 @@ import hashlib
 import math
 import os
 import re
-import unicodedata
 from abc import ABC, abstractmethod
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -18,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from bench.data.class_names import check_classes
 from bench.data.tensor_checks import checked_tensor, describe_value
 from bench.errors import BenchError, DataMissing
 
@@ -41,7 +40,7 @@ class DataSpec:
 
     Raises:
         BenchError: If shape or names are of another type, a name cannot be shown in one line, two
-            classes look the same, or combinations do not fit classes and attributes.
+            classes or attributes look the same, or combinations do not fit these or repeat.
     """
 
     name: str
@@ -55,25 +54,7 @@ class DataSpec:
         if len(sizes) not in (1, 3) or not all(type(n) is int and n > 0 for n in sizes):
             allowed = "a tuple (C, H, W) for images, or (D,) for points"
             raise BenchError(f"{self.name!r}: the shape must be {allowed}, got {self.shape!r}")
-        for key, names in (("class_names", self.class_names), ("attributes", self.attributes)):
-            if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-                raise BenchError(f"{self.name!r}: {key} must be a tuple of names, got {names!r}")
-        for name in (self.name, *self.attributes, *self.class_names):
-            if type(name) is not str or not name.isprintable():
-                raise BenchError(f"{self.name!r}: the name {name!r} is not printable; rename it")
-        looks = Counter(unicodedata.normalize("NFC", name) for name in self.class_names)
-        for name, count in looks.most_common(1):
-            if count > 1:
-                raise BenchError(f"{self.name}: {count} classes are called {name!r}; rename them")
-        if not looks:
-            raise BenchError(f"{self.name}: class_names is empty; at least one class is needed")
-        sizes = (len(self.attributes),) * (self.classes if self.attributes else 0)
-        known = {value for values in self.combinations for value in values}
-        if tuple(len(values) for values in self.combinations) != sizes or not known <= {0, 1}:
-            raise BenchError(
-                f"{self.name}: combinations must hold a value of each of {len(self.attributes)} "
-                f"attributes for each of {self.classes} classes, 0 or 1, got {self.combinations!r}"
-            )
+        check_classes(self.name, self.class_names, self.attributes, self.combinations)
 
     @property
     def classes(self) -> int:
@@ -151,7 +132,7 @@ class DataSet:
 
     Raises:
         BenchError: If examples or labels do not fit the shape, there are none for training or for
-            tests, or a fingerprint is missing.
+            tests, a fingerprint is missing, or notices are something else than texts.
     """
 
     spec: DataSpec
@@ -187,6 +168,11 @@ class DataSet:
                     f"the {key} of {name} must be 64 hexadecimal digits, got {found!r}; "
                     "bench.data.base.fingerprint(train, validation, test) returns them"
                 )
+
+        texts: object = self.notices
+        if not isinstance(texts, tuple | list) or not all(isinstance(text, str) for text in texts):
+            remedy = "; (text,) makes a tuple of one text" if isinstance(texts, str) else ""
+            raise BenchError(f"notices of {name} must be a tuple of texts, got {texts!r}{remedy}")
 
     @property
     def fingerprints(self) -> str:

@@ -1,12 +1,14 @@
 """Names of classes: their order, and combinations of attributes that are classes."""
 
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from bench.errors import SpecError
+from bench.errors import BenchError, SpecError, first_few
 
 DIGITS = tuple("0123456789")  # classes of several sets
 
@@ -27,6 +29,45 @@ def in_order(names: Iterable[str]) -> list[str]:
         digits = {name: name.lstrip("0") for name in names}  # Python reads 4300 digits at most
         return sorted(names, key=lambda name: (len(digits[name]), digits[name], name))
     return sorted(names)
+
+
+def check_classes(
+    name: str,
+    classes: Sequence[str],
+    attributes: Sequence[str],
+    combinations: Sequence[Sequence[int]],
+) -> None:
+    """Raise a `BenchError` unless these are the names of a data set, and describe its classes.
+
+    The combinations are those of the classes: the value 0 or 1 of each attribute.
+    """
+    for key, names in (("class_names", classes), ("attributes", attributes)):
+        if not isinstance(names, tuple) or not all(isinstance(one, str) for one in names):
+            raise BenchError(f"{name!r}: {key} must be a tuple of names, got {names!r}")
+    for one in (name, *attributes, *classes):
+        if type(one) is not str or not one.isprintable():
+            raise BenchError(f"{name!r}: the name {one!r} is not printable; rename it")
+    for what, names in (("classes", classes), ("attributes", attributes)):
+        looks = Counter(unicodedata.normalize("NFC", one) for one in names)
+        for look, count in looks.most_common(1):
+            if count > 1:
+                raise BenchError(f"{name}: {count} {what} are called {look!r}; rename them")
+    if not classes:
+        raise BenchError(f"{name}: class_names is empty; at least one class is needed")
+    sizes = (len(attributes),) * (len(classes) if attributes else 0)
+    known = {value for values in combinations for value in values}
+    if tuple(len(values) for values in combinations) != sizes or not known <= {0, 1}:
+        raise BenchError(
+            f"{name}: combinations must hold a value of each of {len(attributes)} attributes for "
+            f"each of {len(classes)} classes, 0 or 1, got {combinations!r}"
+        )
+    for values, count in Counter(map(tuple, combinations)).most_common(1):
+        if count > 1:
+            alike = [c for c, of in zip(classes, combinations, strict=True) if tuple(of) == values]
+            raise BenchError(
+                f"{name}: the classes {first_few(alike, 4)} have the same combination {values}; "
+                "make them one class, or add an attribute that tells them apart"
+            )
 
 
 def check_attributes(names: Sequence[str], per_combination: int) -> None:

@@ -57,6 +57,11 @@ def data_of(x=IMAGES, y=LABELS, spec=GRAY, **changed):
         ({"x": torch.zeros(6, 2).double(), "spec": MOONS}, r"must be torch.float32 \[N, 2\], got"),
         ({"x": torch.zeros(6, 2) / 0, "spec": MOONS}, "of moons contain values that are not fin"),
         ({"unlabeled": IMAGES[:, 0], "unlabeled_fingerprint": HASH}, "unlabeled examples of gray"),
+        (
+            {"notices": "a text"},
+            r"notices of gray must be a tuple of texts, got 'a text'; \(text,\) makes a tuple of",
+        ),
+        ({"notices": (1,)}, r"notices of gray must be a tuple of texts, got \(1,\)$"),
     ],
 )  # fmt: skip
 def test_what_is_no_data_set_cannot_be_made(wrong, message):
@@ -94,6 +99,14 @@ def test_points_missing_classes_and_no_validation_examples_are_data_sets():
             "a value of each of 1 attributes for each of 2 classes, 0 or 1, got ()",
         ),
         ({"combinations": ((0,), (1,))}, "a value of each of 0 attributes"),
+        (
+            {"attributes": ("hat", "hat"), "combinations": ((0, 0), (1, 1))},
+            "set: 2 attributes are called 'hat'; rename them",
+        ),
+        (
+            {"attributes": ("hat",), "combinations": ((1,), (1,))},
+            r"set: the classes a, b have the same combination \(1,\); make them one class",
+        ),
     ],
 )
 def test_what_is_no_shape_is_refused(wrong, message):
