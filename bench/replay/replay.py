@@ -21,6 +21,7 @@ from bench.execution.run_one import run_one
 from bench.execution.source_files import sources_of
 from bench.execution.switch_choice import recorded_switches
 from bench.execution.task import RunTask
+from bench.metrics.extractors.pretrained_networks import refuse_unfit
 from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import settings_text
@@ -92,6 +93,8 @@ def verify_run(
     kept = _kept_weights(run, RunFolder(folder))
     if measurements and not kept:
         raise BenchError(f"{folder} has no weights to measure; leave out --measurements")
+    if measurements:
+        refuse_unfit(worker.weights)
     trains = _has_start(run, required=not measurements)
     worker, changes = _prepared(folder, run, worker)
     recorded = sorted({entry["step"] for entry in losses})
@@ -120,6 +123,8 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
         raise BenchError(f"{task.path} is the run itself; name another folder with --into")
     if not task.folder.model.exists():
         _has_start(run, required=True)
+    if task.state() != "done":
+        refuse_unfit(worker.weights)
     worker, changes = _prepared(folder, run, worker)
     refuse_other_data(task.path, worker.context(run).data)  # if it was done again before
     change = code_change(task)

@@ -17,6 +17,7 @@ from bench.execution.run_one import Outcome, measure_control, run_one
 from bench.execution.scheduler import schedule
 from bench.execution.source_files import sources_of
 from bench.execution.task import ControlTask, RunTask, Task
+from bench.metrics.extractors.pretrained_networks import refuse_unfit
 from bench.process.worker import Worker
 from bench.record.jsonl import read_entries
 from bench.record.run_folder import RunFolder, State, remove_partial
@@ -42,6 +43,8 @@ def run_studies(studies: Sequence[Study], worker: Worker, executor: Executor) ->
         check_code(of_study, worker.options, remedy)
         begun += of_study
     check_data([*begun, *map(_real_images, studies)], worker)
+    if any(study.left for study in studies):
+        refuse_unfit(worker.weights)
     tasks = []
     for study in studies:
         remove_partial(study.folder)

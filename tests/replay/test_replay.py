@@ -167,6 +167,18 @@ def test_data_that_are_not_here_are_named_in_place_of_the_record(command, bench,
     assert "cannot be repeated here: data: gone.npz: " in bench(command, "tiny/cvae", *CPU)[2]
 
 
+@pytest.mark.parametrize("words", [("rerun",), ("verify", "--measurements")])
+def test_a_file_of_weights_that_does_not_fit_is_refused_before_anything_is_done(
+    words, bench, here, tiny
+):
+    (here / "net.pth").write_text("no weights")
+    given = ("--inception-weights", "net.pth", *CPU)
+    status, _, err = bench(*words, "tiny/cvae", *given)
+    assert status == 2
+    assert "error: --inception-weights: net.pth " in err
+    assert not (here / "results" / "reruns").exists()
+
+
 def test_other_data_than_then_are_refused(bench, tiny):
     folder = run_of(tiny, "cvae")
     edit(folder / "provenance.json", data_fingerprint="0" * 64)

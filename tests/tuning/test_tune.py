@@ -45,6 +45,15 @@ def finished(study, *losses):
     return tried
 
 
+def test_a_file_of_weights_that_does_not_fit_is_refused_before_a_trial(bench, write, here):
+    write()
+    (here / "net.pth").write_text("no weights")
+    status, _, err = bench(*QUIET, "--inception-weights", "net.pth")
+    assert status == 2
+    assert "error: --inception-weights: net.pth " in err
+    assert not [*here.glob("results/mini/*/config.json")], "nothing was trained"
+
+
 def test_it_ends_with_trials_runs_plots_and_a_sweep_that_loads(bench, write, here, monkeypatch):
     monkeypatch.setattr(small_classifier, "STEPS", 30)  # any accuracy will do
     write(("trials: 4", "trials: 3"))
