@@ -203,7 +203,10 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
     runs = math.prod([len(patched) or 1, len(head.seeds), *map(len, grid)])
     if runs > MOST_RUNS:
         raise document.error(("grid",), f"describes {runs} runs; at most {MOST_RUNS} are possible")
-    for key in head.grid:
+    for key, values in zip(head.grid, grid, strict=True):
+        texts = [value_text(value.value) for _, value in values]
+        if twice := [text for n, text in enumerate(texts) if text in texts[:n]]:
+            raise document.error(("grid", key), f"{twice[0]} is listed twice")
         for variant, patch in head.variants.items():
             if _is_set(patch, key.split(".")):
                 raise document.error(

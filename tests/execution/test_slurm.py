@@ -40,6 +40,30 @@ def test_without_slurm_it_says_so(monkeypatch, tmp_path):
         Slurm(None, Worker("cpu"))
 
 
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("minutes: 0", "minutes: must be >= 1, got 0"),  # to Slurm, no limit
+        ("cpus: 0", "cpus: must be >= 1"),
+        ("gpus: -1", "gpus: must be >= 0"),
+        ("memory_gb: 0", "memory_gb: must be >= 0.01"),  # to Slurm, all that there is
+        ("more: {gres: [a]}", "more.gres"),
+    ],
+)
+def test_numbers_that_slurm_would_misunderstand_are_refused(
+    bench, here, fake_slurm, option, problem
+):
+    words = "run", "tiny.yaml", "--dry-run", "--executor", f"{{name: slurm, {option}}}"
+    status, _, err = bench(*words)
+    assert status == 2
+    assert problem in err
+
+
+def test_what_is_set_already_is_not_set_again():
+    with pytest.raises(BenchError, match="'slurm' sets array, time itself, so not in more"):
+        Slurm(None, Worker("cpu"), more={"time": 5, "array": "0-3", "constraint": "fast"})
+
+
 @pytest.mark.parametrize("name", ["ray", "slurm"])
 def test_an_engine_that_is_not_installed_names_its_extra(bench, monkeypatch, name):
     monkeypatch.setitem(__import__("sys").modules, {"slurm": "submitit"}.get(name, name), None)

@@ -138,6 +138,12 @@ def test_the_error_is_the_spread_over_splits_also_of_samples_that_are_alike(data
         assert values.std() < 2 * errors.square().mean().sqrt()
 
 
+def test_samples_that_are_all_alike_have_no_error(data, context):
+    for image in (data.train.x[:1], data.test.x[:1] + 1):
+        alike = image.repeat(len(data.test), 1, 1, 1)
+        assert measured(alike, data, context).error is None
+
+
 def test_test_images_have_nothing_beyond_chance_also_with_twins_and_mixed_classes(data, tmp_path):
     pool = data.train.x[:60]
     for x, labels in (

@@ -46,6 +46,11 @@ ERRORS = {
         "did you mean 'rate'",
     ),
     "optimizer player": (("a: {}", "a: {optimizers: {decode: {rate: 1}}}"), 11, "'decoder'"),
+    "value of a grid twice": (
+        ("seeds: [0, 1]", "seeds: [0, 1]\ngrid: {objective.decoder.reconstruct: [0.1, 1e-1]}"),
+        10,
+        "0.1 is listed twice",
+    ),
     "same run twice": (("b: {model: {width: 0.5}}", "b: {}"), 12, "same run as 'a'"),
     "broken YAML": (("seeds: [0, 1]", "seeds: [0, 1"), 9, "the [ of this line is not closed"),
     "key twice": (("batch_size: 16", "iterations: 16"), 6, "duplicate key"),

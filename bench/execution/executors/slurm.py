@@ -9,17 +9,25 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from bench.errors import BenchError
+from pydantic import Field
+
+from bench.errors import BenchError, first_few
 from bench.execution.executors.base import Ended, Executor, execute_remotely
 from bench.execution.task import Task
 from bench.process.worker import Worker
 from bench.registry import import_extra
+from bench.spec.run_settings import AtLeastOne
 
 ARRAY = 1000  # tasks of one array; Slurm takes 1001 where nobody has changed that
 REQUEUES = 1000
 GRACE_S = 60.0
+OWN = {
+    *("array", "cpus-per-task", "cpus_per_task", "error", "gpus-per-node", "gpus_per_node"),
+    *("job-name", "job_name", "mem", "output", "partition", "account", "signal", "time"),
+}
+"""Options of sbatch that the executor or submitit gives."""
 LEAVE = (signal.SIGINT, signal.SIGUSR2)  # from `close`; from Slurm, by way of submitit
 
 
@@ -35,10 +43,11 @@ class Slurm(Executor):
         cpus: Cores of a job.
         gpus: GPUs of a job; a run uses one.
         memory_gb: Memory of a job; the cluster's default where None.
-        more: Further options of sbatch by their names, such as `{constraint: a100}`.
+        more: Further options of sbatch by their names, such as `{constraint: a100}`; not those that
+            are options here.
 
     Raises:
-        BenchError: If submitit or Slurm is not there.
+        BenchError: If submitit or Slurm is not there, or `more` has an option that bench sets.
     """
 
     slots = ARRAY
@@ -50,15 +59,23 @@ class Slurm(Executor):
         *,
         partition: str | None = None,
         account: str | None = None,
-        minutes: int = 240,
-        cpus: int = 1,
-        gpus: int = 0,
-        memory_gb: float | None = None,
-        more: dict[str, Any] | None = None,
+        minutes: AtLeastOne = 240,
+        cpus: AtLeastOne = 1,
+        gpus: Annotated[int, Field(ge=0)] = 0,
+        memory_gb: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] | None = None,
+        more: dict[str, str | int | float | bool] | None = None,
     ) -> None:
+        if own := sorted(OWN.intersection(more or ())):
+            raise BenchError(
+                f"the executor 'slurm' sets {first_few(own, 3)} itself, so not in more"
+            )
         self._submitit = import_extra("submitit", "slurm", "the executor 'slurm'")
         if self._submitit.SlurmExecutor.affinity() < 0:
             raise BenchError("the executor 'slurm' finds no srun here; is this a Slurm cluster?")
+        if own := sorted(OWN.intersection(more or ())):
+            raise BenchError(
+                f"the executor 'slurm' sets {first_few(own, 3)} itself, so not in more"
+            )
         self.worker = worker
         parameters = {
             "job_name": "bench",

@@ -102,7 +102,8 @@ class Memorization(GroupedMetric):
     if test images had been copied.
 
     Samples with the same nearest image stand or fall with it, so the standard error counts each
-    such group as one: samples that are all alike, such as those of a collapsed model, tell little.
+    such group as one: samples that are nearly alike, such as those of a collapsed model, tell
+    little. Where a single real image is nearest to all of them, there is no standard error.
 
     It is the share of samples that are closer to training than to held-out data (Platzer &
     Reutterer, 2021), corrected for chance like Cohen's kappa. Thresholds on the distance to
@@ -147,8 +148,11 @@ class Memorization(GroupedMetric):
             reason = "no class of the nearest images has another test image"
             return unmeasured(self.quantities, protocol, reason)
         value = beyond.sum().item() / possible.sum().item()
-        error = clustered_error(beyond - value * possible, nearest) / possible.sum().item()
-        return [Measurement("memorization", protocol, 100 * value, error=100 * error)]
+        error = None
+        if nearest.min() != nearest.max():
+            sums = clustered_error(beyond - value * possible, nearest)
+            error = 100 * sums / possible.sum().item()
+        return [Measurement("memorization", protocol, 100 * value, error=error)]
 
     def neighbors(self, samples: SampleSet, context: Context) -> RealNeighbors:
         """Choose what gives features, and the images: all training and test images."""

@@ -1,5 +1,6 @@
 """Definitions of tables: read from `sweeps/tables.yaml`, checked before anything is built."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from bench import registry
 from bench.errors import BenchError, SpecError, UnknownName, describe_unknown
 from bench.record.quantities import COST, TIMINGS, Direction, kind_of, registered_metrics
 from bench.record.records import Records
+from bench.record.shapes import SAFE_NAME
 from bench.spec.located import Located
 from bench.spec.located_yaml import read_yaml
 from bench.spec.run_settings import Strict
@@ -102,6 +104,10 @@ def load_tables(own: Path | None = None) -> dict[str, TableSpec]:
     document = _document(own)
     with document.locating_errors():
         file = validate(_File, document.value, ())
+    for name in file.tables:  # which files are named after
+        if not re.fullmatch(SAFE_NAME, name):
+            allowed = "letters, digits and . _ -"
+            raise document.error(("tables", name), f"the name of a table has {allowed}")
     overrides = {
         name: fields.model_dump(exclude_unset=True) for name, fields in file.metrics.items()
     }

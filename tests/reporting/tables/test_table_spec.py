@@ -76,6 +76,7 @@ def test_a_wrong_table_gets_the_names_that_exist():
             r"yaml:1: metrics\.a\.record: unk",
         ),
         ("metrics: {a: {title: A, scale: 0}}\ntables: {}", r"metrics\.a\.scale: must be > 0"),
+        ("tables: {a/../../runs: {title: T}}", r"yaml:1: .*name of a table has letters, digits"),
         (
             "metrics: {a: {title: A, direction: up}}\ntables: {}",
             r"metrics\.a\.direction: expected",
