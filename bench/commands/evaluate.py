@@ -65,6 +65,7 @@ def evaluate_command(
     from bench.console import say, suggest_command
     from bench.evaluation.given_samples import measure_given, open_samples, read_request
     from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
+    from bench.execution.code_change import refuse_changed_metrics
     from bench.execution.source_files import code_of_metric
     from bench.reporting.render.measurements import measurements_text
 
@@ -77,6 +78,8 @@ def evaluate_command(
         sampling=sampling,
     )
     options.tell_changed_code(target, refuse=record)
+    if record:
+        refuse_changed_metrics(target, request.metrics)
     worker = options.make_worker(options.typed_command(), values)
     given = open_samples(target, request, worker)
     if record:

@@ -10,8 +10,9 @@ from bench.console import say
 from bench.errors import BenchError, DamagedRecord, first_few
 from bench.evaluation.trained_weights import trained_settings
 from bench.execution.data_change import KnownData
-from bench.execution.source_files import sources_of
+from bench.execution.source_files import files_of_metric, sources_of
 from bench.execution.task import RunTask
+from bench.metrics.base import Metric
 from bench.process.worker import RunOptions
 from bench.record import provenance
 from bench.record.jsonl import read_asked, write_jsonl
@@ -80,6 +81,30 @@ def changed_since_training(path: Path) -> str:
         f"the code of {path} has changed since it was trained ({names}), so its weights may draw "
         "other samples than those that were measured"
     )
+
+
+def refuse_changed_metrics(path: Path, metrics: Iterable[Metric]) -> None:
+    """Refuse metrics that a run was measured by, where their code is another now.
+
+    Their values would take the place of those that the sweep asked for, beside runs of old code.
+    """
+    sessions = provenance.sessions_of(provenance.read_provenance(path))
+    measured = [s["sources"] for s in sessions if "metrics" in s.get("sources", {})]
+    if not measured:
+        return
+    known = {content for files in measured[-1].values() for content in files.values()}
+    names = [entry["metric"] for entry in read_asked(RunFolder(path).evaluation)]
+    asked = {*names, *(name.partition("/")[0] for name in names)}
+    for metric in metrics:
+        if asked.isdisjoint(metric.quantities):
+            continue
+        files = files_of_metric(metric.name)
+        if changed := [file for file, content in files.items() if content not in known]:
+            raise BenchError(
+                f"the code of the metric {metric.name!r} has changed since {path} was measured "
+                f"({first_few(changed, MOST_FILES)}), and its values would stand for those that "
+                "the sweep asked for; --name in place of --record keeps them as a row"
+            )
 
 
 def check_code(tasks: Iterable[RunTask], options: RunOptions, remedy: str = "") -> None:

@@ -56,9 +56,14 @@ def sources_of(run: RunConfig) -> Sources:
     }
 
 
+def files_of_metric(name: str) -> dict[str, str]:
+    """Return the files that a metric is made of, each with the digest of its essence."""
+    return _files_of("metric", [name])
+
+
 def code_of_metric(name: str) -> str:
     """Return the name of a metric with a digest of the files that it is made of."""
-    return f"{name}@{digest(_files_of('metric', [name]))}"
+    return f"{name}@{digest(files_of_metric(name))}"
 
 
 def essence(source: str) -> str:

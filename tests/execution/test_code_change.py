@@ -274,3 +274,19 @@ def test_snapshots_are_measured_again_where_the_end_is(bench, here, already, edi
     bench(*snapshots)
     assert len(before) == 2
     assert all(path.stat().st_mtime_ns > then for path, then in zip(measured, before, strict=True))
+
+
+def test_changed_metrics_do_not_replace_what_a_sweep_asked_for(bench, here, edit):
+    assert bench(*MEASURED)[0] == 0
+    run = runs(here)[0]
+    before = (run / "evaluation.jsonl").read_bytes()
+    record = ("evaluate", str(run), "--device", "cpu", "--record", "--metric")
+    assert bench(*record, "intra_class_diversity_native")[0] == 0
+    assert (run / "evaluation.jsonl").read_bytes() == before
+    edit(METRIC)
+    status, out, err = bench(*record, "intra_class_diversity_native")
+    assert (status, out) == (2, "")
+    assert f"'intra_class_diversity_native' has changed since {run} was measured (" in err
+    assert METRIC in err
+    status, _, err = bench(*record, "within_class_variance")  # which the sweep did not ask for
+    assert status == 0, err
