@@ -77,6 +77,7 @@ def evaluate_command(
         training_seed=seed,
         sampling=sampling,
     )
+    codes = {m.name: code_of_metric(m.name) for m in request.metrics}  # before anyone edits it
     options.tell_changed_code(target, refuse=record)
     if record:
         refuse_changed_metrics(target, request.metrics)
@@ -90,12 +91,12 @@ def evaluate_command(
         say(line)
     result = measure_given(given, worker)
     if record:
-        file = add_to_run(result, code_of_metric)
+        file = add_to_run(result, codes)
         sweep = target.resolve().parent
         command = suggest_command(sweep.parent, "mirror", sweep.name)
         say(f"added to {file}; to update the CSV files, run: {command}")
     if name is not None:
-        say(save_row(result, name, values["results"], worker))
+        say(save_row(result, name, values["results"], worker, codes))
         command = suggest_command(values["results"], "report", "SWEEP", "evaluations")
         say(f"to compare with a sweep, run: {command}")
     summary = result.summary  # printed last: who closes the pipe loses nothing

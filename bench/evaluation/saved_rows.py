@@ -1,6 +1,6 @@
 """Rows for reports from what `bench evaluate` measured: a sweep of their own, `evaluations`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,32 @@ from bench.trackers.mirrors import write_mirrors
 
 Entry = Mapping[str, Any]
 
+Codes = Mapping[str, str]
+"""Name of a metric -> that name with a digest of its code."""
 
-def add_to_run(result: EvaluationResult, code_of: Callable[[str], str]) -> Path:
+
+def add_to_run(result: EvaluationResult, codes: Codes) -> Path:
     """Add measurements to the record of a run, in place of those of the same protocol.
 
-    `code_of` a metric is recorded with those that its sweep did not ask for.
+    Those that its sweep did not ask for are recorded with the code of their metric.
     """
     folder = RunFolder(result.given.path)
     with folder.locked():
         known = by_key(read_entries(folder.evaluation))
         asked = {key for key, entry in known.items() if not entry.get("added")}
-        metrics = {name: m.name for m in result.given.request.metrics for name in m.quantities}
-        new: dict[tuple[object, ...], Entry] = {}
-        for key, entry in by_key(result.entries).items():
-            name = entry["metric"]
-            metric = metrics.get(name) or metrics[name.partition("/")[0]]
-            new[key] = entry if key in asked else {**entry, "added": code_of(metric)}
+        new = {
+            key: entry if key in asked else {**entry, "added": _code_of(entry, result, codes)}
+            for key, entry in by_key(result.entries).items()
+        }
         write_jsonl(folder.evaluation, (known | new).values())
     return folder.evaluation
+
+
+def _code_of(entry: Entry, result: EvaluationResult, codes: Codes) -> str:
+    """Return the code of the metric that made an entry."""
+    name = entry["metric"]
+    metrics = {part: m.name for m in result.given.request.metrics for part in m.quantities}
+    return codes[metrics.get(name) or metrics[name.partition("/")[0]]]
 
 
 def check_row_name(given: GivenSamples, name: str, results: Path) -> None:
@@ -102,11 +110,13 @@ def saved_row_id(name: str, data: Mapping[str, Any] | None, seed: int | None) ->
     return f"{SAVED}{digest({'name': name, 'data': data, 'seed': seed})}"
 
 
-def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker) -> str:
+def save_row(
+    result: EvaluationResult, name: str, results: Path, worker: Worker, codes: Codes
+) -> str:
     """Keep measurements as a row for reports, with a row of the real images; say what was done.
 
     A row of the same name, data set and seed is replaced, or gets further metrics if it is one of
-    the same samples; a name of another model is refused.
+    the same samples; a name of another model is refused. Each is kept with the code of its metric.
     """
     given, root = result.given, results / EVALUATIONS
     count = result.given.samples.each_class
@@ -120,12 +130,15 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
     }
     real = {"id": control_id(REAL, given.data, count), "control": REAL, "data": row["data"]}
     config = _settings(given)
+    entries, of_real = (
+        list[Entry]({**entry, "code": _code_of(entry, result, codes)} for entry in some)
+        for some in (result.entries, result.real_entries)
+    )
     with RunFolder(root).locked(wait=True):  # others measure, too, and hold it for moments
         plan = _read_plan(root)
         _refuse_beside(plan, root, given, name)
         is_new = row["id"] not in [run["id"] for run in plan["runs"]]
         path = root / str(row["id"])
-        entries: Sequence[Entry] = result.entries
         before = {} if is_new else settings_of(path)
         is_same = samples_of(before) == samples_of(config)
         if is_same:
@@ -135,7 +148,7 @@ def save_row(result: EvaluationResult, name: str, results: Path, worker: Worker)
             (path / "evaluation.jsonl").unlink(missing_ok=True)
         _write_run(path, config, entries, given.samples, given, worker)
         path, config = root / str(real["id"]), control_config(REAL, given.data, count)
-        entries = _merged(path / "evaluation.jsonl", result.real_entries)
+        entries = _merged(path / "evaluation.jsonl", of_real)
         _write_run(path, config, entries, result.real, given, worker)
         for part, entry in (("runs", row), ("controls", real)):
             known = {other["id"]: other for other in plan[part]}

@@ -73,6 +73,8 @@ class RecordEntry(NamedTuple):
         split: `samples` or `real`, both on the test split, or `validation`; of curves, `train`.
         reason: Why there is no value, else empty.
         error: Standard error over images, where it is known.
+        code: The metric that measured it with a digest of its code, where that is known of the
+            number itself: `bench evaluate` measured it.
     """
 
     run: RecordedRun
@@ -83,6 +85,7 @@ class RecordEntry(NamedTuple):
     protocol: str = ""
     reason: str = ""
     error: float | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -351,6 +354,7 @@ def _read_entries(
 
 def _entry(run: RecordedRun, line: Mapping[str, Any]) -> RecordEntry:
     value, error = line["value"], line.get("error")
+    code = line.get("code") or line.get("added") or ""
     return RecordEntry(
         run=run,
         metric=line["metric"],
@@ -360,6 +364,7 @@ def _entry(run: RecordedRun, line: Mapping[str, Any]) -> RecordEntry:
         protocol=line.get("protocol") or "",
         reason=line.get("reason") or "",
         error=None if error is None else _finite(error),
+        code=code if "@" in code else "",  # that of an import is not known
     )
 
 

@@ -38,6 +38,7 @@ class Entry(Shape):
     reason: str | None = None
     error: FiniteFloat | None = None
     added: str | None = None  # by `bench evaluate --record`: the metric and its code
+    code: str | None = None  # likewise, of a row that `bench evaluate --name` keeps
 
 
 class DoneFile(Shape):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.execution import source_files
+from bench.record.jsonl import read_entries
 from bench.record.run_folder import RunFolder, arriving, remove_partial
 
 RUN = ("run", "tiny.yaml", "--no-mlflow", "--device", "cpu", "seeds=[0]")
@@ -290,3 +291,31 @@ def test_changed_metrics_do_not_replace_what_a_sweep_asked_for(bench, here, edit
     assert METRIC in err
     status, _, err = bench(*record, "within_class_variance")  # which the sweep did not ask for
     assert status == 0, err
+
+
+def test_rows_of_bench_evaluate_tell_which_code_of_a_metric_measured_them(bench, here, edit):
+    assert bench(*RUN, "base.metrics=[class_accuracy]", "seeds=[0, 1]")[0] == 0
+    first, second = [run for run in runs(here) if "cvae" in (run / "config.json").read_text()]
+    measure = ("evaluate", "--device", "cpu", "--metric", "intra_class_diversity_native")
+    kept = ("--name", "kept")
+    assert bench(*measure, str(first), *kept)[0] == bench(*measure, str(first), "--record")[0] == 0
+    of_first = bench("report")[1]
+    assert "versions of the metric's code" not in of_first
+    edit(METRIC)
+    assert bench(*measure, str(second), *kept)[0] == 0
+    assert bench(*measure, str(second), "--record")[0] == 0
+    text = " ".join(bench("report")[1].split())
+    assert (
+        "measured by different versions of the metric's code; do not compare or average them:"
+        in text
+    )
+    seeds = [
+        json.loads((run / "config.json").read_text())["config"]["seed"] for run in (first, second)
+    ]
+    codes = [read_entries(run / "evaluation.jsonl")[-1]["added"] for run in (first, second)]
+    assert codes[0] != codes[1]
+    for code, seed, more in zip(codes, seeds, ("", "real test images"), strict=True):
+        [line] = [x for x in bench("report")[1].splitlines() if f"- {code}: " in x]
+        assert f"cVAE (seed {seed})" in line
+        assert f"kept (seed {seed})" in line
+        assert more in line

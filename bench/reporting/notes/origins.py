@@ -19,6 +19,7 @@ from bench.record.provenance import (
 from bench.record.records import Records
 from bench.reporting.grouping import grouped
 from bench.reporting.notes.wording import counts_text, listed, seeds_text
+from bench.reporting.tables.contents import TableContents
 from bench.reporting.tables.table import Column, Note, Row
 from bench.spec.reserved_names import EVALUATIONS
 
@@ -123,6 +124,29 @@ def origin_notes(records: Records, columns: Sequence[Column], rows: Sequence[Row
     return notes
 
 
+def metric_code_notes(contents: TableContents, rows: Sequence[Row]) -> list[Note]:
+    """Warn where a column has values by several versions of a metric's code.
+
+    It is known of single values that `bench evaluate` measured, of others by `origin_notes`.
+    """
+    found = []
+    for column in contents.columns:
+        codes = grouped(
+            (entry.code, (row.label, entry.run.seed))
+            for row in rows
+            for entry in contents.entries_of(row)
+            if entry.code and entry.value is not None
+            if (entry.run.data, entry.metric, entry.protocol) == column.key[:3]
+        )
+        if len(codes) > 1:
+            items = _mixture("", {code: grouped(pairs) for code, pairs in codes.items()}).items
+            found.append((items, f"{column.quantity.title} on {column.data_title}"))
+    text = (
+        "{}: measured by different versions of the metric's code; do not compare or average them:"
+    )
+    return [Note(text.format(listed(titles)), items) for items, titles in grouped(found).items()]
+
+
 def _made(
     records: Records, data: str, rows: Sequence[Row], *, sampling_rows: bool = True
 ) -> list[Made]:
@@ -148,16 +172,18 @@ def _grouped(
     return {described: grouped(pairs) for described, pairs in groups.items()}
 
 
-def _mixture(text: str, groups: Mapping[str, Mapping[str, list[int]]]) -> Note:
+def _mixture(text: str, groups: Mapping[str, Mapping[str, Sequence[int | None]]]) -> Note:
     """Return a note with an item for each group; a row in several groups names its seeds."""
     every = [label for labels in groups.values() for label in labels]
+
+    def named(label: str, seeds: Sequence[int | None]) -> str:
+        text = seeds_text(seeds) if every.count(label) > 1 else ""
+        return f"{label} ({text})" if text else label
+
     items = []
     for described, labels in groups.items():
-        rows = [
-            f"{label} ({seeds_text(seeds)})" if every.count(label) > 1 else label
-            for label, seeds in labels.items()
-        ]
-        items.append(f"{described}: {'; '.join(rows)}")
+        rows = "; ".join(named(label, seeds) for label, seeds in labels.items())
+        items.append(f"{described}: {rows}")
     return Note(text, tuple(items))
 
 

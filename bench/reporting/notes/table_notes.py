@@ -8,6 +8,7 @@ from bench.reporting.notes.data_sets import data_notes
 from bench.reporting.notes.empty_cells import empty_cell_notes
 from bench.reporting.notes.origins import (
     evaluation_notes,
+    metric_code_notes,
     origin_notes,
     sampling_notes,
     start_notes,
@@ -78,6 +79,7 @@ def write_notes(
         *evaluation_notes(records, rows),
         *start_notes(records, rows),
         *origin_notes(records, columns, rows),
+        *metric_code_notes(contents, rows),
         *_paper_columns(contents),
         *(Note(" ".join(note.split()), role="table") for note in contents.spec.notes),
         *empty_cell_notes(contents, rows),
