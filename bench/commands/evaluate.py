@@ -67,7 +67,9 @@ def evaluate_command(
     from bench.evaluation.saved_rows import add_to_run, check_row_name, save_row
     from bench.execution.code_change import refuse_changed_metrics
     from bench.execution.source_files import code_of_metric
+    from bench.record.files import refuse_unwritable
     from bench.reporting.render.measurements import measurements_text
+    from bench.spec.reserved_names import EVALUATIONS
 
     request = read_request(
         data,
@@ -85,22 +87,25 @@ def evaluate_command(
     given = open_samples(target, request, worker)
     if record:
         given.check_recordable()
+        refuse_unwritable(target)
     if name is not None:
         check_row_name(given, name, values["results"])
+        refuse_unwritable(values["results"] / EVALUATIONS)
     for line in given.notices:
         say(line)
     result = measure_given(given, worker)
-    if record:
-        file = add_to_run(result, codes)
-        sweep = target.resolve().parent
-        command = suggest_command(sweep.parent, "mirror", sweep.name)
-        say(f"added to {file}; to update the CSV files, run: {command}")
-    if name is not None:
-        say(save_row(result, name, values["results"], worker, codes))
-        command = suggest_command(values["results"], "report", "SWEEP", "evaluations")
-        say(f"to compare with a sweep, run: {command}")
-    summary = result.summary  # printed last: who closes the pipe loses nothing
-    if as_json:
-        print_json("EvaluationOutput", summary)
-    else:
-        echo(measurements_text(summary))
+    try:
+        if record:
+            file = add_to_run(result, codes)
+            sweep = target.resolve().parent
+            command = suggest_command(sweep.parent, "mirror", sweep.name)
+            say(f"added to {file}; to update the CSV files, run: {command}")
+        if name is not None:
+            say(save_row(result, name, values["results"], worker, codes))
+            command = suggest_command(values["results"], "report", "SWEEP", "evaluations")
+            say(f"to compare with a sweep, run: {command}")
+    finally:  # last, so that who closes the pipe loses nothing; and also what cannot be kept
+        if as_json:
+            print_json("EvaluationOutput", result.summary)
+        else:
+            echo(measurements_text(result.summary))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.console import say
 from bench.errors import BenchError, SpecError, short_hash, shortened
 from bench.evaluation.controls import control_config, control_id
 from bench.evaluation.given_samples import EvaluationResult, GivenSamples
@@ -39,7 +40,9 @@ def add_to_run(result: EvaluationResult, codes: Codes) -> Path:
     Those that its sweep did not ask for are recorded with the code of their metric.
     """
     folder = RunFolder(result.given.path)
-    with folder.locked():
+    if folder.is_locked():
+        say(f"waiting for {folder.path}: another process works on it")
+    with folder.locked(wait=True):
         known = by_key(read_entries(folder.evaluation))
         asked = {key for key, entry in known.items() if not entry.get("added")}
         new = {

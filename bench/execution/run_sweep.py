@@ -1,7 +1,6 @@
 """Run a sweep: check it, do what is missing, count how it ended. All state is in run folders."""
 
 import os
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from bench import registry
 from bench.console import say
 from bench.data.base import DataSet, data_root
 from bench.data.summary import data_notices
-from bench.errors import BenchError, DamagedRecord, DataMissing, SpecError, describe_system_error
+from bench.errors import DamagedRecord, DataMissing, SpecError, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
 from bench.execution.data_change import KnownData, check_data, data_here
@@ -24,7 +23,7 @@ from bench.execution.sweep_owner import refuse_other_sweep
 from bench.execution.task import ControlTask, RunTask, Task
 from bench.metrics.extractors.pretrained_networks import refuse_unfit
 from bench.process.worker import Worker
-from bench.record.files import write_json
+from bench.record.files import refuse_unwritable, write_json
 from bench.record.locks import Busy
 from bench.record.run_folder import remove_partial
 from bench.record.sweep_folder import read_plan
@@ -52,7 +51,7 @@ def run_sweep(sweep: Sweep, results: Path, worker: Worker, executor: Executor) -
     """
     folder = results / sweep.name
     refuse_other_sweep(sweep, folder)
-    started = _refuse_unwritable(folder)
+    started = refuse_unwritable(folder)
     remove_partial(folder)
     tasks = tasks_of(sweep, folder)
     for task in tasks:
@@ -130,19 +129,6 @@ def _outcome(
     finished = [task for task in done if task not in kept]
     runs = sum(task.is_run for task in finished)
     return SweepOutcome(sum(task.is_run for task in kept), runs, len(finished) - runs, failed)
-
-
-def _refuse_unwritable(folder: Path) -> float:
-    """Refuse a folder that cannot be written; return the time by the clock of its disk."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"a full disk takes a file, but nothing in it")
-            probe.flush()
-            return os.fstat(probe.fileno()).st_mtime
-    except OSError as error:
-        what = describe_system_error(error) or error.strerror
-        raise BenchError(f"cannot write results to {folder}: {what}") from error
 
 
 def _reopen_failed(task: RunTask, started: float) -> None:

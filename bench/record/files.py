@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from bench.errors import DamagedRecord, add_path_to_errors
+from bench.errors import BenchError, DamagedRecord, add_path_to_errors, describe_system_error
 
 T = TypeVar("T")
 
@@ -37,6 +37,19 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def refuse_unwritable(folder: Path) -> float:
+    """Refuse a folder that cannot be written; return the time by the clock of its disk."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"a full disk takes a file, but nothing in it")
+            probe.flush()
+            return os.fstat(probe.fileno()).st_mtime
+    except OSError as error:
+        what = describe_system_error(error) or error.strerror
+        raise BenchError(f"cannot write results to {folder}: {what}") from error
 
 
 def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool = True) -> None:

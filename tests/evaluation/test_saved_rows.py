@@ -1,15 +1,20 @@
 """Rows that `bench evaluate --name` keeps: what joins them, replaces them, and is refused."""
 
+import errno
 import json
 import shutil
+import tempfile
+import threading
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from bench.evaluation import saved_rows
+from bench.evaluation import given_samples, saved_rows
 from bench.record import left_out
 from bench.record.jsonl import read_entries
+from bench.record.run_folder import RunFolder
 from tests.evaluation.given import ONE, QUICK, arrays, images
 
 
@@ -194,3 +199,46 @@ def test_no_sweep_takes_the_folder(bench):
     status, _, err = bench("run", "tiny.yaml", "name=evaluations", "--dry-run")
     assert status == 2
     assert "where `bench evaluate` keeps its rows" in err
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+WAYS = pytest.mark.parametrize("words", [("--name", "GAN"), ("--record",)], ids=["name", "record"])
+
+
+@WAYS
+def test_what_cannot_be_kept_is_shown(bench, run, words, monkeypatch):
+    monkeypatch.setattr(saved_rows, "write_jsonl", full)
+    status, out, err = bench("evaluate", str(run), *QUICK, *words)
+    assert (status, "No space left on device" in err) == (2, True), err
+    assert "Class accuracy (%)" in out
+
+
+@WAYS
+def test_nothing_is_measured_where_nothing_can_be_kept(bench, run, words, monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(given_samples, "measure", None)
+    status, _, err = bench("evaluate", str(run), *QUICK, *words)
+    assert (status, "error: cannot write results to" in err) == (2, True), err
+
+
+def test_a_run_that_another_process_holds_is_waited_for(bench, run, monkeypatch):
+    held, told = threading.Event(), threading.Event()
+
+    def hold():
+        with RunFolder(run).locked():
+            held.set()
+            told.wait(60)
+
+    monkeypatch.setattr(saved_rows, "say", lambda _: told.set())
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait(60)
+    metric = ("--metric", "intra_class_diversity", "--device", "cpu")
+    status, _, err = bench("evaluate", str(run), *metric, "--record")
+    other.join()
+    assert status == 0, err
+    assert told.is_set()
+    assert read_entries(run / "evaluation.jsonl")[-1]["metric"] == "intra_class_diversity"

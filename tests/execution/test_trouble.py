@@ -15,6 +15,7 @@ import torch
 from bench.errors import DeviceLost
 from bench.execution import run_sweep
 from bench.process.worker import Worker
+from bench.record.files import refuse_unwritable
 from bench.record.run_folder import RunFolder
 from bench.training.trainer import Trainer
 from tests.execution.sweeps import csv
@@ -79,7 +80,7 @@ def test_a_full_disk_is_said_once_and_the_same_command_goes_on(bench, small_disk
 
 
 def test_the_probe_tells_the_time_and_leaves_nothing(here):
-    started = run_sweep._refuse_unwritable(here / "results")
+    started = refuse_unwritable(here / "results")
     (here / "later").touch()
     assert started <= os.stat(here / "later").st_mtime
     assert list((here / "results").iterdir()) == []
