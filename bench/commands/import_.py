@@ -30,7 +30,9 @@ def import_command(file: Path, into: str | None, accept_programs: bool, results:
     for notice in imported.notices:
         echo(f"note: {notice}", err=True)
     write_mirrors(imported.folder)
-    echo(f"{len(imported.added)} added, {len(imported.kept)} kept, in {imported.folder}")
+    further = imported.measurements
+    more = f" (with {further} more measurement{'s' * (further > 1)})" if further else ""
+    echo(f"{len(imported.added)} added, {len(imported.kept)} kept{more}, in {imported.folder}")
     commands = [
         suggest_command(results, word, imported.folder.name) for word in ("report", "mirror")
     ]

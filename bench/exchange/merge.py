@@ -14,7 +14,7 @@ from bench.errors import BenchError, SpecError
 from bench.exchange.archive import CHECKPOINTS, WEIGHTS, classifier_hash
 from bench.exchange.same_data import refuse_other_fingerprints
 from bench.exchange.unpack import unpack
-from bench.record.evaluation_rows import SampleSetEntry, all_metrics, problem_of_merging
+from bench.record.evaluation_rows import SampleSetEntry, all_metrics, problem_of_merging, samples_of
 from bench.record.files import write_atomically, write_json
 from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.locks import Busy
@@ -28,12 +28,16 @@ IMPORTED = "import"
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The result of an import: runs that are new, runs that stayed, and notices for the user."""
+    """The result of an import: runs that are new, runs that stayed, and notices for the user.
+
+    `measurements` is the number of those that were added to runs that stayed.
+    """
 
     folder: Path
     added: Sequence[str]
     kept: Sequence[str]
     notices: Sequence[str]
+    measurements: int
 
 
 def merge_archive(
@@ -59,7 +63,10 @@ def merge_archive(
             )
         _refuse_conflicts(path, unpacked, folder, manifest.runs)
         plan = _merged_plan(unpacked, folder)
-        added = [run for run in manifest.runs if _add(unpacked / "runs" / run, folder / run)]
+        gained: list[int] = []
+        added = [
+            run for run in manifest.runs if _add(unpacked / "runs" / run, folder / run, gained)
+        ]
         write_json(folder / "sweep.json", plan)
         notices = [f"measuring these runs again runs the program {name}" for name in programs]
         notices += [text for file in manifest.judges if (text := _add_classifier(unpacked / file))]
@@ -70,7 +77,7 @@ def merge_archive(
         for run in kept
         if RunFolder(folder / run).status().state != "done"
     ]
-    return ImportResult(folder, added, kept, notices)
+    return ImportResult(folder, added, kept, notices, sum(gained))
 
 
 def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str]) -> None:
@@ -150,8 +157,11 @@ def _sample_sets(plan: Path, runs: Path) -> list[tuple[str, SampleSetEntry]]:
     ]
 
 
-def _add(arrived: Path, target: Path) -> bool:
-    """Copy a run, unless it has ended or is under way here; return whether it was copied."""
+def _add(arrived: Path, target: Path, gained: list[int]) -> bool:
+    """Copy a run, unless it has ended or is under way here; return whether it was copied.
+
+    How many measurements one that has ended here got instead is added to `gained`.
+    """
     if not target.exists():
         with arriving(target) as partial:
             shutil.copytree(arrived, partial, dirs_exist_ok=True)
@@ -161,7 +171,7 @@ def _add(arrived: Path, target: Path) -> bool:
         if RunFolder(target).status().is_measured:
             _add_rows(arrived, target)
             if is_whole:
-                _add_measurements(RunFolder(arrived), RunFolder(target))
+                gained.append(_add_measurements(RunFolder(arrived), RunFolder(target)))
             return False
         if not is_whole:
             return False
@@ -180,20 +190,30 @@ def _add(arrived: Path, target: Path) -> bool:
     return False
 
 
-def _add_measurements(arrived: RunFolder, target: RunFolder) -> None:
-    """Add what was measured there alone, where something that both measured tells of one run."""
+def _add_measurements(arrived: RunFolder, target: RunFolder) -> int:
+    """Add what was measured there alone, if it is of the same samples; return how many it is.
+
+    Values that both have tell so, and of rows of `bench evaluate` the hash of the images; their
+    real images have an id for each data set.
+    """
     known, others = (by_key(read_entries(f.evaluation)) for f in (target, arrived))
     further = [entry for key, entry in others.items() if key not in known]
-    if not further or not known.keys() & others.keys():
-        return
     theirs, ours = settings_of(arrived.path), settings_of(target.path)
+    is_hashed = "control" in ours or "sha256" in samples_of(ours)
+    is_of_row = is_hashed and target.path.parent.name == EVALUATIONS
+    is_same = is_of_row and samples_of(ours) == samples_of(theirs)
+    if not further or not (is_same or known.keys() & others.keys()):
+        return 0
     if "evaluated" in ours:  # a row of `bench evaluate`, which says what was asked for itself
         metrics = all_metrics(ours["metrics"], theirs["metrics"])
         config = read_config(target.path) | {"config": {**ours, "metrics": metrics}}
         write_json(target.path / "config.json", config)
-    else:  # what the sweep here has not asked for; by which code, the archive does not say
+    elif (
+        not is_of_row
+    ):  # what the sweep here has not asked for; by which code, the archive does not say
         further = [{"added": IMPORTED, **entry} for entry in further]
     write_jsonl(target.evaluation, [*known.values(), *further])
+    return len(further)
 
 
 def _add_rows(arrived: Path, target: Path) -> None:

@@ -195,6 +195,27 @@ def test_rows_that_no_call_would_join_are_not_imported(bench, theirs, here):
     assert "(2)" in out
 
 
+def test_an_import_adds_what_was_measured_elsewhere_of_the_same_images(bench, theirs, here):
+    for results, metric in {"here": "class_accuracy", "there": "inception_score"}.items():
+        words = ("theirs", "--data", "blobs", "--device", "cpu", "--metric", metric)
+        status, _, err = bench("evaluate", *words, "--name", "GAN", "--results", results)
+        assert status == 0, err
+    bench("export", "evaluations", "--results", "there", "--to", "there.tgz")
+    for said in ("0 added, 2 kept (with 2 more measurements), in", "0 added, 2 kept, in"):
+        status, out, err = bench("import", "there.tgz", "--results", "here")
+        assert status == 0, err
+        assert said in out
+    for folder in here.glob("here/evaluations/*/config.json"):
+        entries = read_entries(folder.with_name("evaluation.jsonl"))
+        assert [entry["metric"] for entry in entries] == ["class_accuracy", "inception_score"]
+        assert all("added" not in entry for entry in entries)
+    [row] = here.glob("here/evaluations/set-*/config.json")
+    assert [m["name"] for m in json.loads(row.read_text())["config"]["metrics"]] == [
+        "class_accuracy",
+        "inception_score",
+    ]
+
+
 def test_no_sweep_takes_the_folder(bench):
     status, _, err = bench("run", "tiny.yaml", "name=evaluations", "--dry-run")
     assert status == 2
