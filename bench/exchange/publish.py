@@ -16,7 +16,7 @@ from bench.errors import BenchError, UnknownName
 from bench.exchange.crate import CRATE, describe_files
 from bench.record.files import write_atomically
 from bench.record.records import KEY_OF_RUN, PUBLISHED, Records
-from bench.record.sweep_folder import read_sweep_file
+from bench.record.sweep_folder import RecordedRun, read_sweep_file
 from bench.reporting.figures.catalog import FIGURES
 from bench.reporting.render.markdown import render_markdown
 from bench.reporting.render.repeats import repeats
@@ -183,6 +183,8 @@ def _origins(records: Records) -> dict[str, list[dict[str, Any]]]:
         for run in {run.id: run for run in records.runs if not run.sampling_id}.values():
             if content := dict(read[kind](run)):
                 content.pop("sampling", None)  # sweep.json has it, for each row
+                if kind == "provenance" and (codes := _codes(records, run)):
+                    content["codes"] = codes
                 shared = {k: v for k, v in content.items() if k not in (own, *OF_THE_MOMENT)}
                 group = groups.setdefault(
                     json.dumps(shared, sort_keys=True), {"shared": shared, "runs": {}}
@@ -190,3 +192,9 @@ def _origins(records: Records) -> dict[str, list[dict[str, Any]]]:
                 group["runs"][run.id] = content.get(own)
         origins[kind] = list(groups.values())
     return origins
+
+
+def _codes(records: Records, run: RecordedRun) -> dict[str, str]:
+    """Return by which code of its metric each number was measured, where that is known of it."""
+    entries = (entry for entry in records.measurements if entry.run == run and entry.code)
+    return {f"{entry.metric}[{entry.protocol}]": entry.code for entry in entries}

@@ -279,8 +279,13 @@ def _read_publication(folder: Path) -> Records:
     runs: dict[tuple[str, str], RecordedRun] = {}
 
     def entries(name: FrameName, file: str) -> tuple[RecordEntry, ...]:
-        rows = _read_csv(folder / file, COLUMNS[name])
-        return tuple(_entry(runs[row["run"], row["variant"]], row) for row in rows)
+        found = []
+        for row in _read_csv(folder / file, COLUMNS[name]):
+            run = runs[row["run"], row["variant"]]
+            origin = {} if run.sampling_id else origins.get((sweep.name, run.id, "provenance"), {})
+            code = origin.get("codes", {}).get(f"{row['metric']}[{row.get('protocol')}]")
+            found.append(_entry(run, {**row, "code": code}))
+        return tuple(found)
 
     try:
         origins = _read_origins(folder, sweep.name)

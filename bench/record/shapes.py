@@ -137,6 +137,7 @@ class ProvenanceFile(Session):
     """`provenance.json`."""
 
     continued: list[Session] = []
+    codes: dict[str, str] = {}  # of a publication: number -> the metric and its code
 
 
 class MicroBatch(Shape):

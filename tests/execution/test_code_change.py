@@ -37,8 +37,8 @@ def edit(monkeypatch):
     read_text = Path.read_text
 
     def edit(*files, line="edited = True", replace=("", "")):
-        def edited(path, **how):
-            text = read_text(path, **how)
+        def edited(path, *how, **more):
+            text = read_text(path, *how, **more)
             if any(str(path).endswith(file) for file in files):
                 assert replace[0] in text
                 text = text.replace(*replace) + f"\n{line}\n"
@@ -319,3 +319,7 @@ def test_rows_of_bench_evaluate_tell_which_code_of_a_metric_measured_them(bench,
         assert f"cVAE (seed {seed})" in line
         assert f"kept (seed {seed})" in line
         assert more in line
+    assert bench("publish", "evaluations", "--to", "published")[0] == 0
+    published = bench("report", "evaluations", "--results", "published")[1]
+    assert f"- {codes[0]}: kept (seed {seeds[0]})" in published
+    assert f"- {codes[1]}: real test images; kept (seed {seeds[1]})" in published
