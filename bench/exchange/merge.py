@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +15,7 @@ from bench.exchange.archive import CHECKPOINTS, WEIGHTS, classifier_hash
 from bench.exchange.same_data import refuse_other_fingerprints
 from bench.exchange.unpack import unpack
 from bench.record.evaluation_rows import SampleSetEntry, all_metrics, problem_of_merging, samples_of
-from bench.record.files import write_atomically, write_json
+from bench.record.files import settings_text, write_atomically, write_json
 from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.locks import Busy
 from bench.record.run_folder import SAMPLING_ROWS, RunFolder, arriving, read_config
@@ -62,13 +62,16 @@ def merge_archive(
                 "your rights; nothing was imported; if you trust them: --accept-programs"
             )
         _refuse_conflicts(path, unpacked, folder, manifest.runs)
-        plan = _merged_plan(unpacked, folder)
+        left_out: dict[str, str] = {}
         gained: list[int] = []
         added = [
-            run for run in manifest.runs if _add(unpacked / "runs" / run, folder / run, gained)
+            run
+            for run in manifest.runs
+            if _add(unpacked / "runs" / run, folder / run, left_out, gained)
         ]
-        write_json(folder / "sweep.json", plan)
-        notices = [f"measuring these runs again runs the program {name}" for name in programs]
+        write_json(folder / "sweep.json", _merged_plan(unpacked, folder, left_out))
+        notices = list(left_out.values())
+        notices += [f"measuring these runs again runs the program {name}" for name in programs]
         notices += [text for file in manifest.judges if (text := _add_classifier(unpacked / file))]
     kept = [run for run in manifest.runs if run not in added]
     notices += [
@@ -157,10 +160,11 @@ def _sample_sets(plan: Path, runs: Path) -> list[tuple[str, SampleSetEntry]]:
     ]
 
 
-def _add(arrived: Path, target: Path, gained: list[int]) -> bool:
+def _add(arrived: Path, target: Path, left_out: dict[str, str], gained: list[int]) -> bool:
     """Copy a run, unless it has ended or is under way here; return whether it was copied.
 
-    How many measurements one that has ended here got instead is added to `gained`.
+    Of one that has ended, what is new is added, and the number of measurements to `gained`; or it
+    is said in `left_out` where it is of other weights.
     """
     if not target.exists():
         with arriving(target) as partial:
@@ -169,9 +173,13 @@ def _add(arrived: Path, target: Path, gained: list[int]) -> bool:
     is_whole = RunFolder(arrived).status().state == "done"
     with suppress(Busy), RunFolder(target).locked():
         if RunFolder(target).status().is_measured:
+            here, there = RunFolder(target), RunFolder(arrived)
+            if (new := _new_parts(there, here)) and (why := _why_not_one_training(there, here)):
+                left_out[target.name] = f"{target}: left out {', '.join(new)}: {why}"
+                return False
             _add_rows(arrived, target)
             if is_whole:
-                gained.append(_add_measurements(RunFolder(arrived), RunFolder(target)))
+                gained.append(_add_measurements(there, here))
             return False
         if not is_whole:
             return False
@@ -190,27 +198,53 @@ def _add(arrived: Path, target: Path, gained: list[int]) -> bool:
     return False
 
 
-def _add_measurements(arrived: RunFolder, target: RunFolder) -> int:
-    """Add what was measured there alone, if it is of the same samples; return how many it is.
+def _new_parts(arrived: RunFolder, target: RunFolder) -> list[str]:
+    """Return the sampling rows and metrics that there are there alone."""
+    rows = [
+        read_config(there.path).get("sampling") or {} for _, there in _new_rows(arrived, target)
+    ]
+    known, others = (by_key(read_entries(f.evaluation)) for f in (target, arrived))
+    metrics = {str(entry["metric"]): None for key, entry in others.items() if key not in known}
+    return [*(f"samples of {settings_text(row)}" for row in rows), *metrics]
 
-    Values that both have tell so, and of rows of `bench evaluate` the hash of the images; their
-    real images have an id for each data set.
+
+def _is_hashed(target: RunFolder) -> bool:
+    """Return whether it is a row of `bench evaluate`, or its real row, and says of which images."""
+    ours = settings_of(target.path)
+    is_known = "control" in ours or "sha256" in samples_of(ours)
+    return is_known and target.path.parent.name == EVALUATIONS
+
+
+def _why_not_one_training(arrived: RunFolder, target: RunFolder) -> str:
+    """Return why the weights there may be others than those here; "" if they are the same.
+
+    Of rows of `bench evaluate` the hash of the images tells; their real images have an id for each
+    data set.
     """
+    if _is_hashed(target):
+        theirs, ours = (samples_of(settings_of(folder.path)) for folder in (arrived, target))
+        return "" if ours == theirs else "it is of other images there"
+    for name in ("rows.jsonl", "evaluation.jsonl"):
+        known, others = (by_key(read_entries(f.path / name)) for f in (target, arrived))
+        if shared := known.keys() & others.keys():
+            differ = any(known[key].get("value") != others[key].get("value") for key in shared)
+            return "its losses differ there, so they are of other weights" if differ else ""
+    return "no loss or measurement that both have shows that the two are one"
+
+
+def _add_measurements(arrived: RunFolder, target: RunFolder) -> int:
+    """Add what was measured there alone; return how many it is."""
     known, others = (by_key(read_entries(f.evaluation)) for f in (target, arrived))
     further = [entry for key, entry in others.items() if key not in known]
-    theirs, ours = settings_of(arrived.path), settings_of(target.path)
-    is_hashed = "control" in ours or "sha256" in samples_of(ours)
-    is_of_row = is_hashed and target.path.parent.name == EVALUATIONS
-    is_same = is_of_row and samples_of(ours) == samples_of(theirs)
-    if not further or not (is_same or known.keys() & others.keys()):
+    if not further:
         return 0
+    theirs, ours = settings_of(arrived.path), settings_of(target.path)
     if "evaluated" in ours:  # a row of `bench evaluate`, which says what was asked for itself
         metrics = all_metrics(ours["metrics"], theirs["metrics"])
         config = read_config(target.path) | {"config": {**ours, "metrics": metrics}}
         write_json(target.path / "config.json", config)
-    elif (
-        not is_of_row
-    ):  # what the sweep here has not asked for; by which code, the archive does not say
+    elif not _is_hashed(target):
+        # What the sweep here has not asked for; by which code, the archive does not say.
         further = [{"added": IMPORTED, **entry} for entry in further]
     write_jsonl(target.evaluation, [*known.values(), *further])
     return len(further)
@@ -218,11 +252,19 @@ def _add_measurements(arrived: RunFolder, target: RunFolder) -> int:
 
 def _add_rows(arrived: Path, target: Path) -> None:
     """Copy the sampling rows that are done there and not here."""
-    for here, there in list(_pairs(target, arrived))[1:]:
-        if there.status().state == "done" and here.status().state != "done":
-            shutil.rmtree(here.path, ignore_errors=True)
-            with arriving(here.path) as partial:
-                shutil.copytree(there.path, partial, dirs_exist_ok=True)
+    for here, there in _new_rows(RunFolder(arrived), RunFolder(target)):
+        shutil.rmtree(here.path, ignore_errors=True)
+        with arriving(here.path) as partial:
+            shutil.copytree(there.path, partial, dirs_exist_ok=True)
+
+
+def _new_rows(arrived: RunFolder, target: RunFolder) -> list[tuple[RunFolder, RunFolder]]:
+    """Return the folders here and there of the sampling rows that are done there alone."""
+    return [
+        (here, there)
+        for here, there in list(_pairs(target.path, arrived.path))[1:]
+        if there.status().state == "done" and here.status().state != "done"
+    ]
 
 
 def _programs(unpacked: Path, runs: Sequence[str]) -> list[str]:
@@ -242,9 +284,10 @@ def _programs(unpacked: Path, runs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(chain.from_iterable(found)))
 
 
-def _merged_plan(unpacked: Path, folder: Path) -> dict[str, Any]:
-    """Return the plan of the sweep here, with the runs and controls of the archive."""
+def _merged_plan(unpacked: Path, folder: Path, left_out: Collection[str]) -> dict[str, Any]:
+    """Return the plan of the sweep here, with runs, controls and the rows taken of the archive."""
     packed = read_sweep_file(unpacked)
+    packed["runs"] = [e for e in packed["runs"] if not (e.get("row") and e["id"] in left_out)]
     merged = read_sweep_file(folder) if (folder / "sweep.json").exists() else packed
     for part, axes in (("runs", ("id", "variant")), ("controls", ("id",))):
         entries: dict[tuple[str, ...], Any] = {}

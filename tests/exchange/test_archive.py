@@ -339,3 +339,36 @@ def test_further_measurements_of_a_run_that_is_here_are_added(bench, here, tiny)
     assert arrived[-1]["metric"] == "fid"
     status, out, err = bench("verify", run.name, "--measurements", "--results", "there")
     assert status == 0, out + err
+
+
+REASONS = {"losses": "its losses differ there", "nothing": "no loss or measurement that both have"}
+
+
+@pytest.mark.parametrize("other", [None, *REASONS])
+def test_what_was_made_of_other_weights_is_left_out_and_named(bench, here, tiny, other):
+    there = here / "there" / "tiny"
+    shutil.copytree(tiny, there)
+    plan = json.loads((there / "sweep.json").read_text())
+    run = there / next(entry["id"] for entry in plan["runs"] if entry["variant"] == "lr_livae")
+    losses = run / "rows.jsonl"
+    if other == "losses":
+        losses.write_text(losses.read_text().replace('"value":', '"value":1', 1))
+    elif other == "nothing":
+        losses.write_text("")
+        (run / "evaluation.jsonl").write_text("")
+        (run / "done").write_text('{"evaluation": "e", "measurements": 0}')
+    bench(*RUN, "base.metrics=[fid]", "variants.lr_livae.sampling.near.temperature=0.5")
+    bench("export", "tiny")
+    status, _, err = bench("import", "tiny.tar.gz", "--results", "there")
+    assert status == 0, err
+    text = "left out samples of relevant_from None, temperature 0.5, fid: " + REASONS.get(other, "")
+    assert (f"note: {run.relative_to(here)}: {text}" in err) == bool(other), err
+    assert (run / "sampling").exists() == (not other)
+    rows = [row for row in json.loads((there / "sweep.json").read_text())["runs"] if "row" in row]
+    assert bool(rows) == (not other), "no table waits for it"
+    took = [path.parent for path in there.glob("*/rows.jsonl") if "fid" in _evaluation(path)]
+    assert len(took) == (1 if other else 2)
+
+
+def _evaluation(path):
+    return path.with_name("evaluation.jsonl").read_text()
