@@ -61,15 +61,17 @@ def merge_archive(
                 "measuring them again here would run the files of these names as programs, with "
                 "your rights; nothing was imported; if you trust them: --accept-programs"
             )
-        _refuse_conflicts(path, unpacked, folder, manifest.runs)
         left_out: dict[str, str] = {}
         gained: list[int] = []
-        added = [
-            run
-            for run in manifest.runs
-            if _add(unpacked / "runs" / run, folder / run, left_out, gained)
-        ]
-        write_json(folder / "sweep.json", _merged_plan(unpacked, folder, left_out))
+        with RunFolder(folder).locked(wait=True):  # other imports and `bench evaluate` hold it, too
+            _refuse_conflicts(path, unpacked, folder, manifest.runs)
+            added = [
+                run
+                for run in manifest.runs
+                if _add(unpacked / "runs" / run, folder / run, left_out, gained)
+            ]
+            # Read only now: `bench run` may have written its own since.
+            write_json(folder / "sweep.json", _merged_plan(unpacked, folder, left_out))
         notices = list(left_out.values())
         notices += [f"measuring these runs again runs the program {name}" for name in programs]
         notices += [text for file in manifest.judges if (text := _add_classifier(unpacked / file))]
@@ -167,9 +169,10 @@ def _add(arrived: Path, target: Path, left_out: dict[str, str], gained: list[int
     is said in `left_out` where it is of other weights.
     """
     if not target.exists():
-        with arriving(target) as partial:
-            shutil.copytree(arrived, partial, dirs_exist_ok=True)
-        return True
+        with suppress(FileExistsError):  # `bench run` has begun it meanwhile
+            with arriving(target) as partial:
+                shutil.copytree(arrived, partial, dirs_exist_ok=True)
+            return True
     is_whole = RunFolder(arrived).status().state == "done"
     with suppress(Busy), RunFolder(target).locked():
         if RunFolder(target).status().is_measured:

@@ -249,7 +249,10 @@ class RunFolder:
 
 @contextmanager
 def arriving(path: Path) -> Iterator[Path]:
-    """Make the folder of a run whole or not at all: yield one beside it that takes its place."""
+    """Make the folder of a run whole or not at all: yield one beside it that takes its place.
+
+    A `FileExistsError` if another process has made it meanwhile.
+    """
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     lock = partial.with_suffix(".lock")
@@ -257,7 +260,13 @@ def arriving(path: Path) -> Iterator[Path]:
         with hold(lock):
             partial.mkdir()
             yield partial
-            partial.rename(path)
+            try:
+                partial.rename(path)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                text = "another process has made it meanwhile"
+                raise FileExistsError(errno.EEXIST, text, str(path)) from error
     finally:
         _remove(partial, lock)
 

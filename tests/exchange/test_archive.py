@@ -341,6 +341,30 @@ def test_further_measurements_of_a_run_that_is_here_are_added(bench, here, tiny)
     assert status == 0, out + err
 
 
+def test_an_import_takes_nothing_from_commands_beside_it(bench, here, tiny, monkeypatch):
+    bench("export", "tiny")
+    there = here / "there" / "tiny"
+    copy, begun = shutil.copytree, []
+
+    def copy_beside_a_run(arrived, *places, **options):
+        if not begun:  # what `bench run` writes
+            begun.append(Path(arrived).name)
+            assert RunFolder(there).is_locked(), "bench evaluate and another import wait"
+            plan = json.loads((tiny / "sweep.json").read_text())
+            plan["runs"] = [plan["runs"][0] | {"id": "another"}]
+            (there / begun[0]).mkdir()
+            (there / begun[0] / "log.txt").touch()
+            (there / "sweep.json").write_text(json.dumps(plan))
+        return copy(arrived, *places, **options)
+
+    monkeypatch.setattr(shutil, "copytree", copy_beside_a_run)
+    status, out, err = bench("import", "tiny.tar.gz", "--results", "there")
+    assert (status, "3 added, 0 kept" in out) == (0, True), err
+    assert (there / begun[0] / "done").exists(), "nobody was at work on it any more"
+    planned = [run["id"] for run in json.loads((there / "sweep.json").read_text())["runs"]]
+    assert (len(planned), planned[0]) == (3, "another")
+
+
 REASONS = {"losses": "its losses differ there", "nothing": "no loss or measurement that both have"}
 
 
