@@ -49,7 +49,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
             say(_nothing_to_do(len(sweep.runs), finished.folder))
         return
 
-    from bench.execution.run_sweep import check_sizes, check_tasks, run_sweep, tasks_of
+    from bench.execution.run_sweep import check_sizes, check_tasks, run_entries, run_sweep, tasks_of
     from bench.execution.sweep_owner import refuse_other_sweep
     from bench.record.run_folder import BEGIN_AGAIN, RunFolder
     from bench.record.sweep_folder import RETRY, read_sweep_file
@@ -88,14 +88,19 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         say(f"{why}; to retry: {options.typed_command(*retry)}")
     if outcome.failed or not is_mirrored:
         sys.exit(1)
-    is_whole = outcome.kept + outcome.finished == len(sweep.runs)
-    planned = [run["id"] for run in read_sweep_file(folder)["runs"] if not run.get("row")]
-    if planned != [run.config.id for run in sweep.runs]:
+    planned, wanted = read_sweep_file(folder)["runs"], run_entries(sweep)
+    if any(entry not in planned for entry in wanted):
         say(
             f"note: another command has meanwhile written its own plan to {folder}, and reports "
-            f"show the runs of that; to show these: {options.typed_command()}"
+            f"show the runs and measurements of that; to show these: {options.typed_command()}"
         )
-    elif is_whole and not worker.options.allow_code_change:
+    if left := len(sweep.runs) - outcome.kept - outcome.finished:
+        say(
+            f"{left} of {len(sweep.runs)} runs are not done as this command asks: another one "
+            f"took them up, or they were deleted; once it has ended: {options.typed_command()}"
+        )
+        sys.exit(1)
+    if planned == wanted and not worker.options.allow_code_change:
         finished.mark()
 
 

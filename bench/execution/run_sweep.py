@@ -1,7 +1,8 @@
 """Run a sweep: check it, do what is missing, count how it ended. All state is in run folders."""
 
+import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ from bench.spec.sweep_file import PlannedRun, Sweep, row_name
 class SweepOutcome:
     """The outcome of a sweep."""
 
-    kept: int  # runs that were done before
+    kept: int  # runs that were done before, and still are
     finished: int  # runs
     controls: int  # controls that were measured
     failed: Mapping[Path, str]  # folders of failed runs and controls, with the reason in a line
@@ -115,7 +116,7 @@ def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
 
 
 def _outcome(
-    tasks: Iterable[RunTask], kept: Collection[RunTask], troubles: Mapping[Task, str]
+    tasks: Iterable[RunTask], kept: Set[RunTask], troubles: Mapping[Task, str]
 ) -> SweepOutcome:
     """Count how a sweep ended; `troubles` are reasons that could not be written in folders."""
     done: set[RunTask] = set()
@@ -126,9 +127,10 @@ def _outcome(
             done.add(task)
         elif status.state == "failed" or task in troubles:
             failed[task.path] = status.reason or troubles[task]
-    finished = [task for task in done if task not in kept]
+    finished = done - kept
     runs = sum(task.is_run for task in finished)
-    return SweepOutcome(sum(task.is_run for task in kept), runs, len(finished) - runs, failed)
+    still = sum(task.is_run for task in done & kept)
+    return SweepOutcome(still, runs, len(finished) - runs, failed)
 
 
 def _reopen_failed(task: RunTask, started: float) -> None:
@@ -204,7 +206,7 @@ def _description(sweep: Sweep, tasks: Iterable[RunTask], command: str) -> dict[s
         "command": command,
         "quantities": quantities,
         **({"compare": sweep.compare.model_dump()} if sweep.compare else {}),
-        "runs": [entry for run in sweep.runs for entry in _entries_of(run)],
+        "runs": run_entries(sweep),
         "controls": [
             {
                 "id": task.path.name,
@@ -228,6 +230,12 @@ def _tell_new_plan(sweep: Sweep, folder: Path) -> None:
                 "note: `compare:` changed after runs finished, so these comparisons were not "
                 "planned in advance"
             )
+
+
+def run_entries(sweep: Sweep) -> list[dict[str, Any]]:
+    """Return the entries of the runs of a sweep in `sweep.json`, as they are read from it."""
+    entries = [entry for run in sweep.runs for entry in _entries_of(run)]
+    return json.loads(json.dumps(entries))  # type: ignore[no-any-return]  # with lists for tuples
 
 
 def _entries_of(run: PlannedRun) -> Iterator[dict[str, Any]]:

@@ -150,6 +150,35 @@ def test_the_plan_of_another_command_is_told_and_not_marked(bench, here, monkeyp
     assert len(json.loads((folder / "sweep.json").read_text())["runs"]) == 1
 
 
+@pytest.mark.usefixtures("finished")
+@pytest.mark.parametrize(
+    "metrics", ["[]", "[intra_class_diversity_native]"], ids=["finished", "kept"]
+)
+def test_what_another_command_measures_meanwhile_is_not_done(bench, here, monkeypatch, metrics):
+    """Whether the runs were done before or by this command."""
+    folder = here / "results" / "faces"
+    (folder / "finished.json").unlink()
+    schedule = run_sweep.schedule
+
+    def schedule_beside_another(tasks, executor):
+        yield from schedule(tasks, executor)
+        plan = json.loads((folder / "sweep.json").read_text())
+        plan["runs"][0]["evaluation"] = "another"
+        (folder / "sweep.json").write_text(json.dumps(plan))
+        done = some_run(here) / "done"
+        done.write_text(json.dumps(json.loads(done.read_text()) | {"evaluation": "another"}))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_sweep, "schedule", schedule_beside_another)
+        status, _, err = bench(*RUN, f"base.metrics={metrics}")
+    assert status == 1, err
+    assert "another command has meanwhile written its own plan to results/faces" in err
+    assert "1 of 1 runs are not done as this command asks" in err
+    assert not (folder / "finished.json").exists()
+    status, _, err = bench(*RUN, f"base.metrics={metrics}")
+    assert (status, "note:" in err, "1 finished" in err) == (0, False, True), err
+
+
 def test_all_files_that_settings_name_are_found(here):
     inside = here / "set" / "inside"
     names = [inside / "0.png", here / "a-00.tar", here / "a-01.tar", here / "word" / "file"]
