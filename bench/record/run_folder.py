@@ -32,6 +32,9 @@ SAMPLING_ROWS = "sampling"
 """Folder of the sampling rows: `sampling/<hash of the options>`."""
 
 
+RECORDS = ("rows.jsonl", "cost.jsonl", "timings.jsonl")
+"""Records beside the measurements, of which `done` names those that were there; older ones none."""
+
 BEGIN_AGAIN = "to have it made again"
 """End of the reason of a run that only begins again once its folder is deleted."""
 
@@ -180,7 +183,8 @@ class RunFolder:
 
     def _check_done(self) -> None:
         """Raise a `DamagedRecord` unless everything is there that `done` promises."""
-        fewest = read_json(self.path / "done", DoneFile)["measurements"]
+        done = read_json(self.path / "done", DoneFile)
+        fewest = done["measurements"]
         if not self.is_snapshot:
             if not os.path.lexists(path := self.path / "provenance.json"):
                 raise DamagedRecord(f"{path} is lost")
@@ -191,8 +195,12 @@ class RunFolder:
             raise DamagedRecord(
                 f"{self.evaluation} holds {found} measurements of {fewest}; the rest is lost"
             )
-        for name in () if self.is_snapshot else ("cost.jsonl", "timings.jsonl"):
-            read_entries(self.path / name, whole=True)
+        for name in () if self.is_snapshot else RECORDS:
+            if name in done.get("records", []) and not os.path.lexists(self.path / name):
+                only = "" if name == "cost.jsonl" else ", and only training again writes it"
+                raise DamagedRecord(f"{self.path / name} is lost{only}")
+            if name != "rows.jsonl":  # which is long, and may lack its last line
+                read_entries(self.path / name, whole=True)
 
     def saved(self) -> float:
         """Return when progress was last saved, in seconds since 1970, or 0 where nothing was."""
@@ -207,7 +215,9 @@ class RunFolder:
     def finish(self, evaluation_id: str) -> None:
         """Mark the run as complete, with all of its measurements."""
         count = len(read_asked(self.evaluation))
-        write_json(self.path / "done", {"evaluation": evaluation_id, "measurements": count})
+        records = [name for name in RECORDS if (self.path / name).exists()]
+        promised = {"evaluation": evaluation_id, "measurements": count, "records": records}
+        write_json(self.path / "done", promised)
 
     def fail(self, text: str) -> None:
         """Mark the run as failed, with the traceback."""

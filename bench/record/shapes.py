@@ -42,10 +42,11 @@ class Entry(Shape):
 
 
 class DoneFile(Shape):
-    """`done`: the id of what was measured, and how many measurements there were."""
+    """`done`: the id of what was measured, how many measurements and which records there were."""
 
     evaluation: str
     measurements: Count
+    records: list[str] = []
 
 
 class Component(Shape):

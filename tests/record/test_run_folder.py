@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.errors import DamagedRecord
 from bench.record.files import write_json
 from bench.record.jsonl import write_jsonl
 from bench.record.locks import Busy
@@ -58,6 +59,24 @@ def test_measurements_that_were_lost_are_missed(tmp_path):
     assert folder.status("e").state == "done", "bench evaluate --record adds some"
     write_jsonl(folder.evaluation, ENTRIES[:1])
     assert "holds 1 measurements of 2" in folder.status("e").reason
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "cost.jsonl", "timings.jsonl"])
+def test_records_that_were_lost_are_missed(tmp_path, name):
+    folder = RunFolder(tmp_path)
+    write_record(folder)
+    folder.finish("e")
+    assert folder.status("e").state == "done", "a control has none of them"
+    write_jsonl(tmp_path / name, ENTRIES)
+    folder.finish("e")
+    assert folder.status("e").state == "done"
+    (tmp_path / name).unlink()
+    assert folder.status("e").state == "failed"
+    assert f"{tmp_path / name} is lost" in folder.status("e").reason
+    with pytest.raises(DamagedRecord, match="is lost"):
+        folder.check()
+    write_json(tmp_path / "done", {"evaluation": "e", "measurements": 2})
+    assert folder.status("e").state == "done", "an older version promised none"
 
 
 def test_a_run_of_no_metrics_has_no_measurements(tmp_path):
