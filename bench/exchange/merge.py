@@ -87,6 +87,9 @@ def merge_archive(
 
 def _refuse_conflicts(path: Path, unpacked: Path, folder: Path, runs: list[str]) -> None:
     """Refuse other data of the same name, measurements of a run, or configurations of a variant."""
+    for run in runs:
+        if broken := RunFolder(folder / run).broken_link():
+            raise BenchError(f"{broken}; nothing was imported")
     if (folder / "sweep.json").exists():
         refuse_other_fingerprints(path, unpacked, folder)
     problems = [

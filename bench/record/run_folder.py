@@ -125,6 +125,8 @@ class RunFolder:
         return own._replace(state="failed", reason=f"{name}: {first.reason}")
 
     def _own_status(self, evaluation_id: str | None) -> Status:
+        if broken := self.broken_link():
+            return Status("failed", f"{broken}; delete {self.path} {BEGIN_AGAIN}")
         if not self.path.exists():
             return Status("missing")
         if (failure := self._failure()) is not None:
@@ -135,6 +137,12 @@ class RunFolder:
         if is_measured and evaluation_id in (None, self._measured_as()):
             return Status("done", is_measured=True)
         return Status("trained" if self.model.exists() else "unfinished", "", is_measured)
+
+    def broken_link(self) -> str:
+        """Return what is wrong if the folder is a link to nothing; empty if not."""
+        if not self.path.is_symlink() or self.path.exists():
+            return ""
+        return f"{self.path} is a link to {os.readlink(self.path)}, which is not there"
 
     def _measured_as(self) -> str:
         return str(read_json(self.path / "done", DoneFile)["evaluation"])
@@ -240,6 +248,8 @@ class RunFolder:
         needed where the folder cannot be written.
         """
         with ExitStack() as stack:
+            if broken := self.broken_link():
+                raise OSError(broken)
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(hold(self._lock, wait=wait))

@@ -107,6 +107,18 @@ def test_a_done_that_cannot_be_read_is_damaged(tmp_path, content):
     assert str(tmp_path / "done") in status.reason
 
 
+def test_a_broken_link_is_named(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.symlink_to("/nowhere")
+    text = f"{folder.path} is a link to /nowhere, which is not there"
+    assert folder.status("e")[:2] == (
+        "failed",
+        f"{text}; delete {folder.path} to have it made again",
+    )
+    with pytest.raises(OSError, match=text), folder.locked():
+        pass
+
+
 def test_one_process_locks_a_folder(tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert not folder.is_locked()
