@@ -31,40 +31,51 @@ class CodeChange:
     """Files that have changed since a run was made, and the version of the code that made it."""
 
     version: str  # empty where its sources are not known
-    learned: tuple[str, ...] = ()  # of its model and data sets
-    measured: tuple[str, ...] = ()  # of its metrics, or of the control that it is
+    learned: tuple[str, ...] = ()  # of the model and data sets that it was trained with
+    measured: tuple[str, ...] = ()  # of its metrics, the model that drew, the control that it is
     harness: tuple[str, ...] = ()  # all others
 
 
 def code_change(task: RunTask) -> CodeChange | None:
-    """Return how the code of a run has changed, as far as its results depend on it; or None.
+    """Return how the code of a run has changed, and that of its sampling rows; see `_change_in`.
 
-    Weights depend on every session that trained, measurements on the last one that measured.
+    Rows of a run that is to be measured again are measured again with it.
     """
-    folder = task.folder
-    is_done = folder.status(task.config.evaluation_id).state == "done"
-    if not (is_done or folder.has_learned):
-        return None
-    try:
-        sessions = provenance.sessions_of(provenance.read_provenance(folder.path))
-    except DamagedRecord:  # the run fails as soon as it is taken up, and alone
-        return None
-    now = sources_of(task.config)
-    last = {part: session for session in sessions for part in session.get("sources", {})}
-    changed: dict[str, set[str]] = {part: set() for part in now}
+    is_done = task.folder.status(task.config.evaluation_id).state == "done"
+    return _change_in(task.folders if is_done else [task.folder], task.config)
+
+
+def _change_in(folders: Iterable[RunFolder], config: RunConfig) -> CodeChange | None:
+    """Return how the code of folders has changed, as far as their results depend on it; or None.
+
+    Weights depend on every session that trained, measurements on the last one that measured: on its
+    metrics, and on the model that drew from the weights. Only a session that trains names its data.
+    """
+    learned, measured, harness = set[str](), set[str](), set[str]()
     versions: dict[str, None] = {}
-    for session in sessions:
-        for part, files in changed_files(session.get("sources", {}), now).items():
-            is_used = part not in MEASURED or (is_done and session is last[part])
-            if files and is_used:
-                changed[part] |= files
-                versions[version_text(session)] = None
-    learned, measured = changed["model"] | changed["data"], changed["metrics"] | changed["controls"]
-    rest = changed[HARNESS] - learned - measured
+    is_known = True
+    for folder in folders:
+        is_done = folder.status(config.evaluation_id).state == "done"
+        if not (is_done or folder.has_learned):
+            continue
+        try:
+            sessions = provenance.lasting_sessions(provenance.read_provenance(folder.path))
+        except DamagedRecord:  # the run fails as soon as it is taken up, and alone
+            continue
+        now = sources_of(config)
+        for session in sessions:
+            sources = session.get("sources", {})
+            is_known &= bool(sources)
+            for part, files in changed_files(sources, now).items():
+                is_learned = "data" in sources and part not in MEASURED
+                if files and (is_learned or (is_done and session is sessions[-1])):
+                    of_part = harness if part == HARNESS else learned if is_learned else measured
+                    of_part |= files
+                    versions[version_text(session)] = None
     if versions:
-        parts = (tuple(sorted(files)) for files in (learned, measured, rest))
-        return CodeChange(" and ".join(versions), *parts)
-    return None if all(session.get("sources") for session in sessions) else CodeChange("")
+        groups = learned, measured, harness - learned - measured
+        return CodeChange(" and ".join(versions), *(tuple(sorted(files)) for files in groups))
+    return None if is_known else CodeChange("")
 
 
 def changed_since_training(path: Path) -> str:
@@ -143,7 +154,8 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
     """Copy a run that is done in another sweep, unless it has a folder here: equal ids, equal runs.
 
     A run on other `data` is not copied. Unless that is allowed, a run of other code of a model or
-    data set is not copied either, and one that other metrics have measured is measured again.
+    data set is not copied either, one that other metrics have measured is measured again, and
+    sampling rows that other code has drawn or measured are left out.
     """
     if task.path.exists():
         return
@@ -152,7 +164,7 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
         with suppress(OSError, BenchError), RunFolder(other).locked():
             if not (RunFolder(other).model.exists() and RunFolder(other).status().is_measured):
                 continue
-            change = code_change(RunTask(other, task.label, task.config)) or CodeChange("")
+            change = _change_in([RunFolder(other)], task.config) or CodeChange("")
             if change.learned and not options.allow_code_change:
                 files = first_few(change.learned, MOST_FILES)
                 say(f"  not copied from {other}: changed since: {files}")
@@ -161,14 +173,25 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
                 say(f"  not copied from {other}: {why}")
                 continue
             again = change.measured and not options.allow_code_change
+            rows = [] if options.allow_code_change else _rows_of_other_code(other, task.config)
             left = shutil.ignore_patterns(f"{LOCK}*", *(["done"] if again else []))
             with arriving(task.path) as partial:
                 shutil.copytree(other, partial, ignore=left, dirs_exist_ok=True)
                 copy = RunFolder(partial)
+                for row in rows:
+                    shutil.rmtree(copy.sampling_row(row).path)
                 write_jsonl(copy.evaluation, read_asked(copy.evaluation))
             harness = ", by another version of the harness" if change.harness else ""
-            say(f"  copied from {other}: the same run{harness}")
+            without = f", without rows of other code: {first_few(rows, MOST_FILES)}" if rows else ""
+            say(f"  copied from {other}: the same run{harness}{without}")
             return
+
+
+def _rows_of_other_code(folder: Path, config: RunConfig) -> list[str]:
+    """Return the sampling rows of a run that other code has drawn or measured."""
+    rows = RunFolder(folder).sampling_rows()
+    changes = {row.path.name: _change_in([row], config) for row in rows}
+    return [name for name, change in changes.items() if change and change.measured]
 
 
 def _line(change: CodeChange, group: Sequence[RunTask], remedy: str) -> str:

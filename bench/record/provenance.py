@@ -152,6 +152,20 @@ def sessions_of(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [origin, *origin.get("continued", [])]
 
 
+def lasting_sessions(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the sessions that trained, and the one that measured last.
+
+    A session that draws from weights measures everything again, so those before it left nothing;
+    only one that trains names its data.
+    """
+    first, *later = sessions_of(origin)
+    return [first] + [
+        session
+        for session in later
+        if session is later[-1] or "data" in session.get("sources", {"data": {}})
+    ]
+
+
 def changed_files(then: Sources, now: Sources) -> dict[str, set[str]]:
     """Return the files of each part that differ; one that was only moved or renamed does not."""
     contents_then, contents_now = (
@@ -169,14 +183,14 @@ def has_mixed_code(origin: Mapping[str, Any]) -> bool:
 
     Only versions of its model and data count: of all others, the last one made the numbers alone.
     """
-    first, *later = (session.get("sources", {}) for session in sessions_of(origin))
+    first, *later = (session.get("sources", {}) for session in lasting_sessions(origin))
     changed = [changed_files(first, sources) for sources in later]
     return any(files.get(part) for files in changed for part in ("model", "data"))
 
 
 def differing_files(origins: Sequence[Mapping[str, Any]]) -> list[str] | None:
     """Return the source files that are not the same for all runs; None where that is not known."""
-    recorded = [s.get("sources", {}) for origin in origins for s in sessions_of(origin)]
+    recorded = [s.get("sources", {}) for origin in origins for s in lasting_sessions(origin)]
     if not all(recorded):
         return None
     versions = {item for sources in recorded for item in _contents(sources).items()}
@@ -187,7 +201,7 @@ def differing_files(origins: Sequence[Mapping[str, Any]]) -> list[str] | None:
 def code_text(origin: Mapping[str, Any], differing: Sequence[str] = ()) -> str:
     """Say by which code a run was made; of files that differ between runs, name its versions."""
     texts = []
-    for session in sessions_of(origin):
+    for session in lasting_sessions(origin):
         contents = _contents(session.get("sources", {}))
         files = [f"{file} {contents[file][:8]}" for file in differing if file in contents]
         more = f" and {len(files) - MOST_FILES} more files" if len(files) > MOST_FILES else ""

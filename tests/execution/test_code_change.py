@@ -212,6 +212,53 @@ def test_weights_from_which_other_code_draws_are_said_in_tables(bench, here, alr
         assert len(set(re.findall(rf"{file} ([0-9a-f]{{8}})", out))) == 2
 
 
+def test_what_another_version_of_the_model_drew_is_measured_again_by_its_own(
+    bench, here, already, edit
+):
+    already(*RUN)
+    edit(MODEL)
+    assert bench(*MEASURED, "--allow-code-change")[0] == 0
+    edit()
+    status, _, err = bench(*MEASURED)
+    assert status == 2
+    assert re.search(
+        rf"1 run \(.*\) by .*; changed since: {MODEL}; to evaluate them again, delete `done`", err
+    )
+    before = times(here)
+    for folder in runs(here):
+        (folder / "done").unlink()
+    status, _, err = bench(*MEASURED)
+    assert status == 0, err
+    assert times(here) == before, "nothing was trained again"
+    assert "nothing to do" in bench(*MEASURED)[2], "what the other version drew is gone"
+    assert "different versions" not in bench("report", "tiny")[1]
+
+
+def test_sampling_rows_of_other_code_are_refused_and_not_copied(bench, here, already, edit):
+    already(*MEASURED)
+    rows = (*MEASURED, "variants.cgan.sampling={near: {truncation: 0.5}}")
+    edit("baselines/cgan.py")
+    assert bench(*rows, "--allow-code-change")[0] == 0
+    edit()
+    status, _, err = bench(*rows)
+    assert status == 2
+    assert "changed since: baselines/cgan.py; to evaluate them again, delete `done`" in err
+    status, _, err = bench(*rows, "name=other")
+    assert status == 0, err
+    (row,) = here.glob("results/other/*/sampling/*/done")
+    left_out = f": the same run, without rows of other code: {row.parent.name}\n"
+    assert (err.count(": the same run\n"), err.count(left_out)) == (1, 1), err
+    (folder,) = (path for path in runs(here) if (path / "sampling").exists())
+    (folder / "done").unlink()
+    assert bench(*rows)[0] == 0
+    pair = [
+        (path / "sampling" / row.parent.name / "samples.npz").read_bytes()
+        for path in (folder, row.parents[2])
+    ]
+    assert pair[0] == pair[1]
+    assert "nothing to do" in bench(*rows)[2]
+
+
 def test_records_that_cannot_be_compared_are_used_with_a_note(bench, here, already, edit):
     already(*MEASURED)
     change_origins(here, lambda held: {})
