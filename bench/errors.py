@@ -100,6 +100,10 @@ class DeviceLost(BenchError):
     """
 
 
+class KeptAsItWas(BenchError):
+    """A run could not be taken up to measure it again, and keeps what was measured before."""
+
+
 class CheckpointError(BenchError):
     """A checkpoint is damaged or belongs to another run."""
 

@@ -15,6 +15,7 @@ from bench.errors import (
     describe_system_error,
     first_line,
     short_hash,
+    shortened,
 )
 from bench.record.files import write_atomically
 from bench.record.provenance import read_provenance
@@ -31,7 +32,17 @@ def load_trained(
     """Return a model in evaluation mode with the weights in a file; refuse another model's."""
     model = build_model(training, data, device).eval()
     with _naming_damage(weights):
-        model.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+        state = torch.load(weights, map_location=device, weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError("it holds something else")
+    try:
+        model.load_state_dict(state)
+    except Exception as error:  # a model may define how it takes weights
+        reason = shortened(" ".join(str(error).split()), 160)
+        raise DamagedRecord(
+            f"{weights} does not fit the model as its code is now ({reason}); it needs the code "
+            "that trained it, or is of another model"
+        ) from error
     return model
 
 
@@ -52,8 +63,8 @@ def _naming_damage(weights: Path) -> Iterator[None]:
         if describe_system_error(error) or isinstance(error, FileNotFoundError):
             raise
         raise DamagedRecord(
-            f"{weights} is damaged, or not of this model ({first_line(error)}); delete it and run "
-            "the sweep again: the same weights are then trained again"
+            f"{weights} is damaged ({first_line(error)}); delete it and run the sweep again: the "
+            "same weights are then trained again"
         ) from error
 
 

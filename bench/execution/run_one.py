@@ -19,7 +19,7 @@ from bench.console import say, warn
 from bench.data.base import DataSet
 from bench.errors import (
     BenchError,
-    DamagedRecord,
+    KeptAsItWas,
     NotApplicable,
     RunFailed,
     describe_error,
@@ -29,8 +29,9 @@ from bench.evaluation.code_pictures import save_pictures
 from bench.evaluation.controls import Control, control_config
 from bench.evaluation.measuring import inapplicable, measure, measure_model, measured_splits
 from bench.evaluation.sampling import remark_before_training, remark_on_range, save_samples
-from bench.evaluation.trained_weights import load_trained, refuse_other_data, save_weights
-from bench.execution.source_files import code_of_metric, sources_of
+from bench.evaluation.trained_weights import save_weights
+from bench.execution.earlier_work import added_before, lacking_snapshots, load_own, trained_before
+from bench.execution.source_files import sources_of
 from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context, SampleSet
 from bench.process.worker import Worker
@@ -72,10 +73,14 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
         with closing(ProgressFile(path, run.training.iterations)) as progress:
             context = worker.context(run)
             with worker.computing(context.data.spec):
-                added = _added_before(folder)
+                added = added_before(folder)
+                model = trained_before(run, folder, context)
+                folder.reopen()
                 _record_start(run, folder, context.data, worker)
-                with worker.stop.deferred():
-                    model = _trained(run, folder, label, worker, context, progress)
+                write_cost(run.training, context.data.spec, path)
+                if model is None:
+                    with worker.stop.deferred():
+                        model = _trained(run, folder, label, worker, context, progress)
                 progress.measuring()
                 earlier = (_snapshot_entries(run, folder, step, context) for step in run.steps[:-1])
                 entries = list(chain.from_iterable(earlier))
@@ -118,11 +123,12 @@ def _measure_row(
     data = context.data
     config = {"id": sampling_id, "evaluation": run.measured, "config": run.canonical}
     config |= {"sampling": sampling}
-    write_json(target.path / "config.json", config)
-    _record_origin(run, target, data.fingerprints, worker, "model", "metrics")
     with worker.computing(data.spec):
+        model = load_own(run, folder, folder.model, context)
+        target.reopen()
+        write_json(target.path / "config.json", config)
+        _record_origin(run, target, data.fingerprints, worker, "model", "metrics")
         write_cost(run.training, data.spec, target.path, sampling)
-        model = load_trained(run.training, data, folder.model, worker.device)
         samples, entries = measure_model(run, model, context, run.steps[-1], sampling)
     if remark := remark_on_range(samples, data):
         warn(f"{label}, {settings_text(sampling)}: {remark}")
@@ -138,6 +144,7 @@ def measure_control(name: str, run: RunConfig, path: Path, worker: Worker) -> Ou
 
     def fill() -> None:
         context = worker.context(run)
+        folder.reopen()
         config = control_config(name, run.training.data, count)
         write_json(path / "config.json", {"id": path.name, "config": config})
         _record_origin(run, folder, context.data.fingerprint, worker, "data", "metrics", "controls")
@@ -193,14 +200,16 @@ def _filled(
     *,
     retry: bool = False,
 ) -> Outcome:
-    """Fill a folder unless it is done, and mark it as done or failed."""
+    """Fill a folder unless it is done, and mark it as done or failed.
+
+    `fill` reopens it once all is there that it needs; what fails before leaves results as they are.
+    """
     state = folder.status(evaluation_id).state
     if state == "done":
         return "kept"
     if state == "failed" and not retry:
         return "failed"
     try:
-        folder.reopen()
         _log.info("begun or continued by process %d: %s", os.getpid(), folder.path)
         fill()
         provenance.write_end(folder.path)
@@ -209,6 +218,10 @@ def _filled(
         if describe_system_error(error):  # so that the next command continues the run
             raise
         worker.check_device()  # likewise
+        if (folder.path / "done").exists():
+            problem = error if isinstance(error, BenchError) else describe_error(error)
+            text = f"{problem}; {folder.path} keeps what was measured before"
+            raise KeptAsItWas(text) from error
         folder.fail(_explained(error))
         return "failed"
     folder.finish(evaluation_id)
@@ -225,11 +238,8 @@ def _explained(error: BaseException) -> str:
 
 
 def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:
-    """Write what the run is and where it comes from; refuse to continue what is another."""
-    if folder.has_learned and (problem := folder.other_run()):
-        raise BenchError(problem)
+    """Write what the run is and where it comes from; reopen what is to be measured with it."""
     if folder.has_learned and (recorded := provenance.read_provenance(folder.path)):
-        refuse_other_data(folder.path, data, f"; delete {folder.path} to start again")
         *_, last = provenance.sessions_of(recorded)
         changed = changed_files(last.get("sources", {}), sources_of(run))
         if any(changed.values()):
@@ -241,27 +251,9 @@ def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Work
     config = {"id": run.id, "evaluation": run.measured, "config": run.canonical}
     config |= {"sampling": run.default_sampling} if run.default_sampling else {}
     write_json(folder.path / "config.json", config)
-    trains = not folder.model.exists() or _lacking_snapshots(run, folder)
+    trains = not folder.model.exists() or lacking_snapshots(run, folder)
     parts = ("model", "data", "metrics") if trains else ("model", "metrics")  # a model draws, too
     _record_origin(run, folder, data.fingerprints, worker, *parts)
-
-
-def _added_before(folder: RunFolder) -> list[Entry]:
-    """Return what `bench evaluate --record` has added, unless other code measured it."""
-    added: list[Entry] = []
-    with suppress(DamagedRecord):
-        entries = read_entries(folder.evaluation) if folder.model.exists() else []
-        added = [entry for entry in entries if entry.get("added")]
-    kept = [entry for entry in added if _is_of_this_code(entry["added"])]
-    if left := dict.fromkeys(entry["metric"] for entry in added if entry not in kept):
-        say(f"  {folder.path}: left out what --record had added by other code: {', '.join(left)}")
-    return kept
-
-
-def _is_of_this_code(added: str) -> bool:
-    with suppress(BenchError):  # the metric is not registered any more
-        return code_of_metric(added.partition("@")[0]) == added
-    return False
 
 
 def _record_origin(
@@ -275,11 +267,6 @@ def _record_origin(
     provenance.write_session(folder.path, origin, forget=not folder.has_learned)
 
 
-def _lacking_snapshots(run: RunConfig, folder: RunFolder) -> list[int]:
-    """Return the iterations of snapshots whose weights are missing."""
-    return [step for step in run.steps[:-1] if not folder.snapshot(step).model.exists()]
-
-
 def _trained(
     run: RunConfig,
     folder: RunFolder,
@@ -288,16 +275,13 @@ def _trained(
     context: Context,
     progress: ProgressFile,
 ) -> ConditionalGenerator:
-    """Return the trained model: from its file, or trained now; again if a snapshot is lacking.
+    """Train the model, again if only a snapshot is lacking, and return it.
 
     Snapshots are measured as soon as they exist, so that a trial can be stopped by them.
     """
     data = context.data
-    write_cost(run.training, data.spec, folder.path)
-    lacking = _lacking_snapshots(run, folder)
+    lacking = lacking_snapshots(run, folder)
     if folder.model.exists():
-        if not lacking:
-            return load_trained(run.training, data, folder.model, worker.device)
         say(f"  {label}: trained again, to keep its weights after iterations {lacking}")
     for step in run.steps[:-1]:
         if step not in lacking:
@@ -358,7 +342,7 @@ def _snapshot_entries(
     """Return the measurements of a snapshot, made now unless they exist."""
     snapshot = folder.snapshot(step)
     if snapshot.status(run.evaluation_id).state != "done":
-        model = load_trained(run.training, context.data, snapshot.model, context.device)
+        model = load_own(run, folder, snapshot.model, context)
         snapshot.reopen()
         samples, entries = measure_model(run, model, context, step)
         write_jsonl(snapshot.evaluation, entries)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import Interrupted, describe_system_error
+from bench.errors import Interrupted, KeptAsItWas, describe_system_error
 from bench.execution.run_one import Outcome, measure_control, run_one
 from bench.process.worker import Worker
 from bench.record.locks import Busy
@@ -130,11 +130,12 @@ class ControlTask(RunTask):
 def execute_task(task: Task, worker: Worker) -> tuple[Outcome, str]:
     """Do a task in this process; raise `Interrupted` if someone asked to stop.
 
-    Where the machine is to blame, such as a full disk, the string says why the task `failed`.
+    Where nothing in its folder says why the task `failed`, the string does: the machine is to
+    blame, such as a full disk, or earlier results were kept.
     """
     if worker.stop():
         raise Interrupted("stopped")
     try:
         return task.execute(worker), ""
-    except OSError as error:
+    except (OSError, KeptAsItWas) as error:
         return "failed", describe_system_error(error) or str(error)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.execution import source_files
 from bench.record.jsonl import read_entries
@@ -257,6 +258,29 @@ def test_sampling_rows_of_other_code_are_refused_and_not_copied(bench, here, alr
     ]
     assert pair[0] == pair[1]
     assert "nothing to do" in bench(*rows)[2]
+
+
+def test_weights_that_do_not_fit_changed_code_keep_what_was_measured(bench, here, already, edit):
+    already(*RUN)
+    (folder,) = (path for path in runs(here) if MODEL in str(origin(path)["sources"]["model"]))
+    whole, measured = ((folder / name).read_bytes() for name in ("model.pt", "evaluation.jsonl"))
+    state = torch.load(folder / "model.pt")
+    torch.save(
+        {name: weights.flatten()[:0] for name, weights in state.items()}, folder / "model.pt"
+    )
+    edit(MODEL)
+    status, _, err = bench(*MEASURED, "--allow-code-change")
+    assert status == 1
+    assert f"{folder.relative_to(here)}/model.pt does not fit the model as its code is now" in err
+    assert f"changed since it was trained: {MODEL}; " in err
+    assert "keeps what was measured before" in err
+    assert "delete it" not in err, "which would cost the weights"
+    assert (folder / "evaluation.jsonl").read_bytes() == measured
+    assert RunFolder(folder).status().state == "done"
+    edit()
+    (folder / "model.pt").write_bytes(whole)
+    status, _, err = bench(*MEASURED)
+    assert status == 0, err
 
 
 def test_records_that_cannot_be_compared_are_used_with_a_note(bench, here, already, edit):
