@@ -9,17 +9,19 @@ import gc
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from bench.console import say
+from bench.console import say, warn
 from bench.data.base import DataSpec, data_root
 from bench.errors import BenchError, DamagedRecord
 from bench.execution.source_files import sources_of
 from bench.process.worker import Worker
 from bench.record.files import read_json, write_json
 from bench.record.provenance import EXECUTION, HARNESS, note_switches, read_execution
+from bench.record.run_folder import RunFolder
 from bench.record.shapes import KeptSwitches
 from bench.spec.run_config import RunConfig, digest
 from bench.spec.switches import EAGER, SwitchSet
@@ -45,6 +47,7 @@ def settle_switches(
     choose differently from run to run, which changes last digits. `start` makes a new trainer.
     """
     device, demanded = worker.device, worker.options.switches
+    is_lost = RunFolder(folder).checkpoint.exists() and not read_execution(folder).get("switches")
     if run.training.deterministic:
         decision = SwitchDecision(EAGER, ("deterministic",))
     elif demanded is not None:
@@ -57,6 +60,12 @@ def settle_switches(
     else:
         decision = _measured(run, spec, start, device)
         say(f"  {label}: executed as {decision}")
+    if is_lost:
+        warn(
+            f"{label}: {folder / EXECUTION} is lost or damaged, so how the run was executed up to "
+            f"its checkpoint is not known; it goes on as {decision}"
+        )
+        decision = replace(decision, reasons=(*decision.reasons, "its record before was lost"))
     _log.info("executed as %s", decision)
     note_switches(folder, decision.switches.names, device.type, decision.reasons)
     return decision.switches

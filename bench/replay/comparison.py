@@ -1,6 +1,6 @@
 """A run on record compared with the same run done again, and possible causes of deviations."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -13,6 +13,7 @@ from bench.evaluation.trained_weights import load_weights
 from bench.record import provenance
 from bench.record.jsonl import by_key
 from bench.record.provenance import (
+    EXECUTION,
     changed_files,
     read_execution,
     read_provenance,
@@ -145,31 +146,45 @@ def compare_weights(then: Path, now: Path) -> Deviation:
     return Deviation("weights", len(shared), deviation(worst), worst, unmatched)
 
 
-def changes_since(folder: Path, now: provenance.Origin, switches: SwitchSet) -> tuple[str, ...]:
+def changes_since(
+    folder: Path, now: provenance.Origin, switches: SwitchSet, rows: Iterable[Path] = ()
+) -> tuple[str, ...]:
     """Return in words what `now`, executed with `switches`, has that a run did not have.
 
-    `autotune` is among it, since the algorithms that it finds need not be those of then.
+    `autotune` is among it, since the algorithms that it finds need not be those of then. Sampling
+    `rows`, which may have been drawn later than the run, add what only they did not have.
     """
     recorded = read_provenance(folder)
     if not recorded:
         return ("where it was done is not on record",)
     notes = read_execution(folder)
-    on = (notes.pop("switches", None) or {}).get("on", [])
-    if on != switches.names or switches.autotune:
+    executed = notes.pop("switches", None)
+    on = executed.get("on", []) if executed else switches.names
+    if on != switches.names or (executed and switches.autotune):
         notes["switches"] = ", ".join(on) or "none"
     changes = dict.fromkeys(f"done with {key} then: {value}" for key, value in notes.items())
+    if not executed:  # the file is lost or damaged, or as old as to hold none
+        changes[f"with which switches it was done is not on record in {EXECUTION}"] = None
+    changes |= dict.fromkeys(_origin_changes(recorded, now))
+    for row in rows:
+        new = [text for text in _origin_changes(read_provenance(row), now) if text not in changes]
+        changes |= dict.fromkeys(f"{row.parent.name}/{row.name}: {text}" for text in new)
+    return tuple(changes)
+
+
+def _origin_changes(recorded: provenance.Origin, now: provenance.Origin) -> Iterator[str]:
+    """Yield in words what `now` has that the sessions of a folder did not have."""
     present = _environment(now)
     for session in sessions_of(recorded):
         for key, value in _environment(session).items():
             if key in present and value != present[key]:
-                changes[f"{key.replace('_', ' ')}: {value} then, {present[key]} now"] = None
+                yield f"{key.replace('_', ' ')}: {value} then, {present[key]} now"
         sources, then = session.get("sources", {}), version_text(session)
         files = set().union(*changed_files(sources, now["sources"]).values())
         if files:
-            changes[f"code, {then} then: {', '.join(sorted(files))}"] = None
+            yield f"code, {then} then: {', '.join(sorted(files))}"
         elif not sources and then != version_text(now):
-            changes[f"code: {then} then, {version_text(now)} now"] = None
-    return tuple(changes)
+            yield f"code: {then} then, {version_text(now)} now"
 
 
 def _environment(origin: Mapping[str, Any]) -> dict[str, Any]:

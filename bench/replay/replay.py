@@ -7,7 +7,7 @@ them, so early losses tell most.
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -96,7 +96,8 @@ def verify_run(
     if measurements:
         refuse_unfit(worker.weights)
     trains = _has_start(run, required=not measurements)
-    worker, changes = _prepared(folder, run, worker)
+    rows = _measured_rows(folder) if measurements and run.steps[-1] in kept else []
+    worker, changes = _prepared(folder, run, worker, rows)
     recorded = sorted({entry["step"] for entry in losses})
     end = next((step for step in recorded if step >= iterations), recorded[-1])
     with worker.computing(worker.context(run).data.spec):
@@ -109,8 +110,7 @@ def verify_run(
             measured = read_asked(RunFolder(folder).evaluation)
             then = [entry for entry in measured if entry["step"] in kept]
             deviations.append(compare_entries("measurements", then, _measured(run, kept, worker)))
-            if run.steps[-1] in kept:
-                deviations += _compare_rows(run, folder, worker)
+            deviations += _compare_rows(run, folder, rows, worker)
     return ReplayReport(folder, tuple(deviations), changes)
 
 
@@ -125,7 +125,7 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
         _has_start(run, required=True)
     if task.state() != "done":
         refuse_unfit(worker.weights)
-    worker, changes = _prepared(folder, run, worker)
+    worker, changes = _prepared(folder, run, worker, _measured_rows(folder))
     refuse_other_data(task.path, worker.context(run).data)  # if it was done again before
     change = code_change(task)
     if change is not None and change.version:
@@ -171,7 +171,9 @@ def _has_start(run: RunConfig, *, required: bool) -> bool:
     return True
 
 
-def _prepared(folder: Path, run: RunConfig, worker: Worker) -> tuple[Worker, tuple[str, ...]]:
+def _prepared(
+    folder: Path, run: RunConfig, worker: Worker, rows: Sequence[RunFolder]
+) -> tuple[Worker, tuple[str, ...]]:
     """Return a worker with the threads and switches that the run had, and what has changed since.
 
     A run of another type of device is repeated in eager mode.
@@ -189,7 +191,7 @@ def _prepared(folder: Path, run: RunConfig, worker: Worker) -> tuple[Worker, tup
     now = provenance.collect(
         worker.device, worker.command, data.fingerprints, threads, sources_of(run)
     )
-    return worker, changes_since(folder, now, switches)
+    return worker, changes_since(folder, now, switches, [row.path for row in rows])
 
 
 def _first_losses(run: RunConfig, worker: Worker, end: int) -> list[Entry]:
@@ -224,10 +226,12 @@ def _measured_rows(folder: Path) -> list[RunFolder]:
     return [row for row in RunFolder(folder).sampling_rows() if row.status().state == "done"]
 
 
-def _compare_rows(run: RunConfig, folder: Path, worker: Worker) -> Iterator[Deviation]:
-    """Yield how far measurements of the sampling rows are from those of now."""
+def _compare_rows(
+    run: RunConfig, folder: Path, rows: Sequence[RunFolder], worker: Worker
+) -> Iterator[Deviation]:
+    """Yield how far measurements of sampling rows are from those of now."""
     context, step = worker.context(run), run.steps[-1]
-    for row in _measured_rows(folder):
+    for row in rows:
         weights = RunFolder(folder).model
         model = load_trained(run.training, context.data, weights, worker.device)
         _, entries = measure_model(run, model, context, step, run.sampling_rows[row.path.name])

@@ -1,13 +1,14 @@
 """Rows of other sampling options: drawn from the same weights, in folders of their own."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 from bench.evaluation import measuring
-from bench.record.jsonl import read_jsonl
+from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.record.run_folder import RunFolder
 from bench.record.sweep_folder import read_sweep
 
@@ -143,6 +144,22 @@ def test_what_is_measured_again_takes_its_rows_with_it(bench, here):
     (folder / "done").unlink()
     assert bench(*RUN)[0] == 0
     assert [name for name, time in written(folder).items() if time == before[name]] == ["model.pt"]
+
+
+def test_other_code_that_drew_a_row_is_named_where_it_differs(bench, here):
+    assert bench(*RUN)[0] == 0
+    near = rows(here)["cgan, near"].path
+    entries = read_jsonl(near / "evaluation.jsonl")
+    write_jsonl(near / "evaluation.jsonl", [entry | {"value": 1e9} for entry in entries])
+    origin = json.loads((near / "provenance.json").read_text())
+    origin["sources"]["model"]["baselines/cgan.py"] = "other"
+    (near / "provenance.json").write_text(json.dumps(origin))
+    verify = ("verify", "tiny", "--device", "cpu")
+    status, out, err = bench(*verify, "--measurements")
+    assert status == 1, err
+    assert re.search(rf"\n +sampling/{near.name}: code, .* then: baselines/cgan.py\n", out), out
+    assert "are the same as then" not in out
+    assert "sampling/" not in bench(*verify)[1], "the row is not compared"
 
 
 def test_rows_are_verified_exported_imported_and_published(bench, here):

@@ -220,6 +220,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(bench, here, finished,
     assert csv(here / "other" / "tiny") == expected
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("{")])
+def test_a_training_that_goes_on_says_that_it_is_not_known_how_it_was_done(
+    bench, here, finished, monkeypatch, damage
+):
+    words = ("--results", "other")
+    stopped_half_way(bench, monkeypatch, *words)
+    folder = next(here.glob("other/tiny/*/checkpoint.pt")).parent
+    damage(folder / "execution.json")
+    status, _, err = bench(*RUN, *words)
+    assert status == 0, err
+    name = folder.relative_to(here) / "execution.json"
+    assert err.count("is lost or damaged, so how the run was executed up to its checkpoint") == 1
+    assert f"{name} is lost or damaged" in err
+    why = json.loads((folder / "execution.json").read_text())["switches"]["why"]
+    assert why == ["the default on a CPU", "its record before was lost"]
+
+
 @pytest.mark.parametrize("what", ["both checkpoints", "rows", "fewer rows"])
 def test_a_run_with_damaged_files_begins_again(bench, here, finished, monkeypatch, what):
     _, expected = finished

@@ -3,11 +3,12 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from bench.replay.comparison import changes_since, compare_entries
-from bench.spec.switches import SwitchSet
+from bench.spec.switches import EAGER, SwitchSet
 from bench.training.trainer import Trainer
 from tests.made_once import RUN, copy_tiny_sweep
 
@@ -94,7 +95,20 @@ def test_a_run_is_repeated_as_it_was_executed(words, recorded, used, bench, tiny
     assert seen == [used]
     is_elsewhere = recorded is not None and recorded["device"] == "cuda"
     assert ("done with switches then: graphs" in out) == is_elsewhere
-    assert ("threads and switches are the same" in out) == (not is_elsewhere)
+    is_lost = recorded is None
+    lost = "with which switches it was done is not on record in execution.json"
+    assert (lost in out) == is_lost
+    assert ("threads and switches are the same" in out) == (not is_elsewhere and not is_lost)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("{")])
+def test_a_lost_record_of_how_a_run_was_executed_is_no_sameness(damage, tiny):
+    folder = run_of(tiny, "cvae")
+    now = json.loads((folder / "provenance.json").read_text())
+    assert changes_since(folder, now, EAGER) == ()
+    damage(folder / "execution.json")
+    (found,) = changes_since(folder, now, SwitchSet(channels_last=True))
+    assert found == "with which switches it was done is not on record in execution.json"
 
 
 def test_autotune_may_be_the_cause_of_a_difference(tiny):
