@@ -63,6 +63,7 @@ def merge_archive(
             )
         left_out: dict[str, str] = {}
         gained: list[int] = []
+        _refuse_conflicts(path, unpacked, folder, manifest.runs)  # leaves nothing behind, not a lock
         with RunFolder(folder).locked(wait=True):  # other imports and `bench evaluate` hold it, too
             _refuse_conflicts(path, unpacked, folder, manifest.runs)
             added = [
