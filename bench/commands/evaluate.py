@@ -104,7 +104,7 @@ def evaluate_command(
             say(save_row(result, name, values["results"], worker, codes))
             command = suggest_command(values["results"], "report", "SWEEP", "evaluations")
             say(f"to compare with a sweep, run: {command}")
-    finally:  # last, so that who closes the pipe loses nothing; and also what cannot be kept
+    finally:  # printed last, so that a closed pipe costs nothing, and also if it could not be kept
         if as_json:
             print_json("EvaluationOutput", result.summary)
         else:

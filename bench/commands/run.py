@@ -85,7 +85,8 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         states = [RunFolder(path).status() for path in outcome.failed]
         helps = any(s.state == "failed" and not s.reason.endswith(BEGIN_AGAIN) for s in states)
         retry = [RETRY] if helps and not retry_failed else []
-        say(f"{why}; to retry: {options.typed_command(*retry)}")
+        can_help = any(s.state != "done" for s in states)  # else what was measured is kept
+        say(f"{why}; to retry: {options.typed_command(*retry)}" if can_help else why)
     if outcome.failed or not is_mirrored:
         sys.exit(1)
     planned, wanted = read_sweep_file(folder)["runs"], run_entries(sweep)
@@ -96,8 +97,9 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         )
     if left := len(sweep.runs) - outcome.kept - outcome.finished:
         say(
-            f"{left} of {len(sweep.runs)} runs are not done as this command asks: another one "
-            f"took them up, or they were deleted; once it has ended: {options.typed_command()}"
+            f"{left} of {len(sweep.runs)} runs are not done as this command asks: another "
+            "command is measuring them otherwise, or they were deleted; when it has ended, run: "
+            f"{options.typed_command()}"
         )
         sys.exit(1)
     if planned == wanted and not worker.options.allow_code_change:

@@ -14,16 +14,19 @@ from bench.errors import BenchError, SpecError
 from bench.exchange.archive import CHECKPOINTS, WEIGHTS, classifier_hash
 from bench.exchange.same_data import refuse_other_fingerprints
 from bench.exchange.unpack import unpack
-from bench.record.evaluation_rows import SampleSetEntry, all_metrics, problem_of_merging, samples_of
+from bench.record.evaluation_rows import (
+    IMPORTED,
+    SampleSetEntry,
+    all_metrics,
+    problem_of_merging,
+    samples_of,
+)
 from bench.record.files import settings_text, write_atomically, write_json
 from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.locks import Busy
 from bench.record.run_folder import SAMPLING_ROWS, RunFolder, arriving, read_config
 from bench.record.sweep_folder import read_sweep_file, settings_of
 from bench.spec.reserved_names import EVALUATIONS, problem_of_sweep_name
-
-IMPORTED = "import"
-"""How measurements are marked that the sweep here has not asked for, and no code is known of."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def merge_archive(
             )
         left_out: dict[str, str] = {}
         gained: list[int] = []
-        _refuse_conflicts(path, unpacked, folder, manifest.runs)  # leaves nothing behind, not a lock
+        _refuse_conflicts(path, unpacked, folder, manifest.runs)  # which then leaves no lock
         with RunFolder(folder).locked(wait=True):  # other imports and `bench evaluate` hold it, too
             _refuse_conflicts(path, unpacked, folder, manifest.runs)
             added = [
@@ -215,20 +218,14 @@ def _new_parts(arrived: RunFolder, target: RunFolder) -> list[str]:
     return [*(f"samples of {settings_text(row)}" for row in rows), *metrics]
 
 
-def _is_hashed(target: RunFolder) -> bool:
-    """Return whether it is a row of `bench evaluate`, or its real row, and says of which images."""
-    ours = settings_of(target.path)
-    is_known = "control" in ours or "sha256" in samples_of(ours)
-    return is_known and target.path.parent.name == EVALUATIONS
-
-
 def _why_not_one_training(arrived: RunFolder, target: RunFolder) -> str:
     """Return why the weights there may be others than those here; "" if they are the same.
 
-    Of rows of `bench evaluate` the hash of the images tells; their real images have an id for each
-    data set.
+    Of rows of `bench evaluate` the hash of the images tells.
     """
-    if _is_hashed(target):
+    if "control" in settings_of(target.path):
+        return ""  # it has no weights, and its data were compared
+    if target.path.parent.name == EVALUATIONS and "sha256" in samples_of(settings_of(target.path)):
         theirs, ours = (samples_of(settings_of(folder.path)) for folder in (arrived, target))
         return "" if ours == theirs else "it is of other images there"
     for name in ("rows.jsonl", "evaluation.jsonl"):
@@ -250,7 +247,7 @@ def _add_measurements(arrived: RunFolder, target: RunFolder) -> int:
         metrics = all_metrics(ours["metrics"], theirs["metrics"])
         config = read_config(target.path) | {"config": {**ours, "metrics": metrics}}
         write_json(target.path / "config.json", config)
-    elif not _is_hashed(target):
+    elif target.path.parent.name != EVALUATIONS:  # not the real row of those
         # What the sweep here has not asked for; by which code, the archive does not say.
         further = [{"added": IMPORTED, **entry} for entry in further]
     write_jsonl(target.evaluation, [*known.values(), *further])

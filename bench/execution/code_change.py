@@ -10,7 +10,7 @@ from bench.console import say
 from bench.errors import BenchError, DamagedRecord, first_few
 from bench.evaluation.trained_weights import trained_settings
 from bench.execution.data_change import KnownData
-from bench.execution.source_files import files_of_metric, sources_of
+from bench.execution.source_files import MOST_NAMED, files_of_metric, sources_of
 from bench.execution.task import RunTask
 from bench.metrics.base import Metric
 from bench.process.worker import RunOptions
@@ -21,7 +21,6 @@ from bench.record.run_folder import LOCK, RunFolder, arriving
 from bench.spec.run_config import RunConfig
 from bench.spec.run_settings import Evaluation
 
-MOST_FILES = 4  # that a message names
 MOST_RUNS = 20  # likewise; their folders are to be deleted
 MEASURED = {"metrics", "controls"}  # parts of the code that weights do not depend on
 
@@ -87,7 +86,7 @@ def changed_since_training(path: Path) -> str:
     change = code_change(RunTask(path, path.name, config))
     if not change or not change.learned:
         return ""
-    names = first_few(change.learned, MOST_FILES)
+    names = first_few(change.learned, MOST_NAMED)
     return (
         f"the code of {path} has changed since it was trained ({names}), so its weights may draw "
         "other samples than those that were measured"
@@ -113,7 +112,7 @@ def refuse_changed_metrics(path: Path, metrics: Iterable[Metric]) -> None:
         if changed := [file for file, content in files.items() if content not in known]:
             raise BenchError(
                 f"the code of the metric {metric.name!r} has changed since {path} was measured "
-                f"({first_few(changed, MOST_FILES)}), and its values would stand for those that "
+                f"({first_few(changed, MOST_NAMED)}), and its values may stand for those that "
                 "the sweep asked for; --name in place of --record keeps them as a row"
             )
 
@@ -146,7 +145,7 @@ def check_code(tasks: Iterable[RunTask], options: RunOptions, remedy: str = "") 
         say(f"note: used although the code has changed since:\n{lines}")
     if others := [task for task, change in changes.items() if change.harness]:
         files = sorted({file for change in changes.values() for file in change.harness})
-        named = first_few(files, MOST_FILES)
+        named = first_few(files, MOST_NAMED)
         say(f"note: {_counted(others)} kept; the harness has changed since: {named}")
 
 
@@ -166,7 +165,7 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
                 continue
             change = _change_in([RunFolder(other)], task.config) or CodeChange("")
             if change.learned and not options.allow_code_change:
-                files = first_few(change.learned, MOST_FILES)
+                files = first_few(change.learned, MOST_NAMED)
                 say(f"  not copied from {other}: changed since: {files}")
                 continue
             if why := data.accept(other, task):
@@ -182,7 +181,7 @@ def copy_equal_run(results: Path, task: RunTask, options: RunOptions, data: Know
                     shutil.rmtree(copy.sampling_row(row).path)
                 write_jsonl(copy.evaluation, read_asked(copy.evaluation))
             harness = ", by another version of the harness" if change.harness else ""
-            without = f", without rows of other code: {first_few(rows, MOST_FILES)}" if rows else ""
+            without = f", without rows of other code: {first_few(rows, MOST_NAMED)}" if rows else ""
             say(f"  copied from {other}: the same run{harness}{without}")
             return
 
@@ -199,7 +198,7 @@ def _line(change: CodeChange, group: Sequence[RunTask], remedy: str) -> str:
     if change.learned:
         remedy = remedy or "to keep both, set name=ANOTHER; to replace them, delete their folders"
     remedy = remedy or "to evaluate them again, delete `done` in their folders"
-    files = first_few(sorted({*change.learned, *change.measured}), MOST_FILES)
+    files = first_few(sorted({*change.learned, *change.measured}), MOST_NAMED)
     return f"  {_counted(group)} by {change.version}; changed since: {files}; {remedy}"
 
 

@@ -7,16 +7,15 @@ from typing import Any
 from bench.console import say
 from bench.errors import BenchError, DamagedRecord, first_few
 from bench.evaluation.trained_weights import load_trained, refuse_other_data
-from bench.execution.source_files import code_of_metric, sources_of
+from bench.execution.source_files import MOST_NAMED, code_of_metric, sources_of
 from bench.metrics.base import Context
 from bench.record import provenance
-from bench.record.jsonl import read_entries
+from bench.record.evaluation_rows import IMPORTED
+from bench.record.jsonl import by_key, read_entries
 from bench.record.provenance import changed_files
 from bench.record.run_folder import RunFolder
 from bench.spec.run_config import RunConfig
 from bench.training.interface import ConditionalGenerator
-
-MOST_FILES = 4  # that a message names
 
 Entry = dict[str, Any]
 
@@ -47,23 +46,31 @@ def load_own(
         if not files:
             raise
         raise BenchError(
-            f"{problem}; changed since it was trained: {first_few(sorted(files), MOST_FILES)}"
+            f"{problem}; changed since it was trained: {first_few(sorted(files), MOST_NAMED)}"
         ) from problem
 
 
 def added_before(folder: RunFolder) -> list[Entry]:
-    """Return what `bench evaluate --record` has added, unless other code measured it."""
-    added: list[Entry] = []
+    """Return what `bench evaluate --record`, or an import, has added to measured weights."""
     with suppress(DamagedRecord):
-        entries = read_entries(folder.evaluation) if folder.model.exists() else []
-        added = [entry for entry in entries if entry.get("added")]
-    kept = [entry for entry in added if _is_of_this_code(entry["added"])]
-    if left := dict.fromkeys(entry["metric"] for entry in added if entry not in kept):
+        return [entry for entry in read_entries(folder.evaluation) if entry.get("added")]
+    return []
+
+
+def added_still(folder: RunFolder, added: list[Entry], measured: list[Entry]) -> list[Entry]:
+    """Return what was added and not measured now, unless `--record` did so by other code."""
+    known = by_key(measured)
+    others = [dict(entry) for key, entry in by_key(added).items() if key not in known]
+    kept = [entry for entry in others if _is_of_this_code(entry["added"])]
+    if left := dict.fromkeys(entry["metric"] for entry in others if entry not in kept):
         say(f"  {folder.path}: left out what --record had added by other code: {', '.join(left)}")
     return kept
 
 
 def _is_of_this_code(added: str) -> bool:
+    """Return whether that is the code of its metric now, or is not known."""
+    if added == IMPORTED:
+        return True
     with suppress(BenchError):  # the metric is not registered any more
         return code_of_metric(added.partition("@")[0]) == added
     return False

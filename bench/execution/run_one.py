@@ -30,14 +30,20 @@ from bench.evaluation.controls import Control, control_config
 from bench.evaluation.measuring import inapplicable, measure, measure_model, measured_splits
 from bench.evaluation.sampling import remark_before_training, remark_on_range, save_samples
 from bench.evaluation.trained_weights import save_weights
-from bench.execution.earlier_work import added_before, lacking_snapshots, load_own, trained_before
+from bench.execution.earlier_work import (
+    added_before,
+    added_still,
+    lacking_snapshots,
+    load_own,
+    trained_before,
+)
 from bench.execution.source_files import sources_of
 from bench.execution.switch_choice import settle_switches
 from bench.metrics.base import Context, SampleSet
 from bench.process.worker import Worker
 from bench.record import provenance
 from bench.record.files import settings_text, write_json
-from bench.record.jsonl import by_key, read_entries, write_jsonl
+from bench.record.jsonl import read_entries, write_jsonl
 from bench.record.locks import Busy
 from bench.record.progress import ProgressFile
 from bench.record.provenance import HARNESS, changed_files
@@ -73,8 +79,8 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
         with closing(ProgressFile(path, run.training.iterations)) as progress:
             context = worker.context(run)
             with worker.computing(context.data.spec):
-                added = added_before(folder)
                 model = trained_before(run, folder, context)
+                added = added_before(folder) if model is not None else []
                 folder.reopen()
                 _record_start(run, folder, context.data, worker)
                 write_cost(run.training, context.data.spec, path)
@@ -88,8 +94,7 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
                 if remark := remark_on_range(samples, context.data):
                     warn(f"{label}: {remark}")
                 measured = [*entries, *last]
-                known = by_key(measured)
-                others = [entry for key, entry in by_key(added).items() if key not in known]
+                others = added_still(folder, added, measured)
                 write_jsonl(folder.evaluation, [*measured, *others])
                 save_samples(samples, path, context.data)
                 _save_pictures(run, replace(context, model=model), path, samples)

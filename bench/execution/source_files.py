@@ -40,6 +40,8 @@ OWN = {"bench", "models", "baselines"}
 MESSAGES = {"say", "warn", "debug", "info", "warning", "error", "exception", "critical"}
 """Functions of `bench.console` and of logging, whose texts change no result."""
 
+MOST_NAMED = 4  # changed files, in a message
+
 ANNOTATIONS = {"annotation", "returns", "type_comment", "type_params"}
 
 
@@ -62,8 +64,8 @@ def files_of_metric(name: str) -> dict[str, str]:
 
 
 def code_of_metric(name: str) -> str:
-    """Return the name of a metric with a digest of the files that it is made of."""
-    return f"{name}@{digest(files_of_metric(name))}"
+    """Return the name of a metric with a digest of its files, whatever their names."""
+    return f"{name}@{digest(sorted(files_of_metric(name).values()))}"
 
 
 def essence(source: str) -> str:

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 SAVED = "set-"  # begins the folder name of a row
 
+IMPORTED = "import"
+"""How an import marks measurements that the sweep here has not asked for; by which code they were
+measured is not known."""
 OF_EACH = ("seed", "data", "evaluated", "metrics", "samples_per_class")
 """Settings in which the sample sets of a row may differ, or that are compared by themselves."""
 

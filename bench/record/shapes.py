@@ -37,7 +37,7 @@ class Entry(Shape):
     protocol: str | None = None
     reason: str | None = None
     error: FiniteFloat | None = None
-    added: str | None = None  # by `bench evaluate --record`: the metric and its code
+    added: str | None = None  # by an import, or by `--record`: the metric and its code
     code: str | None = None  # likewise, of a row that `bench evaluate --name` keeps
 
 

@@ -24,7 +24,7 @@ from bench.spec.comparisons import Comparisons
 from bench.spec.located import Located, nested
 from bench.spec.located_yaml import MOST_IN_NAME, parse_option, read_yaml
 from bench.spec.reserved_names import problem_of_sweep_name
-from bench.spec.run_config import RunConfig, complete_settings
+from bench.spec.run_config import RunConfig, canonical_json, complete_settings
 from bench.spec.run_settings import RunSettings, Seed, Strict
 from bench.spec.validation import (
     MOST_PROBLEMS,
@@ -204,9 +204,9 @@ def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Locat
     if runs > MOST_RUNS:
         raise document.error(("grid",), f"describes {runs} runs; at most {MOST_RUNS} are possible")
     for key, values in zip(head.grid, grid, strict=True):
-        texts = [value_text(value.value) for _, value in values]
-        if twice := [text for n, text in enumerate(texts) if text in texts[:n]]:
-            raise document.error(("grid", key), f"{twice[0]} is listed twice")
+        texts = [canonical_json(value.value) for _, value in values]
+        if twice := [value for n, (_, value) in enumerate(values) if texts[n] in texts[:n]]:
+            raise document.error(("grid", key), f"{value_text(twice[0].value)} is listed twice")
         for variant, patch in head.variants.items():
             if _is_set(patch, key.split(".")):
                 raise document.error(

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from bench.console import say
-from bench.errors import BenchError, Interrupted, UnknownName
+from bench.errors import BenchError, Interrupted, KeptAsItWas, UnknownName
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
 from bench.execution.data_change import KnownData, check_data
@@ -182,6 +182,9 @@ class _TrialRuns:
             try:
                 with self.worker.stop.stop_when(self._cannot_go_on):
                     outcome = _when_free(partial(run_one, run, path, label, self.worker))
+            except KeptAsItWas as error:
+                self.trial.fail(str(error))
+                return "failed"
             except Interrupted:
                 if self.problem:
                     raise self.problem from None

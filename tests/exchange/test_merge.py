@@ -78,5 +78,20 @@ def test_what_was_made_of_other_weights_is_left_out_and_named(bench, here, tiny,
     assert len(took) == (1 if other else 2)
 
 
+def test_what_an_import_added_stays_when_a_run_is_measured_again(bench, here, tiny):
+    there = here / "there" / "tiny"
+    shutil.copytree(tiny, there)
+    bench(*RUN, "base.metrics=[fid]")
+    bench("export", "tiny")
+    _, out, err = bench("import", "tiny.tar.gz", "--results", "there")
+    assert "other weights" not in err, "the real images have none"
+    assert "3 kept (with 3 more measurements)" in out + err
+    for words in (["base.metrics=[kid]"], ["base.metrics=[fid]"]):
+        _, _, err = bench(*RUN, *words, "--results", "there")
+        assert "left out" not in err
+        took = [path.parent for path in there.glob("*/rows.jsonl") if "fid" in _evaluation(path)]
+        assert len(took) == 2
+
+
 def _evaluation(path):
     return path.with_name("evaluation.jsonl").read_text()

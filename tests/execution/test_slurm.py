@@ -60,8 +60,8 @@ def test_numbers_that_slurm_would_misunderstand_are_refused(
 
 
 def test_what_is_set_already_is_not_set_again():
-    with pytest.raises(BenchError, match="'slurm' sets array, time itself, so not in more"):
-        Slurm(None, Worker("cpu"), more={"time": 5, "array": "0-3", "constraint": "fast"})
+    with pytest.raises(BenchError, match="'slurm' sets cpus_per_task, time itself; leave it out"):
+        Slurm(None, Worker("cpu"), more={"cpus_per_task": 1, "time": 5, "constraint": "fast"})
 
 
 @pytest.mark.parametrize("name", ["ray", "slurm"])

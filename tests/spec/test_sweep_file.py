@@ -41,6 +41,15 @@ def test_a_variant_is_completed_once_whatever_the_number_of_seeds(write, monkeyp
     assert built.count("model") == 2
 
 
+def test_long_values_of_a_grid_are_told_apart(write):
+    same = "/data/" + 30 * "preprocessed/"
+    grid = f"grid: {{data.path: [{same}a{same}.npz, {same}b{same}.npz]}}"
+    text = GOOD.replace("data: digits", "data: {name: npz}").split("variants:")[0] + grid
+    with pytest.raises(SpecError) as caught:
+        load_sweep(write(text))
+    assert "listed twice" not in str(caught.value)
+
+
 def test_grid_is_a_product(write):
     text = GOOD + "grid: {batch_size: [8, 16], model.latent: [2, 3]}\n"
     sweep = load_sweep(write(text))

@@ -24,8 +24,8 @@ ARRAY = 1000  # tasks of one array; Slurm takes 1001 where nobody has changed th
 REQUEUES = 1000
 GRACE_S = 60.0
 OWN = {
-    *("array", "cpus-per-task", "cpus_per_task", "error", "gpus-per-node", "gpus_per_node"),
-    *("job-name", "job_name", "mem", "output", "partition", "account", "signal", "time"),
+    *("account", "array", "cpus-per-task", "error", "gpus-per-node", "job-name", "mem", "output"),
+    *("partition", "signal", "time"),
 }
 """Options of sbatch that the executor or submitit gives."""
 LEAVE = (signal.SIGINT, signal.SIGUSR2)  # from `close`; from Slurm, by way of submitit
@@ -65,17 +65,13 @@ class Slurm(Executor):
         memory_gb: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] | None = None,
         more: dict[str, str | int | float | bool] | None = None,
     ) -> None:
-        if own := sorted(OWN.intersection(more or ())):
+        if own := [name for name in more or () if name.replace("_", "-") in OWN]:
             raise BenchError(
-                f"the executor 'slurm' sets {first_few(own, 3)} itself, so not in more"
+                f"the executor 'slurm' sets {first_few(own, 3)} itself; leave it out of 'more'"
             )
         self._submitit = import_extra("submitit", "slurm", "the executor 'slurm'")
         if self._submitit.SlurmExecutor.affinity() < 0:
             raise BenchError("the executor 'slurm' finds no srun here; is this a Slurm cluster?")
-        if own := sorted(OWN.intersection(more or ())):
-            raise BenchError(
-                f"the executor 'slurm' sets {first_few(own, 3)} itself, so not in more"
-            )
         self.worker = worker
         parameters = {
             "job_name": "bench",
