@@ -123,7 +123,7 @@ def test_all_is_done_but_what_fails_and_the_last_line_says_so(run, here):
     assert "1 failed, 1 kept" in err
 
 
-@executors("inline", "streams")
+@pytest.mark.parametrize("executor", IN_THIS_PROCESS, indirect=True)  # where the model is patched
 def test_a_model_that_exits_fails_its_run_and_no_other(run, monkeypatch):
     terms = CVAE.terms
 
