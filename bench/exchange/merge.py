@@ -180,20 +180,20 @@ def _add(arrived: Path, target: Path, left_out: dict[str, str], gained: list[int
             with arriving(target) as partial:
                 shutil.copytree(arrived, partial, dirs_exist_ok=True)
             return True
-    is_whole = RunFolder(arrived).status().state == "done"
-    with suppress(Busy), RunFolder(target).locked():
-        if RunFolder(target).status().is_measured:
-            here, there = RunFolder(target), RunFolder(arrived)
+    here, there = RunFolder(target), RunFolder(arrived)
+    is_whole = there.status().state == "done"
+    with suppress(Busy), here.locked():
+        if here.status().is_measured:
             if (new := _new_parts(there, here)) and (why := _why_not_one_training(there, here)):
                 left_out[target.name] = f"{target}: left out {', '.join(new)}: {why}"
                 return False
-            _add_rows(arrived, target)
+            _add_rows(there, here)
             if is_whole:
                 gained.append(_add_measurements(there, here))
             return False
         if not is_whole:
             return False
-        RunFolder(target).reopen()
+        here.reopen()
         for name in CHECKPOINTS + WEIGHTS:
             (target / name).unlink(missing_ok=True)  # killed here, it begins again
         for below in ("snapshots", SAMPLING_ROWS):
@@ -254,9 +254,9 @@ def _add_measurements(arrived: RunFolder, target: RunFolder) -> int:
     return len(further)
 
 
-def _add_rows(arrived: Path, target: Path) -> None:
+def _add_rows(arrived: RunFolder, target: RunFolder) -> None:
     """Copy the sampling rows that are done there and not here."""
-    for here, there in _new_rows(RunFolder(arrived), RunFolder(target)):
+    for here, there in _new_rows(arrived, target):
         shutil.rmtree(here.path, ignore_errors=True)
         with arriving(here.path) as partial:
             shutil.copytree(there.path, partial, dirs_exist_ok=True)

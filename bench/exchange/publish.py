@@ -15,7 +15,7 @@ from bench.console import suggest_command
 from bench.errors import BenchError, UnknownName
 from bench.exchange.crate import CRATE, describe_files
 from bench.record.files import write_atomically
-from bench.record.records import KEY_OF_RUN, PUBLISHED, Records
+from bench.record.records import KEY_OF_RUN, PUBLISHED, Records, column_name
 from bench.record.sweep_folder import RecordedRun, read_sweep_file
 from bench.reporting.figures.catalog import FIGURES
 from bench.reporting.render.markdown import render_markdown
@@ -197,4 +197,4 @@ def _origins(records: Records) -> dict[str, list[dict[str, Any]]]:
 def _codes(records: Records, run: RecordedRun) -> dict[str, str]:
     """Return by which code of its metric each number was measured, where that is known of it."""
     entries = (entry for entry in records.measurements if entry.run == run and entry.code)
-    return {f"{entry.metric}[{entry.protocol}]": entry.code for entry in entries}
+    return {column_name(entry.metric, entry.protocol): entry.code for entry in entries}

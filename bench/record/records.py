@@ -273,6 +273,11 @@ def _read_sweep(folder: Path) -> Records:
     )
 
 
+def column_name(metric: str, protocol: str | None) -> str:
+    """Return what tells the numbers of one metric and protocol from others of a run."""
+    return f"{metric}[{protocol}]"
+
+
 def _read_publication(folder: Path) -> Records:
     sweep, plan = read_plan(folder)
     expected = {(run.id, run.variant): run for run in plan}
@@ -283,7 +288,7 @@ def _read_publication(folder: Path) -> Records:
         for row in _read_csv(folder / file, COLUMNS[name]):
             run = runs[row["run"], row["variant"]]
             origin = {} if run.sampling_id else origins.get((sweep.name, run.id, "provenance"), {})
-            code = origin.get("codes", {}).get(f"{row['metric']}[{row.get('protocol')}]")
+            code = origin.get("codes", {}).get(column_name(row["metric"], row.get("protocol")))
             found.append(_entry(run, {**row, "code": code}))
         return tuple(found)
 
