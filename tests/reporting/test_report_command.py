@@ -66,6 +66,17 @@ def test_a_misspelled_metric_of_ones_own_table_is_named(bench, here, results):
     assert "unknown metric 'leakage' (did you mean 'leakage_linear'?)" in err, "it measures two"
 
 
+def test_a_misspelled_metric_that_is_to_be_printed_otherwise_is_named(bench, here, results):
+    (here / "sweeps").mkdir()
+    path = here / "sweeps" / "tables.yaml"
+    path.write_text("metrics:\n  fidd: {title: FID}\n  fid: {title: FID}\ntables: {}")
+    problem = "sweeps/tables.yaml:2: metrics: unknown metric 'fidd' (did you mean 'fid'?)"
+    status, _, err = bench("report", "claims", "--table", "1")
+    assert (status, err) == (2, f"error: {problem}; known: {err.rpartition('known: ')[2]}")
+    status, _, err = bench("report", "claims", "--all")
+    assert (status, err.count(problem)) == (0, 1)
+
+
 def test_what_a_metric_measures_and_what_the_record_holds_are_known(bench, here):
     (here / "sweeps").mkdir()
     own = "tables: {mine: {title: T, metrics: [leakage_linear, fid/rare, darkness, train_seconds]}}"

@@ -17,15 +17,19 @@ from bench.spec.located import Located
 from bench.spec.located_yaml import read_yaml
 from bench.spec.run_settings import Strict
 from bench.spec.sweep_file import TABLES, shipped_folders
-from bench.spec.validation import validate
+from bench.spec.validation import KeyPath, validate
 
 
 class Names(Strict):
-    """Titles by names in the registry; of quantities, the fields that are printed otherwise."""
+    """Titles by names in the registry; of quantities, the fields that are printed otherwise.
+
+    `places` say where the user's own file names quantities.
+    """
 
     models: Mapping[str, str] = {}
     data: Mapping[str, str] = {}
     quantities: Mapping[str, Mapping[str, Any]] = {}
+    places: Mapping[str, str] = {}
 
     def variant(self, name: str, model: str, others: Collection[str]) -> str:
         """Return the label of a variant.
@@ -111,7 +115,18 @@ def load_tables(own: Path | None = None) -> dict[str, TableSpec]:
     overrides = {
         name: fields.model_dump(exclude_unset=True) for name, fields in file.metrics.items()
     }
-    names = Names(models=file.models, data=file.data, quantities=overrides)
+
+    def places(keys: Mapping[str, KeyPath]) -> dict[str, str]:
+        """Return where names stand that the user's own file has."""
+        found = {name: document.where(key) for name, key in keys.items()}
+        return {name: place for name, place in found.items() if place.startswith(f"{own}:")}
+
+    names = Names(
+        models=file.models,
+        data=file.data,
+        quantities=overrides,
+        places=places({name: ("metrics", name) for name in overrides}),
+    )
     tables = {}
     for name, entry in file.tables.items():
         if entry.published and len(entry.metrics) != 1:
@@ -120,22 +135,27 @@ def load_tables(own: Path | None = None) -> dict[str, TableSpec]:
                 "published values belong to one metric, so the table must name exactly one",
             )
         settings = dict(entry) | {"reference": entry.reference or file.reference}
-        places = {
-            metric: place
-            for number, metric in enumerate(entry.metrics)
-            if (place := document.where(("tables", name, "metrics", number))).startswith(f"{own}:")
-        }
-        tables[name] = TableSpec(name=name, names=names, places=places, **settings)
+        keys = {m: ("tables", name, "metrics", number) for number, m in enumerate(entry.metrics)}
+        tables[name] = TableSpec(name=name, names=names, places=places(keys), **settings)
     return tables
 
 
 def unknown_metrics(specs: Iterable[TableSpec], records: Records) -> list[SpecError]:
-    """Return what is wrong with names in the user's own tables that no number can have.
+    """Return what is wrong with names in the user's own file that no number can have.
 
     A number is called after a quantity that its metric declares, or after a part of one. The metric
     need not be installed here, so what the record holds is known, too.
     """
-    asked = [(spec, name) for spec in specs for name in spec.metrics if name in spec.places]
+    asked = {
+        (key, name): place
+        for spec in specs
+        for key, places in (
+            ("metrics", spec.names.places),
+            (f"tables.{spec.name}.metrics", spec.places),
+        )
+        for name, place in places.items()
+        if key == "metrics" or name in spec.metrics
+    }
     measured = {entry.metric for entry in records.measurements}
     known = set(map(_whole, {*COST, *TIMINGS, *records.quantities.described, *measured}))
     if all(_whole(name) in known for _, name in asked):
@@ -145,12 +165,8 @@ def unknown_metrics(specs: Iterable[TableSpec], records: Records) -> list[SpecEr
         return []  # one cannot be imported, so nobody knows what it measures
     known |= {_whole(name) for metric in metrics.values() for name in metric.quantities}
     return [
-        SpecError(
-            describe_unknown("metric", name, known),
-            where=spec.places[name],
-            key=f"tables.{spec.name}.metrics",
-        )
-        for spec, name in asked
+        SpecError(describe_unknown("metric", name, known), where=place, key=key)
+        for (key, name), place in asked.items()
         if _whole(name) not in known
     ]
 
