@@ -79,8 +79,9 @@ def draw(
 class ClassGaussians(nn.Module):
     """A diagonal Gaussian with learned mean and log-variance for each class, Eq. 6.
 
-    Log-variances are clamped to `[-6, 4]`, since a likelihood has no upper bound where codes fall
-    onto their means. One that has passed a bound gets no gradient and stays there.
+    Log-variances are clamped to `[-14, 4]`, since a likelihood has no upper bound where codes fall
+    onto their means. One that has passed a bound gets no gradient and stays there, so the bounds
+    are far from where codes are.
     """
 
     def __init__(self, classes: int, dimensions: int) -> None:
@@ -91,7 +92,7 @@ class ClassGaussians(nn.Module):
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return means and log-variances, each `[K, D]`."""
-        return self.means, self.logvars.clamp(-6, 4)
+        return self.means, self.logvars.clamp(-14, 4)
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return one draw `[B, D]` for each label."""

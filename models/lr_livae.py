@@ -12,8 +12,9 @@ Gaussian-mixture loss (Eq. 9); then all networks move at once on the last of the
 Where the paper's formulas and its published code differ or leave a choice, this follows the code:
 hinge losses for the critic, no margin in the mixture loss, the critic's gradient reaches the
 decoder alone, and the class Gaussians move in the first stage only. It departs from the code in
-three places. Densities are computed in log space from log-variances; the code multiplies
-precisions and exponentiates distances, which underflows for hundreds of dimensions. Only the
+four places. Densities are computed in log space from log-variances; the code multiplies
+precisions and exponentiates distances, which underflows for hundreds of dimensions. Log-variances
+of the class Gaussians are clamped to `[-14, 4]`. Only the
 variances' learning rate decays: by 0.01 after 2 epochs as in the paper, where the code has tenfold
 every 10 epochs. Networks are evaluated with running batch-norm statistics; the
 code samples with those of the batch.

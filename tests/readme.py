@@ -1,6 +1,6 @@
 """Numbers for the README, out of `results/published`. `make readme` writes them into it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -8,6 +8,7 @@ from statistics import fmean
 
 from bench.record.records import Records, load_records
 from bench.reporting.render import RENDERERS
+from bench.reporting.render.headings import row_texts
 from bench.reporting.tables.build import build_table
 from bench.reporting.tables.table_spec import load_tables
 
@@ -55,3 +56,22 @@ def mean(sweep: str, variant: str, metric: str, extractor: str = "") -> float:
     final = records(sweep).final
     found = [e for e in final if (e.run.variant, e.metric) == (variant, metric)]
     return fmean(e.value for e in found if extractor in e.protocol)
+
+
+def side_by_side(metric: str, sweeps: Mapping[str, str], rows: Mapping[str, str]) -> str:
+    """Return a Markdown table of one metric: a column for each sweep, a row for each model.
+
+    Args:
+        metric: Of several protocols the first is shown, that of the classifier of the data.
+        sweeps: Published ones by the headings of their columns.
+        rows: What a row is called here, by its label in the sweeps, which may lack it.
+    """
+    columns = []
+    for sweep in sweeps.values():
+        whole = build_table(load_tables()["summary"], records(sweep))
+        place = next(n for n, column in enumerate(whole.columns) if column.metric == metric)
+        texts = {row.label: row_texts(row, whole, with_seeds=False)[place] for row in whole.rows}
+        columns.append({label: text.number + text.rest for label, text in texts.items()})
+    lines = [["", *sweeps], ["---", *["---:"] * len(sweeps)]]
+    lines += [[name, *(c.get(label, "—") for c in columns)] for label, name in rows.items()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
