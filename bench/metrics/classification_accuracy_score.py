@@ -22,7 +22,6 @@ from bench.metrics.extractors.base import Classifier
 from bench.metrics.extractors.small_classifier import RECIPE, steps_for, train_classifier
 from bench.metrics.images_by_class import (
     ImageSet,
-    balanced_real,
     ordered_by_content,
     real_images,
     sampled,
@@ -67,8 +66,10 @@ class ClassificationAccuracyScore(Metric):
         equal = samples.is_balanced
         generated = sampled(samples)
         count = min(self.per_class, generated.per_class) if equal else self.per_class
-        real = real_images(context, "train", samples.labels, equal=equal).first(count)
-        is_real = generated.occurs_in(balanced_real(context, "test"))
+        every = range(context.data.spec.classes)
+        real = real_images(context, "train", every, equal=equal).first(count)
+        test_images = real_images(context, "test", every, equal=False)
+        is_real = generated.occurs_in(test_images)
         used = generated.first(min(count, real.per_class) if is_real and equal else count)
         steps = min(self.steps, steps_for(len(used))) if len(used) else 0
         test = context.data.test
@@ -79,7 +80,7 @@ class ClassificationAccuracyScore(Metric):
         )
         if not len(used) or (is_real and not real.per_class):
             return [Measurement(self.name, protocol, None, "a class has no training images")]
-        images = _replaced(used, real, context) if is_real else used.x[used.indices]
+        images = _replaced(used, real, test_images, test.y) if is_real else used.x[used.indices]
         labels = torch.tensor(samples.labels)[used.places]
         right = self._right(Split(images, labels), steps, context)
         micro = 100 * right.mean().item()
@@ -102,10 +103,12 @@ class ClassificationAccuracyScore(Metric):
         return right.double()
 
 
-def _replaced(test_images: ImageSet, train: ImageSet, context: Context) -> Tensor:
-    """Return for each test image a training image of its true class, whatever its label says."""
-    hashes = balanced_real(context, "test").hashes
-    true_class = dict(zip(hashes, context.data.test.y.tolist(), strict=True))
+def _replaced(used: ImageSet, train: ImageSet, test: ImageSet, y: Tensor) -> Tensor:
+    """Return for each test image used a training image of its true class, whatever its label says.
+
+    `test` are all test images and `y` their labels.
+    """
+    true_class = dict(zip(test.hashes, y.tolist(), strict=True))
     by_class = [itertools.cycle(train.indices[members].tolist()) for members in train.members]
-    true_classes = [true_class[test_images.hashes[i]] for i in test_images.indices.tolist()]
+    true_classes = [true_class[used.hashes[i]] for i in used.indices.tolist()]
     return train.x[[next(by_class[label]) for label in true_classes]]

@@ -108,9 +108,9 @@ def by_class(
     return ImageSet(x, indices, turns, places, len(members), hashes)
 
 
-def sampled(samples: SampleSet, *, equal: bool = False) -> ImageSet:
-    """Return the images of a sample set by class, all of them or equally many of each class."""
-    return by_class(samples.x, samples.y, samples.labels, equal=equal)
+def sampled(samples: SampleSet) -> ImageSet:
+    """Return the images of a sample set by class."""
+    return by_class(samples.x, samples.y, samples.labels, equal=False)
 
 
 def real_like(
@@ -139,11 +139,6 @@ def real_images(
         return by_class(images.x, images.y, labels, equal=equal, hashes=hashes)
 
     return context.remember(key, choose)
-
-
-def balanced_real(context: Context, split: RealSplit) -> ImageSet:
-    """Return equally many real images of each class, chosen once in this process."""
-    return real_images(context, split, range(context.data.spec.classes), equal=True)
 
 
 def ordered_by_content(split: Split, most: int | None = None) -> Split:

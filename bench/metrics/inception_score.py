@@ -10,6 +10,7 @@ from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.extractor_option import LogitsOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
+from bench.metrics.images_by_class import sampled
 
 SHUFFLE_SEED = 0  # part of the definition where there are several splits
 LOWEST = -200.0
@@ -50,6 +51,8 @@ class InceptionScore(Metric):
             reason = f"{count} samples are too few for {self.splits} splits"
             return [Measurement(self.name, protocol, None, reason)]
         logits = sample_logits(context, classifier, samples).to(context.device)
+        if self.splits > 1:  # content decides which images a part has, not the order of the samples
+            logits = logits[sampled(samples).indices.to(logits.device)]
         return [Measurement(self.name, protocol, inception_score(logits, self.splits))]
 
 

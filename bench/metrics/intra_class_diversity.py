@@ -127,11 +127,12 @@ class AttributeDiversity(IntraClassDiversity):
         context.require_attributes()
         every = sampled(samples)
         has = torch.tensor(samples.spec.combinations) == 1
-        measured = []
+        measured, counts = [], []
         for name, classes in zip(samples.spec.attributes, has.T, strict=True):
             each = max(1, self.per_class // max(1, int(classes.sum())))
             kept = classes[torch.tensor(samples.labels)[every.places]] & (every.turns < each)
             indices = every.indices[kept].sort().values
+            counts.append(len(indices))
             protocol = self.protocol(samples.x, f"of={name},images={len(indices)}")
             if len(indices) < 2:
                 reason = f"{len(indices)} images with {name} make no pair"
@@ -141,7 +142,8 @@ class AttributeDiversity(IntraClassDiversity):
             error = pair_variance(pairs, len(indices)) ** 0.5 if len(indices) > 2 else None
             value = 1 - pairs.double().mean().item()
             measured.append(Measurement(self.name, protocol, value, error=error))
-        protocol = self.protocol(samples.x, f"images<={self.per_class}")
+        sizes = "..".join(map(str, sorted({min(counts), max(counts)})))
+        protocol = self.protocol(samples.x, f"images={sizes}")
         return with_mean(measured, protocol)
 
 

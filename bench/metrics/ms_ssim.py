@@ -26,7 +26,9 @@ SMALLEST_SIDE = (WINDOW - 1) * 2 ** (len(WEIGHTS) - 1) + 1
 """At the coarsest scale the window must still fit into the image."""
 
 BLOCK = 24  # output rows a block of the band: fewer wasted products, still a full register tile
-CHUNK_BYTES = {"cpu": 2**22, "cuda": 2**28}  # a map of a chunk: two of them fit beside each other
+CHUNK_BYTES = {"cpu": 2**22, "cuda": 2**28}
+"""Size of one map of the pairs that are computed together: two of them fit into a cache. The memory
+needed is about four such maps and the images' statistics."""
 
 
 class _Scale(NamedTuple):
@@ -43,7 +45,7 @@ class _Scale(NamedTuple):
     lost: float  # 1 minus the sum of the two-dimensional window
 
 
-def all_pairs_ms_ssim(images: Tensor, *, chunk_bytes: int | None = None) -> Tensor:
+def all_pairs_ms_ssim(images: Tensor) -> Tensor:
     r"""MS-SSIM of all pairs of images.
 
     .. math:: \prod_{s<5} \overline{c_s}^{\,w_s} \cdot \overline{l_5 c_5}^{\,w_5}, \qquad
@@ -57,8 +59,6 @@ def all_pairs_ms_ssim(images: Tensor, *, chunk_bytes: int | None = None) -> Tens
 
     Args:
         images: Floating point `[N, C, H, W]` in `[0, 1]`; both sides at least 161 pixels.
-        chunk_bytes: Size of one map of the pairs that are computed together; by default what
-            suits the device. The memory needed is about four such maps and the images' statistics.
 
     Returns:
         One value for each pair, in `[0, 1]`, in the order of `torch.triu_indices(N, N, 1)`, with
@@ -71,21 +71,20 @@ def all_pairs_ms_ssim(images: Tensor, *, chunk_bytes: int | None = None) -> Tens
             f"least {SMALLEST_SIDE} pixels, got {list(images.shape[2:])}"
         )
     n, channels = images.shape[:2]
-    chunk_bytes = chunk_bytes or CHUNK_BYTES.get(images.device.type, 2**22)
     result = images.new_ones(n * (n - 1) // 2, channels)
     with torch.inference_mode(), _full_precision():
         band = _band(images)
         level = images
         for index, weight in enumerate(WEIGHTS):
             last = index == len(WEIGHTS) - 1
-            factor = _pair_means(_describe(level, band), band, last, chunk_bytes)
+            factor = _pair_means(_describe(level, band), band, last)
             result *= factor.clamp_(min=0).pow_(weight)
             if not last:  # zero padding of odd sides counts in the mean, as in pytorch_msssim
                 level = F.avg_pool2d(level, 2, padding=[s % 2 for s in level.shape[2:]])
         return result.mean(dim=1)
 
 
-def _pair_means(scale: _Scale, band: Tensor, luminance: bool, chunk_bytes: int) -> Tensor:
+def _pair_means(scale: _Scale, band: Tensor, luminance: bool) -> Tensor:
     """Return the means of the contrast-structure maps of all pairs, `[pairs, C]`.
 
     With `luminance` the maps are multiplied by the luminance term, as at the coarsest scale.
@@ -93,7 +92,8 @@ def _pair_means(scale: _Scale, band: Tensor, luminance: bool, chunk_bytes: int) 
     images, mean, energy, shift, lost = scale
     height, n, channels, width = images.shape
     rows, _, _, columns = mean.shape
-    most = max(1, min(n - 1, chunk_bytes // (height * channels * width * images.element_size())))
+    chunk = CHUNK_BYTES.get(images.device.type, 2**22)
+    most = max(1, min(n - 1, chunk // (height * channels * width * images.element_size())))
     # Work space is taken once: giving it back to the system after every chunk costs more
     # than the arithmetic.
     space = [images.new_empty(most * channels * height * width) for _ in range(3)]

@@ -59,7 +59,7 @@ class PointFit(Metric):
         if min(sizes) < 2:
             return unmeasured(names, protocol, "one point a class has no neighbor")
         by_class, variances = [], []
-        for label in range(spec.classes):
+        for label in samples.labels:
             points, real = (thinned(part.x[part.y == label]) for part in (samples, test))
             radius = NEAR * _spacing(real)
             coverage, coverage_without = covered(points, real, radius)
@@ -101,9 +101,12 @@ class ArcFit(Metric):
         if min(sizes) < 2:
             return unmeasured(names, protocol, "one point a class has no spread")
         by_class, variances = [], []
-        for label, center in enumerate(CENTERS):
+        for label in samples.labels:
             points, real = (thinned(part.x[part.y == label]) for part in (samples, test))
-            radii = [(side - torch.tensor(center).double()).norm(dim=1) for side in (points, real)]
+            radii = [
+                (side - torch.tensor(CENTERS[label]).double()).norm(dim=1)
+                for side in (points, real)
+            ]
             coverage, coverage_without = covered(points, real, RADIUS)
             values = radii[0].std() / radii[1].std(), coverage, energy_distance(points, real)
             by_class.append(torch.stack(values))

@@ -13,7 +13,7 @@ from bench.metrics.extractors.feature_cache import features
 from bench.metrics.images_by_class import sampled
 from bench.metrics.jackknife import combined_error, jackknife_variance, variances_without
 
-BLOCK = 500  # images that are in memory as integers at a time
+BLOCK = 500  # images that are in memory as double precision at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,50 +53,28 @@ class WithinClassVariance(GroupedMetric):
         seen = features(context, extractor, images, is_real=False).to(context.device)
         of_pixels = [samples.x[samples.y == k].to(context.device) for k in samples.labels]
         of_features = [seen[members].double() for members in images.members]
-        values = (
-            [pixel_variance(x) for x in of_pixels],
-            [x.var(dim=0).mean().item() for x in of_features],
-        )
-        errors = _error(of_pixels, 255), _error(of_features, 1)
+        squares = [[_squares(x) / 255**2 for x in of_pixels], [_squares(x) for x in of_features]]
         return [
-            Measurement(name, how, sum(variances) / len(variances), error=error)
-            for (name, how), variances, error in zip(protocols.items(), values, errors, strict=True)
+            Measurement(name, how, _variance(of_classes), error=_error(of_classes))
+            for (name, how), of_classes in zip(protocols.items(), squares, strict=True)
         ]
 
 
-def _squares(x: Tensor, unit: float) -> Tensor:
-    """Return the mean square of how far each image is from the mean of all, `[N]`."""
-    flat = x.flatten(1)
-    mean = torch.stack([b.sum(dim=0, dtype=torch.float64) for b in torch.split(flat, BLOCK)]).sum(
-        dim=0
-    )
-    far = [(block - mean / len(x)).square().mean(dim=1) for block in torch.split(flat, BLOCK)]
-    return torch.cat(far) / unit**2
+def _squares(x: Tensor) -> Tensor:
+    """Return the mean square of how far each image is from the mean of all, sorted, `[N]`."""
+    blocks = torch.split(x.flatten(1), BLOCK)
+    mean = torch.stack([b.sum(dim=0, dtype=torch.float64) for b in blocks]).sum(dim=0) / len(x)
+    far = torch.cat([(block - mean).square().mean(dim=1) for block in blocks])
+    return far.sort().values  # in any order of the images the same bits
 
 
-def _error(classes: Sequence[Tensor], unit: float) -> float | None:
+def _variance(squares: Sequence[Tensor]) -> float:
+    """Return the unbiased variance over images, averaged over the classes."""
+    return sum((far.sum() / (len(far) - 1)).item() for far in squares) / len(squares)
+
+
+def _error(squares: Sequence[Tensor]) -> float | None:
     """Return the standard error over images; None for fewer than three of a class."""
-    if min(map(len, classes)) < 3:
+    if min(map(len, squares)) < 3:
         return None
-    squares = (_squares(x, unit) for x in classes)
-    return combined_error([jackknife_variance(variances_without(s)) for s in squares])
-
-
-def pixel_variance(images: Tensor) -> float:
-    """Return the unbiased variance over images of pixels in `[0, 1]`, averaged over the pixels.
-
-    There are at least two images, `uint8` `[N, C, H, W]`. Sums are whole numbers, so their order
-    does not matter. The result is at most `N / (4 (N - 1))`.
-
-    >>> images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
-    >>> pixel_variance(images)  # two values 1/2 from their mean, divided by 2 - 1
-    0.5
-    """
-    n = len(images)
-    total = torch.zeros(images.shape[1:], dtype=torch.int64, device=images.device)
-    squares = torch.zeros_like(total)
-    for block in torch.split(images, BLOCK):
-        total += block.long().sum(dim=0)
-        squares += block.long().square().sum(dim=0)
-    variance = (n * squares - total.square()).double() / (n * (n - 1) * 255**2)
-    return variance.mean().item()
+    return combined_error([jackknife_variance(variances_without(far)) for far in squares])

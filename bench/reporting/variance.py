@@ -51,8 +51,8 @@ REMEDIES = {
     ),
 }
 
-Key = tuple[str, str, str, str]
-"""Sweep, run, metric and protocol."""
+Key = tuple[str, str, int, str, str]
+"""Sweep, run, iteration of the weights, metric and protocol."""
 
 
 def variance_table(records: Records, names: Names, metrics: Sequence[str] = ()) -> Table:
@@ -161,7 +161,7 @@ def _redrawn(records: Records) -> dict[Key, list[float]]:
         if is_redrawn and not origin.get("sampling"):
             sources[run] = Path(origin["run"])
     return grouped(
-        ((source.parent.name, source.name, entry.metric, entry.protocol), entry.value)
+        ((source.parent.name, source.name, entry.step, entry.metric, entry.protocol), entry.value)
         for entry in kept.final
         if (source := sources.get(entry.run)) and entry.value is not None
     )
@@ -181,7 +181,7 @@ def _notes(records: Records, rows: Sequence[tuple[str, Row]]) -> list[Note]:
 
 
 def _key(entry: RecordEntry) -> Key:
-    return entry.run.sweep, entry.run.path.name, entry.metric, entry.protocol
+    return entry.run.sweep, entry.run.path.name, entry.step, entry.metric, entry.protocol
 
 
 def _variance(values: Iterable[float | None]) -> float | None:

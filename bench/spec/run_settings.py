@@ -72,7 +72,9 @@ class ScheduleBase(Strict):
     """
 
     unit: Unit = "iterations"
-    """Unit of its times; `share` is a share of its span, between 0 and 1."""
+    """Unit of its times. An epoch is the iterations in which one batch each makes a pass over the
+    training images (Lr-LiVAE, with three, makes three passes); `share` is a share of its span,
+    between 0 and 1."""
     warmup: NonNegative = 0.0
     """Time in which the factor rises in a straight line from 0, on top of what follows."""
 
@@ -148,8 +150,9 @@ class FunctionSchedule(ScheduleBase):
     """A factor that a function of your own package returns.
 
     It is called as `function(step, iterations=..., epoch=..., **options)`: the iteration, from 0
-    on, the length of the span, and that of a pass over the training images, in iterations. It
-    depends on nothing else and returns a finite number, at least 0. Its code is code of the run.
+    on, the length of the span, and the iterations in which one batch each makes a pass over the
+    training images. It depends on nothing else and returns a finite number, at least 0. Its code is
+    code of the run.
     """
 
     name: Literal["function"]

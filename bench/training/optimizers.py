@@ -28,7 +28,8 @@ CLASSES = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.op
 def schedule_factor(schedule: Schedule, step: int, *, iterations: int, epoch: int) -> float:
     """Return the factor of the rate at an iteration, counted from 0.
 
-    `iterations` is the length of the run, `epoch` that of a pass over the training images.
+    `iterations` is the length of the run, `epoch` the iterations in which one batch each makes a
+    pass over the training images; a model that draws three batches an iteration makes three passes.
 
     >>> two_epochs = Drop(name="drop", at=2.0, factor=0.01, unit="epochs")
     >>> [schedule_factor(two_epochs, s, iterations=99, epoch=10) for s in (0, 19, 20)]

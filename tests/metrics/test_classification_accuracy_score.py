@@ -9,7 +9,7 @@ from bench.data.base import DataSet, DataSpec, Split, to_float
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.classification_accuracy_score import ClassificationAccuracyScore
 from bench.metrics.extractors import small_classifier
-from bench.metrics.images_by_class import balanced_real
+from bench.metrics.images_by_class import real_images
 from tests.metrics.bars import CPU, draw_bars, shuffled
 
 
@@ -106,7 +106,7 @@ def test_real_images_and_samples_of_equal_number_share_a_protocol(data, context,
     metric = ClassificationAccuracyScore()
     (made,) = metric.measure(samples_of(data, bars(20, 2)), context)
     (real,) = metric.measure(samples_of(data, data.test), context)
-    train = balanced_real(context, "train").first(20).name
+    train = real_images(context, "train", range(3), equal=True).first(20).name
     assert made.protocol == real.protocol
     assert made.protocol.startswith("cas[n=60,test=60@")
     assert made.protocol.endswith(f",steps=200,recipe=2,seed=0,real=train:60@{train}]")

@@ -19,7 +19,7 @@ from bench.metrics.ms_ssim import all_pairs_ms_ssim
 from bench.metrics.ms_ssim_native import all_pairs_native_ms_ssim
 from bench.metrics.reconstruction import mean_ssim, psnr, squared_errors
 from bench.metrics.within_class_variance import _error as variance_error
-from bench.metrics.within_class_variance import pixel_variance
+from bench.metrics.within_class_variance import _squares, _variance
 
 OF_FEATURES = {
     "moments": lambda x, y: moments(x),
@@ -35,8 +35,8 @@ OF_FEATURES = {
     "inception_score": lambda x, y: inception_score(x, splits=2),
 }
 OF_IMAGES = {
-    "variance": lambda x, y: pixel_variance(x),
-    "error of the variance": lambda x, y: variance_error([x, y], 255),
+    "variance": lambda x, y: _variance([_squares(x)]),
+    "error of the variance": lambda x, y: variance_error([_squares(x), _squares(y)]),
     "squared errors": lambda x, y: psnr(squared_errors(x, y[: len(x)])),
     "ssim": lambda x, y: mean_ssim(x, y[: len(x)], 7, 1.0),
     "ms_ssim": lambda x, y: all_pairs_ms_ssim(x[:2].float().repeat(1, 1, 22, 22) / 255),

@@ -136,16 +136,11 @@ def unequal(data, counts):
 
 
 @each_metric
-def test_unequal_classes_are_taken_whole_unless_they_are_to_be_cut(metric, data, context):
-    samples = unequal(data, (80, 70, 30))
-    whole = metric().measure(samples, context)[0]
+def test_unequal_classes_are_taken_whole(metric, data, context):
+    whole = metric().measure(unequal(data, (80, 70, 30)), context)[0]
     assert "n=180," in whole.protocol
     assert whole.protocol.endswith("average=micro]")
-    cut = metric(class_sizes="equal").measure(samples, context)[0]
-    assert "n=90," in cut.protocol
-    assert "average" not in cut.protocol
-    assert None not in (whole.value, cut.value)
-    assert whole.value != cut.value
+    assert whole.value is not None
 
 
 @each_metric

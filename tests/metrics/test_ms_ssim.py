@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_msssim import ms_ssim
 
+from bench.metrics import ms_ssim as module
 from bench.metrics.ms_ssim import all_pairs_ms_ssim
 
 
@@ -68,9 +69,11 @@ def test_pairs_come_in_the_order_of_triu_indices():
     torch.testing.assert_close(pairs, torch.cat(alone), rtol=0, atol=1e-6)
 
 
-def test_the_size_of_a_chunk_changes_nothing():
-    images = enlarged(9, 3)
-    found = [all_pairs_ms_ssim(images, chunk_bytes=2**power) for power in (1, 20, 30)]
+def test_the_size_of_a_chunk_changes_nothing(monkeypatch):
+    images, found = enlarged(9, 3), []
+    for power in (1, 20, 30):
+        monkeypatch.setattr(module, "CHUNK_BYTES", {"cpu": 2**power})
+        found.append(all_pairs_ms_ssim(images))
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-6)
     torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-6)
 

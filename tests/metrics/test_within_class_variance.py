@@ -5,7 +5,7 @@ from bench.data.base import DataSpec
 from bench.metrics import within_class_variance as module
 from bench.metrics.base import Context, SampleSet
 from bench.metrics.extractors.base import FeatureClassifier, FeatureExtractor
-from bench.metrics.within_class_variance import WithinClassVariance, pixel_variance
+from bench.metrics.within_class_variance import WithinClassVariance
 
 CPU = torch.device("cpu")
 SPEC = DataSpec("bars", (1, 8, 8), ("a", "b"))
@@ -29,13 +29,14 @@ def measured(samples, context):
     return pixels.value, features.value
 
 
-def test_pixels_are_those_of_the_formula(monkeypatch):
-    x = images(23)
+def test_pixels_are_those_of_the_formula(squares, monkeypatch):
+    x, y = images(23), torch.zeros(23, dtype=torch.int64)
     expected = (x.double() / 255).var(dim=0).mean().item()
-    assert pixel_variance(x) == pytest.approx(expected, rel=1e-12)
+    assert measured(SampleSet(x, y, SPEC), squares)[0] == pytest.approx(expected, rel=1e-12)
     monkeypatch.setattr(module, "BLOCK", 5)
-    assert pixel_variance(x) == pytest.approx(expected, rel=1e-12)
-    assert pixel_variance(x.flip(0)) == pixel_variance(x)
+    in_blocks = measured(SampleSet(x, y, SPEC), squares)
+    assert in_blocks[0] == pytest.approx(expected, rel=1e-12)
+    assert measured(SampleSet(x.flip(0), y, SPEC), squares) == in_blocks
 
 
 def test_both_are_means_over_the_classes(squares):

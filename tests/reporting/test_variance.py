@@ -1,7 +1,9 @@
 import pytest
 
+from bench.record.jsonl import read_jsonl, write_jsonl
 from bench.record.records import load_records
 from bench.reporting.render.text import render_text
+from bench.reporting.snapshot_selection import select_snapshots
 from bench.reporting.variance import variance_table
 from tests.data_recorded import cases, recorded
 
@@ -100,3 +102,16 @@ def test_metrics_can_be_chosen(tmp_path):
     rows = variance_table(records, cases.NAMES, ["inception_score"]).rows
     assert len(rows)
     assert all(row.title.endswith(", Inception Score") for row in rows)
+
+
+def test_samples_of_the_last_weights_say_nothing_of_a_snapshot(tmp_path):
+    cases.redrawn(tmp_path)
+    for path in tmp_path.glob("quickstart/0*/evaluation.jsonl"):
+        [score] = [e for e in read_jsonl(path) if e["metric"] == "inception_score"]
+        halfway = score | {"step": 400, "value": score["value"] - 3}
+        judged = [halfway | {"split": "validation"}, score | {"split": "validation", "value": 0.0}]
+        write_jsonl(path, [score, halfway, *judged])
+    records = select_snapshots(load_records(tmp_path), "val-inception_score", cases.NAMES)
+    table = variance_table(records, cases.NAMES)
+    assert {row.cells[0].mean for row in table.rows} == {4.25, 5.0}, "of the snapshots"
+    assert "Samples, s.d." not in [column.metric for column in table.columns]

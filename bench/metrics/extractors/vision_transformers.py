@@ -4,8 +4,8 @@ The networks are timm's. Their weights come from the user's file or are download
 them metrics do not apply: numbers from other weights would mislead.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ class VisionTransformer:
             deviation of the pixels.
         size: Side in pixels to which images are resized.
         crops: Whether oblong images are cut to their central square first; else they are stretched.
-        options: Further arguments of the network.
     """
 
     title: str
@@ -44,7 +43,6 @@ class VisionTransformer:
     network: str
     size: int
     crops: bool
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 TRANSFORMERS = {
@@ -110,7 +108,7 @@ def read_transformer(name: str, path: Path) -> Any:
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     with torch.device("meta"):  # without memory, and without random numbers
-        network = create_model(kind.network, **kind.options)
+        network = create_model(kind.network)
     weights = read_weights(path, kind.title, remedy)
     try:
         # timm would silently resize the positions of a network for images of another size.

@@ -87,9 +87,8 @@ class FeatureMetric(GroupedMetric):
             `bench.metrics.extractors.network_file`.
         against: Split of the real images.
         extractor_seed: Seed of the domain classifier.
-        class_sizes: Which images are taken where classes differ in size: `all` of both sets;
-            `equal`, as many of each class as the smallest has; or `as-samples`: equally many real
-            images of each class if the samples are, and all of both sets otherwise.
+        class_sizes: Which real images are taken where their classes differ in size: `all`; or
+            `as-samples`, equally many of each class if the samples are, else all.
     """
 
     needs_labels = False
@@ -98,17 +97,15 @@ class FeatureMetric(GroupedMetric):
     extractor: ExtractorOption = "domain"
     against: RealSplit = "train"
     extractor_seed: int = 0
-    class_sizes: Literal["as-samples", "all", "equal"] = "as-samples"
+    class_sizes: Literal["as-samples", "all"] = "as-samples"
 
     def compare(self, samples: SampleSet, context: Context) -> FeatureComparison:
         """Choose the network and the images; no features are computed yet."""
         context.require_images()
         extractor = choose_feature_extractor(context, self.extractor, self.extractor_seed)
-        is_asked = self.class_sizes == "equal"
-        equal = is_asked or (self.class_sizes == "as-samples" and samples.is_balanced)
-        compared = sampled(samples, equal=is_asked)
+        equal = self.class_sizes == "as-samples" and samples.is_balanced
         real = real_like(samples, context, self.against, equal=equal)
-        return FeatureComparison(context, extractor, compared, real, self.against)
+        return FeatureComparison(context, extractor, sampled(samples), real, self.against)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,8 +44,10 @@ MEANS = {
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
-    for name, kind in TRANSFORMERS.items():
-        monkeypatch.setitem(TRANSFORMERS, name, replace(kind, options=SMALL | HEAD[name]))
+    whole, names = timm.create_model, {kind.network: name for name, kind in TRANSFORMERS.items()}
+    monkeypatch.setattr(
+        timm, "create_model", lambda network: whole(network, **SMALL, **HEAD[names[network]])
+    )
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def weights(monkeypatch):
         kind = TRANSFORMERS[name]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            state = timm.create_model(kind.network, **kind.options).state_dict()
+            state = timm.create_model(kind.network).state_dict()
             return {key: 0.3 * torch.randn_like(v) for key, v in state.items()}
 
     return make
