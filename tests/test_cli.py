@@ -45,7 +45,8 @@ def test_a_sweep_runs_and_a_second_time_does_nothing(bench, here):
 
 
 def test_a_run_folder_holds_the_record(bench, here):
-    assert bench(*RUN, "seeds=[0]")[0] == 0
+    secret = "title=of http://me:s3cret@host/x"
+    assert bench(*RUN, "seeds=[0]", secret, "--checkpoint-seconds", "0")[0] == 0
     for folder in filter(Path.is_dir, (here / "results" / "tiny").iterdir()):
         names = {path.name for path in folder.iterdir()}
         assert {"config.json", "provenance.json", "rows.jsonl", "evaluation.jsonl"} <= names
@@ -53,7 +54,8 @@ def test_a_run_folder_holds_the_record(bench, here):
         assert not {name for name in names if "partial" in name or "checkpoint" in name}
         assert json.loads((folder / "config.json").read_text())["id"] == folder.name
         origin = json.loads((folder / "provenance.json").read_text())
-        assert origin["command"] == "bench run tiny.yaml 'seeds=[0]' --device cpu"
+        words = "bench run tiny.yaml 'seeds=[0]' 'title=of http://***@host/x' --device cpu"
+        assert origin["command"] == f"{words} --checkpoint-seconds 0.0"
         assert re.fullmatch("[0-9a-f]{64}", origin["data_fingerprint"])
 
 

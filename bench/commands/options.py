@@ -145,7 +145,10 @@ EXECUTION = (
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
     click.option("--dry-run", is_flag=True, help="Show what would be done, then stop."),
     click.option(
-        "--jobs", "-j", type=click.IntRange(1, 1024), help="Runs at a time.  [default: 1]"
+        "--jobs",
+        "-j",
+        type=click.IntRange(1, 1024),
+        help="Runs at a time.  [default: by the executor; 1 where none is named]",
     ),
     click.option(
         "--executor",
@@ -314,6 +317,7 @@ NOT_RECORDED = ("dry_run", "retry_failed", "allow_code_change", *TRACKER_WORDS)
 def reproducing_command(**instead: Any) -> str:
     """Return the command line that does the same again, with values of environment variables.
 
+    Passwords are masked, since it is recorded.
     `instead` are values of parameters that are recorded otherwise; None leaves one out.
     """
     context = click.get_current_context()
@@ -324,11 +328,11 @@ def reproducing_command(**instead: Any) -> str:
         values = value if isinstance(value, tuple) else (value,)
         if isinstance(parameter, click.Argument):
             words += map(str, values)
-        elif name not in NOT_RECORDED and value not in (None, False) and is_given(name):
+        elif name not in NOT_RECORDED and not (value is None or value is False) and is_given(name):
             flag = max(parameter.opts, key=len)
             is_flag = getattr(parameter, "is_flag", False)
             options += [part for v in values for part in ((flag,) if is_flag else (flag, str(v)))]
-    return shlex.join([*words, *options])
+    return shlex.join(map(mask_passwords, [*words, *options]))
 
 
 def is_given(name: str) -> bool:

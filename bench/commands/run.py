@@ -1,18 +1,15 @@
 """`bench run`: run a sweep, or what is missing of it."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from bench.commands import cli, echo, options, tracker_options
-from bench.errors import BenchError, describe_system_error
 
 if TYPE_CHECKING:
     from bench.execution.run_sweep import SweepOutcome
-    from bench.trackers.mirrors import ChosenTracker
 
 
 @cli.command("run")
@@ -73,7 +70,7 @@ def run_command(retry_failed: bool, **values: Unpack[options.ExecutionOptions]) 
         say(f"{sweep.name}: {len(sweep.runs)} runs {executor}")
         outcome = run_sweep(sweep, results, worker, executor)
         with worker.stop.deferred():
-            is_mirrored = _write_mirrors(folder, trackers)
+            is_mirrored = tracker_options.update_mirrors(folder, trackers)
     say(_summary(outcome, len(sweep.runs), folder))
     if outcome.finished:
         for line in _without_value(folder):
@@ -153,17 +150,3 @@ def _without_value(folder: Path) -> list[str]:
 
 def _nothing_to_do(runs: int, folder: Path) -> str:
     return f"nothing to do: all {runs} runs are done, in {folder}"
-
-
-def _write_mirrors(folder: Path, trackers: "Sequence[ChosenTracker]") -> bool:
-    """Write CSV files, sample grids and trackers; return whether it went well: it costs no run."""
-    from bench.console import say, suggest_command
-    from bench.trackers.mirrors import write_mirrors
-
-    try:
-        return write_mirrors(folder, trackers)
-    except (BenchError, OSError) as error:
-        why = describe_system_error(error) or error
-        command = suggest_command(folder.parent, "mirror", folder.name)
-        say(f"the CSV files in {folder} are not up to date: {why}; then run: {command}")
-        return False

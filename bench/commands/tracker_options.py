@@ -2,12 +2,13 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from bench.errors import BenchError, describe_error
+from bench.errors import BenchError, describe_error, describe_system_error
 
 if TYPE_CHECKING:
     from bench.trackers.mirrors import ChosenTracker
@@ -76,3 +77,19 @@ def make_trackers(values: TrackerOptions, results: Path) -> "list[ChosenTracker]
             ) from error
         trackers.append(ChosenTracker(word, tracker))
     return trackers
+
+
+def update_mirrors(
+    folder: Path, trackers: "Sequence[ChosenTracker]", *, pictures: bool = True
+) -> bool:
+    """Write CSV files, sample grids and trackers; return whether it went well: it costs no run."""
+    from bench.console import say, suggest_command
+    from bench.trackers.mirrors import write_mirrors
+
+    try:
+        return write_mirrors(folder, trackers, pictures=pictures)
+    except (BenchError, OSError) as error:
+        why = describe_system_error(error) or error
+        command = suggest_command(folder.parent, "mirror", folder.name)
+        say(f"the CSV files in {folder} are not up to date: {why}; then run: {command}")
+        return False

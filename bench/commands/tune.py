@@ -1,5 +1,6 @@
 """`bench tune`: find settings on validation images, with the same number of trials for each."""
 
+import sys
 from typing import Unpack
 
 import click
@@ -21,7 +22,6 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
     Example: bench tune sweeps/tune.yaml --variants lr_livae,cvae --jobs 2
     """
     from bench.console import say, suggest_command
-    from bench.trackers.mirrors import write_mirrors
     from bench.tuning.outcome import outcome_text, write_outcome
     from bench.tuning.spec_files import find_spec, refusing_other_kind
     from bench.tuning.study import Study
@@ -47,8 +47,10 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
         run_studies(selected, worker, executor)
         with worker.stop.deferred():
             best = write_outcome(tuning, studies, results, worker.command)
-            write_mirrors(folder, trackers, pictures=False)
+            is_mirrored = tracker_options.update_mirrors(folder, trackers, pictures=False)
     echo(outcome_text(tuning, studies, best))
     if best:
         command = suggest_command(results, "run", str(folder / "tuned.yaml"))
         say(f"trials and plots in {folder}; on test images: {command}")
+    if not is_mirrored:
+        sys.exit(1)

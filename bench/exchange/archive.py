@@ -22,14 +22,13 @@ from bench.record.files import read_regular, write_atomically
 from bench.record.left_out import say_left_out
 from bench.record.locks import Busy
 from bench.record.records import load_records
-from bench.record.run_folder import LOCK, SAMPLING_ROWS, RunFolder
+from bench.record.run_folder import CHECKPOINTS, LOCK, RETRAINING, SAMPLING_ROWS, RunFolder
 from bench.record.shapes import Name
 from bench.record.sweep_folder import read_plan
 
 FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
 WEIGHTS = ("model.pt",)
-CHECKPOINTS = ("checkpoint.pt", "checkpoint.pt.previous")
 TEMPORARY = (LOCK, "progress.json", ".")
 LARGEST = 8 * 2**20  # bytes of a file that is packed
 
@@ -106,7 +105,7 @@ def _files(folder: Path, extra: Sequence[str], *, unfinished: bool) -> dict[str,
                 return {
                     path.relative_to(folder).as_posix(): read_regular(path)
                     for path in sorted(folder.rglob("*"))
-                    if _is_packed(path, extra)
+                    if _is_packed(path, extra) and RETRAINING not in path.parts
                 }
         except DamagedRecord as problem:
             say_left_out(problem)

@@ -6,12 +6,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.exchange.archive import CHECKPOINTS, WEIGHTS
+from bench.exchange.archive import WEIGHTS
 from bench.record.evaluation_rows import IMPORTED, all_metrics, samples_of
 from bench.record.files import settings_text, write_json
 from bench.record.jsonl import by_key, read_entries, write_jsonl
 from bench.record.locks import Busy
-from bench.record.run_folder import SAMPLING_ROWS, RunFolder, arriving, read_config
+from bench.record.run_folder import (
+    CHECKPOINTS,
+    SAMPLING_ROWS,
+    RunFolder,
+    arriving,
+    read_config,
+)
 from bench.record.sweep_folder import settings_of
 from bench.spec.reserved_names import EVALUATIONS
 

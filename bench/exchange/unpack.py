@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from bench.errors import BenchError, DamagedRecord, describe_system_error
 from bench.evaluation.controls import control_id
 from bench.evaluation.saved_rows import saved_row_id
-from bench.exchange.archive import CHECKPOINTS, FORMAT, LARGEST, MANIFEST, WEIGHTS, Manifest
+from bench.exchange.archive import FORMAT, LARGEST, MANIFEST, WEIGHTS, Manifest
 from bench.exchange.crate import CRATE
 from bench.record.checks import check_run
 from bench.record.evaluation_rows import SAVED
 from bench.record.files import read_json, shape_problem
-from bench.record.run_folder import RunFolder, read_config
+from bench.record.run_folder import CHECKPOINTS, RunFolder, read_config
 from bench.record.shapes import SAFE_NAME, ManifestHead
 from bench.record.sweep_folder import read_plan, read_sweep_file
 from bench.spec.reserved_names import REAL

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -46,9 +47,10 @@ from bench.record.files import settings_text, write_json
 from bench.record.jsonl import read_entries, write_jsonl
 from bench.record.locks import Busy
 from bench.record.progress import ProgressFile
-from bench.record.provenance import HARNESS, changed_files
-from bench.record.run_folder import RunFolder
+from bench.record.provenance import HARNESS, changed_files, note_execution, read_execution
+from bench.record.run_folder import RETRAINING, RunFolder
 from bench.spec.components import construct
+from bench.spec.option_files import file_hash
 from bench.spec.places import place_in
 from bench.spec.reserved_names import REAL
 from bench.spec.run_config import RunConfig
@@ -78,15 +80,20 @@ def run_one(run: RunConfig, path: Path, label: str, worker: Worker) -> Outcome:
     def fill() -> None:
         with closing(ProgressFile(path, run.training.iterations)) as progress:
             context = worker.context(run)
-            with worker.computing(context.data.spec):
+            with worker.computing(context.data.spec, _recorded_threads(folder)):
                 model = trained_before(run, folder, context)
-                added = added_before(folder) if model is not None else []
+                added = added_before(folder)
+                weights = file_hash(folder.model) if added else ""
                 folder.reopen()
                 _record_start(run, folder, context.data, worker)
                 write_cost(run.training, context.data.spec, path)
                 if model is None:
                     with worker.stop.deferred():
                         model = _trained(run, folder, label, worker, context, progress)
+                    if added and file_hash(folder.model) != weights:
+                        names = ", ".join(dict.fromkeys(entry["metric"] for entry in added))
+                        say(f"  {label}: left out what was added of other weights: {names}")
+                        added = []
                 progress.measuring()
                 earlier = (_snapshot_entries(run, folder, step, context) for step in run.steps[:-1])
                 entries = list(chain.from_iterable(earlier))
@@ -128,7 +135,7 @@ def _measure_row(
     data = context.data
     config = {"id": sampling_id, "evaluation": run.measured, "config": run.canonical}
     config |= {"sampling": sampling}
-    with worker.computing(data.spec):
+    with worker.computing(data.spec, _recorded_threads(folder)):
         model = load_own(run, folder, folder.model, context)
         target.reopen()
         write_json(target.path / "config.json", config)
@@ -242,6 +249,14 @@ def _explained(error: BaseException) -> str:
     return f"{text}{describe_error(error)} ({place})\n"
 
 
+def _recorded_threads(folder: RunFolder) -> int | None:
+    """Return the CPU threads that weights of a run were last computed with; None if not known."""
+    if not folder.has_learned:
+        return None
+    *_, last = provenance.sessions_of(provenance.read_provenance(folder.path))
+    return last.get("threads")
+
+
 def _record_start(run: RunConfig, folder: RunFolder, data: DataSet, worker: Worker) -> None:
     """Write what the run is and where it comes from; reopen what is to be measured with it."""
     if folder.has_learned and (recorded := provenance.read_provenance(folder.path)):
@@ -292,8 +307,13 @@ def _trained(
         if step not in lacking:
             _snapshot_entries(run, folder, step, context)
 
+    place = folder.path  # of checkpoints and curves
+    if folder.model.exists():  # its own stay until all is trained again
+        place = folder.path / RETRAINING
+        note_execution(place, **read_execution(folder.path))
+
     def start(switches: SwitchSet) -> Trainer:
-        return Trainer(run.training, data, folder.path, worker.device, run.id, switches)
+        return Trainer(run.training, data, place, worker.device, run.id, switches)
 
     def snapshot(step: int, weights: Mapping[str, Tensor]) -> None:
         save_weights(folder.snapshot(step).model, weights)
@@ -338,7 +358,12 @@ def _write_trained(folder: RunFolder, trainer: Trainer, images: int, *, is_alone
     entries = [{"metric": metric, "value": value} for metric, value in timings.items()]
     write_jsonl(folder.path / "timings.jsonl", entries)
     save_weights(folder.model, trainer.model.state_dict())
-    remove_checkpoints(trainer.checkpoint)
+    if trainer.folder == folder.path:
+        remove_checkpoints(trainer.checkpoint)
+        return
+    trainer.curves.replace(folder.path / trainer.curves.name)
+    note_execution(folder.path, **read_execution(trainer.folder))
+    shutil.rmtree(trainer.folder)
 
 
 def _snapshot_entries(

@@ -4,7 +4,8 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ from bench.execution.sweep_owner import refuse_other_sweep
 from bench.execution.task import ControlTask, RunTask, Task
 from bench.metrics.extractors.pretrained_networks import refuse_unfit
 from bench.process.worker import Worker
+from bench.record.evaluation_rows import all_metrics
 from bench.record.files import refuse_unwritable, write_json
 from bench.record.locks import Busy
 from bench.record.run_folder import remove_partial
 from bench.record.sweep_folder import read_plan
 from bench.spec.comparisons import Comparisons
 from bench.spec.reserved_names import REAL
-from bench.spec.run_config import canonical_json
+from bench.spec.run_config import RunConfig, canonical_json
 from bench.spec.sweep_file import PlannedRun, Sweep, row_name
 
 
@@ -110,9 +112,20 @@ def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
         runs.append(RunTask(folder / config.id, label, config))
         for name in config.evaluation.controls if config.evaluation.metrics else []:
             id_ = control_id(name, data, config.evaluation.samples_per_class)
-            control = ControlTask(folder / id_, f"{name} {data['name']}", config, name)
-            controls.setdefault(id_, control)
+            known = controls[id_].config if id_ in controls else config
+            label = f"{name} {data['name']}"
+            controls[id_] = ControlTask(folder / id_, label, _measuring_both(known, config), name)
     return [*sorted(controls.values(), key=lambda task: task.control != REAL), *runs]
+
+
+def _measuring_both(known: RunConfig, other: RunConfig) -> RunConfig:
+    """Return a configuration with the metrics and splits of another one, too, for a control."""
+    asked = (known.evaluation, other.evaluation)
+    metrics, splits = all_metrics(*(e.metrics for e in asked)), [e.splits for e in asked]
+    both = {"metrics": metrics, "splits": list(dict.fromkeys(chain(*splits)))}
+    if all(getattr(known.evaluation, name) == value for name, value in both.items()):
+        return known
+    return replace(known, evaluation=known.evaluation.model_copy(update=both))
 
 
 def _outcome(

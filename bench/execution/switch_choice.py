@@ -47,7 +47,7 @@ def settle_switches(
     choose differently from run to run, which changes last digits. `start` makes a new trainer.
     """
     device, demanded = worker.device, worker.options.switches
-    is_lost = RunFolder(folder).checkpoint.exists() and not read_execution(folder).get("switches")
+    is_lost = RunFolder(folder).has_checkpoint and not read_execution(folder).get("switches")
     if run.training.deterministic:
         decision = SwitchDecision(EAGER, ("deterministic",))
     elif demanded is not None:

@@ -23,11 +23,11 @@ class StopSignal:
         self.asked = 0  # the number of the signal
         self.quiet = quiet
         self._deferred = False
-        self._condition: Callable[[], bool] | None = None
+        self._conditions: list[Callable[[], bool]] = []
 
     def __call__(self) -> bool:
         """Return whether to stop."""
-        return self.asked != 0 or (self._condition is not None and self._condition())
+        return self.asked != 0 or any(condition() for condition in self._conditions)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -65,12 +65,12 @@ class StopSignal:
 
     @contextmanager
     def stop_when(self, condition: Callable[[], bool]) -> Iterator[None]:
-        """Within this block, stop also when a condition holds."""
-        self._condition = condition
+        """Within this block, stop also when a condition holds; blocks may be nested."""
+        self._conditions.append(condition)
         try:
             yield
         finally:
-            self._condition = None
+            self._conditions.pop()
 
     @contextmanager
     def listening(self, numbers: Sequence[int] = STOPPING) -> Iterator["StopSignal"]:

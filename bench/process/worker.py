@@ -106,8 +106,14 @@ class Worker:
             self._contexts[key] = Context(data, self.device, made_data_root(), self.weights)
         return self._contexts[key]
 
-    def threads_for(self, spec: DataSpec) -> int:
-        """Return the CPU threads for such data, the same always, since last digits depend on it."""
+    def threads_for(self, spec: DataSpec, recorded: int | None = None) -> int:
+        """Return the CPU threads for such data.
+
+        A run keeps those that are `recorded` of it where there are as many processors, since last
+        digits depend on them: another number of jobs leaves others for each.
+        """
+        if self.threads is None and recorded and recorded <= (os.cpu_count() or 1):
+            return recorded
         return self.threads or (1 if spec.is_small else usable_cores())
 
     def check_device(self) -> None:
@@ -124,10 +130,10 @@ class Worker:
             raise DeviceLost(problem) from error
 
     @contextmanager
-    def computing(self, spec: DataSpec) -> Iterator[None]:
-        """Set the CPU threads for such data, and keep freed memory from now on."""
+    def computing(self, spec: DataSpec, recorded: int | None = None) -> Iterator[None]:
+        """Set the CPU threads, see `threads_for`, and keep freed memory from now on."""
         keep_freed_memory()
-        with cpu_threads(self.threads_for(spec)):
+        with cpu_threads(self.threads_for(spec, recorded)):
             yield
 
 

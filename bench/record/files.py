@@ -9,6 +9,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +38,13 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `write_atomically` left in a folder when its process was killed."""
+    for temporary in folder.glob(".*.????????"):  # as `mkstemp` names them
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def refuse_unwritable(folder: Path) -> float:

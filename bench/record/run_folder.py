@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from bench.errors import DamagedRecord, value_text
-from bench.record.files import read_json, write_json, write_text
+from bench.record.files import read_json, remove_unfinished, write_json, write_text
 from bench.record.jsonl import read_asked, read_entries
 from bench.record.locks import Busy, hold, is_held
 from bench.record.provenance import read_provenance
@@ -27,6 +27,13 @@ damaged file."""
 
 
 LOCK = "lock"
+
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.pt.previous")
+"""Of a training under way: the last one, and the one before it; killed while it saves, it may have
+only that."""
+
+RETRAINING = ".retraining"
+"""Folder in the folder of a run that is trained again, since snapshots are asked for."""
 
 SAMPLING_ROWS = "sampling"
 """Folder of the sampling rows: `sampling/<hash of the options>`."""
@@ -76,14 +83,14 @@ class RunFolder:
         return self.path / "evaluation.jsonl"
 
     @property
-    def checkpoint(self) -> Path:
-        """The checkpoint of a training under way."""
-        return self.path / "checkpoint.pt"
+    def has_checkpoint(self) -> bool:
+        """Whether a training can go on, be it from the checkpoint before the last."""
+        return any((self.path / name).exists() for name in CHECKPOINTS)
 
     @property
     def has_learned(self) -> bool:
         """Whether there are weights, of a training that has ended or is under way."""
-        return self.model.exists() or self.checkpoint.exists()
+        return self.model.exists() or self.has_checkpoint
 
     def snapshot(self, step: int) -> "RunFolder":
         """Return the folder of the snapshot after `step` iterations, which is like a run's."""
@@ -212,7 +219,7 @@ class RunFolder:
 
     def saved(self) -> float:
         """Return when progress was last saved, in seconds since 1970, or 0 where nothing was."""
-        files = [self.checkpoint, self.model]
+        files = [self.path / name for name in CHECKPOINTS] + [self.model]
         files += [*self.path.glob("snapshots/*/done"), *self.path.glob(f"{SAMPLING_ROWS}/*/done")]
         times = [0.0]
         for file in files:
@@ -232,7 +239,8 @@ class RunFolder:
         write_text(self.path / "failed", text)
 
     def reopen(self) -> None:
-        """Remove `done` and `failed`."""
+        """Remove `done` and `failed`, and what a killed process has left half-written."""
+        remove_unfinished(self.path)
         for path in (self.path / "done", self.path / "failed"):
             if path.is_dir() and not path.is_symlink():  # damage
                 shutil.rmtree(path)

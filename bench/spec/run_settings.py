@@ -321,7 +321,8 @@ class Training(Strict):
     stages: dict[str, StageEdit] = {}
     """Stage -> its times, passes and batch, an edit of what the model declares."""
     optimizers: dict[str, dict[str, Any]] = {}
-    """Player, or `default` for all -> optimizer, an edit of what the model declares."""
+    """Player, or `default` for all -> optimizer, an edit of what the model declares. What a model
+    declares for a player itself counts more than a `default` here."""
     average: Average | None = None
     """Weights averaged for sampling, in place of what the model declares; off where None."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"

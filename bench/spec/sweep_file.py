@@ -112,7 +112,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     document, head, errors = read_spec(path, overrides, SweepFile)
     runs: dict[str, PlannedRun] = {}
     rows: dict[str, str] = {}
-    for variant, settings in variants_of(document, head):
+    for variant, settings, _ in variants_of(document, head):
         if len(errors) > MOST_PROBLEMS:
             break
         with collecting(errors):
@@ -193,32 +193,32 @@ def collecting(errors: list[SpecError]) -> Iterator[None]:
         errors.append(error)
 
 
-def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Located]]:
-    """Yield each variant of a sweep file, grid points included, with its settings."""
+def variants_of(document: Located, head: SweepFile) -> Iterable[tuple[str, Located, Located]]:
+    """Yield each variant of a sweep file, grid points included, with its settings and its patch."""
     base = document.at(("base",))
     model = base.value.get("model", "base")
     model_name = model.get("name", "base") if isinstance(model, dict) else model
-    patched = [(v, base.merged(document.at(("variants", v)))) for v in head.variants]
+    patches = [(variant, document.at(("variants", variant))) for variant in head.variants]
     grid = [[(key, value) for value in document.at(("grid", key)).content] for key in head.grid]
-    runs = math.prod([len(patched) or 1, len(head.seeds), *map(len, grid)])
+    runs = math.prod([len(patches) or 1, len(head.seeds), *map(len, grid)])
     if runs > MOST_RUNS:
         raise document.error(("grid",), f"describes {runs} runs; at most {MOST_RUNS} are possible")
     for key, values in zip(head.grid, grid, strict=True):
         texts = [canonical_json(value.value) for _, value in values]
         if twice := [value for n, (_, value) in enumerate(values) if texts[n] in texts[:n]]:
             raise document.error(("grid", key), f"{value_text(twice[0].value)} is listed twice")
-        for variant, patch in head.variants.items():
-            if _is_set(patch, key.split(".")):
+        for variant, given in head.variants.items():
+            if _is_set(given, key.split(".")):
                 raise document.error(
                     ("variants", variant), f"the grid gives other values to {key}, which it sets"
                 )
-    for variant, patched_base in patched or [(value_text(model_name).strip('"'), base)]:
+    for variant, of_variant in patches or [(value_text(model_name).strip('"'), Located.of({}))]:
         for point in itertools.product(*grid):
-            settings, name = patched_base, variant
+            patch, name = of_variant, variant
             for key, value in point:
-                settings = settings.merged(nested(key.split("."), value))
+                patch = patch.merged(nested(key.split("."), value))
                 name += f", {_short_key(key, head.grid)}={value.value}"
-            yield name, settings
+            yield name, base.merged(patch), patch
 
 
 def _is_set(patch: object, path: Sequence[str]) -> bool:

@@ -138,10 +138,16 @@ class Trainer:
         checkpoint from after a snapshot is not used. A term that is not finite, or too little
         memory for one example, is a `RunFailed`, another run's checkpoint a `CheckpointError`.
         """
+        pending = set(snapshots)
+
+        def after_snapshot(done: int, weights: dict[str, Tensor]) -> None:
+            on_snapshot(done, weights)
+            pending.remove(done)  # it stays as it was measured, whatever is trained again
+
         while True:
-            self._resume(min(snapshots, default=self.training.iterations + 1))
+            self._resume(min(pending, default=self.training.iterations + 1))
             try:
-                self._loop(stop, checkpoint_seconds, on_iteration, snapshots, on_snapshot)
+                self._loop(stop, checkpoint_seconds, on_iteration, pending, after_snapshot)
                 break
             except OutOfMemory as error:  # which itself holds on to the memory
                 where = error.step, error.reason, error.in_capture

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from bench.console import say
+from bench.errors import SpecError
 from bench.evaluation.controls import control_id
 from bench.record.files import to_csv, write_json, write_text
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS
@@ -37,8 +39,12 @@ def write_outcome(
         if study.variant.name in best:
             _draw(tuning, study, folder)
     if best:
-        write_text(folder / "tuned.yaml", tuned_sweep(tuning, best, command))
-        load_sweep(folder / "tuned.yaml")
+        tuned = folder / "tuned.yaml"
+        write_text(tuned, tuned_sweep(tuning, best, command))
+        try:
+            load_sweep(tuned)
+        except SpecError as error:  # which costs no trial
+            say(f"warning: {tuned} cannot be run as it is: {error}")
     return best
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from bench.console import say
-from bench.errors import BenchError, Interrupted, KeptAsItWas, UnknownName
+from bench.errors import BenchError, DeviceLost, Interrupted, KeptAsItWas, UnknownName
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
 from bench.execution.data_change import KnownData, check_data
@@ -137,6 +137,8 @@ class TrialTask(Task):
                 return "busy"
             try:
                 return _TrialRuns(self.study, trial, worker).do()
+            except DeviceLost:  # another process goes on
+                raise
             except BenchError as error:
                 self.folder.fail(f"{error}\n")
                 return "failed"

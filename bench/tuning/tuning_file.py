@@ -96,12 +96,12 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
     on_validation = {"splits": [VALIDATION], "controls": [REAL], "metrics": metrics}
     variants: list[TunedVariant] = []
     known = []
-    for name, settings in variants_of(document, head):
+    for name, settings, patch in variants_of(document, head):
         known.append(name)
         with collecting(errors):
             check_variant_name(document, name)
             settings = settings.merged(Located.of(on_validation))
-            variants.append(_variant(document, head, name, settings))
+            variants.append(_variant(document, head, name, settings, patch))
     for name in head.space:
         if name not in known:
             message = describe_unknown("variant", name, known)
@@ -145,8 +145,9 @@ def _objective(
     return Criterion(metric, quantity.title, quantity.direction)
 
 
-def _variant(document: Located, head: TuningFile, name: str, settings: Located) -> TunedVariant:
-    patch = document.at(("variants", name)) if name in head.variants else Located.of({})
+def _variant(
+    document: Located, head: TuningFile, name: str, settings: Located, patch: Located
+) -> TunedVariant:
     training = complete_variant(settings, name, head.seeds[0]).training
     tuned = {key: part for key, part in settings.content.items() if key != "sampling"}
     settings = replace(settings, content=tuned)  # trials are compared by the model's defaults

@@ -1,5 +1,6 @@
 """Measurements at several times of a training, and on the validation split by other evaluators."""
 
+import json
 import shutil
 import signal
 
@@ -197,3 +198,65 @@ def test_a_stop_while_a_snapshot_is_measured_leaves_that_and_saves(bench, here, 
     assert status == 0, err
     assert "resumed at iteration 4" in (run_folder(here) / "log.txt").read_text()
     assert [step for step, _, _ in measurements(run_folder(here))] == [4, 8, 12]
+
+
+def test_what_was_added_to_a_run_outlives_its_snapshots(bench, here):
+    bench(*RUN, ACCURACY)
+    folder = run_folder(here)
+    bench("evaluate", str(folder), "--metric", "within_class_variance", "--record")
+    _, _, err = bench(*RUN, ACCURACY, THREE)
+    assert "trained again" in err
+    added = [row["metric"] for row in read_jsonl(folder / "evaluation.jsonl") if row.get("added")]
+    assert added == ["within_class_variance/pixels", "within_class_variance/features"]
+
+
+def test_a_run_that_is_trained_again_keeps_its_curves_until_that_has_ended(
+    bench, here, monkeypatch
+):
+    bench(*RUN, ACCURACY)
+    folder = run_folder(here)
+    curves = (folder / "rows.jsonl").read_bytes()
+
+    def stop(run, folder, step, context):
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.execution.run_one._snapshot_entries", stop)
+        assert bench(*RUN, ACCURACY, THREE)[0] == 130
+    assert (folder / ".retraining" / "checkpoint.pt").exists()
+    assert (folder / "rows.jsonl").read_bytes() == curves
+    assert bench(*RUN, ACCURACY)[0] == 0, "without snapshots nothing is lacking"
+    assert (folder / "rows.jsonl").read_bytes() == curves
+    assert bench(*RUN, ACCURACY, THREE)[0] == 0
+    assert "resumed at iteration 4" in (folder / "log.txt").read_text()
+    assert (folder / "rows.jsonl").read_bytes() == curves
+    assert not (folder / ".retraining").exists()
+
+
+def test_a_run_goes_on_with_the_threads_that_it_began_with(bench, here, monkeypatch):
+    monkeypatch.setattr("bench.process.worker.usable_cores", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    large = ("base.data={name: blobs, image_size: 32}", "--checkpoint-seconds", "0")
+
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.record.progress.ProgressFile.update", interrupted)
+        assert bench(*RUN, *large)[0] == 130
+    monkeypatch.setattr("bench.process.worker.usable_cores", lambda: 1)
+    assert bench(*RUN, *large)[0] == 0
+    provenance = json.loads((run_folder(here) / "provenance.json").read_text())
+    assert provenance["threads"] == 2
+    assert "continued" not in provenance
+
+
+def test_real_images_are_measured_by_all_that_any_variant_asks_for(bench, here):
+    variants = (
+        "{a: {metrics: [class_accuracy]}, b: {iterations: 6, metrics: [within_class_variance]}}"
+    )
+    assert bench(*RUN, f"variants={variants}", "base.metrics=[]")[0] == 0
+    [real] = here.glob("results/tiny/real-*/evaluation.jsonl")
+    parts = {row["metric"].partition("/")[0] for row in read_jsonl(real)}
+    assert parts == {"class_accuracy", "within_class_variance"}
+    assert "nothing to do" in bench(*RUN, f"variants={variants}", "base.metrics=[]")[2]

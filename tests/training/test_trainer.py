@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bench.errors import CheckpointError, Interrupted, RunFailed
+from bench.record.run_folder import RunFolder
 from bench.spec.run_settings import Average
 from bench.training.checkpoint import load_checkpoint, previous
 from bench.training.trainer import Trainer, build_model
@@ -158,3 +159,35 @@ def test_curves_are_means_over_the_interval(straight):
     entries = [json.loads(line) for line in straight[1].splitlines()]
     assert {entry["metric"] for entry in entries} == {"main/reconstruct", "main/kl"}
     assert sorted({entry["step"] for entry in entries}) == [1, 2, 3, 4, 5, 6]
+
+
+def test_memory_that_runs_out_after_a_snapshot_costs_what_came_after_the_checkpoint(
+    under_test, tmp_path, monkeypatch
+):
+    trainer = under_test.trainer(tmp_path, iterations=12)
+    iterate, played, kept = Trainer.iterate, [], []
+
+    def iterate_until_memory_runs_out(self, step):
+        played.append(step)
+        if step == 8 and played.count(8) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        iterate(self, step)
+
+    monkeypatch.setattr(Trainer, "iterate", iterate_until_memory_runs_out)
+    trainer.train(
+        snapshots=[4], on_snapshot=lambda done, _: kept.append(done), checkpoint_seconds=0
+    )
+    assert played == [*range(9), *range(8, 12)]
+    assert kept == [4]
+
+
+def test_a_training_killed_while_it_saves_goes_on_from_the_checkpoint_before(
+    under_test, straight, tmp_path
+):
+    halted(under_test.trainer(tmp_path), 2)
+    newest = tmp_path / "checkpoint.pt"
+    newest.rename(previous(newest))  # as between the two renames of `save_checkpoint`
+    assert RunFolder(tmp_path).has_learned, "so that code and data are compared"
+    resumed = under_test.trainer(tmp_path)
+    assert same(straight[0], state(resumed.train()))
+    assert resumed.start == 2

@@ -14,6 +14,7 @@ from bench.errors import BenchError, DamagedRecord
 from bench.metrics.extractors import small_classifier
 from bench.record.jsonl import read_jsonl
 from bench.spec.sweep_file import load_sweep
+from bench.tuning.outcome import write_outcome
 from bench.tuning.space import SearchRange
 from bench.tuning.study import Study, TuningTrial
 from bench.tuning.trial_task import TrialTask
@@ -287,3 +288,18 @@ def test_killed_at_any_time_it_ends_with_exactly_the_trials_asked_for(bench_proc
     ]
     assert "8 trials (8 complete)" in out
     load_sweep(here / "results" / "mini" / "tuned.yaml")
+
+
+def test_the_proposed_sweep_has_the_points_of_a_grid(write, here):
+    cgan = "  cgan: {model: {name: cgan, width: 0.25, latent: 4}}\n"
+    space = "space:\n  cgan:\n    optimizers.default.rate: {low: 1e-4, high: 1e-2}\n"
+    without_latent = (", latent: 4}\n  metrics", "}\n  metrics")
+    path = write((cgan + space, "grid: {model.latent: [2, 4]}\n"), without_latent)
+    tuning = load_tuning(path)
+    studies = [Study(tuning, variant, here / "results") for variant in tuning.variants]
+    for each in studies:
+        finished(each, (1.0, 1.0))
+    assert len(write_outcome(tuning, studies, here / "results", "bench tune")) == 2
+    sweep = load_sweep(here / "results" / "mini" / "tuned.yaml")
+    latents = {run.variant: run.config.training.model["latent"] for run in sweep.runs}
+    assert latents == {"cvae, latent=2": 2, "cvae, latent=4": 4}
