@@ -91,8 +91,16 @@ def corrected_tests(
 ) -> dict[Place, Corrected]:
     """Return the corrected p values of all comparisons that may be tested, by place.
 
-    Those that cannot be tested yet count for the correction of planned ones.
+    Those that cannot be tested yet count for the correction of planned ones. In a column in which a
+    sweep has no value, such as one of data or protocols of other sweeps, it has planned none.
     """
+    of_sweeps = {
+        (row.sweep, index)
+        for row in rows
+        if is_comparable(row)
+        for index, cell in enumerate(row.cells)
+        if cell.values
+    }
     return correct_families(
         [
             (row, column, _tested(row, references, index, column))
@@ -100,6 +108,7 @@ def corrected_tests(
             if row.label in references
             for index, column in enumerate(columns)
             if _is_compared(column) and row.cells[index].kind in ("missing", "mean")
+            if (row.sweep, index) in of_sweeps
         ],
         families,
     )

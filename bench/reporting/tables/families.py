@@ -140,9 +140,9 @@ def correct(tests: Mapping[K, PairedDifference | None]) -> dict[K, Corrected]:
 def _unmeasured(
     tests: Sequence[tuple[Row, Column, PairedDifference | None]], sweep: str, family: Family
 ) -> list[tuple[Place, None]]:
-    """Return the comparisons of planned metrics that no row has been measured by yet."""
+    """Return the comparisons of planned metrics that no row of a sweep has been measured by yet."""
     rows = {row.variant: row for row, _, _ in tests if row.sweep == sweep}
-    measured = {f"{column.metric}/" for _, column, _ in tests}
+    measured = {f"{column.metric}/" for row, column, _ in tests if row.sweep == sweep}
     return [
         ((sweep, row.variant, metric), None)
         for metric in family.comparisons.metrics

@@ -10,7 +10,7 @@ from bench.record.records import load_records
 from bench.reporting.statistics import holm, paired_difference
 from bench.reporting.tables.families import Family
 from bench.spec.comparisons import Comparisons
-from tests.data_recorded import cases
+from tests.data_recorded import cases, recorded
 
 METRICS = ("inception_score", "class_accuracy")
 
@@ -215,3 +215,15 @@ def test_a_reference_has_no_reference_of_its_own(here, bench):
     status, _, err = bench("report", "claims", *asked)
     assert status == 2
     assert "--reference worse has another reference in --compare" in err
+
+
+def test_results_of_other_data_change_no_correction(tmp_path):
+    planned(tmp_path, reference="full", metrics=METRICS, variants=["better", "worse"])
+    alone = adjusted(cases.build(tmp_path, "summary", show=["difference"]))
+    elsewhere = {"stray": {0: {"inception_score": ("another protocol", 5.0)}}}
+    recorded.write_sweep(tmp_path, "elsewhere", variants=elsewhere, models={"stray": "cvae"})
+    table = cases.build(tmp_path, "summary", show=["difference"])
+    assert len({column.protocol for column in table.columns}) > 2
+    found = {key: p for key, p in adjusted(table).items() if key in alone}
+    assert found == pytest.approx(alone)
+    assert "over 4 comparisons together" in cases.notes(table)
