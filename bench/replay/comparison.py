@@ -79,9 +79,15 @@ class ReplayReport:
 
     def text(self, tolerance: float) -> str:
         """Return some lines for display."""
-        lines = [f"{'agrees ' if self.agrees(tolerance) else 'DIFFERS'}  {self.folder}"]
-        lines += [f"  {deviation.text(tolerance)}" for deviation in self.deviations]
-        if all(deviation.is_identical for deviation in self.deviations):
+        is_identical = all(deviation.is_identical for deviation in self.deviations)
+        near = "" if is_identical else ": near, but not bit-identical"
+        if near and any(change.startswith("code") for change in self.changes):
+            near += ", and by OTHER CODE, which this comparison cannot tell from rounding"
+        head = (
+            f"agrees   {self.folder}{near}" if self.agrees(tolerance) else f"DIFFERS  {self.folder}"
+        )
+        lines = [head, *(f"  {deviation.text(tolerance)}" for deviation in self.deviations)]
+        if is_identical:
             return "\n".join(lines)
         if self.changes:
             lines.append("  what is not as it was then, and may be the cause:")

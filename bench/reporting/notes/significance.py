@@ -140,7 +140,7 @@ def _families(
                 " The t test assumes normal differences; an exact sign test could be significant "
                 f"only from {fewest} seeds on."
             )
-        notes.append(Note(text))
+        notes.append(Note(text, role="test"))
     return notes
 
 

@@ -89,7 +89,7 @@ def write_notes(
 
 def view_notes(views: Collection[ColumnView]) -> list[Note]:
     """Say what the columns beside the values show."""
-    return [Note(_VIEWS[view]) for view in VIEWS if view in views and view != "value"]
+    return [Note(_VIEWS[view], role="test") for view in VIEWS if view in views and view != "value"]
 
 
 def cell_meaning(rows: Sequence[Row], seeds: int | None = None) -> str:
@@ -143,8 +143,8 @@ def _protocols(
     measured = [column for column in columns if column.protocol]
     marks = dict.fromkeys((column.mark, column.protocol) for column in measured)
     notes = [Note(f"[{mark}] {text}" if mark else f"Protocol: {text}") for mark, text in marks]
-    pairs = [(column.data, column.metric) for column in measured]
-    split = [column for column in measured if pairs.count((column.data, column.metric)) > 1]
+    names = [(column.data, column.quantity.title) for column in measured]
+    split = [c for c in measured if names.count((c.data, c.quantity.title)) > 1]
     if split:
         titles = dict.fromkeys(f"{c.quantity.title} on {c.data_title}" for c in split)
         notes.append(

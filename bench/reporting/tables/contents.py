@@ -5,6 +5,7 @@ test images, other controls, and then the variants in the order of their sweep.
 """
 
 import itertools
+import re
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,12 @@ from bench.reporting.grouping import grouped
 from bench.reporting.tables.table import Column, Row
 from bench.reporting.tables.table_spec import TableSpec
 from bench.spec.reserved_names import EVALUATIONS, VALIDATION
+
+OF_A_PART = re.compile(r"[\[,]of=([^,\]]+)")
+"""What a protocol says of a number that is of one attribute alone."""
+
+UNIT = re.compile(r"( \([^()]*\))?$")
+"""The unit behind the title of a quantity."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +89,19 @@ class TableContents:
             if data in present and data not in measured:
                 metrics = list(spec.metrics)
             for metric in metrics:
-                column = self._column(data, metric)
-                columns += [replace(column, protocol=p) for p in _protocols(entries, metric)]
+                columns += [self._column(data, metric, p) for p in _protocols(entries, metric)]
             if data in in_paper:
                 columns.append(replace(self._column(data, spec.metrics[0]), paper=True))
         protocols = dict.fromkeys(column.protocol for column in columns if column.protocol)
         marks = dict(zip(protocols, letters(), strict=False)) if len(protocols) > 1 else {}
         return tuple(replace(column, mark=marks.get(column.protocol, "")) for column in columns)
 
-    def _column(self, data: str, metric: str) -> Column:
-        quantity = self.quantities[metric]
-        return Column(data, self.data_title(data), metric, quantity, kind=kind_of(metric))
+    def _column(self, data: str, metric: str, protocol: str = "") -> Column:
+        quantity, title = self.quantities[metric], self.data_title(data)
+        if part := OF_A_PART.search(protocol):
+            named = UNIT.sub(lambda unit: f", {part[1]}{unit[0]}", quantity.title, count=1)
+            quantity = replace(quantity, title=named)
+        return Column(data, title, metric, quantity, protocol, kind=kind_of(metric))
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:

@@ -1,6 +1,5 @@
 """A table as plain data: columns, rows of cells, notes. Nothing here knows how it is printed."""
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -174,13 +173,13 @@ class Note:
     """A line under the table, with what it lists, and a command that is the remedy.
 
     Its role says what it is about, where that matters: what a cell is, which a caption may say
-    instead; or the table, as its definition says.
+    instead; what differences and p values are; or the table, as its definition says.
     """
 
     text: str
     items: tuple[str, ...] = ()
     command: str = ""
-    role: Literal["", "cell", "table"] = ""
+    role: Literal["", "cell", "test", "table"] = ""
 
 
 @dataclass(frozen=True)
@@ -199,11 +198,11 @@ class Table:
 
     @property
     def bare(self) -> "Table":
-        """The table with the notes on its cells alone, and the marks that tell columns apart."""
-        titles = Counter((column.key[:2], column.view) for column in self.columns)
+        """The table with the notes on its cells and tests, and marks that tell columns apart."""
+        keys = [(c.data, c.quantity.title, c.view) for c in self.columns]
         columns = (
-            column if titles[column.key[:2], column.view] > 1 else replace(column, mark="")
-            for column in self.columns
+            column if keys.count(key) > 1 else replace(column, mark="")
+            for column, key in zip(self.columns, keys, strict=True)
         )
-        notes = (note for note in self.notes if note.role == "cell")
+        notes = (note for note in self.notes if note.role in ("cell", "test"))
         return replace(self, columns=tuple(columns), notes=tuple(notes))
