@@ -45,9 +45,13 @@ def say(text: str) -> None:
     _say(text)
 
 
+_log = logging.getLogger("bench")
+_log.addHandler(logging.NullHandler())  # outside of runs, or Python would print it once more
+
+
 def warn(text: str) -> None:
     """Print a warning and write it into the run's log."""
-    logging.getLogger("bench").warning(text)
+    _log.warning(text)
     say(f"  WARNING: {text}")
 
 

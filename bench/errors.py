@@ -168,8 +168,20 @@ def shown_path(path: Path | str) -> str:
     return f"~{text[len(home) :]}" if text.startswith(home + os.sep) else text
 
 
+OTHER_NAMES = {
+    **dict.fromkeys(("lr", "learning_rate"), "rate"),
+    **dict.fromkeys(("epochs", "steps", "images"), "iterations"),
+    "ema": "average",
+    "dataset": "data",
+}
+"""Names of other programs, and those that such things have here."""
+
+
 def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:
     """Return the known name that was probably meant, or None; names are at most 1 alike."""
+    known = list(known)
+    if OTHER_NAMES.get(name) in known:
+        return OTHER_NAMES[name]
     # difflib takes seconds for long names, which nobody has meant
     near = difflib.get_close_matches(name[:200], known, n=1, cutoff=likeness)
     return near[0] if near else None

@@ -14,7 +14,7 @@ from bench.commands import cli, echo, options
     "folder",
     type=options.FOLDER,
     default="results/published",
-    help="Output root; writes to DIRECTORY/SWEEP.  [default: results/published]",
+    help="Output root; writes to DIRECTORY/SWEEP.",
 )
 @click.option("--figure", "figures", multiple=True, help="A figure to add; may be repeated.")
 @click.option("--license", metavar="ID", help="Licence of the results: an SPDX id or an address.")

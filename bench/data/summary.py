@@ -114,14 +114,21 @@ def data_notices(data: DataSet, samples_per_class: int) -> list[str]:
 
 
 def _notices_of_test_size(data: DataSet, samples_per_class: int) -> list[str]:
+    found = []
+    if len(data.test) > len(data.train):
+        found.append(
+            f"{data.spec.name} has {len(data.train)} training examples and {len(data.test)} test "
+            "examples; where they are held out of one set, `test_per_class` says how many"
+        )
     smallest, name = _smallest_class(data, data.test)
     if samples_per_class <= smallest:
-        return []
+        return found
     return [
+        *found,
         f"{samples_per_class} samples per class are drawn, but {data.spec.name} has {smallest} "
         f"test examples of {name!r}. What is measured with different numbers is in different "
         f"columns, so models stand apart from the real examples; samples_per_class: {smallest} "
-        "puts them together"
+        "puts them together",
     ]
 
 

@@ -47,7 +47,30 @@ def dry_run_text(sweep: Sweep, results: Path) -> str:
 def data_lines(sweep: Sweep, worker: "Worker") -> list[str]:
     """Return what is missing of the data sets of a sweep, and what their user should know."""
     configs = {canonical_json(run.config.training.data): run.config for run in sweep.runs}
-    return [f"note: {line}" for config in configs.values() for line in _notices(config, worker)]
+    lines = [line for config in configs.values() for line in _notices(config, worker)]
+    return [f"note: {line}" for line in [*lines, *_notices_of_budget(sweep, worker)]]
+
+
+def _notices_of_budget(sweep: Sweep, worker: "Worker") -> list[str]:
+    """Say how many images each training sees, where these are not the same and the data are here.
+
+    An iteration may take several batches.
+    """
+    from bench.execution.data_change import data_here
+    from bench.training.cost import images_in_all
+
+    images: dict[str, int] = {}
+    for run in sweep.runs:
+        training = run.config.training
+        if run.variant not in images and (data := data_here(training.data, worker)):
+            images[run.variant] = images_in_all(training, data.spec)
+    if len(set(images.values())) < 2:
+        return []
+    shown = ", ".join(f"{variant} {count}" for variant, count in images.items())
+    return [
+        f"trainings see different numbers of images: {shown}; other `iterations` of a variant make "
+        "them equal, as in sweeps/equal_images.yaml"
+    ]
 
 
 def _start_text(training: Training) -> str:

@@ -122,6 +122,13 @@ def images_per_iteration(model: ConditionalGenerator, training: Training) -> flo
     return training.batch_size * taken / training.iterations
 
 
+def images_in_all(training: Training, spec: DataSpec) -> int:
+    """Return how many images a training sees, without touching random state."""
+    with FakeTensorMode(), silent_fake_tensors():
+        model = RunConfig(training, Evaluation()).model(spec)
+        return round(images_per_iteration(model, training) * training.iterations)
+
+
 def _batch(
     model: ConditionalGenerator, spec: DataSpec, training: Training, size: float = 1
 ) -> Batch:
