@@ -55,7 +55,12 @@ def find_runs(records: Records, name: str) -> ComparedRuns:
         [run for run in runs if os.path.realpath(run.path) == folder],
         of_variant,
         [run for run in trained if name in (run.id, f"{run.sweep}/{run.id}")],
-        [run for run in trained if len(name) >= SHORTEST and run.id.startswith(name)],
+        [
+            run
+            for run in trained
+            if len(name.rpartition("/")[2]) >= SHORTEST
+            and (run.id.startswith(name) or f"{run.sweep}/{run.id}".startswith(name))
+        ],
     ):
         if meant and meant is of_variant:
             return ComparedRuns(name, tuple(run.key for run in meant))
@@ -79,8 +84,9 @@ def find_folders(results: Path, name: str) -> list[Path]:
 
     It is a folder, a sweep, or a name as in `find_runs`.
     """
-    if (Path(name) / "config.json").is_file():
-        return [Path(name)]
+    for folder in (Path(name), results / name):  # one that the sweep has no more may be there
+        if (folder / "config.json").is_file():
+            return [folder]
     records = load_records(results)
     if name.partition("/")[0] == EVALUATIONS:
         raise BenchError(f"{name}: what `bench evaluate` kept was not trained by a sweep")
