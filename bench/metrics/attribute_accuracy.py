@@ -11,8 +11,9 @@ class AttributeAccuracy(Metric):
     """Share of the attributes that a classifier of real images sees as they were asked for.
 
     A sample with one wrong attribute of three counts two thirds here, and nothing in
-    `class_accuracy`. The first measurement is the mean over the attributes; the others are of the
-    attribute that the protocol names.
+    `class_accuracy`. The attributes that are seen are those of the most probable combination. The
+    first measurement is the mean over the attributes; the others are of the attribute that the
+    protocol names.
 
     Attributes:
         extractor_seed: Seed of the domain classifier.

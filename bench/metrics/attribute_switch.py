@@ -45,10 +45,10 @@ class AttributeSwitch(EncodingMetric):
     Klys et al. (2018) report the classifier's accuracy on changed images, and the squared error
     of changed faces from true ones of the same person, which no data set here has.
 
-    The classifier knows only the combinations that occur in the data. So an attribute is switched
-    only in those images whose new combination is one of them; `n` in the protocol is their number.
-    A model that cannot encode or decode without the label is given it, the true one to encode
-    (`label=given`).
+    The attributes that it sees are those of the most probable combination, of which the classifier
+    knows only those that occur in the data. So an attribute is switched only in those images whose
+    new combination is one of them; `n` in the protocol is their number. A model that cannot encode
+    or decode without the label is given it, the true one to encode (`label=given`).
 
     Attributes:
         to: Where the attribute's part of the code goes: to the prior mean of the other value, or to
