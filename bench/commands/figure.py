@@ -142,6 +142,7 @@ def _make_pictures(
         worker = worker or Worker(device, threads=threads)
         echo(f"making pictures of {run.path}", err=True)
         try:
+            options.tell_changed_code(run.path, refuse=True)
             save_pictures_of(run.path, worker)
         except (BenchError, OSError) as error:
             echo(f"warning: {describe_system_error(error) or error}", err=True)

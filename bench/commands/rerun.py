@@ -28,6 +28,7 @@ def rerun_command(
     interrupted one.
     """
     from bench.replay import replay
+    from bench.spec.reserved_names import RERUNS
 
-    into = into or values["results"] / "reruns"
+    into = into or values["results"] / RERUNS
     compare_runs(run, tolerance, values, functools.partial(replay.repeat_run, into=into))

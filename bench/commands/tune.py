@@ -22,7 +22,7 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
     Example: bench tune sweeps/tune.yaml --variants lr_livae,cvae --jobs 2
     """
     from bench.console import say, suggest_command
-    from bench.tuning.outcome import outcome_text, write_outcome
+    from bench.tuning.outcome import outcome_text, refuse_other_file, write_outcome
     from bench.tuning.spec_files import find_spec, refusing_other_kind
     from bench.tuning.study import Study
     from bench.tuning.trial_task import run_studies
@@ -39,6 +39,7 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
         echo(tuning_plan_text(tuning))
         return
     folder = results / tuning.head.name
+    refuse_other_file(tuning, folder)
     with options.stoppable(worker):
         studies = [Study(tuning, variant, folder) for variant in tuning.variants]
         selected = [study for study in studies if study.variant.name in names]
@@ -52,5 +53,5 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
     if best:
         command = suggest_command(results, "run", str(folder / "tuned.yaml"))
         say(f"trials and plots in {folder}; on test images: {command}")
-    if not is_mirrored:
+    if not is_mirrored or any(name not in best for name in names):  # none of its trials ended well
         sys.exit(1)

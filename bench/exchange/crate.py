@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from bench.errors import BenchError
 from bench.record.provenance import sessions_of
+from bench.record.records import CRATE as CRATE
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from rocrate.model.entity import Entity
     from rocrate.rocrate import ROCrate
 
-CRATE = "ro-crate-metadata.json"
 VERSION = "1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 COMPLETED = "http://schema.org/CompletedActionStatus"

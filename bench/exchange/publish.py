@@ -16,7 +16,7 @@ from bench.errors import BenchError, UnknownName
 from bench.exchange.crate import CRATE, describe_files
 from bench.record.files import write_atomically
 from bench.record.records import KEY_OF_RUN, PUBLISHED, Records, column_name
-from bench.record.sweep_folder import RecordedRun, read_sweep_file
+from bench.record.sweep_folder import RETRY, RecordedRun, read_sweep_file
 from bench.reporting.figures.catalog import FIGURES
 from bench.reporting.render.markdown import render_markdown
 from bench.reporting.render.repeats import repeats
@@ -46,19 +46,25 @@ def publish_sweep(
     source = records.results / sweep.name
     if folder.resolve() == source.resolve():
         raise BenchError(f"{folder} is the sweep itself; publish it elsewhere")
+    if (folder / "sweep.json").exists() and not (folder / PUBLISHED).exists():
+        raise BenchError(f"{folder} holds the runs of a sweep; publish elsewhere, --to FOLDER")
     if left := sum(run.state != "done" for run in records.runs):
+        failed = any(run.state == "failed" for run in records.runs)
+        command = f"{sweep.command} {RETRY}" if failed else sweep.command
         raise BenchError(
             f"{left} of {len(records.runs)} runs of {sweep.name} are not done; "
-            f"complete them first: {sweep.command}"
+            f"complete them first: {command}"
         )
     pictures = sorted(source.glob("samples-*.png"))
     for name in figures:
         picture = source / "figures" / f"{name}.png"
+        command = suggest_command(records.results, "figure", name, sweep.name)
         if not picture.exists():
             if name not in FIGURES:
                 raise UnknownName("figure", name, FIGURES)
-            command = suggest_command(records.results, "figure", name, sweep.name)
             raise BenchError(f"there is no {picture}; draw it: {command}")
+        if picture.stat().st_mtime < max(_measured_at(run.path) for run in records.runs):
+            raise BenchError(f"{picture} is older than the last results; draw it again: {command}")
         pictures.append(picture)
     captions = [path for path in (p.with_suffix(".txt") for p in pictures) if path.exists()]
     origins = json.dumps(_origins(records), indent=1, sort_keys=True) + "\n"
@@ -92,6 +98,12 @@ def publish_sweep(
     crate = describe_files(records, records.runs, sizes, lambda run: of_run, license)
     write_atomically(folder / CRATE, crate)
     return [*(folder / name for name in contents), *numbers, folder / CRATE]
+
+
+def _measured_at(run: Path) -> float:
+    """Return when a run was done, in seconds since 1970; 0 where its folder is not here."""
+    done = run / "done"
+    return done.stat().st_mtime if done.exists() else 0.0
 
 
 def _plan(source: Path) -> str:

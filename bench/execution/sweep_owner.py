@@ -4,8 +4,18 @@ import os
 from pathlib import Path
 
 from bench.errors import BenchError, SpecError, first_few
+from bench.record.records import PUBLISHED
 from bench.record.sweep_folder import read_plan
 from bench.spec.sweep_file import Sweep
+
+
+def refuse_publication(folder: Path) -> None:
+    """Refuse to run anything in the folder of a publication, which reports would go on showing."""
+    if (folder / PUBLISHED).exists():
+        raise BenchError(
+            f"{folder} is a publication of `bench publish`, whose files reports would go on "
+            "showing; name another folder with --results"
+        )
 
 
 def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
@@ -14,6 +24,7 @@ def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
     A file that was moved, or has the same variants with the same settings and seeds, and more, is
     not another one.
     """
+    refuse_publication(folder)
     try:
         recorded, runs = read_plan(folder)
         other = Path(recorded.spec)

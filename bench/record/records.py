@@ -6,6 +6,7 @@ published sweep has CSV files in place of the folders of its runs; its tables co
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,9 @@ COLUMNS: Mapping[FrameName, Mapping[str, str]] = {
     "timings": {**_AXES, **_NUMBER},
 }
 """The columns of each frame and file, with their types."""
+
+CRATE = "ro-crate-metadata.json"
+"""File of a publication or an archive that describes the others, with their sizes."""
 
 PUBLISHED = "origins.json"
 """Configurations and provenance of all runs; it makes a folder the publication of a sweep."""
@@ -310,7 +314,8 @@ def _read_publication(folder: Path) -> Records:
                 iterations=row["iterations"] and int(row["iterations"]),
                 batch_size=row["batch_size"] and int(row["batch_size"]),
             )
-        return Records(
+        runs |= {key: run for key, run in expected.items() if key not in runs}  # missing
+        records = Records(
             results=folder.parent,
             sweeps=(sweep,),
             runs=tuple(runs.values()),
@@ -319,8 +324,32 @@ def _read_publication(folder: Path) -> Records:
             cost=entries("cost", "cost.csv"),
             origins=origins,
         )
-    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        _check_sizes(folder)
+        return records
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DamagedRecord(f"the publication {folder} is damaged: {error!r}") from error
+
+
+def _check_sizes(folder: Path) -> None:
+    """Raise a `DamagedRecord` if what is read of a publication is not as its crate describes it.
+
+    Such a publication was cut, edited, or written in part. Line ends may differ.
+    """
+    if not (folder / CRATE).exists():
+        return
+    described = {
+        entity.get("@id"): entity["contentSize"]
+        for entity in json.loads(read_regular(folder / CRATE))["@graph"]
+        if "contentSize" in entity
+    }
+    for path in (folder / "sweep.json", folder / PUBLISHED, *sorted(folder.glob("*.csv"))):
+        if (size := described.get(path.name)) is not None:
+            found = len(read_regular(path).replace(b"\r\n", b"\n"))
+            if int(size) != found:
+                raise DamagedRecord(
+                    f"{path} has {found} bytes, and {size} when {CRATE} was written; the "
+                    "publication was edited or cut, or written in part: publish it again"
+                )
 
 
 def _read_origins(folder: Path, sweep: str) -> dict[tuple[str, str, str], Mapping[str, Any]]:

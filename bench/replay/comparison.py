@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import inf
+from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,8 @@ def compare_weights(then: Path, now: Path) -> Deviation:
         old, new = before[name].double(), after[name].double()
         if torch.equal(old, new):
             return 0.0
-        return float((old - new).abs().max() / old.abs().max().clamp(min=FLOOR))
+        largest = float((old - new).abs().max() / old.abs().max().clamp(min=FLOOR))
+        return inf if isnan(largest) else largest  # of which no maximum takes notice
 
     shared = sorted(
         name

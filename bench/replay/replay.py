@@ -154,6 +154,8 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
         pair = (read_entries(f.evaluation) for f in (row, again))
         deviations.append(compare_entries(_row_text(run, row), *pair))
     if (weights := RunFolder(folder).model).exists():
+        if not task.folder.model.exists():
+            raise BenchError(f"{task.path} has lost its weights; delete it to do the run again")
         deviations.append(compare_weights(weights, task.folder.model))
     return ReplayReport(folder, tuple(deviations), changes)
 

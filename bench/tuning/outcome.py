@@ -1,20 +1,27 @@
 """The outcome of a tuning: trials as a table and as runs, plots, and a sweep on test images."""
 
+import re
 from collections.abc import Mapping, Sequence
+from os.path import samefile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bench.console import say
-from bench.errors import SpecError
+from bench.errors import BenchError, SpecError, first_few
 from bench.evaluation.controls import control_id
+from bench.execution.sweep_owner import refuse_publication
 from bench.record.files import to_csv, write_json, write_text
+from bench.record.sweep_folder import read_plan
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS
 from bench.spec.reserved_names import REAL
 from bench.spec.sweep_file import load_sweep
 from bench.tuning.study import Study, TuningTrial
-from bench.tuning.tuning_file import Tuning
+from bench.tuning.tuning_file import TUNED, Tuning
+
+TRIAL = re.compile(r", trial \d+$")
+"""What follows the name of a variant in the plan of a tuning."""
 
 BestTrials = Mapping[str, TuningTrial]
 """Variant -> the trial to go on with, of the studies that have one."""
@@ -48,6 +55,26 @@ def write_outcome(
     return best
 
 
+def refuse_other_file(tuning: Tuning, folder: Path) -> None:
+    """Refuse the results folder of a sweep, a publication, or a tuning file of other variants."""
+    refuse_publication(folder)
+    try:
+        recorded, runs = read_plan(folder)
+    except BenchError:  # there is no plan yet, or one that is written again
+        return
+    where, key = str(tuning.path), "name"
+    advice = f"give one of both files another name, as in name={tuning.head.name}-2"
+    if not (folder / "trials").is_dir():
+        text = f"{folder} holds the runs of the sweep {recorded.spec}; {advice}"
+        raise SpecError(text, where=where, key=key)
+    known = {variant.name for variant in tuning.variants}
+    hidden = {TRIAL.sub("", run.variant) for run in runs if run.is_trained} - known
+    if hidden and Path(recorded.spec).exists() and not samefile(recorded.spec, tuning.path):
+        names = first_few(sorted(hidden), 5)
+        text = f"{folder} holds trials of {recorded.spec}, which has other variants ({names})"
+        raise SpecError(f"{text}; {advice}", where=where, key=key)
+
+
 def trials_csv(tuning: Tuning, studies: Sequence[Study], best: BestTrials) -> str:
     """Return all trials as CSV: what was tried, and means over seeds of what was measured."""
     names = list(dict.fromkeys(name for variant in tuning.variants for name in variant.space))
@@ -74,13 +101,14 @@ def tuned_sweep(tuning: Tuning, best: BestTrials, command: str) -> str:
     head = tuning.head
     seeds = [seed for seed in range(FEWEST_FOR_CLAIMS + len(head.seeds)) if seed not in head.seeds]
     by = " and ".join(criterion.title for criterion in tuning.objectives)
-    variants: dict[str, Any] = {}
-    for variant in tuning.variants:
-        if (trial := best.get(variant.name)) is None:
-            continue
-        variants[variant.name] = variant.patch.value
-        if variant.run(trial.values, 0).id != variant.run({}, 0).id:
-            variants[f"{variant.name}, tuned"] = variant.patch_of(trial.values)
+    chosen = [variant for variant in tuning.variants if variant.name in best]
+    variants: dict[str, Any] = {variant.name: variant.patch.value for variant in chosen}
+    for variant in chosen:
+        values, name = best[variant.name].values, f"{variant.name}{TUNED}"
+        if variant.run(values, 0).id != variant.run({}, 0).id:
+            while name in variants:  # of the file, such as one tuned before
+                name += " again"
+            variants[name] = variant.patch_of(values)
     base = {key: value for key, value in head.base.items() if key not in ("snapshots", "splits")}
     base.setdefault("metrics", [name.partition("/")[0] for name in head.objectives])
     content = {

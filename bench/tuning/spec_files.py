@@ -35,13 +35,21 @@ def _is_tuning_file(path: Path) -> bool:
     return bool(keys & (TuningFile.model_fields.keys() - SweepFile.model_fields.keys()))
 
 
+def _is_readable(path: Path) -> bool:
+    try:
+        read_yaml(path)
+    except BenchError:
+        return False
+    return True
+
+
 @contextmanager
 def refusing_other_kind(spec: Path, *, tunes: bool) -> Iterator[None]:
     """Say which command is for a file, where a sweep is wrong since it is a tuning file, or so."""
     try:
         yield
     except SpecError as error:
-        if _is_tuning_file(spec) == tunes:
+        if not _is_readable(spec) or _is_tuning_file(spec) == tunes:
             raise
         text = (
             "this is a sweep; use `bench run`"

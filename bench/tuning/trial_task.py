@@ -8,7 +8,14 @@ from functools import partial
 from typing import Any
 
 from bench.console import say
-from bench.errors import BenchError, DeviceLost, Interrupted, KeptAsItWas, UnknownName
+from bench.errors import (
+    BenchError,
+    DeviceLost,
+    Interrupted,
+    KeptAsItWas,
+    SpecError,
+    UnknownName,
+)
 from bench.evaluation.controls import control_id
 from bench.execution.code_change import check_code, copy_equal_run
 from bench.execution.data_change import KnownData, check_data
@@ -28,6 +35,11 @@ from bench.tuning.study import LockedTrial, Study
 from bench.tuning.tuning_file import Criterion
 
 POLL_S = 1.0
+
+
+class NoValue(BenchError):
+    """An objective has no value for what a trial has trained."""
+
 
 Entry = dict[str, Any]
 
@@ -139,6 +151,13 @@ class TrialTask(Task):
                 return _TrialRuns(self.study, trial, worker).do()
             except DeviceLost:  # another process goes on
                 raise
+            except (SpecError, NoValue) as error:
+                if isinstance(error, SpecError) or any(t.losses for t in self.study.trials()):
+                    say(f"  trial {trial.number + 1} of {self.study.variant.name}: {error}")
+                    trial.fail(str(error))  # it is these values; others can be measured
+                    return "failed"
+                self.folder.fail(f"{error}\n")
+                return "failed"
             except BenchError as error:
                 self.folder.fail(f"{error}\n")
                 return "failed"
@@ -274,7 +293,7 @@ def _find(entries: Sequence[Entry], metric: str, protocol: str = "") -> tuple[fl
         raise UnknownName("measurement as objective", metric, [e["metric"] for e in entries])
     entry = next((e for e in found if e["protocol"] == protocol), found[0])
     if entry["value"] is None:
-        raise BenchError(f"the objective {metric} has no value: {entry['reason']}")
+        raise NoValue(f"the objective {metric} has no value: {entry['reason']}")
     return float(entry["value"]), str(entry["protocol"])
 
 

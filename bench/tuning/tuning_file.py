@@ -11,6 +11,7 @@ from bench.errors import SpecError, describe_unknown
 from bench.record.quantities import Direction, Quantities, registered_metrics
 from bench.reporting.tables.table_spec import load_names
 from bench.spec.located import Located
+from bench.spec.located_yaml import MOST_IN_NAME
 from bench.spec.reserved_names import REAL, VALIDATION
 from bench.spec.run_settings import Evaluation, Seed, as_component, at_most
 from bench.spec.sweep_file import (
@@ -22,6 +23,9 @@ from bench.spec.sweep_file import (
     variants_of,
 )
 from bench.tuning.space import SearchRange, TunedVariant, weights_space
+
+TUNED = ", tuned"
+"""What follows the name of a variant in the sweep that is proposed."""
 
 FIXED = (*Evaluation.model_fields, "data", "seed")  # what trials must share to be comparable
 
@@ -100,6 +104,9 @@ def load_tuning(path: Path, overrides: Sequence[str] = ()) -> Tuning:
         known.append(name)
         with collecting(errors):
             check_variant_name(document, name)
+            if len(name) > MOST_IN_NAME - len(TUNED):
+                where = ("variants", name) if name in head.variants else ("grid",)
+                raise document.error(where, f"{name!r} leaves no room for {TUNED!r} behind it")
             settings = settings.merged(Located.of(on_validation))
             variants.append(_variant(document, head, name, settings, patch))
     for name in head.space:
@@ -162,6 +169,16 @@ def _variant(
         )
     lines = {of: document.where(("space", name, of)) for of in space}
     variant = TunedVariant(name, settings, patch, space, lines)
+    varied: dict[str, str] = {}
+    for of in space:
+        for key in variant.keys(of):
+            if key in varied:
+                raise SpecError(
+                    f"{key} is varied by {varied[key]!r}, too, so one of the two has no effect",
+                    where=lines[of],
+                    key=f"space.{name}.{of}",
+                )
+            varied[key] = of
     for of, allowed in space.items():
         for key in variant.keys(of):
             if key.split(".")[0] in FIXED:

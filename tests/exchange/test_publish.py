@@ -1,4 +1,6 @@
 import json
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,3 +197,59 @@ def test_a_damaged_file_is_named(published):
 def test_a_sweep_does_not_become_its_own_publication(claims):
     with pytest.raises(BenchError, match="claims is the sweep itself; publish it elsewhere"):
         publish_sweep(claims, {}, claims.results / "claims")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda text: text[: text.rindex(".") + 2], "when ro-crate-metadata.json was written"),
+        (lambda text: text + text.splitlines()[-1] + "\n", "the publication was edited or cut"),
+        (lambda text: text + "claims,x,y,1,2,3,4,5,6,7,8,9,10,11,12\n", "is damaged"),
+    ],
+    ids=["cut within a value", "a line twice", "a line of something else"],
+)
+def test_numbers_that_are_not_those_that_were_published_are_refused(published, change, text):
+    path = published.results / "claims" / "measurements.csv"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(BenchError, match=text):
+        load_records(published.results)
+
+
+def test_line_ends_of_another_system_are_no_change(published):
+    for path in (published.results / "claims").glob("*.csv"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_records(published.results).measurements
+
+
+def test_a_run_that_a_publication_lacks_is_missing(published):
+    folder = published.results / "claims"
+    (folder / "ro-crate-metadata.json").unlink()
+    lost = published.runs[0].id
+    for path in folder.glob("*.csv"):
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if f",{lost}," not in line))
+    states = {run.id: run.state for run in load_records(published.results).runs}
+    assert len(states) == len(published.runs)
+    assert states[lost] == "missing"
+
+
+def test_a_publication_and_a_live_sweep_never_share_a_folder(claims, published, here, bench):
+    (here / "claims.yaml").write_text(
+        "name: claims\nbase: {data: blobs, iterations: 2}\nseeds: [0]\n"
+        "variants: {cvae: {model: cvae}}\n"
+    )
+    status, _, err = bench("run", "claims.yaml", "--results", str(published.results))
+    assert (status, "claims is a publication of `bench publish`" in err) == (2, True), err
+    recorded.write_sweep(here / "results", "live")
+    with pytest.raises(BenchError, match="live holds the runs of a sweep; publish elsewhere"):
+        publish_sweep(claims, {}, here / "results" / "live")
+
+
+def test_a_figure_of_earlier_results_is_refused(bench, here):
+    folder = recorded.write_sweep(here / "results")
+    assert bench("figure", "seeds", "quickstart")[0] == 0
+    done = next(folder.glob("0*/done"))
+    os.utime(done, (time.time() + 60, time.time() + 60))
+    status, _, err = bench("publish", "quickstart", "--figure", "seeds")
+    assert status == 2
+    assert "seeds.png is older than the last results; draw it again: bench figure seeds" in err

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
-from bench.replay.comparison import changes_since, compare_entries
+from bench.replay.comparison import changes_since, compare_entries, compare_weights
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.trainer import Trainer
 from tests.made_once import RUN, copy_tiny_sweep
@@ -259,3 +260,11 @@ def test_a_rerun_by_other_code_is_refused_and_a_failed_one_tried_again(bench, he
     status, _, err = bench("rerun", "tiny/cvae", *CPU)
     assert status == 2
     assert "was done by other code (baselines/cvae.py changed since); delete it, or name" in err
+
+
+def test_a_weight_that_is_no_number_is_no_equal_weight(tmp_path):
+    weights = {"a": torch.ones(2), "b": torch.ones(2), "c": torch.ones(2)}
+    torch.save(weights, tmp_path / "then.pt")
+    torch.save({**weights, "b": torch.tensor([1.0, float("nan")])}, tmp_path / "now.pt")
+    found = compare_weights(tmp_path / "then.pt", tmp_path / "now.pt")
+    assert (found.largest, found.is_identical) == (float("inf"), False)

@@ -14,7 +14,7 @@ from bench.errors import BenchError, DamagedRecord
 from bench.metrics.extractors import small_classifier
 from bench.record.jsonl import read_jsonl
 from bench.spec.sweep_file import load_sweep
-from bench.tuning.outcome import write_outcome
+from bench.tuning.outcome import tuned_sweep, write_outcome
 from bench.tuning.space import SearchRange
 from bench.tuning.study import Study, TuningTrial
 from bench.tuning.trial_task import TrialTask
@@ -303,3 +303,78 @@ def test_the_proposed_sweep_has_the_points_of_a_grid(write, here):
     sweep = load_sweep(here / "results" / "mini" / "tuned.yaml")
     latents = {run.variant: run.config.training.model["latent"] for run in sweep.runs}
     assert latents == {"cvae, latent=2": 2, "cvae, latent=4": 4}
+
+
+def test_values_that_no_run_can_have_fail_one_trial(bench, write, here):
+    cgan = "  cgan: {model: {name: cgan, width: 0.25, latent: 4}}\n"
+    space = "  cgan:\n    optimizers.default.rate: {low: 1e-4, high: 1e-2}\n"
+    edges = "{low: 1, high: 5, integer: true}"
+    ends = edges.replace("1", "2").replace("5", "6")
+    odd = f"  cvae:\n    stages.main.start: {edges}\n    stages.main.end: {ends}\n"
+    write(
+        (cgan, ""),
+        (space, odd),
+        ("cvae: {}", "cvae: {stages: {main: {start: 1, end: 6}}}"),
+        ("trials: 4", "trials: 6"),
+    )
+    status, _, err = bench(*QUIET)
+    assert status == 0, err
+    rows = [line.split(",") for line in csv(here)[1:]]
+    assert len(rows) == 6
+    assert {row[2] for row in rows} == {"complete", "failed"}
+
+
+def test_trials_that_all_fail_are_no_success(bench, write, here, monkeypatch):
+    write()
+    monkeypatch.setattr(TrialTask, "execute", lambda task, worker: failing(task))
+    status, out, err = bench(*QUIET)
+    assert status == 1, err
+    assert "4 failed" in out
+
+
+def failing(task):
+    with task.study.locked_trial() as trial:
+        trial.fail("kl is nan")
+    return "failed"
+
+
+def test_the_folder_of_something_else_is_refused(bench, write, here):
+    write(("trials: 4", "trials: 1"))
+    (here / "sweep.yaml").write_text(
+        "name: mini\nbase: {data: blobs, iterations: 2, batch_size: 4, metrics: []}\n"
+        "seeds: [0]\nvariants: {a: {model: {name: cvae, width: 0.25}}}\n"
+    )
+    assert bench("run", "sweep.yaml", "--no-mlflow", "--device", "cpu")[0] == 0
+    status, _, err = bench(*QUIET)
+    assert status == 2
+    assert "results/mini holds the runs of the sweep sweep.yaml; give one of both files" in err
+
+
+def test_one_setting_varies_once(write):
+    both = "  cgan:\n    again: {keys: [optimizers.default.rate], low: 1e-4, high: 1e-2}\n"
+    with pytest.raises(BenchError, match=r"optimizers\.default\.rate is varied by 'again', too"):
+        load_tuning(write(("  cgan:\n    opt", f"{both}    opt")))
+
+
+def test_what_is_no_yaml_is_said_of_a_tuning_file(bench, write, here):
+    path = write()
+    path.write_text(path.read_text().replace("seeds: [0, 3]", "seeds: [0, 3"))
+    _, _, err = bench(*QUIET)
+    assert "this is a sweep" not in err
+    assert "mini.yaml:9: is not valid YAML" in err
+
+
+def test_what_was_tuned_before_keeps_its_name(write, here):
+    tuned = "  cvae, tuned: {objective: {encoder: {kl: 5.0}}}\n"
+    tuning = load_tuning(write(("  cgan: {model", f"{tuned}  cgan: {{model")))
+    [study] = [Study(tuning, v, here / "results") for v in tuning.variants if v.name == "cvae"]
+    finished(study, (2.0, 2.0), (1.0, 1.0))
+    text = tuned_sweep(tuning, {"cvae": study.best()[0]}, "bench tune")
+    assert set(yaml.safe_load(text)["variants"]) == {"cvae", "cvae, tuned"}
+    other = [Study(tuning, v, here / "results") for v in tuning.variants]
+    for each in other[1:]:
+        finished(each, (1.0, 1.0))
+    best = {each.variant.name: each.best()[0] for each in other}
+    variants = yaml.safe_load(tuned_sweep(tuning, best, "bench tune"))["variants"]
+    assert variants["cvae, tuned"] == {"objective": {"encoder": {"kl": 5.0}}}
+    assert "cvae, tuned again" in variants

@@ -35,6 +35,10 @@ LARGEST_ALONE = 0.4
 """Side of an image at most where one column of the page holds all panels."""
 
 
+SMALLEST, WIDEST_LABEL = 0.08, 1.6
+"""Side of an image at least, and room for the label of a row at most, in inches."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """Images `uint8` `[R, S, H, W, C]` with a title and labels of rows and columns.
@@ -69,7 +73,7 @@ class Panel:
     def left(self) -> float:
         """The room for the labels of the rows, in inches."""
         longest = max((text_inches(name, NORMAL) for name in self.rows), default=0.0)
-        return longest + 0.08 if longest else 0.0
+        return min(longest, WIDEST_LABEL) + 0.08 if longest else 0.0
 
     @property
     def above(self) -> float:
@@ -91,6 +95,7 @@ def lay_out(lines: Sequence[Sequence[Panel]], width: float = DOUBLE) -> Figure:
     texts = sum(max(panel.above for panel in line) for line in lines)
     spare = TALLEST - 2 * MARGIN - SPACE * (len(lines) - 1) - texts
     side = min(side, spare / sum(max(panel.extent(0) for panel in line) for line in lines))
+    side = max(side, SMALLEST)  # whatever long labels leave
     heights = [max(panel.above + panel.extent(0) * side for panel in line) for line in lines]
     height = min(TALLEST, sum(heights) + SPACE * (len(lines) - 1) + 2 * MARGIN)  # rounding
     figure = Figure(figsize=(width, height))
