@@ -55,6 +55,16 @@ def warn(text: str) -> None:
     say(f"  WARNING: {text}")
 
 
+_left_out: set[str] = set()
+
+
+def say_left_out(problem: Exception) -> None:
+    """Say once in this process that a file of the record was left out; the rest goes on."""
+    if (text := str(problem)) not in _left_out:
+        _left_out.add(text)
+        say(f"warning: left out: {text}")
+
+
 def redirect_messages(to: Callable[[str], None]) -> None:
     """Send the messages of this process to a function, for example to the process that prints."""
     global _say

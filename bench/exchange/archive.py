@@ -13,13 +13,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from bench.console import say
+from bench.console import say, say_left_out
 from bench.data.base import data_root
 from bench.errors import BenchError, DamagedRecord, UnknownName
 from bench.exchange.crate import CRATE, describe_files
 from bench.record.checks import check_run
 from bench.record.files import read_regular, write_atomically
-from bench.record.left_out import say_left_out
 from bench.record.locks import Busy
 from bench.record.records import load_records
 from bench.record.run_folder import CHECKPOINTS, LOCK, RETRAINING, SAMPLING_ROWS, RunFolder

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from bench.errors import BenchError
 from bench.record.provenance import sessions_of
-from bench.record.records import CRATE as CRATE
+from bench.record.publication_files import CRATE as CRATE
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun
 

@@ -15,7 +15,8 @@ from bench.console import suggest_command
 from bench.errors import BenchError, UnknownName
 from bench.exchange.crate import CRATE, describe_files
 from bench.record.files import write_atomically
-from bench.record.records import KEY_OF_RUN, PUBLISHED, Records, column_name
+from bench.record.publication_files import KEY_OF_RUN, PUBLISHED
+from bench.record.records import Records, column_name
 from bench.record.sweep_folder import RETRY, RecordedRun, read_sweep_file
 from bench.reporting.figures.catalog import FIGURES
 from bench.reporting.render.markdown import render_markdown

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from bench.errors import BenchError, SpecError, first_few
-from bench.record.records import PUBLISHED
+from bench.record.publication_files import PUBLISHED
 from bench.record.sweep_folder import read_plan
 from bench.spec.sweep_file import Sweep
 

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data.summary import content_hashes
 from bench.errors import BenchError
 from bench.metrics.base import AtLeastOne, Context, Measurement, Metric, Quantity, SampleSet
 from bench.metrics.extractors.extractor_option import LogitsOption, choose_classifier
 from bench.metrics.extractors.feature_cache import sample_logits
-from bench.metrics.images_by_class import sampled
 
 SHUFFLE_SEED = 0  # part of the definition where there are several splits
 LOWEST = -200.0
@@ -52,7 +52,9 @@ class InceptionScore(Metric):
             return [Measurement(self.name, protocol, None, reason)]
         logits = sample_logits(context, classifier, samples).to(context.device)
         if self.splits > 1:  # content decides which images a part has, not the order of the samples
-            logits = logits[sampled(samples).indices.to(logits.device)]
+            hashes = content_hashes(samples.x)
+            order = sorted(range(count), key=hashes.__getitem__)
+            logits = logits[torch.tensor(order, device=logits.device)]
         return [Measurement(self.name, protocol, inception_score(logits, self.splits))]
 
 

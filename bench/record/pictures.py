@@ -45,9 +45,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from bench.console import say_left_out
 from bench.errors import DamagedRecord, first_line
 from bench.record.files import read_regular
-from bench.record.left_out import say_left_out
 
 FILE = "pictures.npz"
 SAMPLES_FILE = "samples.npz"

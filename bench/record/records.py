@@ -4,9 +4,6 @@
 published sweep has CSV files in place of the folders of its runs; its tables come out the same.
 """
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,18 +13,20 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel
-
+from bench.console import say_left_out
 from bench.errors import DamagedRecord, UnknownName
 from bench.record.data_names import name_data_sets
 from bench.record.evaluation_rows import SAVED
-from bench.record.files import check_shape, csv_text, read_json, read_regular
 from bench.record.jsonl import read_entries
-from bench.record.left_out import say_left_out
 from bench.record.provenance import read_provenance
+from bench.record.publication_files import (
+    PUBLISHED,
+    read_csv,
+    read_origins,
+    refuse_other_sizes,
+)
 from bench.record.quantities import Quantities
 from bench.record.run_folder import State
-from bench.record.shapes import ProvenanceFile, PublishedFile, RunSettingsFile
 from bench.record.sweep_folder import (
     EVALUATIONS,
     REAL,
@@ -56,15 +55,6 @@ COLUMNS: Mapping[FrameName, Mapping[str, str]] = {
     "timings": {**_AXES, **_NUMBER},
 }
 """The columns of each frame and file, with their types."""
-
-CRATE = "ro-crate-metadata.json"
-"""File of a publication or an archive that describes the others, with their sizes."""
-
-PUBLISHED = "origins.json"
-"""Configurations and provenance of all runs; it makes a folder the publication of a sweep."""
-
-KEY_OF_RUN = {"config": "seed", "provenance": "started"}
-"""Files that a publication keeps once for all runs that share them -> the key that differs."""
 
 
 class RecordEntry(NamedTuple):
@@ -289,7 +279,7 @@ def _read_publication(folder: Path) -> Records:
 
     def entries(name: FrameName, file: str) -> tuple[RecordEntry, ...]:
         found = []
-        for row in _read_csv(folder / file, COLUMNS[name]):
+        for row in read_csv(folder / file, COLUMNS[name]):
             run = runs[row["run"], row["variant"]]
             origin = {} if run.sampling_id else origins.get((sweep.name, run.id, "provenance"), {})
             code = origin.get("codes", {}).get(column_name(row["metric"], row.get("protocol")))
@@ -297,8 +287,8 @@ def _read_publication(folder: Path) -> Records:
         return tuple(found)
 
     try:
-        origins = _read_origins(folder, sweep.name)
-        for row in _read_csv(folder / "runs.csv", [*_AXES, *_LENGTH]):
+        origins = read_origins(folder, sweep.name)
+        for row in read_csv(folder / "runs.csv", [*_AXES, *_LENGTH]):
             key = row["run"], row["variant"]
             origin = origins.get((sweep.name, row["run"], "provenance"), {})
             if row["state"] not in get_args(State):
@@ -324,56 +314,10 @@ def _read_publication(folder: Path) -> Records:
             cost=entries("cost", "cost.csv"),
             origins=origins,
         )
-        _check_sizes(folder)
+        refuse_other_sizes(folder)
         return records
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DamagedRecord(f"the publication {folder} is damaged: {error!r}") from error
-
-
-def _check_sizes(folder: Path) -> None:
-    """Raise a `DamagedRecord` if what is read of a publication is not as its crate describes it.
-
-    Such a publication was cut, edited, or written in part. Line ends may differ.
-    """
-    if not (folder / CRATE).exists():
-        return
-    described = {
-        entity.get("@id"): entity["contentSize"]
-        for entity in json.loads(read_regular(folder / CRATE))["@graph"]
-        if "contentSize" in entity
-    }
-    for path in (folder / "sweep.json", folder / PUBLISHED, *sorted(folder.glob("*.csv"))):
-        if (size := described.get(path.name)) is not None:
-            found = len(read_regular(path).replace(b"\r\n", b"\n"))
-            if int(size) != found:
-                raise DamagedRecord(
-                    f"{path} has {found} bytes, and {size} when {CRATE} was written; the "
-                    "publication was edited or cut, or written in part: publish it again"
-                )
-
-
-def _read_origins(folder: Path, sweep: str) -> dict[tuple[str, str, str], Mapping[str, Any]]:
-    path = folder / PUBLISHED
-    content = read_json(path, PublishedFile)
-    shapes: dict[str, type[BaseModel]] = {"config": RunSettingsFile, "provenance": ProvenanceFile}
-    return {
-        (sweep, run, kind): check_shape(path, {**group["shared"], own: value}, shapes[kind])
-        for kind, own in KEY_OF_RUN.items()
-        for group in content[kind]
-        for run, value in group["runs"].items()
-    }
-
-
-def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file of `bench.trackers.csv_files`; an empty field is None."""
-    try:
-        reader = csv.DictReader(io.StringIO(read_regular(path).decode(), newline=""))
-        if lacking := set(columns) - set(reader.fieldnames or ()):
-            raise DamagedRecord(f"cannot read {path}: it lacks {', '.join(sorted(lacking))}")
-        for row in reader:
-            yield {name: csv_text(value) if value else None for name, value in row.items()}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DamagedRecord(f"cannot read {path}: {error}") from error
 
 
 def _read_entries(

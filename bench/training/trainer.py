@@ -134,20 +134,15 @@ class Trainer:
         `Interrupted` raised. `on_iteration` is called with the number of iterations done, and with
         the mean of every term since the last point of the curves if one is due. `on_snapshot` is
         called after the numbers of iterations in `snapshots`, with the number done and the weights
-        to sample from, which it must not change; its time does not count as training, and a
-        checkpoint from after a snapshot is not used. A term that is not finite, or too little
-        memory for one example, is a `RunFailed`, another run's checkpoint a `CheckpointError`.
+        to sample from, which it must not change; its time is not of the training, and a checkpoint
+        from after it is not used. A term that is not finite, or too little memory for one example,
+        is a `RunFailed`, another run's checkpoint a `CheckpointError`.
         """
         pending = set(snapshots)
-
-        def after_snapshot(done: int, weights: dict[str, Tensor]) -> None:
-            on_snapshot(done, weights)
-            pending.remove(done)  # it stays as it was measured, whatever is trained again
-
         while True:
             self._resume(min(pending, default=self.training.iterations + 1))
             try:
-                self._loop(stop, checkpoint_seconds, on_iteration, pending, after_snapshot)
+                self._loop(stop, checkpoint_seconds, on_iteration, pending, on_snapshot)
                 break
             except OutOfMemory as error:  # which itself holds on to the memory
                 where = error.step, error.reason, error.in_capture
@@ -166,7 +161,7 @@ class Trainer:
         stop: Callable[[], bool],
         checkpoint_seconds: float,
         on_iteration: Callable[[int, Mapping[str, float] | None], None],
-        snapshots: Collection[int],
+        pending: set[int],
         on_snapshot: Callable[[int, dict[str, Tensor]], None],
     ) -> None:
         iterations = self.training.iterations
@@ -190,9 +185,10 @@ class Trainer:
                         curves.write(step=done, split="train", metric=name, protocol="", value=mean)
                 on_iteration(done, losses)
 
-                if done in snapshots:
+                if done in pending:
                     paused = time.monotonic()
                     on_snapshot(done, self._sampling_weights())
+                    pending.remove(done)  # it stays as it was measured, whatever is trained again
                     began += time.monotonic() - paused
 
                 now = time.monotonic()

@@ -22,7 +22,7 @@ COMBINATIONS = ((0, 0), (1, 0), (1, 1))
 LOWEST, STEP = 40, 80
 
 OPTIONS = {
-    "inception_score": {"splits": 3},
+    "inception_score": {},
     "class_accuracy": {},
     "fid": {"per_class": True},
     "kid": {"per_class": True},

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,3 +80,11 @@ def test_real_digits_come_near_the_number_of_classes(real, context, classifier):
 def test_more_splits_are_another_protocol(real, context, classifier):
     (found,) = InceptionScore(splits=5).measure(real, context)
     assert found.protocol.endswith("n=500,splits=5]")
+
+
+def test_splits_depend_on_the_images_and_not_on_their_order_or_labels(real, context):
+    metric = InceptionScore(splits=5)
+    [first] = metric.measure(real, context)
+    order = torch.randperm(len(real.y), generator=torch.Generator().manual_seed(0))
+    [other] = metric.measure(replace(real, x=real.x[order], y=real.y[order]), context)
+    assert other.value == pytest.approx(first.value, rel=1e-12)

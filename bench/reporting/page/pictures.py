@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bench.console import say_left_out
 from bench.errors import DamagedRecord
 from bench.record.files import read_regular
-from bench.record.left_out import say_left_out
 from bench.record.pictures import Array, are_images, read_pictures, read_samples
 from bench.record.records import Records
 from bench.record.sweep_folder import RecordedRun

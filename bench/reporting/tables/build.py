@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from bench.record.left_out import say_left_out
+from bench.console import say_left_out
 from bench.record.records import RecordEntry, Records
 from bench.reporting.notes.table_notes import write_notes
 from bench.reporting.statistics import estimate
