@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from bench import console
 from bench.evaluation import given_samples, saved_rows
-from bench.record import left_out
 from bench.record.jsonl import read_entries
 from bench.record.run_folder import RunFolder
 from tests.evaluation.given import ONE, QUICK, arrays, images
@@ -155,15 +155,15 @@ def test_rows_whose_plan_is_lost_are_named(bench, theirs, run, here):
     assert "left out" not in bench("report")[2]
     plan.unlink()
     for words in (("report",), ("status",), ("report", "evaluations"), ("report", "--variance")):
-        left_out._said.clear()
+        console._left_out.clear()
         assert f"{lost} {again}" in bench(*words)[2]
     assert bench(*keep, "other")[0] == 0, "its plan knows nothing of the first row"
-    left_out._said.clear()
+    console._left_out.clear()
     _, out, err = bench("report", "tiny", "evaluations")
     assert "other" in out
     assert err.count("left out") == err.count(lost) == 1
     plan.write_text("{")
-    left_out._said.clear()
+    console._left_out.clear()
     _, _, err = bench("report")
     assert err.count("left out") == 1
     assert "delete it, and keep the rows again with bench evaluate --name" in err
