@@ -170,7 +170,7 @@ def shown_path(path: Path | str) -> str:
 
 OTHER_NAMES = {
     **dict.fromkeys(("lr", "learning_rate"), "rate"),
-    **dict.fromkeys(("epochs", "steps", "images"), "iterations"),
+    **dict.fromkeys(("epoch", "epochs", "steps", "images"), "iterations"),
     "ema": "average",
     "dataset": "data",
 }

@@ -72,7 +72,10 @@ def test_a_run_without_weights_is_explained(ran, here):
             file.unlink()
     status, _, err = ran("figure", "swaps", "tiny")
     assert status == 2
-    assert "no pictures were made and no weights are there to make them: cVAE, Lr-LiVAE" in err
+    assert (
+        "there are no pictures, and none could be made (no weights, or other code than then): cVAE, Lr-LiVAE"
+        in err
+    )
 
 
 def test_a_run_whose_pictures_fail_is_finished(bench, monkeypatch):

@@ -35,11 +35,11 @@ def tune_command(variants: str, **values: Unpack[options.ExecutionOptions]) -> N
     results = values["results"]
     worker, make_executor = options.make_training_worker(values)
     trackers = tracker_options.make_trackers(values, results)
+    refuse_other_file(tuning, results / tuning.head.name)
     if values["dry_run"]:
         echo(tuning_plan_text(tuning))
         return
     folder = results / tuning.head.name
-    refuse_other_file(tuning, folder)
     with options.stoppable(worker):
         studies = [Study(tuning, variant, folder) for variant in tuning.variants]
         selected = [study for study in studies if study.variant.name in names]

@@ -102,9 +102,9 @@ def publish_sweep(
 
 
 def _measured_at(run: Path) -> float:
-    """Return when a run was done, in seconds since 1970; 0 where its folder is not here."""
-    done = run / "done"
-    return done.stat().st_mtime if done.exists() else 0.0
+    """Return when a run was measured last, in seconds since 1970; 0 where it is not here."""
+    files = (run / "done", run / "evaluation.jsonl")
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
 
 def _plan(source: Path) -> str:

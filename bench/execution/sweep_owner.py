@@ -18,6 +18,15 @@ def refuse_publication(folder: Path) -> None:
         )
 
 
+def file_of(spec: str, folder: Path) -> Path:
+    """Return the file that a plan in the folder of a sweep names, which may be gone.
+
+    It may be relative to where `bench` ran, which is beside the results as a rule.
+    """
+    beside = folder.parent.parent / spec
+    return beside if beside.exists() and not Path(spec).exists() else Path(spec)
+
+
 def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
     """Refuse to take the results folder of another sweep file, whose runs no report would show.
 
@@ -27,7 +36,7 @@ def refuse_other_sweep(sweep: Sweep, folder: Path) -> None:
     refuse_publication(folder)
     try:
         recorded, runs = read_plan(folder)
-        other = Path(recorded.spec)
+        other = file_of(recorded.spec, folder)
         if os.path.samefile(other, sweep.path):
             return
     except (BenchError, OSError):  # no plan yet, one that is written again, or a file that is gone

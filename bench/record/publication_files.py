@@ -65,6 +65,9 @@ def read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
         if lacking := set(columns) - set(reader.fieldnames or ()):
             raise DamagedRecord(f"cannot read {path}: it lacks {', '.join(sorted(lacking))}")
         for row in reader:
+            if None in row or None in row.values():
+                where = f"{path}:{reader.line_num}"
+                raise DamagedRecord(f"{where} has not as many fields as the first line")
             yield {name: csv_text(value) if value else None for name, value in row.items()}
     except (UnicodeDecodeError, csv.Error) as error:
         raise DamagedRecord(f"cannot read {path}: {error}") from error

@@ -80,16 +80,18 @@ class ReplayReport:
     def text(self, tolerance: float) -> str:
         """Return some lines for display."""
         is_identical = all(deviation.is_identical for deviation in self.deviations)
-        near = "" if is_identical else ": near, but not bit-identical"
-        if near and any(change.startswith("code") for change in self.changes):
-            near += ", and by OTHER CODE, which this comparison cannot tell from rounding"
-        head = (
-            f"agrees   {self.folder}{near}" if self.agrees(tolerance) else f"DIFFERS  {self.folder}"
-        )
+        is_other_code = any(change.startswith("code") for change in self.changes)
+        head = f"{'agrees ' if self.agrees(tolerance) else 'DIFFERS'}  {self.folder}"
+        if is_other_code:
+            head += ": done by OTHER CODE than is here now"
+        elif self.agrees(tolerance) and not is_identical:
+            head += ": near, but not bit-identical"
         lines = [head, *(f"  {deviation.text(tolerance)}" for deviation in self.deviations)]
-        if is_identical:
+        if is_identical and not is_other_code:
             return "\n".join(lines)
-        if self.changes:
+        if is_identical:
+            lines += ["  what is not as it was then:", *(f"    {text}" for text in self.changes)]
+        elif self.changes:
             lines.append("  what is not as it was then, and may be the cause:")
             lines += [f"    {change}" for change in self.changes]
         else:

@@ -11,7 +11,7 @@ import yaml
 from bench.console import say
 from bench.errors import BenchError, SpecError, first_few
 from bench.evaluation.controls import control_id
-from bench.execution.sweep_owner import refuse_publication
+from bench.execution.sweep_owner import file_of, refuse_publication
 from bench.record.files import to_csv, write_json, write_text
 from bench.record.sweep_folder import read_plan
 from bench.reporting.statistics import FEWEST_FOR_CLAIMS
@@ -69,7 +69,8 @@ def refuse_other_file(tuning: Tuning, folder: Path) -> None:
         raise SpecError(text, where=where, key=key)
     known = {variant.name for variant in tuning.variants}
     hidden = {TRIAL.sub("", run.variant) for run in runs if run.is_trained} - known
-    if hidden and Path(recorded.spec).exists() and not samefile(recorded.spec, tuning.path):
+    other = file_of(recorded.spec, folder)
+    if hidden and other.exists() and not samefile(other, tuning.path):
         names = first_few(sorted(hidden), 5)
         text = f"{folder} holds trials of {recorded.spec}, which has other variants ({names})"
         raise SpecError(f"{text}; {advice}", where=where, key=key)

@@ -152,7 +152,7 @@ class TrialTask(Task):
             except DeviceLost:  # another process goes on
                 raise
             except (SpecError, NoValue) as error:
-                if isinstance(error, SpecError) or any(t.losses for t in self.study.trials()):
+                if isinstance(error, SpecError) or self._has_losses():
                     say(f"  trial {trial.number + 1} of {self.study.variant.name}: {error}")
                     trial.fail(str(error))  # it is these values; others can be measured
                     return "failed"
@@ -161,6 +161,12 @@ class TrialTask(Task):
             except BenchError as error:
                 self.folder.fail(f"{error}\n")
                 return "failed"
+
+    def _has_losses(self) -> bool:
+        """Return whether any trial of the tuning has a value of its objectives."""
+        tuning, folder = self.study.tuning, self.study.folder
+        studies = (Study(tuning, variant, folder) for variant in tuning.variants)
+        return any(trial.losses for study in studies for trial in study.trials())
 
     def give_up(self, reason: str) -> None:
         """Mark the trial whose process died as failed, or the study where there is none."""

@@ -293,7 +293,10 @@ def find_pictures(
         reason = next((pictures.missing[name] for name in names if name in pictures.missing), "")
         if not reason and variant.run is None:
             reason = f"no run of seed {data.seed} is finished"
-        reason = reason or "no pictures were made and no weights are there to make them"
+        reason = (
+            reason
+            or "there are no pictures, and none could be made (no weights, or other code than then)"
+        )
         unable.append((reason, variant.label))
     reasons = grouped(unable).items()
     if not able:

@@ -200,9 +200,10 @@ class Table:
     def bare(self) -> "Table":
         """The table with the notes on its cells and tests, and marks that tell columns apart."""
         keys = [(c.data, c.quantity.title, c.view) for c in self.columns]
-        columns = (
+        columns = [
             column if keys.count(key) > 1 else replace(column, mark="")
             for column, key in zip(self.columns, keys, strict=True)
-        )
-        notes = (note for note in self.notes if note.role in ("cell", "test"))
+        ]
+        protocols = {f"[{column.mark}] {column.protocol}" for column in columns if column.mark}
+        notes = (n for n in self.notes if n.role in ("cell", "test") or n.text in protocols)
         return replace(self, columns=tuple(columns), notes=tuple(notes))
