@@ -72,10 +72,8 @@ def test_a_run_without_weights_is_explained(ran, here):
             file.unlink()
     status, _, err = ran("figure", "swaps", "tiny")
     assert status == 2
-    assert (
-        "there are no pictures, and none could be made (no weights, or other code than then): cVAE, Lr-LiVAE"
-        in err
-    )
+    text = "no pictures are there, or can be made: no weights, or other code: cVAE, Lr-LiVAE"
+    assert text in err
 
 
 def test_a_run_whose_pictures_fail_is_finished(bench, monkeypatch):

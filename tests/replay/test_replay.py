@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.replay.comparison import changes_since, compare_entries, compare_weights
+from bench.replay.comparison import ReplayReport, changes_since, compare_entries, compare_weights
 from bench.spec.switches import EAGER, SwitchSet
 from bench.training.trainer import Trainer
 from tests.made_once import RUN, copy_tiny_sweep
@@ -268,3 +268,24 @@ def test_a_weight_that_is_no_number_is_no_equal_weight(tmp_path):
     torch.save({**weights, "b": torch.tensor([1.0, float("nan")])}, tmp_path / "now.pt")
     found = compare_weights(tmp_path / "then.pt", tmp_path / "now.pt")
     assert (found.largest, found.is_identical) == (float("inf"), False)
+
+
+def test_the_first_line_says_where_the_code_is_another():
+    same = (compare_entries("losses", [entry(2.0)], [entry(2.0)]),)
+    near = (compare_entries("losses", [entry(2.0)], [entry(2.001)]),)
+    code = ("code, commit 1 then: mine.py",)
+    first = {
+        name: ReplayReport(Path("run"), deviations, changes).text(1e-3).splitlines()[0]
+        for name, deviations, changes in (
+            ("same", same, ()),
+            ("near", near, ()),
+            ("same by other code", same, code),
+            ("near by other code", near, code),
+        )
+    }
+    assert first == {
+        "same": "agrees   run",
+        "near": "agrees   run: near, but not bit-identical",
+        "same by other code": "agrees   run: done by OTHER CODE than is here now",
+        "near by other code": "agrees   run: done by OTHER CODE than is here now",
+    }

@@ -293,10 +293,7 @@ def find_pictures(
         reason = next((pictures.missing[name] for name in names if name in pictures.missing), "")
         if not reason and variant.run is None:
             reason = f"no run of seed {data.seed} is finished"
-        reason = (
-            reason
-            or "there are no pictures, and none could be made (no weights, or other code than then)"
-        )
+        reason = reason or "no pictures are there, or can be made: no weights, or other code"
         unable.append((reason, variant.label))
     reasons = grouped(unable).items()
     if not able:
