@@ -157,6 +157,8 @@ def repeat_run(folder: Path, *, worker: Worker, into: Path) -> ReplayReport:
         if not task.folder.model.exists():
             raise BenchError(f"{task.path} has lost its weights; delete it to do the run again")
         deviations.append(compare_weights(weights, task.folder.model))
+    else:
+        say(f"note: {folder} has no weights any more, so none are compared")
     return ReplayReport(folder, tuple(deviations), changes)
 
 

@@ -211,6 +211,9 @@ def test_a_mirror_catches_up_without_duplicates(sweep, tracker, value_of, files)
 def test_a_process_of_wandb_that_takes_too_long_is_killed(sweep, monkeypatch, started):
     monkeypatch.setattr(wandb_tracker, "MOST_SECONDS", 3)
     monkeypatch.setattr(wandb_tracker, "MOST_SECONDS_A_RUN", 0)
+    monkeypatch.setenv("WANDB_MODE", "online")  # where nobody answers
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     with pytest.raises(BenchError, match="wandb timed out after 3 seconds"):
         update(sweep, WeightsAndBiases)
     end = time.monotonic() + 10  # its service sees that it is alone
