@@ -104,7 +104,7 @@ def _files(folder: Path, extra: Sequence[str], *, unfinished: bool) -> dict[str,
                 return {
                     path.relative_to(folder).as_posix(): read_regular(path)
                     for path in sorted(folder.rglob("*"))
-                    if _is_packed(path, extra) and RETRAINING not in path.parts
+                    if _is_packed(path, extra)
                 }
         except DamagedRecord as problem:
             say_left_out(problem)
@@ -112,7 +112,7 @@ def _files(folder: Path, extra: Sequence[str], *, unfinished: bool) -> dict[str,
 
 
 def _is_packed(path: Path, extra: Sequence[str]) -> bool:
-    if not path.is_file() or path.is_symlink():
+    if not path.is_file() or path.is_symlink() or path.parent.name == RETRAINING:
         return False
     if path.name in extra:
         return True

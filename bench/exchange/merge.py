@@ -59,6 +59,7 @@ def merge_archive(
             run: (RunFolder(unpacked / "runs" / run), RunFolder(folder / run))
             for run in manifest.runs
         }
+        _refuse_conflicts(path, unpacked, folder, pairs.values())  # which then writes no lock
         with RunFolder(folder).locked(wait=True):  # other imports and `bench evaluate` hold it, too
             _refuse_conflicts(path, unpacked, folder, pairs.values())
             merged = {run: merge_run(*pair) for run, pair in pairs.items()}

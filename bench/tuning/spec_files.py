@@ -21,26 +21,20 @@ def find_spec(spec: Path, *, tunes: bool) -> Path:
     if os.path.isdir(spec):
         return spec
     beside = {path.name: path for path in yaml_files(spec.parent)}
-    known = [name for name, path in (beside | named).items() if _is_tuning_file(path) == tunes]
+    known = [
+        name for name, path in (beside | named).items() if bool(_is_tuning_file(path)) == tunes
+    ]
     kind = "tuning file" if tunes else "sweep"
     raise SpecError(describe_unknown(kind, str(spec), known))
 
 
-def _is_tuning_file(path: Path) -> bool:
-    """Return whether a file has a key that only tuning files have."""
+def _is_tuning_file(path: Path) -> bool | None:
+    """Return whether a file has a key that only tuning files have; None if it cannot be read."""
     try:
         keys = read_yaml(path).value.keys()
     except BenchError:
-        return False
+        return None
     return bool(keys & (TuningFile.model_fields.keys() - SweepFile.model_fields.keys()))
-
-
-def _is_readable(path: Path) -> bool:
-    try:
-        read_yaml(path)
-    except BenchError:
-        return False
-    return True
 
 
 @contextmanager
@@ -49,7 +43,7 @@ def refusing_other_kind(spec: Path, *, tunes: bool) -> Iterator[None]:
     try:
         yield
     except SpecError as error:
-        if not _is_readable(spec) or _is_tuning_file(spec) == tunes:
+        if _is_tuning_file(spec) in (tunes, None):
             raise
         text = (
             "this is a sweep; use `bench run`"

@@ -151,15 +151,13 @@ class TrialTask(Task):
                 return _TrialRuns(self.study, trial, worker).do()
             except DeviceLost:  # another process goes on
                 raise
-            except (SpecError, NoValue) as error:
-                if isinstance(error, SpecError) or self._has_losses():
-                    say(f"  trial {trial.number + 1} of {self.study.variant.name}: {error}")
-                    trial.fail(str(error))  # it is these values; others can be measured
-                    return "failed"
-                self.folder.fail(f"{error}\n")
-                return "failed"
             except BenchError as error:
-                self.folder.fail(f"{error}\n")
+                is_of_values = isinstance(error, NoValue) and self._has_losses()
+                if is_of_values or isinstance(error, SpecError):  # others can be measured
+                    say(f"  trial {trial.number + 1} of {self.study.variant.name}: {error}")
+                    trial.fail(str(error))
+                else:
+                    self.folder.fail(f"{error}\n")
                 return "failed"
 
     def _has_losses(self) -> bool:
