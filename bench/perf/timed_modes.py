@@ -55,6 +55,13 @@ class TimedMode:
         with self._going_on_after_errors():
             self.seconds.append(self.timed(self.count))
 
+    def end(self) -> None:
+        """Let go of what is timed.
+
+        Left to the garbage collector, a loader would be waited for five seconds per worker.
+        """
+        self.timed = None
+
     @property
     def known_seconds(self) -> list[float]:
         """The seconds of an iteration in the rounds that it took part in."""

@@ -90,13 +90,17 @@ def time_training(
         def known() -> dict[str, Any]:
             return timed | {"rows": [_row(mode, modes, timed, ceilings) for mode in modes]}
 
-        for mode in modes:
-            mode.begin(partial(mode.started, training, data, device), limit)
-            keep(known())
-        for _ in range(ROUNDS):
+        try:
             for mode in modes:
-                mode.take_turn(limit)
-            keep(known())
+                mode.begin(partial(mode.started, training, data, device), limit)
+                keep(known())
+            for _ in range(ROUNDS):
+                for mode in modes:
+                    mode.take_turn(limit)
+                keep(known())
+        finally:
+            for mode in modes:
+                mode.end()
         timed = known()
         if device.type == "cpu" and threads == 1 and usable_cores() > 1:
             timed["rows"].append(_two_processes(modes, training, data, limit))

@@ -1,6 +1,7 @@
 """`bench perf` measures what it says; how fast a machine is, tests do not ask."""
 
 import errno
+import gc
 import json
 import time
 import weakref
@@ -337,14 +338,25 @@ def test_plain_loops_round_as_they_say(monkeypatch):
     assert cudnn.deterministic
 
 
-def test_nothing_holds_a_plain_loop_that_is_no_longer_used():
-    """Loader workers that are left to the end of a program make it wait five seconds for each."""
-    under_test = small()
-    loop = PlainLoop(under_test.training, under_test.data, torch.device("cpu"))
-    loop.iterate(0)
-    loader = weakref.ref(loop._loader)
-    del loop
-    assert loader() is None
+def test_plain_loops_are_freed_without_the_garbage_collector(bench, monkeypatch):
+    """It, and the end of a program, wait five seconds for each loader worker."""
+    loaders = []
+
+    def start(*what):
+        loop = PlainLoop(*what)
+        loaders.append(weakref.ref(loop._loader))
+        return loop
+
+    monkeypatch.setattr(training_times, "modes_of", lambda *what: [Mode("plain loop", start)])
+    monkeypatch.setattr(training_times, "usable_cores", lambda: 1)
+    monkeypatch.setattr(gc, "collect", lambda *what: 0)
+    gc.disable()
+    try:
+        status, _, err = bench(*TRAIN, "{name: cvae, width: 0.25}")
+        assert status == 0, err
+        assert [loader() for loader in loaders] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_plain_loop_needs_a_full_batch():
