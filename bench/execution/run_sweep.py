@@ -103,18 +103,24 @@ def check_sizes(tasks: Iterable[RunTask], worker: Worker) -> None:
 
 
 def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
-    """Return the tasks of a sweep: the controls first, since they train the classifiers."""
+    """Return the tasks of a sweep: the controls first, since they train the classifiers.
+
+    Runs go seed by seed, so that a sweep that is cut short has whole seeds, which can be compared.
+    """
     controls: dict[str, ControlTask] = {}
     runs = []
+    seeds = list(dict.fromkeys(run.config.training.seed for run in sweep.runs))
     for run in sweep.runs:
         config, data = run.config, run.config.training.data
         label = f"{run.variant}, seed {config.training.seed}"
-        runs.append(RunTask(folder / config.id, label, config))
+        place = seeds.index(config.training.seed)
+        runs.append(RunTask(folder / config.id, label, config, place=place))
         for name in config.evaluation.controls if config.evaluation.metrics else []:
             id_ = control_id(name, data, config.evaluation.samples_per_class)
             known = controls[id_].config if id_ in controls else config
             label = f"{name} {data['name']}"
             controls[id_] = ControlTask(folder / id_, label, _measuring_both(known, config), name)
+    runs.sort(key=lambda task: task.place)
     return [*sorted(controls.values(), key=lambda task: task.control != REAL), *runs]
 
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.errors import Interrupted, KeptAsItWas, describe_system_error
@@ -20,6 +20,7 @@ class Task(ABC):
 
     path: Path
     label: str  # on the console
+    place: int = field(default=0, kw_only=True)  # those of a lower one start first
 
     is_run = True  # False for a control
     is_portable = False  # whether it can be done in another folder, which is then copied to `path`

@@ -1,6 +1,7 @@
 """The loop around executors, on an executor of which everything is known."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from bench.errors import Interrupted
 from bench.execution import scheduler
 from bench.execution.executors.base import STOPPED, Ended, Executor
+from bench.execution.run_sweep import tasks_of
 from bench.execution.task import RunTask
+from bench.spec.sweep_file import load_sweep
 from tests.data_recorded import recorded
 
 
@@ -110,6 +113,24 @@ def test_what_nobody_has_timed_comes_first_then_the_longest(tasks, monkeypatch):
     list(scheduler.schedule(tasks("a1", "b1", "a2", "c1", "a3", "b2"), executor))
     assert executor.order[:2] == ["a1", "b1"]
     assert executor.order[2:4] == ["c1", "b2"]
+
+
+def test_tasks_of_a_lower_place_come_first_however_long_they_take(tasks, monkeypatch):
+    clock = iter([0, 0, 1, 5, *[5] * 9])  # a1 takes 1, b1 takes 5
+    monkeypatch.setattr(scheduler.time, "monotonic", lambda: next(clock))
+    executor = Scripted(2, {})
+    first, second = tasks("a1", "b1", "a2"), tasks("b3", "c3", "a3")
+    second = [replace(task, place=1) for task in second]
+    list(scheduler.schedule([*first, *second], executor))
+    assert executor.order == ["a1", "b1", "a2", "c3", "b3", "a3"]
+
+
+def test_a_sweep_goes_seed_by_seed(here):
+    sweep = load_sweep(here / "tiny.yaml", ["seeds=[7, 3]"])
+    variants = dict.fromkeys(run.variant for run in sweep.runs)
+    assert len(variants) > 1
+    expected = [f"{variant}, seed {seed}" for seed in (7, 3) for variant in variants]
+    assert [task.label for task in tasks_of(sweep, here)] == expected
 
 
 def test_a_task_that_another_process_holds_is_waited_for(tasks, monkeypatch):
