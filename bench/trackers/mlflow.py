@@ -1,7 +1,8 @@
 """A sweep in MLflow: a mirror of the record that can be brought up to date at any time.
 
 A sweep is an experiment with one parent run, which has means over seeds; its runs are children. A
-run with the digest of what it should hold is left alone, any other is written again.
+run with the digest of what it should hold is left alone, any other is written again. Runs carry the
+id of the folder of results that they mirror, and those of another folder are not touched.
 """
 
 import json
@@ -20,6 +21,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from bench.errors import BenchError, first_line, mask_passwords
+from bench.record.files import write_text
 from bench.record.locks import hold
 from bench.trackers.base import MirroredRun, MirroredSweep, Tracker
 from bench.trackers.mirrored_runs import LONGEST_VALUE, safe_key
@@ -33,6 +35,9 @@ DEFAULTS = {
 """Set where the user has not: a server that does not answer must not hold up a sweep."""
 
 STATUS = {"done": "FINISHED", "failed": "FAILED", "running": "RUNNING"}  # any other is KILLED
+
+ID_FILE = ".mlflow-id"
+"""In the folder of all results: its id, since several people may have a sweep of one name."""
 
 MOST_TRIES = 3
 """At a database that cannot be opened; MLflow's default takes 109 seconds."""
@@ -118,6 +123,9 @@ class _Experiment:
 
         self.client = MlflowClient(tracking_uri=uri)
         self.sweep = sweep
+        if not (path := results / ID_FILE).exists():
+            write_text(path, uuid4().hex)
+        self.owner = path.read_text()
         known = self.client.get_experiment_by_name(f"bench/{sweep.name}")
         if known is None:
             local = (results / "mlartifacts").resolve().as_uri()
@@ -132,7 +140,8 @@ class _Experiment:
         """Write what is missing or changed; return how many children were written and kept."""
         existing: dict[tuple[str, ...], Any] = {}
         outdated = []
-        query = f"tags.`bench.sweep` = '{self.sweep.name}'"  # other runs may be the user's
+        wanted = {"sweep": self.sweep.name, "results": self.owner}  # others are not ours
+        query = " and ".join(f"tags.`bench.{key}` = '{value}'" for key, value in wanted.items())
         for run in self.client.search_runs([self.id], query, max_results=MOST_RUNS):
             key = [run.data.tags.get(f"bench.{name}", "") for name in ("run", "variant", "digest")]
             if existing.setdefault(tuple(key), run) is not run:
@@ -168,6 +177,7 @@ class _Experiment:
         from mlflow.entities import Metric, Param, RunTag
 
         tags |= {f"bench.{key}": value for key, value in run.tags.items()}
+        tags |= {"bench.results": self.owner}
         tags |= {"mlflow.note.content": run.note} if run.note else {}
         if into:
             self.client.log_batch(into, tags=[RunTag(key, value) for key, value in tags.items()])

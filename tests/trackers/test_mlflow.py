@@ -126,10 +126,10 @@ def test_an_interrupted_mirror_is_completed(mirrored):
     client, parent, children = runs_of(mirrored.parent)
     client.delete_tag(children["cvae, seed 0"].info.run_id, "bench.digest")
     client.delete_run(children["cvae, seed 1"].info.run_id)
-    client.create_run(
-        parent.info.experiment_id,
-        tags={"bench.sweep": "quickstart", "bench.run": "gone", "bench.variant": "cvae"},
-    )
+    owner = parent.data.tags["bench.results"]
+    gone = {"sweep": "quickstart", "results": owner, "run": "gone", "variant": "cvae"}
+    tags = {f"bench.{key}": value for key, value in gone.items()}
+    client.create_run(parent.info.experiment_id, tags=tags)
     assert update(mirrored).startswith("MLflow: 2 runs written, 5 were up to date")
     _, _, after = runs_of(mirrored.parent)
     assert sorted(after) == sorted(children)
@@ -155,6 +155,18 @@ def test_other_sweeps_and_other_peoples_runs_are_left_alone(mirrored):
     assert client.get_run(mine.info.run_id).info.lifecycle_stage == "active"
     _, _, others = runs_of(mirrored.parent, "other")
     assert sorted(others) == ["cvae, seed 0", "real test images"]
+
+
+def test_two_folders_of_results_share_a_server(mirrored, tmp_path):
+    uri = MLflow(mirrored.parent).uri
+    client, parent, children = runs_of(mirrored.parent)
+    theirs = recorded.write_sweep(tmp_path / "theirs")
+    assert update(theirs, uri=uri).startswith("MLflow: 7 runs written, 0 were up to date")
+    assert update(mirrored).startswith("MLflow: 0 runs written, 7 were up to date")
+    assert update(theirs, uri=uri).startswith("MLflow: 0 runs written, 7 were up to date")
+    found = client.search_runs([parent.info.experiment_id])
+    assert {run.info.run_id for run in found} > {run.info.run_id for run in children.values()}
+    assert len(found) == 16
 
 
 def test_nothing_is_printed_and_nothing_is_left_open(results, capfd):
