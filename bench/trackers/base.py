@@ -60,12 +60,15 @@ class MirroredSweep:
         folder: The folder of the sweep, in which a tracker may keep files of its own.
         summary: Means over seeds, and the files of the sweep, in the form of a run.
         runs: All runs and controls that have begun, in the order of the sweep.
+        results_id: Of the folder of all results. Two people may have a sweep of one name at one
+            server: a tracker only touches what has this id.
     """
 
     name: str
     folder: Path
     summary: MirroredRun
     runs: Sequence[MirroredRun]
+    results_id: str
 
 
 class Tracker(ABC):

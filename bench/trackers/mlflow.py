@@ -21,7 +21,6 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from bench.errors import BenchError, first_line, mask_passwords
-from bench.record.files import write_text
 from bench.record.locks import hold
 from bench.trackers.base import MirroredRun, MirroredSweep, Tracker
 from bench.trackers.mirrored_runs import LONGEST_VALUE, safe_key
@@ -35,9 +34,6 @@ DEFAULTS = {
 """Set where the user has not: a server that does not answer must not hold up a sweep."""
 
 STATUS = {"done": "FINISHED", "failed": "FAILED", "running": "RUNNING"}  # any other is KILLED
-
-ID_FILE = ".mlflow-id"
-"""In the folder of all results: its id, since several people may have a sweep of one name."""
 
 MOST_TRIES = 3
 """At a database that cannot be opened; MLflow's default takes 109 seconds."""
@@ -123,9 +119,6 @@ class _Experiment:
 
         self.client = MlflowClient(tracking_uri=uri)
         self.sweep = sweep
-        if not (path := results / ID_FILE).exists():
-            write_text(path, uuid4().hex)
-        self.owner = path.read_text()
         known = self.client.get_experiment_by_name(f"bench/{sweep.name}")
         if known is None:
             local = (results / "mlartifacts").resolve().as_uri()
@@ -140,7 +133,7 @@ class _Experiment:
         """Write what is missing or changed; return how many children were written and kept."""
         existing: dict[tuple[str, ...], Any] = {}
         outdated = []
-        wanted = {"sweep": self.sweep.name, "results": self.owner}  # others are not ours
+        wanted = {"sweep": self.sweep.name, "results": self.sweep.results_id}  # others are not ours
         query = " and ".join(f"tags.`bench.{key}` = '{value}'" for key, value in wanted.items())
         for run in self.client.search_runs([self.id], query, max_results=MOST_RUNS):
             key = [run.data.tags.get(f"bench.{name}", "") for name in ("run", "variant", "digest")]
@@ -177,7 +170,7 @@ class _Experiment:
         from mlflow.entities import Metric, Param, RunTag
 
         tags |= {f"bench.{key}": value for key, value in run.tags.items()}
-        tags |= {"bench.results": self.owner}
+        tags |= {"bench.results": self.sweep.results_id}
         tags |= {"mlflow.note.content": run.note} if run.note else {}
         if into:
             self.client.log_batch(into, tags=[RunTag(key, value) for key, value in tags.items()])

@@ -105,7 +105,7 @@ def do_job() -> None:
     folder = job.sweep.folder / "wandb"
     target = [mode, job.project, *(os.environ.get(name, "") for name in TARGET)]
     digests = _read_digests(folder, target)
-    wanted = {_id_of(run): run for run in job.sweep.runs}
+    wanted = {_id_of(run, job.sweep.results_id): run for run in job.sweep.runs}
     for gone in digests.keys() - wanted.keys():
         _remove(_files(folder, gone))
         del digests[gone]
@@ -160,9 +160,9 @@ def _read_digests(folder: Path, target: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _id_of(run: MirroredRun) -> str:
+def _id_of(run: MirroredRun, results_id: str) -> str:
     """Return the id of a run at W&B: writing one of the same id takes the place of the old one."""
-    key = "/".join([run.tags["sweep"], run.id, run.tags["variant"]])
+    key = "/".join([results_id, run.tags["sweep"], run.id, run.tags["variant"]])
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
