@@ -142,7 +142,9 @@ def _protocols(
     """Name the protocols, and warn where a quantity has several."""
     measured = [column for column in columns if column.protocol]
     marks = dict.fromkeys((column.mark, column.protocol) for column in measured)
-    notes = [Note(f"[{mark}] {text}" if mark else f"Protocol: {text}") for mark, text in marks]
+    notes = [
+        Note(f"[{mark}] {text}" if mark else f"Protocol: {text}", mark=mark) for mark, text in marks
+    ]
     names = [(column.data, column.quantity.title) for column in measured]
     split = [c for c in measured if names.count((c.data, c.quantity.title)) > 1]
     if split:

@@ -173,13 +173,15 @@ class Note:
     """A line under the table, with what it lists, and a command that is the remedy.
 
     Its role says what it is about, where that matters: what a cell is, which a caption may say
-    instead; what differences and p values are; or the table, as its definition says.
+    instead; what differences and p values are; or the table, as its definition says. `mark` is that
+    of the columns whose protocol it names.
     """
 
     text: str
     items: tuple[str, ...] = ()
     command: str = ""
     role: Literal["", "cell", "test", "table"] = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,6 @@ class Table:
             column if keys.count(key) > 1 else replace(column, mark="")
             for column, key in zip(self.columns, keys, strict=True)
         ]
-        protocols = {f"[{column.mark}] {column.protocol}" for column in columns if column.mark}
-        notes = (n for n in self.notes if n.role in ("cell", "test") or n.text in protocols)
+        marks = {column.mark for column in columns if column.mark}
+        notes = (n for n in self.notes if n.role in ("cell", "test") or n.mark in marks)
         return replace(self, columns=tuple(columns), notes=tuple(notes))
