@@ -42,8 +42,12 @@ KEPT = 0.9  # of a class's average features when a batch has examples of it
 class CVAEGAN(LabelConditionedVAE):
     """The conditional VAE-GAN, in the losses and weights of Lr-LiVAE.
 
-    Options are those of `LabelConditionedVAE` and `balanced_critic`: whether both kinds of fakes
-    together weigh as much as the reals.
+    Args:
+        spec: Shape of the data.
+        backbone: Family of networks; `auto` fits the data.
+        width: Multiplier of the layer sizes.
+        latent: Size of the code, the family's irrelevant code where None.
+        balanced_critic: Whether both kinds of fakes together weigh as much as the reals.
     """
 
     title: ClassVar[str] = "cVAE-GAN"

@@ -24,6 +24,21 @@ class Output(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
+class ListedOption(Output):
+    """An option of a component."""
+
+    name: str
+    text: str
+    """What its docstring says."""
+    default: Any
+    """None also where it is required."""
+    choices: list[Any]
+    """Values that are allowed, where these are few."""
+    is_required: bool
+    of_sampling: bool
+    """Whether it is a sampling option of a model."""
+
+
 class ListedName(Output):
     """A name that sweeps and commands can use."""
 
@@ -34,6 +49,8 @@ class ListedName(Output):
     """Of a model: what it can do beyond sampling, and its sampling options."""
     problem: str = ""
     """Why it cannot be used; empty where it can."""
+    options: list[ListedOption] = []
+    """Its options, where the name was given."""
 
 
 class DiagnosisOutput(Output):

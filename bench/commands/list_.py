@@ -1,8 +1,11 @@
 """`bench list`: the names that sweeps and other commands can use."""
 
 import itertools
+import json
+import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import click
 
@@ -12,19 +15,24 @@ from bench.commands.json_output import json_option, print_json
 from bench.errors import BenchError
 
 KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
+MOST_COLUMNS = 100  # of a terminal that are used
 LISTED = (*KINDS, "extractors", "rules", "sweeps", "tables", "figures")
 
 
 @cli.command("list")
 @click.argument("what", type=click.Choice(LISTED))
+@click.argument("name", required=False)
 @json_option("Names")
-def list_command(what: str, as_json: bool) -> None:
-    """List registered models, data sets, metrics, ...
+def list_command(what: str, name: str | None, as_json: bool) -> None:
+    """List registered models, data sets, metrics, ...; with NAME the options of one of them.
 
     Models are listed with what they can do beyond sampling, and with their sampling options.
     Extractors are the networks of metrics, values of their option `extractor`. Rules are those of
     `bench check`. Sweeps are ordered by the papers whose experiments they are.
     """
+    if name is not None:
+        _show_options(what, name, as_json)
+        return
     listed = list(_listed(what))
     if as_json:
         print_json("Names", [one._asdict() for one in listed])
@@ -34,6 +42,40 @@ def list_command(what: str, as_json: bool) -> None:
         can = f" [{', '.join(one.can)}]" if one.can else ""
         line = f"(not usable: {one.problem})" if one.problem else one.summary + can
         echo(f"{one.name:<{width}}  {line}".rstrip())
+
+
+def _show_options(what: str, name: str, as_json: bool) -> None:
+    """Print one name with its options."""
+    from bench.commands.described_options import describe_options
+
+    if what not in KINDS:
+        raise click.UsageError(f"{what} have no options, so leave out {name!r}")
+    options = describe_options(KINDS[what], name)
+    one = _described(KINDS[what], name, registry.registered(KINDS[what])[name])
+    if as_json:
+        print_json("Names", [one._asdict() | {"options": [o._asdict() for o in options]}])
+        return
+    echo(f"{name}: {one.summary}")
+    for of_sampling, title in ((False, "options"), (True, "sampling options")):
+        shown = [option for option in options if option.of_sampling == of_sampling]
+        if shown or not of_sampling:
+            echo(f"\n{title}:" if shown else "\nno options")
+        width = max((len(option.name) for option in shown), default=0)
+        for option in shown:
+            default = "required" if option.is_required else f"default {_yaml(option.default)}"
+            facts = [f"one of {', '.join(map(_yaml, option.choices))}"] if option.choices else []
+            text = f"{option.text} ({'; '.join([*facts, default])})".strip()
+            indent = f"  {option.name:<{width}}  "
+            more = " " * len(indent)
+            columns = min(shutil.get_terminal_size((MOST_COLUMNS, 24)).columns, MOST_COLUMNS)
+            wrapper = textwrap.TextWrapper(columns, initial_indent=indent, subsequent_indent=more)
+            wrapper.break_on_hyphens = False
+            echo(wrapper.fill(text))
+
+
+def _yaml(value: Any) -> str:
+    """Return a value as in a sweep, in one line."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 class _Listed(NamedTuple):
