@@ -113,14 +113,14 @@ def tasks_of(sweep: Sweep, folder: Path) -> list[RunTask]:
     for run in sweep.runs:
         config, data = run.config, run.config.training.data
         label = f"{run.variant}, seed {config.training.seed}"
-        place = seeds.index(config.training.seed)
-        runs.append(RunTask(folder / config.id, label, config, place=place))
+        priority = seeds.index(config.training.seed)
+        runs.append(RunTask(folder / config.id, label, config, priority=priority))
         for name in config.evaluation.controls if config.evaluation.metrics else []:
             id_ = control_id(name, data, config.evaluation.samples_per_class)
             known = controls[id_].config if id_ in controls else config
             label = f"{name} {data['name']}"
             controls[id_] = ControlTask(folder / id_, label, _measuring_both(known, config), name)
-    runs.sort(key=lambda task: task.place)
+    runs.sort(key=lambda task: task.priority)
     return [*sorted(controls.values(), key=lambda task: task.control != REAL), *runs]
 
 

@@ -1,7 +1,8 @@
 """The loop that hands tasks to an executor until all of them have ended.
 
-A task that another process works on waits; one whose process died is started again. Of the waiting
-tasks of one place, those of a kind not timed yet start first, then the slowest kinds.
+A task that another process works on waits; one whose process died is started again. Waiting tasks
+of the lowest priority number start first; of these, with several slots, kinds that are not timed
+yet, then the slowest kinds.
 """
 
 import time
@@ -32,7 +33,8 @@ def schedule(tasks: Sequence[Task], executor: Executor) -> Generator[Ended, None
     with closing(executor):
         while waiting or started:
             if executor.slots > 1:
-                waiting.sort(key=lambda task: (task.place, -seconds.get(task.kind, inf)))
+                waiting.sort(key=lambda task: -seconds.get(task.kind, inf))
+            waiting.sort(key=lambda task: task.priority)
             free = (task for task in waiting if not task.is_busy())
             starting = list(islice(free, executor.slots - len(started)))
             waiting = [task for task in waiting if task not in starting]

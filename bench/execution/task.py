@@ -20,7 +20,7 @@ class Task(ABC):
 
     path: Path
     label: str  # on the console
-    place: int = field(default=0, kw_only=True)  # those of a lower one start first
+    priority: int = field(default=0, kw_only=True)  # tasks of a lower one start first
 
     is_run = True  # False for a control
     is_portable = False  # whether it can be done in another folder, which is then copied to `path`

@@ -2,11 +2,20 @@
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+
+from bench.errors import BenchError
+from bench.record.files import write_text
+from bench.record.locks import hold
+
+ID_FILE = "mirror-id"
+"""In the folder of all results: its id, by which trackers know what is its own."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +69,29 @@ class MirroredSweep:
         folder: The folder of the sweep, in which a tracker may keep files of its own.
         summary: Means over seeds, and the files of the sweep, in the form of a run.
         runs: All runs and controls that have begun, in the order of the sweep.
-        results_id: Of the folder of all results. Two people may have a sweep of one name at one
-            server: a tracker only touches what has this id.
     """
 
     name: str
     folder: Path
     summary: MirroredRun
     runs: Sequence[MirroredRun]
-    results_id: str
+
+
+def results_id(results: Path) -> str:
+    """Return the id of a folder of results, which is made at the first call.
+
+    Two people may have a sweep of one name at one server: a tracker marks what it writes with this
+    id, and touches nothing else. An `OSError` or a `BenchError` says why there is no id.
+    """
+    path = results / ID_FILE
+    if not path.exists():
+        with hold(results / f".{ID_FILE}.lock", wait=True):
+            if not path.exists():
+                write_text(path, f"{uuid4().hex}\n")
+    text = path.read_text(errors="replace").strip()
+    if not re.fullmatch("[0-9a-f]{32}", text):
+        raise BenchError(f"{path} is damaged; delete it, and all is mirrored anew by another id")
+    return text
 
 
 class Tracker(ABC):

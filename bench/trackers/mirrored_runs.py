@@ -4,11 +4,8 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
-from uuid import uuid4
 
-from bench.record.files import flatten, write_text
-from bench.record.locks import hold
+from bench.record.files import flatten
 from bench.record.records import RecordEntry, Records
 from bench.record.sweep_folder import RecordedRun
 from bench.spec.reserved_names import REAL
@@ -21,9 +18,6 @@ FILES = ("config.json", "provenance.json", "samples.png")
 SWEEP_FILES = ("*.json", "*.csv", "*.png", "report.html", "tables/*", "figures/*")
 """Artifacts of a run, and of a sweep, with what `bench report` and `bench figure` wrote."""
 
-ID_FILE = ".id"
-"""In the folder of all results; it comes along when the folder is copied or moved."""
-
 MetricKeys = Mapping[tuple[str, str, str], str]
 """Metric, protocol and split of a measurement -> its key in trackers."""
 
@@ -32,17 +26,7 @@ def mirrored_sweep(records: Records) -> MirroredSweep:
     """Return the one sweep of a record as trackers are given it."""
     [sweep] = records.sweeps
     folder = records.results / sweep.name
-    id_ = results_id(records.results)
-    return MirroredSweep(sweep.name, folder, parent_run(records), child_runs(records), id_)
-
-
-def results_id(results: Path) -> str:
-    """Return the id of a folder of results, which is made at the first call."""
-    if not (path := results / ID_FILE).exists():
-        with hold(results / f"{ID_FILE}.lock", wait=True):
-            if not path.exists():
-                write_text(path, uuid4().hex)
-    return path.read_text()
+    return MirroredSweep(sweep.name, folder, parent_run(records), child_runs(records))
 
 
 def parent_run(records: Records) -> MirroredRun:

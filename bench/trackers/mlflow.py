@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from bench.errors import BenchError, first_line, mask_passwords
 from bench.record.locks import hold
-from bench.trackers.base import MirroredRun, MirroredSweep, Tracker
+from bench.trackers.base import MirroredRun, MirroredSweep, Tracker, results_id
 from bench.trackers.mirrored_runs import LONGEST_VALUE, safe_key
 
 DEFAULTS = {
@@ -54,6 +54,7 @@ class MLflow(Tracker):
     def __init__(self, results: Path, *, uri: str | None = None) -> None:
         given = uri or os.environ.get("MLFLOW_TRACKING_URI")
         self.results = results
+        self.is_shared = bool(given)
         self.uri = given or f"sqlite:///{(results / 'mlflow.db').resolve()}"
 
     def update(self, sweep: MirroredSweep) -> str:
@@ -61,9 +62,11 @@ class MLflow(Tracker):
         try:
             if "://" not in self.uri or self.uri.startswith("file:"):
                 raise ValueError("its file store is retired; give an sqlite:/// or http:// address")
-            with hold(self.results / ".mlflow.lock", wait=True), _quiet():  # one writes at a time
+            database = _file_of(self.uri)
+            folder = database.parent if database else self.results
+            with hold(folder / ".mlflow.lock", wait=True), _quiet():  # one writes at a time
                 _prepare_database(self.uri)
-                written, kept = _Experiment(self.uri, self.results, sweep).update()
+                written, kept = _Experiment(self, sweep).update()
         except BenchError:
             raise
         except Exception as error:  # whatever a server, a driver or a database may raise
@@ -83,6 +86,12 @@ def _masked(text: str, uri: str) -> str:
     return mask_passwords(text)
 
 
+def _file_of(uri: str) -> Path | None:
+    """Return the file of a plain SQLite database; None for any other address."""
+    is_file = uri.startswith("sqlite:///") and "?" not in uri
+    return Path(uri.removeprefix("sqlite:///")) if is_file else None
+
+
 def _prepare_database(uri: str) -> None:
     """Make a new SQLite database whole or not at all; raise at once if one cannot be written.
 
@@ -94,9 +103,8 @@ def _prepare_database(uri: str) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     mlflow.store.db.utils.MAX_RETRY_COUNT = MOST_TRIES
-    if not uri.startswith("sqlite:///") or "?" in uri:
+    if (path := _file_of(uri)) is None:
         return
-    path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():
         partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
         try:
@@ -114,15 +122,18 @@ def _prepare_database(uri: str) -> None:
 class _Experiment:
     """The MLflow experiment of one sweep."""
 
-    def __init__(self, uri: str, results: Path, sweep: MirroredSweep) -> None:
+    def __init__(self, tracker: MLflow, sweep: MirroredSweep) -> None:
         from mlflow.tracking import MlflowClient
 
-        self.client = MlflowClient(tracking_uri=uri)
+        self.client = MlflowClient(tracking_uri=tracker.uri)
         self.sweep = sweep
+        self.owner = results_id(tracker.results)
+        # In the database of this folder, runs without a mark were written before there were any.
+        self.owner_of_unmarked = "" if tracker.is_shared else self.owner
         known = self.client.get_experiment_by_name(f"bench/{sweep.name}")
         if known is None:
-            local = (results / "mlartifacts").resolve().as_uri()
-            location = None if uri.startswith("http") else local
+            local = (tracker.results / "mlartifacts").resolve().as_uri()
+            location = None if tracker.uri.startswith("http") else local
             self.id = self.client.create_experiment(f"bench/{sweep.name}", location)
             return
         self.id = known.experiment_id
@@ -133,9 +144,10 @@ class _Experiment:
         """Write what is missing or changed; return how many children were written and kept."""
         existing: dict[tuple[str, ...], Any] = {}
         outdated = []
-        wanted = {"sweep": self.sweep.name, "results": self.sweep.results_id}  # others are not ours
-        query = " and ".join(f"tags.`bench.{key}` = '{value}'" for key, value in wanted.items())
+        query = f"tags.`bench.sweep` = '{self.sweep.name}'"  # other runs may be the user's
         for run in self.client.search_runs([self.id], query, max_results=MOST_RUNS):
+            if run.data.tags.get("bench.results", self.owner_of_unmarked) != self.owner:
+                continue
             key = [run.data.tags.get(f"bench.{name}", "") for name in ("run", "variant", "digest")]
             if existing.setdefault(tuple(key), run) is not run:
                 outdated.append(run)
@@ -170,7 +182,7 @@ class _Experiment:
         from mlflow.entities import Metric, Param, RunTag
 
         tags |= {f"bench.{key}": value for key, value in run.tags.items()}
-        tags |= {"bench.results": self.sweep.results_id}
+        tags |= {"bench.results": self.owner}
         tags |= {"mlflow.note.content": run.note} if run.note else {}
         if into:
             self.client.log_batch(into, tags=[RunTag(key, value) for key, value in tags.items()])

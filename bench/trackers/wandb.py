@@ -24,7 +24,7 @@ from bench.errors import BenchError, DamagedRecord, describe_error
 from bench.record.files import read_json, write_json
 from bench.record.shapes import Shape
 from bench.registry import require_extra
-from bench.trackers.base import MirroredRun, MirroredSweep, Tracker
+from bench.trackers.base import MirroredRun, MirroredSweep, Tracker, results_id
 
 Mode = Literal["online", "offline"]
 
@@ -52,6 +52,7 @@ class Job:
     sweep: MirroredSweep
     project: str
     mode: Mode | None
+    results_id: str
 
 
 class WeightsAndBiases(Tracker):
@@ -72,16 +73,18 @@ class WeightsAndBiases(Tracker):
         self, results: Path, *, project: str | None = None, mode: Mode | None = None
     ) -> None:
         require_extra("wandb", "wandb", "the tracker 'wandb'")
+        self.results = results
         self.project = project or os.environ.get("WANDB_PROJECT") or "bench"
         self.mode = mode
 
     def update(self, sweep: MirroredSweep) -> str:
         """Write the runs that changed in a process of its own, and wait for its end."""
         seconds = MOST_SECONDS + MOST_SECONDS_A_RUN * len(sweep.runs)
+        owner = results_id(self.results)
         try:
             ended = subprocess.run(
                 [sys.executable, "-P", "-m", __name__],
-                input=pickle.dumps(Job(os.getpid(), sweep, self.project, self.mode)),
+                input=pickle.dumps(Job(os.getpid(), sweep, self.project, self.mode, owner)),
                 capture_output=True,
                 timeout=seconds,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -105,7 +108,7 @@ def do_job() -> None:
     folder = job.sweep.folder / "wandb"
     target = [mode, job.project, *(os.environ.get(name, "") for name in TARGET)]
     digests = _read_digests(folder, target)
-    wanted = {_id_of(run, job.sweep.results_id): run for run in job.sweep.runs}
+    wanted = {_id_of(run, job.results_id): run for run in job.sweep.runs}
     for gone in digests.keys() - wanted.keys():
         _remove(_files(folder, gone))
         del digests[gone]
@@ -160,9 +163,9 @@ def _read_digests(folder: Path, target: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _id_of(run: MirroredRun, results_id: str) -> str:
+def _id_of(run: MirroredRun, owner: str) -> str:
     """Return the id of a run at W&B: writing one of the same id takes the place of the old one."""
-    key = "/".join([results_id, run.tags["sweep"], run.id, run.tags["variant"]])
+    key = "/".join([owner, run.tags["sweep"], run.id, run.tags["variant"]])
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
@@ -194,7 +197,11 @@ def _write(run: MirroredRun, id_: str, job: Job, mode: Any) -> None:
         group=tags["sweep"],
         job_type=tags["variant"][:LONGEST_TAG],
         tags=list(dict.fromkeys(tag[:LONGEST_TAG] for tag in named if tag)),
-        config={**run.config, **{f"bench.{key}": value for key, value in tags.items()}},
+        config={
+            **run.config,
+            **{f"bench.{key}": value for key, value in tags.items()},
+            "bench.results": job.results_id,
+        },
         notes=run.note,
         settings=wandb.Settings(**settings),
     )

@@ -115,12 +115,12 @@ def test_what_nobody_has_timed_comes_first_then_the_longest(tasks, monkeypatch):
     assert executor.order[2:4] == ["c1", "b2"]
 
 
-def test_tasks_of_a_lower_place_come_first_however_long_they_take(tasks, monkeypatch):
+def test_tasks_of_a_lower_priority_come_first_however_long_they_take(tasks, monkeypatch):
     clock = iter([0, 0, 1, 5, *[5] * 9])  # a1 takes 1, b1 takes 5
     monkeypatch.setattr(scheduler.time, "monotonic", lambda: next(clock))
     executor = Scripted(2, {})
     first, second = tasks("a1", "b1", "a2"), tasks("b3", "c3", "a3")
-    second = [replace(task, place=1) for task in second]
+    second = [replace(task, priority=1) for task in second]
     list(scheduler.schedule([*first, *second], executor))
     assert executor.order == ["a1", "b1", "a2", "c3", "b3", "a3"]
 
@@ -131,6 +131,14 @@ def test_a_sweep_goes_seed_by_seed(here):
     assert len(variants) > 1
     expected = [f"{variant}, seed {seed}" for seed in (7, 3) for variant in variants]
     assert [task.label for task in tasks_of(sweep, here)] == expected
+    assert [task.priority for task in tasks_of(sweep, here)] == [0, 0, 1, 1]
+
+
+def test_a_task_whose_process_died_comes_before_those_of_a_higher_priority(tasks):
+    executor = Scripted(1, {"a": ["lost"]})
+    later = [replace(task, priority=1) for task in tasks("c", "d")]
+    list(scheduler.schedule([*tasks("a", "b"), *later], executor))
+    assert executor.order == ["a", "b", "a", "c", "d"]
 
 
 def test_a_task_that_another_process_holds_is_waited_for(tasks, monkeypatch):

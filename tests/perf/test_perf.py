@@ -349,7 +349,6 @@ def test_plain_loops_are_freed_without_the_garbage_collector(bench, monkeypatch)
 
     monkeypatch.setattr(training_times, "modes_of", lambda *what: [Mode("plain loop", start)])
     monkeypatch.setattr(training_times, "usable_cores", lambda: 1)
-    monkeypatch.setattr(gc, "collect", lambda *what: 0)
     gc.disable()
     try:
         status, _, err = bench(*TRAIN, "{name: cvae, width: 0.25}")

@@ -160,6 +160,7 @@ def test_other_sweeps_and_other_peoples_runs_are_left_alone(mirrored):
 def test_two_folders_of_results_share_a_server(mirrored, tmp_path):
     uri = MLflow(mirrored.parent).uri
     client, parent, children = runs_of(mirrored.parent)
+    client.delete_tag(parent.info.run_id, "bench.results")  # written before there were marks
     theirs = recorded.write_sweep(tmp_path / "theirs")
     assert update(theirs, uri=uri).startswith("MLflow: 7 runs written, 0 were up to date")
     assert update(mirrored).startswith("MLflow: 0 runs written, 7 were up to date")
@@ -167,6 +168,14 @@ def test_two_folders_of_results_share_a_server(mirrored, tmp_path):
     found = client.search_runs([parent.info.experiment_id])
     assert {run.info.run_id for run in found} > {run.info.run_id for run in children.values()}
     assert len(found) == 16
+
+
+@pytest.mark.parametrize("content", [b"", b"it's", b"\xff\xfe"])
+def test_a_damaged_id_is_named(results, content):
+    folder = recorded.write_sweep(results)
+    (results / "mirror-id").write_bytes(content)
+    with pytest.raises(BenchError, match="mirror-id is damaged; delete it"):
+        update(folder)
 
 
 def test_nothing_is_printed_and_nothing_is_left_open(results, capfd):
@@ -260,6 +269,22 @@ def test_the_retired_file_store_is_refused(tmp_path):
     with pytest.raises(BenchError, match="file store is retired"):
         update(folder, uri=str(tmp_path / "mlruns"))
     assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.slow
+def test_two_folders_begin_one_database_at_once(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'shared.db'}"
+    code = (
+        "import sys, pathlib; from tests.made_once import update; "
+        f"print(update(pathlib.Path(sys.argv[1]), uri={uri!r}))"
+    )
+    folders = [recorded.write_sweep(tmp_path / name) for name in ("mine", "theirs")]
+    commands = [[sys.executable, "-c", code, folder] for folder in folders]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    for writer in writers:
+        assert writer.communicate()[0].startswith("MLflow: 7 runs written")
+    for folder in folders:
+        assert update(folder, uri=uri).startswith("MLflow: 0 runs written, 7 were up to date")
 
 
 @pytest.mark.slow

@@ -15,7 +15,9 @@ from PIL import Image
 from bench import registry
 from bench.errors import BenchError
 from bench.record.jsonl import read_jsonl, write_jsonl
+from bench.record.records import load_records
 from bench.trackers import wandb as wandb_tracker
+from bench.trackers.mirrored_runs import child_runs
 from bench.trackers.tensorboard import TensorBoard
 from bench.trackers.wandb import WeightsAndBiases
 from tests.data_recorded import recorded
@@ -205,6 +207,12 @@ def test_a_mirror_catches_up_without_duplicates(sweep, tracker, value_of, files)
         path.rename(sweep / path.name)
     update(sweep, tracker)
     assert len(list(sweep.glob(files))) == 1
+
+
+def test_runs_at_wandb_belong_to_their_folder_of_results(sweep):
+    [run, *_] = child_runs(load_records(sweep.parent, [sweep.name]))
+    assert wandb_tracker._id_of(run, "mine") == wandb_tracker._id_of(run, "mine")
+    assert wandb_tracker._id_of(run, "mine") != wandb_tracker._id_of(run, "theirs")
 
 
 @pytest.mark.slow
