@@ -188,7 +188,7 @@ SHIPPED = {
         "pretrain": 3,
         "finetune": 12,
         "narrow": 66,
-        "fashion_narrow": 36,
+        "fashion_narrow": 48,
     },
 }
 
