@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -68,7 +69,18 @@ def _mlflow_results():
 
 def copy_mlflow_database(results):
     """Copy a database of MLflow that holds nothing but the sweep `other`, with that sweep."""
-    shutil.copytree(_mlflow_results(), results, dirs_exist_ok=True)
+    _copy_mirrored(_mlflow_results(), results)
+
+
+def _copy_mirrored(source, results):
+    """Copy results with their database, in which the pictures of the copy are its own."""
+    shutil.copytree(source, results, dirs_exist_ok=True)
+    with contextlib.closing(sqlite3.connect(results / "mlflow.db")) as database, database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            database.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)",
+                (source.resolve().as_uri(), results.resolve().as_uri()),
+            )
 
 
 @functools.cache
@@ -80,8 +92,8 @@ def _mirrored_results():
 
 
 def copy_mirrored_sweep(results):
-    """Copy a recorded sweep that MLflow is up to date with; artifacts stay where they were."""
-    shutil.copytree(_mirrored_results(), results, dirs_exist_ok=True)
+    """Copy a recorded sweep that MLflow is up to date with."""
+    _copy_mirrored(_mirrored_results(), results)
     return results / "quickstart"
 
 

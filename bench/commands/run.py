@@ -138,7 +138,8 @@ def _without_value(folder: Path) -> list[str]:
         if (entry.metric, entry.protocol) not in measured:
             reasons.setdefault((entry.metric, entry.protocol), {})[entry.reason] = None
     lines = [
-        f"no run has a value of {protocol or metric}: {'; or '.join(reasons[metric, protocol])}"
+        f"no run has a value of {metric}{protocol and f' ({protocol})'}: "
+        + "; or ".join(reasons[metric, protocol])
         for metric, protocol in reasons
     ]
     again = (

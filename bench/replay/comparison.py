@@ -14,6 +14,7 @@ from bench.record import provenance
 from bench.record.jsonl import by_key
 from bench.record.provenance import (
     EXECUTION,
+    Sources,
     changed_files,
     read_execution,
     read_provenance,
@@ -189,11 +190,22 @@ def _origin_changes(recorded: provenance.Origin, now: provenance.Origin) -> Iter
             if key in present and value != present[key]:
                 yield f"{key.replace('_', ' ')}: {value} then, {present[key]} now"
         sources, then = session.get("sources", {}), version_text(session)
-        files = set().union(*changed_files(sources, now["sources"]).values())
+        files = set().union(*changed_files(*_of_common_metrics(sources, now["sources"])).values())
         if files:
             yield f"code, {then} then: {', '.join(sorted(files))}"
         elif not sources and then != version_text(now):
             yield f"code: {then} then, {version_text(now)} now"
+
+
+def _of_common_metrics(*sides: Sources) -> list[Sources]:
+    """Return sources without files of metrics that one side alone has: others are asked for."""
+    common = set.intersection(*(set(side.get("metrics", {})) for side in sides))
+    return [
+        {**side, "metrics": {file: side["metrics"][file] for file in common}}
+        if "metrics" in side
+        else side
+        for side in sides
+    ]
 
 
 def _environment(origin: Mapping[str, Any]) -> dict[str, Any]:

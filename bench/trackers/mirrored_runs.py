@@ -67,6 +67,8 @@ def child_runs(records: Records) -> list[MirroredRun]:
         if entry.value is not None:
             metrics.setdefault(entry.run, []).append((key, entry.value, entry.step))
     for entry in records.measurements:
+        if not entry.protocol:
+            continue
         key = safe_key(f"protocol.{keys[_identity(entry)]}")
         protocols.setdefault(entry.run, {})[key] = entry.protocol
     children = []
@@ -134,11 +136,13 @@ def safe_key(key: str) -> str:
 def _metric_keys(records: Records) -> MetricKeys:
     """Return the keys of all measurements; protocols of a metric after the first are numbered.
 
-    The controls come last, so that the protocol of the runs is the first.
+    The controls come last, so that the protocol of the runs is the first, and after them what has
+    no value.
     """
     keys: dict[tuple[str, str, str], str] = {}
     protocols: dict[str, list[str]] = {}
-    for entry in sorted(records.measurements, key=lambda entry: entry.run.is_control):
+    order = sorted(records.measurements, key=lambda e: (e.value is None, e.run.is_control))
+    for entry in order:
         known = protocols.setdefault(entry.metric, [])
         if entry.protocol not in known:
             known.append(entry.protocol)

@@ -1,6 +1,7 @@
 """A sweep in MLflow: a mirror of the record that can be brought up to date at any time.
 
-A sweep is an experiment with one parent run, which has means over seeds; its runs are children. A
+A sweep is an experiment with one parent run, which has means over seeds; its runs are children. In
+a database file a folder of results has experiments of its own, since pictures lie beside it. A
 run with the digest of what it should hold is left alone, any other is written again. Runs carry the
 id of the folder of results that they mirror, and those of another folder are not touched.
 """
@@ -72,8 +73,8 @@ class MLflow(Tracker):
         except Exception as error:  # whatever a server, a driver or a database may raise
             reason = _masked(first_line(error), self.uri)
             where = f"MLflow at {mask_passwords(self.uri)}"
-            remedy = "a damaged database can be moved away: it is made again"
-            raise BenchError(f"{where}: {reason} ({remedy})") from error
+            remedy = " (a damaged database can be moved away: it is made again)"
+            raise BenchError(f"{where}: {reason}{remedy * bool(_file_of(self.uri))}") from error
         where = mask_passwords(self.uri)
         return f"MLflow: {written} runs written, {kept} were up to date, at {where}"
 
@@ -130,11 +131,18 @@ class _Experiment:
         self.owner = results_id(tracker.results)
         # In the database of this folder, runs without a mark were written before there were any.
         self.owner_of_unmarked = "" if tracker.is_shared else self.owner
-        known = self.client.get_experiment_by_name(f"bench/{sweep.name}")
+        results = tracker.results.resolve()
+        local = (results / "mlartifacts").as_uri()
+        name = f"bench/{sweep.name}"
+        known = self.client.get_experiment_by_name(name)
+        if known and _file_of(tracker.uri) and known.artifact_location != local:
+            # Of a folder that this one was copied or moved from, or that shares the database: its
+            # pictures are not ours to overwrite.
+            name += f" in {results}"
+            known = self.client.get_experiment_by_name(name)
         if known is None:
-            local = (tracker.results / "mlartifacts").resolve().as_uri()
             location = None if tracker.uri.startswith("http") else local
-            self.id = self.client.create_experiment(f"bench/{sweep.name}", location)
+            self.id = self.client.create_experiment(name, location)
             return
         self.id = known.experiment_id
         if known.lifecycle_stage != "active":

@@ -262,6 +262,15 @@ def test_a_rerun_by_other_code_is_refused_and_a_failed_one_tried_again(bench, he
     assert "was done by other code (baselines/cvae.py changed since); delete it, or name" in err
 
 
+def test_other_metrics_are_not_other_code(bench, here, tiny):
+    more = "base.metrics=[class_accuracy, intra_class_diversity]"
+    status, _, err = bench(*RUN, more)
+    assert status == 0, err
+    status, out, err = bench("verify", "tiny/cvae", *CPU)
+    assert status == 0, out + err
+    assert "OTHER CODE" not in out
+
+
 def test_a_weight_that_is_no_number_is_no_equal_weight(tmp_path):
     weights = {"a": torch.ones(2), "b": torch.ones(2), "c": torch.ones(2)}
     torch.save(weights, tmp_path / "then.pt")

@@ -42,6 +42,17 @@ def test_a_second_protocol_gets_a_key_of_its_own(tmp_path):
     assert found[0].tags["protocol.inception_score"] == recorded.IS
 
 
+def test_what_has_no_value_takes_no_key_of_what_has_one(tmp_path):
+    variants = {
+        "cvae": {0: {"inception_score": ("is[by=nothing]", None)}},
+        "lr_livae": {0: {"inception_score": ("is[by=something]", 7.0)}},
+    }
+    recorded.write_sweep(tmp_path, variants=variants, real=None)
+    first, second = child_runs(load_records(tmp_path))
+    assert first.tags["protocol.inception_score.protocol2"] == "is[by=nothing]"
+    assert ("inception_score", 7.0, 800) in second.metrics
+
+
 def test_digests_change_with_any_content_and_only_then(tmp_path):
     folder = recorded.write_sweep(tmp_path)
     before = [run.digest for run in child_runs(load_records(tmp_path))]

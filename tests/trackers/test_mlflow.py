@@ -157,17 +157,43 @@ def test_other_sweeps_and_other_peoples_runs_are_left_alone(mirrored):
     assert sorted(others) == ["cvae, seed 0", "real test images"]
 
 
-def test_two_folders_of_results_share_a_server(mirrored, tmp_path):
-    uri = MLflow(mirrored.parent).uri
-    client, parent, children = runs_of(mirrored.parent)
+def test_two_folders_of_results_share_a_server(tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    mine, theirs = (recorded.write_sweep(tmp_path / name) for name in ("mine", "theirs"))
+    uri = f"sqlite:///{tmp_path / 'server.db'}?timeout=60"  # which is no plain file of a folder
+    for folder in (mine, theirs):
+        assert update(folder, uri=uri).startswith("MLflow: 7 runs written, 0 were up to date")
+    for folder in (mine, theirs):
+        assert update(folder, uri=uri).startswith("MLflow: 0 runs written, 7 were up to date")
+    client = MlflowClient(tracking_uri=uri)
+    [experiment] = client.search_experiments(filter_string="name LIKE 'bench/%'")
+    assert len(client.search_runs([experiment.experiment_id])) == 16
+
+
+def test_runs_without_a_mark_in_the_database_of_a_folder_are_its_own(mirrored):
+    client, parent, _ = runs_of(mirrored.parent)
     client.delete_tag(parent.info.run_id, "bench.results")  # written before there were marks
-    theirs = recorded.write_sweep(tmp_path / "theirs")
-    assert update(theirs, uri=uri).startswith("MLflow: 7 runs written, 0 were up to date")
     assert update(mirrored).startswith("MLflow: 0 runs written, 7 were up to date")
-    assert update(theirs, uri=uri).startswith("MLflow: 0 runs written, 7 were up to date")
-    found = client.search_runs([parent.info.experiment_id])
-    assert {run.info.run_id for run in found} > {run.info.run_id for run in children.values()}
-    assert len(found) == 16
+    _, again, _ = runs_of(mirrored.parent)
+    assert again.info.run_id == parent.info.run_id
+
+
+def test_a_copied_folder_leaves_the_pictures_of_the_original_alone(mirrored, tmp_path):
+    results = mirrored.parent
+
+    def pictures():
+        found = results.glob("mlartifacts/**/*")
+        return {path: path.read_bytes() for path in found if path.is_file()}
+
+    before = pictures()
+    copy = shutil.copytree(results, tmp_path / "copy")
+    shutil.rmtree(copy / "quickstart")
+    recorded.write_sweep(copy, iterations=900)
+    assert update(copy / "quickstart").startswith("MLflow: 7 runs written, 0 were up to date")
+    assert update(copy / "quickstart").startswith("MLflow: 0 runs written, 7 were up to date")
+    assert pictures() == before
+    assert len([*copy.glob("mlartifacts/*")]) >= 8
 
 
 @pytest.mark.parametrize("content", [b"", b"it's", b"\xff\xfe"])
