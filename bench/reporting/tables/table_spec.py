@@ -213,7 +213,8 @@ def choose_metrics(
     names = {*known, *(name.partition("/")[0] for name in known)}
     for name in metrics:
         if name not in names:
-            raise UnknownName("metric", name, names)
+            hint = "; add one that is not measured here to `metrics`, or by bench evaluate --record"
+            raise UnknownName("metric", name, names, hint)
     chosen = {}
     for table, spec in tables.items():
         shown = [name for name in metrics if not spec.metrics or spec.rank(name) is not None]

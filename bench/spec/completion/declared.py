@@ -49,7 +49,7 @@ def edited_objective(
     if price := settings.price_per_nat:
         if not model.nats:
             name = settings.model["name"]
-            raise KeyProblem(("price_per_nat",), f"{name} declares no terms as nats")
+            raise KeyProblem(("price_per_nat",), f"{name} declares no terms as nats (`nats` of its class)")
         for declared in objective.values():
             for term, size in model.nats.items():
                 if isinstance(weight := declared.get(term), ScheduledWeight):
