@@ -48,8 +48,8 @@ def edited_objective(
     terms = {term for weights in objective.values() for term in weights}
     if price := settings.price_per_nat:
         if not model.nats:
-            name = settings.model["name"]
-            raise KeyProblem(("price_per_nat",), f"{name} declares no terms as nats (`nats` of its class)")
+            problem = f"{settings.model['name']} declares no terms as nats (`nats` of its class)"
+            raise KeyProblem(("price_per_nat",), problem)
         for declared in objective.values():
             for term, size in model.nats.items():
                 if isinstance(weight := declared.get(term), ScheduledWeight):
