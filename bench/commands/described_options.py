@@ -3,38 +3,19 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel
 
 from bench import registry
+from bench.output import ListedOption
 from bench.spec.components import SUPPLIED, options_schema, sampling_schema
 
 SECTIONS = ("Args:", "Attributes:")
 ENTRY = re.compile(r" {4}(\w+): (.*)")
 
 
-class DescribedOption(NamedTuple):
-    """An option of a component.
-
-    Attributes:
-        name: As in YAML.
-        text: What its docstring says, in one line; empty where it says nothing.
-        default: Plain data; None also where the option `is_required`.
-        choices: The values that are allowed, where these are few.
-        is_required: Whether it has no default.
-        of_sampling: Whether it is an option of a model's `sample`.
-    """
-
-    name: str
-    text: str
-    default: Any
-    choices: list[Any]
-    is_required: bool
-    of_sampling: bool
-
-
-def describe_options(kind: registry.Kind, name: str) -> list[DescribedOption]:
+def describe_options(kind: registry.Kind, name: str) -> list[ListedOption]:
     """Return the options of a registered name; a `BenchError` if it cannot be used."""
     factory: Any = registry.load(kind, name)
     texts: dict[str, str] = {}
@@ -49,17 +30,17 @@ def describe_options(kind: registry.Kind, name: str) -> list[DescribedOption]:
 
 def _options(
     schema: type[BaseModel], texts: dict[str, str], *, of_sampling: bool = False
-) -> Iterator[DescribedOption]:
-    properties = schema.model_json_schema()
+) -> Iterator[ListedOption]:
+    properties = schema.model_json_schema().get("properties", {})
     for name, field in schema.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        yield DescribedOption(
-            name,
-            texts.get(name, ""),
-            None if field.is_required() else default,
-            _choices(properties["properties"][name]),
-            field.is_required(),
-            of_sampling,
+        is_required = field.is_required()
+        yield ListedOption(
+            name=name,
+            text=texts.get(name, ""),
+            default=None if is_required else field.get_default(call_default_factory=True),
+            choices=_choices(properties[name]),
+            is_required=is_required,
+            of_sampling=of_sampling,
         )
 
 

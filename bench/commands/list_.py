@@ -5,7 +5,7 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import click
 
@@ -13,6 +13,9 @@ from bench import registry
 from bench.commands import cli, echo
 from bench.commands.json_output import json_option, print_json
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.output import ListedOption
 
 KINDS = {f"{kind}s": kind for kind in get_args(registry.Kind)}
 MOST_COLUMNS = 100  # of a terminal that are used
@@ -53,24 +56,30 @@ def _show_options(what: str, name: str, as_json: bool) -> None:
     options = describe_options(KINDS[what], name)
     one = _described(KINDS[what], name, registry.registered(KINDS[what])[name])
     if as_json:
-        print_json("Names", [one._asdict() | {"options": [o._asdict() for o in options]}])
+        print_json("Names", [one._asdict() | {"options": options}])
         return
-    echo(f"{name}: {one.summary}")
-    for of_sampling, title in ((False, "options"), (True, "sampling options")):
-        shown = [option for option in options if option.of_sampling == of_sampling]
-        if shown or not of_sampling:
-            echo(f"\n{title}:" if shown else "\nno options")
-        width = max((len(option.name) for option in shown), default=0)
-        for option in shown:
-            default = "required" if option.is_required else f"default {_yaml(option.default)}"
-            facts = [f"one of {', '.join(map(_yaml, option.choices))}"] if option.choices else []
-            text = f"{option.text} ({'; '.join([*facts, default])})".strip()
-            indent = f"  {option.name:<{width}}  "
-            more = " " * len(indent)
-            columns = min(shutil.get_terminal_size((MOST_COLUMNS, 24)).columns, MOST_COLUMNS)
-            wrapper = textwrap.TextWrapper(columns, initial_indent=indent, subsequent_indent=more)
-            wrapper.break_on_hyphens = False
-            echo(wrapper.fill(text))
+    own, of_sampling = (
+        [o for o in options if o.of_sampling == sampled] for sampled in (False, True)
+    )
+    echo(f"{name}: {one.summary}\n\n{'options:' if own else 'no options'}")
+    _echo_options(own)
+    if of_sampling:
+        echo("\nsampling options:")
+        _echo_options(of_sampling)
+
+
+def _echo_options(options: Sequence["ListedOption"]) -> None:
+    """Print a paragraph for each option."""
+    width = max((len(option.name) for option in options), default=0)
+    columns = min(shutil.get_terminal_size((MOST_COLUMNS, 24)).columns, MOST_COLUMNS)
+    for option in options:
+        facts = [f"one of {', '.join(map(_yaml, option.choices))}"] if option.choices else []
+        facts.append("required" if option.is_required else f"default {_yaml(option.default)}")
+        text = f"{option.text} ({'; '.join(facts)})".strip()
+        indent = f"  {option.name:<{width}}  "
+        more = " " * len(indent)
+        wrapper = textwrap.TextWrapper(columns, indent, more, break_on_hyphens=False)
+        echo(wrapper.fill(text))
 
 
 def _yaml(value: Any) -> str:
