@@ -3,20 +3,23 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.output import ListedOption
-from bench.spec.components import SUPPLIED, options_schema, sampling_schema
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from bench.output import ListedOption
 
 SECTIONS = ("Args:", "Attributes:")
 ENTRY = re.compile(r" {4}(\w+): (.*)")
 
 
-def describe_options(kind: registry.Kind, name: str) -> list[ListedOption]:
+def describe_options(kind: registry.Kind, name: str) -> list["ListedOption"]:
     """Return the options of a registered name; a `BenchError` if it cannot be used."""
+    from bench.spec.components import SUPPLIED, options_schema, sampling_schema
+
     factory: Any = registry.load(kind, name)
     texts: dict[str, str] = {}
     for base in reversed(factory.__mro__):
@@ -29,8 +32,10 @@ def describe_options(kind: registry.Kind, name: str) -> list[ListedOption]:
 
 
 def _options(
-    schema: type[BaseModel], texts: dict[str, str], *, of_sampling: bool = False
-) -> Iterator[ListedOption]:
+    schema: "type[BaseModel]", texts: dict[str, str], *, of_sampling: bool = False
+) -> Iterator["ListedOption"]:
+    from bench.output import ListedOption
+
     properties = schema.model_json_schema().get("properties", {})
     for name, field in schema.model_fields.items():
         is_required = field.is_required()
